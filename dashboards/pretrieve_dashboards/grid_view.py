@@ -1,0 +1,86 @@
+"""The validation scores of a cell over its grid, as the rows and columns of a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pretrieve.records import CellRecord, TrialRecord
+from pretrieve_dashboards import wording
+
+_ROW = "lr"
+_COLUMNS = ("weight_decay", "source_weight", "head_lr_ratio")
+
+
+@dataclass(frozen=True)
+class GridEntry:
+    """One point of the grid.
+
+    Attributes:
+      text: the score in %, or what became of the trial.
+      shade_percent: 0 for the cell's lowest score, 100 for its highest; None without a score.
+      is_best: whether it is the chosen configuration.
+    """
+
+    text: str
+    shade_percent: int | None
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class GridView:
+    """A heat map.
+
+    Attributes:
+      columns: the other hyperparameters, one short word each.
+      rows: a learning rate and its entries, largest rate first; None where the grid has no such point.
+    """
+
+    columns: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str, tuple[GridEntry | None, ...]], ...]
+
+
+def grid_view(cell: CellRecord) -> GridView:
+    """Lay the trials of a cell out by learning rate and by everything else that varies."""
+    names = _varying(cell.trials)
+    columns = sorted({_point(trial.hyperparameters, names) for trial in cell.trials}, reverse=True)
+    rates = sorted({trial.hyperparameters.get(_ROW, 0.0) for trial in cell.trials}, reverse=True)
+    trials = {
+        (trial.hyperparameters.get(_ROW, 0.0), _point(trial.hyperparameters, names)): trial for trial in cell.trials
+    }
+    scores = [trial.score for trial in cell.trials if trial.score is not None]
+    return GridView(
+        columns=tuple(
+            tuple(wording.hyperparameters({name: value}) for name, value in zip(names, point, strict=True))
+            for point in columns
+        ),
+        rows=tuple(
+            (
+                f"lr {wording.number(rate)}",
+                tuple(_entry(trials.get((rate, point)), cell.best, scores) for point in columns),
+            )
+            for rate in rates
+        ),
+    )
+
+
+def _varying(trials: tuple[TrialRecord, ...]) -> tuple[str, ...]:
+    """Name the hyperparameters that tell columns apart; one that never changes would only take room."""
+    values = {name: {trial.hyperparameters.get(name) for trial in trials} for name in _COLUMNS}
+    varying = tuple(name for name, found in values.items() if len(found) > 1)
+    return varying or _COLUMNS[:1]
+
+
+def _point(hyperparameters: Mapping[str, float], names: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(hyperparameters.get(name, 0.0) for name in names)
+
+
+def _entry(trial: TrialRecord | None, best: Mapping[str, float] | None, scores: list[float]) -> GridEntry | None:
+    if trial is None:
+        return None
+    if trial.score is None:
+        return GridEntry(trial.state, None, is_best=False)
+    low, high = min(scores), max(scores)
+    shade = 100 if high == low else round(100 * (trial.score - low) / (high - low))
+    is_best = best is not None and dict(trial.hyperparameters) == dict(best)
+    return GridEntry(wording.percent(trial.score), shade, is_best)

@@ -1,0 +1,162 @@
+"""From MLflow's runs to the typed record of a study."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from mlflow.entities import Run
+
+from pretrieve.records import CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
+from pretrieve.tracking import schema
+from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.plan import Plan, PlannedCell, parse_plan, parse_selection
+from pretrieve_dashboards.store import StudyStore
+
+_HYPERPARAMETERS = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
+
+
+def load_study(tracking_uri: str, name: str) -> StudyRecord:
+    """Read a study from MLflow, finished or not.
+
+    Only what belongs to the present plan counts: trials by the keys of the plan, refits by the keys that their
+    cell names.
+
+    Args:
+      tracking_uri: MLflow's store.
+      name: of the study and its experiment.
+
+    Returns:
+      What the study left so far.
+
+    Raises:
+      DashboardError: the store does not answer, or the experiment or its plan is missing.
+    """
+    store = StudyStore(tracking_uri, name)
+    study_run = _study_run(store, name)
+    run_id = str(study_run.info.run_id)
+    plan = _plan(store, run_id, name)
+    tags, metrics = study_run.data.tags, study_run.data.metrics
+    prefix = schema.STAGE_SECONDS_PREFIX
+    return StudyRecord(
+        name=name,
+        experiment_id=store.experiment_id,
+        run_id=run_id,
+        tracking_uri=tracking_uri,
+        is_finished=study_run.info.status == "FINISHED",
+        backbone=plan.backbone,
+        settings=plan.settings,
+        targets=plan.targets,
+        methods=plan.methods,
+        cells=_cells(store, plan),
+        selections=_selections(store, run_id, plan),
+        stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
+        models=json.loads(tags.get(schema.TAG_MODELS, "{}")),
+    )
+
+
+def _study_run(store: StudyStore, name: str) -> Run:
+    runs = store.runs(schema.KIND_STUDY)
+    if not runs:
+        raise DashboardError(
+            f"the experiment of a study must hold a run with the tag {schema.TAG_KIND} = {schema.KIND_STUDY}, "
+            f"but experiment {name!r} holds none; give the name of a study, or run it first"
+        )
+    return runs[0]
+
+
+def _plan(store: StudyStore, run_id: str, name: str) -> Plan:
+    found = store.json_artifacts(run_id, schema.PLAN_ARTIFACT)
+    if not found:
+        raise DashboardError(
+            f"a study must have planned its trials before it can be shown, but run {run_id} of experiment "
+            f"{name!r} has no artifact {schema.PLAN_ARTIFACT}; run the study until its trials begin"
+        )
+    return parse_plan(found[schema.PLAN_ARTIFACT], f"{schema.PLAN_ARTIFACT} of run {run_id}")
+
+
+def _selections(store: StudyStore, run_id: str, plan: Plan) -> tuple[SelectionRecord, ...]:
+    found = store.json_artifacts(run_id, schema.SELECTIONS_FOLDER)
+    paths = [f"{schema.SELECTIONS_FOLDER}/{cell.target}/{cell.method}.json" for cell in plan.cells]
+    return tuple(parse_selection(found[path], f"{path} of run {run_id}") for path in paths if path in found)
+
+
+def _cells(store: StudyStore, plan: Plan) -> tuple[CellRecord, ...]:
+    runs = {
+        (run.data.tags.get(schema.TAG_TARGET), run.data.tags.get(schema.TAG_METHOD)): run
+        for run in store.runs(schema.KIND_CELL)
+    }
+    trials = _by_key(store.runs(schema.KIND_TRIAL), "trial")
+    refits = _by_key(store.runs(schema.KIND_REFIT), "refit")
+    return tuple(_cell(cell, runs.get((cell.target, cell.method)), trials, refits) for cell in plan.cells)
+
+
+def _cell(
+    cell: PlannedCell,
+    run: Run | None,
+    trials: Mapping[str, TrialRecord],
+    refits: Mapping[str, TrialRecord],
+) -> CellRecord:
+    tags = run.data.tags if run else {}
+    metrics = run.data.metrics if run else {}
+    # A summary of an earlier plan is none of this one: its best configuration is no longer a choice.
+    is_current = schema.TAG_BEST in tags and tags.get(schema.TAG_BEST_KEY, "") in ("", *cell.trial_keys)
+    refit_keys = json.loads(tags.get(schema.TAG_REFIT_KEYS, "[]")) if is_current else []
+    own_refits = tuple(refits[key] for key in refit_keys if key in refits)
+    num_tested = sum(refit.score is not None for refit in own_refits)
+    return CellRecord(
+        target=cell.target,
+        method=cell.method,
+        run_id=str(run.info.run_id) if run else None,
+        num_planned=len(cell.trial_keys),
+        trials=tuple(trials[key] for key in cell.trial_keys if key in trials),
+        best=json.loads(tags[schema.TAG_BEST]) if is_current else None,
+        best_val_score=metrics.get(schema.BEST_VAL_SCORE) if is_current else None,
+        refits=own_refits,
+        # MLflow keeps the figures of an earlier best until the new one is tested: they are not its.
+        test_mean=metrics.get(schema.TEST_MEAN) if num_tested else None,
+        test_ci95=metrics.get(schema.TEST_CI95) if num_tested > 1 else None,
+    )
+
+
+def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"]) -> dict[str, TrialRecord]:
+    found: dict[str, TrialRecord] = {}
+    for run in runs:
+        record = _trial(run, kind)
+        known = found.get(record.key)
+        if known is None or known.state not in ("finished", "diverged"):
+            found[record.key] = record
+    return found
+
+
+def _trial(run: Run, kind: Literal["trial", "refit"]) -> TrialRecord:
+    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
+    state = _state(str(run.info.status), tags.get(schema.TAG_OUTCOME))
+    score = metrics.get(schema.VAL_SCORE if kind == "trial" else schema.TEST_SCORE)
+    return TrialRecord(
+        key=tags.get(schema.TAG_KEY, ""),
+        run_id=str(run.info.run_id),
+        kind=kind,
+        state=state,
+        hyperparameters={
+            name: float(params[name]) for name in _HYPERPARAMETERS if params.get(name) not in (None, "None")
+        },
+        seed=int(params.get("seed", 0)),
+        score=_finite(score) if state == "finished" else None,
+        seconds=metrics.get(schema.SECONDS, 0.0),
+        message=tags.get(schema.TAG_MESSAGE, "") if state in ("diverged", "failed") else "",
+    )
+
+
+def _state(status: str, outcome: str | None) -> TrialState:
+    if outcome == "diverged":
+        return "diverged"
+    if status == "FAILED":
+        return "failed"
+    return "finished" if status == "FINISHED" and outcome == "finished" else "running"
+
+
+def _finite(score: Any) -> float | None:
+    return None if score is None or not math.isfinite(score) else float(score)

@@ -1,0 +1,69 @@
+"""What a study still lacks, in words, and what went wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pretrieve.records import CellRecord, StudyRecord, TrialRecord
+from pretrieve_dashboards.wording import count
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A trial or refit without a score, and why.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      trial: what diverged or failed.
+    """
+
+    target: str
+    method: str
+    trial: TrialRecord
+
+
+def missing_parts(record: StudyRecord) -> tuple[str, ...]:
+    """Name what is missing, cell by cell; empty for a study that is whole.
+
+    A diverged trial is a result and is not missing; a failed one is.
+    """
+    parts = (
+        [] if record.is_finished else ["the study has not reached its end: it still runs, was interrupted or failed"]
+    )
+    for cell in record.cells:
+        lacks = ", ".join(_missing_in(cell))
+        if lacks:
+            parts.append(f"{cell.target} · {cell.method}: {lacks}")
+    return tuple(parts)
+
+
+def _missing_in(cell: CellRecord) -> Iterator[str]:
+    num_results = cell.num_in_state("finished") + cell.num_in_state("diverged")
+    num_lacking = cell.num_planned - num_results
+    if num_lacking:
+        states = {
+            "not begun": cell.num_planned - len(cell.trials),
+            "running or interrupted": cell.num_in_state("running"),
+            "failed": cell.num_in_state("failed"),
+        }
+        detail = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+        yield f"{num_lacking} of {count(cell.num_planned, 'trial')} without a result ({detail})"
+    elif cell.best is None and not cell.num_in_state("finished"):
+        yield "no trial with a score to choose from"
+    if cell.test_mean is None:
+        yield "not tested yet"
+    elif any(refit.score is None for refit in cell.refits):
+        num_untested = sum(refit.score is None for refit in cell.refits)
+        yield f"{num_untested} of {count(len(cell.refits), 'refit')} without a test score"
+
+
+def problems(record: StudyRecord) -> tuple[Problem, ...]:
+    """List the trials and refits that diverged or failed, in the order of the plan."""
+    return tuple(
+        Problem(cell.target, cell.method, trial)
+        for cell in record.cells
+        for trial in (*cell.trials, *cell.refits)
+        if trial.state in ("diverged", "failed")
+    )

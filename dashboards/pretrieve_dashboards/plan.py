@@ -1,0 +1,109 @@
+"""The plan and the selections that a study wrote as artifacts, parsed and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pretrieve.records import SelectionRecord, TargetRecord
+from pretrieve_dashboards.errors import DashboardError
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A (target, method) pair and the keys of its trials, in the order of the grid."""
+
+    target: str
+    method: str
+    trial_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study set out to do.
+
+    Attributes:
+      backbone: name of the backbone.
+      settings: the whole configuration.
+      methods: the rows of the table.
+      targets: its columns.
+      cells: all pairs with their trials.
+    """
+
+    backbone: str
+    settings: Mapping[str, object]
+    methods: tuple[str, ...]
+    targets: tuple[TargetRecord, ...]
+    cells: tuple[PlannedCell, ...]
+
+
+def parse_plan(content: Any, place: str) -> Plan:
+    """Read a plan.
+
+    Args:
+      content: of the JSON artifact.
+      place: names the artifact in an error.
+
+    Raises:
+      DashboardError: a field is missing or of another shape.
+    """
+    with _well_formed(place):
+        return Plan(
+            backbone=str(content["backbone"]),
+            settings=dict(content["settings"]),
+            methods=tuple(map(str, content["methods"])),
+            targets=tuple(_target(target) for target in content["targets"]),
+            cells=tuple(
+                PlannedCell(str(cell["target"]), str(cell["method"]), tuple(map(str, cell["trial_keys"])))
+                for cell in content["cells"]
+            ),
+        )
+
+
+def _target(content: Any) -> TargetRecord:
+    return TargetRecord(
+        name=str(content["name"]),
+        metric=str(content["metric"]),
+        num_classes=int(content["num_classes"]),
+        num_images={str(split): int(number) for split, number in content["num_images"].items()},
+    )
+
+
+def parse_selection(content: Any, place: str) -> SelectionRecord:
+    """Read a selection.
+
+    Args:
+      content: of the JSON artifact.
+      place: names the artifact in an error.
+
+    Raises:
+      DashboardError: a field is missing or of another shape, or the lists differ in length.
+    """
+    with _well_formed(place):
+        margin = content["margin"]
+        selection = SelectionRecord(
+            target=str(content["target"]),
+            method=str(content["method"]),
+            groups=tuple(int(group) for group in content["groups"]),
+            names=tuple(map(str, content["names"])),
+            scores=tuple(float(score) for score in content["scores"]),
+            margin=None if margin is None else float(margin),
+            converged=bool(content["converged"]),
+        )
+        lengths = {len(selection.groups), len(selection.names), len(selection.scores)}
+        if len(lengths) > 1:
+            raise ValueError("groups, names and scores differ in length")
+    return selection
+
+
+@contextmanager
+def _well_formed(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DashboardError(
+            f"{place} must be as this version of Pretrieve writes it, but reading it ended in "
+            f"{type(error).__name__}: {error}; run the study again, which writes it anew"
+        ) from error

@@ -1,0 +1,131 @@
+"""Reading an experiment of MLflow: its runs by kind, in pages, and its JSON artifacts."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from pretrieve.tracking import schema
+from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.wording import without_password
+
+PAGE_SIZE = 5_000
+MAX_NAMES_LISTED = 10
+
+_SQLITE_PREFIX = "sqlite:///"
+
+
+class StudyStore:
+    """One experiment, read only.
+
+    Args:
+      tracking_uri: MLflow's store.
+      name: of the experiment.
+
+    Raises:
+      DashboardError: the store does not answer or holds no such experiment.
+    """
+
+    def __init__(self, tracking_uri: str, name: str) -> None:
+        _check_file_exists(tracking_uri)
+        # The client's default waits minutes for a server that is down, once a call.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        # A bar for each small file would stand in the middle of what is printed.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        self.tracking_uri = tracking_uri
+        with self._answering():
+            self._client = MlflowClient(tracking_uri=tracking_uri)
+            found: Experiment | None = self._client.get_experiment_by_name(name)
+        if found is None:
+            raise DashboardError(self._unknown_experiment(name))
+        self.experiment_id = str(found.experiment_id)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except MlflowException as error:
+            raise DashboardError(
+                f"MLflow's store must answer, but {without_password(self.tracking_uri)} says: {error}; "
+                "check the address and that the server runs"
+            ) from error
+
+    def _unknown_experiment(self, name: str) -> str:
+        with self._answering():
+            names = [str(each.name) for each in self._client.search_experiments() if each.name != "Default"]
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        listed = ", ".join(names[:MAX_NAMES_LISTED]) or "none yet"
+        more = f" and {len(names) - MAX_NAMES_LISTED} more" if len(names) > MAX_NAMES_LISTED else ""
+        return (
+            f"a study must be one of MLflow's experiments, but {name!r} is not in "
+            f"{without_password(self.tracking_uri)}, which holds: {listed}{more}; "
+            f"run the study first or give the address of its store.{hint}"
+        )
+
+    def runs(self, kind: str) -> list[Run]:
+        """Read all runs of one kind, oldest first; one request a page, none a run."""
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            with self._answering():
+                page = self._client.search_runs(
+                    [self.experiment_id],
+                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'",
+                    run_view_type=ViewType.ACTIVE_ONLY,
+                    max_results=PAGE_SIZE,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def json_artifacts(self, run_id: str, name: str) -> dict[str, Any]:
+        """Read a JSON artifact, or all of a folder.
+
+        Args:
+          run_id: the run.
+          name: of the file or folder at the top of the run's artifacts.
+
+        Returns:
+          The contents by path; empty where there is no such artifact.
+        """
+        with self._answering(), tempfile.TemporaryDirectory() as folder:
+            if name not in [artifact.path for artifact in self._client.list_artifacts(run_id)]:
+                return {}
+            path = Path(self._client.download_artifacts(run_id, name, dst_path=folder))
+            files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+            return {file.relative_to(folder).as_posix(): _read_json(file, run_id) for file in files}
+
+
+def _check_file_exists(tracking_uri: str) -> None:
+    """Refuse a missing SQLite file: MLflow would make an empty one."""
+    path = tracking_uri.removeprefix(_SQLITE_PREFIX)
+    if path != tracking_uri and not Path(path).is_file():
+        raise DashboardError(
+            f"MLflow's store must exist, but there is no file {path}; "
+            "run the study first or give the address of its store"
+        )
+
+
+def _read_json(path: Path, run_id: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DashboardError(
+            f"an artifact must be JSON, but {path.name} of run {run_id} is not: {error}; "
+            "run the study again, which writes it anew"
+        ) from error

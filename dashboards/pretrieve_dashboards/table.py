@@ -1,0 +1,157 @@
+"""The table of a study: rows methods, columns targets, mean test score and its 95% interval."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pretrieve.records import CellRecord, StudyRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CSV_COLUMNS = (
+    "target",
+    "method",
+    "metric",
+    "num_refits",
+    "test_mean",
+    "test_ci95",
+    "best_val_score",
+    "lr",
+    "weight_decay",
+    "source_weight",
+    "head_lr_ratio",
+    "num_trials",
+    "num_finished",
+    "num_diverged",
+    "num_failed",
+    "trial_seconds",
+)
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Test scores by method and target.
+
+    Attributes:
+      methods: the rows.
+      targets: the columns.
+      metrics: metric by target.
+      cells: by (target, method); a pair that the plan lacks is absent.
+      averages: by method, mean over all targets, in [0, 1]; a method that lacks a target has none.
+    """
+
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+    metrics: Mapping[str, str]
+    cells: Mapping[tuple[str, str], CellRecord]
+    averages: Mapping[str, float]
+
+    def mean(self, target: str, method: str) -> float | None:
+        """Return a mean test score in [0, 1]; None where it is unknown."""
+        cell = self.cells.get((target, method))
+        return None if cell is None else cell.test_mean
+
+    def ci95(self, target: str, method: str) -> float | None:
+        """Return the half width of a 95% interval in [0, 1]; None where it is unknown."""
+        cell = self.cells.get((target, method))
+        return None if cell is None else cell.test_ci95
+
+    def best_methods(self, target: str) -> frozenset[str]:
+        """Name the methods with the largest mean on a target: several where they tie, none before a test."""
+        means = {method: self.mean(target, method) for method in self.methods}
+        return _argmax({method: mean for method, mean in means.items() if mean is not None})
+
+    def best_averages(self) -> frozenset[str]:
+        """Name the methods with the largest average."""
+        return _argmax(self.averages)
+
+    def to_csv(self) -> str:
+        """Write one line a cell, targets then methods in the study's order.
+
+        Numbers have all their digits and unknown ones are empty, so that two runs can be compared as text.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        for target in self.targets:
+            for method in self.methods:
+                if (target, method) in self.cells:
+                    writer.writerow(_csv_row(self.cells[target, method], self.metrics[target]))
+        return text.getvalue()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return numbers for further work: fractions in [0, 1], NaN where unknown.
+
+        Rows are methods. Columns have two levels: the target, then `mean` or `ci95`; the last one is
+        ("average", "mean"). So `frame["birds", "mean"].idxmax()` names the best method.
+        """
+        import pandas as pd
+
+        columns = [(target, kind) for target in self.targets for kind in ("mean", "ci95")]
+        rows = [
+            [value for target in self.targets for value in (self.mean(target, method), self.ci95(target, method))]
+            + [self.averages.get(method)]
+            for method in self.methods
+        ]
+        return pd.DataFrame(
+            rows,
+            index=pd.Index(self.methods, name="method"),
+            columns=pd.MultiIndex.from_tuples([*columns, ("average", "mean")], names=["target", "score"]),
+            dtype="float64",
+        )
+
+    def to_text(self, width: int = 120) -> str:
+        """Write the table as plain text of at most `width` columns, scores in %."""
+        from pretrieve_dashboards.table_layout import table_text
+
+        return table_text(self, width)
+
+
+def score_table(record: StudyRecord) -> ScoreTable:
+    """Make the table of a study, finished or not."""
+    cells = {(cell.target, cell.method): cell for cell in record.cells}
+    targets = tuple(target.name for target in record.targets)
+    averages: dict[str, float] = {}
+    for method in record.methods:
+        means = [cells[target, method].test_mean for target in targets if (target, method) in cells]
+        known = [mean for mean in means if mean is not None]
+        if targets and len(known) == len(targets):
+            averages[method] = sum(known) / len(known)
+    return ScoreTable(
+        methods=record.methods,
+        targets=targets,
+        metrics={target.name: target.metric for target in record.targets},
+        cells=cells,
+        averages=averages,
+    )
+
+
+def _argmax(values: Mapping[str, float]) -> frozenset[str]:
+    largest = max(values.values(), default=None)
+    return frozenset(name for name, value in values.items() if value == largest)
+
+
+def _csv_row(cell: CellRecord, metric: str) -> list[str]:
+    best = cell.best or {}
+    tested = [refit for refit in cell.refits if refit.score is not None]
+    chosen = [best.get(name) for name in ("lr", "weight_decay", "source_weight", "head_lr_ratio")]
+    counts = [cell.num_in_state(state) for state in ("finished", "diverged", "failed")]
+    return [
+        cell.target,
+        cell.method,
+        metric,
+        str(len(tested)),
+        *(_all_digits(value) for value in (cell.test_mean, cell.test_ci95, cell.best_val_score, *chosen)),
+        str(cell.num_planned),
+        *map(str, counts),
+        _all_digits(float(sum(trial.seconds for trial in cell.trials))),
+    ]
+
+
+def _all_digits(value: float | None) -> str:
+    return "" if value is None else repr(float(value))

@@ -1,0 +1,103 @@
+"""How numbers, times, hyperparameters and addresses are written for people, the same way in every view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+ABSENT = "—"
+
+_SHORT_NAMES = {
+    "lr": "lr ",
+    "weight_decay": "wd ",
+    "source_weight": "λ ",
+    "head_lr_ratio": "head ×",
+}
+
+
+def percent(fraction: float | None) -> str:
+    """Write a fraction in % with one decimal.
+
+    >>> percent(0.8125), percent(None)
+    ('81.2', '—')
+    """
+    return ABSENT if fraction is None else f"{100 * fraction:.1f}"
+
+
+def score(mean: float | None, ci95: float | None) -> str:
+    """Write a mean and the half width of its interval in %; the interval only where it is known.
+
+    >>> score(0.813, 0.021), score(0.813, None), score(None, None)
+    ('81.3 ± 2.1', '81.3', '—')
+    """
+    return percent(mean) if mean is None or ci95 is None else f"{percent(mean)} ± {percent(ci95)}"
+
+
+def number(value: float) -> str:
+    """Write a hyperparameter as short as it can be read.
+
+    >>> number(0.1), number(0.0001), number(10.0), number(0.0)
+    ('0.1', '1e-4', '10', '0')
+    """
+    is_small = 0 < abs(value) < 0.001
+    text = f"{value:.3e}" if is_small else f"{value:g}"
+    return re.sub(r"\.?0*e([+-])0?(\d)", r"e\1\2", text)
+
+
+def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, ...] = ()) -> str:
+    """Write a configuration in one line.
+
+    >>> hyperparameters({"lr": 0.01, "weight_decay": 1e-4, "source_weight": 0.3, "head_lr_ratio": 10.0})
+    'lr 0.01, wd 1e-4, λ 0.3, head ×10'
+    """
+    if values is None:
+        return ABSENT
+    known = [name for name in _SHORT_NAMES if name in values]
+    others = [name for name in values if name not in _SHORT_NAMES]
+    shown = [name for name in known + others if name not in without]
+    return ", ".join(_SHORT_NAMES.get(name, f"{name} ") + number(values[name]) for name in shown)
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the two units that matter.
+
+    >>> duration(0.42), duration(75), duration(7502)
+    ('0.4 s', '1 min 15 s', '2 h 05 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def count(number_of: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    >>> count(1, "trial"), count(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
+def ui_command(tracking_uri: str) -> str:
+    """Tell how to look at every run of a store.
+
+    >>> ui_command("sqlite:////runs/birds/mlflow.db"), ui_command("http://mlflow:5000")
+    ('pretrieve ui /runs/birds', 'open http://mlflow:5000')
+    """
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database != tracking_uri and database.endswith("/mlflow.db"):
+        return f"pretrieve ui {database.removesuffix('/mlflow.db')}"
+    return f"open {without_password(tracking_uri)}"
+
+
+def without_password(text: str) -> str:
+    """Hide the password of every address in a text: reports are passed around.
+
+    >>> without_password("postgresql+psycopg://me:secret@db/mlflow")
+    'postgresql+psycopg://me:***@db/mlflow'
+    """
+    return re.sub(r"(://[^/@:\s]*:)[^/@\s]*@", r"\1***@", text)

@@ -1,0 +1,14 @@
+"""Run a study on the cluster that this job was submitted to.
+
+    ray job submit --working-dir . -- python jobs/run_study.py my_study.yaml --storage /shared/pretrieve
+
+Takes the arguments of `pretrieve run`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from pretrieve.cli.app import main
+
+main(["run", *sys.argv[1:]])

@@ -1,0 +1,62 @@
+"""Pretrieve: fine-tune on a small target together with the right part of the pre-training data.
+
+>>> import pretrieve as pt
+>>> @pt.register_target("stripes")
+... def stripes() -> "pt.ImageSet": ...
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pretrieve.data.array_set import image_set_from_arrays
+    from pretrieve.data.folder_tree import load_folder_tree
+    from pretrieve.data.image_set import ImageSet, ImageSource, ImageTarget
+    from pretrieve.data.registry import register_target
+    from pretrieve.errors import PretrieveError, StudyFileError, UserError
+    from pretrieve.study.observer import StudyObserver
+    from pretrieve.study.study import Study
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ImageSet": "pretrieve.data.image_set",
+    "ImageSource": "pretrieve.data.image_set",
+    "ImageTarget": "pretrieve.data.image_set",
+    "PretrieveError": "pretrieve.errors",
+    "Study": "pretrieve.study.study",
+    "StudyFileError": "pretrieve.errors",
+    "StudyObserver": "pretrieve.study.observer",
+    "UserError": "pretrieve.errors",
+    "image_set_from_arrays": "pretrieve.data.array_set",
+    "load_folder_tree": "pretrieve.data.folder_tree",
+    "register_target": "pretrieve.data.registry",
+}
+
+__all__ = [
+    "ImageSet",
+    "ImageSource",
+    "ImageTarget",
+    "PretrieveError",
+    "Study",
+    "StudyFileError",
+    "StudyObserver",
+    "UserError",
+    "__version__",
+    "image_set_from_arrays",
+    "load_folder_tree",
+    "register_target",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `pretrieve --help` must not wait for torch and Ray."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'pretrieve' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m pretrieve`."""
+
+from pretrieve.cli.app import main
+
+main()

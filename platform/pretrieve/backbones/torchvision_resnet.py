@@ -1,0 +1,39 @@
+"""torchvision's ResNets with ImageNet weights; the feature is the penultimate layer (section 4.1)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from pretrieve.backbones._base import Architecture, Preprocessing, register_architecture
+
+IMAGENET = Preprocessing(resize_size=256, image_size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def _build(name: str) -> nn.Module:
+    from torchvision import models  # imported late: torchvision takes a second to load
+
+    network: nn.Module = models.get_model(name, weights=None)
+    network.fc = nn.Identity()
+    return network
+
+
+def _published_weights(name: str) -> dict[str, Any]:
+    from torchvision import models
+
+    state: dict[str, Any] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    return state
+
+
+for _name, _dim in (("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)):
+    register_architecture(
+        Architecture(
+            name=_name,
+            feature_dim=_dim,
+            preprocessing=IMAGENET,
+            build=partial(_build, _name),
+            published_weights=partial(_published_weights, _name),
+        )
+    )

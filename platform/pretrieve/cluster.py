@@ -1,0 +1,54 @@
+"""Connecting to a Ray cluster: the one named by RAY_ADDRESS, else one of this process's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
+
+
+@contextmanager
+def connected(*, num_cpus: int | None = None) -> Iterator[None]:
+    """Be connected to Ray within the block; a connection that was there before is used and left alone.
+
+    Args:
+      num_cpus: CPUs of a local cluster; None takes all of this machine.
+
+    Raises:
+      ConnectionError: RAY_ADDRESS names a cluster that does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        _start_local(num_cpus)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_local(num_cpus: int | None) -> None:
+    # Ray's servers listen on all interfaces whatever address they are given, so a cluster of one's own asks for a token
+    # that only this process and those it starts know. Ray turns token authentication on when it finds a token and no
+    # RAY_AUTH_MODE; left without one it would write a token into the user's home.
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+    )

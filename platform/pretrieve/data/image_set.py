@@ -1,0 +1,81 @@
+"""Sources and targets: named, labelled images in splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pretrieve.errors import ImageSetError
+
+Metric = Literal["top1", "mean_per_class"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images in splits: a source (its train split is the pre-training data) or a target.
+
+    Attributes:
+      name: what the study, the tables and the MLflow runs call it.
+      class_names: K names; label k is class_names[k].
+      splits: image tables (see `image_table.SCHEMA`) by split: train, and for a target val and test.
+      fingerprints: for each split the hash of its images and labels.
+      metric: how predictions on this set are scored, `top1` or `mean_per_class` accuracy.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, pa.Table]
+    fingerprints: Mapping[str, str]
+    metric: Metric = "top1"
+    _rows_by_label: dict[str, list[pa.Table]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check what every later stage relies on.
+
+        Raises:
+          ImageSetError: no train split, a class without a training image, or a label out of range.
+        """
+        if "train" not in self.splits:
+            raise ImageSetError(f"image set {self.name!r} must have a train split, but has {sorted(self.splits)}")
+        for split, table in self.splits.items():
+            self._check_labels(split, table)
+        seen = set(self.splits["train"]["label"].to_pylist())
+        missing = [name for label, name in enumerate(self.class_names) if label not in seen]
+        if missing:
+            raise ImageSetError(
+                f"every class of {self.name!r} must have a training image, but {len(missing)} have none: "
+                f"{', '.join(missing[:5])}; add images or remove the class"
+            )
+
+    def _check_labels(self, split: str, table: pa.Table) -> None:
+        labels = pc.unique(table["label"]).to_pylist()
+        wrong = [label for label in labels if label is None or not 0 <= label < len(self.class_names)]
+        if wrong:
+            raise ImageSetError(
+                f"labels of {self.name!r}, split {split!r}, must lie in 0 … {len(self.class_names) - 1}, "
+                f"but {wrong[0]} was found"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.class_names)
+
+    def num_images(self, split: str) -> int:
+        """Count the images of a split (0 where the split is absent)."""
+        return self.splits[split].num_rows if split in self.splits else 0
+
+    def rows_of_class(self, split: str, label: int) -> pa.Table:
+        """Return the rows of one class, in the order of their index."""
+        if split not in self._rows_by_label:
+            table = self.splits[split]
+            self._rows_by_label[split] = [table.filter(pc.equal(table["label"], k)) for k in range(self.num_classes)]
+        return self._rows_by_label[split][label]
+
+
+ImageSource = ImageSet
+ImageTarget = ImageSet

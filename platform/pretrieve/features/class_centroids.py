@@ -1,0 +1,41 @@
+"""Centroids of groups and target classes from feature shards, one shard in memory at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.features.shards import FeatureRequest, read_features
+from pretrieve_selection import CentroidSums
+
+
+@dataclass(frozen=True)
+class ClassCentroids:
+    """Mean features of the classes of one image table.
+
+    Attributes:
+      means: (K, D) float64, raw features averaged.
+      counts: (K,) int64 images behind each mean.
+      broken: "path: reason" of the images that are in none.
+    """
+
+    means: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+
+def class_centroids(request: FeatureRequest, folder: Path, *, num_classes: int, feature_dim: int) -> ClassCentroids:
+    """Average the features of each class (section 3.2: a_i, b_j).
+
+    Raises:
+      SelectionInputError: a class has no image that decoded.
+    """
+    sums = CentroidSums(num_groups=num_classes, dimension=feature_dim)
+    broken: list[str] = []
+    for block in read_features(request, folder):
+        sums.add(block.features, block.labels)
+        broken += block.broken
+    return ClassCentroids(means=sums.means(), counts=sums.counts(), broken=tuple(broken))

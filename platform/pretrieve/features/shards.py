@@ -1,0 +1,121 @@
+"""Features on disk: Parquet shards of fixed-size lists, each whole or absent, under a key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pretrieve.atomic_files import replacing
+from pretrieve.keys import content_key
+
+ROWS_PER_SHARD = 512
+"""Rows of a shard: 512 decoded images of 224 × 224 are 77 MB, below Ray Data's block limit of 128 MB."""
+
+
+@dataclass(frozen=True)
+class FeatureRequest:
+    """Features that a study needs: of one image table, by one backbone.
+
+    Attributes:
+      key: hash of the backbone's identity and the table's fingerprint.
+      table: the images (`image_table.SCHEMA`).
+    """
+
+    key: str
+    table: pa.Table
+
+    @property
+    def num_shards(self) -> int:
+        """How many files hold the features."""
+        num_rows: int = self.table.num_rows
+        return math.ceil(num_rows / ROWS_PER_SHARD)
+
+    def shard_path(self, folder: Path, shard: int) -> Path:
+        """Return the file of one shard in the feature cache `folder`."""
+        return shard_path(folder, self.key, shard, self.num_shards)
+
+    def shard_rows(self, shard: int) -> pa.Table:
+        """Return the images of one shard."""
+        return self.table.slice(shard * ROWS_PER_SHARD, ROWS_PER_SHARD)
+
+    def missing_shards(self, folder: Path) -> list[int]:
+        """List the shards that the cache does not hold yet."""
+        return [s for s in range(self.num_shards) if not self.shard_path(folder, s).exists()]
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Features of one shard.
+
+    Attributes:
+      features: (n, D) float32 of the images that decoded.
+      labels: (n,) int64.
+      broken: "path: reason" for each image that did not.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+
+def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
+    """Identify features: same backbone (with its preprocessing) and same images, same key."""
+    return content_key(kind="features", backbone=backbone_identity, images=table_fingerprint)
+
+
+def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
+    """Return the file of shard `shard` of `num_shards`."""
+    return folder / key / f"shard-{shard:05d}-of-{num_shards:05d}.parquet"
+
+
+def write_shard(table: pa.Table, path: Path) -> None:
+    """Write one shard atomically.
+
+    Args:
+      table: columns index, path, label, feature (fixed-size list of float32, NaN where broken) and error.
+      path: see `shard_path`.
+    """
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
+    """Read features shard by shard, so that a large source never stands in memory whole.
+
+    Raises:
+      FileNotFoundError: a shard is missing; see `FeatureRequest.missing_shards`.
+    """
+    for shard in range(request.num_shards):
+        table = pq.read_table(request.shard_path(folder, shard))
+        good = table.filter(table["error"].is_null())
+        bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
+        yield FeatureBlock(
+            features=_to_matrix(good["feature"]),
+            labels=good["label"].to_numpy(),
+            broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
+        )
+
+
+def feature_array(features: NDArray[np.float32], errors: Sequence[str | None]) -> pa.Array:
+    """Pack (n, D) features as fixed-size lists, all NaN where there was an error.
+
+    Not null: pyarrow writes a Parquet file with a null fixed-size list, but cannot read it again. Not zero: whoever
+    overlooks the error gets no number from NaN.
+    """
+    failed = np.array([error is not None for error in errors], dtype=bool)
+    values = np.where(failed[:, None], np.float32(np.nan), features)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), features.shape[1])
+
+
+def _to_matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    array = column.combine_chunks()
+    dim = array.type.list_size
+    matrix: NDArray[np.float32] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    return matrix

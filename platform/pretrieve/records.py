@@ -1,0 +1,155 @@
+"""What a study left behind, as typed records: read from MLflow by the dashboards, held by the Python facade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+TrialState = Literal["running", "finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial or refit.
+
+    Attributes:
+      key: hash of everything that decides its result.
+      run_id: its MLflow run.
+      kind: `trial` or `refit`.
+      state: `running` also for one that was interrupted.
+      hyperparameters: lr, weight_decay, head_lr_ratio and, with a source stream, source_weight.
+      seed: its seed.
+      score: validation score of a trial, test score of a refit, in [0, 1]; None unless finished.
+      seconds: what it took; 0 while unknown.
+      message: why it diverged or failed; empty otherwise.
+    """
+
+    key: str
+    run_id: str
+    kind: Literal["trial", "refit"]
+    state: TrialState
+    hyperparameters: Mapping[str, float]
+    seed: int
+    score: float | None
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One (target, method) pair of the table.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      run_id: its MLflow run; None where it has not begun.
+      num_planned: trials that the present plan holds.
+      trials: those of them that have begun.
+      best: the hyperparameters chosen on validation; None before.
+      best_val_score: their validation score in [0, 1]; None before.
+      refits: trainings of the best configuration on train + val, those of the present best only.
+      test_mean: mean test score of the refits in [0, 1]; None before.
+      test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than two refits.
+    """
+
+    target: str
+    method: str
+    run_id: str | None
+    num_planned: int
+    trials: tuple[TrialRecord, ...]
+    best: Mapping[str, float] | None
+    best_val_score: float | None
+    refits: tuple[TrialRecord, ...]
+    test_mean: float | None
+    test_ci95: float | None
+
+    def num_in_state(self, state: TrialState) -> int:
+        """Count the trials in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """A column of the table.
+
+    Attributes:
+      name: of the target.
+      metric: `top1` or `mean_per_class`.
+      num_classes: K.
+      num_images: images by split.
+    """
+
+    name: str
+    metric: str
+    num_classes: int
+    num_images: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class SelectionRecord:
+    """The groups of the source that a method chose for a target.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      groups: indices of the chosen groups, best first.
+      names: their names, in the same order.
+      scores: their scores, in the same order; larger is more similar.
+      margin: score of the last chosen group minus that of the first one left out; None where all were chosen.
+      converged: whether the solver reached its tolerance; True for methods that solve nothing.
+    """
+
+    target: str
+    method: str
+    groups: tuple[int, ...]
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+    margin: float | None
+    converged: bool
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A whole study.
+
+    Attributes:
+      name: of the study and its MLflow experiment.
+      experiment_id: of MLflow.
+      run_id: the study's own MLflow run.
+      tracking_uri: MLflow's store.
+      is_finished: whether its latest run reached the end.
+      backbone: name of the backbone.
+      settings: the whole configuration, nested.
+      targets: the columns of the table.
+      methods: the rows of the table.
+      cells: one for each target and method of the plan, also where it has not begun.
+      selections: what the methods chose.
+      stage_seconds: wall time of each stage, summed over all runs of the study.
+      models: registered model name, version and URI by target.
+    """
+
+    name: str
+    experiment_id: str
+    run_id: str
+    tracking_uri: str
+    is_finished: bool
+    backbone: str
+    settings: Mapping[str, object]
+    targets: tuple[TargetRecord, ...]
+    methods: tuple[str, ...]
+    cells: tuple[CellRecord, ...]
+    selections: tuple[SelectionRecord, ...]
+    stage_seconds: Mapping[str, float]
+    models: Mapping[str, str]
+
+    def cell(self, target: str, method: str) -> CellRecord:
+        """Return the cell of a pair.
+
+        Raises:
+          KeyError: the plan has no such pair.
+        """
+        for cell in self.cells:
+            if (cell.target, cell.method) == (target, method):
+                return cell
+        raise KeyError((target, method))

@@ -1,0 +1,1 @@
+"""The hyperparameter search: grids, trials and their schedule on a Ray cluster."""

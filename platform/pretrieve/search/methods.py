@@ -1,0 +1,34 @@
+"""The methods of a study: which selector chooses the groups, and which objective trains on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to fine-tune.
+
+    Attributes:
+      name: the word of design.md.
+      selector: name of the selector, or None where no source is reused.
+      objective: name of the objective.
+    """
+
+    name: str
+    selector: str | None
+    objective: str
+
+
+METHODS: dict[str, Method] = {
+    "finetune": Method("finetune", selector=None, objective="finetune"),
+    "random": Method("random", selector="random", objective="joint"),
+    "greedy_ot": Method("greedy_ot", selector="greedy_ot", objective="joint"),
+    "uot": Method("uot", selector="uot", objective="joint"),
+    "nearest": Method("nearest", selector="nearest", objective="joint"),
+}
+
+assert tuple(METHODS) == get_args(MethodName)

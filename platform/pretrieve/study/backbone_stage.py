@@ -1,0 +1,153 @@
+"""Stage: the study's backbone, from a file, from its publisher, or pre-trained on the source; kept by key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+import torch
+
+from pretrieve.atomic_files import read_json, write_json
+from pretrieve.backbones import Architecture, Backbone, find_architecture
+from pretrieve.backbones.backbone import StateDict, identify, load_weights, read_weights, save_weights
+from pretrieve.errors import BackboneError
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.keys import content_key
+from pretrieve.study.settings import BackboneSettings
+from pretrieve.training.loop import EpochReport
+from pretrieve.training.pretraining import PretrainingSettings, pretrain
+
+POLL_INTERVAL_S = 0.5
+
+
+def backbone_from_weights(settings: BackboneSettings, cache: Path) -> Backbone:
+    """Take the weights of a file, or those that the network's publisher serves.
+
+    Raises:
+      BackboneError: the weights cannot be had or do not fit.
+    """
+    architecture = find_architecture(settings.name)
+    if settings.weights is not None:
+        state, origin = read_weights(settings.weights), str(settings.weights)
+    else:
+        assert architecture.published_weights is not None, "validated with the settings"
+        state, origin = _download(architecture), f"{architecture.name}'s publisher"
+    network = architecture.build()
+    load_weights(network, state, origin=origin)
+    return _kept(architecture, network, cache)
+
+
+def _download(architecture: Architecture) -> StateDict:
+    assert architecture.published_weights is not None, "asked only of architectures that have them"
+    try:
+        return architecture.published_weights()
+    except OSError as error:
+        raise BackboneError(
+            f"the published weights of {architecture.name} must be reachable, but: {error}; download them elsewhere "
+            "and give the file as backbone.weights"
+        ) from error
+
+
+def _kept(architecture: Architecture, network: torch.nn.Module, cache: Path) -> Backbone:
+    identity = identify(architecture, network.state_dict())
+    path = cache / identity / "weights.pt"
+    if not path.exists():
+        save_weights(network, path)
+    return Backbone(architecture.name, path, identity)
+
+
+def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: int) -> str:
+    """Identify a pre-training by everything that decides its weights."""
+    assert settings.pretrain is not None, "asked only of studies that pre-train"
+    return content_key(
+        kind="pretrained",
+        architecture=settings.name,
+        preprocessing=find_architecture(settings.name).preprocessing.to_dict(),
+        source=source_fingerprint,
+        settings=settings.pretrain.model_dump(mode="json"),
+        seed=seed,
+    )
+
+
+def find_pretrained(settings: BackboneSettings, key: str, cache: Path) -> Backbone | None:
+    """Return the backbone of an earlier pre-training; None where there is none."""
+    card = cache / "pretrained" / f"{key}.json"
+    if not card.exists():
+        return None
+    identity = read_json(card)["identity"]
+    return Backbone(settings.name, cache / identity / "weights.pt", identity)
+
+
+def pretrain_on_cluster(
+    settings: BackboneSettings,
+    images: list[Path],
+    *,
+    num_classes: int,
+    seed: int,
+    key: str,
+    cache: Path,
+    on_epoch: Callable[[int, int], None],
+) -> Backbone:
+    """Pre-train the backbone on the source in one Ray task that takes a node's CPUs, or a GPU.
+
+    Args:
+      settings: architecture and pre-training settings.
+      images: image-cache entries of the source.
+      num_classes: K of the source.
+      seed: decides first weights, order and crops.
+      key: see `pretrained_key`.
+      cache: folder of backbones.
+      on_epoch: called with (epochs done, epochs in all).
+
+    Raises:
+      DivergedError: the loss was not finite.
+    """
+    assert settings.pretrain is not None, "asked only of studies that pre-train"
+    num_cpus = max(1, int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])))
+    num_gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    log = cache / "pretrained" / f"{key}.epochs.jsonl"
+    log.unlink(missing_ok=True)
+    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)
+    pending = run.remote(settings.name, settings.pretrain, images, num_classes, seed, num_cpus, cache, log)
+    while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
+        on_epoch(_count_lines(log), settings.pretrain.epochs)
+    identity = ray.get(pending)
+    on_epoch(settings.pretrain.epochs, settings.pretrain.epochs)
+    write_json(cache / "pretrained" / f"{key}.json", {"identity": identity})
+    return Backbone(settings.name, cache / identity / "weights.pt", identity)
+
+
+def _count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+
+def _pretrain(
+    name: str,
+    settings: PretrainingSettings,
+    folders: list[Path],
+    num_classes: int,
+    seed: int,
+    num_threads: int,
+    cache: Path,
+    log: Path,
+) -> str:
+    torch.set_num_threads(num_threads)
+    architecture = find_architecture(name)
+
+    def write(report: EpochReport) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": report.epoch, "loss": report.loss_target}) + "\n")
+
+    network = pretrain(
+        architecture,
+        CachedImages(folders),
+        num_classes=num_classes,
+        settings=settings,
+        seed=seed,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        on_epoch=write,
+    )
+    return _kept(architecture, network.cpu(), cache).identity

@@ -1,0 +1,147 @@
+"""The plan of a study: a cell for each target and method, its trials, and the refits of its best configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pretrieve.keys import content_key, derived_seed
+from pretrieve.search.methods import METHODS
+from pretrieve.study.materials import Materials
+from pretrieve.study.settings import StudySettings
+from pretrieve.tracking.ledger import FinishedTrial
+from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (target, method) pair with its trials.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      trials: one task for each grid point, in the order of the grid.
+    """
+
+    target: str
+    method: str
+    trials: tuple[TrialTask, ...]
+
+
+class Planner:
+    """Makes the tasks of a study.
+
+    Args:
+      settings: the study.
+      materials: what the trials are made of.
+      spool_path: where the trial of a key tells its metrics.
+    """
+
+    def __init__(self, settings: StudySettings, materials: Materials, spool_folder: Path) -> None:
+        self._settings = settings
+        self._materials = materials
+        self._spools = spool_folder
+
+    def cells(self) -> list[Cell]:
+        """List all cells with their trials."""
+        return [
+            Cell(target, method, tuple(self._trials(target, method)))
+            for target in self._materials.targets
+            for method in self._settings.methods
+        ]
+
+    def _trials(self, target: str, method: str) -> list[TrialTask]:
+        points = self._settings.grid.points(uses_source=METHODS[method].selector is not None)
+        return [self._task("trial", target, method, point, self._settings.seed) for point in points]
+
+    def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
+        """List the refits of a cell's best configuration, one a seed."""
+        seeds = [
+            derived_seed(self._settings.seed, "refit", number) % 2**31
+            for number in range(self._settings.refit.num_seeds)
+        ]
+        return [self._task("refit", cell.target, cell.method, best, seed) for seed in seeds]
+
+    def _task(
+        self, kind: Literal["trial", "refit"], target: str, method: str, point: Hyperparameters, seed: int
+    ) -> TrialTask:
+        materials, settings = self._materials, self._settings
+        groups = materials.groups(target, method)
+        train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
+        key = self._key(kind, target, method, point, seed, train, evaluate)
+        spec = TrialSpec(
+            kind=kind,
+            target=target,
+            method=method,
+            objective=METHODS[method].objective,
+            hyperparameters=point,
+            seed=seed,
+            key=key,
+        )
+        return TrialTask(
+            spec=spec,
+            architecture_name=materials.backbone.architecture_name,
+            weights_path=materials.backbone.weights_path,
+            backbone_identity=materials.backbone.identity,
+            num_target_classes=materials.targets[target].num_classes,
+            num_source_classes=materials.source.num_classes if groups else 0,
+            training=settings.training,
+            metric=materials.targets[target].metric,
+            train=tuple(materials.split_folder(target, split) for split in train),
+            evaluate=(materials.split_folder(target, evaluate),),
+            source=materials.group_folders(groups),
+            spool_path=self._spools / f"{key}.jsonl",
+            checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
+            weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
+            num_threads=settings.compute.cpus_per_trial,
+        )
+
+    def _key(
+        self,
+        kind: str,
+        target: str,
+        method: str,
+        point: Hyperparameters,
+        seed: int,
+        train: tuple[str, ...],
+        evaluate: str,
+    ) -> str:
+        materials = self._materials
+        image_set = materials.targets[target]
+        groups = materials.groups(target, method)
+        return content_key(
+            protocol=PROTOCOL_VERSION,
+            kind=kind,
+            target=target,
+            method=method,
+            objective=METHODS[method].objective,
+            hyperparameters=point.model_dump(),
+            training=self._settings.training.model_dump(mode="json"),
+            seed=seed,
+            metric=image_set.metric,
+            backbone=materials.backbone.identity,
+            train=[image_set.fingerprints[split] for split in train],
+            evaluate=image_set.fingerprints[evaluate],
+            source=materials.source.fingerprints["train"] if groups else None,
+            groups=sorted(groups),
+        )
+
+
+def best_trial(cell: Cell, finished: Mapping[str, FinishedTrial]) -> TrialTask | None:
+    """Choose the configuration with the best validation score; the first of the grid where scores are equal.
+
+    Returns:
+      Its trial; None where no trial of the cell finished with a score.
+    """
+    scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
+    candidates = [(task, score) for task, score in scored if score is not None]
+    return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
+
+
+def interleaved(cells: list[Cell]) -> list[TrialTask]:
+    """Order the trials in turns, one of each cell, so that a first table exists early."""
+    longest = max((len(cell.trials) for cell in cells), default=0)
+    return [cell.trials[turn] for turn in range(longest) for cell in cells if turn < len(cell.trials)]

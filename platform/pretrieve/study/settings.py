@@ -1,0 +1,150 @@
+"""The settings of a whole study; each part's settings live beside their owner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pretrieve.data.settings import ImageSetSettings
+from pretrieve.errors import BackboneError
+from pretrieve.search.grid import GridSettings
+from pretrieve.search.methods import MethodName
+from pretrieve.search.tuner import ComputeSettings
+from pretrieve.settings_model import SettingsModel
+from pretrieve.tracking.ui_server import sqlite_store
+from pretrieve.training.pretraining import PretrainingSettings
+from pretrieve.training.settings import TrainingSettings
+from pretrieve_selection import SelectionSettings
+
+DEFAULT_STORAGE = Path("pretrieve-runs")
+
+
+class BackboneSettings(SettingsModel):
+    """The pre-trained network.
+
+    Attributes:
+      name: an architecture; a bare word is short for `name: word`.
+      weights: a checkpoint file; relative to the study file.
+      pretrain: pre-train from scratch on the study's source, once; excludes `weights`.
+
+    With neither, the weights that the network's publisher serves are downloaded.
+    """
+
+    name: str
+    weights: Path | None = None
+    pretrain: PretrainingSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        from pretrieve.backbones import find_architecture
+
+        try:
+            find_architecture(name)
+        except BackboneError as error:
+            raise ValueError(str(error)) from error
+        return name
+
+    @field_validator("weights")
+    @classmethod
+    def _file_exists(cls, weights: Path | None, info: ValidationInfo) -> Path | None:
+        if weights is None:
+            return None
+        resolved = (Path((info.context or {}).get("base", ".")) / weights.expanduser()).resolve()
+        if not resolved.is_file():
+            raise ValueError(f"the file must exist, but {resolved} does not")
+        return resolved
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> BackboneSettings:
+        from pretrieve.backbones import find_architecture
+
+        if self.weights is not None and self.pretrain is not None:
+            raise ValueError("at most one of 'weights' and 'pretrain' may be given")
+        if self.weights is None and self.pretrain is None and not find_architecture(self.name).published_weights:
+            raise ValueError(f"{self.name!r} has no published weights: 'weights' or 'pretrain' must be given")
+        return self
+
+
+class RefitSettings(SettingsModel):
+    """The final training of each cell's best configuration, on train + val.
+
+    Attributes:
+      num_seeds: how many times, each with its own seed, each tested once.
+    """
+
+    num_seeds: Annotated[int, Field(ge=1)] = 2
+
+
+class StudySettings(SettingsModel):
+    """One question: which methods, on which targets, with which backbone and grid.
+
+    Attributes:
+      name: of the study, its folder and its MLflow experiment.
+      source: the pre-training data.
+      targets: the data sets to learn.
+      backbone: the pre-trained network.
+      methods: the rows of the table.
+      selection: how groups are ranked and how many are taken (section 3.2).
+      grid: hyperparameters to search (appendix A).
+      training: the protocol shared by all trials (section 4.1).
+      refit: the final trainings.
+      compute: what a trial may use.
+      seed: decides splits, draws and first weights.
+      storage: folder of studies and caches; on a cluster, storage that every node reaches.
+      tracking_uri: MLflow's store; None: SQLite in the study's folder.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    source: ImageSetSettings
+    targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
+    backbone: BackboneSettings
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
+        "finetune",
+        "random",
+        "greedy_ot",
+        "uot",
+    )
+    selection: SelectionSettings = SelectionSettings()
+    grid: GridSettings = GridSettings()
+    training: TrainingSettings = TrainingSettings()
+    refit: RefitSettings = RefitSettings()
+    compute: ComputeSettings = ComputeSettings()
+    seed: Annotated[int, Field(ge=0)] = 0
+    storage: Path = DEFAULT_STORAGE
+    tracking_uri: str | None = None
+
+    @field_validator("storage")
+    @classmethod
+    def _is_absolute(cls, storage: Path) -> Path:
+        return storage.expanduser().absolute()
+
+    @field_validator("targets", "methods")
+    @classmethod
+    def _has_no_double(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [value.display_name if isinstance(value, ImageSetSettings) else value for value in values]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise ValueError(f"names must differ, but {', '.join(doubles)} stands more than once")
+        return values
+
+    @property
+    def folder(self) -> Path:
+        """Where this study keeps what is its own."""
+        return self.storage / self.name
+
+    @property
+    def cache(self) -> Path:
+        """Where artifacts lie that studies share, by content key."""
+        return self.storage / "cache"
+
+    def tracking(self) -> str:
+        """Return the address of MLflow's store."""
+        return self.tracking_uri or sqlite_store(self.folder)

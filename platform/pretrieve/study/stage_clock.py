@@ -1,0 +1,40 @@
+"""Wall time of each stage, told to the observer and kept for the study's cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pretrieve.study.observer import Stage, StudyObserver
+
+
+class StageClock:
+    """Times stages.
+
+    Args:
+      observer: hears of each stage.
+    """
+
+    def __init__(self, observer: StudyObserver) -> None:
+        self.observer = observer
+        self.seconds: dict[Stage, float] = {}
+
+    @contextmanager
+    def stage(self, stage: Stage, *, total: int, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+        """Time the block; yields a function that reports (pieces done, pieces in all) of what was missing.
+
+        Args:
+          stage: which.
+          total: its number of pieces.
+          done: pieces that an earlier run left.
+        """
+        started = time.perf_counter()
+        self.observer.stage_started(stage, total, done)
+
+        def progressed(pieces: int, _of: int) -> None:
+            self.observer.stage_progressed(stage, done + pieces, total)
+
+        yield progressed
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+        self.observer.stage_finished(stage, self.seconds[stage])

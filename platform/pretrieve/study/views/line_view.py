@@ -1,0 +1,60 @@
+"""A study as lines of text: for logs, jobs and pipes."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from pretrieve.study.observer import Stage, StudyObserver, TrialEvent
+from pretrieve.study.views.progress_state import ProgressState, describe_seconds
+
+INTERVAL_S = 10.0
+
+
+class LineView(StudyObserver):
+    """Prints a line where a stage begins or ends, and one every ten seconds of a long one.
+
+    Args:
+      console: where to print.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = ProgressState()
+        self._last_line = time.monotonic()
+
+    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+        """Remember the stage; it is printed when it moves or ends."""
+        self._state.start(stage, total, done)
+        if done < total:
+            self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
+
+    def stage_progressed(self, stage: Stage, done: int, total: int) -> None:
+        """Print now and then."""
+        self._state.progress(stage, done, total)
+        if time.monotonic() - self._last_line < INTERVAL_S:
+            return
+        left = self._state.stages[stage].seconds_left(time.monotonic())
+        self._print(f"{stage}: {done} of {total}" + ("" if left is None else f", about {describe_seconds(left)} left"))
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        """Print what the stage took."""
+        self._state.finish(stage, seconds)
+        state = self._state.stages[stage]
+        found = f", {state.found} of them found" if state.found else ""
+        self._print(f"{stage}: done, {state.total}{found}, {describe_seconds(seconds)}")
+
+    def trial_event(self, event: TrialEvent) -> None:
+        """Print what went wrong; the rest is in the count."""
+        self._state.move_trial(event)
+        if event.state in ("failed", "diverged"):
+            self._print(f"{event.state}: {event.target} · {event.method}, {event.description}")
+
+    def noticed(self, message: str) -> None:
+        """Print the message."""
+        self._print(f"note: {message}")
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

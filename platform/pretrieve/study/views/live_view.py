@@ -1,0 +1,123 @@
+"""A study as a picture that redraws itself: stages, trials under way, best so far per cell, time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pretrieve.study.observer import Stage, StudyObserver, TrialEvent
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.views.progress_state import ProgressState, StageState, describe_seconds
+
+REFRESHES_PER_S = 4
+MAX_NOTICES = 5
+
+
+class LiveView(StudyObserver):
+    """Draws the state of a study in place.
+
+    Args:
+      settings: names the rows and columns.
+      console: a terminal.
+    """
+
+    def __init__(self, settings: StudySettings, console: Console) -> None:
+        self._settings = settings
+        self._console = console
+        self._state = ProgressState()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw while the block runs; the last picture stays."""
+        with Live(
+            get_renderable=self.render,
+            console=self._console,
+            refresh_per_second=REFRESHES_PER_S,
+            transient=False,
+        ):
+            yield
+
+    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+        """Add the stage's line."""
+        with self._lock:
+            self._state.start(stage, total, done)
+
+    def stage_progressed(self, stage: Stage, done: int, total: int) -> None:
+        """Move the stage's bar."""
+        with self._lock:
+            self._state.progress(stage, done, total)
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        """Tick the stage off."""
+        with self._lock:
+            self._state.finish(stage, seconds)
+
+    def trial_event(self, event: TrialEvent) -> None:
+        """Update the trials and the best so far."""
+        with self._lock:
+            self._state.move_trial(event)
+
+    def noticed(self, message: str) -> None:
+        """Keep the message on the screen."""
+        with self._lock:
+            self._state.notices.append(message)
+
+    def render(self) -> RenderableType:
+        """Draw the present state."""
+        with self._lock:
+            parts: list[RenderableType] = [Text(f"study {self._settings.name}", style="bold"), self._stages()]
+            if self._state.running:
+                parts.append(self._running())
+            if self._state.best:
+                parts.append(self._best())
+            notices = self._state.notices
+            parts += [Text(f"note: {notice}", style="yellow") for notice in notices[-MAX_NOTICES:]]
+            if len(notices) > MAX_NOTICES:
+                parts.append(Text(f"… and {len(notices) - MAX_NOTICES} notes before", style="yellow"))
+            return Group(*parts)
+
+    def _stages(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        now = time.monotonic()
+        for stage, state in self._state.stages.items():
+            bar = ProgressBar(total=max(state.total, 1), completed=state.done, width=24)
+            mark = "✓" if state.seconds is not None else "…"
+            table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(state, now))
+        return table
+
+    def _timing(self, state: StageState, now: float) -> str:
+        if state.seconds is not None:
+            found = f" ({state.found} found)" if state.found else ""
+            return describe_seconds(state.seconds) + found
+        left = state.seconds_left(now)
+        elapsed = describe_seconds(now - state.started)
+        return elapsed if left is None else f"{elapsed}, about {describe_seconds(left)} left"
+
+    def _running(self) -> Text:
+        lines = [
+            f"  {event.target} · {event.method}: {event.description}, epoch {event.epoch}"
+            for event in list(self._state.running.values())[:8]
+        ]
+        failed = f", {self._state.num_failed} failed" if self._state.num_failed else ""
+        diverged = f", {self._state.num_diverged} diverged" if self._state.num_diverged else ""
+        return Text("\n".join([f"{len(self._state.running)} under way{failed}{diverged}", *lines]))
+
+    def _best(self) -> Table:
+        table = Table(title="best on validation so far, %", title_justify="left", box=None, padding=(0, 1))
+        table.add_column("method")
+        targets = [target.display_name for target in self._settings.targets]
+        for target in targets:
+            table.add_column(target, justify="right")
+        for method in self._settings.methods:
+            scores = [self._state.best.get((target, method)) for target in targets]
+            table.add_row(method, *("·" if score is None else f"{100 * score:.1f}" for score in scores))
+        return table

@@ -1,0 +1,96 @@
+"""What both views know of a running study, kept apart from how it is drawn."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from pretrieve.study.observer import Stage, TrialEvent
+
+
+@dataclass
+class StageState:
+    """One stage so far.
+
+    Attributes:
+      total: its pieces.
+      done: pieces done, by this run or an earlier one.
+      found: pieces that an earlier run left.
+      started: when, on the monotonic clock.
+      seconds: what it took; None while it runs.
+    """
+
+    total: int
+    done: int
+    found: int
+    started: float
+    seconds: float | None = None
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate from the pace of this run; None before the first piece is done."""
+        computed = self.done - self.found
+        if self.seconds is not None or computed <= 0:
+            return None
+        return (now - self.started) / computed * (self.total - self.done)
+
+
+@dataclass
+class ProgressState:
+    """A study so far.
+
+    Attributes:
+      stages: by name, in the order they began.
+      running: trials and refits under way, with the latest event of each.
+      best: best validation score so far by (target, method).
+      num_failed: trials without a result in this run.
+      num_diverged: trials whose loss was not finite in this run.
+      notices: what a user should know.
+    """
+
+    stages: dict[Stage, StageState] = field(default_factory=dict)
+    running: dict[tuple[str, str, str], TrialEvent] = field(default_factory=dict)
+    best: dict[tuple[str, str], float] = field(default_factory=dict)
+    num_failed: int = 0
+    num_diverged: int = 0
+    notices: list[str] = field(default_factory=list)
+
+    def start(self, stage: Stage, total: int, done: int) -> None:
+        """Begin a stage."""
+        self.stages[stage] = StageState(total, done, done, time.monotonic())
+
+    def progress(self, stage: Stage, done: int, total: int) -> None:
+        """Move a stage on."""
+        state = self.stages[stage]
+        state.done, state.total = done, total
+
+    def finish(self, stage: Stage, seconds: float) -> None:
+        """End a stage."""
+        state = self.stages[stage]
+        state.done, state.seconds = state.total, seconds
+
+    def move_trial(self, event: TrialEvent) -> None:
+        """Take in what a trial did."""
+        identity = (event.target, event.method, event.description)
+        if event.state in ("started", "progressed"):
+            self.running[identity] = event
+            return
+        self.running.pop(identity, None)
+        self.num_failed += event.state == "failed"
+        self.num_diverged += event.state == "diverged"
+        if event.state == "finished" and event.kind == "trial" and event.score is not None:
+            cell = (event.target, event.method)
+            self.best[cell] = max(event.score, self.best.get(cell, 0.0))
+
+
+def describe_seconds(seconds: float) -> str:
+    """Write a duration for people.
+
+    >>> describe_seconds(8.4), describe_seconds(95), describe_seconds(7300)
+    ('8 s', '1 min 35 s', '2 h 01 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

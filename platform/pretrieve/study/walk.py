@@ -1,0 +1,178 @@
+"""The walk of a study, from its settings to its report; every arrow of it is a module's job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pretrieve.atomic_files import write_json
+from pretrieve.errors import TrialsFailedError
+from pretrieve.records import StudyRecord
+from pretrieve.study.cells import Cell, Planner
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.materials import Materials
+from pretrieve.study.observer import StudyObserver
+from pretrieve.study.prepare import prepare
+from pretrieve.study.search_stage import CellResult, failures, search
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import StageClock
+from pretrieve.tracking import schema
+from pretrieve.tracking.ledger import Ledger
+
+
+def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
+    """Run what is missing of a study and write its report.
+
+    Running it again computes nothing twice: every artifact and trial is found by the hash of what it was made from.
+
+    Args:
+      settings: the study.
+      observer: hears of stages, trials and what a user should know.
+
+    Returns:
+      The record that MLflow holds at the end.
+
+    Raises:
+      UserError: the settings do not fit the data or the cluster.
+      TrialsFailedError: some trials ended in an error; everything else is recorded, and the report says which.
+    """
+    clock = StageClock(observer)
+    with ExitStack() as stack:
+        cluster = LazyCluster(stack)
+        materials = prepare(settings, cluster, clock)
+        ledger = open_ledger(settings)
+        planner = Planner(settings, materials, ledger.spool_folder)
+        cells = planner.cells()
+        _record_plan(settings, materials, cells, ledger)
+        results = search(settings, cells, planner, ledger, cluster, clock)
+    _register_champions(settings, materials, results, ledger, clock)
+    missing = failures(cells, results, ledger)
+    record = _finish(settings, ledger, clock, is_whole=not missing)
+    if missing:
+        named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in missing[:5])
+        raise TrialsFailedError(
+            f"{len(missing)} trials have no result, the first: {named}. Their errors stand in MLflow and in the report "
+            f"({settings.folder / schema.REPORT_ARTIFACT}); run the study again to try them again"
+        )
+    return record
+
+
+def open_ledger(settings: StudySettings) -> Ledger:
+    """Open the record of a study, made where there is none."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    return Ledger(
+        tracking_uri=settings.tracking(),
+        study=settings.name,
+        folder=settings.folder,
+        owns_artifacts=settings.tracking_uri is None,
+    )
+
+
+def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell], ledger: Ledger) -> None:
+    plan_path = settings.folder / schema.PLAN_ARTIFACT
+    write_json(plan_path, _plan(settings, materials, cells))
+    artifacts: list[tuple[Path, str | None]] = [(plan_path, None)]
+    for (target, method), selection in materials.selections.items():
+        path = settings.folder / schema.SELECTIONS_FOLDER / target / f"{method}.json"
+        names = [materials.source.class_names[group] for group in selection.groups]
+        scores = [float(selection.scores[group]) for group in selection.groups]
+        write_json(
+            path,
+            {**selection.to_dict(), "target": target, "method": method, "names": names, "scores": scores},
+        )
+        artifacts.append((path, f"{schema.SELECTIONS_FOLDER}/{target}"))
+    ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
+
+
+def _plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) -> dict[str, Any]:
+    targets = [
+        {
+            "name": name,
+            "metric": target.metric,
+            "num_classes": target.num_classes,
+            "num_images": {split: target.num_images(split) for split in ("train", "val", "test")},
+        }
+        for name, target in materials.targets.items()
+    ]
+    return {
+        "backbone": materials.backbone.architecture_name,
+        "settings": settings.model_dump(mode="json"),
+        "methods": list(settings.methods),
+        "targets": targets,
+        "cells": [
+            {
+                "target": cell.target,
+                "method": cell.method,
+                "trial_keys": [task.spec.key for task in cell.trials],
+            }
+            for cell in cells
+        ],
+    }
+
+
+def _register_champions(
+    settings: StudySettings,
+    materials: Materials,
+    results: Sequence[CellResult],
+    ledger: Ledger,
+    clock: StageClock,
+) -> None:
+    winners = _winners(results, ledger)
+    models: dict[str, str] = {}
+    with clock.stage("models", total=len(winners)) as progressed:
+        from pretrieve.tracking.champions import Champion, register_champion
+
+        for target, result in winners.items():
+            refit = next(task for task in result.refits if task.spec.key in ledger.finished)
+            assert refit.weights_out is not None, "every refit keeps its weights"
+            champion = Champion(
+                model_name=f"{settings.name}.{target}",
+                key=refit.spec.key,
+                run_id=ledger.finished[refit.spec.key].run_id,
+                weights_path=refit.weights_out,
+                architecture_name=refit.architecture_name,
+                class_names=materials.targets[target].class_names,
+                description=f"{refit.spec.method}, best on validation of {target}: {refit.spec.describe()}",
+            )
+            models[target] = register_champion(champion, ledger.tree, settings.tracking())
+            progressed(len(models), len(winners))
+    ledger.record_study(metrics={}, tags={schema.TAG_MODELS: json.dumps(models)}, artifacts=[])
+
+
+def _winners(results: Sequence[CellResult], ledger: Ledger) -> dict[str, CellResult]:
+    """Choose each target's method on validation: choosing it on test would make the test score a lie."""
+    winners: dict[str, tuple[float, CellResult]] = {}
+    finished = ledger.finished
+    for result in results:
+        if result.best is None or not any(task.spec.key in finished for task in result.refits):
+            continue
+        score = finished[result.best.spec.key].score
+        target = result.cell.target
+        if score is not None and (target not in winners or score > winners[target][0]):
+            winners[target] = (score, result)
+    return {target: result for target, (_, result) in winners.items()}
+
+
+def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_whole: bool) -> StudyRecord:
+    from pretrieve_dashboards import load_study, score_table, write_report
+
+    ledger.end_study("FINISHED" if is_whole else "FAILED")
+    with clock.stage("report", total=1) as progressed:
+        ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
+        record = load_study(settings.tracking(), settings.name)
+        report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
+        write_report(record, report)
+        table.write_text(score_table(record).to_csv(), encoding="utf-8")
+        ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
+        progressed(1, 1)
+    return record
+
+
+def _stage_seconds(ledger: Ledger, seconds: Mapping[Any, float]) -> dict[str, float]:
+    """Add this run's stage times to those of the study's earlier runs."""
+    before = ledger.tree.client.get_run(ledger.study_run_id).data.metrics
+    names = {f"{schema.STAGE_SECONDS_PREFIX}{stage.replace(' ', '_')}": value for stage, value in seconds.items()}
+    return {name: before.get(name, 0.0) + value for name, value in names.items()}

@@ -1,0 +1,118 @@
+"""Registering the best model of each target, with its preprocessing and class names."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from pretrieve.atomic_files import write_json
+from pretrieve.backbones import find_architecture
+from pretrieve.tracking import schema
+from pretrieve.tracking.run_tree import RunTree
+
+ALIAS = "champion"
+MODEL_CODE = Path(__file__).with_name("classifier_model.py")
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec("binary", "image")]),
+    outputs=Schema([ColSpec("string", "class_name"), ColSpec("double", "probability"), ColSpec("long", "class_index")]),
+)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model of a target's winner.
+
+    Attributes:
+      model_name: of the registry.
+      key: key of the refit whose weights it has.
+      run_id: MLflow run of that refit.
+      weights_path: state dict of its network.
+      architecture_name: of its backbone.
+      class_names: K names.
+      description: how it came about, for people.
+    """
+
+    model_name: str
+    key: str
+    run_id: str
+    weights_path: Path
+    architecture_name: str
+    class_names: Sequence[str]
+    description: str
+
+
+def register_champion(champion: Champion, tree: RunTree, tracking_uri: str) -> str:
+    """Register a model version with the alias `champion`, unless the alias has this refit already.
+
+    Args:
+      champion: which refit, and what a prediction needs besides its weights.
+      tree: the study's runs.
+      tracking_uri: MLflow's store, which also is the registry.
+
+    Returns:
+      The URI `models:/<name>@champion`, for `mlflow.pyfunc.load_model`.
+
+    Raises:
+      MlflowException: the store does not answer.
+    """
+    uri = f"models:/{champion.model_name}@{ALIAS}"
+    if _current_key(champion.model_name, tree) == champion.key:
+        return uri
+    mlflow.set_tracking_uri(tracking_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        card = Path(folder) / "card.json"
+        write_json(
+            card,
+            {
+                "architecture": champion.architecture_name,
+                "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
+                "class_names": list(champion.class_names),
+            },
+        )
+        with mlflow.start_run(run_id=champion.run_id), warnings.catch_warnings():
+            # The signature is given; an example would only be a picture more to store.
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(MODEL_CODE),
+                artifacts={"weights": str(champion.weights_path), "card": str(card)},
+                signature=SIGNATURE,
+                pip_requirements=[f"pretrieve=={version('pretrieve')}"],
+            )
+    _register(champion, logged.model_uri, tree)
+    return uri
+
+
+def _current_key(name: str, tree: RunTree) -> str | None:
+    try:
+        current = tree.client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException:
+        return None
+    key = current.tags.get(schema.TAG_KEY)
+    return None if key is None else str(key)
+
+
+def _register(champion: Champion, model_uri: str, tree: RunTree) -> None:
+    name = champion.model_name
+    try:
+        tree.client.get_registered_model(name)
+    except MlflowException:
+        tree.client.create_registered_model(name)
+    made = tree.client.create_model_version(
+        name,
+        source=model_uri,
+        run_id=champion.run_id,
+        tags={schema.TAG_KEY: champion.key},
+        description=champion.description,
+    )
+    tree.client.set_registered_model_alias(name, ALIAS, made.version)

@@ -1,0 +1,87 @@
+"""The fine-tuned classifier as an MLflow model: image bytes in, class names out.
+
+MLflow keeps this file beside the weights and runs it when the model is loaded ("models from code"), so nothing is
+unpickled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import torch
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from pretrieve.atomic_files import read_json
+from pretrieve.backbones import Preprocessing, find_architecture
+from pretrieve.backbones.backbone import load_weights, read_weights
+from pretrieve.data.decode import decode_square
+from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.network import TwoHeadNetwork
+
+INPUT_COLUMN = "image"
+BATCH_SIZE = 128
+
+
+class ImageClassifier(PythonModel):
+    """Predicts the class of encoded images.
+
+    Input: a DataFrame with a column `image` of encoded image bytes (PNG, JPEG, …).
+    Output: a DataFrame with `class_name` (str), `probability` (float64 in [0, 1]) and `class_index` (int64).
+    """
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Build the network and load its weights."""
+        card = _read_json_artifact(context, "card")
+        architecture = find_architecture(card["architecture"])
+        self._class_names: list[str] = card["class_names"]
+        self._preprocessing = Preprocessing.from_dict(card["preprocessing"])
+        self._network = TwoHeadNetwork(
+            architecture.build(),
+            feature_dim=architecture.feature_dim,
+            num_target_classes=len(self._class_names),
+            num_source_classes=0,
+            generator=torch.Generator(),
+        ).eval()
+        weights = context.artifacts["weights"]
+        state = {k: v for k, v in read_weights(weights).items() if not k.startswith("source_head.")}
+        load_weights(self._network, state, origin=weights)
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Predict a class for each row.
+
+        Raises:
+          ImageSetError: an image does not decode.
+        """
+        contents = model_input[INPUT_COLUMN].tolist()
+        parts = [self._probabilities(contents[i : i + BATCH_SIZE]) for i in range(0, len(contents), BATCH_SIZE)]
+        empty = torch.zeros((0, len(self._class_names)))
+        best = torch.cat([empty, *parts]).max(1)
+        indices = best.indices.tolist()
+        return pd.DataFrame(
+            {
+                "class_name": [self._class_names[index] for index in indices],
+                "probability": best.values.double().numpy(),
+                "class_index": indices,
+            }
+        )
+
+    @torch.inference_mode()
+    def _probabilities(self, contents: list[bytes]) -> torch.Tensor:
+        size = self._preprocessing.resize_size
+        images = torch.stack([torch.from_numpy(decode_square(content, size).copy()) for content in contents])
+        view = evaluation_view(to_unit_range(images, torch.device("cpu")), self._preprocessing)
+        probabilities: torch.Tensor = self._network(view).softmax(1)
+        return probabilities
+
+
+def _read_json_artifact(context: PythonModelContext, name: str) -> Any:
+    """Read a JSON artifact of the model."""
+    return read_json(Path(context.artifacts[name]))
+
+
+mlflow.models.set_model(ImageClassifier())

@@ -1,0 +1,116 @@
+"""Study, cells, trials and refits as nested MLflow runs, found again by their tags."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from pretrieve.tracking import schema
+
+MAX_PARAM_LENGTH = 6_000
+PAGE_SIZE = 1_000
+
+
+class RunTree:
+    """The runs of one study in one MLflow experiment.
+
+    Args:
+      tracking_uri: SQLite or a server.
+      experiment: the study's name.
+      artifact_root: where artifacts go when the experiment is made; None leaves it to the server.
+
+    Raises:
+      MlflowException: the store does not answer.
+    """
+
+    def __init__(self, *, tracking_uri: str, experiment: str, artifact_root: Path | None) -> None:
+        # The client's default waits minutes for a server that is down, once a call.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        # Its remarks on tables it makes, and bars for files of a few kilobytes, would tear up the live view.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        self.client = MlflowClient(tracking_uri=tracking_uri)
+        self.experiment_id = self._experiment(experiment, artifact_root)
+
+    def _experiment(self, name: str, artifact_root: Path | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = artifact_root.resolve().as_uri() if artifact_root else None
+        try:
+            return str(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another process made it in between
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def runs(self, kind: str) -> list[Run]:
+        """Read all runs of one kind, oldest first."""
+        found: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'",
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=PAGE_SIZE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def create(self, name: str, *, kind: str, parent: str | None, tags: Mapping[str, str]) -> str:
+        """Start a run below `parent` and return its id."""
+        all_tags = {schema.TAG_KIND: kind, **tags}
+        if parent is not None:
+            all_tags[schema.TAG_PARENT] = parent
+        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+        return str(run.info.run_id)
+
+    def reopen(self, run_id: str) -> None:
+        """Mark an existing run as running again."""
+        self.client.update_run(run_id, status="RUNNING")
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log present figures (step 0, now), parameters and tags of a run."""
+        now = time.time_ns() // 1_000_000
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in (metrics or {}).items()],
+            params=[Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+    def log_at(self, run_id: str, metrics: list[tuple[str, float, int, int]]) -> None:
+        """Log (name, value, time_ms, step) figures; sending the same ones again adds nothing."""
+        for start in range(0, len(metrics), 500):
+            part = metrics[start : start + 500]
+            self.client.log_batch(run_id, metrics=[Metric(*figure) for figure in part])
+
+    def end(self, run_id: str, status: str, *, time_ms: int | None = None) -> None:
+        """End a run as FINISHED or FAILED."""
+        self.client.set_terminated(run_id, status=status, end_time=time_ms)
+
+    def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Copy a file into a run's artifacts."""
+        self.client.log_artifact(run_id, str(path), folder)

@@ -1,0 +1,37 @@
+"""The names of the MLflow record: kinds of runs, tags and metrics."""
+
+from __future__ import annotations
+
+TAG_KIND = "pretrieve.kind"
+TAG_KEY = "pretrieve.key"
+TAG_TARGET = "pretrieve.target"
+TAG_METHOD = "pretrieve.method"
+TAG_OUTCOME = "pretrieve.outcome"
+TAG_MESSAGE = "pretrieve.message"
+TAG_BEST = "pretrieve.best"
+TAG_BEST_KEY = "pretrieve.best_key"
+TAG_REFIT_KEYS = "pretrieve.refit_keys"
+TAG_PARENT = "mlflow.parentRunId"
+TAG_NOTE = "mlflow.note.content"
+
+KIND_STUDY = "study"
+KIND_CELL = "cell"
+KIND_TRIAL = "trial"
+KIND_REFIT = "refit"
+
+VAL_SCORE = "val/score"
+TEST_SCORE = "test/score"
+LOSS_TARGET = "train/loss_target"
+LOSS_SOURCE = "train/loss_source"
+IMAGES_PER_S = "throughput/images_per_s"
+SECONDS = "cost/seconds"
+BEST_VAL_SCORE = "best/val_score"
+TEST_MEAN = "test/score_mean"
+TEST_CI95 = "test/score_ci95"
+STAGE_SECONDS_PREFIX = "cost/stage_seconds/"
+
+PLAN_ARTIFACT = "plan.json"
+SELECTIONS_FOLDER = "selections"
+REPORT_ARTIFACT = "report.html"
+TABLE_ARTIFACT = "table.csv"
+TAG_MODELS = "pretrieve.models"

@@ -1,0 +1,46 @@
+"""The MLflow UI of a study, on loopback only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pretrieve.errors import UserError
+
+DATABASE = "mlflow.db"
+
+
+def sqlite_store(folder: Path) -> str:
+    """Return the address of the SQLite store in a study's folder."""
+    return f"sqlite:///{folder.absolute() / DATABASE}"
+
+
+def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
+    """Serve the UI until interrupted.
+
+    Args:
+      tracking_uri: a SQLite store; a tracking server has a UI of its own.
+      folder: the study's folder, which must exist.
+      port: on 127.0.0.1.
+
+    Raises:
+      UserError: there is nothing to show, or the store is a server.
+    """
+    if tracking_uri.startswith(("http://", "https://")):
+        raise UserError(f"this study's record lies on a tracking server; open {tracking_uri} in a browser")
+    if not (folder / DATABASE).exists():
+        raise UserError(
+            f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"
+        )
+    print(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    # The server's job runner is eight processes of 200 MB each that a read-only look does not need.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    try:
+        subprocess.run(command, env=environment, check=False)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,46 @@
+"""The state of a loop between two epochs, on disk: whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pretrieve.atomic_files import replacing
+from pretrieve.training.network import TwoHeadNetwork
+
+
+class CheckpointFile:
+    """One file that holds the latest epoch of one trial.
+
+    Nothing random is stored: every draw is a function of seed, epoch and step, see `streams`.
+
+    Args:
+      path: the file; its folder is made when needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
+        """Replace the file by the state after `epochs_done` epochs."""
+        state = {
+            "epochs_done": epochs_done,
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        with replacing(self._path) as temporary:
+            torch.save(state, temporary)
+
+    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
+        """Load the state into network and optimizer and return the epochs done; 0 where there is no file."""
+        if not self._path.exists():
+            return 0
+        state = torch.load(self._path, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["epochs_done"])
+
+    def remove(self) -> None:
+        """Delete the file: the trial is finished."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""Scores of a network on images it was not trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pretrieve.backbones import Preprocessing
+from pretrieve.data.image_set import Metric
+from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.images import LabelledImages
+from pretrieve.training.network import TwoHeadNetwork
+
+EVALUATION_BATCH_SIZE = 256
+
+
+@torch.inference_mode()
+def predict(
+    network: TwoHeadNetwork, images: LabelledImages, preprocessing: Preprocessing, device: torch.device
+) -> Tensor:
+    """Predict a class for every image, in evaluation mode.
+
+    Returns:
+      (N,) int64 labels on the CPU.
+    """
+    was_training = network.training
+    network.eval()
+    predictions = []
+    for indices in torch.arange(len(images)).split(EVALUATION_BATCH_SIZE):
+        batch = evaluation_view(to_unit_range(images.gather(indices), device), preprocessing)
+        predictions.append(network(batch).argmax(1).cpu())
+    network.train(was_training)
+    return torch.cat(predictions)
+
+
+def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:
+    """Score predictions.
+
+    Args:
+      predictions: (N,) int64.
+      labels: (N,) int64, N ≥ 1.
+      metric: `top1`, the share that is right, or `mean_per_class`, the mean over classes of the share that is right.
+
+    Returns:
+      Accuracy in [0, 1].
+
+    >>> labels, right = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0])
+    >>> accuracy(right, labels, "top1"), accuracy(right, labels, "mean_per_class")
+    (0.75, 0.5)
+    """
+    correct = (predictions == labels).double()
+    if metric == "top1":
+        return float(correct.mean())
+    shares = [correct[labels == label].mean() for label in labels.unique()]
+    return float(torch.stack(shares).mean())

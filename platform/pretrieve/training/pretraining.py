@@ -1,0 +1,91 @@
+"""Pre-training a backbone from scratch on the source, for studies that bring no weights along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from pretrieve.backbones import Architecture
+from pretrieve.keys import derived_seed
+from pretrieve.settings_model import SettingsModel
+from pretrieve.training.images import LabelledImages
+from pretrieve.training.loop import EpochReport, FineTuning, fine_tune
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives import Finetune
+from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
+
+
+class PretrainingSettings(SettingsModel):
+    """How a backbone is pre-trained on the source; the loop is that of fine-tuning.
+
+    Attributes:
+      epochs: passes over the source's training images.
+      batch_size: images a step.
+      lr: first learning rate, divided by ten at 60% and 80%.
+      weight_decay: L2 penalty on all parameters.
+      augmentation: random crops and flips.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    augmentation: AugmentationSettings = AugmentationSettings()
+
+
+def pretrain(
+    architecture: Architecture,
+    images: LabelledImages,
+    *,
+    num_classes: int,
+    settings: PretrainingSettings,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[EpochReport], None],
+) -> nn.Module:
+    """Train a fresh backbone to tell the source's classes apart.
+
+    Args:
+      architecture: what to build.
+      images: N training images of the source, N ≥ batch_size.
+      num_classes: K of the source.
+      settings: epochs, batch and rates.
+      seed: decides first weights, order and crops.
+      device: where to train.
+      on_epoch: called after each epoch.
+
+    Returns:
+      The trained feature extractor, (N, 3, S, S) → (N, D), on `device`.
+
+    Raises:
+      DivergedError: the loss was not finite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "pretraining_weights"))
+        backbone = architecture.build()
+    network = TwoHeadNetwork(
+        backbone,
+        feature_dim=architecture.feature_dim,
+        num_target_classes=num_classes,
+        num_source_classes=0,
+        generator=torch.Generator().manual_seed(derived_seed(seed, "pretraining_head")),
+    ).to(device)
+    work = FineTuning(
+        network=network,
+        objective=Finetune(),
+        target=images,
+        source=None,
+        preprocessing=architecture.preprocessing,
+        settings=TrainingSettings(
+            epochs=settings.epochs, batch_size=settings.batch_size, augmentation=settings.augmentation
+        ),
+        hyperparameters=Hyperparameters(lr=settings.lr, weight_decay=settings.weight_decay, head_lr_ratio=1.0),
+        seed=derived_seed(seed, "pretraining"),
+        device=device,
+    )
+    fine_tune(work, on_epoch=on_epoch)
+    return backbone

@@ -1,0 +1,60 @@
+"""Select the part of the pre-training data that resembles a target: algorithms on arrays alone.
+
+>>> import numpy as np
+>>> source = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]])
+>>> target = np.array([[0.9, 0.1], [0.7, 0.5]])
+>>> selection = make_selector("uot").select(
+...     source, target, top_k=2, settings=SelectionSettings(), rng=np.random.default_rng(0)
+... )
+>>> selection.groups, selection.converged
+((1, 0), True)
+>>> recall_at_k(selection, expected_ids=[0, 1])
+1.0
+"""
+
+from pretrieve_selection.centroids import CentroidSums
+from pretrieve_selection.costs import COSTS, cosine_cost, euclidean_cost
+from pretrieve_selection.errors import SelectionError, SelectionInputError
+from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
+from pretrieve_selection.recall import recall_at_k
+from pretrieve_selection.selection import Selection, rank_groups
+from pretrieve_selection.selectors import (
+    SELECTORS,
+    GreedyOtSelector,
+    LabelSelector,
+    NearestSelector,
+    RandomSelector,
+    Selector,
+    UotSelector,
+    make_selector,
+)
+from pretrieve_selection.settings import SelectionSettings, TransportSettings
+from pretrieve_selection.transport_plan import TransportPlan
+from pretrieve_selection.unbalanced_transport import TransportMethod, solve_unbalanced_transport
+
+__all__ = [
+    "COSTS",
+    "IMAGENET_BIRD_CLASSES",
+    "IMAGENET_DOG_CLASSES",
+    "SELECTORS",
+    "CentroidSums",
+    "GreedyOtSelector",
+    "LabelSelector",
+    "NearestSelector",
+    "RandomSelector",
+    "Selection",
+    "SelectionError",
+    "SelectionInputError",
+    "SelectionSettings",
+    "Selector",
+    "TransportMethod",
+    "TransportPlan",
+    "TransportSettings",
+    "UotSelector",
+    "cosine_cost",
+    "euclidean_cost",
+    "make_selector",
+    "rank_groups",
+    "recall_at_k",
+    "solve_unbalanced_transport",
+]

@@ -1,0 +1,48 @@
+"""Write an array computation once for NumPy and torch.
+
+Both libraries share the names and arguments used here (`exp`, `log`, `amax`, `sum`, `clip`, `axis`, `out`),
+so one namespace object in place of `np` is all the dispatch that is needed.
+"""
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+ArrayT = TypeVar("ArrayT", "NDArray[np.float64]", "torch.Tensor")
+
+
+def array_namespace(array: Any) -> ModuleType:
+    """Return the module, `numpy` or `torch`, whose functions work on this array.
+
+    torch is looked up, not imported: who holds a tensor has imported it, and who does not need not wait for
+    it.
+
+    >>> array_namespace([1.0]).__name__
+    'numpy'
+    """
+    torch_module = sys.modules.get("torch")
+    if torch_module is not None and isinstance(array, torch_module.Tensor):
+        return torch_module
+    return np
+
+
+def as_float64(array: Any, *, like: Any) -> Any:
+    """Convert to float64, to the kind (NumPy or torch) and on the device of `like`, without a gradient.
+
+    Args:
+      array: an array, a tensor or nested sequences of numbers.
+      like: the array or tensor whose kind and device decide.
+
+    Returns:
+      An array or tensor; the one given where nothing had to change.
+    """
+    xp = array_namespace(like)
+    if xp is np:
+        return np.asarray(array, dtype=np.float64)
+    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()

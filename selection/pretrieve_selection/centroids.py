@@ -1,0 +1,115 @@
+"""Average features by group, from parts that never meet in one memory."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+
+from pretrieve_selection.errors import SelectionInputError
+
+
+class CentroidSums:
+    """Partial sums of features by group; the sums of all parts, merged, give the centroids.
+
+    Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of
+    their seven digits.
+
+    Args:
+      num_groups: K ≥ 1.
+      dimension: D ≥ 1, length of a feature vector.
+
+    Raises:
+      SelectionInputError: num_groups or dimension is not ≥ 1.
+
+    >>> first, second = CentroidSums(2, 1), CentroidSums(2, 1)
+    >>> first.add(np.array([[1.0], [5.0]]), [0, 1])
+    >>> second.add(np.array([[3.0]]), [0])
+    >>> first.merge(second)
+    >>> first.means().tolist(), first.counts().tolist()
+    ([[2.0], [5.0]], [2, 1])
+    """
+
+    def __init__(self, num_groups: int, dimension: int) -> None:
+        if num_groups < 1 or dimension < 1:
+            raise SelectionInputError(
+                f"there must be at least 1 group and 1 dimension, but there are {num_groups} and "
+                f"{dimension}; check the features"
+            )
+        self._sums = np.zeros((num_groups, dimension))
+        self._counts = np.zeros(num_groups, dtype=np.int64)
+
+    def add(self, features: ArrayLike, labels: ArrayLike) -> None:
+        """Add one batch.
+
+        Args:
+          features: (n, D) floating point, finite, n ≥ 0.
+          labels: (n,) integers from 0 to K − 1: the group of each row.
+
+        Raises:
+          SelectionInputError: a shape or range above does not hold; nothing has been added then.
+        """
+        matrix, groups = self._checked(np.asarray(features), np.asarray(labels))
+        membership = csr_matrix(
+            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
+        )
+        self._sums += membership @ matrix
+        self._counts += np.bincount(groups, minlength=len(self._counts))
+
+    def merge(self, other: "CentroidSums") -> None:
+        """Add all that another part has summed; the other part stays as it is.
+
+        Raises:
+          SelectionInputError: the parts differ in their number of groups or dimensions.
+        """
+        if self._sums.shape != other._sums.shape:
+            raise SelectionInputError(
+                f"parts must agree in (groups, dimensions), but have {self._sums.shape} and "
+                f"{other._sums.shape}; make them from one source and one backbone"
+            )
+        self._sums += other._sums
+        self._counts += other._counts
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the centroids, (K, D) float64: raw averages, not normalised.
+
+        Raises:
+          SelectionInputError: a group has no rows.
+        """
+        empty = np.flatnonzero(self._counts == 0)
+        if empty.size:
+            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
+            raise SelectionInputError(
+                f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
+                f"none: {listing}; add their images or leave the groups out"
+            )
+        means: NDArray[np.float64] = self._sums / self._counts[:, None]
+        return means
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of rows added for each group, (K,) int64."""
+        return self._counts.copy()
+
+    def _checked(
+        self, features: NDArray[np.generic], labels: NDArray[np.generic]
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        num_groups, dimension = self._sums.shape
+        if features.ndim != 2 or features.shape[1] != dimension or features.dtype.kind != "f":
+            raise SelectionInputError(
+                f"features must be floating point of shape (n, {dimension}), but are {features.dtype} of "
+                f"shape {features.shape}; give one row for each image"
+            )
+        if labels.shape != (len(features),) or (labels.size and labels.dtype.kind not in "iu"):
+            raise SelectionInputError(
+                f"labels must be {len(features)} integers, one for each row of features, but are "
+                f"{labels.dtype} of shape {labels.shape}; give the group of each row"
+            )
+        groups = labels.astype(np.intp)
+        for row in np.flatnonzero((groups < 0) | (groups >= num_groups)):
+            raise SelectionInputError(
+                f"labels must be from 0 to {num_groups - 1}, but that of row {row} is {groups[row]}; "
+                "check the number of groups"
+            )
+        for row in np.flatnonzero(~np.isfinite(features.astype(np.float64)).all(axis=1)):
+            raise SelectionInputError(
+                f"features must be finite, but those of row {row} (group {groups[row]}) are not; extract them again"
+            )
+        return features.astype(np.float64), groups

@@ -1,0 +1,64 @@
+"""The selectors, one file each, behind the contract in `_base`."""
+
+from collections.abc import Mapping, Sequence
+
+from pretrieve_selection.errors import SelectionInputError
+from pretrieve_selection.nearest_word import describe_choices
+from pretrieve_selection.selectors._base import Selector
+from pretrieve_selection.selectors.greedy_ot import GreedyOtSelector
+from pretrieve_selection.selectors.label import LabelSelector
+from pretrieve_selection.selectors.nearest import NearestSelector
+from pretrieve_selection.selectors.uniform_random import RandomSelector
+from pretrieve_selection.selectors.uot import UotSelector
+
+SELECTORS: Mapping[str, type[Selector]] = {
+    selector.name: selector
+    for selector in (UotSelector, GreedyOtSelector, RandomSelector, NearestSelector, LabelSelector)
+}
+
+
+def make_selector(
+    name: str,
+    *,
+    label_groups: Sequence[int | str] | None = None,
+    group_names: Sequence[str] | None = None,
+) -> Selector:
+    """Build a selector by the name of its method.
+
+    Args:
+      name: a key of `SELECTORS`.
+      label_groups: for `label` alone, which needs it: the groups to select; see `LabelSelector`.
+      group_names: for `label` alone: the names of all source groups, where groups are not given by index.
+
+    Raises:
+      SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another
+        method.
+
+    >>> make_selector("uot").name
+    'uot'
+    """
+    if name not in SELECTORS:
+        raise SelectionInputError(
+            f"method must be a known selector, but is {name!r}: {describe_choices(name, SELECTORS)}"
+        )
+    if (name == LabelSelector.name) != (label_groups is not None):
+        raise SelectionInputError(
+            f"label_groups must be given to the method 'label' and to no other, but the method is {name!r} "
+            f"and label_groups is {label_groups!r}; "
+            + ("list the groups to select" if label_groups is None else "leave label_groups out")
+        )
+    if label_groups is not None:
+        return LabelSelector(label_groups, group_names)
+    return SELECTORS[name]()
+
+
+__all__ = [
+    "SELECTORS",
+    "GreedyOtSelector",
+    "LabelSelector",
+    "NearestSelector",
+    "RandomSelector",
+    "Selector",
+    "UotSelector",
+    "make_selector",
+]

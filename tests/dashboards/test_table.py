@@ -1,0 +1,84 @@
+import csv
+import io
+
+import pytest
+
+from pretrieve_dashboards import score_table
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def test_average_is_over_all_targets(finished_study):
+    table = score_table(finished_study)
+    assert table.averages == {"finetune": pytest.approx(0.7), "uot": pytest.approx(0.75)}
+    assert table.best_averages() == {"uot"}
+
+
+def test_method_that_lacks_a_target_has_no_average(unfinished_study):
+    table = score_table(unfinished_study)
+    assert table.averages == {}
+    assert table.best_averages() == frozenset()
+
+
+def test_best_method_is_that_of_the_largest_mean_on_each_target(finished_study, unfinished_study):
+    table = score_table(finished_study)
+    assert table.best_methods("birds") == {"uot"}
+    assert table.best_methods(HOSTILE) == {"finetune"}
+    assert score_table(unfinished_study).best_methods(HOSTILE) == frozenset()
+
+
+def test_csv_has_a_line_a_cell_with_all_digits(finished_study):
+    lines = score_table(finished_study).to_csv().splitlines()
+    assert lines[0].startswith("target,method,metric,num_refits,test_mean,test_ci95,best_val_score,lr,")
+    assert lines[2] == "birds,uot,top1,2,0.9,0.0125,0.75,0.1,0.0001,0.3,10.0,2,2,0,0,5.5"
+    assert len(lines) == 5
+
+
+def test_csv_leaves_what_is_unknown_empty_and_counts_what_went_wrong(unfinished_study):
+    rows = list(csv.DictReader(io.StringIO(score_table(unfinished_study).to_csv())))
+    troubled = rows[1]
+    assert (troubled["test_mean"], troubled["lr"], troubled["num_refits"]) == ("", "", "0")
+    counts = [troubled[f"num_{name}"] for name in ("trials", "finished", "diverged", "failed")]
+    assert counts == ["5", "1", "1", "1"]
+    assert rows[0]["source_weight"] == ""
+    assert rows[3]["trial_seconds"] == "0.0"
+
+
+def test_frame_has_methods_as_rows_and_numbers_in_two_levels(finished_study, unfinished_study):
+    frame = score_table(finished_study).to_frame()
+    assert list(frame.index) == ["finetune", "uot"]
+    assert frame.loc["uot", ("birds", "ci95")] == 0.0125
+    assert frame["birds", "mean"].idxmax() == "uot"
+    assert frame.loc["uot", ("average", "mean")] == pytest.approx(0.75)
+    assert score_table(unfinished_study).to_frame().isna().loc["uot"].all()
+
+
+def test_text_has_percent_with_interval_where_it_is_known(finished_study):
+    lines = score_table(finished_study).to_text(120).splitlines()
+    assert lines[0].split() == ["method", "birds", HOSTILE, "average"]
+    assert lines[2].split() == ["finetune", "70.0", "±", "5.0", "70.0", "70.0"]
+    assert lines[3].split() == ["uot", "90.0", "±", "1.2", "60.0", "±", "10.0", "75.0"]
+
+
+def test_absent_scores_are_dashes(unfinished_study):
+    lines = score_table(unfinished_study).to_text().splitlines()
+    assert lines[3].split() == ["uot", "—", "—", "—"]
+
+
+def test_narrow_text_has_targets_as_rows(finished_study):
+    lines = score_table(finished_study).to_text(52).splitlines()
+    assert lines[0].split() == ["target", "finetune", "uot"]
+    assert lines[2].split() == ["birds", "70.0", "±", "5.0", "90.0", "±", "1.2"]
+
+
+def test_very_narrow_text_comes_in_parts_that_fit(finished_study):
+    text = score_table(finished_study).to_text(38)
+    assert max(map(len, text.splitlines())) <= 38
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("target")] == ["finetune", "uot"]
+
+
+def test_table_of_one_target_has_no_average(finished_study):
+    from dataclasses import replace
+
+    one = replace(finished_study, targets=finished_study.targets[:1])
+    assert "average" not in score_table(one).to_text()

@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pytest
+
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.grid_view import grid_view
+from pretrieve_dashboards.missing import missing_parts, problems
+from pretrieve_dashboards.selection_view import selection_view
+
+
+def test_grid_has_rates_as_rows_and_shades_from_the_lowest_to_the_highest(finished_study):
+    view = grid_view(finished_study.cell("birds", "uot"))
+    assert view.columns == (("wd 1e-4",),)
+    assert [(rate, entries[0].text, entries[0].shade_percent, entries[0].is_best) for rate, entries in view.rows] == [
+        ("lr 0.1", "75.0", 100, True),
+        ("lr 0.01", "50.0", 0, False),
+    ]
+
+
+def test_grid_shows_what_became_of_trials_without_a_score(unfinished_study):
+    view = grid_view(unfinished_study.cell("birds", "uot"))
+    assert view.columns == (("λ 1",), ("λ 0.3",))
+    shown = {rate: [entry and entry.text for entry in entries] for rate, entries in view.rows}
+    assert shown == {"lr 0.1": [None, "diverged"], "lr 0.01": [None, "failed"], "lr 0.001": ["50.0", "running"]}
+
+
+def test_grid_of_a_cell_that_has_not_begun_is_empty(unfinished_study):
+    assert grid_view(unfinished_study.cells[3]).rows == ()
+
+
+def test_selections_stand_side_by_side_with_what_they_share(finished_study):
+    view = selection_view(finished_study, "birds")
+    assert view.ranks[0] == ("[red] kite", "$x$ owl $y$")
+    assert view.ranks[2] == ("", "鳥")
+    assert view.overlaps == ((2, 1), (1, 3))
+    assert selection_view(finished_study, "none").ranks == ()
+
+
+def test_whole_study_misses_nothing(finished_study):
+    assert missing_parts(finished_study) == ()
+    assert problems(finished_study) == ()
+
+
+def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
+    hostile = unfinished_study.targets[1].name
+    assert missing_parts(unfinished_study)[1:] == (
+        "birds · uot: 3 of 5 trials without a result (1 not begun, 1 running or interrupted, 1 failed), not tested yet",
+        f"{hostile} · finetune: not tested yet",
+        f"{hostile} · uot: 2 of 2 trials without a result (2 not begun), not tested yet",
+    )
+    assert [problem.trial.key for problem in problems(unfinished_study)] == ["d", "f"]
+
+
+def test_cell_whose_trials_all_diverged_has_nothing_to_choose_from(finished_study, make_trial):
+    trials = tuple(make_trial(key, state="diverged") for key in "ab")
+    cell = replace(
+        finished_study.cells[0],
+        trials=trials,
+        best=None,
+        best_val_score=None,
+        refits=(),
+        test_mean=None,
+        test_ci95=None,
+    )
+    (part,) = missing_parts(replace(finished_study, cells=(cell,)))
+    assert part == "birds · finetune: no trial with a score to choose from, not tested yet"
+
+
+def test_refit_without_a_score_is_missing(finished_study, make_trial):
+    cell = finished_study.cells[0]
+    refits = (cell.refits[0], make_trial("r", kind="refit", state="failed"))
+    record = replace(finished_study, cells=(replace(cell, refits=refits),))
+    assert missing_parts(record) == ("birds · finetune: 1 of 2 refits without a test score",)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (3599.6, "1 h 00 min"), (7502, "2 h 05 min")],
+)
+def test_duration_never_says_60(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+def test_hyperparameters_keep_unknown_ones_and_leave_out_what_is_asked():
+    assert wording.hyperparameters({"momentum": 0.9, "lr": 1e-5, "weight_decay": 0.00025}) == (
+        "lr 1e-5, wd 2.5e-4, momentum 0.9"
+    )
+    assert wording.hyperparameters(None) == "—"

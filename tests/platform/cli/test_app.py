@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pretrieve.cli import app as cli
+from pretrieve.errors import PretrieveError, UserError
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pretrieve", *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def test_help_teaches_and_comes_within_half_a_second() -> None:
+    run("--help")  # the first call may still be writing bytecode
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        out = run("--help")
+        times.append(time.perf_counter() - started)
+    assert out.returncode == 0
+    for command in ("demo", "run", "report", "targets", "ui"):
+        assert command in out.stdout
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "report", "targets", "ui"])
+def test_every_command_explains_itself(command: str) -> None:
+    out = run(command, "--help")
+    assert out.returncode == 0
+    assert "Usage" in out.stdout
+
+
+def test_a_broken_study_file_is_one_message_status_two_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    broken = {
+        "name": "broken",
+        "source": {"folder": "no/such/folder"},
+        "targets": [{"folder": "target"}],
+        "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1}},
+        "methods": ["finetune", "greedyot"],
+        "grid": {"lr": [-0.01]},
+        "trainning": {"epochs": 3},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(broken), encoding="utf-8")
+    out = run("run", "study.yaml", cwd=tmp_path)
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+    assert "study.yaml has 4 faults" in out.stderr
+    for word in ("no/such/folder", "greedyot", "-0.01", "trainning"):
+        assert word in out.stderr
+    assert out.stderr.count("\n  - ") == 4
+
+
+def test_targets_lists_the_built_in_sets() -> None:
+    out = run("targets")
+    assert out.returncode == 0
+    assert {"characters", "digits", "greek", "symbols"} <= set(out.stdout.split())
+
+
+def test_report_of_a_study_that_never_ran_says_so(tmp_path: Path) -> None:
+    from pretrieve.demo import STUDY_FILE
+
+    out = run("report", str(STUDY_FILE), "--storage", str(tmp_path))
+    assert out.returncode == 2
+    assert "Traceback" not in out.stderr
+    assert "error:" in out.stderr
+
+
+def test_ui_of_a_study_that_never_ran_says_so(tmp_path: Path) -> None:
+    out = run("ui", "--storage", str(tmp_path))
+    assert out.returncode == 2
+    assert "run it first" in out.stderr
+
+
+@pytest.mark.parametrize(("error", "status"), [(UserError("x"), 2), (PretrieveError("x"), 1), (KeyError("x"), None)])
+def test_exit_status_tells_mistakes_from_failures_from_faults(error: Exception, status: int | None) -> None:
+    assert cli._exit_status(error) == status
+
+
+def test_commands_in_this_process(
+    tiny_fields: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
+) -> None:
+    fields = {**tiny_fields, "targets": ["tiny-a"], "methods": ["finetune"], "grid": {"lr": [0.01]}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+    storage = str(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", str(tmp_path / "study.yaml"), "--storage", storage, "--set", "grid.weight_decay=[0.0]"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert "tiny-a" in printed
+    assert "finetune" in printed
+    report = tmp_path / "elsewhere" / "tiny" / "report.html"
+    assert report.exists()
+    report.unlink()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", str(tmp_path / "study.yaml"), "--storage", storage])
+    assert ended.value.code == 0
+    assert report.exists()
+    assert "tiny-a" in capsys.readouterr().out

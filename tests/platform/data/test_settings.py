@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.data.registry import register_target
+from pretrieve.data.settings import ImageSetSettings, load_source, load_target
+from pretrieve.errors import ImageSetError
+
+pytestmark = pytest.mark.usefixtures("no_registered_sets")
+
+TREE = ("train/cat/1.png", "train/cat/2.png", "train/dog/3.png", "train/dog/4.png", "test/cat/5.png", "test/dog/6.png")
+
+
+def _register(name, *splits):
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.repeat([0, 1], 10)
+    made = image_set_from_arrays("own name", ["a", "b"], dict.fromkeys(splits, (images, labels)), metric="top1")
+    register_target(name)(lambda: made)
+    return made
+
+
+def test_a_bare_word_is_a_registered_name():
+    settings = ImageSetSettings.model_validate("digits")
+    assert settings == ImageSetSettings(registered="digits")
+    assert settings.display_name == "digits"
+
+
+@pytest.mark.parametrize("fields", [{}, {"folder": ".", "registered": "digits"}, {"name": "x", "metric": "top1"}])
+def test_exactly_one_origin_must_be_given(fields):
+    with pytest.raises(ValidationError, match="exactly one of 'folder' and 'registered' must be given"):
+        ImageSetSettings.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"folder": "nowhere"}, r"the folder must exist, but .*nowhere does not"),
+        ({"registered": "x", "val_fraction": 0}, "greater than 0"),
+        ({"registered": "x", "val_fraction": 1}, "less than 1"),
+        ({"registered": "x", "metric": "top5"}, "'top1' or 'mean_per_class'"),
+        ({"registered": "x", "name": "a/b"}, "should match pattern"),
+        ({"registered": "x", "name": ""}, "at least 1 character"),
+        ({"registered": "x", "fold": "y"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_field_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        ImageSetSettings.model_validate(fields)
+
+
+def test_a_folder_is_relative_to_the_study_file(make_tree, tmp_path):
+    root = make_tree(*TREE, root="data/birds")
+    settings = ImageSetSettings.model_validate({"folder": "data/birds"}, context={"base": tmp_path})
+    assert settings.folder == root.resolve()
+    assert settings.display_name == "birds"
+
+
+def test_a_folder_without_a_study_file_is_relative_to_the_working_folder(make_tree, tmp_path, monkeypatch):
+    root = make_tree(*TREE)
+    monkeypatch.chdir(tmp_path)
+    assert ImageSetSettings(folder="tree").folder == root.resolve()
+
+
+def test_a_folder_may_start_at_home(make_tree, tmp_path, monkeypatch):
+    root = make_tree(*TREE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert ImageSetSettings(folder="~/tree").folder == root.resolve()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"registered": "my_package.sets:birds"}, "birds"),
+        ({"registered": "birds", "name": "my birds"}, "my birds"),
+    ],
+)
+def test_the_display_name_is_the_given_one_or_the_functions(fields, expected):
+    assert ImageSetSettings(**fields).display_name == expected
+
+
+def test_a_source_may_have_train_alone_and_takes_name_and_metric_of_the_study(tmp_path):
+    made = _register("mine", "train")
+    source = load_source(ImageSetSettings(registered="mine", name="pool", metric="mean_per_class"), cache=tmp_path)
+    assert (source.name, source.metric) == ("pool", "mean_per_class")
+    assert source.splits == made.splits
+    assert source.fingerprints == made.fingerprints
+    assert load_source(ImageSetSettings(registered="mine"), cache=tmp_path).metric == "top1"
+
+
+def test_a_tree_is_loaded_as_source_and_as_target(make_tree, tmp_path):
+    settings = ImageSetSettings(folder=make_tree(*TREE), metric="mean_per_class")
+    assert load_source(settings, cache=tmp_path).num_images("train") == 4
+    target = load_target(settings, seed=0, cache=tmp_path)
+    assert (target.name, target.metric, target.class_names) == ("tree", "mean_per_class", ("cat", "dog"))
+    assert {split: target.num_images(split) for split in target.splits} == {"train": 2, "val": 2, "test": 2}
+
+
+def test_a_target_without_test_is_refused(tmp_path):
+    _register("mine", "train", "val")
+    with pytest.raises(ImageSetError, match=r"'mine' must have a test split, but has \['train', 'val'\]; add test"):
+        load_target(ImageSetSettings(registered="mine"), seed=0, cache=tmp_path)
+
+
+def test_a_target_that_brings_val_keeps_its_splits_whatever_the_seed(tmp_path):
+    made = _register("mine", "train", "val", "test")
+    for seed in (0, 1):
+        target = load_target(ImageSetSettings(registered="mine"), seed=seed, cache=tmp_path)
+        assert target.splits == made.splits
+        assert target.fingerprints == made.fingerprints
+
+
+def test_seed_and_fraction_decide_a_made_val_split_and_its_fingerprints(tmp_path):
+    made = _register("mine", "train", "test")
+
+    def load(seed, fraction):
+        settings = ImageSetSettings(registered="mine", val_fraction=fraction)
+        return load_target(settings, seed=seed, cache=tmp_path)
+
+    first = load(0, 0.2)
+    assert {split: first.num_images(split) for split in first.splits} == {"train": 16, "val": 4, "test": 20}
+    assert first.fingerprints == load(0, 0.2).fingerprints
+    others = [first, load(1, 0.2), load(0, 0.3)]
+    for split in ("train", "val"):
+        assert len({one.fingerprints[split] for one in others}) == 3
+    assert first.fingerprints["train"] not in (first.fingerprints["val"], made.fingerprints["train"])
+    assert {one.fingerprints["test"] for one in others} == {made.fingerprints["test"]}

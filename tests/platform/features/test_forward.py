@@ -1,0 +1,80 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pretrieve.data.decode import decode_square
+from pretrieve.errors import BackboneError
+from pretrieve.features.forward import FeatureNetwork, decode_rows
+
+
+def _extract(backbone, table, **options):
+    network = FeatureNetwork(backbone.architecture_name, backbone.weights_path, backbone.identity, **options)
+    return network(decode_rows(table, size=backbone.architecture.preprocessing.resize_size))
+
+
+def _assert_equal(column, expected):
+    absent = np.full(64, np.nan, dtype=np.float32)
+    references = np.stack([absent if feature is None else feature.numpy() for feature in expected])
+    np.testing.assert_allclose(np.array(column.to_pylist()), references, rtol=1e-4, atol=1e-5)
+
+
+def test_features_are_those_of_a_plain_loop(backbone, make_table, reference_features):
+    table = make_table("a", range(7), broken=[2])
+    expected = reference_features(backbone, table)
+    assert np.ptp(np.stack([feature for feature in expected if feature is not None]), axis=0).max() > 0.01
+    _assert_equal(_extract(backbone, table)["feature"], expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_the_batch_size_does_not_change_features(backbone, make_table, reference_features, batch_size):
+    table = make_table("a", range(7))
+    _assert_equal(_extract(backbone, table, batch_size=batch_size)["feature"], reference_features(backbone, table))
+
+
+def test_a_network_smaller_than_the_square_sees_its_centre(cropping_backbone, make_table, reference_features):
+    table = make_table("a", range(3))
+    _assert_equal(_extract(cropping_backbone, table)["feature"], reference_features(cropping_backbone, table))
+
+
+def test_rows_keep_their_columns_and_order_without_pixels_and_content(backbone, make_table):
+    table = make_table("a", [4, 3, 2]).append_column("further", pa.array(["x", "y", "z"]))
+    found = _extract(backbone, table)
+    assert set(found.column_names) == {"index", "path", "label", "further", "error", "feature"}
+    for name in ("index", "path", "label", "further"):
+        assert found[name].to_pylist() == table[name].to_pylist()
+    assert found["feature"].type == pa.list_(pa.float32(), 64)
+    assert found["error"].null_count == 3
+
+
+def test_decoded_rows_hold_the_centre_squares(make_table):
+    table = make_table("a", range(3))
+    pixels = np.array(decode_rows(table, size=16)["pixels"].to_pylist(), dtype=np.uint8)
+    expected = [decode_square(content, 16) for content in table["content"].to_pylist()]
+    np.testing.assert_array_equal(pixels.reshape(3, 16, 16, 3), np.stack(expected))
+
+
+def test_a_slice_of_a_table_in_pieces_has_its_own_features(backbone, make_table, reference_features):
+    table = pa.concat_tables([make_table("a", range(4)), make_table("b", range(3))])
+    expected = reference_features(backbone, table)[2:6]
+    _assert_equal(_extract(backbone, table.slice(2, 4))["feature"], expected)
+
+
+def test_a_broken_image_and_a_missing_file_have_an_error_and_no_feature(backbone, make_table):
+    table = make_table("a", range(3), broken=[0])
+    contents = pa.array([*table["content"].to_pylist()[:2], None], pa.binary())
+    found = _extract(backbone, table.set_column(2, "content", contents))
+    assert np.isnan(np.array(found["feature"].to_pylist())).all(axis=1).tolist() == [True, False, True]
+    assert np.isfinite(np.array(found["feature"].to_pylist()[1])).all()
+    errors = found["error"].to_pylist()
+    assert errors[0].startswith("an image must decode, but Pillow says: cannot identify")
+    assert errors[1] is None
+    assert "No such file" in errors[2]
+
+
+def test_weights_that_do_not_fit_are_refused(backbone):
+    with pytest.raises(
+        BackboneError, match=r"weights of .*weights\.pt must fit the network, but: missing conv1\.weight"
+    ):
+        FeatureNetwork("resnet18", backbone.weights_path, backbone.identity)
+    with pytest.raises(BackboneError, match="but is 'resnet17'"):
+        FeatureNetwork("resnet17", backbone.weights_path, backbone.identity)

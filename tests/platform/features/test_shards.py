@@ -1,0 +1,91 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pretrieve.features import shards
+from pretrieve.features.shards import (
+    FeatureRequest,
+    feature_array,
+    feature_key,
+    read_features,
+    shard_path,
+    write_shard,
+)
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 4)
+
+
+def _shard(features, errors, labels):
+    rows = len(labels)
+    return pa.table(
+        {
+            "index": pa.array(range(rows), pa.int64()),
+            "path": [f"image {row}" for row in range(rows)],
+            "label": pa.array(labels, pa.int64()),
+            "error": pa.array(errors, pa.string()),
+            "feature": feature_array(features, errors),
+        }
+    )
+
+
+def _read_one(table, tmp_path, make_table):
+    request = FeatureRequest("key", make_table("a", range(table.num_rows)))
+    write_shard(table, request.shard_path(tmp_path, 0))
+    (block,) = read_features(request, tmp_path)
+    return block
+
+
+@pytest.mark.parametrize("broken", [[], [0], [3], [1, 2], [0, 1, 2, 3]], ids=str)
+def test_broken_rows_are_nan_on_disk_and_left_out_when_read(rng, tmp_path, make_table, broken):
+    features = rng.normal(size=(4, 3)).astype(np.float32)
+    errors = ["no image" if row in broken else None for row in range(4)]
+    column = feature_array(features, errors)
+    assert column.null_count == 0  # pyarrow writes a null fixed-size list to Parquet, but cannot read it
+    values = column.flatten().to_numpy().reshape(4, 3)
+    assert np.isnan(values).all(axis=1).tolist() == [row in broken for row in range(4)]
+    assert np.isnan(values).any(axis=1).tolist() == [row in broken for row in range(4)]
+    block = _read_one(_shard(features, errors, [7, 8, 9, 10]), tmp_path, make_table)
+    good = [row for row in range(4) if row not in broken]
+    assert block.features.dtype == np.float32
+    np.testing.assert_array_equal(block.features, features[good])
+    assert block.labels.tolist() == [7 + row for row in good]
+    assert block.broken == tuple(f"image {row}: no image" for row in broken)
+
+
+def test_shards_cover_all_rows_in_order(make_table):
+    request = FeatureRequest("key", make_table("a", range(10)))
+    assert request.num_shards == 3
+    rows = [request.shard_rows(shard)["index"].to_pylist() for shard in range(3)]
+    assert rows == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize(("num_images", "num_shards"), [(0, 0), (1, 1), (4, 1), (5, 2), (8, 2)])
+def test_the_last_shard_is_never_empty(make_table, num_images, num_shards):
+    assert FeatureRequest("key", make_table("a", range(num_images))).num_shards == num_shards
+
+
+def test_only_absent_shards_are_missing_and_reading_over_one_is_an_error(rng, tmp_path, make_table):
+    request = FeatureRequest("key", make_table("a", range(10)))
+    assert request.missing_shards(tmp_path) == [0, 1, 2]
+    write_shard(
+        _shard(rng.normal(size=(4, 2)).astype(np.float32), [None] * 4, range(4)), request.shard_path(tmp_path, 0)
+    )
+    assert request.missing_shards(tmp_path) == [1, 2]
+    blocks = read_features(request, tmp_path)
+    assert len(next(blocks).labels) == 4
+    with pytest.raises(FileNotFoundError, match="shard-00001-of-00003"):
+        next(blocks)
+
+
+def test_shards_of_one_table_and_of_a_longer_one_do_not_meet(tmp_path):
+    paths = {shard_path(tmp_path, key, 0, count) for key in ("a", "b") for count in (1, 2)}
+    assert len(paths) == 4
+    assert shard_path(tmp_path, "a", 1, 12).relative_to(tmp_path).as_posix() == "a/shard-00001-of-00012.parquet"
+
+
+def test_backbone_and_images_decide_the_key():
+    assert feature_key("b", "i") == feature_key("b", "i")
+    assert len({feature_key("b", "i"), feature_key("i", "b"), feature_key("b2", "i"), feature_key("b", "i2")}) == 4

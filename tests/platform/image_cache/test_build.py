@@ -1,0 +1,47 @@
+from itertools import pairwise
+
+import pytest
+import torch
+
+from pretrieve.image_cache import build
+from pretrieve.image_cache.build import build_entries, missing_entries
+from pretrieve.image_cache.store import CachedImages, read_card, write_entry
+
+
+def test_missing_entries_are_those_the_cache_lacks_each_once(make_entry, tmp_path):
+    entries = [make_entry(key, 1) for key in "abcab"]
+    write_entry(entries[1], tmp_path / "b")
+    assert [entry.key for entry in missing_entries(entries, tmp_path)] == ["a", "c"]
+    assert [entry.key for entry in missing_entries(entries, tmp_path / "nowhere")] == ["a", "b", "c"]
+
+
+def test_an_entry_without_its_card_is_missing(make_entry, tmp_path):
+    (tmp_path / "a").mkdir()
+    assert len(missing_entries([make_entry("a", 1)], tmp_path)) == 1
+
+
+def test_a_cluster_fills_the_cache_and_progress_counts_images(ray_cluster, make_entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "IMAGES_PER_TASK", 5)
+    entries = [make_entry(f"entry {k}", 3, seed=k, broken=(1,) if k == 2 else ()) for k in range(5)]
+    progress = []
+    build_entries(entries, tmp_path, on_progress=lambda done, total: progress.append((done, total)))
+    # Bundles of two, two and one entries: a task takes entries until it has at least five images.
+    assert progress[0] == (0, 15)
+    assert progress[-1] == (15, 15)
+    assert sorted(after - before for (before, _), (after, _) in pairwise(progress)) == [3, 6, 6]
+    assert missing_entries(entries, tmp_path) == []
+    assert len(CachedImages([tmp_path / entry.key for entry in entries])) == 14
+    assert read_card(tmp_path / "entry 2").broken[0].startswith("entry 2/1: ")
+    assert CachedImages([tmp_path / "entry 4"]).gather(torch.tensor([0])).shape == (1, 8, 8, 3)
+
+
+def test_nothing_to_build_is_done_at_once(ray_cluster, tmp_path):
+    progress = []
+    build_entries([], tmp_path, on_progress=lambda done, total: progress.append((done, total)))
+    assert progress == [(0, 0)]
+
+
+def test_a_task_that_cannot_write_ends_the_build_with_its_reason(ray_cluster, make_entry, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        build_entries([make_entry("a", 1)], tmp_path / "file", on_progress=lambda done, total: None)

@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pretrieve.data.decode import decode_square, encode_png
+from pretrieve.data.image_table import table_of_files
+from pretrieve.image_cache import store
+from pretrieve.image_cache.store import CachedCard, CachedImages, CacheEntry, read_card, write_entry
+
+
+def _decoded(entry):
+    return np.stack([decode_square(content, entry.size) for content in entry.table["content"].to_pylist()])
+
+
+def test_an_entry_gives_back_its_images_and_labels_in_order(make_entry, tmp_path):
+    entry = make_entry("a", 5, seed=3)
+    write_entry(entry, tmp_path / "cache" / "a")
+    images = CachedImages([tmp_path / "cache" / "a"])
+    assert len(images) == 5
+    assert images.labels.tolist() == [3, 4, 5, 6, 7]
+    np.testing.assert_array_equal(images.gather(torch.arange(5)).numpy(), _decoded(entry))
+    assert read_card(tmp_path / "cache" / "a") == CachedCard(5, ())
+
+
+def test_images_are_cached_at_the_size_of_the_entry(make_entry, tmp_path):
+    entry = replace(make_entry("a", 2), size=4)
+    write_entry(entry, tmp_path / "a")
+    np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(2)).numpy(), _decoded(entry))
+
+
+def test_broken_and_missing_images_are_left_out_and_named(make_entry, tmp_path):
+    files = [tmp_path / f"{row}.png" for row in range(4)]
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    for file, image in zip(files, pixels, strict=True):
+        file.write_bytes(encode_png(image))
+    files[0].write_bytes(b"broken")
+    files[2].unlink()
+    write_entry(CacheEntry("a", table_of_files(files, [5, 6, 7, 8]), 8), tmp_path / "a")
+    images = CachedImages([tmp_path / "a"])
+    assert images.labels.tolist() == [6, 8]
+    np.testing.assert_array_equal(images.gather(torch.arange(2)).numpy(), pixels[[1, 3]])
+    card = read_card(tmp_path / "a")
+    assert card.num_images == 2
+    assert card.broken[0].startswith(f"{files[0]}: an image must decode, but Pillow says: ")
+    assert card.broken[1].startswith(f"{files[2]}: ")
+    assert "No such file" in card.broken[1]
+    assert len(card.broken) == 2
+
+
+def test_of_two_writers_the_first_stays(make_entry, tmp_path):
+    first = make_entry("a", 3, seed=1)
+    write_entry(first, tmp_path / "a")
+    write_entry(make_entry("a", 4, seed=2), tmp_path / "a")
+    np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(3)).numpy(), _decoded(first))
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_an_entry_that_could_not_be_written_is_absent(make_entry, tmp_path, monkeypatch):
+    def disk_full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write_json", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        write_entry(make_entry("a", 3), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+    assert read_card(tmp_path / "a") is None
+
+
+def test_a_cache_that_cannot_be_written_to_says_so(make_entry, tmp_path):
+    (tmp_path / "a file").touch()
+    with pytest.raises(OSError, match="a file"):
+        write_entry(make_entry("a", 1), tmp_path / "a file" / "a")
+
+
+def test_an_entry_that_cannot_be_moved_into_place_says_so(make_entry, tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied", str(target))
+
+    monkeypatch.setattr(store.Path, "rename", refuse)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        write_entry(make_entry("a", 1), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def several(make_entry, tmp_path):
+    """Entries of 4, 0, 1 and 6 images, one of them wholly broken, and their images end to end."""
+    entries = [
+        make_entry("a", 4, seed=0),
+        make_entry("b", 2, seed=10, broken=(0, 1)),
+        make_entry("c", 1, seed=20),
+        make_entry("d", 6, seed=30),
+    ]
+    for entry in entries:
+        write_entry(entry, tmp_path / entry.key)
+    images = np.concatenate([_decoded(entry) for entry in entries if entry.key != "b"])
+    return CachedImages([tmp_path / entry.key for entry in entries]), images
+
+
+def test_several_entries_are_one_set_in_their_order(several):
+    cached, images = several
+    assert len(cached) == len(images) == 11
+    assert cached.labels.tolist() == [0, 1, 2, 3, 20, 30, 31, 32, 33, 34, 35]
+    assert cached.labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("indices", [[10, 0, 4, 3, 5], [7, 7, 0, 7, 0], [4], []])
+def test_images_are_gathered_in_any_order_with_repetitions(several, indices):
+    cached, images = several
+    gathered = cached.gather(torch.tensor(indices, dtype=torch.int64))
+    assert gathered.dtype == torch.uint8
+    assert gathered.shape == (len(indices), 8, 8, 3)
+    np.testing.assert_array_equal(gathered.numpy(), images[np.array(indices, dtype=int)])
+
+
+def test_gathered_images_can_be_changed_without_changing_the_cache(several):
+    cached, images = several
+    cached.gather(torch.tensor([0, 4])).zero_()
+    np.testing.assert_array_equal(cached.gather(torch.tensor([0, 4])).numpy(), images[[0, 4]])
+
+
+def test_an_image_beyond_the_last_is_no_image(several):
+    cached, _ = several
+    with pytest.raises(IndexError):
+        cached.gather(torch.tensor([11]))
+
+
+def test_an_absent_entry_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        CachedImages([tmp_path / "absent"])

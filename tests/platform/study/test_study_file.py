@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pretrieve.demo import STUDY_FILE
+from pretrieve.errors import StudyFileError, UserError
+from pretrieve.study.study_file import load_study_file
+
+GOOD = """
+name: birds
+source: {folder: source}
+targets: [{folder: target}]
+backbone: {name: small_resnet, pretrain: {epochs: 1}}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):  # type: ignore[no-untyped-def]
+    for folder in ("source", "target"):
+        (tmp_path / folder).mkdir()
+
+    def write_study(text: str) -> Path:
+        (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+        return tmp_path / "study.yaml"
+
+    return write_study
+
+
+def faults_of(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(StudyFileError) as caught:
+        load_study_file(path, overrides=overrides)
+    return list(caught.value.faults)
+
+
+def test_folders_are_relative_to_the_study_file_and_defaults_are_the_papers(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    settings = load_study_file(write(GOOD))
+    assert settings.source.folder == tmp_path / "source"
+    assert settings.targets[0].display_name == "target"
+    assert settings.methods == ("finetune", "random", "greedy_ot", "uot")
+    assert (settings.selection.top_k, settings.selection.cost_scale) == (100, 0.01)
+    assert (settings.training.epochs, settings.training.batch_size) == (100, 256)
+
+
+def test_four_faults_are_told_in_one_message(write) -> None:  # type: ignore[no-untyped-def]
+    path = write(
+        """
+name: broken
+source: {folder: no/such/folder}
+targets: [{folder: target}]
+backbone: {name: small_resnet, pretrain: {epochs: 1}}
+methods: [finetune, greedyot]
+grid: {lr: [0.1, -0.01]}
+trainning: {epochs: 3}
+"""
+    )
+    faults = faults_of(path)
+    assert len(faults) == 4
+    text = "\n".join(faults)
+    assert "source.folder" in text
+    assert "the folder must exist" in text
+    assert "methods.1 = 'greedyot'" in text
+    assert "Did you mean 'greedy_ot'?" in text
+    assert "grid.lr.1 = -0.01" in text
+    assert "greater than 0" in text
+    assert "trainning: no such field" in text
+    assert "Did you mean 'training'?" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("training.epoch=3", "training.epoch: no such field.*Did you mean 'epochs'"),
+        ("selection.topk=3", "selection.topk: no such field.*Did you mean 'top_k'"),
+        ("selection.cost_scale=-1", "cost_scale"),
+        ("targets.0=3", "targets"),
+        ("backbone=resnet19", "resnet19.*Did you mean 'resnet1?8?"),
+        ("backbone=small_resnet", "'weights' or 'pretrain' must be given"),
+        ("backbone.weights=study.yaml", "at most one of 'weights' and 'pretrain'"),
+        ("backbone={name: resnet18, weights: none.pt}", "the file must exist"),
+        ("name=../escape", "name"),
+        ("methods=[uot, uot]", "uot stands more than once"),
+        ("source={folder: source, registered: digits}", "exactly one of 'folder' and 'registered'"),
+        ("training.batch_size=1", "training.batch_size = 1"),
+    ],
+)
+def test_a_fault_names_field_value_and_remedy(write, override: str, fault: str) -> None:  # type: ignore[no-untyped-def]
+    (found,) = faults_of(write(GOOD), override)
+    import re
+
+    assert re.search(fault, found), found
+
+
+def test_a_missing_required_field_is_named(write) -> None:  # type: ignore[no-untyped-def]
+    assert faults_of(write("name: x\nbackbone: resnet18\ntargets: [digits]")) == ["source: must be given"]
+
+
+def test_overrides_replace_and_add_settings(write) -> None:  # type: ignore[no-untyped-def]
+    settings = load_study_file(write(GOOD), overrides=["grid.lr=[0.5]", "training.augmentation.flip=false", "seed=3"])
+    assert settings.grid.lr == (0.5,)
+    assert not settings.training.augmentation.flip
+    assert settings.seed == 3
+
+
+@pytest.mark.parametrize("override", ["grid.lr", "=3"])
+def test_an_override_without_a_name_or_value_is_refused(write, override: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=r"--set must read field\.path=value"):
+        load_study_file(write(GOOD), overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [1", "must be YAML"), ("- 1", "must hold a mapping"), ("", "must hold a mapping")]
+)
+def test_a_file_that_is_no_mapping_is_refused(write, text: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=message):
+        load_study_file(write(text))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must exist"):
+        load_study_file(tmp_path / "none.yaml")
+
+
+def test_the_demo_is_a_valid_study_of_eight_targets_and_four_methods() -> None:
+    settings = load_study_file(STUDY_FILE)
+    assert len(settings.targets) == 8
+    assert len(settings.methods) == 4
+    assert settings.refit.num_seeds == 2

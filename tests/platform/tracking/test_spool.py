@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
+
+
+def test_what_is_written_is_read_in_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "folder" / "key.jsonl")
+    spool.write_epoch(1, {"val/score": 0.25})
+    spool.write_epoch(2, {"val/score": 0.5})
+    spool.write_end("finished", {"test/score": 0.75})
+    first, second, end = read_spool(tmp_path / "folder" / "key.jsonl")
+    assert isinstance(first, SpooledEpoch)
+    assert isinstance(second, SpooledEpoch)
+    assert isinstance(end, SpooledEnd)
+    assert (first.epoch, first.metrics, second.metrics) == (1, {"val/score": 0.25}, {"val/score": 0.5})
+    assert (end.outcome, end.metrics, end.message) == ("finished", {"test/score": 0.75}, "")
+    assert first.time_ms <= second.time_ms <= end.time_ms
+
+
+def test_a_resumed_trial_repeats_no_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "key.jsonl"
+    Spool(path).write_epoch(1, {"a": 1.0})
+    Spool(path).write_epoch(2, {"a": 2.0})
+    resumed = Spool(path)
+    resumed.write_epoch(2, {"a": 99.0})
+    resumed.write_epoch(3, {"a": 3.0})
+    assert [line.metrics["a"] for line in read_spool(path)] == [1.0, 2.0, 3.0]
+
+
+def test_a_line_cut_by_a_kill_is_unread_and_then_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "key.jsonl"
+    Spool(path).write_epoch(1, {"a": 1.0})
+    with path.open("a") as file:
+        file.write('{"time_ms": 5, "epoch": 2, "met')
+    assert len(read_spool(path)) == 1
+    Spool(path).write_epoch(2, {"a": 2.0})
+    assert [line.metrics["a"] for line in read_spool(path)] == [1.0, 2.0]
+
+
+def test_a_spool_that_was_never_written_is_empty(tmp_path: Path) -> None:
+    assert read_spool(tmp_path / "none.jsonl") == []

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.images import ArrayImages
+from pretrieve.training.loop import FineTuning
+
+
+def test_mean_per_class_weighs_classes_and_top1_weighs_images() -> None:
+    labels = torch.tensor([0] * 8 + [2] * 2)
+    predictions = torch.tensor([0] * 8 + [2, 0])
+    assert accuracy(predictions, labels, "top1") == pytest.approx(0.9)
+    assert accuracy(predictions, labels, "mean_per_class") == pytest.approx(0.75)
+
+
+def test_predictions_come_from_evaluation_mode_and_leave_the_mode_as_it_was(
+    make_work: Callable[..., FineTuning], make_images: Callable[[int, int, int], ArrayImages]
+) -> None:
+    work, images = make_work(), make_images(3, 100, 4)
+    work.network.train()
+    predictions = predict(work.network, images, work.preprocessing, torch.device("cpu"))
+    assert work.network.training
+    pixels = to_unit_range(images.gather(torch.arange(300)), torch.device("cpu"))
+    with torch.no_grad():
+        logits = work.network.eval()(evaluation_view(pixels, work.preprocessing))
+    assert predictions.equal(logits.argmax(1))

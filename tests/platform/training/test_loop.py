@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.loop import DivergedError, EpochReport, FineTuning, fine_tune
+
+MakeWork = Callable[..., FineTuning]
+
+
+def trained_weights(work: FineTuning, checkpoint: CheckpointFile | None = None) -> dict[str, torch.Tensor]:
+    fine_tune(work, on_epoch=lambda report: None, checkpoint=checkpoint)
+    return {name: value.clone() for name, value in work.network.state_dict().items()}
+
+
+def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert [name for name in first if not first[name].equal(second[name])] == []
+
+
+@pytest.mark.parametrize("objective", ["finetune", "joint"])
+def test_training_learns_to_tell_colours_apart(make_work: MakeWork, objective: str) -> None:
+    work = make_work(objective=objective, epochs=8)
+    reports: list[EpochReport] = []
+    fine_tune(work, on_epoch=reports.append)
+    assert [report.epoch for report in reports] == list(range(1, 9))
+    assert reports[-1].loss_target < 0.5 * reports[0].loss_target
+    predictions = predict(work.network, work.target, work.preprocessing, work.device)
+    assert accuracy(predictions, work.target.labels, "top1") > 0.9
+    assert (reports[0].loss_source is None) == (objective == "finetune")
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit_and_another_does_not(make_work: MakeWork) -> None:
+    first, second = trained_weights(make_work()), trained_weights(make_work())
+    assert_identical(first, second)
+    work = make_work()
+    other = trained_weights(FineTuning(**{**vars(work), "seed": 6}))
+    assert not all(first[name].equal(other[name]) for name in first)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_resumed_trial_ends_with_the_weights_of_one_left_alone(
+    make_work: MakeWork, tmp_path: Path, stop_after: int
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == stop_after + 1:
+            raise KilledError
+
+    checkpoint = CheckpointFile(tmp_path / "trial.pt")
+    with pytest.raises(KilledError):
+        fine_tune(make_work(), on_epoch=kill, checkpoint=checkpoint)
+    epochs: list[int] = []
+    resumed = make_work()
+    fine_tune(resumed, on_epoch=lambda report: epochs.append(report.epoch), checkpoint=checkpoint)
+    assert epochs == list(range(stop_after + 1, 5))
+    assert_identical(resumed.network.state_dict(), trained_weights(make_work()))
+
+
+def test_a_loss_that_is_not_finite_ends_with_the_step_and_the_settings(make_work: MakeWork) -> None:
+    with pytest.raises(DivergedError, match=r"epoch \d+, step \d+ \(lr 1e\+30"):
+        fine_tune(make_work(lr=1e30), on_epoch=lambda report: None)
+
+
+def test_the_last_partial_batch_is_dropped(make_work: MakeWork) -> None:
+    assert make_work(batch_size=8).num_steps == 3  # of 27 images
+
+
+def test_source_batches_are_as_large_as_the_target_unless_told_otherwise(make_work: MakeWork) -> None:
+    work = make_work()
+    assert work.source_batch_size == 8
+    larger = work.settings.model_copy(update={"source_batch_size": 12})
+    assert FineTuning(**{**vars(work), "settings": larger}).source_batch_size == 12
+    assert make_work(objective="finetune").source_batch_size == 0
+
+
+def test_a_removed_checkpoint_starts_from_the_beginning(make_work: MakeWork, tmp_path: Path) -> None:
+    checkpoint = CheckpointFile(tmp_path / "trial.pt")
+    fine_tune(make_work(epochs=2), on_epoch=lambda report: None, checkpoint=checkpoint)
+    assert (tmp_path / "trial.pt").exists()
+    checkpoint.remove()
+    checkpoint.remove()
+    epochs: list[int] = []
+    fine_tune(make_work(epochs=2), on_epoch=lambda report: epochs.append(report.epoch), checkpoint=checkpoint)
+    assert epochs == [1, 2]

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pretrieve.training.streams import source_batch, steps_per_epoch, target_order
+
+
+@pytest.mark.parametrize(
+    ("num_images", "steps"),
+    [(5994, 23), (8144, 31), (12000, 46), (3680, 14), (19850, 77), (6667, 26), (3760, 14), (1880, 7), (3030, 11)],
+)
+def test_an_epoch_has_as_many_steps_as_the_papers_whole_batches(num_images: int, steps: int) -> None:
+    assert steps_per_epoch(num_images, 256) == steps
+
+
+def test_target_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
+    first, again, second = (target_order(50, seed=3, epoch=epoch) for epoch in (0, 0, 1))
+    assert first.sort().values.tolist() == list(range(50))
+    assert first.equal(again)
+    assert not first.equal(second)
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(10, 4), (10, 10), (3, 8), (7, 20)])
+def test_source_stream_is_whole_reshuffled_passes_end_to_end(num_images: int, batch_size: int) -> None:
+    steps = 4 * num_images
+    stream = torch.cat([source_batch(num_images, batch_size=batch_size, seed=0, step=step) for step in range(steps)])
+    passes = stream[: len(stream) // num_images * num_images].reshape(-1, num_images)
+    assert len(passes) >= 4
+    for row in passes:
+        assert row.sort().values.tolist() == list(range(num_images))
+    assert len({tuple(row.tolist()) for row in passes}) > 1
+
+
+def test_source_batch_of_a_step_needs_no_history() -> None:
+    late = source_batch(10, batch_size=4, seed=0, step=37)
+    for step in range(37):
+        source_batch(10, batch_size=4, seed=0, step=step)
+    assert source_batch(10, batch_size=4, seed=0, step=37).equal(late)

@@ -1,0 +1,143 @@
+"""What every selector keeps to."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pretrieve_selection import SELECTORS, Selection, SelectionInputError, SelectionSettings, make_selector
+
+LABEL_GROUPS = (4, 1, 7)
+
+
+def _make(name):
+    return make_selector(name, label_groups=LABEL_GROUPS if name == "label" else None)
+
+
+def _select(name, source, target, *, top_k=2, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    return _make(name).select(source, target, top_k=top_k, settings=SelectionSettings(), rng=rng, **options)
+
+
+@pytest.fixture(params=sorted(SELECTORS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def centroids(rng):
+    return rng.normal(size=(8, 5)), rng.normal(size=(3, 5))
+
+
+def test_registry_knows_it_by_its_name(name):
+    assert SELECTORS[name].name == name
+    assert not inspect.isabstract(SELECTORS[name])
+
+
+def test_selection_carries_the_method_and_a_score_for_each_group(name, centroids):
+    selection = _select(name, *centroids)
+    assert isinstance(selection, Selection)
+    assert selection.method == name
+    assert selection.scores.shape == (8,)
+    assert selection.converged
+    assert (selection.iterations > 0) == (name == "uot")
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_groups_are_the_best_scores_and_margin_is_the_gap_to_the_next(name, centroids, top_k):
+    selection = _select(name, *centroids, top_k=top_k)
+    ranked = sorted(range(8), key=lambda group: (-selection.scores[group], group))
+    assert list(selection.groups) == ranked[:top_k]
+    assert selection.margin == selection.scores[ranked[top_k - 1]] - selection.scores[ranked[top_k]]
+
+
+def test_smaller_selection_is_the_beginning_of_a_larger_one(name, centroids):
+    assert _select(name, *centroids, top_k=3).groups[:2] == _select(name, *centroids, top_k=2).groups
+
+
+def test_same_seed_gives_the_same_selection(name, centroids):
+    assert _select(name, *centroids).to_dict() == _select(name, *centroids).to_dict()
+
+
+def test_selection_survives_json(name, centroids):
+    record = _select(name, *centroids).to_dict()
+    assert Selection.from_dict(record).to_dict() == record
+
+
+def test_inputs_stay_as_they_were(name, centroids):
+    copies = [matrix.copy() for matrix in centroids]
+    _select(name, *centroids)
+    for matrix, copy in zip(centroids, copies, strict=True):
+        np.testing.assert_array_equal(matrix, copy)
+
+
+@given(st.permutations(range(8)), st.integers(0, 2**32 - 1))
+def test_permuting_groups_permutes_the_selection(order, seed):
+    rng = np.random.default_rng(seed)
+    source, target = rng.normal(size=(8, 5)), rng.normal(size=(3, 5))
+    for name in ("uot", "greedy_ot", "nearest"):
+        selection = _select(name, source, target, top_k=3)
+        permuted = _select(name, source[order], target, top_k=3)
+        assert [order[group] for group in permuted.groups] == list(selection.groups)
+
+
+def test_one_group_is_selected_and_has_no_margin(centroids):
+    source, target = centroids
+    for name in set(SELECTORS) - {"label"}:
+        selection = _select(name, source[:1], target, top_k=1)
+        assert selection.groups == (0,)
+        assert selection.margin is None
+
+
+def test_one_target_class_is_enough(name, centroids):
+    source, target = centroids
+    assert len(_select(name, source, target[:1]).groups) == 2
+
+
+def test_equal_groups_are_ranked_by_index(centroids):
+    source, target = centroids
+    for name in ("uot", "greedy_ot", "nearest"):
+        assert _select(name, np.tile(source[:1], (6, 1)), target, top_k=4).groups == (0, 1, 2, 3)
+
+
+def test_target_class_given_twice_leaves_one_shared_ranking_of_exact_matches(centroids):
+    source, _ = centroids
+    target = source[[5, 2, 2]]
+    for name in ("uot", "nearest"):
+        assert set(_select(name, source, target).groups) == {2, 5}
+
+
+def test_more_groups_than_there_are_is_an_error_with_both_numbers(name, centroids):
+    with pytest.raises(SelectionInputError, match="top_k is 9 and there are 8 groups"):
+        _select(name, *centroids, top_k=9)
+
+
+@pytest.mark.parametrize(("side", "position"), [("source", 0), ("target", 1)])
+def test_nan_is_an_error_that_names_the_row_and_its_group(name, centroids, side, position):
+    centroids[position][2, 1] = np.nan
+    names = {f"{side}_names": [f"class {row}" for row in range(len(centroids[position]))]}
+    with pytest.raises(SelectionInputError, match=rf"row 2 of the {side} \(group 'class 2'\)"):
+        _select(name, *centroids, **names)
+
+
+def test_different_dimensions_are_an_error(name, centroids):
+    source, target = centroids
+    with pytest.raises(SelectionInputError, match="source has 5 and the target 4"):
+        _select(name, source, target[:, :4])
+
+
+def test_unknown_method_is_an_error_with_the_nearest_word():
+    with pytest.raises(SelectionInputError, match=r"is 'greedy-ot'.*did you mean 'greedy_ot'"):
+        make_selector("greedy-ot")
+
+
+def test_label_needs_its_groups():
+    with pytest.raises(SelectionInputError, match="the method is 'label' and label_groups is None"):
+        make_selector("label")
+
+
+def test_groups_for_another_method_than_label_are_an_error():
+    with pytest.raises(SelectionInputError, match="leave label_groups out"):
+        make_selector("uot", label_groups=[1])
