@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
+CONNECT_TIMEOUT_S = 10.0
 
 
 @contextmanager
@@ -27,6 +29,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
         yield
         return
     if os.environ.get("RAY_ADDRESS"):
+        _check_answer(os.environ["RAY_ADDRESS"])
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
     else:
         _start_local(num_cpus)
@@ -34,6 +37,20 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answer(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto", "local" and the like: Ray finds them itself
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"RAY_ADDRESS must name a cluster that answers, but {address} does not: {error}; start it, correct the "
+            "address, or unset RAY_ADDRESS to run on this machine"
+        ) from error
 
 
 def _start_local(num_cpus: int | None) -> None:

@@ -21,6 +21,7 @@ def content_key(**parts: Any) -> str:
 
     Raises:
       TypeError: a part is not JSON-able, so its identity would depend on the process.
+      ValueError: a part is NaN or infinite.
 
     >>> content_key(lr=0.1, seed=0) == content_key(seed=0, lr=0.1)
     True

@@ -74,3 +74,11 @@ def test_the_cluster_of_the_address_is_used_and_survives_a_failing_block(ray_clu
     found = _run(FOREIGN_CLUSTER, _environment(RAY_ADDRESS=address, **token))
     assert found == {"gcs": address, "cpus": 2, "error": "the study broke", "connected_after": False}
     assert ray.get(ray.remote(lambda: 6 * 7).remote()) == 42
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    message = r"RAY_ADDRESS must name a cluster that answers, but 127\.0\.0\.1:1"
+    with pytest.raises(ConnectionError, match=message), connected():
+        pass

@@ -28,7 +28,7 @@ PROGRESS_INTERVAL_S = 0.5
 class ExtractionResources:
     """How a pipeline divides a cluster.
 
-    The decoding tasks and the writer always find a CPU: a pool of actors that takes them all would wait for its own
+    Decoding and the writer always find a CPU: a pool of actors that takes them all would wait for its own
     input without end.
 
     Attributes:

@@ -135,7 +135,7 @@ def _selections(
         selection = find_selection(request, folder)
         assert selection is not None, "it was made just now"
         if not selection.converged:
-            clock.observer.noticed(
+            clock.notice(
                 f"the selection of {cell[1]} for {cell[0]} has not converged after {selection.iterations} iterations; "
                 "its ranking may change with more"
             )
@@ -190,6 +190,8 @@ def _centroids(
                 feature_dim=backbone.architecture.feature_dim,
             )
             centroids[request.key] = made.means
+            for broken in made.broken:
+                _notice_broken(broken, clock)
     return centroids
 
 
@@ -219,4 +221,8 @@ def _report_broken(entries: list[CacheEntry], folder: Path, clock: StageClock) -
         card = read_card(folder / entry.key)
         assert card is not None, "it was made just now"
         for broken in card.broken:
-            clock.observer.noticed(f"left out, because it does not decode: {broken}")
+            _notice_broken(broken, clock)
+
+
+def _notice_broken(broken: str, clock: StageClock) -> None:
+    clock.notice(f"left out, because it does not decode: {broken}")

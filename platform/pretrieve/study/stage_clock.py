@@ -1,4 +1,4 @@
-"""Wall time of each stage, told to the observer and kept for the study's cost."""
+"""Wall time of each stage, and what stages notice: told to the observer, and kept for the study's cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pretrieve.study.observer import Stage, StudyObserver
 
 
 class StageClock:
-    """Times stages.
+    """Times stages and passes on what they notice.
 
     Args:
       observer: hears of each stage.
@@ -19,6 +19,13 @@ class StageClock:
     def __init__(self, observer: StudyObserver) -> None:
         self.observer = observer
         self.seconds: dict[Stage, float] = {}
+        self._noticed: set[str] = set()
+
+    def notice(self, message: str) -> None:
+        """Tell the observer something once, however many stages come upon it."""
+        if message not in self._noticed:
+            self._noticed.add(message)
+            self.observer.noticed(message)
 
     @contextmanager
     def stage(self, stage: Stage, *, total: int, done: int = 0) -> Iterator[Callable[[int, int], None]]:

@@ -26,13 +26,9 @@ class Study:
       StudyFileError: lists every fault of the fields.
 
     Example:
-      >>> Study(name="birds", source="characters", targets=["greek"], backbone="small_resnet", method=["uot"])
-      Traceback (most recent call last):
-      ...
-      pretrieve.errors.StudyFileError: the study has 2 faults:
-        - backbone: 'small_resnet' has no published weights: 'weights' or 'pretrain' must be given
-        - method: no such field; known here: backbone, compute, grid, methods, name, refit, seed, selection, source, \
-storage, targets, tracking_uri, training. Did you mean 'methods'?
+      >>> backbone = {"name": "small_resnet", "pretrain": {"epochs": 8}}
+      >>> Study(name="letters", source="characters", targets=["greek", "symbols"], backbone=backbone)
+      Study('letters': greek, symbols × finetune, random, greedy_ot, uot)
     """
 
     def __init__(self, **fields: Any) -> None:

@@ -53,7 +53,7 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
     try:
         return StudySettings.model_validate(dict(fields), context={"base": base})
     except ValidationError as error:
-        raise StudyFileError(origin, [_describe(fault) for fault in _causes(error)]) from error
+        raise StudyFileError(origin, [_describe(fault) for fault in _causes(error)]) from None
 
 
 def _causes(error: ValidationError) -> list[Any]:

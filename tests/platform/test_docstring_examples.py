@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import pretrieve
+
+# These run something when they are imported: the command line, and a model that MLflow loads.
+RUN_ON_IMPORT = {"pretrieve.__main__", "pretrieve.tracking.classifier_model"}
+MODULES = ["pretrieve"] + [
+    module.name
+    for module in pkgutil.walk_packages(pretrieve.__path__, "pretrieve.")
+    if module.name not in RUN_ON_IMPORT
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
