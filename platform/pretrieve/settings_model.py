@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 
 class SettingsModel(BaseModel):
     """Base of every settings class; an unknown field is an error, a built object does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file"]) -> Path:
+    """Resolve a path of a study, relative to the study file's own folder, and refuse one that is not there.
+
+    Args:
+      path: as the study has it; `~` is the user's home.
+      info: pydantic's; its context names the folder to start from as `base`.
+      kind: what must be there.
+
+    Returns:
+      An absolute path.
+
+    Raises:
+      ValueError: there is no such folder or file.
+    """
+    base = Path((info.context or {}).get("base", "."))
+    resolved = (base / path.expanduser()).resolve()
+    if not (resolved.is_dir() if kind == "folder" else resolved.is_file()):
+        raise ValueError(f"the {kind} must exist, but {resolved} does not")
+    return resolved

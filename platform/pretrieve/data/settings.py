@@ -12,7 +12,7 @@ from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.registry import find_image_set
 from pretrieve.data.splits import with_validation
 from pretrieve.errors import ImageSetError
-from pretrieve.settings_model import SettingsModel
+from pretrieve.settings_model import SettingsModel, existing_path
 
 
 class ImageSetSettings(SettingsModel):
@@ -40,13 +40,7 @@ class ImageSetSettings(SettingsModel):
     @field_validator("folder")
     @classmethod
     def _folder_exists(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
-        if folder is None:
-            return None
-        base = Path((info.context or {}).get("base", "."))
-        resolved = (base / folder.expanduser()).resolve()
-        if not resolved.is_dir():
-            raise ValueError(f"the folder must exist, but {resolved} does not")
-        return resolved
+        return None if folder is None else existing_path(folder, info, "folder")
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> ImageSetSettings:

@@ -114,7 +114,9 @@ class _Watcher:
     def trial_ended(self, task: TrialTask) -> None:
         self._num_ended += 1
         outcome, metrics = self._ledger.spooled_end(task.spec.key)
-        self._tell(task, outcome, metrics)
+        if outcome is None:
+            self._ledger.fail(task.spec.key, f"it returned, but wrote no end to {task.spool_path}")
+        self._tell(task, outcome or "failed", metrics)
         self._progressed(self._num_ended, self._total)
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:

@@ -12,7 +12,7 @@ from pretrieve.errors import BackboneError
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import MethodName
 from pretrieve.search.tuner import ComputeSettings
-from pretrieve.settings_model import SettingsModel
+from pretrieve.settings_model import SettingsModel, existing_path
 from pretrieve.tracking.ui_server import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
@@ -55,12 +55,7 @@ class BackboneSettings(SettingsModel):
     @field_validator("weights")
     @classmethod
     def _file_exists(cls, weights: Path | None, info: ValidationInfo) -> Path | None:
-        if weights is None:
-            return None
-        resolved = (Path((info.context or {}).get("base", ".")) / weights.expanduser()).resolve()
-        if not resolved.is_file():
-            raise ValueError(f"the file must exist, but {resolved} does not")
-        return resolved
+        return None if weights is None else existing_path(weights, info, "file")
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> BackboneSettings:
@@ -118,7 +113,8 @@ class StudySettings(SettingsModel):
     refit: RefitSettings = RefitSettings()
     compute: ComputeSettings = ComputeSettings()
     seed: Annotated[int, Field(ge=0)] = 0
-    storage: Path = DEFAULT_STORAGE
+    # Validated also where it is the default: a worker's working directory is another one, so it must be absolute.
+    storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
     tracking_uri: str | None = None
 
     @field_validator("storage")

@@ -125,8 +125,8 @@ class Ledger:
             self._run_ids[spec.key] = run_id
             return run_id
 
-    def spooled_end(self, key: str) -> tuple[Outcome, Mapping[str, float]]:
-        """Tell how a trial that just ended did, delivered or not."""
+    def spooled_end(self, key: str) -> tuple[Outcome | None, Mapping[str, float]]:
+        """Tell how a trial that just ended did, delivered or not; None where it ended without a word."""
         with self._lock:
             if key in self._finished:
                 trial = self._finished[key]
@@ -135,7 +135,7 @@ class Ledger:
             lines = read_spool(self.spool_path(key))
         figures = {name: value for line in lines for name, value in line.metrics.items()}
         ends = [line for line in lines if isinstance(line, SpooledEnd)]
-        return (ends[-1].outcome if ends else "failed"), figures
+        return (ends[-1].outcome if ends else None), figures
 
     def fail(self, key: str, message: str) -> None:
         """Record that a trial's process was lost for good, so that its run does not stay open."""

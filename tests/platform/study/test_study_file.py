@@ -127,3 +127,9 @@ def test_the_demo_is_a_valid_study_of_eight_targets_and_four_methods() -> None:
     assert len(settings.targets) == 8
     assert len(settings.methods) == 4
     assert settings.refit.num_seeds == 2
+
+
+def test_storage_is_absolute_wherever_it_comes_from(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    assert load_study_file(write(GOOD)).storage == tmp_path / "pretrieve-runs"
+    assert load_study_file(write(GOOD), overrides=["storage=here"]).folder == tmp_path / "here" / "birds"

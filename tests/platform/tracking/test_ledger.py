@@ -173,3 +173,10 @@ def test_a_cells_summary_can_change(open_ledger: OpenLedger) -> None:
     assert run.data.metrics[schema.BEST_VAL_SCORE] == 0.75
     assert run.data.tags[schema.TAG_BEST] == '{"lr": 1}'
     assert run.info.status == "FINISHED"
+
+
+def test_a_trial_that_ends_without_a_word_has_no_outcome(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("silent")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
+    assert ledger.spooled_end("k1") == (None, {"val/score": 0.25})
