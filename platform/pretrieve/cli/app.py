@@ -1,4 +1,4 @@
-"""The command line: `pretrieve demo | run | report | targets | ui`. Heavy modules are imported inside the commands."""
+"""The command line: `pretrieve demo | run | report | select | targets | ui`; heavy imports are inside commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pretrieve.cli.select_command import select
 
 if TYPE_CHECKING:
     from pretrieve.study.study import Study
@@ -21,6 +23,8 @@ app = typer.Typer(
     "Start with `pretrieve demo`: the paper's table in miniature, in minutes, with nothing to download. "
     "Then write a study file and `pretrieve run` it; running it again resumes it.",
 )
+
+app.command()(select)
 
 Overrides = Annotated[
     list[str] | None,

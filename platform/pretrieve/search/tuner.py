@@ -162,7 +162,12 @@ class _Forward(tune.Callback):
 
 
 def _quiet_tune() -> None:
-    """Keep Tune from writing logs and tables that the ledger and the live view write better."""
+    """Keep Tune from writing logs and tables that the ledger and the live view write better.
+
+    And from taking ctrl-c for itself: it would end the search in good order, and the study would go on to refit the
+    best of half a grid.
+    """
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")

@@ -44,6 +44,7 @@ def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
         cluster = LazyCluster(stack)
         materials = prepare(settings, cluster, clock)
         ledger = open_ledger(settings)
+        stack.push(ledger.failing_on_error)
         planner = Planner(settings, materials, ledger.spool_folder)
         cells = planner.cells()
         _record_plan(settings, materials, cells, ledger)

@@ -226,6 +226,12 @@ class Ledger:
         for path, folder in artifacts:
             self.tree.log_artifact(self.study_run_id, path, folder)
 
+    def failing_on_error(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """End the study's run as FAILED when a block ends in an error; an exit callback that never swallows it."""
+        if error is not None:
+            self.end_study("FAILED")
+        return False
+
     def end_study(self, status: str) -> None:
         """End the study's run as FINISHED or FAILED."""
         self.tree.end(self.study_run_id, status)

@@ -1,0 +1,101 @@
+"""`pretrieve select`: rank the groups of a source for a target, from centroids in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pretrieve_selection import Selection, SelectionSettings
+
+ROWS_SHOWN = 20
+
+
+def select(
+    source: Annotated[Path, typer.Option(help="Source centroids: .npz with `means` (K, D) and perhaps `names`.")],
+    target: Annotated[Path, typer.Option(help="Target centroids, likewise.")],
+    method: Annotated[str, typer.Option(help="uot, greedy_ot, nearest or random.")] = "uot",
+    cost: Annotated[
+        str | None, typer.Option(help="cosine or l2. Default: the paper's, l2 for greedy_ot, else cosine.")
+    ] = None,
+    cost_scale: Annotated[float, typer.Option(help="ε_c: the distance that counts as one unit of cost.")] = 0.01,
+    entropy_weight: Annotated[float, typer.Option(help="ε of eq. 5.")] = 1.0,
+    source_penalty: Annotated[float, typer.Option(help="τ₁ of eq. 5.")] = 1.0,
+    target_penalty: Annotated[float, typer.Option(help="τ₂ of eq. 5.")] = 100.0,
+    top: Annotated[int, typer.Option(help="K: how many groups to select.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the method `random`.")] = 0,
+    expected_ids: Annotated[
+        str | None,
+        typer.Option(help="For the recall: a file (JSON list, or an id a line), imagenet-birds or imagenet-dogs."),
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the selection to this file.")] = None,
+) -> None:
+    """Rank the groups of a source by their similarity to a target, from centroids in files."""
+    import numpy as np
+
+    from pretrieve.atomic_files import write_json
+    from pretrieve.features.centroid_file import read_centroid_file, read_expected_ids
+    from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
+
+    sides = read_centroid_file(source), read_centroid_file(target)
+    paper = SelectionSettings()
+    settings = SelectionSettings(
+        top_k=top,
+        cost=cost or paper.cost,
+        greedy_cost=cost or paper.greedy_cost,
+        cost_scale=cost_scale,
+        entropy_weight=entropy_weight,
+        source_penalty=source_penalty,
+        target_penalty=target_penalty,
+    )
+    rng = np.random.default_rng(seed)
+    selection = make_selector(method).select(sides[0].means, sides[1].means, top_k=top, settings=settings, rng=rng)
+    expected = None if expected_ids is None else read_expected_ids(expected_ids, sides[0].names)
+    recall = None if expected is None else recall_at_k(selection, expected)
+    _print(selection, settings, sides[0].names, set(expected or []), recall)
+    if json_out is not None:
+        write_json(json_out, _record(selection, sides[0].names, recall))
+
+
+def _record(selection: Selection, names: tuple[str, ...], recall: float | None) -> dict[str, Any]:
+    return {
+        "method": selection.method,
+        "groups": list(selection.groups),
+        "names": [names[group] for group in selection.groups],
+        "scores": [float(selection.scores[group]) for group in selection.groups],
+        "margin": selection.margin,
+        "converged": selection.converged,
+        "iterations": selection.iterations,
+        "recall": recall,
+    }
+
+
+def _print(
+    selection: Selection, settings: SelectionSettings, names: tuple[str, ...], expected: set[int], recall: float | None
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{selection.method}: {len(selection.groups)} of {len(names)} groups", title_justify="left")
+    for heading in ("rank", "group", "score"):
+        table.add_column(heading, justify="right")
+    table.add_column("name")
+    if expected:
+        table.add_column("expected")
+    for rank, group in enumerate(selection.groups[:ROWS_SHOWN], start=1):
+        row = [str(rank), str(group), f"{selection.scores[group]:.6g}", names[group]]
+        table.add_row(*row, *(["✓" if group in expected else ""] if expected else []))
+    console = Console()
+    console.print(table)
+    lines = [f"… and {len(selection.groups) - ROWS_SHOWN} more"] if len(selection.groups) > ROWS_SHOWN else []
+    if selection.margin is not None:
+        lines.append(f"margin between rank {len(selection.groups)} and the next: {selection.margin:.6g}")
+    if selection.iterations:
+        state = "converged" if selection.converged else "NOT converged: its ranking may change"
+        lines.append(f"{state} after {selection.iterations} iterations (at most {settings.max_iterations})")
+    if recall is not None:
+        lines.append(f"recall: {100 * recall:.2f} % of {len(expected)} expected groups")
+    for line in lines:
+        console.print(line, highlight=False)

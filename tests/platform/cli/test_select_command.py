@@ -1,0 +1,125 @@
+"""`pretrieve select` on real centroids, and on small ones with mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pretrieve.cli import app as cli
+
+TABLE_4 = [
+    ("resnet18_supervised", "greedy_ot", "l2", None, 86.44),
+    ("resnet18_supervised", "greedy_ot", "cosine", None, 94.92),
+    ("resnet18_supervised", "uot", "l2", 0.1, 94.92),
+    ("resnet18_supervised", "uot", "cosine", 0.01, 98.31),
+    ("resnet50_moco_v2", "greedy_ot", "l2", None, 16.95),
+    ("resnet50_moco_v2", "greedy_ot", "cosine", None, 38.98),
+    ("resnet50_moco_v2", "uot", "l2", 0.1, 16.95),
+    ("resnet50_moco_v2", "uot", "cosine", 0.01, 93.22),
+]
+
+
+def select(*words: object) -> Any:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["select", *map(str, words)])
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("backbone", "method", "cost", "cost_scale", "recall"), TABLE_4)
+def test_the_papers_recalls_come_out_exactly(
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    backbone: str,
+    method: str,
+    cost: str,
+    cost_scale: float | None,
+    recall: float,
+) -> None:
+    folder = shared / "class_means" / backbone
+    words = ["--source", folder / "imagenet.npz", "--target", folder / "cub.npz", "--method", method, "--cost", cost]
+    words += [] if cost_scale is None else ["--cost-scale", cost_scale]
+    assert select(*words, "--expected-ids", "imagenet-birds", "--json", tmp_path / "out.json") == 0
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert round(100 * record["recall"], 2) == recall
+    assert f"recall: {recall:.2f} % of 59" in capsys.readouterr().out
+
+
+def test_every_top_100_of_the_published_file_is_found_in_rank_order(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "class_means"
+    expected = json.loads((folder / "expected_selection.json").read_text(encoding="utf-8"))
+    for name, entry in expected.items():
+        backbone, target, kind, *scale = name.split("/")
+        method, cost = ("uot", kind.removeprefix("uot_")) if kind.startswith("uot") else ("greedy_ot", kind[7:])
+        words = ["--method", method, "--cost", "cosine" if cost == "cos" else cost]
+        words += ["--cost-scale", *scale] if scale else []
+        words += ["--source", folder / backbone / "imagenet.npz", "--target", folder / backbone / f"{target}.npz"]
+        assert select(*words, "--json", tmp_path / "out.json") == 0
+        record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+        assert record["groups"] == entry["top100"], name
+        assert record["converged"]
+        assert len(record["scores"]) == 100
+
+
+@pytest.fixture
+def centroids(tmp_path: Path, rng: np.random.Generator) -> list[object]:
+    np.savez(tmp_path / "s.npz", means=rng.random((6, 4)), names=[f"n{k:02d} group {k}" for k in range(6)])
+    np.savez(tmp_path / "t.npz", means=rng.random((3, 4)))
+    return ["--source", tmp_path / "s.npz", "--target", tmp_path / "t.npz", "--top", 2]
+
+
+def test_expected_ids_are_indices_names_or_first_words(
+    centroids: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ids.txt").write_text("0\nn01\n\nn02 group 2\n", encoding="utf-8")
+    assert select(*centroids, "--expected-ids", tmp_path / "ids.txt") == 0
+    assert "of 3 expected groups" in capsys.readouterr().out
+    (tmp_path / "ids.json").write_text('[0, 1, "n05"]', encoding="utf-8")
+    assert select(*centroids, "--expected-ids", tmp_path / "ids.json", "--method", "nearest") == 0
+
+
+def test_without_a_list_there_is_no_recall(centroids: list[object], tmp_path: Path) -> None:
+    assert select(*centroids, "--json", tmp_path / "out.json", "--method", "random") == 0
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert record["recall"] is None
+    assert len(record["groups"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "uott"], "did you mean 'uot'"),
+        (["--cost", "cosin"], "cosine"),
+        (["--cost-scale", "-1"], "cost_scale must be"),
+        (["--top", "7"], "7"),
+        (["--source", "none.npz"], "must be a NumPy archive"),
+        (["--expected-ids", "imagenet-bird"], "Did you mean 'imagenet-birds'"),
+        (["--expected-ids", "bad.txt"], "an id of .* must be an index from 0 to 5 .* but is 'x99'"),
+        (["--expected-ids", "bad.json"], "must be a JSON list"),
+        (["--target", "empty.npz"], "must hold an array 'means'"),
+        (["--target", "flat.npz"], r"must be numbers of shape \(K, D\)"),
+        (["--target", "names.npz"], "one name a row"),
+    ],
+)
+def test_a_mistake_is_one_message_with_status_two(
+    centroids: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.txt").write_text("x99\n", encoding="utf-8")
+    (tmp_path / "bad.json").write_text("[1,", encoding="utf-8")
+    np.savez(tmp_path / "empty.npz", other=np.zeros(3))
+    np.savez(tmp_path / "flat.npz", means=np.zeros(3))
+    np.savez(tmp_path / "names.npz", means=np.ones((2, 4)), names=["a"])
+    assert select(*centroids, *words) == 2
+    assert re.search(message, capsys.readouterr().err)
