@@ -12,7 +12,11 @@ import typer
 from pretrieve.cli.select_command import select
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pretrieve.study.study import Study
+
+PIPE_WIDTH = 120
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,8 +68,6 @@ def report(
     storage: Storage = None,
 ) -> None:
     """Write report.html and table.csv from what MLflow holds, finished or not, and print the table."""
-    from rich.console import Console
-
     from pretrieve_dashboards import print_study, score_table, write_report
 
     loaded = _load(study, overrides, storage)
@@ -73,7 +75,7 @@ def report(
     path = loaded.settings.folder / "report.html"
     write_report(record, path)
     (loaded.settings.folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
-    print_study(record, Console(), report_path=path)
+    print_study(record, _console(), report_path=path)
 
 
 @app.command()
@@ -114,14 +116,26 @@ def _load(file: Path, overrides: list[str] | None, storage: Path | None) -> Stud
     return Study.from_file(file, overrides=words)
 
 
-def _run(file: Path, overrides: list[str] | None, storage: Path | None) -> None:
+def _console() -> Console:
+    """Make a console; where there is no terminal to measure, wide enough for methods as rows and eight targets."""
     from rich.console import Console
 
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, PIPE_WIDTH))
+
+
+def _run(file: Path, overrides: list[str] | None, storage: Path | None) -> None:
+    from pretrieve.errors import TrialsFailedError
     from pretrieve_dashboards import print_study
 
     study = _load(file, overrides, storage)
-    record = study.run()
-    print_study(record, Console(), report_path=study.settings.folder / "report.html")
+    report_path = study.settings.folder / "report.html"
+    try:
+        record = study.run()
+    except TrialsFailedError:
+        print_study(study.record(), _console(), report_path=report_path)
+        raise
+    print_study(record, _console(), report_path=report_path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -48,5 +48,8 @@ class StudyObserver:
     def trial_event(self, event: TrialEvent) -> None:
         """Hear that a trial or refit moved."""
 
+    def best_found(self, target: str, method: str, score: float) -> None:
+        """Hear the best validation score, in [0, 1], that earlier runs left in a cell."""
+
     def noticed(self, message: str) -> None:
         """Hear something a user should know, such as an image that does not decode."""

@@ -57,6 +57,7 @@ def search(
     Raises:
       ResourceError: the cluster has not what a trial asks for.
     """
+    _tell_best_found(cells, ledger, clock.observer)
     _run_stage(settings, "trials", interleaved(list(cells)), ledger, cluster, clock)
     results = []
     for cell in cells:
@@ -68,6 +69,14 @@ def search(
     for result in results:
         _record(result, ledger)
     return results
+
+
+def _tell_best_found(cells: Sequence[Cell], ledger: Ledger, observer: StudyObserver) -> None:
+    finished = ledger.finished
+    for cell in cells:
+        best = best_trial(cell, finished)
+        if best is not None:
+            observer.best_found(cell.target, cell.method, _score(finished, best.spec.key))
 
 
 def _run_stage(

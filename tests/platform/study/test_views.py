@@ -22,6 +22,7 @@ def play(view: StudyObserver) -> None:
     view.stage_progressed("features", 3, 4)
     view.stage_finished("features", 95.0)
     view.stage_started("trials", total=8, done=0)
+    view.best_found("tiny-a", "finetune", 0.875)
     view.trial_event(event("started"))
     view.trial_event(event("progressed", 0.4))
     view.trial_event(event("finished", 0.5))
@@ -52,6 +53,7 @@ def test_the_live_picture_shows_stages_trials_best_and_time_left(make_settings: 
     assert "1 under way, 1 failed, 1 diverged" in text
     assert "tiny-b · uot: lr 0.1" in text
     assert "50.0" in text
+    assert "87.5" in text
     assert "notice 6" in text
     assert "notice 1" not in text
     assert "2 notes before" in text

@@ -66,6 +66,11 @@ class LiveView(StudyObserver):
         with self._lock:
             self._state.move_trial(event)
 
+    def best_found(self, target: str, method: str, score: float) -> None:
+        """Start the best so far from what earlier runs left."""
+        with self._lock:
+            self._state.raise_best(target, method, score)
+
     def noticed(self, message: str) -> None:
         """Keep the message on the screen."""
         with self._lock:

@@ -78,8 +78,11 @@ class ProgressState:
         self.num_failed += event.state == "failed"
         self.num_diverged += event.state == "diverged"
         if event.state == "finished" and event.kind == "trial" and event.score is not None:
-            cell = (event.target, event.method)
-            self.best[cell] = max(event.score, self.best.get(cell, 0.0))
+            self.raise_best(event.target, event.method, event.score)
+
+    def raise_best(self, target: str, method: str, score: float) -> None:
+        """Take in a validation score of a cell."""
+        self.best[target, method] = max(score, self.best.get((target, method), 0.0))
 
 
 def describe_seconds(seconds: float) -> str:
