@@ -153,9 +153,9 @@ def _trial(run: Run, kind: Literal["trial", "refit"]) -> TrialRecord:
 def _state(status: str, outcome: str | None) -> TrialState:
     if outcome == "diverged":
         return "diverged"
-    if status == "FAILED":
-        return "failed"
-    return "finished" if status == "FINISHED" and outcome == "finished" else "running"
+    if outcome == "finished":
+        return "finished"
+    return "failed" if status == "FAILED" else "running"
 
 
 def _finite(score: Any) -> float | None:

@@ -39,6 +39,20 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def causes_of_task_errors() -> Iterator[None]:
+    """Raise what a task raised, instead of Ray's wrapping of it with the traceback of another process."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        while isinstance(cause, ray.exceptions.RayTaskError):
+            cause = cause.cause
+        if not isinstance(cause, Exception):
+            raise
+        raise cause from None
+
+
 def _check_answer(address: str) -> None:
     """Refuse an address where nothing listens: Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")

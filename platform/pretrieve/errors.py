@@ -39,6 +39,14 @@ class ResourceError(UserError):
     """A trial asks for more than the cluster has; raised before anything starts."""
 
 
+class LedgerError(PretrieveError):
+    """MLflow's store does not answer; what it should have been told waits in the study's folder."""
+
+
+class StudyInUseError(UserError):
+    """Another process runs this study."""
+
+
 class TrialsFailedError(PretrieveError):
     """Some trials ended in an error; the rest of the study is recorded and a new run tries them again."""
 

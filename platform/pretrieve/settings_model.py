@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo
 class SettingsModel(BaseModel):
     """Base of every settings class; an unknown field is an error, a built object does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file"]) -> Path:

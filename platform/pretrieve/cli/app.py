@@ -150,7 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _exit_status(error)
         if status is None:
             raise
-        typer.echo(f"error: {error}", err=True)
+        kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
+        typer.echo(f"error: {kind}{error}", err=True)
         sys.exit(status)
 
 
@@ -162,7 +163,7 @@ def _exit_status(error: Exception) -> int | None:
 
     if isinstance(error, UserError | SelectionInputError | DashboardError):
         return 2
-    return 1 if isinstance(error, PretrieveError | ConnectionError) else None
+    return 1 if isinstance(error, PretrieveError | OSError) else None
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(content)) as opened:
                 image = _eight_bit(opened).convert("RGB")
-    except ImageSetError:
+    except (ImageSetError, MemoryError):
         raise
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, struct.error, DecompressionBombError
         raise ImageSetError(f"an image must decode, but Pillow says: {error or type(error).__name__}") from error

@@ -104,8 +104,8 @@ def _import_function(reference: str) -> MakeImageSet:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ImageSetError(
-            f"the module of image set {reference!r} must be importable, but {error}; put it beside the study file, "
-            "in the job's working directory or on PYTHONPATH"
+            f"the module of image set {reference!r} must be importable, but {error}; put it into the "
+            "working directory or on PYTHONPATH"
         ) from error
     make: MakeImageSet | None = getattr(module, function_name, None)
     if not callable(make):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from pretrieve.data.registry import find_image_set
 from pretrieve.data.splits import with_validation
 from pretrieve.errors import ImageSetError
 from pretrieve.settings_model import SettingsModel, existing_path
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
 
 
 class ImageSetSettings(SettingsModel):
@@ -28,7 +31,7 @@ class ImageSetSettings(SettingsModel):
 
     folder: Path | None = None
     registered: str | None = None
-    name: str | None = Field(default=None, min_length=1, pattern=r"^[^/\\]+$")
+    name: str | None = None
     metric: Metric | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
@@ -46,6 +49,11 @@ class ImageSetSettings(SettingsModel):
     def _has_one_origin(self) -> ImageSetSettings:
         if (self.folder is None) == (self.registered is None):
             raise ValueError("exactly one of 'folder' and 'registered' must be given")
+        if not re.fullmatch(NAME_PATTERN, self.display_name):
+            raise ValueError(
+                "a name must be letters, digits, spaces and . _ - alone, as it names folders and registered models, "
+                f"but is {self.display_name!r}; give one as 'name'"
+            )
         return self
 
     @property

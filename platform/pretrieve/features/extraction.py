@@ -18,6 +18,7 @@ from ray.data import DataContext, Datasink
 from ray.data.block import Block, BlockAccessor
 
 from pretrieve.backbones import Backbone
+from pretrieve.cluster import causes_of_task_errors
 from pretrieve.features.forward import FeatureNetwork, decode_rows
 from pretrieve.features.shards import FeatureRequest, shard_path, write_shard
 
@@ -72,7 +73,7 @@ def extract_features(
 
     Raises:
       BackboneError: the weights do not fit.
-      OSError: a shard could not be written.
+      OSError: an image's file could not be read, or a shard not be written.
     """
     unique = {request.key: request for request in requests}
     work = [(request, shard) for request in unique.values() for shard in request.missing_shards(folder)]
@@ -82,7 +83,7 @@ def extract_features(
     paths = [request.shard_path(folder, shard) for request, shard in work]
     cluster = ray.cluster_resources()
     resources = ExtractionResources.of_cluster(cluster.get("CPU", 1), cluster.get("GPU", 0))
-    with _quiet_ray_data(), _watching(paths, on_progress):
+    with _quiet_ray_data(), _watching(paths, on_progress), causes_of_task_errors():
         dataset = ray.data.from_arrow([_with_shard_columns(request, shard) for request, shard in work])
         dataset.map_batches(
             partial(decode_rows, size=backbone.architecture.preprocessing.resize_size),

@@ -25,6 +25,9 @@ def decode_rows(table: pa.Table, *, size: int) -> pa.Table:
 
     Returns:
       The columns of `table` without `content`, plus `pixels` (fixed-size list of size·size·3 uint8) and `error`.
+
+    Raises:
+      OSError: a file cannot be read at all; that says nothing of the image in it.
     """
     pixels = np.zeros((table.num_rows, size * size * 3), dtype=np.uint8)
     errors: list[str | None] = [None] * table.num_rows
@@ -32,7 +35,7 @@ def decode_rows(table: pa.Table, *, size: int) -> pa.Table:
     for row, (path, content) in enumerate(zip(paths, contents, strict=True)):
         try:
             pixels[row] = decode_square(read_content(path, content), size).reshape(-1)
-        except (ImageSetError, OSError) as error:
+        except ImageSetError as error:
             errors[row] = str(error)
     column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), pixels.shape[1])
     decoded = table.drop_columns(["content"]).append_column("pixels", column)

@@ -19,6 +19,10 @@ ROWS_PER_SHARD = 512
 """Rows of a shard: 512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""
 
 
+FEATURES_VERSION = 1
+"""Raise it when decoding or the forward pass gives other features."""
+
+
 @dataclass(frozen=True)
 class FeatureRequest:
     """Features that a study needs: of one image table, by one backbone.
@@ -67,7 +71,7 @@ class FeatureBlock:
 
 def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
     """Identify features: same backbone (with its preprocessing) and same images, same key."""
-    return content_key(kind="features", backbone=backbone_identity, images=table_fingerprint)
+    return content_key(kind="features", version=FEATURES_VERSION, backbone=backbone_identity, images=table_fingerprint)
 
 
 def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:

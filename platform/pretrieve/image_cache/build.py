@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ray
 
+from pretrieve.cluster import causes_of_task_errors
 from pretrieve.image_cache.store import CacheEntry, read_card, write_entry
 
 IMAGES_PER_TASK = 2_000
@@ -28,7 +29,7 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
       on_progress: called with (images done, images in all).
 
     Raises:
-      OSError: a task could not write.
+      OSError: an image's file could not be read, or an entry not be written.
     """
     total = sum(entry.table.num_rows for entry in entries)
     write = ray.remote(num_cpus=1)(_write_entries)
@@ -37,7 +38,8 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
     on_progress(done, total)
     while pending:
         finished, _ = ray.wait(list(pending), num_returns=1)
-        ray.get(finished)
+        with causes_of_task_errors():
+            ray.get(finished)
         done += sum(pending.pop(reference) for reference in finished)
         on_progress(done, total)
 

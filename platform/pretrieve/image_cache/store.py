@@ -20,6 +20,9 @@ from pretrieve.errors import ImageSetError
 
 CARD = "card.json"
 
+PIXELS_VERSION = 1
+"""Part of every entry's key; raise it when decoding or resizing gives other pixels."""
+
 
 @dataclass(frozen=True)
 class CacheEntry:
@@ -60,11 +63,13 @@ def read_card(folder: Path) -> CachedCard | None:
 def write_entry(entry: CacheEntry, folder: Path) -> None:
     """Decode an entry's images into `folder`; a broken image is left out and named on the card.
 
+    A file that cannot be read at all ends the entry: it may be there tomorrow, or on another node.
+
     The folder is made under another name and renamed, so it is whole or absent; of two processes that make the same
     entry, the first one's stays.
 
     Raises:
-      OSError: the disk is full or not writable.
+      OSError: an image's file cannot be read, or the disk is full or not writable.
     """
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     temporary.mkdir(parents=True)
@@ -89,7 +94,7 @@ def _decode(entry: CacheEntry) -> tuple[NDArray[np.uint8], NDArray[np.int64], li
     for row in entry.table.select(["path", "content", "label"]).to_pylist():
         try:
             images[len(labels)] = decode_square(read_content(row["path"], row["content"]), entry.size)
-        except (ImageSetError, OSError) as error:
+        except ImageSetError as error:
             broken.append(f"{row['path']}: {error}")
             continue
         labels.append(row["label"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import ray
-from pydantic import Field
+from pydantic import Field, field_validator
 from ray import tune
 
 from pretrieve.errors import ResourceError
@@ -33,6 +33,13 @@ class ComputeSettings(SettingsModel):
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
 
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _is_share_or_whole(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError("more than one GPU must be a whole number of them")
+        return gpus
+
 
 @dataclass(frozen=True)
 class TrialResources:
@@ -42,28 +49,24 @@ class TrialResources:
     gpus: float
 
     @classmethod
-    def on_cluster(cls, settings: ComputeSettings, cluster: dict[str, float]) -> TrialResources:
-        """Decide the share of a trial, and refuse what the cluster can never give.
+    def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
+        """Decide the share of a trial, and refuse what no node can ever give.
 
         Args:
           settings: what the study asks for.
-          cluster: `ray.cluster_resources()`.
+          nodes: what each node has, by Ray's names; a trial runs on one node.
 
         Raises:
-          ResourceError: the cluster has fewer CPUs or GPUs than one trial wants; Ray would wait for them without end.
+          ResourceError: no node has the CPUs and GPUs that one trial wants; Ray would wait for them without end.
         """
-        num_cpus, num_gpus = cluster.get("CPU", 0), cluster.get("GPU", 0)
         gpus = settings.gpus_per_trial
         if gpus is None:
-            gpus = 0.25 if num_gpus else 0.0
-        if settings.cpus_per_trial > num_cpus:
+            gpus = 0.25 if any(node.get("GPU", 0) for node in nodes) else 0.0
+        if not any(node.get("CPU", 0) >= settings.cpus_per_trial and node.get("GPU", 0) >= gpus for node in nodes):
+            largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
             raise ResourceError(
-                f"compute.cpus_per_trial must be at most the cluster's {num_cpus:g} CPUs, "
-                f"but is {settings.cpus_per_trial}"
-            )
-        if gpus > num_gpus:
-            raise ResourceError(
-                f"compute.gpus_per_trial must be at most the cluster's {num_gpus:g} GPUs, but is {gpus:g}"
+                f"a trial must fit on one node, but compute asks for {settings.cpus_per_trial} CPUs and {gpus:g} GPUs, "
+                f"and the nodes have: {'; '.join(sorted(set(largest)))}; lower compute.cpus_per_trial or gpus_per_trial"
             )
         return cls(settings.cpus_per_trial, gpus)
 
@@ -173,6 +176,6 @@ def _quiet_tune() -> None:
     os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
 
 
-def cluster_resources() -> dict[str, float]:
-    """Return what the connected cluster has, by Ray's names."""
-    return dict(ray.cluster_resources())
+def node_resources() -> list[dict[str, float]]:
+    """Return what each living node of the connected cluster has, by Ray's names."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

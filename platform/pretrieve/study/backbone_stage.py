@@ -12,12 +12,14 @@ import torch
 from pretrieve.atomic_files import read_json, write_json
 from pretrieve.backbones import Architecture, Backbone, find_architecture
 from pretrieve.backbones.backbone import StateDict, identify, load_weights, read_weights, save_weights
+from pretrieve.cluster import causes_of_task_errors
 from pretrieve.errors import BackboneError
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
 from pretrieve.study.settings import BackboneSettings
 from pretrieve.training.loop import EpochReport
 from pretrieve.training.pretraining import PretrainingSettings, pretrain
+from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 POLL_INTERVAL_S = 0.5
 
@@ -63,6 +65,7 @@ def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: in
     assert settings.pretrain is not None, "asked only of studies that pre-train"
     return content_key(
         kind="pretrained",
+        version=PROTOCOL_VERSION,
         architecture=settings.name,
         preprocessing=find_architecture(settings.name).preprocessing.to_dict(),
         source=source_fingerprint,
@@ -113,7 +116,8 @@ def pretrain_on_cluster(
     pending = run.remote(settings.name, settings.pretrain, images, num_classes, seed, num_cpus, cache, log)
     while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
         on_epoch(_count_lines(log), settings.pretrain.epochs)
-    identity = ray.get(pending)
+    with causes_of_task_errors():
+        identity = ray.get(pending)
     on_epoch(settings.pretrain.epochs, settings.pretrain.epochs)
     write_json(cache / "pretrained" / f"{key}.json", {"identity": identity})
     return Backbone(settings.name, cache / identity / "weights.pt", identity)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from pretrieve.keys import content_key, derived_seed
 from pretrieve.search.methods import METHODS
 from pretrieve.study.materials import Materials
 from pretrieve.study.settings import StudySettings
-from pretrieve.tracking.ledger import FinishedTrial
+from pretrieve.tracking.ledger import FinishedTrial, Ledger
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
 
@@ -37,13 +36,13 @@ class Planner:
     Args:
       settings: the study.
       materials: what the trials are made of.
-      spool_path: where the trial of a key tells its metrics.
+      ledger: says where the trial of a key tells its metrics.
     """
 
-    def __init__(self, settings: StudySettings, materials: Materials, spool_folder: Path) -> None:
+    def __init__(self, settings: StudySettings, materials: Materials, ledger: Ledger) -> None:
         self._settings = settings
         self._materials = materials
-        self._spools = spool_folder
+        self._ledger = ledger
 
     def cells(self) -> list[Cell]:
         """List all cells with their trials."""
@@ -93,11 +92,31 @@ class Planner:
             train=tuple(materials.split_folder(target, split) for split in train),
             evaluate=(materials.split_folder(target, evaluate),),
             source=materials.group_folders(groups),
-            spool_path=self._spools / f"{key}.jsonl",
+            spool_path=self._ledger.spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=settings.compute.cpus_per_trial,
+            provenance=self._provenance(target, train, evaluate, groups),
         )
+
+    def _provenance(
+        self, target: str, train: tuple[str, ...], evaluate: str, groups: tuple[int, ...]
+    ) -> dict[str, str | float | int]:
+        """Tell, for people, where the trial's data come from; the key holds it already."""
+        image_set = self._materials.targets[target]
+        told: dict[str, str | float | int] = {
+            "data.train": "+".join(train),
+            "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
+            "data.evaluate": evaluate,
+            "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
+        }
+        if groups:
+            told |= {f"selection.{name}": value for name, value in asdict(self._settings.selection).items()}
+            told |= {
+                "data.source": self._materials.source.name,
+                "data.source_fingerprint": self._materials.source.fingerprints["train"],
+            }
+        return told
 
     def _key(
         self,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from pretrieve.search.tuner import ComputeSettings, TrialResources, node_resources
+
 
 class LazyCluster:
     """Connects once, when first needed, and disconnects with its stack.
 
     Args:
       stack: closes the connection at the end of the study.
+      compute: what a trial asks for; checked at once, before anything is computed.
     """
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, compute: ComputeSettings) -> None:
         self._stack = stack
+        self._compute = compute
         self._is_connected = False
 
     def connect(self) -> None:
@@ -21,9 +25,19 @@ class LazyCluster:
 
         Raises:
           ConnectionError: RAY_ADDRESS names a cluster that does not answer.
+          ResourceError: no node has what a trial asks for.
         """
         if not self._is_connected:
             from pretrieve.cluster import connected
 
             self._stack.enter_context(connected())
             self._is_connected = True
+            self.trial_resources()
+
+    def trial_resources(self) -> TrialResources:
+        """Decide what each trial gets on the connected cluster.
+
+        Raises:
+          ResourceError: no node has what a trial asks for.
+        """
+        return TrialResources.on_cluster(self._compute, node_resources())

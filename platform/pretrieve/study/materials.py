@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
-from pretrieve.image_cache.store import CacheEntry
+from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
 from pretrieve.keys import content_key
 from pretrieve_selection import Selection
 
@@ -51,13 +51,17 @@ class Materials:
 
 def split_entry(image_set: ImageSet, split: str, size: int) -> CacheEntry:
     """Describe the cache entry of a whole split."""
-    key = content_key(kind="split", images=image_set.fingerprints[split], split=split, size=size)
+    key = content_key(
+        kind="split", version=PIXELS_VERSION, images=image_set.fingerprints[split], split=split, size=size
+    )
     return CacheEntry(key=key, table=image_set.splits[split], size=size)
 
 
 def group_key(source: ImageSet, group: int, size: int) -> str:
     """Identify the cache entry of one group of the source."""
-    return content_key(kind="group", images=source.fingerprints["train"], group=group, size=size)
+    return content_key(
+        kind="group", version=PIXELS_VERSION, images=source.fingerprints["train"], group=group, size=size
+    )
 
 
 def group_entry(source: ImageSet, group: int, size: int) -> CacheEntry:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pretrieve.backbones import Backbone, find_architecture
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.settings import load_source, load_target
-from pretrieve.errors import UserError
+from pretrieve.errors import ImageSetError, UserError
 from pretrieve.features.class_centroids import class_centroids
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.shards import FeatureRequest, feature_key
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.store import CacheEntry, read_card
+from pretrieve.image_cache.store import CachedImages, CacheEntry, read_card
 from pretrieve.search.methods import METHODS
 from pretrieve.study import backbone_stage
 from pretrieve.study.lazy_cluster import LazyCluster
@@ -73,6 +73,12 @@ def _check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str
             f"selection.top_k must be at most the source's {source.num_classes} groups, but is "
             f"{settings.selection.top_k}"
         )
+    pretrain = settings.backbone.pretrain
+    if pretrain is not None and source.num_images("train") < pretrain.batch_size:
+        faults.append(
+            f"backbone.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
+            f"{pretrain.batch_size}"
+        )
     for name, target in targets.items():
         if target.num_images("train") < settings.training.batch_size:
             faults.append(
@@ -122,7 +128,7 @@ def _selections(
 ) -> dict[tuple[str, str], Selection]:
     folder = settings.cache / "selections"
     features = {name: _feature_request(image_set, backbone) for name, image_set in [("", source), *targets.items()]}
-    requests = _selection_requests(settings, features)
+    requests = _selection_requests(settings, source, targets, features)
     missing = [request for request in requests.values() if find_selection(request, folder) is None]
     if missing:
         cluster.connect()
@@ -151,7 +157,10 @@ def _feature_request(image_set: ImageSet, backbone: Backbone) -> FeatureRequest:
 
 
 def _selection_requests(
-    settings: StudySettings, features: Mapping[str, FeatureRequest]
+    settings: StudySettings,
+    source: ImageSet,
+    targets: Mapping[str, ImageSet],
+    features: Mapping[str, FeatureRequest],
 ) -> dict[tuple[str, str], SelectionRequest]:
     requests: dict[tuple[str, str], SelectionRequest] = {}
     for target in settings.targets:
@@ -165,6 +174,8 @@ def _selection_requests(
                     seed=settings.seed,
                     source_features=features[""].key,
                     target_features=features[target.display_name].key,
+                    source_names=source.class_names,
+                    target_names=targets[target.display_name].class_names,
                 )
     return requests
 
@@ -205,6 +216,7 @@ def _cache_images(materials: Materials, cluster: LazyCluster, clock: StageClock)
             cluster.connect()
             build_entries(missing, materials.images, on_progress=progressed)
     _report_broken(entries, materials.images, clock)
+    _check_what_decoded(materials)
 
 
 def _needed_entries(materials: Materials) -> list[CacheEntry]:
@@ -222,6 +234,24 @@ def _report_broken(entries: list[CacheEntry], folder: Path, clock: StageClock) -
         assert card is not None, "it was made just now"
         for broken in card.broken:
             _notice_broken(broken, clock)
+
+
+def _check_what_decoded(materials: Materials) -> None:
+    """Refuse splits of which too little is left to train or to score.
+
+    Raises:
+      ImageSetError: no image of a split decodes, or none of a class of train.
+    """
+    for name, target in materials.targets.items():
+        for split in ("train", "val", "test"):
+            labels = set(CachedImages([materials.split_folder(name, split)]).labels.tolist())
+            lost = [class_name for k, class_name in enumerate(target.class_names) if k not in labels]
+            if not labels or (split == "train" and lost):
+                raise ImageSetError(
+                    f"images of {name!r}, split {split!r}, must decode, but "
+                    + (f"none of {', '.join(lost[:5])} does" if labels else "none does")
+                    + "; see the notes above for the files"
+                )
 
 
 def _notice_broken(broken: str, clock: StageClock) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pretrieve.intervals import mean_and_ci95
+from pretrieve.search.tuner import run_tasks
 from pretrieve.study.cells import Cell, Planner, best_trial, interleaved
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import StudyObserver, TrialEvent
@@ -93,12 +94,9 @@ def _run_stage(
         if not missing:
             return
         cluster.connect()
-        from pretrieve.search.tuner import TrialResources, cluster_resources, run_tasks
-
-        resources = TrialResources.on_cluster(settings.compute, cluster_resources())
         watcher = _Watcher(ledger, clock.observer, progressed, len(missing))
         with ledger.delivering():
-            run_tasks(missing, resources, settings.folder / f"tune-{stage}", watcher)
+            run_tasks(missing, cluster.trial_resources(), settings.folder / f"tune-{stage}", watcher)
 
 
 class _Watcher:

@@ -11,8 +11,12 @@ import ray
 from numpy.typing import NDArray
 
 from pretrieve.atomic_files import read_json, write_json
+from pretrieve.cluster import causes_of_task_errors
 from pretrieve.keys import content_key, derived_seed
 from pretrieve_selection import Selection, SelectionSettings, make_selector
+
+SELECTION_VERSION = 1
+"""Raise it when a selector or solver gives another ranking."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class SelectionRequest:
       seed: of the selectors that draw.
       source_features: key of the source's features.
       target_features: key of the target's features.
+      source_names: of the groups, for messages.
+      target_names: of the target's classes, for messages.
     """
 
     target: str
@@ -34,12 +40,16 @@ class SelectionRequest:
     seed: int
     source_features: str
     target_features: str
+    source_names: tuple[str, ...]
+    target_names: tuple[str, ...]
 
     @property
     def key(self) -> str:
         """Hash of everything that decides the selection."""
         return content_key(
             kind="selection",
+            version=SELECTION_VERSION,
+            name=self.target,  # decides the draw of `random`
             selector=self.selector,
             settings=asdict(self.settings),
             seed=self.seed,
@@ -86,10 +96,8 @@ def select_on_cluster(
     while pending:
         (finished,), _ = ray.wait(list(pending), num_returns=1)
         request = pending.pop(finished)
-        try:
+        with causes_of_task_errors():
             selection: Selection = ray.get(finished)
-        except ray.exceptions.RayTaskError as error:
-            raise error.as_instanceof_cause() from None
         write_json(request.path(folder), selection.to_dict())
         on_progress(len(requests) - len(pending), len(requests))
 
@@ -111,5 +119,11 @@ def select(
     # A draw depends on seed and target, so that random is not the same groups for every target.
     rng = np.random.default_rng(derived_seed(request.seed, "selection", request.target))
     return selector.select(
-        source_centroids, target_centroids, top_k=request.settings.top_k, settings=request.settings, rng=rng
+        source_centroids,
+        target_centroids,
+        top_k=request.settings.top_k,
+        settings=request.settings,
+        rng=rng,
+        source_names=request.source_names,
+        target_names=request.target_names,
     )

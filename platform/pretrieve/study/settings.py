@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.errors import BackboneError
+from pretrieve.errors import BackboneError, nearest_word
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import MethodName
 from pretrieve.search.tuner import ComputeSettings
@@ -16,9 +18,21 @@ from pretrieve.settings_model import SettingsModel, existing_path
 from pretrieve.tracking.ui_server import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
-from pretrieve_selection import SelectionSettings
+from pretrieve_selection import SelectionInputError, SelectionSettings
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
+
+
+class FieldFaultsError(ValueError):
+    """Faults of several fields of settings that check themselves.
+
+    Attributes:
+      faults: "field: rule, value, remedy" each.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(faults))
 
 
 class BackboneSettings(SettingsModel):
@@ -93,7 +107,8 @@ class StudySettings(SettingsModel):
       refit: the final trainings.
       compute: what a trial may use.
       seed: decides splits, draws and first weights.
-      storage: folder of studies and caches; on a cluster, storage that every node reaches.
+      storage: folder of studies and caches, relative to the working directory; on a cluster, storage that every node
+        reaches.
       tracking_uri: MLflow's store; None: SQLite in the study's folder.
     """
 
@@ -116,6 +131,28 @@ class StudySettings(SettingsModel):
     # Validated also where it is the default: a worker's working directory is another one, so it must be absolute.
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
     tracking_uri: str | None = None
+
+    @field_validator("selection", mode="before")
+    @classmethod
+    def _tells_every_fault(cls, value: Any) -> Any:
+        """Check the selection's settings field by field; built whole, they would tell some faults and hide others."""
+        if not isinstance(value, Mapping):
+            return value
+        known = [field.name for field in fields(SelectionSettings)]
+        faults = [
+            f"{name}: no such field; known here: {', '.join(sorted(known))}.{nearest_word(str(name), known)}"
+            for name in value
+            if name not in known
+        ]
+        for name in known:
+            if name in value:
+                try:
+                    SelectionSettings(**{name: value[name]})
+                except SelectionInputError as error:
+                    faults.append(str(error).removeprefix("SelectionSettings: "))
+        if faults:
+            raise FieldFaultsError(faults)
+        return value
 
     @field_validator("storage")
     @classmethod

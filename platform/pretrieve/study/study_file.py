@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pretrieve.errors import StudyFileError, UserError, nearest_word
-from pretrieve.study.settings import StudySettings
+from pretrieve.study.settings import FieldFaultsError, StudySettings
 
 
 def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettings:
@@ -53,7 +53,16 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
     try:
         return StudySettings.model_validate(dict(fields), context={"base": base})
     except ValidationError as error:
-        raise StudyFileError(origin, [_describe(fault) for fault in _causes(error)]) from None
+        raise StudyFileError(origin, [line for fault in _causes(error) for line in _lines(fault)]) from None
+
+
+def _lines(fault: Any) -> list[str]:
+    """Describe a fault; settings that check themselves tell several, a line each."""
+    inner = (fault.get("ctx") or {}).get("error")
+    if isinstance(inner, FieldFaultsError):
+        field = ".".join(str(part) for part in fault["loc"])
+        return [f"{field}.{line}" for line in inner.faults]
+    return [_describe(fault)]
 
 
 def _causes(error: ValidationError) -> list[Any]:
@@ -98,6 +107,7 @@ def _describe(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{field}: must be given"
     message = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.replace("must be a valid tuple", "must be a list, such as [0.1]").replace("Tuple should", "must")
     value = fault["input"]
     shown = "" if isinstance(value, dict | list | BaseModel) else f" = {value!r}"
     return f"{field}{shown}: {message}{_nearest_allowed(fault)}"

@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from pretrieve.atomic_files import write_json
-from pretrieve.errors import TrialsFailedError
+from pretrieve.errors import TrialsFailedError, UserError
 from pretrieve.records import StudyRecord
 from pretrieve.study.cells import Cell, Planner
 from pretrieve.study.lazy_cluster import LazyCluster
@@ -19,8 +21,10 @@ from pretrieve.study.prepare import prepare
 from pretrieve.study.search_stage import CellResult, failures, search
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
+from pretrieve.study.study_lock import sole_driver
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.ledger import FinishedTrial, Ledger
+from pretrieve.training.trial_spec import TrialTask
 
 
 def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
@@ -40,36 +44,60 @@ def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
       TrialsFailedError: some trials ended in an error; everything else is recorded, and the report says which.
     """
     clock = StageClock(observer)
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack)
-        materials = prepare(settings, cluster, clock)
+    make_folder(settings.folder)
+    with sole_driver(settings.folder), ExitStack() as recording:
         ledger = open_ledger(settings)
-        stack.push(ledger.failing_on_error)
-        planner = Planner(settings, materials, ledger.spool_folder)
-        cells = planner.cells()
-        _record_plan(settings, materials, cells, ledger)
-        results = search(settings, cells, planner, ledger, cluster, clock)
-    _register_champions(settings, materials, results, ledger, clock)
-    missing = failures(cells, results, ledger)
-    record = _finish(settings, ledger, clock, is_whole=not missing)
+        recording.push(ledger.failing_on_error)
+        with ExitStack() as stack:
+            cluster = LazyCluster(stack, settings.compute)
+            materials = prepare(settings, cluster, clock)
+            planner = Planner(settings, materials, ledger)
+            cells = planner.cells()
+            _record_plan(settings, materials, cells, ledger)
+            results = search(settings, cells, planner, ledger, cluster, clock)
+        _register_champions(settings, materials, results, ledger, clock)
+        missing = failures(cells, results, ledger)
+        record = _finish(settings, ledger, clock, is_whole=not missing)
     if missing:
         named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in missing[:5])
+        trials = "1 trial has" if len(missing) == 1 else f"{len(missing)} trials have"
         raise TrialsFailedError(
-            f"{len(missing)} trials have no result, the first: {named}. Their errors stand in MLflow and in the report "
+            f"{trials} no result, the first: {named}. Their errors stand in MLflow and in the report "
             f"({settings.folder / schema.REPORT_ARTIFACT}); run the study again to try them again"
         )
     return record
 
 
+def make_folder(folder: Path) -> None:
+    """Make the study's folder.
+
+    Raises:
+      UserError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"storage must be a folder that can be written to, but {folder}: {error}") from error
+
+
 def open_ledger(settings: StudySettings) -> Ledger:
-    """Open the record of a study, made where there is none."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    return Ledger(
-        tracking_uri=settings.tracking(),
-        study=settings.name,
-        folder=settings.folder,
-        owns_artifacts=settings.tracking_uri is None,
-    )
+    """Open the record of a study, made where there is none.
+
+    Raises:
+      UserError: MLflow's store does not answer.
+    """
+    try:
+        return Ledger(
+            tracking_uri=settings.tracking(),
+            study=settings.name,
+            folder=settings.folder,
+            owns_artifacts=settings.tracking_uri is None,
+        )
+    except MlflowException as error:
+        raise UserError(
+            f"MLflow's store must answer, but that of study {settings.name!r} says: {error}; check tracking_uri, or "
+            "leave it out for SQLite in the study's folder"
+        ) from error
 
 
 def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell], ledger: Ledger) -> None:
@@ -100,7 +128,8 @@ def _plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) 
     ]
     return {
         "backbone": materials.backbone.architecture_name,
-        "settings": settings.model_dump(mode="json"),
+        # The address may hold a password, and artifacts are for everyone to see.
+        "settings": settings.model_dump(mode="json", exclude={"tracking_uri"}),
         "methods": list(settings.methods),
         "targets": targets,
         "cells": [
@@ -127,8 +156,10 @@ def _register_champions(
         from pretrieve.tracking.champions import Champion, register_champion
 
         for target, result in winners.items():
-            refit = next(task for task in result.refits if task.spec.key in ledger.finished)
-            assert refit.weights_out is not None, "every refit keeps its weights"
+            refit = _usable_refit(result, ledger)
+            if refit is None or refit.weights_out is None:
+                clock.notice(f"no model is registered for {target}: the weights of its refits are gone from storage")
+                continue
             champion = Champion(
                 model_name=f"{settings.name}.{target}",
                 key=refit.spec.key,
@@ -138,7 +169,7 @@ def _register_champions(
                 class_names=materials.targets[target].class_names,
                 description=f"{refit.spec.method}, best on validation of {target}: {refit.spec.describe()}",
             )
-            models[target] = register_champion(champion, ledger.tree, settings.tracking())
+            models[target] = register_champion(champion, ledger.tree)
             progressed(len(models), len(winners))
     ledger.record_study(metrics={}, tags={schema.TAG_MODELS: json.dumps(models)}, artifacts=[])
 
@@ -148,13 +179,25 @@ def _winners(results: Sequence[CellResult], ledger: Ledger) -> dict[str, CellRes
     winners: dict[str, tuple[float, CellResult]] = {}
     finished = ledger.finished
     for result in results:
-        if result.best is None or not any(task.spec.key in finished for task in result.refits):
+        if result.best is None or not any(_has_score(task, finished) for task in result.refits):
             continue
         score = finished[result.best.spec.key].score
         target = result.cell.target
         if score is not None and (target not in winners or score > winners[target][0]):
             winners[target] = (score, result)
     return {target: result for target, (_, result) in winners.items()}
+
+
+def _has_score(task: TrialTask, finished: Mapping[str, FinishedTrial]) -> bool:
+    return task.spec.key in finished and finished[task.spec.key].score is not None
+
+
+def _usable_refit(result: CellResult, ledger: Ledger) -> TrialTask | None:
+    """Return the first refit with a test score whose weights are in storage."""
+    for task in result.refits:
+        if _has_score(task, ledger.finished) and task.weights_out is not None and task.weights_out.exists():
+            return task
+    return None
 
 
 def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_whole: bool) -> StudyRecord:

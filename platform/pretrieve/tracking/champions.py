@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import mlflow
+from mlflow import pyfunc
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -20,6 +20,7 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree
 
 ALIAS = "champion"
+MODEL_FOLDER = "model"
 MODEL_CODE = Path(__file__).with_name("classifier_model.py")
 
 SIGNATURE = ModelSignature(
@@ -51,13 +52,12 @@ class Champion:
     description: str
 
 
-def register_champion(champion: Champion, tree: RunTree, tracking_uri: str) -> str:
+def register_champion(champion: Champion, tree: RunTree) -> str:
     """Register a model version with the alias `champion`, unless the alias has this refit already.
 
     Args:
       champion: which refit, and what a prediction needs besides its weights.
-      tree: the study's runs.
-      tracking_uri: MLflow's store, which also is the registry.
+      tree: the study's runs; their store is the registry too.
 
     Returns:
       The URI `models:/<name>@champion`, for `mlflow.pyfunc.load_model`.
@@ -68,29 +68,36 @@ def register_champion(champion: Champion, tree: RunTree, tracking_uri: str) -> s
     uri = f"models:/{champion.model_name}@{ALIAS}"
     if _current_key(champion.model_name, tree) == champion.key:
         return uri
-    mlflow.set_tracking_uri(tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        card = Path(folder) / "card.json"
-        write_json(
-            card,
-            {
-                "architecture": champion.architecture_name,
-                "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
-                "class_names": list(champion.class_names),
-            },
-        )
-        with mlflow.start_run(run_id=champion.run_id), warnings.catch_warnings():
-            # The signature is given; an example would only be a picture more to store.
-            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(MODEL_CODE),
-                artifacts={"weights": str(champion.weights_path), "card": str(card)},
-                signature=SIGNATURE,
-                pip_requirements=[f"pretrieve=={version('pretrieve')}"],
-            )
-    _register(champion, logged.model_uri, tree)
+        model = _save_model(champion, Path(folder))
+        # Copied into the refit's artifacts by hand: MLflow's own `log_model` would open the finished run again.
+        tree.client.log_artifacts(champion.run_id, str(model), MODEL_FOLDER)
+    artifacts = tree.client.get_run(champion.run_id).info.artifact_uri
+    _register(champion, f"{artifacts}/{MODEL_FOLDER}", tree)
     return uri
+
+
+def _save_model(champion: Champion, folder: Path) -> Path:
+    card = folder / "card.json"
+    write_json(
+        card,
+        {
+            "architecture": champion.architecture_name,
+            "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
+            "class_names": list(champion.class_names),
+        },
+    )
+    with warnings.catch_warnings():
+        # The signature is given; an example would only be a picture more to store.
+        warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+        pyfunc.save_model(
+            folder / MODEL_FOLDER,
+            python_model=str(MODEL_CODE),
+            artifacts={"weights": str(champion.weights_path), "card": str(card)},
+            signature=SIGNATURE,
+            pip_requirements=[f"pretrieve=={version('pretrieve')}"],
+        )
+    return folder / MODEL_FOLDER
 
 
 def _current_key(name: str, tree: RunTree) -> str | None:

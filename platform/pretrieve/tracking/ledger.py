@@ -13,6 +13,7 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import Outcome, Spool, SpooledEnd, SpooledEpoch, read_spool
@@ -64,6 +65,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._run_ids: dict[str, str] = {}
         self._delivered: dict[str, int] = {}
+        self._to_open: dict[str, tuple[TrialSpec, dict[str, Any]]] = {}
         self._finished: dict[str, FinishedTrial] = {}
         for kind in (schema.KIND_TRIAL, schema.KIND_REFIT):
             for run in self.tree.runs(kind):
@@ -86,10 +88,8 @@ class Ledger:
     def _remember(self, run: Run) -> None:
         key, run_id = run.data.tags[schema.TAG_KEY], str(run.info.run_id)
         self._run_ids[key] = run_id
-        if run.info.status == "FINISHED" and run.data.tags.get(schema.TAG_OUTCOME) in (
-            "finished",
-            "diverged",
-        ):
+        # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
+        if run.data.tags.get(schema.TAG_OUTCOME) in ("finished", "diverged"):
             self._finished[key] = _finished_trial(run)
 
     @property
@@ -111,19 +111,29 @@ class Ledger:
             )
         return self._cells[target, method]
 
-    def begin(self, spec: TrialSpec, parameters: Mapping[str, Any]) -> str:
-        """Open the run of a trial that starts: its own one where it was begun before."""
+    def begin(self, spec: TrialSpec, parameters: Mapping[str, Any]) -> None:
+        """Note that a trial starts; its run is opened with the next delivery, its own one where it was begun before."""
         with self._lock:
-            run_id = self._run_ids.get(spec.key)
-            if run_id is not None:
-                self.tree.reopen(run_id)
-                return run_id
-            tags = {schema.TAG_KEY: spec.key, schema.TAG_TARGET: spec.target, schema.TAG_METHOD: spec.method}
-            parent = self.cell(spec.target, spec.method)
-            run_id = self.tree.create(spec.describe(), kind=spec.kind, parent=parent, tags=tags)
-            self.tree.log(run_id, params=parameters)
-            self._run_ids[spec.key] = run_id
-            return run_id
+            self._to_open[spec.key] = (spec, dict(parameters))
+
+    def run_id(self, key: str) -> str:
+        """Return the run of a trial.
+
+        Raises:
+          KeyError: it has none yet.
+        """
+        return self._run_ids[key]
+
+    def _open_begun(self) -> None:
+        for key, (spec, parameters) in list(self._to_open.items()):
+            if key in self._run_ids:
+                self.tree.reopen(self._run_ids[key])
+            else:
+                tags = {schema.TAG_KEY: key, schema.TAG_TARGET: spec.target, schema.TAG_METHOD: spec.method}
+                parent = self.cell(spec.target, spec.method)
+                self._run_ids[key] = self.tree.create(spec.describe(), kind=spec.kind, parent=parent, tags=tags)
+            self.tree.log(self._run_ids[key], params=parameters)
+            del self._to_open[key]
 
     def spooled_end(self, key: str) -> tuple[Outcome | None, Mapping[str, float]]:
         """Tell how a trial that just ended did, delivered or not; None where it ended without a word."""
@@ -148,6 +158,7 @@ class Ledger:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
         with self._lock:
+            self._open_begun()
             for path in sorted(self.spool_folder.glob("*.jsonl")):
                 run_id = self._run_ids.get(path.stem)
                 if run_id is not None:
@@ -186,27 +197,38 @@ class Ledger:
         A store that is away for a while only delays the delivery.
 
         Raises:
-          MlflowException: at the end of the block the store still does not answer.
+          LedgerError: at the end of the block the store still does not answer; nothing is lost.
         """
         stopped = threading.Event()
 
         def deliver_until_stopped() -> None:
             while not stopped.wait(DELIVERY_INTERVAL_S):
-                try:
-                    self.deliver()
-                except (MlflowException, OSError) as error:
-                    logger.warning(
-                        "MLflow does not take the metrics now; they wait in %s: %s", self.spool_folder, error
-                    )
+                self._try_to_deliver()
 
         thread = threading.Thread(target=deliver_until_stopped, name="ledger-delivery", daemon=True)
         thread.start()
         try:
             yield
-        finally:
+        except BaseException:
             stopped.set()
             thread.join()
+            self._try_to_deliver()  # the error that ends the block is the one to be seen
+            raise
+        stopped.set()
+        thread.join()
+        try:
             self.deliver()
+        except (MlflowException, OSError) as error:
+            raise LedgerError(
+                f"MLflow must take what the trials told, but does not: {error}; it waits in {self.spool_folder}, and "
+                "running the study again delivers it"
+            ) from error
+
+    def _try_to_deliver(self) -> None:
+        try:
+            self.deliver()
+        except Exception as error:  # whatever it is, the metrics are safe in the spools and the trials go on
+            logger.warning("MLflow does not take the metrics now; they wait in %s: %s", self.spool_folder, error)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Write the summary of a cell and end its run."""
@@ -229,7 +251,10 @@ class Ledger:
     def failing_on_error(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """End the study's run as FAILED when a block ends in an error; an exit callback that never swallows it."""
         if error is not None:
-            self.end_study("FAILED")
+            try:
+                self.end_study("FAILED")
+            except (MlflowException, OSError) as second:
+                logger.warning("MLflow does not take the end of the study: %s", second)
         return False
 
     def end_study(self, status: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,28 +74,35 @@ class Spool:
 
     def _append(self, fields: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._cut_partial_line()
         line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields})
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def _cut_partial_line(self) -> None:
-        """Drop what a killed process left of a line, so that the next one starts at its own beginning."""
+        """Drop what a killed process or a full disk left of a line; the next one starts at its own beginning."""
         if not self._path.exists():
             return
-        content = self._path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        whole = sum(len(line) for line, _ in _whole_lines(self._path.read_bytes()))
+        if whole < self._path.stat().st_size:
             with self._path.open("r+b") as file:
                 file.truncate(whole)
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
-    """Read the whole lines of a spool; an unfinished last line is not there yet."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    return [_parse(json.loads(line)) for line in lines]
+    """Read the whole lines of a spool; from the first unreadable one on, nothing is there yet."""
+    return [line for _, line in _whole_lines(path.read_bytes())] if path.exists() else []
+
+
+def _whole_lines(content: bytes) -> Iterator[tuple[bytes, SpoolLine]]:
+    for raw in content.splitlines(keepends=True):
+        try:
+            line = _parse(json.loads(raw))
+        except (ValueError, KeyError):
+            return
+        if not raw.endswith(b"\n"):
+            return
+        yield raw, line
 
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:

@@ -44,10 +44,15 @@ def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:
     Returns:
       Accuracy in [0, 1].
 
+    Raises:
+      ValueError: there is no image.
+
     >>> labels, right = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0])
     >>> accuracy(right, labels, "top1"), accuracy(right, labels, "mean_per_class")
     (0.75, 0.5)
     """
+    if not len(labels):
+        raise ValueError("an accuracy must be of at least 1 image, but there is none; give the split images")
     correct = (predictions == labels).double()
     if metric == "top1":
         return float(correct.mean())

@@ -59,6 +59,7 @@ class TrialTask(SettingsModel):
       checkpoint_path: where its state between epochs lies.
       weights_out: where a refit leaves its final weights; None for a trial.
       num_threads: of torch on a CPU.
+      provenance: where its data come from, by the name of an MLflow parameter.
     """
 
     spec: TrialSpec
@@ -76,10 +77,12 @@ class TrialTask(SettingsModel):
     checkpoint_path: Path
     weights_out: Path | None
     num_threads: int
+    provenance: dict[str, str | float | int]
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration, flat, as MLflow parameters."""
         values: dict[str, Any] = {
+            **self.provenance,
             "target": self.spec.target,
             "method": self.spec.method,
             "objective": self.spec.objective,

@@ -120,7 +120,7 @@ def test_a_function_that_returns_another_thing_is_refused(tmp_path, version):
 
 
 def test_a_module_that_cannot_be_imported_is_refused_with_where_to_put_it(tmp_path):
-    with pytest.raises(ImageSetError, match=r"'no_such:birds' must be importable, but No module .* beside the study"):
+    with pytest.raises(ImageSetError, match=r"'no_such:birds' must be importable, but No module .* working directory"):
         find_image_set("no_such:birds", cache=tmp_path)
 
 

@@ -30,13 +30,20 @@ def test_images_are_cached_at_the_size_of_the_entry(make_entry, tmp_path):
     np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(2)).numpy(), _decoded(entry))
 
 
-def test_broken_and_missing_images_are_left_out_and_named(make_entry, tmp_path):
+def test_a_file_that_cannot_be_read_ends_the_entry_and_leaves_nothing(tmp_path):
+    entry = CacheEntry("a", table_of_files([tmp_path / "gone.png"], [0]), 8)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        write_entry(entry, tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_images_are_left_out_and_named(make_entry, tmp_path):
     files = [tmp_path / f"{row}.png" for row in range(4)]
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     for file, image in zip(files, pixels, strict=True):
         file.write_bytes(encode_png(image))
     files[0].write_bytes(b"broken")
-    files[2].unlink()
+    files[2].write_bytes(b"")
     write_entry(CacheEntry("a", table_of_files(files, [5, 6, 7, 8]), 8), tmp_path / "a")
     images = CachedImages([tmp_path / "a"])
     assert images.labels.tolist() == [6, 8]
@@ -45,7 +52,6 @@ def test_broken_and_missing_images_are_left_out_and_named(make_entry, tmp_path):
     assert card.num_images == 2
     assert card.broken[0].startswith(f"{files[0]}: an image must decode, but Pillow says: ")
     assert card.broken[1].startswith(f"{files[2]}: ")
-    assert "No such file" in card.broken[1]
     assert len(card.broken) == 2
 
 

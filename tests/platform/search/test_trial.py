@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import identify, save_weights
@@ -60,6 +61,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             checkpoint_path=tmp_path / "checkpoints" / f"{key}.pt",
             weights_out=tmp_path / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=1,
+            provenance={},
         )
 
     return make
@@ -179,19 +181,23 @@ def test_nothing_to_run_needs_no_cluster(tmp_path: Path) -> None:
 
 def test_a_trial_takes_a_share_of_a_gpu_where_there_is_one() -> None:
     settings = ComputeSettings()
-    assert TrialResources.on_cluster(settings, {"CPU": 4, "GPU": 1}).bundle() == {"CPU": 1, "GPU": 0.25}
-    assert TrialResources.on_cluster(settings, {"CPU": 4}).bundle() == {"CPU": 1}
+    assert TrialResources.on_cluster(settings, [{"CPU": 4}, {"CPU": 4, "GPU": 1}]).bundle() == {"CPU": 1, "GPU": 0.25}
+    assert TrialResources.on_cluster(settings, [{"CPU": 4}]).bundle() == {"CPU": 1}
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "nodes"),
     [
-        (ComputeSettings(cpus_per_trial=8), "cpus_per_trial must be at most the cluster's 2 CPUs, but is 8"),
-        (ComputeSettings(gpus_per_trial=1), "gpus_per_trial must be at most the cluster's 0 GPUs, but is 1"),
+        (ComputeSettings(cpus_per_trial=8), [{"CPU": 4}, {"CPU": 4}]),
+        (ComputeSettings(gpus_per_trial=1), [{"CPU": 2}]),
+        (ComputeSettings(cpus_per_trial=4, gpus_per_trial=1), [{"CPU": 8}, {"CPU": 2, "GPU": 1}]),
     ],
 )
-def test_what_the_cluster_does_not_have_is_refused_before_anything_starts(
-    settings: ComputeSettings, message: str
-) -> None:
-    with pytest.raises(ResourceError, match=message):
-        TrialResources.on_cluster(settings, {"CPU": 2})
+def test_what_no_single_node_has_is_refused(settings: ComputeSettings, nodes: list[dict[str, float]]) -> None:
+    with pytest.raises(ResourceError, match="a trial must fit on one node, but compute asks for"):
+        TrialResources.on_cluster(settings, nodes)
+
+
+def test_more_than_one_gpu_is_a_whole_number_of_them() -> None:
+    with pytest.raises(ValidationError, match="whole number"):
+        ComputeSettings(gpus_per_trial=1.5)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,19 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.data.decode import encode_png
-from pretrieve.errors import TrialsFailedError, UserError
+from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
+from pretrieve.study.cells import Planner
+from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.study.prepare import prepare
+from pretrieve.study.selection_stage import SelectionRequest, select_on_cluster
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study import Study
-from pretrieve.study.walk import run_study
+from pretrieve.study.study_lock import sole_driver
+from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.tracking import schema
+from pretrieve_selection import SelectionInputError, SelectionSettings
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -212,7 +221,7 @@ def test_a_failing_trial_is_told_at_the_end_and_tried_again(
     # The checkpoint's folder is a file: the disk refuses the trial, whatever its code does.
     settings.folder.mkdir(parents=True)
     (settings.folder / "checkpoints").write_text("in the way")
-    with pytest.raises(TrialsFailedError, match="1 trials have no result, the first: tiny-a · finetune"):
+    with pytest.raises(TrialsFailedError, match="1 trial has no result, the first: tiny-a · finetune"):
         run_study(settings, Ear())
     (run,) = runs_of(settings, "trial")
     assert run.info.status == "FAILED"
@@ -250,3 +259,96 @@ def test_python_users_get_the_table_as_a_frame(tiny_fields: dict[str, Any]) -> N
     assert list(frame.index) == ["finetune"]
     assert "tiny-a" in str(frame.columns)
     assert repr(study) == "Study('tiny': tiny-a × finetune)"
+
+
+def test_a_diverged_refit_is_no_champion(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two refits, one diverged: the other is registered, and a model that is gone is told, not invented."""
+    settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid={"lr": [0.01], "weight_decay": [0.0]})
+    run_study(settings, Ear())
+    client = MlflowClient(settings.tracking())
+    first, second = sorted(runs_of(settings, "refit"), key=lambda run: run.info.start_time)
+    client.set_tag(first.info.run_id, schema.TAG_OUTCOME, "diverged")
+    record = run_study(settings, Ear())
+    assert record.cell("tiny-a", "finetune").num_in_state("finished") == 1
+    version = client.get_model_version_by_alias("tiny.tiny-a", "champion")
+    keys = {run.info.run_id: run.data.tags[schema.TAG_KEY] for run in (first, second)}
+    assert version.tags[schema.TAG_KEY] == keys[second.info.run_id]
+    assert {run.info.status for run in runs_of(settings, "refit")} == {"FINISHED"}
+
+    for path in (settings.folder / "refits").glob("*.pt"):
+        path.unlink()
+    ear = Ear()
+    assert run_study(settings, ear).models == {}
+    assert any("the weights of its refits are gone" in notice for notice in ear.notices)
+
+
+def test_two_drivers_do_not_run_one_study(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    settings.folder.mkdir(parents=True)
+    with (
+        sole_driver(settings.folder),
+        pytest.raises(StudyInUseError, match=rf"is being run by process {os.getpid()} on"),
+    ):
+        run_study(settings, Ear())
+
+
+def test_a_split_of_which_no_image_decodes_is_refused(make_settings: MakeSettings, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in {"train": 10, "test": 2}.items():
+        for label in range(2):
+            folder = tmp_path / "t" / split / f"class{label}"
+            folder.mkdir(parents=True)
+            for index in range(count):
+                content = encode_png(rng.integers(0, 255, (32, 32, 3)).astype(np.uint8))
+                (folder / f"{index}.png").write_bytes(b"no image" if split == "test" else content)
+    with pytest.raises(UserError, match="split 'test', must decode, but none does"):
+        run_study(make_settings(targets=[{"folder": str(tmp_path / "t")}]), Ear())
+
+
+def test_a_store_that_cannot_be_opened_is_told_before_anything_is_computed(make_settings: MakeSettings) -> None:
+    ear = Ear()
+    with pytest.raises(UserError, match="MLflow's store must answer"):
+        run_study(make_settings(tracking_uri="foo://bar"), ear)
+    assert ear.stages == []
+
+
+def test_an_error_of_a_selection_names_the_group_and_has_no_foreign_traceback() -> None:
+    settings = SelectionSettings(top_k=1)
+    request = SelectionRequest("t", "uot", settings, 0, "s", "t", ("dark", "light"), ("x",))
+    means = {"s": np.array([[0.0, 0.0], [1.0, 0.0]]), "t": np.ones((1, 2))}
+    with pytest.raises(SelectionInputError, match="dark") as caught:
+        select_on_cluster([request], means, Path("unused"), on_progress=lambda done, total: None)
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"training": {"epochs": 3, "batch_size": 8}},
+        {"training": {"epochs": 2, "batch_size": 8, "momentum": 0.8}},
+        {"training": {"epochs": 2, "batch_size": 8, "augmentation": {"flip": False}}},
+        {"selection": {"top_k": 3}},
+        {"targets": [{"registered": "tiny-a", "val_fraction": 0.3}]},
+        {"targets": [{"registered": "tiny-a", "metric": "mean_per_class"}]},
+        {"backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.03}}},
+    ],
+)
+def test_what_decides_a_result_changes_every_key_and_nothing_else_does(
+    make_settings: MakeSettings, changes: dict[str, Any]
+) -> None:
+    base = {"targets": ["tiny-a"], "methods": ["uot"]}
+    before, same, after = (
+        keys_of(make_settings(**{**base, **more})) for more in ({}, {"refit": {"num_seeds": 5}}, changes)
+    )
+    assert before == same
+    assert not before & after
+
+
+def keys_of(settings: StudySettings) -> set[str]:
+    with ExitStack() as stack:
+        cluster = LazyCluster(stack, settings.compute)
+        materials = prepare(settings, cluster, StageClock(StudyObserver()))
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        cells = Planner(settings, materials, open_ledger(settings)).cells()
+    return {task.spec.key for cell in cells for task in cell.trials}

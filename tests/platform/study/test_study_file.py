@@ -73,7 +73,10 @@ trainning: {epochs: 3}
     [
         ("training.epoch=3", "training.epoch: no such field.*Did you mean 'epochs'"),
         ("selection.topk=3", "selection.topk: no such field.*Did you mean 'top_k'"),
-        ("selection.cost_scale=-1", "cost_scale"),
+        ("selection.cost_scale=-1", r"^selection\.cost_scale must be"),
+        ("grid.lr=[.inf]", r"grid\.lr\.0 = inf"),
+        ("grid.lr=0.1", r"grid\.lr = 0\.1: must be a list, such as"),
+        ("targets=[{folder: target, name: 'a:b'}]", "a name must be letters, digits"),
         ("targets.0=3", "targets"),
         ("backbone=resnet19", "resnet19.*Did you mean 'resnet1?8?"),
         ("backbone=small_resnet", "'weights' or 'pretrain' must be given"),
@@ -133,3 +136,10 @@ def test_storage_is_absolute_wherever_it_comes_from(write, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert load_study_file(write(GOOD)).storage == tmp_path / "pretrieve-runs"
     assert load_study_file(write(GOOD), overrides=["storage=here"]).folder == tmp_path / "here" / "birds"
+
+
+def test_every_fault_of_the_selection_is_told(write) -> None:  # type: ignore[no-untyped-def]
+    faults = faults_of(write(GOOD), "selection={top_k: ten, cost: cosin, cost_scale: -1, topk: 3}")
+    assert len(faults) == 4
+    assert all(fault.startswith("selection.") for fault in faults)
+    assert "__pydantic_config__" not in "".join(faults)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
+from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool
@@ -52,10 +53,11 @@ def history(ledger: Ledger, run_id: str, name: str) -> list[tuple[int, float]]:
 
 def test_runs_nest_and_carry_parameters_and_each_epochs_metrics(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("nesting")
-    run_id = ledger.begin(spec("k1"), {"lr": 0.1, "seed": 0})
+    ledger.begin(spec("k1"), {"lr": 0.1, "seed": 0})
     spool = Spool(ledger.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 0.25})
     ledger.deliver()
+    run_id = ledger.run_id("k1")
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("finished", {schema.SECONDS: 3.0})
     ledger.deliver()
@@ -87,6 +89,7 @@ def test_a_ledger_opened_again_knows_what_is_finished_and_makes_no_second_run(op
 def test_a_trial_that_ended_after_its_driver_was_killed_is_finished_at_the_next_start(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("orphan")
     ledger.begin(spec("k1"), {})
+    ledger.deliver()
     spool = Spool(ledger.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 0.5})
     spool.write_end("finished", {schema.SECONDS: 1.0})
@@ -95,23 +98,25 @@ def test_a_trial_that_ended_after_its_driver_was_killed_is_finished_at_the_next_
 
 def test_an_interrupted_trial_goes_on_in_its_own_run_without_gaps_or_doubles(open_ledger: OpenLedger) -> None:
     first = open_ledger("interrupted")
-    run_id = first.begin(spec("k1"), {"lr": 0.1})
+    first.begin(spec("k1"), {"lr": 0.1})
     Spool(first.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
     first.deliver()
+    run_id = first.run_id("k1")
     second = open_ledger("interrupted")
-    assert second.begin(spec("k1"), {"lr": 0.1}) == run_id
+    second.begin(spec("k1"), {"lr": 0.1})
     spool = Spool(second.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 0.25})
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("finished", {})
     second.deliver()
+    assert second.run_id("k1") == run_id
     assert history(second, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
     assert "k1" in second.finished
 
 
 def test_a_diverged_trial_is_a_result_without_a_score(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("diverged")
-    run_id = ledger.begin(spec("k1"), {})
+    ledger.begin(spec("k1"), {})
     spool = Spool(ledger.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 0.5})
     spool.write_end("diverged", {}, "the loss must stay finite")
@@ -119,25 +124,27 @@ def test_a_diverged_trial_is_a_result_without_a_score(open_ledger: OpenLedger) -
     ledger.deliver()
     assert ledger.finished["k1"].score is None
     assert ledger.spooled_end("k1") == ("diverged", {})
-    tags = ledger.tree.client.get_run(run_id).data.tags
+    tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
     assert tags[schema.TAG_MESSAGE] == "the loss must stay finite"
 
 
 def test_a_failed_trial_is_not_finished_and_its_next_try_ends_in_the_same_run(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("failed")
-    run_id = ledger.begin(spec("k1"), {})
+    ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
     ledger.fail("k1", "its process was lost")
     ledger.deliver()
+    run_id = ledger.run_id("k1")
     assert ledger.tree.client.get_run(run_id).info.status == "FAILED"
     assert "k1" not in ledger.finished
     again = open_ledger("failed")
-    assert again.begin(spec("k1"), {}) == run_id
+    again.begin(spec("k1"), {})
     spool = Spool(again.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 99.0})
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("finished", {})
     again.deliver()
+    assert again.run_id("k1") == run_id
     assert again.tree.client.get_run(run_id).info.status == "FINISHED"
     assert history(again, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
 
@@ -146,7 +153,7 @@ def test_a_store_that_is_away_only_delays_the_delivery(
     open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = open_ledger("away")
-    run_id = ledger.begin(spec("k1"), {})
+    ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
     monkeypatch.setattr("pretrieve.tracking.ledger.DELIVERY_INTERVAL_S", 0.01)
     send, calls = ledger.tree.log_at, []
@@ -161,7 +168,7 @@ def test_a_store_that_is_away_only_delays_the_delivery(
     with ledger.delivering():
         while len(calls) < 3:
             pass
-    assert history(ledger, run_id, "val/score") == [(1, 0.25)]
+    assert history(ledger, ledger.run_id("k1"), "val/score") == [(1, 0.25)]
     assert "they wait in" in caplog.text
 
 
@@ -180,3 +187,32 @@ def test_a_trial_that_ends_without_a_word_has_no_outcome(open_ledger: OpenLedger
     ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
     assert ledger.spooled_end("k1") == (None, {"val/score": 0.25})
+
+
+def test_a_trial_starts_while_the_store_is_away_and_an_error_of_the_block_is_the_one_seen(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger("absent")
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise MlflowException("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.tree, "create", refuse)
+        ledger.begin(spec("k1"), {})
+        Spool(ledger.spool_path("k1")).write_end("finished", {schema.SECONDS: 1.0})
+        with pytest.raises(LedgerError, match="running the study again delivers it"), ledger.delivering():
+            pass
+        with pytest.raises(KeyboardInterrupt), ledger.delivering():
+            raise KeyboardInterrupt
+    ledger.deliver()
+    assert "k1" in ledger.finished
+
+
+def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("reopened")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_end("finished", {})
+    ledger.deliver()
+    ledger.tree.reopen(ledger.run_id("k1"))
+    assert "k1" in open_ledger("reopened").finished

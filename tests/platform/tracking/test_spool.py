@@ -41,3 +41,23 @@ def test_a_line_cut_by_a_kill_is_unread_and_then_replaced(tmp_path: Path) -> Non
 
 def test_a_spool_that_was_never_written_is_empty(tmp_path: Path) -> None:
     assert read_spool(tmp_path / "none.jsonl") == []
+
+
+def test_a_garbled_line_hides_what_follows_and_is_cut_by_the_next_writer(tmp_path: Path) -> None:
+    path = tmp_path / "key.jsonl"
+    Spool(path).write_epoch(1, {"a": 1.0})
+    with path.open("a") as file:
+        file.write('{"time_ms": 5, "ep{"time_ms": 6, "outcome": "failed"}\n')
+    assert len(read_spool(path)) == 1
+    Spool(path).write_epoch(2, {"a": 2.0})
+    assert [line.metrics["a"] for line in read_spool(path)] == [1.0, 2.0]
+
+
+def test_a_line_cut_by_a_full_disk_does_not_garble_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "key.jsonl"
+    spool = Spool(path)
+    spool.write_epoch(1, {"a": 1.0})
+    with path.open("a") as file:
+        file.write('{"time_ms": 5, "epo')
+    spool.write_end("failed", {}, "no space left")
+    assert [type(line).__name__ for line in read_spool(path)] == ["SpooledEpoch", "SpooledEnd"]
