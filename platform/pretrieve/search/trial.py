@@ -38,6 +38,8 @@ def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) ->
     torch.set_num_threads(task.num_threads)
     started = time.perf_counter()
     spool = Spool(task.spool_path)
+    if spool.outcome in ("finished", "diverged"):
+        return spool.outcome  # it ended just before its driver was killed: delivered it is not, done it is
     checkpoint = CheckpointFile(task.checkpoint_path)
     outcome: Outcome = "finished"
     try:

@@ -59,8 +59,15 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._cut_partial_line()
-        epochs = [line.epoch for line in read_spool(path) if isinstance(line, SpooledEpoch)]
-        self._last_epoch = max(epochs, default=0)
+        lines = read_spool(path)
+        self._last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
+        self._outcome: Outcome | None = ends[-1] if ends else None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the trial ended when this spool was opened; None where it had not."""
+        return self._outcome
 
     def write_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Append the metrics of an epoch, unless they are there already."""

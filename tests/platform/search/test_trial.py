@@ -126,6 +126,15 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_with_the_same_numbers(make_t
     assert [line.epoch for line in epochs_of(killed)] == [1, 2, 3]
 
 
+def test_a_trial_whose_end_was_never_delivered_is_not_trained_again(make_task: MakeTask) -> None:
+    task, reports = make_task(), []
+    run_trial(task, report=lambda metrics: None)
+    before = task.spool_path.read_bytes()
+    assert run_trial(task, report=reports.append) == "finished"
+    assert reports == []
+    assert task.spool_path.read_bytes() == before
+
+
 def test_a_diverging_configuration_is_a_result_with_its_reason(make_task: MakeTask) -> None:
     task = make_task(lr=1e30)
     assert run_trial(task, report=lambda metrics: None) == "diverged"
