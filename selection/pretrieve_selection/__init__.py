@@ -15,6 +15,8 @@
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.costs import COSTS, cosine_cost, euclidean_cost
 from pretrieve_selection.errors import SelectionError, SelectionInputError
+from pretrieve_selection.image_selection import ImageSelection, select_images
+from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
 from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
 from pretrieve_selection.recall import recall_at_k
 from pretrieve_selection.selection import Selection, rank_groups
@@ -29,6 +31,7 @@ from pretrieve_selection.selectors import (
     make_selector,
 )
 from pretrieve_selection.settings import SelectionSettings, TransportSettings
+from pretrieve_selection.spherical_kmeans import Clusters, cluster_features
 from pretrieve_selection.transport_plan import TransportPlan
 from pretrieve_selection.unbalanced_transport import TransportMethod, solve_unbalanced_transport
 
@@ -38,7 +41,10 @@ __all__ = [
     "IMAGENET_DOG_CLASSES",
     "SELECTORS",
     "CentroidSums",
+    "Clusters",
     "GreedyOtSelector",
+    "ImageSelection",
+    "ImageTransport",
     "LabelSelector",
     "NearestSelector",
     "RandomSelector",
@@ -51,10 +57,13 @@ __all__ = [
     "TransportPlan",
     "TransportSettings",
     "UotSelector",
+    "cluster_features",
     "cosine_cost",
     "euclidean_cost",
     "make_selector",
     "rank_groups",
     "recall_at_k",
+    "select_images",
+    "solve_image_transport",
     "solve_unbalanced_transport",
 ]

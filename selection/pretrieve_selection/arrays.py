@@ -6,7 +6,7 @@ so one namespace object in place of `np` is all the dispatch that is needed.
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 ArrayT = TypeVar("ArrayT", "NDArray[np.float64]", "torch.Tensor")
+Precision = Literal["float32", "float64"]
 
 
 def array_namespace(array: Any) -> ModuleType:
@@ -42,7 +43,29 @@ def as_float64(array: Any, *, like: Any) -> Any:
     Returns:
       An array or tensor; the one given where nothing had to change.
     """
+    return as_float(array, like=like, precision="float64")
+
+
+def as_float(array: Any, *, like: Any, precision: Precision) -> Any:
+    """Convert to a precision, and else as `as_float64`.
+
+    Args:
+      array: an array, a tensor or nested sequences of numbers.
+      like: the array or tensor whose kind and device decide.
+      precision: "float32" or "float64".
+
+    Returns:
+      An array or tensor; the one given where nothing had to change.
+    """
     xp = array_namespace(like)
     if xp is np:
-        return np.asarray(array, dtype=np.float64)
-    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()
+        return np.asarray(array, dtype=precision)
+    return xp.as_tensor(array, dtype=getattr(xp, precision), device=like.device).detach()
+
+
+def empty_array(shape: tuple[int, ...], *, like: Any, precision: Precision) -> Any:
+    """Return an array of undefined numbers, of the kind and on the device of `like`."""
+    xp = array_namespace(like)
+    if xp is np:
+        return np.empty(shape, dtype=precision)
+    return xp.empty(shape, dtype=getattr(xp, precision), device=like.device)

@@ -86,7 +86,8 @@ class CentroidSums:
 
     def counts(self) -> NDArray[np.int64]:
         """Return the number of rows added for each group, (K,) int64."""
-        return self._counts.copy()
+        counts: NDArray[np.int64] = self._counts.copy()
+        return counts
 
     def _checked(
         self, features: NDArray[np.generic], labels: NDArray[np.generic]

@@ -43,7 +43,7 @@ def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | N
             f"there must be one name for each row, but the {side} has {len(names)} names and {len(matrix)} "
             "rows; give as many names as rows, or none"
         )
-    _refuse_rows(
+    refuse_rows(
         ~np.isfinite(matrix).all(axis=1),
         "finite (no NaN, no infinity)",
         side,
@@ -72,7 +72,7 @@ def check_no_zero_rows(matrix: NDArray[np.float64], *, side: str, names: Sequenc
     Raises:
       SelectionInputError: a row holds zeros only.
     """
-    _refuse_rows(
+    refuse_rows(
         ~matrix.any(axis=1),
         "different from the zero vector to have a cosine",
         side,
@@ -94,10 +94,25 @@ def check_top_k(top_k: int, *, num_groups: int) -> None:
         )
 
 
-def _refuse_rows(wrong: ArrayLike, rule: str, side: str, names: Sequence[str] | None, remedy: str) -> None:
+def refuse_rows(
+    wrong: ArrayLike, rule: str, side: str, names: Sequence[str] | None, remedy: str, *, what: str = "centroid"
+) -> None:
+    """Raise an error that counts the wrong rows and names the first, or do nothing where there is none.
+
+    Args:
+      wrong: (rows,) boolean, True where a row breaks the rule.
+      rule: how a row must be.
+      side: "source" or "target".
+      names: a name for each row, or None.
+      remedy: what to do about it.
+      what: what a row is.
+
+    Raises:
+      SelectionInputError: a row breaks the rule.
+    """
     rows = np.flatnonzero(wrong)
     if rows.size:
         count = "1 is not" if rows.size == 1 else f"{rows.size} are not, the first"
         raise SelectionInputError(
-            f"every centroid must be {rule}, but {count}: {describe_row(side, int(rows[0]), names)}; {remedy}"
+            f"every {what} must be {rule}, but {count}: {describe_row(side, int(rows[0]), names)}; {remedy}"
         )

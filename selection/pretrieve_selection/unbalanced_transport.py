@@ -84,8 +84,8 @@ def _iterate(
 ) -> TransportPlan[ArrayT]:
     source_power = 1.0 / (1.0 + settings.entropy_weight / settings.source_penalty)
     target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
-    error_per_change = _error_per_change(settings)
-    rounding = min(_ROUNDING * error_per_change, _LARGEST_ROUNDING)
+    bound_of_change = error_per_change(settings)
+    rounding = min(_ROUNDING * bound_of_change, _LARGEST_ROUNDING)
     largest_cost = max(-float(log_kernel.min()), float(log_kernel.max()))
     log_source_scaling, log_target_scaling = 0.0 * log_source_mass, 0.0 * log_target_mass
     iterations, residual, converged = 0, float("inf"), False
@@ -95,7 +95,7 @@ def _iterate(
         log_column_sums = kernel.log_column_sums(log_source_scaling)
         log_target_scaling = target_power * (log_target_mass - log_column_sums)
         iterations += 1
-        residual = float(abs(log_source_scaling - previous).max()) * error_per_change
+        residual = float(abs(log_source_scaling - previous).max()) * bound_of_change
         magnitude = largest_cost + float(abs(log_source_scaling).max())
         converged = residual <= max(settings.tolerance, rounding * magnitude)
     return TransportPlan(
@@ -110,7 +110,11 @@ def _iterate(
     )
 
 
-def _error_per_change(settings: TransportSettings) -> float:
+def error_per_change(settings: TransportSettings) -> float:
+    """Return q/(1 − q), which times the last change of log u bounds the error that is left in it.
+
+    q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε) is the factor by which an iteration contracts the largest error.
+    """
     # q / (1 − q), with 1 − q summed from its parts: subtracted from one it would be zero for large penalties.
     source_part = 1.0 / (1.0 + settings.source_penalty / settings.entropy_weight)
     target_part = 1.0 / (1.0 + settings.target_penalty / settings.entropy_weight)

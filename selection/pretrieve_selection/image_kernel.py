@@ -1,0 +1,146 @@
+"""The exponents of the kernel between single images, a block of rows at a time, never held as a whole."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64, empty_array
+from pretrieve_selection.errors import SelectionInputError
+from pretrieve_selection.image_costs import make_image_cost
+from pretrieve_selection.input_checks import check_same_dimension
+from pretrieve_selection.settings import SelectionSettings
+
+# Entries of a block: on a CPU what its last cache holds, on a GPU what keeps it busy.
+_BLOCK_ENTRIES_CPU = 2**21
+_BLOCK_ENTRIES_GPU = 2**26
+
+
+class ImageKernel:
+    """Compute −C_ij/ε + g_j − o_i for blocks of source images, into one buffer that every block reuses.
+
+    Beside the features it holds vectors of N numbers, two copies of the target, and two buffers of
+    `block_size` rows.
+
+    Args:
+      source: (N, D) features, floating point; float64 is computed with in float64, all else in float32.
+      target: (n, D) features.
+      settings: cost, cost_scale, entropy_weight.
+      block_size: source images in a block, ≥ 1; chosen to suit the device where None.
+
+    Attributes:
+      precision: that of the blocks.
+      eps: distance from 1 to the next number in that precision.
+      log_shift: the part of −C_ij/ε that is the same for all pairs.
+      num_source: N.
+      num_target: n.
+
+    Raises:
+      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the
+        cosine, has a zero row; the dimensions differ; block_size is not ≥ 1.
+    """
+
+    def __init__(self, source: Any, target: Any, settings: SelectionSettings, *, block_size: int | None) -> None:
+        self._source = _checked_features(source, "source")
+        target = as_float64(_checked_features(target, "target"), like=self._source)
+        check_same_dimension(self._source, target)
+        xp = array_namespace(self._source)
+        self.precision: Precision = "float64" if self._source.dtype == xp.float64 else "float32"
+        self.eps = float(xp.finfo(getattr(xp, self.precision)).eps)
+        self.num_source, dimension = self._source.shape
+        self.num_target = len(target)
+        self._block_size = self._choose_block_size(block_size, dimension)
+        self._cost = make_image_cost(self._source, target, settings, self.precision)
+        self.log_shift = self._cost.log_shift
+        self._target_factor = self._cost.target_factor
+        self._factor = self._empty(self._block_size, dimension + 2)
+        self._buffer = self._empty(self._block_size * self.num_target)
+        self._potential: Any = None
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield the rows of one block after the other."""
+        for start in range(0, self.num_source, self._block_size):
+            yield slice(start, min(start + self._block_size, self.num_source))
+
+    def set_column_potential(self, potential: Any) -> tuple[Any, Any]:
+        """Choose the g of the blocks to come: the given one, rounded to the precision of the blocks.
+
+        Args:
+          potential: (n,) float64.
+
+        Returns:
+          The rounded potential, (n,) float64, and exp(potential − rounded), (n,) in the precision of the
+          blocks: the weights that make up for the rounding in sums over the columns.
+        """
+        self._potential = self._rounded(potential)
+        self._cost.set_column_potential(self._target_factor, self._potential)
+        rounded = as_float64(self._potential, like=self._source)
+        return rounded, self._rounded(array_namespace(potential).exp(potential - rounded))
+
+    def exponents(self, rows: slice, row_offset: Any) -> tuple[Any, Any]:
+        """Compute one block.
+
+        Args:
+          rows: one of `blocks`.
+          row_offset: (rows,) float64, the o to subtract from each row.
+
+        Returns:
+          The exponents, (rows, n), overwritten by the next block; and the offsets that were subtracted,
+          (rows,) float64: the given ones, rounded to the precision of the block.
+        """
+        num_rows, num_columns = rows.stop - rows.start, self.num_target
+        factor = self._factor[:num_rows]
+        block = self._buffer[: num_rows * num_columns].reshape(num_rows, num_columns)
+        offset = self._rounded(row_offset - self.log_shift)
+        self._cost.fill_rows(factor, self._source[rows], self._cost.row_constant[rows], offset)
+        array_namespace(block).matmul(factor, self._target_factor, out=block)
+        self._cost.finish(block, self._potential, offset)
+        return block, as_float64(offset, like=self._source) + self.log_shift
+
+    def for_columns(self, columns: Any) -> "ImageKernel":
+        """Return the kernel of some of the target images, with g = 0; it shares the buffers of this one.
+
+        Args:
+          columns: (m,) boolean or integer indices of target images.
+        """
+        part = copy.copy(self)
+        part._target_factor = self._target_factor[:, columns]
+        part.num_target = part._target_factor.shape[1]
+        part.set_column_potential(part.zeros(part.num_target))
+        return part
+
+    def zeros(self, length: int) -> Any:
+        """Return float64 zeros, (length,), where the source features are."""
+        vector = empty_array((length,), like=self._source, precision="float64")
+        vector[:] = 0.0
+        return vector
+
+    def _rounded(self, values: Any) -> Any:
+        return as_float(values, like=self._source, precision=self.precision)
+
+    def _empty(self, *shape: int) -> Any:
+        return empty_array(shape, like=self._source, precision=self.precision)
+
+    def _choose_block_size(self, block_size: int | None, dimension: int) -> int:
+        if block_size is None:
+            on_gpu = getattr(self._source, "is_cuda", False)
+            entries = _BLOCK_ENTRIES_GPU if on_gpu else _BLOCK_ENTRIES_CPU
+            block_size = max(1, entries // (self.num_target + dimension))
+        if block_size < 1:
+            raise SelectionInputError(
+                f"block_size must be at least 1, but is {block_size}; leave it out to have it chosen"
+            )
+        return min(block_size, int(self.num_source))
+
+
+def _checked_features(features: Any, side: str) -> Any:
+    xp = array_namespace(features)
+    matrix: Any = np.asarray(features) if xp is np else features.detach()
+    is_float = matrix.dtype.kind == "f" if xp is np else matrix.is_floating_point()
+    if matrix.ndim != 2 or 0 in matrix.shape or not is_float:
+        raise SelectionInputError(
+            "features must be a floating-point (images, dimensions) matrix with at least one of each, but those "
+            f"of the {side} are {matrix.dtype} of shape {tuple(matrix.shape)}; give one row for each image"
+        )
+    return matrix

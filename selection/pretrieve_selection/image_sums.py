@@ -1,0 +1,148 @@
+"""Sums of the kernel between single images over its rows and its columns, from one pass over its blocks."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64
+from pretrieve_selection.image_kernel import ImageKernel
+
+# The logarithm of a row's sum moves by no more than half the spread of the change of g, beside the middle of
+# that change: up to this limit the last sums keep the exponents of a row in range. Beyond it, and at first,
+# the largest exponent of each row is looked up.
+_LARGEST_HALF_SPREAD = 20.0
+
+# Exponents raised to this in the precision of a block; `_smallest_trusted_sum` allows for what that adds.
+_SMALLEST_EXPONENT = {"float32": -80.0, "float64": -230.0}
+
+# Numbers in one sum of the precision of the block; such sums are added up in float64.
+_TERMS_IN_BLOCK_PRECISION = 1024
+
+
+class LogSums:
+    """Sums of numbers that come with a logarithmic scale each, kept at the largest scale so far.
+
+    Attributes:
+      sums: in units of exp(log_scale).
+      log_scale: one for all sums, or one for each.
+    """
+
+    def __init__(self) -> None:
+        self.sums: Any = None
+        self.log_scale: Any = None
+
+    def add(self, sums: Any, log_scale: Any) -> None:
+        """Add exp(log_scale) · sums, elementwise."""
+        if self.sums is None:
+            self.sums, self.log_scale = sums, log_scale
+            return
+        xp = array_namespace(sums)
+        largest = xp.maximum(self.log_scale, log_scale)
+        self.sums = self.sums * xp.exp(self.log_scale - largest) + sums * xp.exp(log_scale - largest)
+        self.log_scale = largest
+
+    def logarithms(self) -> Any:
+        """Return the logarithms of the sums; −∞ where nothing is left of one at this scale."""
+        with np.errstate(divide="ignore"):
+            return self.log_scale + array_namespace(self.sums).log(self.sums)
+
+
+def sum_rows_and_columns(
+    kernel: ImageKernel, column_potential: Any, row_offset: Any, source_power: float
+) -> tuple[Any, Any]:
+    """Sum the kernel exp(−C/ε) over both sides, for u updated on the way.
+
+        log_rows_i    = log Σ_j exp(−C_ij/ε + g_j)
+        log_columns_j = log Σ_i exp(−C_ij/ε + f_i),  f = −source_power · log_rows
+
+    Args:
+      kernel: the blocks.
+      column_potential: (n,) float64, g.
+      row_offset: (N,) float64, what log_rows is expected to be, from `stale_row_offset`; or None.
+      source_power: τ₁/(τ₁+ε).
+
+    Returns:
+      log_rows (N,) and log_columns (n,), float64.
+    """
+    xp = array_namespace(column_potential)
+    rounded_potential, column_weights = kernel.set_column_potential(column_potential)
+    log_rows, columns = kernel.zeros(kernel.num_source), LogSums()
+    for rows in kernel.blocks():
+        block, offset = _exponentials(kernel, rows, row_offset)
+        log_rows[rows] = offset + xp.log(_product(block, column_weights))
+        # exp(f) of each row, in units of its offset: with it the block gives the sums of the columns too.
+        log_weights = offset - source_power * log_rows[rows]
+        largest = log_weights.max()
+        columns.add(_product(block.T, xp.exp(log_weights - largest)), largest)
+    log_columns = columns.logarithms() - rounded_potential
+    lost = columns.sums < _smallest_trusted_sum(kernel)
+    if lost.any():
+        log_columns[lost] = _log_column_sums(kernel.for_columns(lost), -source_power * log_rows)
+    return log_rows, log_columns
+
+
+def stale_row_offset(log_rows: Any, change: Any) -> Any:
+    """Predict the sums of the rows after a change of g well enough to keep exponents in range.
+
+    Args:
+      log_rows: (N,) float64, before the change.
+      change: (n,) float64, of g.
+
+    Returns:
+      (N,) float64; or None where the change is too uneven to predict them.
+    """
+    lowest, highest = float(change.min()), float(change.max())
+    if not highest - lowest <= 2 * _LARGEST_HALF_SPREAD:
+        return None
+    return log_rows + (lowest + highest) / 2
+
+
+def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any) -> tuple[Any, Any]:
+    """Return exp(−C/ε + g − o) of a block, and the o, given or looked up, that keep it in range."""
+    if row_offset is not None:
+        block, offset = kernel.exponents(rows, row_offset[rows])
+    else:
+        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start))
+        largest = array_namespace(block).amax(block, axis=1)
+        block -= largest[:, None]
+        offset = offset + as_float64(largest, like=block)
+    return _exp_in_place(block, kernel.precision), offset
+
+
+def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
+    """Return log Σ_i exp(−C_ij/ε + f_i), (n,) float64, with the largest exponent of each column looked up."""
+    columns = LogSums()
+    for rows in kernel.blocks():
+        block, offset = kernel.exponents(rows, -row_potential[rows])
+        xp = array_namespace(block)
+        largest = xp.amax(block, axis=0)
+        block -= largest
+        weights = xp.exp(row_potential[rows] + offset)
+        columns.add(_product(_exp_in_place(block, kernel.precision).T, weights), as_float64(largest, like=block))
+    return columns.logarithms()
+
+
+def _exp_in_place(block: Any, precision: Precision) -> Any:
+    xp = array_namespace(block)
+    if xp is not np:
+        # torch's exponential is many times slower where its result underflows; NumPy's is not.
+        xp.clip(block, _SMALLEST_EXPONENT[precision], None, out=block)
+    return xp.exp(block, out=block)
+
+
+def _product(matrix: Any, weights: Any) -> Any:
+    """Multiply a matrix and a vector: short sums in the precision of the matrix, added up in float64."""
+    precision: Precision = "float64" if matrix.dtype == array_namespace(matrix).float64 else "float32"
+    weights = as_float(weights, like=matrix, precision=precision)
+    total = 0.0
+    for start in range(0, len(weights), _TERMS_IN_BLOCK_PRECISION):
+        part = slice(start, start + _TERMS_IN_BLOCK_PRECISION)
+        total = total + as_float64(matrix[:, part] @ weights[part], like=matrix)
+    return total
+
+
+def _smallest_trusted_sum(kernel: ImageKernel) -> float:
+    # Each of the N terms of a sum, times a factor of at most e^20, may be wrong by the smallest exponential.
+    largest = math.exp(_SMALLEST_EXPONENT[kernel.precision] + _LARGEST_HALF_SPREAD)
+    return float(kernel.num_source * largest / kernel.eps)
