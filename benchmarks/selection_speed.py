@@ -78,7 +78,10 @@ def compare_on(name: str, source: Any, target: Any, settings: SelectionSettings,
     pairs, peaks = [], []
     for _ in range(turns):
         with PeakMemory(on_gpu) as memory:
-            solve_s, transport = timed(lambda: solve_image_transport(source, target, settings=settings), on_gpu)
+            solve_s, transport = timed(
+                lambda: solve_image_transport(source, target, settings=settings, num_threads=torch.get_num_threads()),
+                on_gpu,
+            )
         peaks.append(memory.peak_bytes)
         block_size = next(ImageKernel(source, target, settings, block_size=None).blocks()).stop
         passes = transport.iterations + 1

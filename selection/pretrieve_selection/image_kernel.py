@@ -1,8 +1,11 @@
 """The exponents of the kernel between single images, a block of rows at a time, never held as a whole."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,18 +19,33 @@ from pretrieve_selection.settings import SelectionSettings
 _BLOCK_ENTRIES_CPU = 2**21
 _BLOCK_ENTRIES_GPU = 2**26
 
+ResultT = TypeVar("ResultT")
+
+
+class Workspace(NamedTuple):
+    """The buffers that one block after the other is computed in.
+
+    Attributes:
+      factor: (block_size, D + 2).
+      entries: (block_size · n,).
+    """
+
+    factor: Any
+    entries: Any
+
 
 class ImageKernel:
-    """Compute −C_ij/ε + g_j − o_i for blocks of source images, into one buffer that every block reuses.
+    """Compute −C_ij/ε + g_j − o_i for blocks of source images, into buffers that the blocks reuse.
 
-    Beside the features it holds vectors of N numbers, two copies of the target, and two buffers of
-    `block_size` rows.
+    Beside the features it holds vectors of N numbers, two copies of the target, and for each thread two
+    buffers of `block_size` rows.
 
     Args:
       source: (N, D) features, floating point; float64 is computed with in float64, all else in float32.
       target: (n, D) features.
       settings: cost, cost_scale, entropy_weight.
       block_size: source images in a block, ≥ 1; chosen to suit the device where None.
+      num_threads: blocks computed at the same time, ≥ 1.
 
     Attributes:
       precision: that of the blocks.
@@ -41,7 +59,15 @@ class ImageKernel:
         cosine, has a zero row; the dimensions differ; block_size is not ≥ 1.
     """
 
-    def __init__(self, source: Any, target: Any, settings: SelectionSettings, *, block_size: int | None) -> None:
+    def __init__(
+        self,
+        source: Any,
+        target: Any,
+        settings: SelectionSettings,
+        *,
+        block_size: int | None,
+        num_threads: int = 1,
+    ) -> None:
         self._source = _checked_features(source, "source")
         target = as_float64(_checked_features(target, "target"), like=self._source)
         check_same_dimension(self._source, target)
@@ -54,9 +80,40 @@ class ImageKernel:
         self._cost = make_image_cost(self._source, target, settings, self.precision)
         self.log_shift = self._cost.log_shift
         self._target_factor = self._cost.target_factor
-        self._factor = self._empty(self._block_size, dimension + 2)
-        self._buffer = self._empty(self._block_size * self.num_target)
+        self._num_threads = num_threads
+        self._workspaces: SimpleQueue[Workspace] = SimpleQueue()
+        for _ in range(num_threads):
+            factor = self._empty(self._block_size, dimension + 2)
+            self._workspaces.put(Workspace(factor, self._empty(self._block_size * self.num_target)))
         self._potential: Any = None
+
+    def map_blocks(self, function: Callable[[slice, Workspace], ResultT]) -> Iterator[tuple[slice, ResultT]]:
+        """Call a function for each block, for as many at the same time as there are threads.
+
+        Yields:
+          The rows of each block and what the function returned, always in the order of the blocks, so that
+          sums over blocks do not depend on the number of threads.
+        """
+        if self._num_threads == 1:
+            for rows in self.blocks():
+                yield rows, self._in_workspace(function, rows)
+            return
+        with ThreadPoolExecutor(self._num_threads) as threads:
+            pending: deque[tuple[slice, Future[ResultT]]] = deque()
+            for rows in self.blocks():
+                pending.append((rows, threads.submit(self._in_workspace, function, rows)))
+                if len(pending) > 2 * self._num_threads:  # results that nobody has taken yet cost memory
+                    rows, result = pending.popleft()
+                    yield rows, result.result()
+            for rows, result in pending:
+                yield rows, result.result()
+
+    def _in_workspace(self, function: Callable[[slice, Workspace], ResultT], rows: slice) -> ResultT:
+        workspace = self._workspaces.get()
+        try:
+            return function(rows, workspace)
+        finally:
+            self._workspaces.put(workspace)
 
     def blocks(self) -> Iterator[slice]:
         """Yield the rows of one block after the other."""
@@ -78,20 +135,21 @@ class ImageKernel:
         rounded = as_float64(self._potential, like=self._source)
         return rounded, self._rounded(array_namespace(potential).exp(potential - rounded))
 
-    def exponents(self, rows: slice, row_offset: Any) -> tuple[Any, Any]:
+    def exponents(self, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
         """Compute one block.
 
         Args:
           rows: one of `blocks`.
           row_offset: (rows,) float64, the o to subtract from each row.
+          workspace: where to compute it.
 
         Returns:
-          The exponents, (rows, n), overwritten by the next block; and the offsets that were subtracted,
-          (rows,) float64: the given ones, rounded to the precision of the block.
+          The exponents, (rows, n), in the workspace, overwritten by its next block; and the offsets that were
+          subtracted, (rows,) float64: the given ones, rounded to the precision of the block.
         """
         num_rows, num_columns = rows.stop - rows.start, self.num_target
-        factor = self._factor[:num_rows]
-        block = self._buffer[: num_rows * num_columns].reshape(num_rows, num_columns)
+        factor = workspace.factor[:num_rows]
+        block = workspace.entries[: num_rows * num_columns].reshape(num_rows, num_columns)
         offset = self._rounded(row_offset - self.log_shift)
         self._cost.fill_rows(factor, self._source[rows], self._cost.row_constant[rows], offset)
         array_namespace(block).matmul(factor, self._target_factor, out=block)

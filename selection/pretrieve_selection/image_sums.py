@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64
-from pretrieve_selection.image_kernel import ImageKernel
+from pretrieve_selection.image_kernel import ImageKernel, Workspace
 
 # The logarithm of a row's sum moves by no more than half the spread of the change of g, beside the middle of
 # that change: up to this limit the last sums keep the exponents of a row in range. Beyond it, and at first,
@@ -68,13 +68,18 @@ def sum_rows_and_columns(
     xp = array_namespace(column_potential)
     rounded_potential, column_weights = kernel.set_column_potential(column_potential)
     log_rows, columns = kernel.zeros(kernel.num_source), LogSums()
-    for rows in kernel.blocks():
-        block, offset = _exponentials(kernel, rows, row_offset)
-        log_rows[rows] = offset + xp.log(_product(block, column_weights))
+
+    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any, Any]:
+        block, offset = _exponentials(kernel, rows, row_offset, workspace)
+        log_sums = offset + xp.log(_product(block, column_weights))
         # exp(f) of each row, in units of its offset: with it the block gives the sums of the columns too.
-        log_weights = offset - source_power * log_rows[rows]
+        log_weights = offset - source_power * log_sums
         largest = log_weights.max()
-        columns.add(_product(block.T, xp.exp(log_weights - largest)), largest)
+        return log_sums, _product(block.T, xp.exp(log_weights - largest)), largest
+
+    for rows, (log_sums, column_sums, log_scale) in kernel.map_blocks(sum_block):
+        log_rows[rows] = log_sums
+        columns.add(column_sums, log_scale)
     log_columns = columns.logarithms() - rounded_potential
     lost = columns.sums < _smallest_trusted_sum(kernel)
     if lost.any():
@@ -98,12 +103,12 @@ def stale_row_offset(log_rows: Any, change: Any) -> Any:
     return log_rows + (lowest + highest) / 2
 
 
-def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any) -> tuple[Any, Any]:
+def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
     """Return exp(−C/ε + g − o) of a block, and the o, given or looked up, that keep it in range."""
     if row_offset is not None:
-        block, offset = kernel.exponents(rows, row_offset[rows])
+        block, offset = kernel.exponents(rows, row_offset[rows], workspace)
     else:
-        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start))
+        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
         largest = array_namespace(block).amax(block, axis=1)
         block -= largest[:, None]
         offset = offset + as_float64(largest, like=block)
@@ -112,14 +117,18 @@ def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any) -> tuple[An
 
 def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
     """Return log Σ_i exp(−C_ij/ε + f_i), (n,) float64, with the largest exponent of each column looked up."""
-    columns = LogSums()
-    for rows in kernel.blocks():
-        block, offset = kernel.exponents(rows, -row_potential[rows])
+
+    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any]:
+        block, offset = kernel.exponents(rows, -row_potential[rows], workspace)
         xp = array_namespace(block)
         largest = xp.amax(block, axis=0)
         block -= largest
         weights = xp.exp(row_potential[rows] + offset)
-        columns.add(_product(_exp_in_place(block, kernel.precision).T, weights), as_float64(largest, like=block))
+        return _product(_exp_in_place(block, kernel.precision).T, weights), as_float64(largest, like=block)
+
+    columns = LogSums()
+    for _, (sums, log_scale) in kernel.map_blocks(sum_block):
+        columns.add(sums, log_scale)
     return columns.logarithms()
 
 

@@ -68,6 +68,26 @@ def test_block_size_changes_rounding_alone(rng, block_size):
     np.testing.assert_allclose(transport.log_source_marginal, expected.log_source_marginal, rtol=0, atol=1e-10)
 
 
+def test_number_of_threads_changes_no_bit_where_blocks_run_side_by_side(rng):
+    source, target = _features(rng, 2300).astype(np.float32), _features(rng, 1900).astype(np.float32)
+    two, five = (solve_image_transport(source, target, num_threads=number) for number in (2, 5))
+    np.testing.assert_array_equal(five.log_source_marginal, two.log_source_marginal)
+    assert five.iterations == two.iterations
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_blocks_side_by_side_give_what_blocks_one_by_one_give(rng, kind):
+    source, target = kind(_features(rng, 2300)), kind(_features(rng, 190))
+    alone = solve_image_transport(source, target, block_size=100)
+    together = solve_image_transport(source, target, block_size=100, num_threads=3)
+    np.testing.assert_allclose(together.log_source_marginal, alone.log_source_marginal, rtol=0, atol=1e-9)
+
+
+def test_no_thread_at_all_is_refused(rng):
+    with pytest.raises(SelectionInputError, match="num_threads must be at least 1, but is 0"):
+        solve_image_transport(_features(rng, 3), _features(rng, 2), num_threads=0)
+
+
 def test_more_terms_than_one_float32_sum_takes(rng):
     source = _features(rng, 2500, dimension=4).astype(np.float32)
     target = _features(rng, 1100, dimension=4).astype(np.float32)
