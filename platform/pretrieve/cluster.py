@@ -39,6 +39,12 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
         ray.shutdown()
 
 
+def whole_node() -> tuple[int, int]:
+    """Return the CPUs and GPUs of a task that wants a node for itself: those of the smallest node, at most one GPU."""
+    num_cpus = max(1, int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])))
+    return num_cpus, 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+
+
 @contextmanager
 def causes_of_task_errors() -> Iterator[None]:
     """Raise what a task raised, instead of Ray's wrapping of it with the traceback of another process."""

@@ -15,6 +15,7 @@
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.costs import COSTS, cosine_cost, euclidean_cost
 from pretrieve_selection.errors import SelectionError, SelectionInputError
+from pretrieve_selection.image_scores import IMAGE_METHODS, ImageScores, score_images
 from pretrieve_selection.image_selection import ImageSelection, select_images
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
 from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
@@ -39,10 +40,12 @@ __all__ = [
     "COSTS",
     "IMAGENET_BIRD_CLASSES",
     "IMAGENET_DOG_CLASSES",
+    "IMAGE_METHODS",
     "SELECTORS",
     "CentroidSums",
     "Clusters",
     "GreedyOtSelector",
+    "ImageScores",
     "ImageSelection",
     "ImageTransport",
     "LabelSelector",
@@ -63,6 +66,7 @@ __all__ = [
     "make_selector",
     "rank_groups",
     "recall_at_k",
+    "score_images",
     "select_images",
     "solve_image_transport",
     "solve_unbalanced_transport",

@@ -36,7 +36,8 @@ def select(
     import numpy as np
 
     from pretrieve.atomic_files import write_json
-    from pretrieve.features.centroid_file import read_centroid_file, read_expected_ids
+    from pretrieve.data.group_lists import read_group_list
+    from pretrieve.features.centroid_file import read_centroid_file
     from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
 
     sides = read_centroid_file(source), read_centroid_file(target)
@@ -52,7 +53,7 @@ def select(
     )
     rng = np.random.default_rng(seed)
     selection = make_selector(method).select(sides[0].means, sides[1].means, top_k=top, settings=settings, rng=rng)
-    expected = None if expected_ids is None else read_expected_ids(expected_ids, sides[0].names)
+    expected = None if expected_ids is None else read_group_list(expected_ids, sides[0].names)
     recall = None if expected is None else recall_at_k(selection, expected)
     _print(selection, settings, sides[0].names, set(expected or []), recall)
     if json_out is not None:

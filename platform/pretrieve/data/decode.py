@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pretrieve.errors import ImageSetError
 
@@ -43,6 +43,8 @@ def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
                 image = _eight_bit(opened).convert("RGB")
     except (ImageSetError, MemoryError):
         raise
+    except UnidentifiedImageError as error:  # its own words name an address in memory, another one each time
+        raise ImageSetError("an image must decode, but Pillow says: cannot identify image file") from error
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, struct.error, DecompressionBombError
         raise ImageSetError(f"an image must decode, but Pillow says: {error or type(error).__name__}") from error
     return np.asarray(_centre_square(image, size), dtype=np.uint8)

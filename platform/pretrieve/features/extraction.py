@@ -3,55 +3,70 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
-from ray.data import DataContext, Datasink
-from ray.data.block import Block, BlockAccessor
+import torch
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
-from pretrieve.backbones import Backbone
+from pretrieve.backbones import Architecture, Backbone, Preprocessing
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.features.forward import FeatureNetwork, decode_rows
-from pretrieve.features.shards import FeatureRequest, shard_path, write_shard
+from pretrieve.features.shards import FeatureRequest, write_shard
 
-PROGRESS_INTERVAL_S = 0.5
+SETTLING_S = 1.0
+"""How long a busy cluster is watched: what a finished task held counts as free only about 0.1 s later."""
 
 
 @dataclass(frozen=True)
 class ExtractionResources:
-    """How a pipeline divides a cluster.
+    """How a pipeline divides what is free of a cluster.
 
-    Decoding and the writer always find a CPU: a pool of actors that takes them all would wait for its own
-    input without end.
+    Without a GPU each CPU has an actor that does everything, so that none waits for another. Beside GPUs, decoding has
+    all the CPUs and the actors ask for none. Where no CPU is free the one actor, or decoder, asks for none: what holds
+    the CPUs may be waiting for these features.
 
     Attributes:
       num_actors: networks that compute at the same time.
-      cpus_per_actor: below 1, so that decoding fits beside it on one CPU.
+      cpus_per_actor: 1, or 0 beside a GPU or where no CPU is free.
       gpus_per_actor: 1 where the cluster has GPUs, else 0.
+      cpus_per_decoder: of a task that decodes for an actor with a GPU; 0 where no CPU is free, then there is one.
     """
 
     num_actors: int
-    cpus_per_actor: float
-    gpus_per_actor: float
+    cpus_per_actor: int
+    gpus_per_actor: int
+    cpus_per_decoder: int
 
     @classmethod
-    def of_cluster(cls, num_cpus: float, num_gpus: float) -> ExtractionResources:
-        """Choose for a cluster of that size.
+    def of_free(cls, num_cpus: float, num_gpus: float, *, has_gpus: bool) -> ExtractionResources:
+        """Choose for so many free CPUs and GPUs; a cluster that has GPUs, all busy, is waited for.
 
-        >>> ExtractionResources.of_cluster(2, 0).num_actors
-        2
+        >>> ExtractionResources.of_free(2, 0, has_gpus=False)
+        ExtractionResources(num_actors=2, cpus_per_actor=1, gpus_per_actor=0, cpus_per_decoder=1)
         """
-        if num_gpus >= 1:
-            return cls(num_actors=max(1, min(int(num_gpus), int(num_cpus))), cpus_per_actor=0.5, gpus_per_actor=1)
-        return cls(num_actors=max(1, int(num_cpus)), cpus_per_actor=0.5, gpus_per_actor=0)
+        cpus_each = 1 if num_cpus >= 1 else 0
+        if has_gpus:
+            return cls(max(1, int(num_gpus)), cpus_per_actor=0, gpus_per_actor=1, cpus_per_decoder=cpus_each)
+        return cls(max(1, int(num_cpus)), cpus_per_actor=cpus_each, gpus_per_actor=0, cpus_per_decoder=cpus_each)
+
+    @classmethod
+    def of_cluster(cls) -> ExtractionResources:
+        """Choose for what is free of the connected cluster now."""
+        total, deadline = ray.cluster_resources(), time.monotonic() + SETTLING_S
+        while True:
+            free = ray.available_resources()
+            idle = all(free.get(kind, 0) >= total.get(kind, 0) for kind in ("CPU", "GPU"))
+            if idle or time.monotonic() >= deadline:
+                return cls.of_free(free.get("CPU", 0), free.get("GPU", 0), has_gpus=total.get("GPU", 0) >= 1)
+            time.sleep(SETTLING_S / 20)
 
 
 def extract_features(
@@ -61,7 +76,7 @@ def extract_features(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Compute the missing shards of all requests: decode in tasks, forward in an actor pool, write as they come.
+    """Compute the missing shards of all requests in an actor pool, each written where it is computed.
 
     Killed and run again, it computes only the shards that are not there.
 
@@ -69,7 +84,7 @@ def extract_features(
       requests: image tables and their keys; those that share a key are computed once.
       backbone: the network, its weights on storage that every node reaches.
       folder: the feature cache, likewise.
-      on_progress: called with (shards done, shards in all) of this run.
+      on_progress: called with (shards done, shards in all) of this run, whenever a shard is done.
 
     Raises:
       BackboneError: the weights do not fit.
@@ -79,82 +94,89 @@ def extract_features(
     work = [(request, shard) for request in unique.values() for shard in request.missing_shards(folder)]
     if not work:
         return
-    backbone.load()  # weights that do not fit are told here in one line, and not by each actor in its own words
-    paths = [request.shard_path(folder, shard) for request, shard in work]
-    cluster = ray.cluster_resources()
-    resources = ExtractionResources.of_cluster(cluster.get("CPU", 1), cluster.get("GPU", 0))
-    with _quiet_ray_data(), _watching(paths, on_progress), causes_of_task_errors():
-        dataset = ray.data.from_arrow([_with_shard_columns(request, shard) for request, shard in work])
-        dataset.map_batches(
-            partial(decode_rows, size=backbone.architecture.preprocessing.resize_size),
-            batch_size=None,  # a block is a shard; it stays whole from here to its file
+    backbone.load()  # a fault of the weights is found here, not in an actor of another machine
+    on_progress(0, len(work))
+    with _quiet_ray_data(), causes_of_task_errors():
+        # Not from_arrow: it asks each block's size by a task of one CPU, and where none is free would wait without end.
+        blocks = ray.data.from_blocks(
+            [_pack_shard(r.shard_path(Path(), shard), r.shard_rows(shard)) for r, shard in work]
+        )
+        written = _write_features(blocks, backbone, folder, ExtractionResources.of_cluster(), len(work))
+        done = 0
+        for paths in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            done += len(cast("pa.Table", paths))
+            on_progress(done, len(work))
+
+
+def _write_features(
+    blocks: Dataset, backbone: Backbone, folder: Path, resources: ExtractionResources, num_shards: int
+) -> Dataset:
+    """Plan the pipeline from packed shards to the names of those written."""
+    architecture = backbone.architecture
+    if resources.gpus_per_actor:
+        blocks = blocks.map_batches(
+            partial(_decode_shard, preprocessing=architecture.preprocessing),
+            batch_size=1,
             batch_format="pyarrow",
-            num_cpus=0.5,
-        ).map_batches(
-            FeatureNetwork,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_constructor_args=(backbone.architecture_name, backbone.weights_path, backbone.identity),
-            compute=ray.data.ActorPoolStrategy(size=min(resources.num_actors, len(work))),
-            num_cpus=resources.cpus_per_actor,
-            num_gpus=resources.gpus_per_actor or None,
-        ).write_datasink(_ShardSink(folder), ray_remote_args={"num_cpus": 0.25})
+            compute=TaskPoolStrategy() if resources.cpus_per_decoder else TaskPoolStrategy(size=1),
+            num_cpus=resources.cpus_per_decoder,
+        )
+    return blocks.map_batches(
+        _ShardWriter,
+        batch_size=1,
+        batch_format="pyarrow",
+        fn_constructor_args=(architecture, backbone.weights_path, backbone.identity, folder),
+        # One shard that is computed and one that waits: more would wait behind a slow actor while others are idle.
+        compute=ActorPoolStrategy(size=min(resources.num_actors, num_shards), max_tasks_in_flight_per_actor=2),
+        num_cpus=resources.cpus_per_actor,
+        num_gpus=resources.gpus_per_actor,
+    )
 
 
-class _ShardSink(Datasink[None]):
-    """Writes each block of the pipeline to the file of its shard."""
+def _decode_shard(packed: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
+    path, rows = _unpack_shard(packed)
+    return _pack_shard(path, decode_rows(rows, preprocessing=preprocessing))
 
-    def __init__(self, folder: Path) -> None:
+
+class _ShardWriter:
+    """Turns packed shards, of image rows or of rows already decoded, into files."""
+
+    def __init__(self, architecture: Architecture, weights_path: Path, identity: str, folder: Path) -> None:
+        torch.set_num_threads(1)  # an actor has one CPU, and there are as many actors as CPUs
+        self._network = FeatureNetwork(architecture, weights_path, identity)
         self._folder = folder
 
-    def write(self, blocks: Iterable[Block], ctx: Any) -> None:
-        for block in blocks:
-            table = BlockAccessor.for_block(block).to_arrow()
-            for name in pc.unique(table["shard"]).to_pylist():
-                self._write_shard(table.filter(pc.equal(table["shard"], name)), name)
-
-    def _write_shard(self, rows: pa.Table, name: str) -> None:
-        key, shard, num_shards, num_rows = name.split("/")
-        if rows.num_rows != int(num_rows):
-            raise RuntimeError(f"shard {name} must arrive whole, but {rows.num_rows} rows came")
-        path = shard_path(self._folder, key, int(shard), int(num_shards))
-        write_shard(rows.drop_columns(["shard"]), path)
+    def __call__(self, packed: pa.Table) -> pa.Table:
+        """Compute and write a shard; return its path in the folder."""
+        path, rows = _unpack_shard(packed)
+        is_decoded = "pixels" in rows.column_names
+        features = self._network.from_pixels(rows) if is_decoded else self._network.from_images(rows)
+        write_shard(features, self._folder / path)
+        return packed.select(["path"])
 
 
-def _with_shard_columns(request: FeatureRequest, shard: int) -> pa.Table:
-    rows = request.shard_rows(shard)
-    name = f"{request.key}/{shard}/{request.num_shards}/{rows.num_rows}"
-    return rows.append_column("shard", pa.array([name] * rows.num_rows, pa.string()))
+def _pack_shard(path: Path, rows: pa.Table) -> pa.Table:
+    """Put a shard into one row, its path and its rows: Ray Data joins and splits blocks, but never a row."""
+    columns = [column.combine_chunks() for column in rows.columns]
+    structs = pa.StructArray.from_arrays(columns, names=rows.column_names)
+    return pa.table({"path": [path.as_posix()], "rows": pa.ListArray.from_arrays([0, rows.num_rows], structs)})
+
+
+def _unpack_shard(packed: pa.Table) -> tuple[Path, pa.Table]:
+    assert packed.num_rows == 1, "batch_size=1"
+    structs = packed["rows"].combine_chunks().flatten()
+    return Path(packed["path"][0].as_py()), pa.Table.from_struct_array(structs)
 
 
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
-    """Keep Ray Data from drawing over the study's own progress, and from splitting shards."""
+    """Keep Ray Data from drawing over the study's own progress."""
     context, log = DataContext.get_current(), logging.getLogger("ray.data")
-    before = (context.enable_progress_bars, context.target_max_block_size, log.level)
-    context.enable_progress_bars, context.target_max_block_size = False, None
+    before = (context.enable_progress_bars, log.level)
+    context.enable_progress_bars = False
     log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars, context.target_max_block_size = before[:2]
-        log.setLevel(before[2])
-
-
-@contextmanager
-def _watching(paths: Sequence[Path], on_progress: Callable[[int, int], None]) -> Iterator[None]:
-    """Report how many of the files exist while the block runs, and once at its end."""
-    stopped = threading.Event()
-
-    def watch() -> None:
-        while not stopped.wait(PROGRESS_INTERVAL_S):
-            on_progress(sum(path.exists() for path in paths), len(paths))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-        on_progress(sum(path.exists() for path in paths), len(paths))
+        context.enable_progress_bars = before[0]
+        log.setLevel(before[1])

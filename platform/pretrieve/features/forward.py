@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,63 +11,119 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pretrieve.backbones import Backbone
+from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.features.shards import feature_array
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 
+MAX_BATCH_SIZE = 256
 
-def decode_rows(table: pa.Table, *, size: int) -> pa.Table:
-    """Decode images to squares; a broken one becomes a row of zeros with its error.
+CPU_PIXELS_PER_BATCH = 32 * 224**2
+"""On a CPU, activations of larger batches fall out of its caches: ResNet18 spends 15 % more time an image on 64 of
+224 px than on 32. Small images are the other way round, where a batch has costs of its own."""
 
-    Args:
-      table: rows of an image table; further columns are passed on.
-      size: side of the squares in pixels.
 
-    Returns:
-      The columns of `table` without `content`, plus `pixels` (fixed-size list of size·size·3 uint8) and `error`.
+def choose_batch_size(preprocessing: Preprocessing, device: torch.device) -> int:
+    """Choose the number of images of one forward pass.
+
+    >>> from pretrieve.backbones import find_architecture
+    >>> choose_batch_size(find_architecture("resnet18").preprocessing, torch.device("cpu"))
+    32
+    """
+    if device.type == "cuda":
+        return MAX_BATCH_SIZE
+    return min(MAX_BATCH_SIZE, max(1, CPU_PIXELS_PER_BATCH // preprocessing.image_size**2))
+
+
+def read_rows(table: pa.Table) -> pa.Table:
+    """Fill `content` with the bytes of the files that the rows name.
 
     Raises:
       OSError: a file cannot be read at all; that says nothing of the image in it.
     """
-    pixels = np.zeros((table.num_rows, size * size * 3), dtype=np.uint8)
+    rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
+    contents = pa.array([read_content(path, content) for path, content in rows], pa.binary())
+    return table.set_column(table.column_names.index("content"), "content", contents)
+
+
+def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
+    """Decode images to the squares that the network sees; a broken one becomes a row of zeros with its error.
+
+    Args:
+      table: rows of an image table; further columns are passed on.
+      preprocessing: of the backbone, of which its normalisation is left to `FeatureNetwork`.
+
+    Returns:
+      The columns of `table` without `content`, plus `pixels` (fixed-size list of image_size·image_size·3 uint8) and
+      `error`.
+
+    Raises:
+      OSError: a file cannot be read at all; that says nothing of the image in it.
+    """
+    size = preprocessing.image_size
+    margin = (preprocessing.resize_size - size) // 2
+    inner = slice(margin, margin + size)
+    pixels = np.zeros((table.num_rows, size, size, 3), dtype=np.uint8)
     errors: list[str | None] = [None] * table.num_rows
-    paths, contents = table["path"].to_pylist(), table["content"].to_pylist()
-    for row, (path, content) in enumerate(zip(paths, contents, strict=True)):
+    rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
+    for row, (path, content) in enumerate(rows):
         try:
-            pixels[row] = decode_square(read_content(path, content), size).reshape(-1)
+            pixels[row] = decode_square(read_content(path, content), preprocessing.resize_size)[inner, inner]
         except ImageSetError as error:
             errors[row] = str(error)
-    column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), pixels.shape[1])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), size * size * 3)
     decoded = table.drop_columns(["content"]).append_column("pixels", column)
     return decoded.append_column("error", pa.array(errors, pa.string()))
 
 
 class FeatureNetwork:
-    """A backbone in evaluation mode that maps decoded rows to features.
+    """A backbone in evaluation mode that maps rows to features.
 
     Args:
-      architecture_name: of the backbone.
+      architecture: of the backbone; the process may not know it, because a user's own code registered it elsewhere.
       weights_path: of the backbone.
       identity: of the backbone.
-      batch_size: images of one forward pass.
+      batch_size: images of one forward pass; None takes what suits the device.
     """
 
-    def __init__(self, architecture_name: str, weights_path: Path, identity: str, batch_size: int = 128) -> None:
-        backbone = Backbone(architecture_name, weights_path, identity)
+    def __init__(
+        self, architecture: Architecture, weights_path: Path, identity: str, batch_size: int | None = None
+    ) -> None:
+        register_architecture(architecture)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = backbone.load().eval().to(self._device)
-        self._preprocessing = backbone.architecture.preprocessing
-        self._feature_dim = backbone.architecture.feature_dim
-        self._batch_size = batch_size
+        network = Backbone(architecture.name, weights_path, identity).load().eval()
+        # Convolutions on a CPU are a fifth to a third faster on images whose channels lie together, as decoding leaves
+        # them; those in half precision on a GPU are made for it.
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)
+        self._preprocessing = architecture.preprocessing
+        self._feature_dim = architecture.feature_dim
+        self._batch_size = batch_size or choose_batch_size(architecture.preprocessing, self._device)
+
+    def from_images(self, table: pa.Table) -> pa.Table:
+        """Decode rows of an image table and compute their features, batch by batch.
+
+        The files of a batch are read while the one before it is computed, so that a slow disk costs no time.
+
+        Args:
+          table: rows of an image table; further columns are passed on.
+
+        Returns:
+          See `from_pixels`.
+
+        Raises:
+          OSError: a file cannot be read at all.
+        """
+        batches = [table.slice(start, self._batch_size) for start in range(0, table.num_rows, self._batch_size)]
+        parts = [self.from_pixels(decode_rows(b, preprocessing=self._preprocessing)) for b in _reading_ahead(batches)]
+        return pa.concat_tables(parts)
 
     @torch.inference_mode()
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Replace `pixels` by `feature` (fixed-size list of D float32, NaN where `error` is set)."""
+    def from_pixels(self, table: pa.Table) -> pa.Table:
+        """Replace `pixels` of decoded rows by `feature` (fixed-size list of D float32, NaN where `error` is set)."""
         errors = table["error"].to_pylist()
         features = np.zeros((table.num_rows, self._feature_dim), dtype=np.float32)
-        size = self._preprocessing.resize_size
+        size = self._preprocessing.image_size
         pixels = table["pixels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         images = pixels.reshape(-1, size, size, 3)
         for start in range(0, len(images), self._batch_size):
@@ -74,8 +132,19 @@ class FeatureNetwork:
         return kept.append_column("feature", feature_array(features, errors))
 
     def _forward(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = to_unit_range(torch.from_numpy(images.copy()), self._device)
+        pixels = evaluation_view(to_unit_range(torch.from_numpy(images.copy()), self._device), self._preprocessing)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            features = self._network(evaluation_view(pixels, self._preprocessing))
+            features = self._network(pixels.contiguous(memory_format=torch.channels_last))
         result: NDArray[np.float32] = features.float().cpu().numpy()
         return result
+
+
+def _reading_ahead(batches: list[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the batches with their files' bytes, each read while its predecessor is used."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(read_rows, batches[0])
+        for batch in batches[1:]:
+            read = coming.result()
+            coming = reader.submit(read_rows, batch)
+            yield read
+        yield coming.result()

@@ -60,11 +60,13 @@ class FeatureBlock:
 
     Attributes:
       features: (n, D) float32 of the images that decoded.
+      rows: (n,) int64, their rows in the image table.
       labels: (n,) int64.
       broken: "path: reason" for each image that did not.
     """
 
     features: NDArray[np.float32]
+    rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     broken: tuple[str, ...]
 
@@ -87,7 +89,7 @@ def write_shard(table: pa.Table, path: Path) -> None:
       path: see `shard_path`.
     """
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, use_dictionary=False)  # no two features are the same: it would only cost time
 
 
 def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
@@ -102,6 +104,7 @@ def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBloc
         bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
         yield FeatureBlock(
             features=_to_matrix(good["feature"]),
+            rows=good["index"].to_numpy(),
             labels=good["label"].to_numpy(),
             broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
         )

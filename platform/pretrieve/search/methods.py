@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest"]
+MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest", "label"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ METHODS: dict[str, Method] = {
     "greedy_ot": Method("greedy_ot", selector="greedy_ot", objective="joint"),
     "uot": Method("uot", selector="uot", objective="joint"),
     "nearest": Method("nearest", selector="nearest", objective="joint"),
+    "label": Method("label", selector="label", objective="joint"),
 }
 
 assert tuple(METHODS) == get_args(MethodName)

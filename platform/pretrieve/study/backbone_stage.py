@@ -12,16 +12,55 @@ import torch
 from pretrieve.atomic_files import read_json, write_json
 from pretrieve.backbones import Architecture, Backbone, find_architecture
 from pretrieve.backbones.backbone import StateDict, identify, load_weights, read_weights, save_weights
-from pretrieve.cluster import causes_of_task_errors
+from pretrieve.cluster import causes_of_task_errors, whole_node
+from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import BackboneError
+from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
-from pretrieve.study.settings import BackboneSettings
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.settings import BackboneSettings, StudySettings
+from pretrieve.study.source_units import ClassUnits
+from pretrieve.study.stage_clock import StageClock
 from pretrieve.training.loop import EpochReport
 from pretrieve.training.pretraining import PretrainingSettings, pretrain
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 POLL_INTERVAL_S = 0.5
+
+
+def make_backbone(settings: StudySettings, source: ImageSet, cluster: LazyCluster, clock: StageClock) -> Backbone:
+    """Return the study's backbone, pre-trained on its source where the settings say so and the cache has none.
+
+    Raises:
+      BackboneError: its weights cannot be had or do not fit.
+    """
+    cache = settings.cache / "backbones"
+    if settings.backbone.pretrain is None:
+        with clock.stage("backbone", total=1) as progressed:
+            backbone = backbone_from_weights(settings.backbone, cache)
+            progressed(1, 1)
+        return backbone
+    key = pretrained_key(settings.backbone, source.fingerprints["train"], settings.seed)
+    epochs = settings.backbone.pretrain.epochs
+    found = find_pretrained(settings.backbone, key, cache)
+    with clock.stage("backbone", total=epochs, done=epochs if found else 0) as progressed:
+        if found is not None:
+            return found
+        cluster.connect()
+        size = find_architecture(settings.backbone.name).preprocessing.resize_size
+        entries = ClassUnits(source, "classes").entries(range(source.num_classes), size)
+        images = settings.cache / "images"
+        build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
+        return pretrain_on_cluster(
+            settings.backbone,
+            [images / entry.key for entry in entries],
+            num_classes=source.num_classes,
+            seed=settings.seed,
+            key=key,
+            cache=cache,
+            on_epoch=progressed,
+        )
 
 
 def backbone_from_weights(settings: BackboneSettings, cache: Path) -> Backbone:
@@ -108,8 +147,7 @@ def pretrain_on_cluster(
       DivergedError: the loss was not finite.
     """
     assert settings.pretrain is not None, "asked only of studies that pre-train"
-    num_cpus = max(1, int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])))
-    num_gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    num_cpus, num_gpus = whole_node()
     log = cache / "pretrained" / f"{key}.epochs.jsonl"
     log.unlink(missing_ok=True)
     run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pretrieve.keys import content_key, derived_seed
 from pretrieve.search.methods import METHODS
-from pretrieve.study.materials import Materials
+from pretrieve.study.materials import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
 from pretrieve.training.settings import Hyperparameters
@@ -68,7 +68,7 @@ class Planner:
         self, kind: Literal["trial", "refit"], target: str, method: str, point: Hyperparameters, seed: int
     ) -> TrialTask:
         materials, settings = self._materials, self._settings
-        groups = materials.groups(target, method)
+        reused = materials.reused(target, method)
         train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
         key = self._key(kind, target, method, point, seed, train, evaluate)
         spec = TrialSpec(
@@ -86,21 +86,21 @@ class Planner:
             weights_path=materials.backbone.weights_path,
             backbone_identity=materials.backbone.identity,
             num_target_classes=materials.targets[target].num_classes,
-            num_source_classes=materials.source.num_classes if groups else 0,
+            num_source_classes=materials.source.num_classes if reused else 0,
             training=settings.training,
             metric=materials.targets[target].metric,
             train=tuple(materials.split_folder(target, split) for split in train),
             evaluate=(materials.split_folder(target, evaluate),),
-            source=materials.group_folders(groups),
+            source=reused.folders if reused else (),
             spool_path=self._ledger.spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=settings.compute.cpus_per_trial,
-            provenance=self._provenance(target, train, evaluate, groups),
+            provenance=self._provenance(target, train, evaluate, reused),
         )
 
     def _provenance(
-        self, target: str, train: tuple[str, ...], evaluate: str, groups: tuple[int, ...]
+        self, target: str, train: tuple[str, ...], evaluate: str, reused: ReusedImages | None
     ) -> dict[str, str | float | int]:
         """Tell, for people, where the trial's data come from; the key holds it already."""
         image_set = self._materials.targets[target]
@@ -110,9 +110,11 @@ class Planner:
             "data.evaluate": evaluate,
             "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
         }
-        if groups:
-            told |= {f"selection.{name}": value for name, value in asdict(self._settings.selection).items()}
+        if reused:
+            told |= {f"selection.{name}": value for name, value in asdict(self._settings.selection.core).items()}
             told |= {
+                "selection.unit": self._settings.selection.unit,
+                "selection.num_selected": reused.num_units,
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
             }
@@ -130,7 +132,7 @@ class Planner:
     ) -> str:
         materials = self._materials
         image_set = materials.targets[target]
-        groups = materials.groups(target, method)
+        reused = materials.reused(target, method)
         return content_key(
             protocol=PROTOCOL_VERSION,
             kind=kind,
@@ -144,8 +146,7 @@ class Planner:
             backbone=materials.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
-            source=materials.source.fingerprints["train"] if groups else None,
-            groups=sorted(groups),
+            reused=reused.identity if reused else None,
         )
 
 

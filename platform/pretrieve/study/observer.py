@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal[
-    "image sets", "backbone", "features", "selection", "image cache", "trials", "refits", "models", "report"
+    "image sets", "backbone", "features", "clusters", "selection", "image cache", "trials", "refits", "models", "report"
 ]
 
 
@@ -39,8 +39,8 @@ class StudyObserver:
     def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
         """Hear that a stage of `total` pieces begins, of which an earlier run left `done`."""
 
-    def stage_progressed(self, stage: Stage, done: int, total: int) -> None:
-        """Hear that `done` of the stage's pieces are there."""
+    def stage_progressed(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
+        """Hear that `done` of the stage's pieces are there, and perhaps a figure that moves with them."""
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Hear that a stage is done."""

@@ -9,16 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import BackboneError, nearest_word
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import MethodName
 from pretrieve.search.tuner import ComputeSettings
 from pretrieve.settings_model import SettingsModel, existing_path
+from pretrieve.study.selection_settings import StudySelectionSettings
 from pretrieve.tracking.ui_server import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
-from pretrieve_selection import SelectionInputError, SelectionSettings
+from pretrieve_selection import SelectionInputError
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
 
@@ -122,7 +124,7 @@ class StudySettings(SettingsModel):
         "greedy_ot",
         "uot",
     )
-    selection: SelectionSettings = SelectionSettings()
+    selection: StudySelectionSettings = StudySelectionSettings()
     grid: GridSettings = GridSettings()
     training: TrainingSettings = TrainingSettings()
     refit: RefitSettings = RefitSettings()
@@ -134,11 +136,11 @@ class StudySettings(SettingsModel):
 
     @field_validator("selection", mode="before")
     @classmethod
-    def _tells_every_fault(cls, value: Any) -> Any:
+    def _tells_every_fault(cls, value: Any, info: ValidationInfo) -> Any:
         """Check the selection's settings field by field; built whole, they would tell some faults and hide others."""
         if not isinstance(value, Mapping):
             return value
-        known = [field.name for field in fields(SelectionSettings)]
+        known = [field.name for field in fields(StudySelectionSettings)]
         faults = [
             f"{name}: no such field; known here: {', '.join(sorted(known))}.{nearest_word(str(name), known)}"
             for name in value
@@ -147,12 +149,17 @@ class StudySettings(SettingsModel):
         for name in known:
             if name in value:
                 try:
-                    SelectionSettings(**{name: value[name]})
+                    StudySelectionSettings(**{name: value[name]})
                 except SelectionInputError as error:
-                    faults.append(str(error).removeprefix("SelectionSettings: "))
+                    faults.append(str(error).removeprefix("StudySelectionSettings: "))
+        resolved = {**value}
+        for name in ("label_groups", "expected_groups"):
+            if not faults and name in value:
+                resolved[name], wrong = _resolved_lists(name, value[name], info)
+                faults += wrong
         if faults:
             raise FieldFaultsError(faults)
-        return value
+        return resolved
 
     @field_validator("storage")
     @classmethod
@@ -168,6 +175,14 @@ class StudySettings(SettingsModel):
             raise ValueError(f"names must differ, but {', '.join(doubles)} stands more than once")
         return values
 
+    @model_validator(mode="after")
+    def _selection_fits(self) -> StudySettings:
+        targets = tuple(target.display_name for target in self.targets)
+        faults = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
+        if faults:
+            raise FieldFaultsError(faults)
+        return self
+
     @property
     def folder(self) -> Path:
         """Where this study keeps what is its own."""
@@ -181,3 +196,18 @@ class StudySettings(SettingsModel):
     def tracking(self) -> str:
         """Return the address of MLflow's store."""
         return self.tracking_uri or sqlite_store(self.folder)
+
+
+def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:
+    """Resolve the files among lists of groups relative to the study file; also return what is wrong with them."""
+    resolved: dict[str, Any] = {}
+    faults = []
+    for target, groups in lists.items():
+        resolved[target] = groups
+        if isinstance(groups, str) and groups not in KNOWN_LISTS:
+            try:
+                resolved[target] = str(existing_path(Path(groups), info, "file"))
+            except ValueError as error:
+                known = ", ".join(KNOWN_LISTS)
+                faults.append(f"{name}.{target} = {groups!r}: {error}; known lists: {known}")
+    return resolved, faults

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from pretrieve.study.observer import Stage, StudyObserver
+
+
+class Progressed(Protocol):
+    """Reports that (pieces done, pieces in all) of what was missing are there, and perhaps a figure beside them."""
+
+    def __call__(self, pieces: int, of: int, /, detail: str = "") -> None:
+        """Report."""
 
 
 class StageClock:
@@ -28,7 +36,7 @@ class StageClock:
             self.observer.noticed(message)
 
     @contextmanager
-    def stage(self, stage: Stage, *, total: int, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+    def stage(self, stage: Stage, *, total: int, done: int = 0) -> Iterator[Progressed]:
         """Time the block; yields a function that reports (pieces done, pieces in all) of what was missing.
 
         Args:
@@ -39,8 +47,8 @@ class StageClock:
         started = time.perf_counter()
         self.observer.stage_started(stage, total, done)
 
-        def progressed(pieces: int, _of: int) -> None:
-            self.observer.stage_progressed(stage, done + pieces, total)
+        def progressed(pieces: int, _of: int, detail: str = "") -> None:
+            self.observer.stage_progressed(stage, done + pieces, total, detail)
 
         yield progressed
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started

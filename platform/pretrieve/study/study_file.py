@@ -61,7 +61,7 @@ def _lines(fault: Any) -> list[str]:
     inner = (fault.get("ctx") or {}).get("error")
     if isinstance(inner, FieldFaultsError):
         field = ".".join(str(part) for part in fault["loc"])
-        return [f"{field}.{line}" for line in inner.faults]
+        return [f"{field}.{line}" if field else line for line in inner.faults]
     return [_describe(fault)]
 
 

@@ -19,6 +19,7 @@ from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.prepare import prepare
 from pretrieve.study.search_stage import CellResult, failures, search
+from pretrieve.study.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study_lock import sole_driver
@@ -104,15 +105,7 @@ def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[
     plan_path = settings.folder / schema.PLAN_ARTIFACT
     write_json(plan_path, _plan(settings, materials, cells))
     artifacts: list[tuple[Path, str | None]] = [(plan_path, None)]
-    for (target, method), selection in materials.selections.items():
-        path = settings.folder / schema.SELECTIONS_FOLDER / target / f"{method}.json"
-        names = [materials.source.class_names[group] for group in selection.groups]
-        scores = [float(selection.scores[group]) for group in selection.groups]
-        write_json(
-            path,
-            {**selection.to_dict(), "target": target, "method": method, "names": names, "scores": scores},
-        )
-        artifacts.append((path, f"{schema.SELECTIONS_FOLDER}/{target}"))
+    artifacts += write_selection_records(settings, materials)
     ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
 
 

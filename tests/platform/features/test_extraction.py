@@ -1,7 +1,9 @@
 import logging
 import shutil
-import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,9 +19,9 @@ from pretrieve.errors import BackboneError
 from pretrieve.features import extraction, shards
 from pretrieve.features.class_centroids import class_centroids
 from pretrieve.features.extraction import ExtractionResources, extract_features
-from pretrieve.features.shards import FeatureRequest, shard_path
+from pretrieve.features.shards import FeatureRequest
 
-DEADLINE_S = 120
+DEADLINE_S = 60
 """Well above what these extractions take; a pipeline that waits for itself would never end."""
 
 
@@ -49,18 +51,21 @@ def _quiet_state():
 
 
 def _extract(requests, backbone, folder):
-    progress = []
+    progress, faults = [], []
 
-    def too_late(signum, frame):
-        raise TimeoutError(f"the extraction has not ended after {DEADLINE_S} s")
+    def extract():
+        try:
+            extract_features(requests, backbone, folder, on_progress=lambda *counts: progress.append(counts))
+        except BaseException as error:
+            faults.append(error)
 
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(DEADLINE_S)
-    try:
-        extract_features(requests, backbone, folder, on_progress=lambda *counts: progress.append(counts))
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+    # In a thread of its own: a call that waits inside Ray hears no signal.
+    thread = threading.Thread(target=extract, daemon=True)
+    thread.start()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive(), f"the extraction has not ended after {DEADLINE_S} s"
+    for fault in faults:
+        raise fault
     return progress
 
 
@@ -80,20 +85,28 @@ def _modified(folder):
 LOST = ("a/shard-00000-of-00003.parquet", "b/shard-00001-of-00002.parquet")
 
 
-@pytest.fixture(scope="module")
-def resumed(extracted, requests, backbone, tmp_path_factory):
-    """The extraction again after two shards were lost, on a cluster that has one CPU free."""
+@contextmanager
+def _occupied(num_cpus):
+    """Hold so many of the cluster's CPUs, as trials of another study would."""
+    holders = [ray.remote(num_cpus=1)(SimpleNamespace).remote() for _ in range(num_cpus)]
+    ray.get([holder.__ray_ready__.remote() for holder in holders])
+    try:
+        yield
+    finally:
+        for holder in holders:
+            ray.kill(holder)
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one CPU free", "no CPU free"])
+def resumed(request, extracted, requests, backbone, tmp_path_factory):
+    """The extraction again after two shards were lost, beside other work on the cluster's two CPUs."""
     folder = tmp_path_factory.mktemp("resumed") / "features"
     shutil.copytree(extracted.folder, folder)
     for name in LOST:
         (folder / name).unlink()
     before = _modified(folder)
-    occupied = ray.remote(num_cpus=1)(SimpleNamespace).remote()
-    ray.get(occupied.__ray_ready__.remote())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
+    with _occupied(request.param):
         progress = _extract(requests, backbone, folder)
-    ray.kill(occupied)
     return SimpleNamespace(folder=folder, progress=progress, before=before)
 
 
@@ -155,7 +168,7 @@ def test_after_a_kill_only_the_lost_shards_are_computed(resumed):
     assert resumed.progress[-1] == (2, 2)
 
 
-def test_an_extraction_with_one_free_cpu_finishes_with_the_same_features(resumed, extracted, requests):
+def test_an_extraction_beside_other_work_finishes_with_the_same_features(resumed, extracted, requests):
     for request in requests:
         again, first = (_features(request, folder) for folder in (resumed.folder, extracted.folder))
         assert again["index"].to_pylist() == first["index"].to_pylist()
@@ -174,35 +187,42 @@ def test_weights_that_do_not_fit_are_refused_before_the_cluster_is_asked(request
         _extract(requests, replace(backbone, weights_path=tmp_path / "weights.pt"), tmp_path)
 
 
-def _rows(name, count):
-    return pa.table({"index": pa.array(range(count)), "shard": [name] * count})
-
-
-def test_shards_that_arrive_in_one_block_are_written_apart(tmp_path):
-    block = pa.concat_tables([_rows("a/0/2/3", 3), _rows("b/1/2/2", 2)])
-    extraction._ShardSink(tmp_path).write([block], None)
-    for key, shard, rows in (("a", 0, 3), ("b", 1, 2)):
-        assert pq.read_table(shard_path(tmp_path, key, shard, 2)).to_pydict() == {"index": list(range(rows))}
-
-
-def test_a_part_of_a_shard_is_never_written(tmp_path):
-    with pytest.raises(RuntimeError, match="shard a/0/2/8 must arrive whole, but 3 rows came"):
-        extraction._ShardSink(tmp_path).write([_rows("a/0/2/8", 3)], None)
-    assert list(tmp_path.iterdir()) == []
+def test_decoding_apart_gives_the_shards_of_decoding_in_the_actor(requests, backbone, extracted, tmp_path):
+    """The two steps that a cluster with GPUs runs as a task and an actor, without the cluster."""
+    request = requests[0]
+    writer = extraction._ShardWriter(backbone.architecture, backbone.weights_path, backbone.identity, tmp_path)
+    for shard in range(request.num_shards):
+        packed = extraction._pack_shard(request.shard_path(Path(), shard), request.shard_rows(shard))
+        decoded = extraction._decode_shard(packed, preprocessing=backbone.architecture.preprocessing)
+        told = writer(decoded)
+        assert told.to_pydict() == {"path": [request.shard_path(Path(), shard).as_posix()]}
+    apart, together = (_features(request, folder) for folder in (tmp_path, extracted.folder))
+    assert apart.drop_columns(["feature"]).equals(together.drop_columns(["feature"]))
+    np.testing.assert_allclose(_matrix(apart), _matrix(together), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_gpus", [0, 1, 4, 8])
-@pytest.mark.parametrize("num_cpus", [1, 2, 3, 16, 128])
-def test_the_actors_leave_a_cpu_half_free_for_decoding(num_cpus, num_gpus):
-    resources = ExtractionResources.of_cluster(num_cpus, num_gpus)
+@pytest.mark.parametrize("num_cpus", [0, 0.5, 1, 2, 3, 16, 128])
+def test_never_more_is_asked_for_than_is_free(num_cpus, num_gpus):
+    resources = ExtractionResources.of_free(num_cpus, num_gpus, has_gpus=num_gpus > 0)
     assert resources.num_actors >= 1
-    assert resources.num_actors * resources.cpus_per_actor <= num_cpus - 0.5
+    assert resources.num_actors * resources.cpus_per_actor <= num_cpus
     assert resources.num_actors * resources.gpus_per_actor <= num_gpus
+    assert resources.cpus_per_decoder <= num_cpus
 
 
-@pytest.mark.parametrize(
-    ("num_cpus", "num_gpus", "num_actors", "gpus"), [(16, 0, 16, 0), (16, 4, 4, 1), (0.5, 0, 1, 0), (2, 0.5, 2, 0)]
-)
-def test_there_is_an_actor_a_gpu_else_one_a_cpu(num_cpus, num_gpus, num_actors, gpus):
-    resources = ExtractionResources.of_cluster(num_cpus, num_gpus)
-    assert (resources.num_actors, resources.gpus_per_actor) == (num_actors, gpus)
+def test_actors_with_gpus_leave_the_cpus_to_the_decoders():
+    resources = ExtractionResources.of_free(16, 4, has_gpus=True)
+    assert resources == ExtractionResources(num_actors=4, cpus_per_actor=0, gpus_per_actor=1, cpus_per_decoder=1)
+
+
+def test_busy_gpus_are_waited_for_and_not_done_without():
+    resources = ExtractionResources.of_free(16, 0, has_gpus=True)
+    assert (resources.num_actors, resources.gpus_per_actor) == (1, 1)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_what_others_hold_is_not_counted_as_free():
+    with _occupied(1):
+        assert ExtractionResources.of_cluster().num_actors == 1
+    assert ExtractionResources.of_cluster().num_actors == 2

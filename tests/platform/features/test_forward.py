@@ -1,15 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from pretrieve.backbones import Preprocessing, _base, find_architecture
 from pretrieve.data.decode import decode_square
 from pretrieve.errors import BackboneError
-from pretrieve.features.forward import FeatureNetwork, decode_rows
+from pretrieve.features.forward import FeatureNetwork, choose_batch_size, decode_rows, read_rows
+
+
+def _network(backbone, **options):
+    return FeatureNetwork(backbone.architecture, backbone.weights_path, backbone.identity, **options)
 
 
 def _extract(backbone, table, **options):
-    network = FeatureNetwork(backbone.architecture_name, backbone.weights_path, backbone.identity, **options)
-    return network(decode_rows(table, size=backbone.architecture.preprocessing.resize_size))
+    return _network(backbone, **options).from_images(table)
 
 
 def _assert_equal(column, expected):
@@ -31,6 +38,17 @@ def test_the_batch_size_does_not_change_features(backbone, make_table, reference
     _assert_equal(_extract(backbone, table, batch_size=batch_size)["feature"], reference_features(backbone, table))
 
 
+def test_rows_decoded_elsewhere_have_the_same_features(cropping_backbone, make_table):
+    """As beside a GPU, where tasks decode and the actor only computes."""
+    table = make_table("a", range(5), broken=[1])
+    network = _network(cropping_backbone, batch_size=2)
+    decoded = decode_rows(table, preprocessing=cropping_backbone.architecture.preprocessing)
+    apart, together = network.from_pixels(decoded), network.from_images(table)
+    assert apart.column_names == together.column_names
+    assert apart.drop_columns(["feature"]).equals(together.drop_columns(["feature"]))
+    np.testing.assert_array_equal(apart["feature"].to_pylist(), together["feature"].to_pylist())
+
+
 def test_a_network_smaller_than_the_square_sees_its_centre(cropping_backbone, make_table, reference_features):
     table = make_table("a", range(3))
     _assert_equal(_extract(cropping_backbone, table)["feature"], reference_features(cropping_backbone, table))
@@ -46,11 +64,28 @@ def test_rows_keep_their_columns_and_order_without_pixels_and_content(backbone, 
     assert found["error"].null_count == 3
 
 
-def test_decoded_rows_hold_the_centre_squares(make_table):
+def test_decoded_rows_hold_the_square_that_the_network_sees(make_table, cropping_backbone):
     table = make_table("a", range(3))
-    pixels = np.array(decode_rows(table, size=16)["pixels"].to_pylist(), dtype=np.uint8)
-    expected = [decode_square(content, 16) for content in table["content"].to_pylist()]
-    np.testing.assert_array_equal(pixels.reshape(3, 16, 16, 3), np.stack(expected))
+    decoded = decode_rows(table, preprocessing=cropping_backbone.architecture.preprocessing)
+    pixels = np.array(decoded["pixels"].to_pylist(), dtype=np.uint8).reshape(3, 32, 32, 3)
+    expected = [decode_square(content, 38)[3:35, 3:35] for content in table["content"].to_pylist()]
+    np.testing.assert_array_equal(pixels, np.stack(expected))
+    assert "content" not in decoded.column_names
+
+
+def test_files_are_read_into_the_rows_and_contents_kept(make_table, tmp_path):
+    table = make_table("a", range(2))
+    first, second = table["content"].to_pylist()
+    (tmp_path / "one.png").write_bytes(first)
+    rows = pa.table({"path": [str(tmp_path / "one.png"), "a/1"], "content": pa.array([None, second], pa.binary())})
+    assert read_rows(rows)["content"].to_pylist() == [first, second]
+
+
+@pytest.mark.parametrize(("image_size", "expected"), [(32, 256), (64, 256), (224, 32), (448, 8), (4_000, 1)])
+def test_on_a_cpu_a_batch_of_larger_images_has_fewer(image_size, expected):
+    preprocessing = Preprocessing(image_size, image_size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert choose_batch_size(preprocessing, torch.device("cpu")) == expected
+    assert choose_batch_size(preprocessing, torch.device("cuda")) == 256
 
 
 def test_a_slice_of_a_table_in_pieces_has_its_own_features(backbone, make_table, reference_features):
@@ -80,6 +115,11 @@ def test_weights_that_do_not_fit_are_refused(backbone):
     with pytest.raises(
         BackboneError, match=r"weights of .*weights\.pt must fit the network, but: missing conv1\.weight"
     ):
-        FeatureNetwork("resnet18", backbone.weights_path, backbone.identity)
-    with pytest.raises(BackboneError, match="but is 'resnet17'"):
-        FeatureNetwork("resnet17", backbone.weights_path, backbone.identity)
+        FeatureNetwork(find_architecture("resnet18"), backbone.weights_path, backbone.identity)
+
+
+def test_a_network_of_a_users_own_needs_no_registration_where_it_computes(backbone, make_table, monkeypatch):
+    architecture = replace(backbone.architecture, name="of-a-user")
+    monkeypatch.setattr(_base, "_architectures", dict(_base._architectures))
+    network = FeatureNetwork(architecture, backbone.weights_path, backbone.identity)
+    assert network.from_images(make_table("a", range(2)))["error"].null_count == 2

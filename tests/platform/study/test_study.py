@@ -21,14 +21,12 @@ from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.prepare import prepare
-from pretrieve.study.selection_stage import SelectionRequest, select_on_cluster
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study import Study
 from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.tracking import schema
-from pretrieve_selection import SelectionInputError, SelectionSettings
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -236,6 +234,9 @@ def test_a_failing_trial_is_told_at_the_end_and_tried_again(
     ("changes", "message"),
     [
         ({"selection": {"top_k": 7}}, "top_k must be at most the source's 6 groups, but is 7"),
+        ({"selection": {"unit": "cluster", "num_clusters": 49}}, "num_clusters must be at most the source's 48 images"),
+        ({"selection": {"unit": "cluster", "num_clusters": 9, "top_k": 10}}, "top_k must be at most .*num_clusters, 9"),
+        ({"selection": {"unit": "image", "top_k": 49}}, "top_k must be at most the source's 48 images, but is 49"),
         ({"training": {"epochs": 1, "batch_size": 100}}, "batch_size must be at most .* 100 and 'tiny-a' has 24"),
         ({"targets": ["no-such-target"]}, "'no-such-target' is not"),
         ({"targets": ["tiny-source"]}, "must have a test split"),
@@ -312,15 +313,6 @@ def test_a_store_that_cannot_be_opened_is_told_before_anything_is_computed(make_
     assert ear.stages == []
 
 
-def test_an_error_of_a_selection_names_the_group_and_has_no_foreign_traceback() -> None:
-    settings = SelectionSettings(top_k=1)
-    request = SelectionRequest("t", "uot", settings, 0, "s", "t", ("dark", "light"), ("x",))
-    means = {"s": np.array([[0.0, 0.0], [1.0, 0.0]]), "t": np.ones((1, 2))}
-    with pytest.raises(SelectionInputError, match="dark") as caught:
-        select_on_cluster([request], means, Path("unused"), on_progress=lambda done, total: None)
-    assert "Traceback" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -329,6 +321,8 @@ def test_an_error_of_a_selection_names_the_group_and_has_no_foreign_traceback() 
         {"training": {"epochs": 2, "batch_size": 8, "momentum": 0.8}},
         {"training": {"epochs": 2, "batch_size": 8, "augmentation": {"flip": False}}},
         {"selection": {"top_k": 3}},
+        {"selection": {"top_k": 2, "unit": "cluster", "num_clusters": 6}},
+        {"selection": {"top_k": 16, "unit": "image"}},
         {"targets": [{"registered": "tiny-a", "val_fraction": 0.3}]},
         {"targets": [{"registered": "tiny-a", "metric": "mean_per_class"}]},
         {"backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.03}}},

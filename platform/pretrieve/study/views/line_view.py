@@ -30,20 +30,22 @@ class LineView(StudyObserver):
         if done < total:
             self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
 
-    def stage_progressed(self, stage: Stage, done: int, total: int) -> None:
+    def stage_progressed(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
         """Print now and then."""
-        self._state.progress(stage, done, total)
+        self._state.progress(stage, done, total, detail)
         if time.monotonic() - self._last_line < INTERVAL_S:
             return
         left = self._state.stages[stage].seconds_left(time.monotonic())
-        self._print(f"{stage}: {done} of {total}" + ("" if left is None else f", about {describe_seconds(left)} left"))
+        parts = [f"{stage}: {done} of {total}", *([detail] if detail else [])]
+        self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Print what the stage took."""
         self._state.finish(stage, seconds)
         state = self._state.stages[stage]
         found = f", {state.found} of them found" if state.found else ""
-        self._print(f"{stage}: done, {state.total}{found}, {describe_seconds(seconds)}")
+        detail = f", {state.detail}" if state.detail else ""
+        self._print(f"{stage}: done, {state.total}{found}{detail}, {describe_seconds(seconds)}")
 
     def trial_event(self, event: TrialEvent) -> None:
         """Print what went wrong; the rest is in the count."""

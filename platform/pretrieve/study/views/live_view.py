@@ -51,10 +51,10 @@ class LiveView(StudyObserver):
         with self._lock:
             self._state.start(stage, total, done)
 
-    def stage_progressed(self, stage: Stage, done: int, total: int) -> None:
+    def stage_progressed(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
         """Move the stage's bar."""
         with self._lock:
-            self._state.progress(stage, done, total)
+            self._state.progress(stage, done, total, detail)
 
     def stage_finished(self, stage: Stage, seconds: float) -> None:
         """Tick the stage off."""
@@ -100,12 +100,13 @@ class LiveView(StudyObserver):
         return table
 
     def _timing(self, state: StageState, now: float) -> str:
+        detail = f", {state.detail}" if state.detail else ""
         if state.seconds is not None:
             found = f" ({state.found} found)" if state.found else ""
-            return describe_seconds(state.seconds) + found
+            return describe_seconds(state.seconds) + found + detail
         left = state.seconds_left(now)
         elapsed = describe_seconds(now - state.started)
-        return elapsed if left is None else f"{elapsed}, about {describe_seconds(left)} left"
+        return (elapsed if left is None else f"{elapsed}, about {describe_seconds(left)} left") + detail
 
     def _running(self) -> Text:
         lines = [

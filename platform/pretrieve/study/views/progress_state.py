@@ -18,6 +18,7 @@ class StageState:
       found: pieces that an earlier run left.
       started: when, on the monotonic clock.
       seconds: what it took; None while it runs.
+      detail: a figure that moves with it; empty where there is none.
     """
 
     total: int
@@ -25,6 +26,7 @@ class StageState:
     found: int
     started: float
     seconds: float | None = None
+    detail: str = ""
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate from the pace of this run; None before the first piece is done."""
@@ -58,10 +60,10 @@ class ProgressState:
         """Begin a stage."""
         self.stages[stage] = StageState(total, done, done, time.monotonic())
 
-    def progress(self, stage: Stage, done: int, total: int) -> None:
+    def progress(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
         """Move a stage on."""
         state = self.stages[stage]
-        state.done, state.total = done, total
+        state.done, state.total, state.detail = done, total, detail
 
     def finish(self, stage: Stage, seconds: float) -> None:
         """End a stage."""

@@ -1,0 +1,90 @@
+"""Features of one image table as one matrix in a file, mapped into memory where single images are compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.atomic_files import replacing
+from pretrieve.errors import ImageSetError
+from pretrieve.features.shards import FeatureRequest, read_features
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """The features of all images of a table that decode.
+
+    Attributes:
+      features: (N, D) float32, read-only, mapped from its file: a process that reads it in parts holds a part.
+      rows: (N,) int64, ascending: the row of each image in the table.
+      broken: "path: reason" of the images that are left out.
+    """
+
+    features: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+
+def matrix_path(folder: Path, key: str) -> Path:
+    """Return the file of the matrix in the feature cache `folder`."""
+    return folder / key / "matrix.npy"
+
+
+def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
+    """Write the matrix from its shards, one in memory at a time, unless it is there.
+
+    Raises:
+      FileNotFoundError: a shard is missing.
+      ImageSetError: no image of the table decodes.
+    """
+    path = matrix_path(folder, request.key)
+    if not path.exists():
+        _write(request, folder, path)
+    return read_feature_matrix(folder, request.key)
+
+
+def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
+    """Map a matrix that `make_feature_matrix` wrote.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    path = matrix_path(folder, key)
+    with np.load(_card_path(path), allow_pickle=False) as card:
+        rows, broken = card["rows"], tuple(json.loads(str(card["broken"])))
+    return FeatureMatrix(np.load(path, mmap_mode="r"), rows, broken)
+
+
+def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
+    rows: list[NDArray[np.int64]] = []
+    broken: list[str] = []
+    for block in read_features(request, folder):
+        rows.append(block.rows)
+        broken += block.broken
+    decoded = np.concatenate(rows)
+    if not len(decoded):
+        raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
+    with replacing(_card_path(path)) as temporary, temporary.open("wb") as file:
+        np.savez(file, rows=decoded, broken=np.array(json.dumps(broken)))
+    with replacing(path) as temporary:
+        _write_features(request, folder, temporary, num_rows=len(decoded))
+
+
+def _write_features(request: FeatureRequest, folder: Path, path: Path, *, num_rows: int) -> None:
+    matrix, start = None, 0
+    for block in read_features(request, folder):
+        if matrix is None:
+            shape = (num_rows, block.features.shape[1])
+            matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        matrix[start : start + len(block.rows)] = block.features
+        start += len(block.rows)
+    assert matrix is not None, "checked by the caller"
+    matrix.flush()
+
+
+def _card_path(path: Path) -> Path:
+    return path.with_suffix(".rows.npz")

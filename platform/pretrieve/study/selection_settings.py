@@ -1,0 +1,96 @@
+"""What a study may say of its selections, beside what the algorithms themselves are set by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
+
+from pretrieve.errors import nearest_word
+from pretrieve_selection import IMAGE_METHODS, SelectionSettings
+
+Unit = Literal["class", "cluster", "image"]
+
+GroupList = str | tuple[str | int, ...]
+"""Groups as a user gives them: a known list, a file, or names, WordNet ids and indices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySelectionSettings(SelectionSettings):
+    """How a study chooses from its source; the fields of `SelectionSettings` stand beside its own.
+
+    Attributes:
+      unit: what is chosen: classes, clusters of features (for a source whose classes are unknown or too coarse), or
+        single images. `top_k` counts these.
+      num_clusters: K of k-means (the paper: 2000), for the unit `cluster`.
+      cluster_iterations: k-means ends unconverged after so many, ≥ 1.
+      max_images_per_class: of the unit `image`, at most so many of one class; None for no cap.
+      label_groups: for the method `label`: target → the groups to reuse.
+      expected_groups: target → the groups that a good selection should find; its recall is recorded.
+
+    Raises:
+      SelectionInputError: one or more values are out of range; the message lists them all.
+    """
+
+    unit: Unit = "class"
+    num_clusters: int = 2000
+    cluster_iterations: int = 25
+    max_images_per_class: int | None = None
+    label_groups: Mapping[str, GroupList] = field(default_factory=dict)
+    expected_groups: Mapping[str, GroupList] = field(default_factory=dict)
+
+    @property
+    def core(self) -> SelectionSettings:
+        """What the selectors themselves read."""
+        return SelectionSettings(**{each.name: getattr(self, each.name) for each in fields(SelectionSettings)})
+
+    def faults_beside(self, methods: tuple[str, ...], targets: tuple[str, ...]) -> Iterator[str]:
+        """Yield what does not fit the methods and targets of the study, a fault each."""
+        for name in ("label_groups", "expected_groups"):
+            for target in getattr(self, name):
+                if target not in targets:
+                    yield f"{name}.{target}: must be a target of the study.{nearest_word(target, targets)}"
+        if "label" in methods:
+            yield from self._faults_of_label(targets)
+        if self.unit == "image":
+            wrong = [method for method in methods if method not in (*IMAGE_METHODS, "finetune", "co_tuning", "label")]
+            for method in wrong:
+                yield f"unit: must be class or cluster for the method {method!r}, but is 'image'"
+        if self.unit != "image" and self.max_images_per_class is not None:
+            yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
+
+    def _faults_of_label(self, targets: tuple[str, ...]) -> Iterator[str]:
+        if self.unit != "class":
+            yield f"unit: must be 'class' for the method 'label', which names classes, but is {self.unit!r}"
+        missing = [target for target in targets if target not in self.label_groups]
+        if missing:
+            yield (
+                f"label_groups: must name the groups of every target for the method 'label', but lacks "
+                f"{', '.join(missing)}; for example label_groups: {{{missing[0]}: imagenet-birds}}"
+            )
+
+    def _faults(self) -> Iterator[str]:
+        if self.unit not in get_args(Unit):
+            yield (
+                f"unit must be one of {', '.join(get_args(Unit))}, but is {self.unit!r}."
+                f"{nearest_word(str(self.unit), get_args(Unit))}"
+            )
+        counts = {"num_clusters": self.num_clusters, "cluster_iterations": self.cluster_iterations}
+        if self.max_images_per_class is not None:
+            counts["max_images_per_class"] = self.max_images_per_class
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                yield f"{name} must be an integer >= 1, but is {value!r}"
+        for name in ("label_groups", "expected_groups"):
+            yield from _faults_of_lists(name, getattr(self, name))
+        yield from super()._faults()
+
+
+def _faults_of_lists(name: str, lists: object) -> Iterator[str]:
+    remedy = "for example {birds: imagenet-birds} or {birds: [n01440764, 17]}"
+    if not isinstance(lists, Mapping):
+        yield f"{name} must map targets to groups, but is {lists!r}; {remedy}"
+        return
+    for target, groups in lists.items():
+        if not isinstance(groups, str | list | tuple) or not groups:
+            yield f"{name}.{target} must be a list of groups, a file or a known list, but is {groups!r}; {remedy}"

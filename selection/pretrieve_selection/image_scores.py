@@ -1,0 +1,108 @@
+"""Score single images as the selectors score groups: one number an image, by the name of the method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve_selection.arrays import array_namespace, as_float64
+from pretrieve_selection.errors import SelectionInputError
+from pretrieve_selection.image_kernel import ImageKernel, Workspace
+from pretrieve_selection.image_transport import solve_image_transport
+from pretrieve_selection.nearest_word import describe_choices
+from pretrieve_selection.settings import SelectionSettings
+
+IMAGE_METHODS = ("uot", "greedy_ot", "random", "nearest")
+"""The selectors that can choose single images; `label` knows groups alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """How a method sees each image of the source.
+
+    Attributes:
+      scores: (N,) float64, finite, higher = more similar: log P·1 for `uot`, −mean distance for `greedy_ot`,
+        −distance for `nearest`, the draw for `random`.
+      converged: False where the scores are those of an iteration that ended early.
+      iterations: number of iterations; 0 for a method that has none.
+    """
+
+    scores: NDArray[np.float64]
+    converged: bool = True
+    iterations: int = 0
+
+
+def score_images(
+    method: str,
+    source_features: Any,
+    target_features: Any,
+    *,
+    settings: SelectionSettings,
+    rng: np.random.Generator,
+    num_threads: int = 1,
+) -> ImageScores:
+    """Score each source image by its likeness to the target's images.
+
+    What `Selector.select` does for centroids, on the images themselves, in O(N + n) memory beside the features.
+
+    Args:
+      method: one of `IMAGE_METHODS`.
+      source_features: (N, D) floating-point array or tensor; an array may be mapped from a file.
+      target_features: (n, D), likewise.
+      settings: costs and weights; each method reads its own, as its selector does.
+      rng: for `random`.
+      num_threads: see `solve_image_transport`.
+
+    Raises:
+      SelectionInputError: the method is none of single images, or a side is not as `solve_image_transport`
+        wants it.
+
+    >>> source, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])
+    >>> score_images(
+    ...     "nearest", source, target, settings=SelectionSettings(), rng=np.random.default_rng(0)
+    ... ).scores.tolist()
+    [-1.0, 0.0]
+    """
+    if method not in IMAGE_METHODS:
+        raise SelectionInputError(
+            f"method must be one that selects single images, but is {method!r}: "
+            f"{describe_choices(method, IMAGE_METHODS)}"
+        )
+    if method == "random":
+        return ImageScores(rng.random(len(source_features)))
+    if method == "uot":
+        transport = solve_image_transport(source_features, target_features, settings=settings, num_threads=num_threads)
+        return ImageScores(_to_numpy(transport.log_source_marginal), transport.converged, transport.iterations)
+    cost, reduce = (settings.cost, _largest) if method == "nearest" else (settings.greedy_cost, _mean)
+    unscaled = replace(settings, cost=cost, cost_scale=1.0, entropy_weight=1.0)
+    kernel = ImageKernel(source_features, target_features, unscaled, block_size=None, num_threads=num_threads)
+    return ImageScores(_to_numpy(_reduce_rows(kernel, reduce)))
+
+
+def _reduce_rows(kernel: ImageKernel, reduce: Callable[[Any], Any]) -> Any:
+    """Reduce the negative costs of each source image to all target images to one number, (N,) float64."""
+    kernel.set_column_potential(kernel.zeros(kernel.num_target))
+
+    def reduce_block(rows: slice, workspace: Workspace) -> Any:
+        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
+        return as_float64(reduce(block), like=block) + offset
+
+    scores = kernel.zeros(kernel.num_source)
+    for rows, reduced in kernel.map_blocks(reduce_block):
+        scores[rows] = reduced
+    return scores
+
+
+def _largest(block: Any) -> Any:
+    return array_namespace(block).amax(block, axis=1)
+
+
+def _mean(block: Any) -> Any:
+    xp = array_namespace(block)
+    return block.mean(axis=1, dtype=xp.float64)
+
+
+def _to_numpy(scores: Any) -> NDArray[np.float64]:
+    return np.asarray(scores.cpu() if hasattr(scores, "cpu") else scores, dtype=np.float64)
