@@ -1,4 +1,4 @@
-"""`pretrieve select`: rank the groups of a source for a target, from centroids in files."""
+"""`pretrieve select`: rank the groups of a source for a target, from centroids in files or of a study."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pretrieve.features.centroid_file import NamedCentroids
     from pretrieve_selection import Selection, SelectionSettings
 
 ROWS_SHOWN = 20
 
 
 def select(
-    source: Annotated[Path, typer.Option(help="Source centroids: .npz with `means` (K, D) and perhaps `names`.")],
-    target: Annotated[Path, typer.Option(help="Target centroids, likewise.")],
+    target: Annotated[
+        str, typer.Option(help="Target centroids: .npz with `means` (K, D) and perhaps `names`; or see --study.")
+    ],
+    source: Annotated[
+        str | None, typer.Option(help="Source centroids, likewise. With --study it may be left out: the study's own.")
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(help="A study file: source and target are then names of its image sets, features made if needed."),
+    ] = None,
     method: Annotated[str, typer.Option(help="uot, greedy_ot, nearest or random.")] = "uot",
     cost: Annotated[
         str | None, typer.Option(help="cosine or l2. Default: the paper's, l2 for greedy_ot, else cosine.")
@@ -32,15 +41,19 @@ def select(
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the selection to this file.")] = None,
 ) -> None:
-    """Rank the groups of a source by their similarity to a target, from centroids in files."""
+    """Rank the groups of a source by their similarity to a target: centroids in files, or image sets of a study.
+
+    `pretrieve select --source imagenet.npz --target birds.npz --expected-ids imagenet-birds`
+
+    `pretrieve select --study own_target.yaml --target birds --top 20`
+    """
     import numpy as np
 
     from pretrieve.atomic_files import write_json
     from pretrieve.data.group_lists import read_group_list
-    from pretrieve.features.centroid_file import read_centroid_file
     from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
 
-    sides = read_centroid_file(source), read_centroid_file(target)
+    sides = _sides(study, source, target)
     paper = SelectionSettings()
     settings = SelectionSettings(
         top_k=top,
@@ -58,6 +71,27 @@ def select(
     _print(selection, settings, sides[0].names, set(expected or []), recall)
     if json_out is not None:
         write_json(json_out, _record(selection, sides[0].names, recall))
+
+
+def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
+    """Return the centroids of source and target."""
+    from pretrieve.errors import UserError
+    from pretrieve.features.centroid_file import read_centroid_file
+
+    if study is None:
+        if source is None:
+            raise UserError("--source must be given: a file of centroids; or --study, whose own source it then is")
+        return read_centroid_file(Path(source)), read_centroid_file(Path(target))
+
+    from pretrieve.study.study_centroids import study_centroids
+    from pretrieve.study.study_file import load_study_file
+    from pretrieve.study.views import terminal_view
+
+    settings = load_study_file(study)
+    source = source or settings.source.display_name
+    with terminal_view(settings) as view:
+        centroids = study_centroids(settings, [source, target], view)
+    return centroids[source], centroids[target]
 
 
 def _record(selection: Selection, names: tuple[str, ...], recall: float | None) -> dict[str, Any]:

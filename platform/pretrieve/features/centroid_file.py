@@ -12,7 +12,7 @@ from pretrieve.errors import UserError
 
 
 @dataclass(frozen=True)
-class CentroidFile:
+class NamedCentroids:
     """Mean features of the groups of a source, or of the classes of a target.
 
     Attributes:
@@ -24,7 +24,7 @@ class CentroidFile:
     names: tuple[str, ...]
 
 
-def read_centroid_file(path: Path) -> CentroidFile:
+def read_centroid_file(path: Path) -> NamedCentroids:
     """Read a NumPy archive with the array `means` (K, D) and perhaps `names` (K,).
 
     Args:
@@ -46,4 +46,4 @@ def read_centroid_file(path: Path) -> CentroidFile:
     names = tuple(str(name) for name in arrays.get("names", [f"group {k}" for k in range(len(means))]))
     if len(names) != len(means):
         raise UserError(f"{path} must have one name a row of 'means', but has {len(names)} for {len(means)}")
-    return CentroidFile(means.astype(np.float64), names)
+    return NamedCentroids(means.astype(np.float64), names)

@@ -42,6 +42,10 @@ class StudyFeatures:
         """Return the key of the features of a target, or of SOURCE."""
         return self._requests[name].key
 
+    def are_missing(self, names: Iterable[str]) -> bool:
+        """Return whether something of these sets is not in the cache."""
+        return any(self._requests[name].missing_shards(self.folder) for name in names)
+
     def extract(self, names: Iterable[str], clock: StageClock) -> None:
         """Compute what is missing of these sets, in one pipeline.
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pretrieve.cli import app as cli
+from pretrieve.study.observer import StudyObserver
+from pretrieve.study.study_file import load_study_file
 
 TABLE_4 = [
     ("resnet18_supervised", "greedy_ot", "l2", None, 86.44),
@@ -98,7 +101,7 @@ def test_without_a_list_there_is_no_recall(centroids: list[object], tmp_path: Pa
         (["--top", "7"], "7"),
         (["--source", "none.npz"], "must be a NumPy archive"),
         (["--expected-ids", "imagenet-bird"], "Did you mean 'imagenet-birds'"),
-        (["--expected-ids", "bad.txt"], "an id of .* must be an index from 0 to 5 .* but is 'x99'"),
+        (["--expected-ids", "bad.txt"], "a group of .* must be an index from 0 to 5 .* but is 'x99'"),
         (["--expected-ids", "bad.json"], "must be a JSON list"),
         (["--target", "empty.npz"], "must hold an array 'means'"),
         (["--target", "flat.npz"], r"must be numbers of shape \(K, D\)"),
@@ -123,3 +126,30 @@ def test_a_mistake_is_one_message_with_status_two(
     np.savez(tmp_path / "names.npz", means=np.ones((2, 4)), names=["a"])
     assert select(*centroids, *words) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_studys_image_sets_are_ranked_by_name_as_in_the_study(
+    tiny_fields: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same groups as the study's own selection, in the same order; the second time from its caches alone."""
+    from pretrieve.study.walk import run_study
+
+    fields = {**tiny_fields, "targets": ["tiny-a"], "methods": ["uot"], "selection": {"top_k": 3}}
+    fields["grid"] = {"lr": [0.02], "weight_decay": [0.0], "source_weight": [0.5]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
+    words = ["--study", tmp_path / "study.yaml", "--target", "tiny-a", "--top", 3, "--json", tmp_path / "out.json"]
+    assert select(*words) == 0
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert record["names"] == [f"tiny-source class {group}" for group in record["groups"]]
+    settings = load_study_file(tmp_path / "study.yaml")
+    run_study(settings, StudyObserver())
+    chosen = json.loads((settings.folder / "selections" / "tiny-a" / "uot.json").read_text(encoding="utf-8"))
+    assert (record["groups"], record["scores"]) == (chosen["groups"], chosen["scores"])
+    assert select("--study", tmp_path / "study.yaml", "--target", "tiny-b") == 2
+    assert "must be one of tiny-source, tiny-a, but is 'tiny-b'. Did you mean 'tiny-a'?" in capsys.readouterr().err
+
+
+def test_without_a_study_the_source_must_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert select("--target", tmp_path / "t.npz") == 2
+    assert "--source must be given" in capsys.readouterr().err
