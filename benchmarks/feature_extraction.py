@@ -41,7 +41,7 @@ from pretrieve.cluster import connected
 from pretrieve.data.decode import decode_square
 from pretrieve.data.image_table import table_of_files
 from pretrieve.features.extraction import extract_features
-from pretrieve.features.forward import CPU_BATCH_SIZE
+from pretrieve.features.forward import choose_batch_size
 from pretrieve.features.shards import FeatureRequest, read_features
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 
@@ -207,7 +207,8 @@ def run_loop(settings: dict[str, Any]) -> None:
     files = Path(settings["files"]).read_text(encoding="utf-8").splitlines()[: settings.get("num_images")]
     photographs = Photographs(files, lambda content: decode_square(content, preprocessing.resize_size))
     features, started = [], 0.0
-    for images in DataLoader(photographs, batch_size=CPU_BATCH_SIZE, num_workers=settings["num_workers"]):
+    batch_size = choose_batch_size(preprocessing, torch.device("cpu"))
+    for images in DataLoader(photographs, batch_size=batch_size, num_workers=settings["num_workers"]):
         pixels = evaluation_view(to_unit_range(images, torch.device("cpu")), preprocessing)
         features.append(network(pixels.contiguous(memory_format=torch.channels_last)).numpy())
         started = started or time.perf_counter()

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_dashboards.figures import dot_plot, ranked_similarity
     from pretrieve_dashboards.load import load_study
+    from pretrieve_dashboards.paired import PairedDifference, paired_differences
     from pretrieve_dashboards.report import render_report, write_report
     from pretrieve_dashboards.table import ScoreTable, score_table
     from pretrieve_dashboards.terminal import print_study
 
 _HOME = {
     "DashboardError": "errors",
+    "PairedDifference": "paired",
     "ScoreTable": "table",
     "dot_plot": "figures",
     "load_study": "load",
+    "paired_differences": "paired",
     "print_study": "terminal",
     "ranked_similarity": "figures",
     "render_report": "report",
@@ -32,9 +35,11 @@ _HOME = {
 
 __all__ = [
     "DashboardError",
+    "PairedDifference",
     "ScoreTable",
     "dot_plot",
     "load_study",
+    "paired_differences",
     "print_study",
     "ranked_similarity",
     "render_report",

@@ -102,26 +102,25 @@ def _dot_plot_alternative(table: ScoreTable) -> str:
 
 
 def ranked_similarity(selection: SelectionRecord) -> str:
-    """Draw the similarity of the chosen groups by rank, and of the first group left out (figure 2b).
+    """Draw the similarity of the chosen groups by rank, and of the group that follows (figure 2b).
 
     Args:
-      selection: what a method chose for a target.
+      selection: what a method chose for a target; a decile of the ranking stands at its own ranks (figure 4b). The
+        group that follows is drawn where its rank is known: the record lists all groups, and skips no rank.
 
     Returns:
       SVG with a text alternative that names the first and the last group.
     """
     with figure_settings():
         figure, axes = empty_figure(height_in=2.3)
-        num_chosen = len(selection.scores)
-        ranks = range(1, num_chosen + 1)
-        axes.plot(ranks, selection.scores, color=COLORS[0], linewidth=1.6, marker="o", markersize=2.5)
-        if selection.margin is not None and selection.scores:
-            left_out = selection.scores[-1] - selection.margin
-            axes.plot(
-                [num_chosen + 1], [left_out], "o", color=COLORS[1], markerfacecolor="none", label="first left out"
-            )
+        axes.plot(selection.ranks, selection.scores, color=COLORS[0], linewidth=1.6, marker="o", markersize=2.5)
+        if selection.margin is not None and _lists_every_rank(selection):
+            following = selection.scores[-1] - selection.margin
+            label = "first left out" if _is_of_first_ranks(selection) else "next rank"
+            axes.plot([selection.ranks[-1] + 1], [following], "o", color=COLORS[1], markerfacecolor="none", label=label)
             axes.legend(loc="upper right", frameon=False, labelcolor=INK)
         axes.set_xlabel("rank of the group")
+        axes.ticklabel_format(axis="x", style="plain", useOffset=False)  # a far decile's ranks are read whole
         axes.set_ylabel("similarity")
         title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
         return write_svg(figure, title=title, alternative=_ranking_alternative(selection))
@@ -131,5 +130,22 @@ def _ranking_alternative(selection: SelectionRecord) -> str:
     if not selection.scores:
         return "No group was chosen."
     first, last = (f"{selection.names[place]} with {selection.scores[place]:.4g}" for place in (0, -1))
-    margin = "" if selection.margin is None else f"; the first group left out is {selection.margin:.3g} lower"
-    return f"{len(selection.scores)} groups, from {first} to {last}{margin}."
+    number = wording.count(len(selection.scores), "group")
+    if len(selection.scores) < selection.num_selected:
+        number = f"The first {len(selection.scores)} of {selection.num_selected} groups"
+    if not _is_of_first_ranks(selection):
+        number += f" of rank {selection.ranks[0]} to {selection.ranks[-1]}"
+    if selection.margin is None or len(selection.scores) < selection.num_selected:
+        return f"{number}, from {first} to {last}."
+    following = "first group left out" if _is_of_first_ranks(selection) else "next group"
+    return f"{number}, from {first} to {last}; the {following} is {selection.margin:.3g} lower."
+
+
+def _is_of_first_ranks(selection: SelectionRecord) -> bool:
+    return selection.ranks[:1] in ((), (1,))
+
+
+def _lists_every_rank(selection: SelectionRecord) -> bool:
+    first = selection.ranks[0] if selection.ranks else 0
+    is_whole = 0 < len(selection.ranks) == selection.num_selected
+    return is_whole and selection.ranks[-1] - first == len(selection.ranks) - 1

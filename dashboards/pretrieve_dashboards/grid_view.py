@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,10 @@ from pretrieve.records import CellRecord, TrialRecord
 from pretrieve_dashboards import wording
 
 _ROW = "lr"
-_COLUMNS = ("weight_decay", "source_weight", "head_lr_ratio")
+_COLUMNS = ("weight_decay", "source_weight", "top_k", "head_lr_ratio")
+
+_Point = tuple[float | None, ...]
+"""Values of the columns' hyperparameters; None for one that a trial does not have."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class GridView:
 def grid_view(cell: CellRecord) -> GridView:
     """Lay the trials of a cell out by learning rate and by everything else that varies."""
     names = _varying(cell.trials)
-    columns = sorted({_point(trial.hyperparameters, names) for trial in cell.trials}, reverse=True)
+    columns = sorted({_point(trial.hyperparameters, names) for trial in cell.trials}, key=_from_largest)
     rates = sorted({trial.hyperparameters.get(_ROW, 0.0) for trial in cell.trials}, reverse=True)
     trials = {
         (trial.hyperparameters.get(_ROW, 0.0), _point(trial.hyperparameters, names)): trial for trial in cell.trials
@@ -51,7 +55,7 @@ def grid_view(cell: CellRecord) -> GridView:
     scores = [trial.score for trial in cell.trials if trial.score is not None]
     return GridView(
         columns=tuple(
-            tuple(wording.hyperparameters({name: value}) for name, value in zip(names, point, strict=True))
+            tuple(wording.hyperparameter(name, value) for name, value in zip(names, point, strict=True))
             for point in columns
         ),
         rows=tuple(
@@ -71,8 +75,12 @@ def _varying(trials: tuple[TrialRecord, ...]) -> tuple[str, ...]:
     return varying or _COLUMNS[:1]
 
 
-def _point(hyperparameters: Mapping[str, float], names: tuple[str, ...]) -> tuple[float, ...]:
-    return tuple(hyperparameters.get(name, 0.0) for name in names)
+def _point(hyperparameters: Mapping[str, float], names: tuple[str, ...]) -> _Point:
+    return tuple(hyperparameters.get(name) for name in names)
+
+
+def _from_largest(point: _Point) -> tuple[float, ...]:
+    return tuple(math.inf if value is None else -value for value in point)
 
 
 def _entry(trial: TrialRecord | None, best: Mapping[str, float] | None, scores: list[float]) -> GridEntry | None:

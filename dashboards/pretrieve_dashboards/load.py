@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from mlflow.entities import Run
@@ -12,10 +12,9 @@ from mlflow.entities import Run
 from pretrieve.records import CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve.tracking import schema
 from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.grid_point import grid_point
 from pretrieve_dashboards.plan import Plan, PlannedCell, parse_plan, parse_selection
 from pretrieve_dashboards.store import StudyStore
-
-_HYPERPARAMETERS = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
 
 
 def load_study(tracking_uri: str, name: str) -> StudyRecord:
@@ -88,8 +87,8 @@ def _cells(store: StudyStore, plan: Plan) -> tuple[CellRecord, ...]:
         (run.data.tags.get(schema.TAG_TARGET), run.data.tags.get(schema.TAG_METHOD)): run
         for run in store.runs(schema.KIND_CELL)
     }
-    trials = _by_key(store.runs(schema.KIND_TRIAL), "trial")
-    refits = _by_key(store.runs(schema.KIND_REFIT), "refit")
+    trials = _by_key(store.runs(schema.KIND_TRIAL), "trial", plan.top_ks)
+    refits = _by_key(store.runs(schema.KIND_REFIT), "refit", plan.top_ks)
     return tuple(_cell(cell, runs.get((cell.target, cell.method)), trials, refits) for cell in plan.cells)
 
 
@@ -112,7 +111,7 @@ def _cell(
         run_id=str(run.info.run_id) if run else None,
         num_planned=len(cell.trial_keys),
         trials=tuple(trials[key] for key in cell.trial_keys if key in trials),
-        best=json.loads(tags[schema.TAG_BEST]) if is_current else None,
+        best=_best(tags, trials) if is_current else None,
         best_val_score=metrics.get(schema.BEST_VAL_SCORE) if is_current else None,
         refits=own_refits,
         # MLflow keeps the figures of an earlier best until the new one is tested: they are not its.
@@ -121,17 +120,24 @@ def _cell(
     )
 
 
-def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"]) -> dict[str, TrialRecord]:
+def _best(tags: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> Mapping[str, float]:
+    """Return the chosen point as its trial has it: the cell may have told it in the words of an earlier plan."""
+    trial = trials.get(tags.get(schema.TAG_BEST_KEY, ""))
+    told: dict[str, float] = json.loads(tags[schema.TAG_BEST])
+    return told if trial is None else trial.hyperparameters
+
+
+def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> dict[str, TrialRecord]:
     found: dict[str, TrialRecord] = {}
     for run in runs:
-        record = _trial(run, kind)
+        record = _trial(run, kind, top_ks)
         known = found.get(record.key)
         if known is None or known.state not in ("finished", "diverged"):
             found[record.key] = record
     return found
 
 
-def _trial(run: Run, kind: Literal["trial", "refit"]) -> TrialRecord:
+def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> TrialRecord:
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
     state = _state(str(run.info.status), tags.get(schema.TAG_OUTCOME))
     score = metrics.get(schema.VAL_SCORE if kind == "trial" else schema.TEST_SCORE)
@@ -140,14 +146,17 @@ def _trial(run: Run, kind: Literal["trial", "refit"]) -> TrialRecord:
         run_id=str(run.info.run_id),
         kind=kind,
         state=state,
-        hyperparameters={
-            name: float(params[name]) for name in _HYPERPARAMETERS if params.get(name) not in (None, "None")
-        },
+        hyperparameters=grid_point(params, top_ks),
         seed=int(params.get("seed", 0)),
         score=_finite(score) if state == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),
-        message=tags.get(schema.TAG_MESSAGE, "") if state in ("diverged", "failed") else "",
+        message=tags.get(schema.TAG_MESSAGE, "") if _is_told_by_its_end(state, metrics) else "",
     )
+
+
+def _is_told_by_its_end(state: TrialState, metrics: Mapping[str, float]) -> bool:
+    """Say whether a run's message is of its latest attempt: MLflow keeps that of one that failed before it finished."""
+    return state in ("diverged", "failed") or (state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) > 1)
 
 
 def _state(status: str, outcome: str | None) -> TrialState:

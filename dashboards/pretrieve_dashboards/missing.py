@@ -1,4 +1,4 @@
-"""What a study still lacks, in words, and what went wrong in it."""
+"""What a study still lacks, in words, what went wrong in it, and what finished otherwise than the protocol says."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pretrieve_dashboards.wording import count
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A trial or refit without a score, and why.
+class NotedTrial:
+    """A trial or refit whose message is to be read.
 
     Attributes:
       target: name of the target.
       method: name of the method.
-      trial: what diverged or failed.
+      trial: what diverged, failed, or finished with a remark.
     """
 
     target: str
@@ -59,11 +59,17 @@ def _missing_in(cell: CellRecord) -> Iterator[str]:
         yield f"{num_untested} of {count(len(cell.refits), 'refit')} without a test score"
 
 
-def problems(record: StudyRecord) -> tuple[Problem, ...]:
+def problems(record: StudyRecord) -> tuple[NotedTrial, ...]:
     """List the trials and refits that diverged or failed, in the order of the plan."""
-    return tuple(
-        Problem(cell.target, cell.method, trial)
-        for cell in record.cells
-        for trial in (*cell.trials, *cell.refits)
-        if trial.state in ("diverged", "failed")
-    )
+    return tuple(noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed"))
+
+
+def remarks(record: StudyRecord) -> tuple[NotedTrial, ...]:
+    """List the trials and refits that have a score, but finished with a remark, in the order of the plan."""
+    return tuple(noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message)
+
+
+def _all_trials(record: StudyRecord) -> Iterator[NotedTrial]:
+    for cell in record.cells:
+        for trial in (*cell.trials, *cell.refits):
+            yield NotedTrial(cell.target, cell.method, trial)

@@ -30,6 +30,7 @@ class Plan:
       methods: the rows of the table.
       targets: its columns.
       cells: all pairs with their trials.
+      top_ks: numbers of selected units in the grid; empty where it does not vary them.
     """
 
     backbone: str
@@ -37,6 +38,7 @@ class Plan:
     methods: tuple[str, ...]
     targets: tuple[TargetRecord, ...]
     cells: tuple[PlannedCell, ...]
+    top_ks: tuple[int, ...] = ()
 
 
 def parse_plan(content: Any, place: str) -> Plan:
@@ -59,6 +61,7 @@ def parse_plan(content: Any, place: str) -> Plan:
                 PlannedCell(str(cell["target"]), str(cell["method"]), tuple(map(str, cell["trial_keys"])))
                 for cell in content["cells"]
             ),
+            top_ks=tuple(map(int, content["settings"].get("grid", {}).get("top_k") or ())),
         )
 
 
@@ -72,30 +75,38 @@ def _target(content: Any) -> TargetRecord:
 
 
 def parse_selection(content: Any, place: str) -> SelectionRecord:
-    """Read a selection.
+    """Read a selection; one that an earlier version wrote is of the first ranks, and lists all that it chose.
 
     Args:
-      content: of the JSON artifact.
+      content: of the JSON artifact, where ranks count from 0.
       place: names the artifact in an error.
 
     Raises:
       DashboardError: a field is missing or of another shape, or the lists differ in length.
     """
     with _well_formed(place):
-        margin = content["margin"]
+        groups = tuple(int(group) for group in content["groups"])
         selection = SelectionRecord(
             target=str(content["target"]),
             method=str(content["method"]),
-            groups=tuple(int(group) for group in content["groups"]),
+            groups=groups,
             names=tuple(map(str, content["names"])),
             scores=tuple(float(score) for score in content["scores"]),
-            margin=None if margin is None else float(margin),
+            margin=_margin(content["margin"]),
             converged=bool(content["converged"]),
+            ranks=tuple(int(rank) + 1 for rank in content.get("ranks", range(len(groups)))),
+            num_selected=int(content.get("num_selected", len(groups))),
+            margins={int(top_k): _margin(margin) for top_k, margin in content.get("margins", {}).items()},
+            num_shared={str(other): int(each["num_shared"]) for other, each in content.get("overlap", {}).items()},
         )
-        lengths = {len(selection.groups), len(selection.names), len(selection.scores)}
-        if len(lengths) > 1:
-            raise ValueError("groups, names and scores differ in length")
+        listed = (selection.groups, selection.names, selection.scores, selection.ranks)
+        if len({len(each) for each in listed}) > 1:
+            raise ValueError("groups, names, scores and ranks differ in length")
     return selection
+
+
+def _margin(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from pretrieve.records import CellRecord, StudyRecord, TargetRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.figures import dot_plot, ranked_similarity
 from pretrieve_dashboards.grid_view import GridView, grid_view
-from pretrieve_dashboards.missing import Problem, missing_parts, problems
-from pretrieve_dashboards.selection_view import UNRANKED_METHODS, SelectionView, selection_view
+from pretrieve_dashboards.missing import NotedTrial, missing_parts, problems, remarks
+from pretrieve_dashboards.selection_view import UNRANKED_METHODS, SelectionView, margins, selection_view
 from pretrieve_dashboards.table import score_table
 
 MAX_PROBLEMS_LISTED = 200
@@ -77,7 +77,7 @@ def render_report(record: StudyRecord) -> str:
       HTML, self-contained; everything that comes from data is escaped.
     """
     table = score_table(record)
-    found_problems, missing = problems(record), missing_parts(record)
+    found_problems, found_remarks, missing = problems(record), remarks(record), missing_parts(record)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -91,6 +91,8 @@ def render_report(record: StudyRecord) -> str:
             num_missing_open=NUM_MISSING_OPEN,
             problems=[_shortened(problem) for problem in found_problems[:MAX_PROBLEMS_LISTED]],
             num_problems=len(found_problems),
+            remarks=[_shortened(remark) for remark in found_remarks[:MAX_PROBLEMS_LISTED]],
+            num_remarks=len(found_remarks),
             costs=[_cost_view(record, method) for method in record.methods],
             student_t=STUDENT_T_975,
             configuration=_configuration(record.settings),
@@ -110,6 +112,7 @@ def _environment() -> Environment:
         "percent": wording.percent,
         "duration": wording.duration,
         "hyperparameters": wording.hyperparameters,
+        "margins": margins,
         "ui_command": wording.ui_command,
         "without_password": wording.without_password,
     }
@@ -143,11 +146,11 @@ def _cost_view(record: StudyRecord, method: str) -> CostView:
     )
 
 
-def _shortened(problem: Problem) -> tuple[Problem, str, str]:
+def _shortened(noted: NotedTrial) -> tuple[NotedTrial, str, str]:
     """Split a message into its first line and the rest: 200 tracebacks would fill the file."""
-    message = problem.trial.message or "no reason was recorded"
+    message = noted.trial.message or "no reason was recorded"
     first, _, rest = message.strip().partition("\n")
-    return problem, first[:MAX_MESSAGE_LENGTH], rest[:MAX_MESSAGE_LENGTH]
+    return noted, first[:MAX_MESSAGE_LENGTH], rest[:MAX_MESSAGE_LENGTH]
 
 
 def _configuration(settings: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pretrieve.records import CellRecord, StudyRecord
+from pretrieve_dashboards import wording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,7 @@ CSV_COLUMNS = (
     "weight_decay",
     "source_weight",
     "head_lr_ratio",
+    "top_k",
     "num_trials",
     "num_finished",
     "num_diverged",
@@ -147,6 +149,7 @@ def _csv_row(cell: CellRecord, metric: str) -> list[str]:
         metric,
         str(len(tested)),
         *(_all_digits(value) for value in (cell.test_mean, cell.test_ci95, cell.best_val_score, *chosen)),
+        wording.number(best["top_k"]) if "top_k" in best else "",
         str(cell.num_planned),
         *map(str, counts),
         _all_digits(float(sum(trial.seconds for trial in cell.trials))),

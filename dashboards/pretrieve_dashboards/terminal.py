@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.missing import missing_parts
+from pretrieve_dashboards.missing import missing_parts, remarks
 from pretrieve_dashboards.table import ScoreTable, score_table
 from pretrieve_dashboards.table_layout import empty_table, table_parts
 
@@ -20,6 +21,8 @@ _CONFIGURATIONS_LEGEND = (
     "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; "
     "min:s: time of the trials."
 )
+_TOP_K_LEGEND = "K: number of selected groups; "
+_HYPERPARAMETERS = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head"}
 _PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "failed": "fail"}
 
 
@@ -40,7 +43,8 @@ def print_study(record: StudyRecord, console: Console, *, report_path: Path | No
     _print_missing(record, console)
     _line(console, "\nBest configuration of each cell, chosen on validation", "bold")
     console.print(_configurations(record))
-    _line(console, _CONFIGURATIONS_LEGEND, "dim")
+    _line(console, (_TOP_K_LEGEND if _has_top_k(record) else "") + _CONFIGURATIONS_LEGEND, "dim")
+    _print_remarks(record, console)
     _line(console, "\nWhat it cost", "bold")
     for line in _cost_lines(record):
         _line(console, line)
@@ -75,34 +79,36 @@ def _print_missing(record: StudyRecord, console: Console) -> None:
         _line(console, f"  and {len(parts) - MAX_MISSING_LISTED} more; the report lists them all")
 
 
+def _print_remarks(record: StudyRecord, console: Console) -> None:
+    number = len(remarks(record))
+    if number:
+        _line(console, f"{number} of the trials and refits finished with a remark, which the report gives.", "dim")
+
+
+def _has_top_k(record: StudyRecord) -> bool:
+    return any("top_k" in (cell.best or {}) for cell in record.cells)
+
+
 def _configurations(record: StudyRecord) -> Table:
     problem_states = [state for state in _PROBLEM_STATES if any(cell.num_in_state(state) for cell in record.cells)]
     shown = empty_table()
     for name in ("target", "method"):
         shown.add_column(name, overflow="fold")
-    for name in (
-        "val %",
-        "lr",
-        "wd",
-        "λ",
-        "head",
-        "trials",
-        *(_PROBLEM_STATES[state] for state in problem_states),
-        "min:s",
-    ):
+    names = [name for name in _HYPERPARAMETERS if name != "top_k" or _has_top_k(record)]
+    short_names = [_HYPERPARAMETERS[name] for name in names]
+    for name in ("val %", *short_names, "trials", *(_PROBLEM_STATES[state] for state in problem_states), "min:s"):
         shown.add_column(name, justify="right", no_wrap=name in ("val %", "min:s"))
     previous = ""
     for cell in record.cells:
         target = cell.target if cell.target != previous else ""
         problems = [str(cell.num_in_state(state) or "") for state in problem_states]
-        shown.add_row(Text(target), Text(cell.method), *_choice(cell), *problems, _clock(cell))
+        shown.add_row(Text(target), Text(cell.method), *_choice(cell, names), *problems, _clock(cell))
         previous = cell.target
     return shown
 
 
-def _choice(cell: CellRecord) -> list[str]:
+def _choice(cell: CellRecord, names: Sequence[str]) -> list[str]:
     best = cell.best or {}
-    names = ("lr", "weight_decay", "source_weight", "head_lr_ratio")
     chosen = [wording.number(best[name]) if name in best else wording.ABSENT for name in names]
     return [
         wording.percent(cell.best_val_score),

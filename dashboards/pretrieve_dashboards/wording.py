@@ -11,6 +11,7 @@ _SHORT_NAMES = {
     "lr": "lr ",
     "weight_decay": "wd ",
     "source_weight": "λ ",
+    "top_k": "K ",
     "head_lr_ratio": "head ×",
 }
 
@@ -36,12 +37,23 @@ def score(mean: float | None, ci95: float | None) -> str:
 def number(value: float) -> str:
     """Write a hyperparameter as short as it can be read.
 
-    >>> number(0.1), number(0.0001), number(10.0), number(0.0)
-    ('0.1', '1e-4', '10', '0')
+    >>> number(0.1), number(0.0001), number(10.0), number(0.0), number(1_281_167)
+    ('0.1', '1e-4', '10', '0', '1281167')
     """
+    if float(value).is_integer():
+        return str(int(value))
     is_small = 0 < abs(value) < 0.001
     text = f"{value:.3e}" if is_small else f"{value:g}"
     return re.sub(r"\.?0*e([+-])0?(\d)", r"e\1\2", text)
+
+
+def hyperparameter(name: str, value: float | None) -> str:
+    """Write a hyperparameter with its short name.
+
+    >>> hyperparameter("top_k", 100), hyperparameter("momentum", 0.9), hyperparameter("top_k", None)
+    ('K 100', 'momentum 0.9', 'K —')
+    """
+    return _SHORT_NAMES.get(name, f"{name} ") + (ABSENT if value is None else number(value))
 
 
 def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, ...] = ()) -> str:
@@ -49,13 +61,15 @@ def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, .
 
     >>> hyperparameters({"lr": 0.01, "weight_decay": 1e-4, "source_weight": 0.3, "head_lr_ratio": 10.0})
     'lr 0.01, wd 1e-4, λ 0.3, head ×10'
+    >>> hyperparameters({"lr": 0.01, "source_weight": 1.0, "top_k": 100})
+    'lr 0.01, λ 1, K 100'
     """
     if values is None:
         return ABSENT
     known = [name for name in _SHORT_NAMES if name in values]
     others = [name for name in values if name not in _SHORT_NAMES]
     shown = [name for name in known + others if name not in without]
-    return ", ".join(_SHORT_NAMES.get(name, f"{name} ") + number(values[name]) for name in shown)
+    return ", ".join(hyperparameter(name, values[name]) for name in shown)
 
 
 def duration(seconds: float) -> str:

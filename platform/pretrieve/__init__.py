@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pretrieve.backbones import Architecture, Preprocessing, Projector, register_backbone
     from pretrieve.data.array_set import image_set_from_arrays
     from pretrieve.data.folder_tree import load_folder_tree
     from pretrieve.data.image_set import ImageSet, ImageSource, ImageTarget
@@ -22,24 +23,31 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Architecture": "pretrieve.backbones",
     "ImageSet": "pretrieve.data.image_set",
     "ImageSource": "pretrieve.data.image_set",
     "ImageTarget": "pretrieve.data.image_set",
     "PretrieveError": "pretrieve.errors",
+    "Preprocessing": "pretrieve.backbones",
+    "Projector": "pretrieve.backbones",
     "Study": "pretrieve.study.study",
     "StudyFileError": "pretrieve.errors",
     "StudyObserver": "pretrieve.study.observer",
     "UserError": "pretrieve.errors",
     "image_set_from_arrays": "pretrieve.data.array_set",
     "load_folder_tree": "pretrieve.data.folder_tree",
+    "register_backbone": "pretrieve.backbones",
     "register_target": "pretrieve.data.registry",
 }
 
 __all__ = [
+    "Architecture",
     "ImageSet",
     "ImageSource",
     "ImageTarget",
+    "Preprocessing",
     "PretrieveError",
+    "Projector",
     "Study",
     "StudyFileError",
     "StudyObserver",
@@ -47,6 +55,7 @@ __all__ = [
     "__version__",
     "image_set_from_arrays",
     "load_folder_tree",
+    "register_backbone",
     "register_target",
 ]
 

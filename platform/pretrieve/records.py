@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 TrialState = Literal["running", "finished", "diverged", "failed"]
@@ -18,11 +18,12 @@ class TrialRecord:
       run_id: its MLflow run.
       kind: `trial` or `refit`.
       state: `running` also for one that was interrupted.
-      hyperparameters: lr, weight_decay, head_lr_ratio and, with a source stream, source_weight.
+      hyperparameters: lr, weight_decay, head_lr_ratio; with a source stream source_weight; where the grid varies the
+        number of selected units top_k.
       seed: its seed.
       score: validation score of a trial, test score of a refit, in [0, 1]; None unless finished.
       seconds: what it took; 0 while unknown.
-      message: why it diverged or failed; empty otherwise.
+      message: why it diverged or failed, or how one that finished departs from the protocol; empty otherwise.
     """
 
     key: str
@@ -93,11 +94,16 @@ class SelectionRecord:
     Attributes:
       target: name of the target.
       method: name of the method.
-      groups: indices of the chosen groups, best first.
+      groups: indices of the chosen groups, best first; of very many the first ones.
       names: their names, in the same order.
       scores: their scores, in the same order; larger is more similar.
       margin: score of the last chosen group minus that of the first one left out; None where all were chosen.
       converged: whether the solver reached its tolerance; True for methods that solve nothing.
+      ranks: their ranks among all groups of the source, counted from 1, in the same order; they begin later for a
+        decile of the ranking, and skip some where classes are capped.
+      num_selected: how many were chosen, ≥ the number of groups listed.
+      margins: the margin at each number of groups that the grid tries.
+      num_shared: chosen groups that each other method of the target chose too.
     """
 
     target: str
@@ -107,6 +113,10 @@ class SelectionRecord:
     scores: tuple[float, ...]
     margin: float | None
     converged: bool
+    ranks: tuple[int, ...]
+    num_selected: int
+    margins: Mapping[int, float | None] = field(default_factory=dict)
+    num_shared: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

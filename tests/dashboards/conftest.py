@@ -27,10 +27,13 @@ def _trial(
     seconds: float = 2.0,
     message: str = "",
     seed: int = 0,
+    top_k: int | None = None,
 ) -> TrialRecord:
     hyperparameters = {"lr": lr, "weight_decay": 1e-4, "head_lr_ratio": 10.0}
     if source_weight is not None:
         hyperparameters["source_weight"] = source_weight
+    if top_k is not None:
+        hyperparameters["top_k"] = top_k
     shown = score if state == "finished" else None
     return TrialRecord(key, f"run-{key}", kind, state, hyperparameters, seed, shown, seconds, message)
 
@@ -38,6 +41,27 @@ def _trial(
 @pytest.fixture(scope="session")
 def make_trial() -> TrialMaker:
     return _trial
+
+
+def selection(
+    target: str,
+    method: str,
+    groups: tuple[int, ...],
+    names: tuple[str, ...],
+    scores: tuple[float, ...],
+    *,
+    margin: float | None = None,
+    converged: bool = True,
+    **others: Any,
+) -> SelectionRecord:
+    """Make the record of a selection of the first ranks, all of them listed, where nothing else is said."""
+    defaults = {"ranks": tuple(range(1, len(groups) + 1)), "num_selected": len(groups)}
+    return SelectionRecord(target, method, groups, names, scores, margin, converged, **{**defaults, **others})
+
+
+@pytest.fixture(scope="session")
+def make_selection() -> Callable[..., SelectionRecord]:
+    return selection
 
 
 def _cell(target: str, method: str, mean: float | None, ci95: float | None, *, best_lr: float = 0.1) -> CellRecord:
@@ -87,8 +111,8 @@ def finished_study() -> StudyRecord:
         methods=("finetune", "uot"),
         cells=cells,
         selections=(
-            SelectionRecord("birds", "random", (7, 2), ("[red] kite", "$x$ owl $y$"), (0.4, 0.2), 0.1, True),
-            SelectionRecord("birds", "uot", (2, 5, 1), ("$x$ owl $y$", hostile, "鳥"), (0.9, 0.5, 0.25), None, False),
+            selection("birds", "random", (7, 2), ("[red] kite", "$x$ owl $y$"), (0.4, 0.2), margin=0.1),
+            selection("birds", "uot", (2, 5, 1), ("$x$ owl $y$", hostile, "鳥"), (0.9, 0.5, 0.25), converged=False),
         ),
         stage_seconds={"features": 12.0, "trials": 75.0},
         models={"birds": "models:/study.birds@champion"},

@@ -1,11 +1,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from mlflow.entities import Metric, Param
 
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_of_contents
+from pretrieve.study.selection_record import selection_record
+from pretrieve.study.source_units import ClassUnits
 from pretrieve.tracking import schema
-from pretrieve_dashboards import DashboardError, load_study
+from pretrieve_dashboards import DashboardError, load_study, ranked_similarity
+from pretrieve_dashboards.grid_view import grid_view
 from pretrieve_dashboards.plan import parse_selection
+from pretrieve_selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +125,69 @@ def test_summary_of_an_earlier_plan_is_not_shown(written_study):
     assert (cell.run_id, cell.best, cell.best_val_score, cell.test_mean) == (cell_run, None, None, None)
 
 
+def _write_study(written_study, name, trials, grid, best=None):
+    """Write a study of one cell: its trials are (key, parameters, tags, metrics), its best (key, configuration)."""
+    client = written_study.client
+    experiment = client.create_experiment(name, artifact_location=_artifacts(written_study))
+    study = client.create_run(experiment, tags={schema.TAG_KIND: schema.KIND_STUDY}).info.run_id
+    target = {"name": "birds", "metric": "top1", "num_classes": 3, "num_images": {}}
+    cell = {"target": "birds", "method": "uot", "trial_keys": [trial[0] for trial in trials]}
+    plan = {"backbone": "x", "settings": {"grid": grid}, "methods": ["uot"], "targets": [target], "cells": [cell]}
+    client.log_dict(study, plan, "plan.json")
+    for key, params, tags, metrics in trials:
+        told = {schema.TAG_KIND: schema.KIND_TRIAL, schema.TAG_KEY: key, **tags}
+        run_id = client.create_run(experiment, tags=told).info.run_id
+        client.log_batch(
+            run_id,
+            params=[Param(name, str(value)) for name, value in params.items()],
+            metrics=[Metric(name, value, 1, 0) for name, value in metrics.items()],
+        )
+        client.set_terminated(run_id)
+    if best is not None:
+        cell_of = {schema.TAG_KIND: schema.KIND_CELL, schema.TAG_TARGET: "birds", schema.TAG_METHOD: "uot"}
+        chosen = {schema.TAG_BEST_KEY: best[0], schema.TAG_BEST: json.dumps(best[1])}
+        client.create_run(experiment, tags={**cell_of, **chosen})
+    return load_study(written_study.tracking_uri, name).cell("birds", "uot")
+
+
+FINISHED = {schema.TAG_OUTCOME: "finished"}
+
+
+def test_trials_of_a_grid_of_numbers_of_groups_tell_theirs_also_where_they_are_older(written_study):
+    """The older one knows only `selection.top_k`; it is the cell's best, chosen before the grid had numbers."""
+    point = {"lr": 0.1, "weight_decay": 1e-4, "head_lr_ratio": 10.0, "source_weight": 0.3}
+    old = {**point, "selection.top_k": 100, "selection.num_selected": 100}
+    new = {**point, "top_k": 50, "selection.top_k": 50, "selection.num_selected": 50}
+    trials = [("new", new, FINISHED, {schema.VAL_SCORE: 0.5}), ("old", old, FINISHED, {schema.VAL_SCORE: 0.75})]
+    cell = _write_study(written_study, "falcons", trials, {"top_k": [50, 100]}, best=("old", point))
+    assert [trial.hyperparameters for trial in cell.trials] == [{**point, "top_k": 50}, {**point, "top_k": 100}]
+    assert cell.best == cell.trials[1].hyperparameters
+    view = grid_view(cell)
+    assert view.columns == (("K 100",), ("K 50",))
+    assert [(entry.text, entry.is_best) for entry in view.rows[0][1]] == [("75.0", True), ("50.0", False)]
+
+
+def test_grid_without_numbers_of_groups_shows_none(written_study):
+    params = {"lr": 0.1, "top_k": 50, "selection.top_k": 50, "selection.num_selected": 50}
+    best = ("one", {"lr": 0.1, "top_k": 50})
+    cell = _write_study(written_study, "finches", [("one", params, FINISHED, {})], {"top_k": None}, best=best)
+    assert [trial.hyperparameters for trial in cell.trials] == [{"lr": 0.1}]
+    assert cell.best == {"lr": 0.1}
+
+
+def test_finished_trial_keeps_the_message_of_its_end_and_not_that_of_an_earlier_failure(written_study):
+    """MLflow keeps the tag of an attempt that failed: only parts, which the metrics tell too, are of the last one."""
+    trials = [
+        ("parts", {}, FINISHED | {schema.TAG_MESSAGE: "computed in 2 parts"}, {schema.NUM_PARTS: 2.0}),
+        ("retried", {}, FINISHED | {schema.TAG_MESSAGE: "Traceback: disk full"}, {schema.VAL_SCORE: 0.5}),
+    ]
+    cell = _write_study(written_study, "flamingos", trials, {})
+    assert [(trial.state, trial.message) for trial in cell.trials] == [
+        ("finished", "computed in 2 parts"),
+        ("finished", ""),
+    ]
+
+
 def test_selection_whose_lists_differ_in_length_is_refused():
     content = {
         "target": "a",
@@ -127,8 +198,51 @@ def test_selection_whose_lists_differ_in_length_is_refused():
         "margin": 0.5,
         "converged": True,
     }
-    with pytest.raises(DashboardError, match="groups, names and scores differ in length"):
+    with pytest.raises(DashboardError, match="groups, names, scores and ranks differ in length"):
         parse_selection(content, "uot.json")
+    with pytest.raises(DashboardError, match="groups, names, scores and ranks differ in length"):
+        parse_selection(content | {"names": ["kite"], "ranks": [3, 4]}, "uot.json")
+
+
+def test_selection_has_the_ranks_margins_and_shares_of_its_record():
+    content = {
+        "target": "birds",
+        "method": "uot",
+        "groups": [7, 1],
+        "names": ["kite", "owl"],
+        "scores": [0.5, 0.25],
+        "ranks": [200, 201],
+        "num_selected": 40,
+        "margin": None,
+        "margins": {"20": 0.125, "40": None},
+        "overlap": {"random": {"num_shared": 3, "fraction": 0.075}},
+        "converged": True,
+    }
+    selection = parse_selection(content, "uot.json")
+    assert (selection.ranks, selection.num_selected) == ((201, 202), 40)
+    assert (selection.margins, selection.num_shared) == ({20: 0.125, 40: None}, {"random": 3})
+
+
+def test_record_of_a_decile_as_a_study_writes_it_is_drawn_at_its_ranks():
+    """Of the scores 5, 2, 1, 0 the second and third are chosen."""
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    table = table_of_contents([str(row) for row in range(8)], [b""] * 8, labels)
+    units = ClassUnits(ImageSet("pool", tuple("abcd"), {"train": table}, {"train": "f"}), "classes")
+    decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
+    others = {"nearest": Selection("nearest", (0, 1), np.array([3.0, 2.0, 1.0, 0.0]), 1.0, True, 0)}
+    written = selection_record(units, decile, target="t", method="uot", others=others, expected=None, top_ks=(1, 2))
+    selection = parse_selection(json.loads(json.dumps(written)), "uot.json")
+    assert (selection.names, selection.ranks, selection.num_selected) == (("d", "a"), (2, 3), 2)
+    assert (selection.margins, selection.num_shared) == ({1: 1.0, 2: 1.0}, {"nearest": 1})
+    assert "2 groups of rank 2 to 3, from d with 2 to a with 1; the next group is 1 lower." in ranked_similarity(
+        selection
+    )
+
+
+def test_selection_of_an_earlier_version_is_of_the_first_ranks_and_whole(record):
+    (selection,) = record.selections
+    assert (selection.ranks, selection.num_selected) == ((1, 2), 2)
+    assert (selection.margins, selection.num_shared) == ({}, {})
 
 
 def _artifacts(written_study) -> str:

@@ -142,6 +142,47 @@ def test_study_of_4000_trials_with_long_tracebacks_stays_small(finished_study, m
     assert "The first 200 are listed." in html
 
 
+def test_remarks_have_a_part_of_their_own_and_no_alarm(finished_study, make_trial, html):
+    assert "remark" not in html
+    cell = finished_study.cells[0]
+    noted = make_trial("noted", message="computed in 4 parts <b>, and batch norm saw one part at a time")
+    record = replace(finished_study, cells=(replace(cell, trials=(noted, *cell.trials)), *finished_study.cells[1:]))
+    page = Page(render_report(record))
+    assert "1 of the trials and refits have a score that counts" in page.text
+    assert "computed in 4 parts <b>, and batch norm saw one part at a time" in page.text
+    assert "run-noted" in page.text
+    assert "No trial or refit diverged or failed." in page.text
+    assert "#remarks" in page.references
+    assert "remarks" in page.ids
+
+
+def test_report_shows_the_number_of_groups_of_each_configuration(finished_study, make_trial):
+    cell = finished_study.cell("birds", "uot")
+    trials = tuple(make_trial(f"k{top_k}", top_k=top_k, source_weight=0.3) for top_k in (50, 100))
+    failed = make_trial("k200", top_k=200, state="failed", source_weight=0.3)
+    changed = replace(cell, trials=(*trials, failed), best=trials[1].hyperparameters)
+    text = Page(render_report(replace(finished_study, cells=(changed,)))).text
+    assert "uot lr 0.1, wd 1e-4, λ 0.3, K 100, head ×10" in text
+    assert "trial lr 0.1, wd 1e-4, λ 0.3, K 200, head ×10 failed" in text
+    assert "K 200 K 100 K 50 lr 0.1" in text
+
+
+def test_report_tells_ranks_and_margins_of_a_decile(finished_study, make_selection):
+    decile = make_selection(
+        "birds",
+        "uot",
+        (4, 2),
+        ("kite", "owl"),
+        (0.5, 0.4),
+        margin=0.25,
+        ranks=(201, 202),
+        margins={1: 0.1, 2: 0.25},
+    )
+    text = Page(render_report(replace(finished_study, selections=(decile,)))).text
+    assert "rank uot 201 kite 202 owl" in text
+    assert "uot 2 K 1: 0.1 K 2: 0.25 converged" in text
+
+
 def test_many_missing_parts_are_folded(finished_study):
     cells = tuple(replace(finished_study.cells[0], target=f"t{n}", trials=()) for n in range(300))
     text = Page(render_report(replace(finished_study, cells=cells))).text

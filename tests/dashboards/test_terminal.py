@@ -63,6 +63,28 @@ def test_says_configuration_cost_and_where_to_look(finished_study):
     assert "Missing" not in text
 
 
+def test_number_of_selected_groups_has_a_column_where_the_grid_varies_it(finished_study):
+    assert "K:" not in printed(finished_study, 120)
+    cell = finished_study.cell("birds", "uot")
+    chosen = replace(cell, best={**cell.best, "top_k": 100})
+    lines = printed(replace(finished_study, cells=(finished_study.cells[0], chosen)), 80).splitlines()
+    head = next(line for line in lines if line.startswith("target") and "trials" in line)
+    assert head.split()[2:] == ["val", "%", "lr", "wd", "λ", "K", "head", "trials", "min:s"]
+    rows = [line.split() for line in lines if "2/2" in line]
+    assert rows[0][2:7] == ["75.0", "0.1", "1e-4", "—", "—"]
+    assert rows[1][1:7] == ["75.0", "0.1", "1e-4", "0.3", "100", "10"]
+    assert any(line.startswith("K: number of selected groups; head:") for line in lines)
+
+
+def test_remarks_are_counted_and_left_to_the_report(finished_study, make_trial):
+    assert "remark" not in printed(finished_study, 120)
+    cell = finished_study.cells[0]
+    record = replace(finished_study, cells=(replace(cell, trials=(make_trial("a", message="in 4 parts"),)),))
+    text = printed(record, 120)
+    assert "1 of the trials and refits finished with a remark, which the report gives." in text
+    assert "in 4 parts" not in text
+
+
 def test_unfinished_study_says_what_is_missing_and_what_went_wrong(unfinished_study):
     text = printed(unfinished_study, 120)
     assert "(unfinished)" in text

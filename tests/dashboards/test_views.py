@@ -4,8 +4,8 @@ import pytest
 
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.grid_view import grid_view
-from pretrieve_dashboards.missing import missing_parts, problems
-from pretrieve_dashboards.selection_view import selection_view
+from pretrieve_dashboards.missing import missing_parts, problems, remarks
+from pretrieve_dashboards.selection_view import margins, selection_view
 
 
 def test_grid_has_rates_as_rows_and_shades_from_the_lowest_to_the_highest(finished_study):
@@ -24,6 +24,28 @@ def test_grid_shows_what_became_of_trials_without_a_score(unfinished_study):
     assert shown == {"lr 0.1": [None, "diverged"], "lr 0.01": [None, "failed"], "lr 0.001": ["50.0", "running"]}
 
 
+def test_points_that_differ_only_in_the_number_of_groups_stand_apart(finished_study, make_trial):
+    trials = tuple(
+        make_trial(f"{lr}-{top_k}", lr=lr, top_k=top_k, score=score, source_weight=0.3)
+        for lr, top_k, score in [(0.1, 50, 0.5), (0.1, 1000, 0.75), (0.01, 50, 0.25), (0.01, 1000, 0.3)]
+    )
+    cell = replace(finished_study.cell("birds", "uot"), trials=trials, best=trials[1].hyperparameters)
+    view = grid_view(cell)
+    assert view.columns == (("K 1000",), ("K 50",))
+    assert [(rate, [entry.text for entry in entries]) for rate, entries in view.rows] == [
+        ("lr 0.1", ["75.0", "50.0"]),
+        ("lr 0.01", ["30.0", "25.0"]),
+    ]
+    assert [entry.is_best for _, entries in view.rows for entry in entries] == [True, False, False, False]
+
+
+def test_trial_without_a_number_of_groups_has_a_column_of_its_own(finished_study, make_trial):
+    trials = (make_trial("a", top_k=50, score=0.5), make_trial("b", score=0.75))
+    view = grid_view(replace(finished_study.cell("birds", "uot"), trials=trials))
+    assert view.columns == (("K 50",), ("K —",))
+    assert [entry.text for entry in view.rows[0][1]] == ["50.0", "75.0"]
+
+
 def test_grid_of_a_cell_that_has_not_begun_is_empty(unfinished_study):
     assert grid_view(unfinished_study.cells[3]).rows == ()
 
@@ -33,7 +55,42 @@ def test_selections_stand_side_by_side_with_what_they_share(finished_study):
     assert view.ranks[0] == ("[red] kite", "$x$ owl $y$")
     assert view.ranks[2] == ("", "鳥")
     assert view.overlaps == ((2, 1), (1, 3))
+    assert (view.counted, view.numbers) == ("rank", (1, 2, 3))
     assert selection_view(finished_study, "none").ranks == ()
+
+
+def test_groups_of_a_decile_are_counted_from_its_first_rank(finished_study, make_selection):
+    names = ("kite", "owl")
+    decile = [
+        make_selection("birds", method, (4, 2), names, (0.5, 0.4), ranks=(201, 202)) for method in ("uot", "nearest")
+    ]
+    view = selection_view(replace(finished_study, selections=tuple(decile)), "birds")
+    assert (view.counted, view.numbers) == ("rank", (201, 202))
+
+
+def test_groups_whose_ranks_differ_by_method_are_counted_by_place(finished_study, make_selection):
+    names = ("kite", "owl")
+    capped = make_selection("birds", "uot", (4, 2), names, (0.5, 0.4), ranks=(1, 7))
+    whole = make_selection("birds", "nearest", (4, 2), names, (0.5, 0.4))
+    view = selection_view(replace(finished_study, selections=(capped, whole)), "birds")
+    assert (view.counted, view.numbers) == ("place", (1, 2))
+
+
+def test_overlap_counts_also_what_a_record_does_not_list(finished_study, make_selection):
+    uot = make_selection("birds", "uot", (4,), ("kite",), (0.5,), num_selected=900, num_shared={"nearest": 300})
+    nearest = make_selection("birds", "nearest", (4,), ("kite",), (0.5,), num_selected=700, num_shared={"uot": 300})
+    view = selection_view(replace(finished_study, selections=(uot, nearest)), "birds")
+    assert view.overlaps == ((900, 300), (300, 700))
+
+
+def test_margin_is_told_at_each_number_of_groups(make_selection):
+    def told(margin, **others):
+        return margins(make_selection("birds", "uot", (4, 2), ("kite", "owl"), (0.5, 0.4), margin=margin, **others))
+
+    assert told(0.25, margins={2: 0.25}) == ("0.25",)
+    assert told(None, margins={1: 0.1, 2: None}) == ("K 1: 0.1", "K 2: all chosen")
+    assert told(None) == ("all chosen",)
+    assert told(None, ranks=(9, 10)) == ("none follows",)
 
 
 def test_whole_study_misses_nothing(finished_study):
@@ -49,6 +106,20 @@ def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
         f"{hostile} · uot: 2 of 2 trials without a result (2 not begun), not tested yet",
     )
     assert [problem.trial.key for problem in problems(unfinished_study)] == ["d", "f"]
+    assert remarks(unfinished_study) == ()
+
+
+def test_trial_that_finished_with_a_message_is_a_remark_and_no_problem(finished_study, make_trial):
+    cell = finished_study.cells[0]
+    trials = (make_trial("a", message="in 4 parts"), make_trial("b"))
+    refits = (make_trial("r", kind="refit", message="in 2 parts"),)
+    record = replace(finished_study, cells=(replace(cell, trials=trials, refits=refits),))
+    assert [(remark.target, remark.method, remark.trial.key) for remark in remarks(record)] == [
+        ("birds", "finetune", "a"),
+        ("birds", "finetune", "r"),
+    ]
+    assert problems(record) == ()
+    assert missing_parts(record) == ()
 
 
 def test_cell_whose_trials_all_diverged_has_nothing_to_choose_from(finished_study, make_trial):

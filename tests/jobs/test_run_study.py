@@ -42,6 +42,7 @@ def head() -> Iterator[dict[str, str]]:
     command += [
         "--object-store-memory=200000000",
         f"--ray-client-server-port={free_port()}",
+        f"--dashboard-agent-listen-port={free_port()}",  # its default may be another head's
         "--include-dashboard=true",
     ]
     log = (folder / "head.log").open("wb")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
+from pretrieve.backbones.parts import BackboneParts, split_at_classifier
+from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.errors import BackboneError, nearest_word
 
 
@@ -19,13 +21,28 @@ class Preprocessing:
       resize_size: the shorter side is resized to this many pixels, and the centre square cached at it.
       image_size: side of the network's input in pixels, at most `resize_size`.
       mean: RGB mean in [0, 1].
-      std: RGB standard deviation in [0, 1].
+      std: RGB standard deviation in (0, 1].
+
+    Raises:
+      BackboneError: a value is out of its range.
     """
 
     resize_size: int
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.image_size <= self.resize_size:
+            raise BackboneError(
+                "preprocessing must have 1 ≤ image_size ≤ resize_size, but image_size is "
+                f"{self.image_size} and resize_size {self.resize_size}"
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise BackboneError(
+                "preprocessing must have three means and three positive deviations, one for each of R, G and B, but "
+                f"mean is {self.mean} and std {self.std}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able fields."""
@@ -43,26 +60,68 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Projector:
+    """Layers behind a trunk that the features of the selection pass, and that fine-tuning drops.
+
+    Attributes:
+      dim: length of what comes out.
+      build: makes the module (N, D) float32 → (N, dim) float32.
+    """
+
+    dim: int
+    build: Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A kind of backbone, without weights.
 
     Attributes:
-      name: the word a study uses.
-      feature_dim: D, the length of a feature.
+      name: what `find_architecture` finds it by, in every process.
+      feature_dim: D, the length of the trunk's feature.
       preprocessing: the images it was made for.
-      build: makes the module (N, 3, image_size, image_size) float32 → (N, D) float32, freshly initialised from torch's
+      build: makes the trunk (N, 3, image_size, image_size) float32 → (N, D) float32, freshly initialised from torch's
         global generator.
-      published_weights: loads the weights that its publisher serves, or None where there are none.
+      published_weights: loads the checkpoint that its publisher serves, or None where there is none.
+      projector: stands between trunk and the features of the selection; None: they are the trunk's.
+      split: takes a published or a user's checkpoint apart.
+      takes_any_size: the network is not tied to its `image_size`.
+      version: part of the identity; another one where `build` makes another network of the same weights.
     """
 
     name: str
     feature_dim: int
     preprocessing: Preprocessing
     build: Callable[[], nn.Module]
-    published_weights: Callable[[], dict[str, Any]] | None = None
+    published_weights: Callable[[], StateDict] | None = None
+    projector: Projector | None = None
+    split: Callable[[StateDict], BackboneParts] = split_at_classifier
+    takes_any_size: bool = True
+    version: str = ""
+
+    @property
+    def selection_dim(self) -> int:
+        """Length of the features that selections are made from."""
+        return self.feature_dim if self.projector is None else self.projector.dim
+
+
+@dataclass(frozen=True)
+class Family:
+    """Architectures that are made when a name asks for one.
+
+    Attributes:
+      form: how their names look, for messages.
+      resolve: returns the architecture of a name, or None where the name is none of this family's.
+      names: lists the names, where they can be listed; asked only for a message's nearest word.
+    """
+
+    form: str
+    resolve: Callable[[str], Architecture | None]
+    names: Callable[[], Sequence[str]] = tuple
 
 
 _architectures: dict[str, Architecture] = {}
+_families: list[Family] = []
 
 
 def register_architecture(architecture: Architecture) -> Architecture:
@@ -71,20 +130,35 @@ def register_architecture(architecture: Architecture) -> Architecture:
     return architecture
 
 
+def register_family(family: Family) -> Family:
+    """Make a family known; what it resolves need not be registered."""
+    _families.append(family)
+    return family
+
+
 def architecture_names() -> list[str]:
-    """List the known architectures, sorted."""
+    """List the registered architectures, sorted; families know more."""
     return sorted(_architectures)
 
 
 def find_architecture(name: str) -> Architecture:
     """Return the architecture of that name.
 
+    Args:
+      name: a registered name, or one that a family knows: of a torchvision classification model, `timm:NAME`,
+        `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
+
     Raises:
-      BackboneError: there is none.
+      BackboneError: there is none, or it cannot be a backbone.
     """
-    if name not in _architectures:
-        raise BackboneError(
-            f"a backbone must be one of {', '.join(architecture_names())}, but is {name!r}."
-            f"{nearest_word(name, architecture_names())}"
-        )
-    return _architectures[name]
+    if name in _architectures:
+        return _architectures[name]
+    for family in _families:
+        architecture = family.resolve(name)
+        if architecture is not None:
+            return architecture
+    known = [*architecture_names(), *(listed for family in _families for listed in family.names())]
+    raise BackboneError(
+        f"a backbone must be one of {', '.join([*architecture_names(), *(family.form for family in _families)])}, "
+        f"but is {name!r}.{nearest_word(name, known)}"
+    )

@@ -1,23 +1,37 @@
-"""A backbone with weights: loaded safely, checked key by key, identified by content."""
+"""A backbone with weights: its parts loaded safely, checked key by key, identified by content."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pretrieve.atomic_files import replacing
 from pretrieve.backbones._base import Architecture, find_architecture
-from pretrieve.errors import BackboneError
+from pretrieve.backbones.parts import BackboneParts
+from pretrieve.backbones.state_dicts import (
+    StateDict,
+    faults_of,
+    load_weights,
+    read_weights,
+    refuse_faults,
+    save_weights,
+    write_weights,
+)
 
-StateDict = dict[str, Tensor]
-
-CLASSIFIER_KEYS = ("fc.weight", "fc.bias")
-"""Of a whole classifier's checkpoint these belong to its head, which fine-tuning replaces."""
+__all__ = [
+    "Backbone",
+    "StateDict",
+    "identify",
+    "keep_backbone",
+    "load_weights",
+    "parts_of_checkpoint",
+    "read_weights",
+    "save_weights",
+]
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Backbone:
 
     Attributes:
       architecture_name: see `find_architecture`.
-      weights_path: a state dict of the feature extractor, saved by `save_weights`.
+      weights_path: written by `keep_backbone`; a state dict of the trunk alone, saved by `save_weights`, will do.
       identity: hash of architecture, preprocessing and every weight.
     """
 
@@ -40,76 +54,133 @@ class Backbone:
         return find_architecture(self.architecture_name)
 
     def load(self) -> nn.Module:
-        """Build the network with its weights: (N, 3, S, S) float32 → (N, D) float32.
+        """Build the trunk with its weights, for fine-tuning: (N, 3, S, S) float32 → (N, D) float32.
 
         Raises:
           BackboneError: the file does not fit the architecture.
         """
-        network = self.architecture.build()
-        load_weights(network, read_weights(self.weights_path), origin=str(self.weights_path))
-        return network
+        return self._trunk(self._parts())
+
+    def load_feature_network(self) -> nn.Module:
+        """Build what the features of the selection come from: (N, 3, S, S) float32 → (N, selection_dim) float32.
+
+        That is the trunk, followed by the projector where the architecture has one.
+
+        Raises:
+          BackboneError: the file does not fit the architecture.
+        """
+        parts = self._parts()
+        trunk, projector = self._trunk(parts), self.architecture.projector
+        if projector is None:
+            return trunk
+        layers = _built(projector.build)
+        refuse_faults(faults_of(parts.projector, layers.state_dict(), part="projector"), origin=str(self.weights_path))
+        load_weights(layers, parts.projector, origin=str(self.weights_path))
+        return nn.Sequential(trunk, layers)
+
+    def load_classifier(self) -> nn.Linear | None:
+        """Build the layer that told the pre-training's classes apart: (N, D) → (N, K_source); None where none is kept.
+
+        Its rows are in the order of the pre-training's classes; it has no bias where the checkpoint has none.
+
+        Raises:
+          BackboneError: the file does not fit the architecture.
+        """
+        state = self._parts().classifier
+        if not state:
+            return None
+        refuse_faults(_classifier_faults(state, self.architecture), origin=str(self.weights_path))
+        weight = state["weight"]
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias="bias" in state)
+        load_weights(layer, state, origin=str(self.weights_path))
+        return layer
+
+    def _parts(self) -> BackboneParts:
+        return BackboneParts.of_joined(read_weights(self.weights_path))
+
+    def _trunk(self, parts: BackboneParts) -> nn.Module:
+        trunk = _built(self.architecture.build)
+        load_weights(trunk, parts.trunk, origin=str(self.weights_path))
+        return trunk
 
 
-def read_weights(path: Path) -> StateDict:
-    """Read a checkpoint without running any code it might hold.
+def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
+    """Take a published or a user's checkpoint apart, and check every key and shape of every part.
 
     Args:
-      path: a `torch.save` file of a state dict, or of a mapping that holds one under `state_dict`.
+      architecture: what it must fit.
+      state: as `read_weights` returns it.
+      origin: where it comes from, for messages.
+
+    Returns:
+      The parts in float32, ready for `keep_backbone`.
 
     Raises:
-      BackboneError: the file is missing, or holds more than tensors.
+      BackboneError: names the keys of all parts that are missing, left over or of another shape.
     """
-    try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BackboneError(
-            f"backbone weights must be a readable state dict of tensors, but {path}: {type(error).__name__}: {error}"
-        ) from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackboneError(f"backbone weights must be a mapping of names to tensors, but {path} holds another thing")
-    return state
+    parts = architecture.split(state)
+    trunk = _built(architecture.build)
+    projector = nn.Sequential() if architecture.projector is None else _built(architecture.projector.build)
+    refuse_faults(
+        [
+            *faults_of(parts.trunk, trunk.state_dict()),
+            *faults_of(parts.projector, projector.state_dict(), part="projector"),
+            *_classifier_faults(parts.classifier, architecture),
+        ],
+        origin=origin,
+    )
+    load_weights(trunk, parts.trunk, origin=origin)
+    load_weights(projector, parts.projector, origin=origin)
+    classifier = {name: value.float() for name, value in parts.classifier.items()}
+    return BackboneParts(trunk.state_dict(), projector.state_dict(), classifier)
 
 
-def load_weights(network: nn.Module, state: StateDict, *, origin: str) -> None:
-    """Copy a state dict into a network after checking every key and shape.
+def keep_backbone(architecture: Architecture, parts: BackboneParts, folder: Path) -> Backbone:
+    """Keep the parts of a backbone in one file under their identity, unless it is there.
 
-    Raises:
-      BackboneError: names the keys that are missing, left over or of another shape.
+    Args:
+      architecture: what the parts fit.
+      parts: see `parts_of_checkpoint`.
+      folder: of all kept backbones.
     """
-    state = {name: value for name, value in state.items() if name not in CLASSIFIER_KEYS}
-    expected = network.state_dict()
-    faults = [f"missing {name}" for name in expected if name not in state]
-    faults += [f"left over {name}" for name in state if name not in expected]
-    faults += [
-        f"{name} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
-        for name in expected
-        if name in state and state[name].shape != expected[name].shape
-    ]
-    if faults:
-        shown = "; ".join(faults[:6]) + (f"; and {len(faults) - 6} more" if len(faults) > 6 else "")
-        raise BackboneError(f"the weights of {origin} must fit the network, but: {shown}")
-    network.load_state_dict(state)
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict atomically, its tensors on the CPU."""
-    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    state = parts.joined()
+    identity = identify(architecture, state)
+    path = folder / identity / "weights.pt"
+    if not path.exists():
+        write_weights(state, path)
+    return Backbone(architecture.name, path, identity)
 
 
 def identify(architecture: Architecture, state: StateDict) -> str:
     """Hash what decides a backbone's features: architecture, preprocessing and every weight.
 
+    Args:
+      architecture: the kind of network.
+      state: all weights, see `BackboneParts.joined`.
+
     Returns:
       20 hexadecimal digits.
     """
-    digest = hashlib.sha256(f"{architecture.name}{architecture.preprocessing}".encode())
+    digest = hashlib.sha256(f"{architecture.name}{architecture.preprocessing}{architecture.version}".encode())
     for name in sorted(state):
-        if name in CLASSIFIER_KEYS:
-            continue
         value = state[name].detach().cpu().contiguous()
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:20]
+
+
+def _built(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a module whose first weights do not matter, leaving the caller's random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return build()
+
+
+def _classifier_faults(state: StateDict, architecture: Architecture) -> list[str]:
+    if not state:
+        return []
+    rows = state.get("weight", state.get("bias", torch.zeros(0)))
+    num_classes = rows.shape[0] if rows.ndim else 0
+    expected: dict[str, Tensor] = {"weight": torch.empty((num_classes, architecture.feature_dim), device="meta")}
+    if "bias" in state:
+        expected["bias"] = torch.empty(num_classes, device="meta")
+    return faults_of(state, expected, part="classifier")

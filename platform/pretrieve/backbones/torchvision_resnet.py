@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Preprocessing, register_architecture
+from pretrieve.backbones.classifier_cut import cut_classifier
+from pretrieve.backbones.state_dicts import StateDict
 
 IMAGENET = Preprocessing(resize_size=256, image_size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
-def _build(name: str) -> nn.Module:
+def build_resnet(name: str) -> nn.Module:
+    """Build a torchvision ResNet without its classifier."""
     from torchvision import models  # imported late: torchvision takes a second to load
 
-    network: nn.Module = models.get_model(name, weights=None)
-    network.fc = nn.Identity()
-    return network
+    return cut_classifier(models.get_model(name, weights=None), "fc")
 
 
-def _published_weights(name: str) -> dict[str, Any]:
+def _published_weights(name: str) -> StateDict:
     from torchvision import models
 
-    state: dict[str, Any] = models.get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    state: StateDict = models.get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
     return state
 
 
@@ -33,7 +33,7 @@ for _name, _dim in (("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)):
             name=_name,
             feature_dim=_dim,
             preprocessing=IMAGENET,
-            build=partial(_build, _name),
+            build=partial(build_resnet, _name),
             published_weights=partial(_published_weights, _name),
         )
     )

@@ -35,19 +35,41 @@ def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
     Raises:
       ImageSetError: the bytes are no image, or a broken one.
     """
+    return np.asarray(_centre_square(_decode(content), size), dtype=np.uint8)
+
+
+def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
+    """Decode an image and squeeze all of it into a square, with antialiasing.
+
+    Args:
+      content: an encoded image of 8 or 16 bits a channel; converted to 8-bit RGB.
+      size: side of the square in pixels, > 0.
+
+    Returns:
+      (size, size, 3) uint8 RGB, and the image's width divided by its height, which undoes the squeezing. A square image
+      gives the pixels of `decode_square`, and 1.
+
+    Raises:
+      ImageSetError: the bytes are no image, or a broken one.
+    """
+    image = _decode(content)
+    squeezed = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(squeezed, dtype=np.uint8), image.width / image.height
+
+
+def _decode(content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             # A palette image with transparency only warns; the picture itself is right.
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(content)) as opened:
-                image = _eight_bit(opened).convert("RGB")
+                return _eight_bit(opened).convert("RGB")
     except (ImageSetError, MemoryError):
         raise
     except UnidentifiedImageError as error:  # its own words name an address in memory, another one each time
         raise ImageSetError("an image must decode, but Pillow says: cannot identify image file") from error
     except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, struct.error, DecompressionBombError
         raise ImageSetError(f"an image must decode, but Pillow says: {error or type(error).__name__}") from error
-    return np.asarray(_centre_square(image, size), dtype=np.uint8)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TypeVar
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.stored_set import load_stored_set, save_image_set
 from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.import_by_name import find_attribute, import_module_of
 from pretrieve.keys import content_key
 
 ENTRY_POINT_GROUP = "pretrieve.targets"
@@ -94,26 +94,10 @@ def _find_function(reference: str) -> MakeImageSet:
 
 
 def _import_function(reference: str) -> MakeImageSet:
-    module_name, _, function_name = reference.partition(":")
-    if not module_name or module_name.startswith("."):
-        raise ImageSetError(
-            f"an image set in a module must be named as my_module:my_function with a full module name, "
-            f"but is {reference!r}; put the module's name before the colon"
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ImageSetError(
-            f"the module of image set {reference!r} must be importable, but {error}; put it into the "
-            "working directory or on PYTHONPATH"
-        ) from error
-    make: MakeImageSet | None = getattr(module, function_name, None)
-    if not callable(make):
-        words = [word for word in vars(module) if not word.startswith("_")]
-        raise ImageSetError(
-            f"module {module_name!r} must have a function {function_name!r}, but has none."
-            f"{nearest_word(function_name, words)}"
-        )
+    module = import_module_of(reference, noun="an image set", word="function", error=ImageSetError)
+    make: MakeImageSet = find_attribute(
+        module, reference.partition(":")[2], word="function", accepts=callable, error=ImageSetError
+    )
     return make
 
 

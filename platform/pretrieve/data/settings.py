@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +11,11 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.regimes import Regime, apply_regime
 from pretrieve.data.registry import find_image_set
 from pretrieve.data.splits import with_validation
 from pretrieve.errors import ImageSetError
+from pretrieve.keys import content_key
 from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
@@ -27,6 +30,7 @@ class ImageSetSettings(SettingsModel):
       name: what the study calls it; defaults to the folder's or the registered name.
       metric: `top1` or `mean_per_class`; defaults to the set's own.
       val_fraction: share of each class of train held out where the set brings no val split.
+      regime: how many labels each class has: all, a fraction, so many, or a long tail; a source may have a fraction.
     """
 
     folder: Path | None = None
@@ -34,6 +38,7 @@ class ImageSetSettings(SettingsModel):
     name: str | None = None
     metric: Metric | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    regime: Regime = Regime()
 
     @model_validator(mode="before")
     @classmethod
@@ -66,20 +71,37 @@ class ImageSetSettings(SettingsModel):
         return str(self.registered).rpartition(":")[2]
 
 
-def load_source(settings: ImageSetSettings, *, cache: Path) -> ImageSet:
+def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
     """Load the pre-training side of a study.
 
+    Args:
+      settings: the source, of which a regime's `fraction` keeps a part of each class.
+      seed: decides which part.
+      cache: folder of sets that are written once.
+
     Raises:
-      ImageSetError: it cannot be read; see `load_folder_tree` and `find_image_set`.
+      ImageSetError: it cannot be read, see `load_folder_tree` and `find_image_set`, or has another regime.
     """
-    return _load(settings, cache)
+    loaded = _load(settings, cache)
+    regime = settings.regime
+    if not regime.restricts:
+        return loaded
+    if regime.fraction is None:
+        raise ImageSetError(
+            f"the regime of the source {loaded.name!r} must be a fraction, but is '{regime.describe()}': few-shot and "
+            "long tails make the labels of a target scarce; give the regime to the targets"
+        )
+    train = {"train": loaded.splits["train"]}
+    cut = apply_regime(train, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
+    fingerprints = {**loaded.fingerprints, **_cut_fingerprints(loaded.fingerprints, ("train",), regime, seed)}
+    return _renamed(loaded, {**loaded.splits, **cut}, fingerprints, settings)
 
 
 def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
-    """Load a target with its three splits; val is made from train where the set has none.
+    """Load a target with its three splits; val is made from train where the set has none, then the regime cuts both.
 
     Raises:
-      ImageSetError: it cannot be read, has no test split, or is too small to split.
+      ImageSetError: it cannot be read, has no test split, or is too small to split or for its regime.
     """
     loaded = _load(settings, cache)
     if "test" not in loaded.splits:
@@ -94,7 +116,21 @@ def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
     fingerprints = {**loaded.fingerprints, "train": train}
     if made_val:
         fingerprints["val"] = train + "/held-out"
+    regime = settings.regime
+    if regime.restricts:
+        splits = apply_regime(splits, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
+        fingerprints |= _cut_fingerprints(fingerprints, ("train", "val"), regime, seed)
     return _renamed(loaded, splits, fingerprints, settings)
+
+
+def _cut_fingerprints(
+    fingerprints: Mapping[str, str], splits: tuple[str, ...], regime: Regime, seed: int
+) -> dict[str, str]:
+    # How many images of train are kept depends on how many val has, and the other way round: both decide both.
+    cut = content_key(
+        kind="regime", whole=[fingerprints[split] for split in splits], regime=regime.model_dump(), seed=seed
+    )
+    return {split: f"{fingerprints[split]}/{regime.describe()}/{cut}" for split in splits}
 
 
 def _load(settings: ImageSetSettings, cache: Path) -> ImageSet:

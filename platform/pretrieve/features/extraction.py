@@ -94,7 +94,7 @@ def extract_features(
     work = [(request, shard) for request in unique.values() for shard in request.missing_shards(folder)]
     if not work:
         return
-    backbone.load()  # a fault of the weights is found here, not in an actor of another machine
+    backbone.load_feature_network()  # a fault of the weights is found here, not in an actor of another machine
     on_progress(0, len(work))
     with _quiet_ray_data(), causes_of_task_errors():
         # Not from_arrow: it asks each block's size by a task of one CPU, and where none is free would wait without end.

@@ -78,7 +78,7 @@ def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
 
 
 class FeatureNetwork:
-    """A backbone in evaluation mode that maps rows to features.
+    """A backbone in evaluation mode that maps rows to the features of the selection.
 
     Args:
       architecture: of the backbone; the process may not know it, because a user's own code registered it elsewhere.
@@ -92,12 +92,12 @@ class FeatureNetwork:
     ) -> None:
         register_architecture(architecture)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = Backbone(architecture.name, weights_path, identity).load().eval()
+        network = Backbone(architecture.name, weights_path, identity).load_feature_network().eval()
         # Convolutions on a CPU are a fifth to a third faster on images whose channels lie together, as decoding leaves
         # them; those in half precision on a GPU are made for it.
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._preprocessing = architecture.preprocessing
-        self._feature_dim = architecture.feature_dim
+        self._feature_dim = architecture.selection_dim
         self._batch_size = batch_size or choose_batch_size(architecture.preprocessing, self._device)
 
     def from_images(self, table: pa.Table) -> pa.Table:
@@ -120,7 +120,7 @@ class FeatureNetwork:
 
     @torch.inference_mode()
     def from_pixels(self, table: pa.Table) -> pa.Table:
-        """Replace `pixels` of decoded rows by `feature` (fixed-size list of D float32, NaN where `error` is set)."""
+        """Replace `pixels` of decoded rows by `feature` (selection_dim float32, NaN where `error` is set)."""
         errors = table["error"].to_pylist()
         features = np.zeros((table.num_rows, self._feature_dim), dtype=np.float32)
         size = self._preprocessing.image_size

@@ -1,61 +1,107 @@
-"""Filling the image cache on a Ray cluster: one task for a handful of entries."""
+"""Filling the image cache on a Ray cluster: one task for a handful of entries, or for a part of a large one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import ray
 
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.image_cache.store import CacheEntry, read_card, write_entry
+from pretrieve.image_cache.card import CARD, DamagedEntryError, verify_entry
+from pretrieve.image_cache.leftovers import remove_leftovers
+from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
-IMAGES_PER_TASK = 2_000
-"""Enough work to be worth a task, little enough for progress to move."""
+IMAGES_PER_TASK = IMAGES_PER_PART
+"""Small parts go to a task together, until it has at least so many images."""
+
+TASKS_PER_CPU = 2
+"""Tasks that are submitted at a time: where the table holds the encoded images, their rows wait in Ray's memory."""
 
 
 def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEntry]:
-    """List the entries, each once, that the cache in `folder` does not hold."""
+    """List the entries, each once, that the cache in `folder` does not hold, or holds damaged."""
     unique = {entry.key: entry for entry in entries}
-    return [entry for entry in unique.values() if read_card(folder / entry.key) is None]
+    return [entry for entry in unique.values() if not is_finished(entry, folder)]
 
 
-def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:
+def build_entries(
+    entries: Sequence[CacheEntry],
+    folder: Path,
+    *,
+    on_progress: Callable[[int, int], None],
+    on_notice: Callable[[str], None] = lambda message: None,
+) -> None:
     """Decode entries into the cache, in parallel on the connected cluster.
+
+    What a killed build left of them is used: its finished parts are not decoded again, and its temporary folders are
+    removed. Damaged entries are decoded again.
 
     Args:
       entries: what `missing_entries` returned.
       folder: the cache, on storage that every node reaches.
       on_progress: called with (images done, images in all).
+      on_notice: told of each damaged entry.
 
     Raises:
       OSError: an image's file could not be read, or an entry not be written.
     """
+    remove_leftovers(folder)
+    for entry in entries:
+        _remove_damaged(folder / entry.key, folder, on_notice)
     total = sum(entry.table.num_rows for entry in entries)
-    write = ray.remote(num_cpus=1)(_write_entries)
-    pending = {write.remote(bundle, folder): sum(e.table.num_rows for e in bundle) for bundle in _bundles(entries)}
     done = 0
     on_progress(done, total)
-    while pending:
-        finished, _ = ray.wait(list(pending), num_returns=1)
-        with causes_of_task_errors():
-            ray.get(finished)
-        done += sum(pending.pop(reference) for reference in finished)
+    by_key = {entry.key: entry for entry in entries}
+    absent = Counter({entry.key: len(entry.parts()) for entry in entries})
+    for parts in _written(_bundles(part for entry in entries for part in entry.parts()), folder):
+        for part in parts:
+            absent[part.key] -= 1
+            if absent[part.key] == 0:
+                finish_entry(by_key[part.key], folder)
+        done += sum(part.table.num_rows for part in parts)
         on_progress(done, total)
 
 
-def _write_entries(entries: Sequence[CacheEntry], folder: Path) -> None:
-    for entry in entries:
-        write_entry(entry, folder / entry.key)
+def _remove_damaged(entry: Path, cache: Path, on_notice: Callable[[str], None]) -> None:
+    try:
+        verify_entry(entry)
+    except FileNotFoundError:
+        return
+    except DamagedEntryError as error:
+        on_notice(f"decoded again, because it is damaged: {error}")
+        (entry / CARD).unlink(missing_ok=True)
 
 
-def _bundles(entries: Sequence[CacheEntry]) -> list[list[CacheEntry]]:
-    bundles: list[list[CacheEntry]] = [[]]
-    images = 0
-    for entry in entries:
-        if images >= IMAGES_PER_TASK:
-            bundles.append([])
-            images = 0
-        bundles[-1].append(entry)
-        images += entry.table.num_rows
-    return [bundle for bundle in bundles if bundle]
+def _written(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
+    """Have bundles written by tasks, and yield each when it is."""
+    write = ray.remote(num_cpus=1)(_write_parts)
+    pending: dict[ray.ObjectRef[None], list[EntryPart]] = {}
+    while True:
+        while len(pending) < TASKS_PER_CPU * ray.cluster_resources().get("CPU", 1) and (bundle := next(bundles, None)):
+            pending[write.remote(bundle, folder)] = bundle
+        if not pending:
+            return
+        finished, _ = ray.wait(list(pending), num_returns=1)
+        with causes_of_task_errors():
+            ray.get(finished)
+        yield from (pending.pop(reference) for reference in finished)
+
+
+def _write_parts(parts: Sequence[EntryPart], folder: Path) -> None:
+    for part in parts:
+        part.write(folder)
+
+
+def _bundles(parts: Iterable[EntryPart]) -> Iterator[list[EntryPart]]:
+    bundle: list[EntryPart] = []
+    num_images = 0
+    for part in parts:
+        bundle.append(part)
+        num_images += part.table.num_rows
+        if num_images >= IMAGES_PER_TASK:
+            yield bundle
+            bundle, num_images = [], 0
+    if bundle:
+        yield bundle

@@ -1,11 +1,10 @@
-"""Decoded images on disk: one folder an entry, whole or absent, opened as memory maps."""
+"""Decoded images on disk: one folder an entry, finished with its card, opened as memory maps."""
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pretrieve.atomic_files import read_json, write_json
-from pretrieve.data.decode import decode_square, read_content
-from pretrieve.errors import ImageSetError
-
-CARD = "card.json"
+from pretrieve.image_cache.card import DamagedEntryError, Layout, joined_card, verify_entry, write_card
+from pretrieve.image_cache.image_file import MappedImages
+from pretrieve.image_cache.leftovers import remove_folder
+from pretrieve.image_cache.parts import ASPECTS, IMAGES, LABELS, write_part
 
 PIXELS_VERSION = 1
 """Part of every entry's key; raise it when decoding or resizing gives other pixels."""
+
+IMAGES_PER_PART = 2_000
+"""Enough work to be worth a task, little enough for several CPUs to share an entry and for progress to move."""
+
+LARGE_IMAGE_BYTES = 64 * 1024
+"""From this size on, asking for an image each time costs little beside copying it, and sets may outgrow memory; smaller
+images are taken to stay in memory once they were read."""
 
 
 @dataclass(frozen=True)
@@ -29,108 +34,161 @@ class CacheEntry:
     """Images that are cached together: a split of a target, or one group of the source.
 
     Attributes:
-      key: hash of the images' fingerprint, the rows and the size.
+      key: hash of the images' fingerprint, the rows, the size and the layout.
       table: the rows to decode (`image_table.SCHEMA`).
       size: side of the cached squares in pixels.
+      layout: `square` for evaluation; `whole` for training, whose crops come from anywhere in the image.
     """
 
     key: str
     table: pa.Table
     size: int
+    layout: Layout = "square"
+
+    def parts(self) -> list[EntryPart]:
+        """Divide the entry into what one task decodes; an entry without rows has one empty part."""
+        starts = range(0, max(1, self.table.num_rows), IMAGES_PER_PART)
+        return [
+            EntryPart(self.key, start, self.table.slice(start, IMAGES_PER_PART), self.size, self.layout)
+            for start in starts
+        ]
 
 
 @dataclass(frozen=True)
-class CachedCard:
-    """What a finished entry holds.
+class EntryPart:
+    """Adjacent rows of an entry, and no more of it: parts travel to other processes.
 
     Attributes:
-      num_images: images that decoded.
-      broken: "path: reason" for each image that did not.
+      key: the entry's.
+      start: the entry's row that is the first of the part.
+      table: the part's rows.
+      size: see `CacheEntry`.
+      layout: see `CacheEntry`.
     """
 
-    num_images: int
-    broken: tuple[str, ...]
+    key: str
+    start: int
+    table: pa.Table
+    size: int
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        """Folder of the part inside the entry's; it tells the rows, so no other division is mistaken for it."""
+        return f"rows-{self.start:08d}-{self.start + self.table.num_rows:08d}"
+
+    def is_whole(self, cache: Path) -> bool:
+        """Tell whether the part is in the cache, with files of the right sizes."""
+        return _is_whole(cache / self.key / self.name)
+
+    def write(self, cache: Path) -> None:
+        """Decode the part into the cache, in place of a damaged one; a whole one stays.
+
+        Raises:
+          OSError: an image's file cannot be read, or the disk is full or not writable.
+        """
+        folder = cache / self.key / self.name
+        if self.is_whole(cache):
+            return
+        if folder.exists():
+            with suppress(FileNotFoundError):  # another process was faster
+                remove_folder(folder, cache)
+        write_part(self.table, layout=self.layout, size=self.size, folder=folder)
 
 
-def read_card(folder: Path) -> CachedCard | None:
-    """Read the card of an entry's folder; None where the entry is not finished."""
-    if not (folder / CARD).exists():
-        return None
-    fields = read_json(folder / CARD)
-    return CachedCard(num_images=fields["num_images"], broken=tuple(fields["broken"]))
+def is_finished(entry: CacheEntry, cache: Path) -> bool:
+    """Tell whether an entry is in the cache, with files of the right sizes."""
+    return _is_whole(cache / entry.key)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify_entry(folder)
+    except (FileNotFoundError, DamagedEntryError):
+        return False
+    return True
+
+
+def finish_entry(entry: CacheEntry, cache: Path) -> None:
+    """Make an entry of its parts, all of which are in the cache, by writing its card.
+
+    Raises:
+      OSError: a part is absent, or the disk is full or not writable.
+    """
+    folder = cache / entry.key
+    write_card(folder, joined_card({part.name: verify_entry(folder / part.name) for part in entry.parts()}))
 
 
 def write_entry(entry: CacheEntry, folder: Path) -> None:
-    """Decode an entry's images into `folder`; a broken image is left out and named on the card.
-
-    A file that cannot be read at all ends the entry: it may be there tomorrow, or on another node.
-
-    The folder is made under another name and renamed, so it is whole or absent; of two processes that make the same
-    entry, the first one's stays.
+    """Decode an entry's images into `folder`, in this process; an entry that is there already stays.
 
     Raises:
       OSError: an image's file cannot be read, or the disk is full or not writable.
     """
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        images, labels, broken = _decode(entry)
-        np.save(temporary / "images.npy", images)
-        np.save(temporary / "labels.npy", labels)
-        write_json(temporary / CARD, {"num_images": len(images), "broken": broken})
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _decode(entry: CacheEntry) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    images = np.empty((entry.table.num_rows, entry.size, entry.size, 3), dtype=np.uint8)
-    labels: list[int] = []
-    broken: list[str] = []
-    for row in entry.table.select(["path", "content", "label"]).to_pylist():
-        try:
-            images[len(labels)] = decode_square(read_content(row["path"], row["content"]), entry.size)
-        except ImageSetError as error:
-            broken.append(f"{row['path']}: {error}")
-            continue
-        labels.append(row["label"])
-    return images[: len(labels)], np.array(labels, dtype=np.int64), broken
+    entry, cache = replace(entry, key=folder.name), folder.parent
+    if is_finished(entry, cache):
+        return
+    for part in entry.parts():
+        part.write(cache)
+    finish_entry(entry, cache)
 
 
 class CachedImages:
-    """Images of several entries as one set, read from memory maps.
+    """Images of several entries as one set, on memory maps.
+
+    All processes of a node that open an entry share one copy of its pixels: the pages that the system caches of the
+    files. Pages that memory has no room for are read again, so a set may be larger than memory.
 
     Args:
-      folders: finished entries, in the order of their rows.
+      folders: finished entries of one size, in the order of their rows.
 
     Raises:
       FileNotFoundError: an entry is not there.
+      DamagedEntryError: a file of an entry is absent or has another size than was written.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self._maps = [np.load(folder / "images.npy", mmap_mode="r") for folder in folders]
+        parts = [folder / part for folder in folders for part in verify_entry(folder).parts]
+        self._maps = [MappedImages(part / IMAGES) for part in parts]
         self._starts = np.cumsum([0, *(len(images) for images in self._maps)])
-        labels = [np.load(folder / "labels.npy") for folder in folders]
-        self._labels = torch.from_numpy(np.concatenate(labels))
+        self._is_read = np.zeros(self._starts[-1], dtype=bool)
+        self._labels = torch.from_numpy(np.concatenate([np.load(part / LABELS) for part in parts]))
+        self._aspects = torch.from_numpy(np.concatenate([np.load(part / ASPECTS) for part in parts]))
 
     @property
     def labels(self) -> Tensor:
         """(N,) int64."""
         return self._labels
 
+    @property
+    def aspects(self) -> Tensor:
+        """(N,) float32, > 0: width by height of the picture that fills each square; 1 in the layout `square`."""
+        return self._aspects
+
     def gather(self, indices: Tensor) -> Tensor:
-        """Return the (B, S, S, 3) uint8 images at (B,) `indices`."""
+        """Return the (B, S, S, 3) uint8 images at (B,) `indices`.
+
+        Raises:
+          IndexError: an index is not in [0, N).
+        """
         rows = indices.numpy()
-        files = np.searchsorted(self._starts, rows, side="right") - 1
-        out = np.empty((len(rows), *self._maps[0].shape[1:]), dtype=np.uint8)
-        for file in np.unique(files):
-            wanted = files == file
-            out[wanted] = self._maps[file][rows[wanted] - self._starts[file]]
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows must lie in 0 … {len(self) - 1}, but {rows.min()} … {rows.max()} are asked for")
+        maps = np.searchsorted(self._starts, rows, side="right") - 1
+        places = rows - self._starts[maps]
+        self._read_ahead(rows, maps, places)
+        out = np.empty((len(rows), *self._maps[0].pixels.shape[1:]), dtype=np.uint8)
+        for image, file, place in zip(out, maps.tolist(), places.tolist(), strict=True):
+            image[:] = self._maps[file].pixels[place]
         return torch.from_numpy(out)
+
+    def _read_ahead(self, rows: NDArray[np.int64], maps: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+        """Have the disk read all images of the batch at once that are not in memory, rather than one by one."""
+        asked = np.flatnonzero(~self._is_read[rows])
+        for file, place in zip(maps[asked].tolist(), places[asked].tolist(), strict=True):
+            self._maps[file].read_ahead(place)
+        if self._maps[0].image_bytes < LARGE_IMAGE_BYTES:
+            self._is_read[rows] = True
 
     def __len__(self) -> int:
         return int(self._starts[-1])

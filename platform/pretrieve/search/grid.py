@@ -7,8 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pretrieve.search.methods import Method
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class GridSettings(SettingsModel):
@@ -19,9 +22,13 @@ class GridSettings(SettingsModel):
       weight_decay: L2 penalties.
       source_weight: λ of eq. 6, for the methods that reuse the source.
       head_lr_ratio: learning rate of the heads over that of the backbone.
+      top_k: numbers of units to select, for the methods that select (Figure 3b); they stand in place of
+        `selection.top_k`, and the source is ranked once for all of them. None: `selection.top_k` alone.
+      co_tuning_lr: learning rates of the backbone for `co_tuning` (section 4.1).
+      co_tuning_weight: trade-offs of `co_tuning` between the target's loss and that on the source's labels.
     """
 
-    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (
+    lr: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
         0.1,
         0.03,
         0.01,
@@ -33,19 +40,30 @@ class GridSettings(SettingsModel):
         1e-5,
         0.0,
     )
-    source_weight: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.0, 0.3, 0.1)
-    head_lr_ratio: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (10.0,)
+    source_weight: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 0.3, 0.1)
+    head_lr_ratio: Annotated[tuple[Positive, ...], Field(min_length=1)] = (10.0,)
+    top_k: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
+    co_tuning_lr: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    co_tuning_weight: Annotated[tuple[Positive, ...], Field(min_length=1)] = (2.3,)
 
-    def points(self, *, uses_source: bool) -> list[Hyperparameters]:
-        """List every point once, in a fixed order; λ only where the source is used.
+    def points(self, method: Method) -> list[Hyperparameters]:
+        """List every point of a method once, in a fixed order; each method has only what it reads.
 
-        >>> len(GridSettings().points(uses_source=False)), len(GridSettings().points(uses_source=True))
-        (15, 45)
+        >>> from pretrieve.search.methods import METHODS
+        >>> [len(GridSettings().points(METHODS[name])) for name in ("finetune", "uot", "co_tuning")]
+        [15, 45, 15]
         """
-        weights: tuple[float | None, ...] = self.source_weight if uses_source else (None,)
-        combinations = product(self.head_lr_ratio, weights, self.weight_decay, self.lr)
+        rates, weights = self._rates_and_weights(method)
+        top_ks = self.top_k if self.top_k and method.selector else (None,)
         points = [
-            Hyperparameters(lr=lr, weight_decay=decay, source_weight=weight, head_lr_ratio=ratio)
-            for ratio, weight, decay, lr in combinations
+            Hyperparameters(lr=lr, weight_decay=decay, source_weight=weight, head_lr_ratio=ratio, top_k=top_k)
+            for ratio, top_k, weight, decay, lr in product(
+                self.head_lr_ratio, top_ks, weights, self.weight_decay, rates
+            )
         ]
         return list(dict.fromkeys(points))
+
+    def _rates_and_weights(self, method: Method) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
+        if method.objective == "co_tuning":
+            return self.co_tuning_lr, self.co_tuning_weight
+        return self.lr, self.source_weight if method.selector else (None,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest", "label"]
+MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest", "label", "co_tuning"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ METHODS: dict[str, Method] = {
     "uot": Method("uot", selector="uot", objective="joint"),
     "nearest": Method("nearest", selector="nearest", objective="joint"),
     "label": Method("label", selector="label", objective="joint"),
+    "co_tuning": Method("co_tuning", selector=None, objective="co_tuning"),
 }
 
 assert tuple(METHODS) == get_args(MethodName)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
-from pretrieve.backbones import Backbone, find_architecture
+from pretrieve.backbones import Backbone
 from pretrieve.backbones.backbone import save_weights
+from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import derived_seed
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Outcome, Spool
 from pretrieve.training.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.gap_probe import GapProbe
+from pretrieve.training.gradient_gap import GradientGap
 from pretrieve.training.loop import DivergedError, EpochReport, FineTuning, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import make_objective
+from pretrieve.training.objectives import Relationship, find_objective, make_objective
 from pretrieve.training.trial_spec import TrialTask
+from pretrieve.training.world import ALONE, World
 
 
 def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) -> Outcome:
     """Train, score and record one trial, from its checkpoint where it was begun before.
 
-    A trial scores val after each epoch; a refit scores test once, at its end.
+    A trial scores val after each epoch; a refit scores test once, at its end. Where a step does not fit into the
+    device's memory it is computed in parts, which the record tells, since batch norm then sees smaller batches.
 
     Args:
       task: what to run and where its inputs lie.
@@ -35,78 +42,168 @@ def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) ->
       `finished`; `diverged` where the loss was not finite; `failed` where the program raised: the error is in the
       spool, so that one trial's fault ends that trial only.
     """
-    torch.set_num_threads(task.num_threads)
-    started = time.perf_counter()
     spool = Spool(task.spool_path)
     if spool.outcome in ("finished", "diverged"):
         return spool.outcome  # it ended just before its driver was killed: delivered it is not, done it is
-    checkpoint = CheckpointFile(task.checkpoint_path)
-    outcome: Outcome = "finished"
     try:
-        metrics = _train_and_score(task, spool, checkpoint, report)
-        message = ""
-    except DivergedError as error:
-        metrics, outcome, message = {}, "diverged", str(error)
+        return _run_within_memory(task, spool, report)
     except Exception:  # whatever the user's code or the machine did: it is recorded, and the study goes on
         spool.write_end("failed", {}, traceback.format_exc())
         return "failed"
-    spool.write_end(outcome, {**metrics, schema.SECONDS: time.perf_counter() - started}, message)
-    checkpoint.remove()
+
+
+def _run_within_memory(task: TrialTask, spool: Spool, report: Callable[[dict[str, float]], None]) -> Outcome:
+    while True:
+        try:
+            return run_worker(task, ALONE, spool, report)
+        except torch.OutOfMemoryError:
+            smaller = with_smaller_parts(task)
+            if smaller is None:
+                raise
+        # Outside the except block, whose traceback holds the tensors of the step that did not fit.
+        task = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def with_smaller_parts(task: TrialTask) -> TrialTask | None:
+    """Halve the parts in which a step is computed, or more where half does not divide the batch.
+
+    Returns:
+      The task with more parts; None where a part would hold fewer than two images, of which batch norm needs as many.
+    """
+    batches = [task.training.batch_size // task.num_workers]
+    if task.source:
+        batches.append((task.training.source_batch_size or task.training.batch_size) // task.num_workers)
+    shared = math.gcd(*batches)
+    larger = [n for n in range(2 * task.num_parts, shared + 1) if shared % n == 0 and min(batches) // n >= 2]
+    return task.model_copy(update={"num_parts": larger[0]}) if larger else None
+
+
+def run_worker(
+    task: TrialTask, world: World, spool: Spool | None, report: Callable[[dict[str, float]], None]
+) -> Outcome:
+    """Train and score one trial as one of its workers.
+
+    Args:
+      task: what to run.
+      world: which worker this is.
+      spool: of the first worker, which alone scores and records; None for any other.
+      report: called by every worker after each epoch, by those that record nothing with the epoch alone.
+
+    Returns:
+      `finished` or `diverged`.
+
+    Raises:
+      Exception: whatever ended the training.
+    """
+    torch.set_num_threads(task.num_threads)
+    started = time.perf_counter()
+    checkpoint = CheckpointFile(task.checkpoint_path)
+    outcome: Outcome = "finished"
+    try:
+        metrics, message = _train_and_score(task, world, spool, checkpoint, report), _told_of_parts(task)
+    except DivergedError as error:
+        metrics, outcome, message = {}, "diverged", str(error)
+    if spool is not None:
+        spool.write_end(outcome, {**metrics, schema.SECONDS: time.perf_counter() - started}, message)
+        checkpoint.remove()
     return outcome
 
 
+def _told_of_parts(task: TrialTask) -> str:
+    if task.num_parts == 1:
+        return ""
+    return (
+        f"a step did not fit into the device's memory: it was computed in {task.num_parts} parts, and batch norm saw "
+        "one part at a time"
+    )
+
+
 def _train_and_score(
-    task: TrialTask, spool: Spool, checkpoint: CheckpointFile, report: Callable[[dict[str, float]], None]
+    task: TrialTask,
+    world: World,
+    spool: Spool | None,
+    checkpoint: CheckpointFile,
+    report: Callable[[dict[str, float]], None],
 ) -> dict[str, float]:
-    work = _make_work(task)
-    evaluate = CachedImages(task.evaluate)
+    work = _make_work(task, world)
+    evaluate = CachedImages(local_copy(task.evaluate, task.image_scratch))
     is_refit = task.spec.kind == schema.KIND_REFIT
+    measures_gap = task.training.gradient_gap and work.objective.uses_source and not is_refit
+    probe = GapProbe(work, evaluate) if measures_gap else None
 
     def score() -> float:
         predictions = predict(work.network, evaluate, work.preprocessing, work.device)
         return accuracy(predictions, evaluate.labels, task.metric)
 
     def on_epoch(epoch: EpochReport) -> None:
-        metrics = _epoch_metrics(epoch)
+        if spool is None:
+            report({"epoch": float(epoch.epoch)})
+            return
+        metrics = _epoch_metrics(epoch, task) | ({} if probe is None else _gap_metrics(probe.measure()))
         if not is_refit:
             metrics[schema.VAL_SCORE] = score()
         spool.write_epoch(epoch.epoch, metrics)
         report({"epoch": float(epoch.epoch), **metrics})
 
     fine_tune(work, on_epoch=on_epoch, checkpoint=checkpoint)
-    if not is_refit:
+    if not is_refit or spool is None:
         return {}
     assert task.weights_out is not None, "the plan gives every refit a place for its weights"
     save_weights(work.network, task.weights_out)
     return {schema.TEST_SCORE: score()}
 
 
-def _epoch_metrics(epoch: EpochReport) -> dict[str, float]:
-    metrics = {schema.LOSS_TARGET: epoch.loss_target, schema.IMAGES_PER_S: epoch.images_per_s}
+def _epoch_metrics(epoch: EpochReport, task: TrialTask) -> dict[str, float]:
+    metrics = {
+        schema.LOSS_TARGET: epoch.loss_target,
+        schema.IMAGES_PER_S: epoch.images_per_s,
+        schema.INPUT_WAIT_FRACTION: epoch.input_wait_fraction,
+    }
     if epoch.loss_source is not None:
         metrics[schema.LOSS_SOURCE] = epoch.loss_source
+    if task.num_parts > 1:
+        metrics[schema.NUM_PARTS] = float(task.num_parts)
     return metrics
 
 
-def _make_work(task: TrialTask) -> FineTuning:
+def _gap_metrics(gap: GradientGap) -> dict[str, float]:
+    return {
+        schema.GRADIENT_GAP: gap.delta_squared,
+        schema.GRADIENT_GAP_COSINE: gap.cosine,
+        schema.TARGET_GRADIENT_NORM: gap.target_norm_squared,
+        schema.SOURCE_GRADIENT_NORM: gap.source_norm_squared,
+    }
+
+
+def _make_work(task: TrialTask, world: World) -> FineTuning:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    architecture = find_architecture(task.architecture_name)
+    backbone = Backbone(task.architecture_name, task.weights_path, task.backbone_identity)
     spec = task.spec
+    is_related = find_objective(spec.objective).uses_relationship
     network = TwoHeadNetwork(
-        Backbone(task.architecture_name, task.weights_path, task.backbone_identity).load(),
-        feature_dim=architecture.feature_dim,
+        backbone.load(),
+        feature_dim=backbone.architecture.feature_dim,
         num_target_classes=task.num_target_classes,
         num_source_classes=task.num_source_classes,
+        source_classifier=backbone.load_classifier() if is_related else None,
         generator=torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
     ).to(device)
     return FineTuning(
         network=network,
-        objective=make_objective(spec.objective, spec.hyperparameters),
-        target=CachedImages(task.train),
-        source=CachedImages(task.source) if task.source else None,
-        preprocessing=architecture.preprocessing,
+        objective=make_objective(spec.objective, spec.hyperparameters, relationship=_relationship(task)),
+        target=CachedImages(local_copy(task.train, task.image_scratch)),
+        source=CachedImages(local_copy(task.source, task.image_scratch)) if task.source else None,
+        preprocessing=backbone.architecture.preprocessing,
         settings=task.training,
         hyperparameters=spec.hyperparameters,
         seed=spec.seed,
         device=device,
+        num_parts=task.num_parts,
+        world=world,
     )
+
+
+def _relationship(task: TrialTask) -> Relationship | None:
+    return None if task.relationship_path is None else np.load(task.relationship_path, allow_pickle=False)

@@ -10,8 +10,8 @@ import ray
 import torch
 
 from pretrieve.atomic_files import read_json, write_json
-from pretrieve.backbones import Architecture, Backbone, find_architecture
-from pretrieve.backbones.backbone import StateDict, identify, load_weights, read_weights, save_weights
+from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
+from pretrieve.backbones.backbone import StateDict, read_weights
 from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import BackboneError
@@ -48,7 +48,7 @@ def make_backbone(settings: StudySettings, source: ImageSet, cluster: LazyCluste
         if found is not None:
             return found
         cluster.connect()
-        size = find_architecture(settings.backbone.name).preprocessing.resize_size
+        size = find_architecture(settings.backbone.architecture_name).preprocessing.resize_size
         entries = ClassUnits(source, "classes").entries(range(source.num_classes), size)
         images = settings.cache / "images"
         build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
@@ -69,15 +69,13 @@ def backbone_from_weights(settings: BackboneSettings, cache: Path) -> Backbone:
     Raises:
       BackboneError: the weights cannot be had or do not fit.
     """
-    architecture = find_architecture(settings.name)
+    architecture = find_architecture(settings.architecture_name)
     if settings.weights is not None:
         state, origin = read_weights(settings.weights), str(settings.weights)
     else:
         assert architecture.published_weights is not None, "validated with the settings"
         state, origin = _download(architecture), f"{architecture.name}'s publisher"
-    network = architecture.build()
-    load_weights(network, state, origin=origin)
-    return _kept(architecture, network, cache)
+    return keep_backbone(architecture, parts_of_checkpoint(architecture, state, origin=origin), cache)
 
 
 def _download(architecture: Architecture) -> StateDict:
@@ -91,22 +89,16 @@ def _download(architecture: Architecture) -> StateDict:
         ) from error
 
 
-def _kept(architecture: Architecture, network: torch.nn.Module, cache: Path) -> Backbone:
-    identity = identify(architecture, network.state_dict())
-    path = cache / identity / "weights.pt"
-    if not path.exists():
-        save_weights(network, path)
-    return Backbone(architecture.name, path, identity)
-
-
 def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: int) -> str:
     """Identify a pre-training by everything that decides its weights."""
     assert settings.pretrain is not None, "asked only of studies that pre-train"
+    architecture = find_architecture(settings.architecture_name)
     return content_key(
-        kind="pretrained",
+        kind="pretrained with its classifier",
         version=PROTOCOL_VERSION,
-        architecture=settings.name,
-        preprocessing=find_architecture(settings.name).preprocessing.to_dict(),
+        architecture=architecture.name,
+        architecture_version=architecture.version,
+        preprocessing=architecture.preprocessing.to_dict(),
         source=source_fingerprint,
         settings=settings.pretrain.model_dump(mode="json"),
         seed=seed,
@@ -119,7 +111,7 @@ def find_pretrained(settings: BackboneSettings, key: str, cache: Path) -> Backbo
     if not card.exists():
         return None
     identity = read_json(card)["identity"]
-    return Backbone(settings.name, cache / identity / "weights.pt", identity)
+    return Backbone(settings.architecture_name, cache / identity / "weights.pt", identity)
 
 
 def pretrain_on_cluster(
@@ -151,14 +143,14 @@ def pretrain_on_cluster(
     log = cache / "pretrained" / f"{key}.epochs.jsonl"
     log.unlink(missing_ok=True)
     run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)
-    pending = run.remote(settings.name, settings.pretrain, images, num_classes, seed, num_cpus, cache, log)
+    pending = run.remote(settings.architecture_name, settings.pretrain, images, num_classes, seed, num_cpus, cache, log)
     while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
         on_epoch(_count_lines(log), settings.pretrain.epochs)
     with causes_of_task_errors():
         identity = ray.get(pending)
     on_epoch(settings.pretrain.epochs, settings.pretrain.epochs)
     write_json(cache / "pretrained" / f"{key}.json", {"identity": identity})
-    return Backbone(settings.name, cache / identity / "weights.pt", identity)
+    return Backbone(settings.architecture_name, cache / identity / "weights.pt", identity)
 
 
 def _count_lines(path: Path) -> int:
@@ -183,7 +175,7 @@ def _pretrain(
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": report.epoch, "loss": report.loss_target}) + "\n")
 
-    network = pretrain(
+    parts = pretrain(
         architecture,
         CachedImages(folders),
         num_classes=num_classes,
@@ -192,4 +184,4 @@ def _pretrain(
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         on_epoch=write,
     )
-    return _kept(architecture, network.cpu(), cache).identity
+    return keep_backbone(architecture, parts, cache).identity

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from pretrieve.keys import content_key, derived_seed
 from pretrieve.search.methods import METHODS
 from pretrieve.study.materials import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.objectives import find_objective
+from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
 
 
@@ -53,8 +57,12 @@ class Planner:
         ]
 
     def _trials(self, target: str, method: str) -> list[TrialTask]:
-        points = self._settings.grid.points(uses_source=METHODS[method].selector is not None)
-        return [self._task("trial", target, method, point, self._settings.seed) for point in points]
+        tasks: dict[str, TrialTask] = {}
+        for point in self._settings.grid.points(METHODS[method]):
+            task = self._task("trial", target, method, point, self._settings.seed)
+            # Two numbers of units may be the same images: a list of groups ends where it ends.
+            tasks.setdefault(task.spec.key, task)
+        return list(tasks.values())
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
         """List the refits of a cell's best configuration, one a seed."""
@@ -68,14 +76,15 @@ class Planner:
         self, kind: Literal["trial", "refit"], target: str, method: str, point: Hyperparameters, seed: int
     ) -> TrialTask:
         materials, settings = self._materials, self._settings
-        reused = materials.reused(target, method)
+        reused = materials.reused(target, method, point.top_k)
+        objective = objective_of(method, settings)
         train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
         key = self._key(kind, target, method, point, seed, train, evaluate)
         spec = TrialSpec(
             kind=kind,
             target=target,
             method=method,
-            objective=METHODS[method].objective,
+            objective=objective,
             hyperparameters=point,
             seed=seed,
             key=key,
@@ -86,21 +95,29 @@ class Planner:
             weights_path=materials.backbone.weights_path,
             backbone_identity=materials.backbone.identity,
             num_target_classes=materials.targets[target].num_classes,
-            num_source_classes=materials.source.num_classes if reused else 0,
+            num_source_classes=self._num_source_classes(target, objective),
             training=settings.training,
             metric=materials.targets[target].metric,
-            train=tuple(materials.split_folder(target, split) for split in train),
-            evaluate=(materials.split_folder(target, evaluate),),
+            train=tuple(materials.training_folder(target, split) for split in train),
+            evaluate=(materials.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),
             spool_path=self._ledger.spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=settings.compute.cpus_per_trial,
-            provenance=self._provenance(target, train, evaluate, reused),
+            num_workers=settings.compute.workers_per_trial,
+            relationship_path=self._relationship(target, objective),
+            image_scratch=settings.compute.image_scratch,
+            provenance=self._provenance(target, train, evaluate, reused, point),
         )
 
     def _provenance(
-        self, target: str, train: tuple[str, ...], evaluate: str, reused: ReusedImages | None
+        self,
+        target: str,
+        train: tuple[str, ...],
+        evaluate: str,
+        reused: ReusedImages | None,
+        point: Hyperparameters,
     ) -> dict[str, str | float | int]:
         """Tell, for people, where the trial's data come from; the key holds it already."""
         image_set = self._materials.targets[target]
@@ -111,9 +128,14 @@ class Planner:
             "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
         }
         if reused:
-            told |= {f"selection.{name}": value for name, value in asdict(self._settings.selection.core).items()}
+            selection = self._settings.selection
+            told |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
+            if point.top_k is not None:
+                told["selection.top_k"] = point.top_k
             told |= {
-                "selection.unit": self._settings.selection.unit,
+                "selection.rank_from": selection.rank_from,
+                "selection.source_fraction": self._materials.units[target].kept_fraction,
+                "selection.unit": selection.unit,
                 "selection.num_selected": reused.num_units,
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
@@ -132,22 +154,69 @@ class Planner:
     ) -> str:
         materials = self._materials
         image_set = materials.targets[target]
-        reused = materials.reused(target, method)
+        reused = materials.reused(target, method, point.top_k)
+        objective = objective_of(method, self._settings)
+        relationship = self._relationship(target, objective)
+        num_workers = self._settings.compute.workers_per_trial
         return content_key(
             protocol=PROTOCOL_VERSION,
             kind=kind,
             target=target,
             method=method,
-            objective=METHODS[method].objective,
-            hyperparameters=point.model_dump(),
-            training=self._settings.training.model_dump(mode="json"),
+            objective=objective,
+            # Of the number of units the images decide, which are part of the key: cut out of a larger selection or
+            # selected alone, they give one result.
+            hyperparameters=point.model_dump(exclude={"top_k"}),
+            training=_read_by(objective, kind, self._settings).model_dump(mode="json"),
             seed=seed,
             metric=image_set.metric,
             backbone=materials.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
+            **({} if relationship is None else {"relationship": relationship.stem}),
+            # Batch norm sees each worker's own part of a batch.
+            **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
+
+    def _num_source_classes(self, target: str, objective: str) -> int:
+        relationship = self._relationship(target, objective)
+        if relationship is not None:
+            # The classes of the pre-training, of which the study's source may hold a part.
+            return int(np.load(relationship, mmap_mode="r", allow_pickle=False).shape[1])
+        return self._materials.source.num_classes if find_objective(objective).uses_source_head else 0
+
+    def _relationship(self, target: str, objective: str) -> Path | None:
+        return self._materials.relationships[target] if find_objective(objective).uses_relationship else None
+
+
+def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
+    """Put what a trial does not read back to its default: changing it in a study must not run the trial again."""
+    needs, training = find_objective(objective), settings.training
+    unread = {"source_objective"}  # what it led to, the objective, is in the key
+    if not needs.uses_relationship:
+        unread |= {"relationship"}
+    if not needs.uses_source:
+        unread |= {"source_batch_size", "gradient_gap"}
+    if kind == "refit":
+        unread |= {"gradient_gap"}
+    if settings.compute.workers_per_trial == 1:
+        unread |= {"synchronised_batch_norm"}
+    changes = {name: TrainingSettings.model_fields[name].default for name in unread}
+    if not needs.uses_strong_view:
+        strong = ("num_ops", "magnitude", "cutout_fraction")
+        defaults = {name: AugmentationSettings.model_fields[name].default for name in strong}
+        changes["augmentation"] = training.augmentation.model_copy(update=defaults)
+    return training.model_copy(update=changes)
+
+
+def objective_of(method: str, settings: StudySettings) -> str:
+    """Name the objective of a method in a study: images of clusters have no labels, unless the settings say so."""
+    default = METHODS[method].objective
+    if METHODS[method].selector is None:
+        return default
+    by_unit = "pseudo_label" if settings.selection.unit == "cluster" else default
+    return settings.training.source_objective or by_unit
 
 
 def best_trial(cell: Cell, finished: Mapping[str, FinishedTrial]) -> TrialTask | None:

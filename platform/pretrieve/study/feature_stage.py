@@ -68,7 +68,7 @@ class StudyFeatures:
             self._requests[name],
             self.folder,
             num_classes=self._image_sets[name].num_classes,
-            feature_dim=self._backbone.architecture.feature_dim,
+            feature_dim=self._backbone.architecture.selection_dim,
         )
         notice_broken(made.broken, clock)
         return made.means

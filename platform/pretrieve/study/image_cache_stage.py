@@ -4,56 +4,75 @@ from __future__ import annotations
 
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.store import CachedImages, CacheEntry, read_card
+from pretrieve.image_cache.card import Layout, read_card
+from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.search.methods import METHODS
 from pretrieve.study.feature_stage import notice_broken
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.materials import Materials, split_entry
+from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
+from pretrieve.training.objectives import find_objective
+
+TRIALS_READ: tuple[tuple[str, Layout], ...] = (
+    ("train", "whole"),
+    ("val", "square"),
+    ("val", "whole"),  # refits train on it as well
+    ("test", "square"),
+)
+"""The splits of a target, and how their images are cached."""
+
+RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
+"""What Co-Tuning's relationships are learned from besides: training images as a network that predicts sees them."""
 
 
-def cache_images(materials: Materials, cluster: LazyCluster, clock: StageClock) -> None:
+def cache_images(settings: StudySettings, materials: Materials, cluster: LazyCluster, clock: StageClock) -> None:
     """Decode what the trials read and the cache does not hold.
 
     Raises:
       ImageSetError: no image of a split decodes, or none of a class of train.
       OSError: an image's file could not be read, or an entry not be written.
     """
-    entries = _needed_entries(materials)
+    entries = _needed_entries(settings, materials)
     missing = missing_entries(entries, materials.images)
     total = sum(entry.table.num_rows for entry in {entry.key: entry for entry in entries}.values())
     absent = sum(entry.table.num_rows for entry in missing)
     with clock.stage("image cache", total=total, done=total - absent) as progressed:
         if missing:
             cluster.connect()
-            build_entries(missing, materials.images, on_progress=progressed)
+            build_entries(missing, materials.images, on_progress=progressed, on_notice=clock.notice)
     for entry in entries:
         card = read_card(materials.images / entry.key)
         assert card is not None, "it was made just now"
         notice_broken(card.broken, clock)
-    _check_what_decoded(materials)
+    _check_what_decoded(materials, settings.training.batch_size)
 
 
-def _needed_entries(materials: Materials) -> list[CacheEntry]:
+def _needed_entries(settings: StudySettings, materials: Materials) -> list[CacheEntry]:
     size = materials.image_size
+    is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in settings.methods)
+    read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
     entries = [
-        split_entry(target, split, size) for target in materials.targets.values() for split in ("train", "val", "test")
+        split_entry(target, split, size, layout) for target in materials.targets.values() for split, layout in read
     ]
-    reused = {
-        entry.key: entry
-        for selection in materials.selections.values()
-        for entry in materials.units.entries(selection.groups, size)
-    }
-    return [*entries, *reused.values()]
+    return [*entries, *materials.reused_entries()]
 
 
-def _check_what_decoded(materials: Materials) -> None:
+def _check_what_decoded(materials: Materials, batch_size: int) -> None:
     for name, target in materials.targets.items():
         for split in ("train", "val", "test"):
-            labels = set(CachedImages([materials.split_folder(name, split)]).labels.tolist())
-            lost = [class_name for k, class_name in enumerate(target.class_names) if k not in labels]
-            if not labels or (split == "train" and lost):
+            folder = materials.training_folder if split == "train" else materials.evaluation_folder
+            found = CachedImages([folder(name, split)]).labels.tolist()
+            lost = sorted(set(range(target.num_classes)) - set(found))
+            if not found or (split == "train" and lost):
+                names = ", ".join(target.class_names[k] for k in lost[:5])
                 raise ImageSetError(
                     f"images of {name!r}, split {split!r}, must decode, but "
-                    + (f"none of {', '.join(lost[:5])} does" if labels else "none does")
+                    + (f"none of {names} does" if found else "none does")
                     + "; see the notes above for the files"
+                )
+            if split == "train" and len(found) < batch_size:
+                raise ImageSetError(
+                    f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
+                    f"but is {batch_size}; see the notes above for the files that do not"
                 )

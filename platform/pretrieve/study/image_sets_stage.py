@@ -21,7 +21,7 @@ def load_image_sets(settings: StudySettings, clock: StageClock) -> tuple[ImageSe
     cache = settings.cache / "image_sets"
     total = 1 + len(settings.targets)
     with clock.stage("image sets", total=total) as progressed:
-        source = load_source(settings.source, cache=cache)
+        source = load_source(settings.source, seed=settings.seed, cache=cache)
         targets: dict[str, ImageSet] = {}
         for number, target in enumerate(settings.targets, start=1):
             progressed(number, total)
@@ -65,8 +65,25 @@ def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[
         "image": (num_images, f"the source's {num_images} images"),
     }
     number, described = available[selection.unit]
-    if selection.top_k > number:
-        yield f"selection.top_k must be at most {described}, but is {selection.top_k}"
+    field, top_k = "selection.top_k", selection.top_k
+    if settings.grid.top_k:
+        field, top_k = "grid.top_k", max(settings.grid.top_k)
+    if top_k + selection.rank_from > number:
+        ranks, beside = "", ""
+        if selection.rank_from:
+            ranks, beside = f" from rank {selection.rank_from} on", f" less selection.rank_from, {selection.rank_from}"
+        yield f"{field} must be at most {described}{beside}, but is {top_k}{ranks}"
+    if selection.source_fraction == "as_target":
+        yield from _faults_of_regimes(settings)
+
+
+def _faults_of_regimes(settings: StudySettings) -> Iterator[str]:
+    for target in settings.targets:
+        if target.regime.restricts and target.regime.fraction is None:
+            yield (
+                f"selection.source_fraction must be a number where the regime of a target is no fraction, but is "
+                f"'as_target', and {target.display_name!r} has '{target.regime.describe()}'"
+            )
 
 
 def _faults_of_targets(settings: StudySettings, targets: Mapping[str, ImageSet]) -> Iterator[str]:

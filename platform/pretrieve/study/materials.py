@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
+from pretrieve.image_cache.card import Layout
 from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
 from pretrieve.keys import content_key
 from pretrieve.study.source_units import SourceUnits
@@ -37,38 +38,64 @@ class Materials:
       source: the pre-training data.
       targets: the targets by name.
       backbone: the pre-trained network.
-      units: what the selections choose from.
+      units: what the selections choose from, by target: the share of its images that a unit gives may differ.
       selections: by (target, method), of the methods that select.
       images: folder of the image cache.
+      top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
+      relationships: for Co-Tuning, the file of each target's relationship of categories.
     """
 
     source: ImageSet
     targets: Mapping[str, ImageSet]
     backbone: Backbone
-    units: SourceUnits
+    units: Mapping[str, SourceUnits]
     selections: Mapping[tuple[str, str], Selection]
     images: Path
-    _reused: dict[tuple[str, str], ReusedImages] = field(default_factory=dict, repr=False, compare=False)
+    top_ks: tuple[int | None, ...] = (None,)
+    relationships: Mapping[str, Path] = field(default_factory=dict)
+    _reused: dict[tuple[str, str, int | None], ReusedImages] = field(default_factory=dict, repr=False, compare=False)
 
-    def reused(self, target: str, method: str) -> ReusedImages | None:
-        """Return what a cell reuses of the source; None for a method without a selector."""
-        cell = (target, method)
-        selection = self.selections.get(cell)
+    def reused(self, target: str, method: str, top_k: int | None = None) -> ReusedImages | None:
+        """Return what a trial reuses of the source; None for a method without a selector.
+
+        Args:
+          target: of the cell.
+          method: of the cell.
+          top_k: the first so many units of the cell's selection; None for all of them.
+        """
+        selection = self.selections.get((target, method))
         if selection is None:
             return None
-        if cell not in self._reused:  # asked for by each trial of a cell, and long to make for many images
-            self._reused[cell] = ReusedImages(
-                identity=self.units.identity(selection.groups),
-                folders=tuple(
-                    self.images / entry.key for entry in self.units.entries(selection.groups, self.image_size)
-                ),
-                num_units=len(selection.groups),
+        cut = (target, method, top_k)
+        if cut not in self._reused:  # asked for by each trial of a cell, and long to make for many images
+            groups = selection.groups[:top_k]
+            self._reused[cut] = ReusedImages(
+                identity=self.units[target].identity(groups),
+                folders=tuple(self.images / entry.key for entry in self._entries(target, groups)),
+                num_units=len(groups),
             )
-        return self._reused[cell]
+        return self._reused[cut]
 
-    def split_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split."""
-        return self.images / split_entry(self.targets[target], split, self.image_size).key
+    def reused_entries(self) -> list[CacheEntry]:
+        """List the image-cache entries that some trial reuses of the source, each once."""
+        entries = {
+            entry.key: entry
+            for (target, _), selection in self.selections.items()
+            for top_k in self.top_ks
+            for entry in self._entries(target, selection.groups[:top_k])
+        }
+        return list(entries.values())
+
+    def _entries(self, target: str, groups: Sequence[int]) -> list[CacheEntry]:
+        return self.units[target].entries(groups, self.image_size)
+
+    def training_folder(self, target: str, split: str) -> Path:
+        """Return the image-cache entry of a target's split that is trained on: whole images, to crop from."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, "whole").key
+
+    def evaluation_folder(self, target: str, split: str) -> Path:
+        """Return the image-cache entry of a target's split that is predicted on: centre squares."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, "square").key
 
     @property
     def image_size(self) -> int:
@@ -76,9 +103,14 @@ class Materials:
         return self.backbone.architecture.preprocessing.resize_size
 
 
-def split_entry(image_set: ImageSet, split: str, size: int) -> CacheEntry:
+def split_entry(image_set: ImageSet, split: str, size: int, layout: Layout) -> CacheEntry:
     """Describe the cache entry of a whole split."""
     key = content_key(
-        kind="split", version=PIXELS_VERSION, images=image_set.fingerprints[split], split=split, size=size
+        kind="split",
+        version=PIXELS_VERSION,
+        images=image_set.fingerprints[split],
+        split=split,
+        size=size,
+        layout=layout,
     )
-    return CacheEntry(key=key, table=image_set.splits[split], size=size)
+    return CacheEntry(key=key, table=image_set.splits[split], size=size, layout=layout)

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal[
-    "image sets", "backbone", "features", "clusters", "selection", "image cache", "trials", "refits", "models", "report"
+    "image sets",
+    "backbone",
+    "features",
+    "clusters",
+    "selection",
+    "image cache",
+    "relationships",
+    "trials",
+    "refits",
+    "models",
+    "report",
 ]
 
 

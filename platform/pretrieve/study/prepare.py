@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pretrieve.study.backbone_stage import make_backbone
 from pretrieve.study.feature_stage import StudyFeatures
 from pretrieve.study.image_cache_stage import cache_images
 from pretrieve.study.image_sets_stage import check_sizes, load_image_sets
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.materials import Materials
+from pretrieve.study.relationship_stage import check_classifier, relate_categories
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_choice import SourceChooser
 from pretrieve.study.stage_clock import StageClock
@@ -30,8 +33,17 @@ def prepare(settings: StudySettings, cluster: LazyCluster, clock: StageClock) ->
     source, targets = load_image_sets(settings, clock)
     check_sizes(settings, source, targets)
     backbone = make_backbone(settings, source, cluster, clock)
+    check_classifier(settings, backbone)
     features = StudyFeatures(settings, source, targets, backbone)
     choice = SourceChooser(settings, source, targets, features, cluster, clock).choose()
-    materials = Materials(source, targets, backbone, choice.units, choice.selections, settings.cache / "images")
-    cache_images(materials, cluster, clock)
-    return materials
+    materials = Materials(
+        source,
+        targets,
+        backbone,
+        choice.units,
+        choice.selections,
+        settings.cache / "images",
+        top_ks=settings.grid.top_k or (None,),
+    )
+    cache_images(settings, materials, cluster, clock)
+    return replace(materials, relationships=relate_categories(settings, materials, cluster, clock))

@@ -11,12 +11,11 @@ import numpy as np
 
 from pretrieve.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
-from pretrieve.records import SelectionRecord
 from pretrieve.study.materials import Materials
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_units import SourceUnits
 from pretrieve.tracking import schema
-from pretrieve_selection import Selection, recall_at_k
+from pretrieve_selection import Selection, rank_groups, recall_at_k
 
 MAX_LISTED = 1_000
 """Units that a record lists; a selection of many images has its first ones here and all of them in the cache."""
@@ -47,12 +46,13 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
             if other_target == target and other != method
         }
         record = selection_record(
-            materials.units,
+            materials.units[target],
             selection,
             target=target,
             method=method,
             others=others,
             expected=None if expected is None else read_group_list(expected, materials.source.class_names),
+            top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
         paths = [folder / f"{method}.json", folder / f"{method}.svg"]
         write_json(paths[0], record)
@@ -69,6 +69,7 @@ def selection_record(
     method: str,
     others: Mapping[str, Selection],
     expected: Sequence[int] | None,
+    top_ks: Sequence[int],
 ) -> dict[str, Any]:
     """Describe a selection.
 
@@ -79,11 +80,13 @@ def selection_record(
       method: name of the method.
       others: the other methods' selections of the same target.
       expected: classes of the source that should be found, or None.
+      top_ks: the numbers of units at which trials cut it.
 
     Returns:
-      JSON-able: the first MAX_LISTED units in rank order (`groups`, `names`, `scores`, and for `uot` their `masses`
-      in P·1), `num_selected` and `num_images`, the classes that the chosen images are of, `margin`, `converged`,
-      `iterations`, `overlap` (units shared with each other method, and as a fraction of this selection) and `recall`.
+      JSON-able: the first MAX_LISTED units in rank order (`groups`, `names`, their `ranks` among all units from 0,
+      `scores`, and for `uot` their `masses` in P·1), `num_selected` and `num_images`, the classes that the chosen
+      images are of, `margin`, the `margins` by number of units, `converged`, `iterations`, `overlap` (units shared
+      with each other method, and as a fraction of this selection) and `recall`.
     """
     listed = list(selection.groups[:MAX_LISTED])
     scores = [float(selection.scores[group]) for group in listed]
@@ -94,6 +97,7 @@ def selection_record(
         "unit": units.unit,
         "groups": listed,
         "names": [units.name(group) for group in listed],
+        "ranks": _ranks(selection, listed),
         "scores": scores,
         "masses": [math.exp(score) for score in scores] if selection.method == "uot" else None,
         "num_selected": len(selection.groups),
@@ -101,11 +105,26 @@ def selection_record(
         "num_images": sum(class_counts.values()),
         "classes": dict(list(class_counts.items())[:MAX_CLASSES_LISTED]),
         "margin": selection.margin,
+        "margins": {str(top_k): _margin_at(selection, top_k) for top_k in top_ks},
         "converged": selection.converged,
         "iterations": selection.iterations,
         "overlap": {other: _overlap(selection, compared) for other, compared in others.items()},
         "recall": None if expected is None else _recall(units, selection, expected),
     }
+
+
+def _ranks(selection: Selection, groups: Sequence[int]) -> list[int]:
+    ranking = np.array(rank_groups(selection.scores))
+    ranks = np.empty_like(ranking)
+    ranks[ranking] = np.arange(len(ranking))
+    return [int(rank) for rank in ranks[list(groups)]]
+
+
+def _margin_at(selection: Selection, top_k: int) -> float | None:
+    if top_k >= len(selection.groups):
+        return selection.margin
+    last, following = selection.groups[top_k - 1 : top_k + 1]
+    return float(selection.scores[last] - selection.scores[following])
 
 
 def _overlap(selection: Selection, other: Selection) -> dict[str, float]:
@@ -118,22 +137,14 @@ def _recall(units: SourceUnits, selection: Selection, expected: Sequence[int]) -
     if units.unit == "class":
         return recall_at_k(selection, expected)
     is_expected = np.isin(units.labels, list(expected))
-    return float(is_expected[units.rows(selection.groups)].sum() / is_expected.sum())
+    whole = units.keeping(1.0, units.seed)  # the recall is that of the choice, however much each unit gives
+    return float(is_expected[whole.rows(selection.groups)].sum() / is_expected.sum())
 
 
 def _write_figure(record: Mapping[str, Any], path: Path) -> None:
     from pretrieve_dashboards import ranked_similarity
+    from pretrieve_dashboards.plan import parse_selection
 
-    figure = ranked_similarity(
-        SelectionRecord(
-            target=record["target"],
-            method=record["method"],
-            groups=tuple(record["groups"]),
-            names=tuple(record["names"]),
-            scores=tuple(record["scores"]),
-            margin=record["margin"] if record["num_selected"] == len(record["groups"]) else None,
-            converged=record["converged"],
-        )
-    )
+    figure = ranked_similarity(parse_selection(record, str(path.with_suffix(".json"))))
     with replacing(path) as temporary:
         temporary.write_text(figure, encoding="utf-8")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Literal, get_args
 
 from pretrieve.errors import nearest_word
 from pretrieve_selection import IMAGE_METHODS, SelectionSettings
 
 Unit = Literal["class", "cluster", "image"]
+
+UNRANKED_METHODS = ("random", "label")
+"""Methods that select, but rank nothing by its similarity to the target."""
 
 GroupList = str | tuple[str | int, ...]
 """Groups as a user gives them: a known list, a file, or names, WordNet ids and indices."""
@@ -20,6 +24,10 @@ class StudySelectionSettings(SelectionSettings):
     """How a study chooses from its source; the fields of `SelectionSettings` stand beside its own.
 
     Attributes:
+      rank_from: the first rank that is selected, ≥ 0: the selection takes `top_k` ranks from there on, so that decile
+        i = 0 … 9 of the ranked source (Figure 4b) is `top_k` = K / 10 and `rank_from` = i · K / 10.
+      source_fraction: share of its images that every selected group gives, in (0, 1]; `as_target` takes the fraction
+        of the target's regime, to keep the ratio of target to source images (appendix A). None: all of them.
       unit: what is chosen: classes, clusters of features (for a source whose classes are unknown or too coarse), or
         single images. `top_k` counts these.
       num_clusters: K of k-means (the paper: 2000), for the unit `cluster`.
@@ -32,6 +40,8 @@ class StudySelectionSettings(SelectionSettings):
       SelectionInputError: one or more values are out of range; the message lists them all.
     """
 
+    rank_from: int = 0
+    source_fraction: float | Literal["as_target"] | None = None
     unit: Unit = "class"
     num_clusters: int = 2000
     cluster_iterations: int = 25
@@ -52,12 +62,26 @@ class StudySelectionSettings(SelectionSettings):
                     yield f"{name}.{target}: must be a target of the study.{nearest_word(target, targets)}"
         if "label" in methods:
             yield from self._faults_of_label(targets)
+        yield from self._faults_of_ranks(methods)
         if self.unit == "image":
+            if self.source_fraction is not None:
+                yield (
+                    f"source_fraction: must be left out where unit is 'image', but is {self.source_fraction!r}; "
+                    "top_k says there how many images are reused"
+                )
             wrong = [method for method in methods if method not in (*IMAGE_METHODS, "finetune", "co_tuning", "label")]
             for method in wrong:
                 yield f"unit: must be class or cluster for the method {method!r}, but is 'image'"
         if self.unit != "image" and self.max_images_per_class is not None:
             yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
+
+    def _faults_of_ranks(self, methods: tuple[str, ...]) -> Iterator[str]:
+        for method in UNRANKED_METHODS:
+            if self.rank_from and method in methods:
+                yield (
+                    f"rank_from: must be 0 for the method {method!r}, which does not rank by similarity, but is "
+                    f"{self.rank_from}; leave the method out"
+                )
 
     def _faults_of_label(self, targets: tuple[str, ...]) -> Iterator[str]:
         if self.unit != "class":
@@ -70,6 +94,13 @@ class StudySelectionSettings(SelectionSettings):
             )
 
     def _faults(self) -> Iterator[str]:
+        if isinstance(self.rank_from, bool) or not isinstance(self.rank_from, int) or self.rank_from < 0:
+            yield f"rank_from must be an integer >= 0, but is {self.rank_from!r}"
+        if not _is_source_fraction(self.source_fraction):
+            yield (
+                f"source_fraction must be a number > 0 and <= 1, or 'as_target', but is {self.source_fraction!r}; "
+                "leave it out for all images"
+            )
         if self.unit not in get_args(Unit):
             yield (
                 f"unit must be one of {', '.join(get_args(Unit))}, but is {self.unit!r}."
@@ -84,6 +115,12 @@ class StudySelectionSettings(SelectionSettings):
         for name in ("label_groups", "expected_groups"):
             yield from _faults_of_lists(name, getattr(self, name))
         yield from super()._faults()
+
+
+def _is_source_fraction(value: object) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return isfinite(value) and 0 < value <= 1
+    return value is None or value == "as_target"
 
 
 def _faults_of_lists(name: str, lists: object) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class SelectionRequest:
       label_groups: indices of the groups that the selector `label` is given; None for any other.
       source_names: of the classes, for messages; empty for clusters and single images, which have none.
       target_names: of the target's classes, for messages.
+      rank_from: first rank that is selected.
     """
 
     target: str
@@ -53,6 +54,7 @@ class SelectionRequest:
     label_groups: tuple[int, ...] | None
     source_names: tuple[str, ...]
     target_names: tuple[str, ...]
+    rank_from: int = 0
 
     @property
     def key(self) -> str:
@@ -70,7 +72,14 @@ class SelectionRequest:
             target=self.target_features,
             max_images_per_class=self.max_images_per_class,
             label_groups=self.label_groups,
+            # Named only where it says something: what was selected before it existed keeps its key.
+            **({"rank_from": self.rank_from} if self.rank_from else {}),
         )
+
+    @property
+    def num_ranked(self) -> int:
+        """Number of units up to the last one selected."""
+        return self.rank_from + self.settings.top_k
 
     @property
     def rng(self) -> np.random.Generator:
@@ -190,18 +199,19 @@ def select_groups(
       target_centroids: (K_target, D) float64.
 
     Returns:
-      The selection of the first `top_k` groups.
+      The selection of `top_k` groups from rank `rank_from` on.
     """
     selector = make_selector(request.selector, label_groups=request.label_groups)
-    return selector.select(
+    selection = selector.select(
         source_centroids,
         target_centroids,
-        top_k=request.settings.top_k,
+        top_k=request.num_ranked,
         settings=request.settings,
         rng=request.rng,
         source_names=request.source_names or None,
         target_names=request.target_names,
     )
+    return replace(selection, groups=selection.groups[request.rank_from :])
 
 
 def select_single_images(
@@ -216,7 +226,7 @@ def select_single_images(
       num_threads: of the computation on a CPU.
 
     Returns:
-      The selection of `top_k` images; its groups count the images that decode.
+      The selection of `top_k` images from rank `rank_from` on; its groups count the images that decode.
     """
     source = read_feature_matrix(features, request.source_features)
     target = read_feature_matrix(features, request.target_features)
@@ -230,13 +240,13 @@ def select_single_images(
     )
     chosen = select_images(
         scored.scores,
-        budget=request.settings.top_k,
+        budget=request.num_ranked,
         labels=labels[source.rows],
         max_per_class=request.max_images_per_class,
     )
     return Selection(
         method=request.selector,
-        groups=tuple(chosen.images.tolist()),
+        groups=tuple(chosen.images[request.rank_from :].tolist()),
         scores=scored.scores,
         margin=chosen.margin,
         converged=scored.converged,

@@ -44,13 +44,24 @@ class BackboneSettings(SettingsModel):
       name: an architecture; a bare word is short for `name: word`.
       weights: a checkpoint file; relative to the study file.
       pretrain: pre-train from scratch on the study's source, once; excludes `weights`.
+      image_size: side of the network's input in pixels; None: the architecture's own.
+      resize_size: the shorter side of an image is resized to this before; None: the architecture's own ratio.
 
-    With neither, the weights that the network's publisher serves are downloaded.
+    With neither `weights` nor `pretrain`, the weights that the network's publisher serves are downloaded.
     """
 
     name: str
     weights: Path | None = None
     pretrain: PretrainingSettings | None = None
+    image_size: Annotated[int, Field(ge=1)] | None = None
+    resize_size: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def architecture_name(self) -> str:
+        """What every process finds the architecture by, with its image size."""
+        from pretrieve.backbones import at_image_size, find_architecture
+
+        return at_image_size(find_architecture(self.name), self.image_size, self.resize_size).name
 
     @model_validator(mode="before")
     @classmethod
@@ -74,13 +85,32 @@ class BackboneSettings(SettingsModel):
         return None if weights is None else existing_path(weights, info, "file")
 
     @model_validator(mode="after")
+    def _size_fits(self) -> BackboneSettings:
+        try:
+            name = self.architecture_name
+        except BackboneError as error:
+            raise ValueError(str(error)) from error
+        if name.startswith("__main__:"):
+            raise ValueError(
+                f"a study's workers import a network by its module, but {self.name!r} was registered by the running "
+                "script; register it in a module of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_one_origin(self) -> BackboneSettings:
         from pretrieve.backbones import find_architecture
 
+        architecture = find_architecture(self.name)
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("at most one of 'weights' and 'pretrain' may be given")
-        if self.weights is None and self.pretrain is None and not find_architecture(self.name).published_weights:
+        if self.weights is None and self.pretrain is None and not architecture.published_weights:
             raise ValueError(f"{self.name!r} has no published weights: 'weights' or 'pretrain' must be given")
+        if self.pretrain is not None and architecture.projector is not None:
+            raise ValueError(
+                f"'pretrain' must be of a network without a projector, but {self.name!r} has one, which pre-training "
+                "on labels does not train; give 'weights', or name the network without it"
+            )
         return self
 
 
@@ -179,6 +209,20 @@ class StudySettings(SettingsModel):
     def _selection_fits(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
         faults = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
+        if faults:
+            raise FieldFaultsError(faults)
+        return self
+
+    @model_validator(mode="after")
+    def _workers_share_batches(self) -> StudySettings:
+        num_workers, training = self.compute.workers_per_trial, self.training
+        sizes = {"batch_size": training.batch_size, "source_batch_size": training.source_batch_size}
+        faults = [
+            f"training.{name}: must be a multiple of compute.workers_per_trial, {num_workers}, whose workers share "
+            f"each batch equally, but is {size}"
+            for name, size in sizes.items()
+            if size is not None and size % num_workers
+        ]
         if faults:
             raise FieldFaultsError(faults)
         return self

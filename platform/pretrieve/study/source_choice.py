@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,11 +33,11 @@ class SourceChoice:
     """What a study reuses of its source.
 
     Attributes:
-      units: what can be chosen.
+      units: what can be chosen, by target.
       selections: by (target, method), of the methods that select.
     """
 
-    units: SourceUnits
+    units: Mapping[str, SourceUnits]
     selections: Mapping[CellName, Selection]
 
 
@@ -86,7 +86,7 @@ class SourceChooser:
         """
         requests = self.requests()
         if not requests:
-            return SourceChoice(ClassUnits(self._source, "classes"), {})
+            return SourceChoice({}, {})
         missing = [request for request in requests.values() if find_selection(request, self._selections_folder) is None]
         if missing or not self._has_units():
             self._cluster.connect()
@@ -94,7 +94,17 @@ class SourceChooser:
         units = self._units()
         if missing:
             self._select(missing, num_found=len(requests) - len(missing))
-        return SourceChoice(units, {cell: self._found(cell, request) for cell, request in requests.items()})
+        return SourceChoice(
+            {target: units.keeping(self._kept_fraction(target), self._settings.seed) for target in self._targets},
+            {cell: self._found(cell, request) for cell, request in requests.items()},
+        )
+
+    def _kept_fraction(self, target: str) -> float:
+        fraction = self._settings.selection.source_fraction
+        if fraction == "as_target":
+            (regime,) = [each.regime for each in self._settings.targets if each.display_name == target]
+            fraction = regime.fraction
+        return 1.0 if fraction is None else fraction
 
     def requests(self) -> dict[CellName, SelectionRequest]:
         """List the selections that the study needs, by cell."""
@@ -112,7 +122,8 @@ class SourceChooser:
         return SelectionRequest(
             target=target,
             selector=str(METHODS[method].selector),
-            settings=selection.core,
+            # One ranking for every number of units in the grid: it is cut at each of them.
+            settings=replace(selection.core, top_k=max(self._settings.grid.top_k or (selection.top_k,))),
             seed=self._settings.seed,
             unit=selection.unit,
             units_key=self._units_key(),
@@ -122,6 +133,7 @@ class SourceChooser:
             label_groups=None if groups is None else tuple(read_group_list(groups, names)),
             source_names=names if selection.unit == "class" else (),
             target_names=self._targets[target].class_names,
+            rank_from=selection.rank_from,
         )
 
     def _units_key(self) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.data.image_set import ImageSet
+from pretrieve.data.regimes import draw_nested, share_of
 from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
-from pretrieve.keys import content_key
+from pretrieve.keys import content_key, derived_seed
 from pretrieve.study.selection_settings import Unit
 
 
@@ -26,10 +27,14 @@ class SourceUnits(ABC):
     Attributes:
       source: the pre-training data.
       key: what the numbering depends on, beside the images themselves.
+      kept_fraction: share of its images that each unit gives, in (0, 1]; what a smaller one gives, a larger one does.
+      seed: decides which images those are.
     """
 
     source: ImageSet
     key: str
+    kept_fraction: float = field(default=1.0, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
     unit: ClassVar[Unit]
 
     @abstractmethod
@@ -46,18 +51,41 @@ class SourceUnits(ABC):
 
     @abstractmethod
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe the image-cache entries that hold the units' images, in an order that does not depend on rank."""
+        """Describe the image-cache entries that hold the units' images, in an order that does not depend on rank.
+
+        They are trained on, so they hold whole images.
+        """
+
+    def keeping(self, fraction: float, seed: int) -> SourceUnits:
+        """Return the same units, each of which gives a share of its images."""
+        return replace(self, kept_fraction=fraction, seed=seed)
 
     def identity(self, groups: Sequence[int]) -> str:
         """Hash which images are chosen, whatever their rank."""
         return content_key(
-            kind="reused", source=self.source.fingerprints["train"], units=self.key, groups=sorted(groups)
+            kind="reused",
+            source=self.source.fingerprints["train"],
+            units=self.key,
+            groups=sorted(groups),
+            **self._restriction,
         )
 
     def class_counts(self, groups: Sequence[int]) -> dict[str, int]:
         """Count the chosen images by the name of their class, the most frequent first."""
         counts = Counter(self.labels[self.rows(groups)].tolist())
         return {self.source.class_names[label]: number for label, number in counts.most_common()}
+
+    @property
+    def _restriction(self) -> dict[str, Any]:
+        """What a key must say beside the units; nothing where they give all their images."""
+        return {} if self.kept_fraction == 1 else {"kept_fraction": self.kept_fraction, "seed": self.seed}
+
+    def _kept(self, group: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows that a unit gives of those that it has."""
+        if self.kept_fraction == 1:
+            return rows
+        seed = derived_seed(self.seed, "source_fraction", self.unit, int(group))
+        return draw_nested(rows, share_of(len(rows), self.kept_fraction), seed=seed)
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -80,8 +108,8 @@ class ClassUnits(SourceUnits):
         return self.source.class_names[group]
 
     def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows of the classes."""
-        return np.flatnonzero(np.isin(self.labels, list(groups)))
+        """Return the rows that the classes give."""
+        return np.sort(np.concatenate([self._rows_of(group) for group in groups]))
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
         """Describe one entry a class: selections that share a class share its entry."""
@@ -94,8 +122,20 @@ class ClassUnits(SourceUnits):
             images=self.source.fingerprints["train"],
             group=int(group),
             size=size,
+            layout="whole",
+            **self._restriction,
         )
-        return CacheEntry(key=key, table=self.source.rows_of_class("train", int(group)), size=size)
+        table = self.source.rows_of_class("train", int(group))
+        if self.kept_fraction < 1:
+            table = table.take(self._kept(group, np.arange(table.num_rows)))
+        return CacheEntry(key, table, size, layout="whole")
+
+    def _rows_of(self, group: int) -> NDArray[np.int64]:
+        return self._kept(group, self._members[group])
+
+    @cached_property
+    def _members(self) -> list[NDArray[np.int64]]:
+        return _rows_by_unit(self.labels, len(self))
 
 
 @dataclass(frozen=True)
@@ -123,22 +163,31 @@ class ClusterUnits(SourceUnits):
         return f"cluster {group}: {len(members)} images, {share:.0%} {self.source.class_names[label]}"
 
     def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows of the clusters."""
-        return np.flatnonzero(np.isin(self.assignment, list(groups)))
+        """Return the rows that the clusters give."""
+        return np.sort(np.concatenate([self._rows_of(group) for group in groups]))
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
         """Describe one entry a cluster: selections that share a cluster share its entry."""
         return [self._entry(group, size) for group in sorted(groups)]
 
     def _entry(self, group: int, size: int) -> CacheEntry:
-        key = content_key(kind="cluster", version=PIXELS_VERSION, clusters=self.key, group=int(group), size=size)
-        return CacheEntry(key=key, table=self.source.splits["train"].take(self._members[group]), size=size)
+        key = content_key(
+            kind="cluster",
+            version=PIXELS_VERSION,
+            clusters=self.key,
+            group=int(group),
+            size=size,
+            layout="whole",
+            **self._restriction,
+        )
+        return CacheEntry(key, self.source.splits["train"].take(self._rows_of(group)), size, layout="whole")
+
+    def _rows_of(self, group: int) -> NDArray[np.int64]:
+        return self._kept(group, self._members[group])
 
     @cached_property
     def _members(self) -> list[NDArray[np.int64]]:
-        order = np.argsort(self.assignment, kind="stable")
-        bounds = np.searchsorted(self.assignment[order], np.arange(self.num_clusters + 1))
-        return [order[start:stop] for start, stop in pairwise(bounds)]
+        return _rows_by_unit(self.assignment, len(self))
 
 
 @dataclass(frozen=True)
@@ -166,5 +215,14 @@ class ImageUnits(SourceUnits):
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
         """Describe one entry for all: single images of one selection are no unit of another."""
-        key = content_key(kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size)
-        return [CacheEntry(key=key, table=self.source.splits["train"].take(self.rows(groups)), size=size)]
+        key = content_key(
+            kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size, layout="whole"
+        )
+        return [CacheEntry(key, self.source.splits["train"].take(self.rows(groups)), size, layout="whole")]
+
+
+def _rows_by_unit(assignment: NDArray[np.int64], num_units: int) -> list[NDArray[np.int64]]:
+    """List the rows of each unit, ascending; rows that are assigned to −1 are in none."""
+    order = np.argsort(assignment, kind="stable")
+    bounds = np.searchsorted(assignment[order], np.arange(num_units + 1))
+    return [order[start:stop] for start, stop in pairwise(bounds)]

@@ -128,6 +128,10 @@ class Ledger:
         for key, (spec, parameters) in list(self._to_open.items()):
             if key in self._run_ids:
                 self.tree.reopen(self._run_ids[key])
+                # MLflow refuses another value. The key says that the result is the same; where its images come from may
+                # be told in other words since, and the words of its first attempt stay.
+                known = self.tree.client.get_run(self._run_ids[key]).data.params
+                parameters = {name: value for name, value in parameters.items() if name not in known}
             else:
                 tags = {schema.TAG_KEY: key, schema.TAG_TARGET: spec.target, schema.TAG_METHOD: spec.method}
                 parent = self.cell(spec.target, spec.method)
@@ -179,10 +183,8 @@ class Ledger:
 
     def _deliver_end(self, path: Path, run_id: str, end: SpooledEnd, last_epoch: int) -> None:
         self.tree.log_at(run_id, [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()])
-        tags: dict[str, str] = {schema.TAG_OUTCOME: end.outcome}
-        if end.message:
-            tags[schema.TAG_MESSAGE] = end.message[:5_000]
-        self.tree.log(run_id, tags=tags)
+        # The message also where there is none: that of an attempt before would stay.
+        self.tree.log(run_id, tags={schema.TAG_OUTCOME: end.outcome, schema.TAG_MESSAGE: end.message[:5_000]})
         if end.outcome == "failed":
             self.tree.end(run_id, "FAILED", time_ms=end.time_ms)
             return  # its spool stays: the next attempt goes on in it, and repeats no epoch

@@ -36,7 +36,8 @@ class CheckpointFile:
         """Load the state into network and optimizer and return the epochs done; 0 where there is no file."""
         if not self._path.exists():
             return 0
-        state = torch.load(self._path, weights_only=True)
+        # Not to where it was saved: that is the first worker's GPU, or one that this machine has not.
+        state = torch.load(self._path, map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epochs_done"])

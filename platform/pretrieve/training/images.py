@@ -11,11 +11,16 @@ from torch import Tensor
 
 
 class LabelledImages(Protocol):
-    """N square images of one size with their labels."""
+    """N square images of one size with their labels; a square may hold a whole picture, squeezed."""
 
     @property
     def labels(self) -> Tensor:
         """(N,) int64."""
+        ...
+
+    @property
+    def aspects(self) -> Tensor:
+        """(N,) float32, > 0: width by height of the picture that was squeezed into each square; 1 where none was."""
         ...
 
     def gather(self, indices: Tensor) -> Tensor:
@@ -36,11 +41,17 @@ class ArrayImages:
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         self._images = images
         self._labels = torch.as_tensor(np.asarray(labels, dtype=np.int64))
+        self._aspects = torch.ones(len(images))
 
     @property
     def labels(self) -> Tensor:
         """(N,) int64."""
         return self._labels
+
+    @property
+    def aspects(self) -> Tensor:
+        """(N,) float32, all 1."""
+        return self._aspects
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return the (B, S, S, 3) uint8 images at `indices`."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from pretrieve.backbones import Preprocessing
 from pretrieve.errors import PretrieveError
 from pretrieve.keys import derived_seed
-from pretrieve.training.augmentation import to_unit_range, training_view
 from pretrieve.training.checkpoint import CheckpointFile
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
 from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.streams import source_batch, steps_per_epoch, target_order
+from pretrieve.training.step_inputs import EpochInputs, StepPart
+from pretrieve.training.streams import steps_per_epoch
+from pretrieve.training.world import ALONE, World
 
 
 class DivergedError(PretrieveError):
@@ -33,14 +36,16 @@ class EpochReport:
     Attributes:
       epoch: counted from 1.
       loss_target: mean over the epoch's steps.
-      loss_source: the same of the source stream, before λ; None without one.
-      images_per_s: target and source images trained on per second.
+      loss_source: the same of the source's part, before λ; None without one.
+      images_per_s: target and source images trained on per second, by all workers together.
+      input_wait_fraction: share of the time in which the network waited for its next batch, in [0, 1].
     """
 
     epoch: int
     loss_target: float
     loss_source: float | None
     images_per_s: float
+    input_wait_fraction: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class FineTuning:
       hyperparameters: the grid point.
       seed: decides order, crops and flips.
       device: where the network is.
+      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
+        it divides each worker's batches. Batch norm sees one part at a time.
+      world: the workers that share each batch. Their gradients are averaged; batch norm sees each one's own part unless
+        the settings synchronise it.
     """
 
     network: TwoHeadNetwork
@@ -68,6 +77,8 @@ class FineTuning:
     hyperparameters: Hyperparameters
     seed: int
     device: torch.device
+    num_parts: int = 1
+    world: World = ALONE
 
     @property
     def num_steps(self) -> int:
@@ -76,7 +87,7 @@ class FineTuning:
 
     @property
     def source_batch_size(self) -> int:
-        """Source images of one step; 0 without a source stream."""
+        """Source images of one step, of all workers; 0 without a source stream."""
         return 0 if self.source is None else self.settings.source_batch_size or self.settings.batch_size
 
 
@@ -89,71 +100,128 @@ def fine_tune(
 
     Args:
       work: what to train on what, and how.
-      on_epoch: called after each epoch, before its checkpoint is written, with the network in training mode.
-      checkpoint: where the state between epochs is kept; None keeps none.
+      on_epoch: called after each epoch, before its checkpoint is written, with the network in training mode; by every
+        worker.
+      checkpoint: where the state between epochs is kept; None keeps none. The first worker writes it, all read it.
 
     Raises:
       DivergedError: a loss was not finite; names epoch, step and settings.
+      torch.OutOfMemoryError: a step does not fit on the device; the checkpoint holds the last whole epoch.
     """
+    # Convolutions are faster on images whose channels lie together, on a CPU as on a GPU's tensor cores.
+    work.network.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
     epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
+    step_loss = _spread(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
         set_epoch_rates(optimizer, epoch, work.settings)
-        on_epoch(_train_epoch(work, optimizer, epoch))
+        on_epoch(_train_epoch(work, step_loss, optimizer, epoch))
         if checkpoint and epoch + 1 < work.settings.epochs:
-            checkpoint.save(epoch + 1, work.network, optimizer)
+            if work.world.is_first:
+                checkpoint.save(epoch + 1, work.network, optimizer)
+            work.world.wait()
 
 
-def _train_epoch(work: FineTuning, optimizer: torch.optim.SGD, epoch: int) -> EpochReport:
+class _StepLoss(nn.Module):
+    """An objective and its network as one module, as distributed training wants it."""
+
+    def __init__(self, network: TwoHeadNetwork, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self._objective = objective
+
+    def forward(self, target: Batch, source: Batch | None) -> StepLoss:
+        return self._objective.loss(self.network, target, source)
+
+
+def _spread(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
+    """Average gradients over the workers where there are several."""
+    if work.world.size == 1:
+        return step_loss
+    if work.settings.synchronised_batch_norm and work.device.type == "cuda":
+        step_loss = nn.SyncBatchNorm.convert_sync_batchnorm(step_loss)
+    return DistributedDataParallel(step_loss, device_ids=[work.device] if work.device.type == "cuda" else None)
+
+
+def _train_epoch(work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, epoch: int) -> EpochReport:
     work.network.train()
-    started = time.perf_counter()
-    generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
-    order = target_order(len(work.target), seed=work.seed, epoch=epoch)
+    started, waited_s = time.perf_counter(), 0.0
     losses: list[StepLoss] = []
-    for step in range(work.num_steps):
-        rows = order[step * work.settings.batch_size : (step + 1) * work.settings.batch_size]
-        target = _training_batch(work, work.target, rows, generator)
-        source = _next_source_batch(work, epoch * work.num_steps + step, generator)
-        loss = _take_step(work, optimizer, target, source)
-        if not math.isfinite(float(loss.total.detach())):
-            raise DivergedError(
-                f"the loss must stay finite, but is {float(loss.total.detach())} in epoch {epoch + 1}, step {step + 1} "
-                f"({work.hyperparameters.describe()}); try a smaller learning rate"
-            )
+    with _seeded_layers(work, epoch):
+        inputs = iter(EpochInputs(work, epoch))
+        for _ in range(work.num_steps):
+            asked = time.perf_counter()
+            parts = next(inputs)
+            waited_s += time.perf_counter() - asked
+            losses.append(_take_step(work, step_loss, optimizer, parts))
+    return _report(work, losses, epoch, waited_s=waited_s, started=started)
+
+
+@contextmanager
+def _seeded_layers(work: FineTuning, epoch: int) -> Iterator[None]:
+    """Let layers that draw, such as dropout, draw the same in this epoch whatever ran before it."""
+    with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.world.rank))
+        yield
+
+
+def _take_step(work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, parts: list[StepPart]) -> StepLoss:
+    optimizer.zero_grad(set_to_none=True)
+    losses: list[StepLoss] = []
+    for number, (target, source) in enumerate(parts):
+        is_last = number == len(parts) - 1
+        # bfloat16 has float32's range, so no loss scaling is needed; on a CPU the arithmetic stays float32.
+        with (
+            _without_averaging(step_loss, when=not is_last),
+            torch.autocast(work.device.type, dtype=torch.bfloat16, enabled=work.device.type == "cuda"),
+        ):
+            loss: StepLoss = step_loss(target, source)
+            (loss.total / len(parts)).backward()
         losses.append(StepLoss(loss.total.detach(), loss.target, loss.source))
-    elapsed = time.perf_counter() - started
-    images = work.num_steps * (work.settings.batch_size + work.source_batch_size)
-    return EpochReport(
-        epoch=epoch + 1,
-        loss_target=float(torch.stack([loss.target for loss in losses]).mean()),
-        loss_source=_mean_source_loss(losses),
-        images_per_s=images / elapsed,
+    optimizer.step()
+    return _mean_loss(losses)
+
+
+def _without_averaging(step_loss: nn.Module, *, when: bool) -> AbstractContextManager[None]:
+    """Keep gradients to this worker until the last part of a step."""
+    if when and isinstance(step_loss, DistributedDataParallel):
+        return step_loss.no_sync()
+    return nullcontext()
+
+
+def _mean_loss(losses: list[StepLoss]) -> StepLoss:
+    if len(losses) == 1:
+        return losses[0]
+    sources = [loss.source for loss in losses if loss.source is not None]
+    return StepLoss(
+        torch.stack([loss.total for loss in losses]).mean(),
+        torch.stack([loss.target for loss in losses]).mean(),
+        torch.stack(sources).mean() if sources else None,
     )
 
 
-def _take_step(work: FineTuning, optimizer: torch.optim.SGD, target: Batch, source: Batch | None) -> StepLoss:
-    # bfloat16 has float32's range, so no loss scaling is needed; on a CPU the arithmetic stays float32.
-    with torch.autocast(work.device.type, dtype=torch.bfloat16, enabled=work.device.type == "cuda"):
-        loss = work.objective.loss(work.network, target, source)
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    optimizer.step()
-    return loss
+def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, waited_s: float, started: float) -> EpochReport:
+    # Read once an epoch: on a GPU reading a loss waits for everything before it.
+    totals = work.world.mean(torch.stack([loss.total for loss in losses])).cpu()
+    _refuse_infinite(work, totals, epoch)
+    sources = [loss.source for loss in losses if loss.source is not None]
+    loss_target = float(work.world.mean(torch.stack([loss.target for loss in losses])).mean())
+    loss_source = float(work.world.mean(torch.stack(sources)).mean()) if sources else None
+    elapsed_s = time.perf_counter() - started
+    return EpochReport(
+        epoch=epoch + 1,
+        loss_target=loss_target,
+        loss_source=loss_source,
+        images_per_s=work.num_steps * (work.settings.batch_size + work.source_batch_size) / elapsed_s,
+        input_wait_fraction=waited_s / elapsed_s,
+    )
 
 
-def _training_batch(work: FineTuning, images: LabelledImages, rows: torch.Tensor, generator: torch.Generator) -> Batch:
-    pixels = to_unit_range(images.gather(rows), work.device)
-    view = training_view(pixels, work.preprocessing, work.settings.augmentation, generator)
-    return Batch(view, images.labels[rows].to(work.device))
-
-
-def _next_source_batch(work: FineTuning, step: int, generator: torch.Generator) -> Batch | None:
-    if work.source is None:
-        return None
-    rows = source_batch(len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=step)
-    return _training_batch(work, work.source, rows, generator)
-
-
-def _mean_source_loss(losses: list[StepLoss]) -> float | None:
-    parts = [loss.source for loss in losses if loss.source is not None]
-    return float(torch.stack(parts).mean()) if parts else None
+def _refuse_infinite(work: FineTuning, totals: Tensor, epoch: int) -> None:
+    wrong = (~totals.isfinite()).nonzero()
+    if len(wrong):
+        step = int(wrong[0])
+        raise DivergedError(
+            f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1} "
+            f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        )

@@ -13,10 +13,10 @@ from pretrieve.training.settings import Hyperparameters, TrainingSettings
 def make_optimizer(
     network: TwoHeadNetwork, hyperparameters: Hyperparameters, settings: TrainingSettings
 ) -> torch.optim.SGD:
-    """Build the optimizer: two groups, backbone at `lr` and heads at `lr · head_lr_ratio`; weight decay on all."""
+    """Build the optimizer: what is pre-trained at `lr`, new heads at `lr · head_lr_ratio`, weight decay on all."""
     lr = hyperparameters.lr
     groups = [
-        {"params": list(network.backbone.parameters()), "lr": lr},
+        {"params": network.pretrained_parameters(), "lr": lr},
         {"params": network.head_parameters(), "lr": lr * hyperparameters.head_lr_ratio},
     ]
     optimizer = torch.optim.SGD(

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
-from pretrieve.backbones import Architecture
+from pretrieve.backbones import Architecture, BackboneParts
 from pretrieve.keys import derived_seed
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.images import LabelledImages
@@ -46,7 +45,7 @@ def pretrain(
     seed: int,
     device: torch.device,
     on_epoch: Callable[[EpochReport], None],
-) -> nn.Module:
+) -> BackboneParts:
     """Train a fresh backbone to tell the source's classes apart.
 
     Args:
@@ -59,7 +58,7 @@ def pretrain(
       on_epoch: called after each epoch.
 
     Returns:
-      The trained feature extractor, (N, 3, S, S) → (N, D), on `device`.
+      The trained weights on `device`: the trunk, and the head as the classifier, a row for each class of the source.
 
     Raises:
       DivergedError: the loss was not finite.
@@ -88,4 +87,4 @@ def pretrain(
         device=device,
     )
     fine_tune(work, on_epoch=on_epoch)
-    return backbone
+    return BackboneParts(backbone.state_dict(), classifier=network.target_head.state_dict())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,17 +12,26 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class AugmentationSettings(SettingsModel):
-    """Random crops and flips of both streams (RandomResizedCrop, horizontal flip).
+    """Random views of both streams (RandomResizedCrop, horizontal flip), and the strong view of eq. 7.
 
     Attributes:
       crop_area: smallest and largest share of the image's area that a crop keeps.
       crop_aspect: smallest and largest width / height of a crop.
       flip: whether half the images are mirrored; wrong for letters and digits.
+      num_ops: operations that RandAugment applies to a strong view, one after the other.
+      magnitude: of RandAugment's operations, from 0 (nothing) to 30.
+      cutout_fraction: side of the grey square over a strong view, in sides of the view; 0 for none.
+      engine: `batched` makes the views of a batch together on the device that trains; `torchvision` makes them by
+        torchvision's own transforms, image by image: the same distribution, other draws, slower.
     """
 
     crop_area: tuple[Fraction, Fraction] = (0.08, 1.0)
     crop_aspect: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (3 / 4, 4 / 3)
     flip: bool = True
+    num_ops: Annotated[int, Field(ge=0)] = 2
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 10
+    cutout_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
+    engine: Literal["batched", "torchvision"] = "batched"
 
     @field_validator("crop_area", "crop_aspect")
     @classmethod
@@ -43,6 +52,12 @@ class TrainingSettings(SettingsModel):
       decay_factor: 0.1 is the paper's division by 10.
       momentum: of SGD with Nesterov's form.
       augmentation: random crops and flips.
+      source_objective: how reused images are learned: `joint` by their labels (eq. 6), `pseudo_label` without (eq. 7);
+        None: `pseudo_label` where clusters are selected, which are for a source without labels, else `joint`.
+      relationship: how Co-Tuning relates categories: `calibrated`, as its authors' code, or `direct`.
+      gradient_gap: whether trials measure δ² of Theorem 1 after each epoch, on held-out images of the target.
+      synchronised_batch_norm: whether the batch norm of a trial on several GPUs sees the whole batch, not each GPU's
+        own part.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 100
@@ -52,6 +67,10 @@ class TrainingSettings(SettingsModel):
     decay_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     augmentation: AugmentationSettings = AugmentationSettings()
+    source_objective: Literal["joint", "pseudo_label"] | None = None
+    relationship: Literal["calibrated", "direct"] = "calibrated"
+    gradient_gap: bool = False
+    synchronised_batch_norm: bool = False
 
 
 class Hyperparameters(SettingsModel):
@@ -61,13 +80,15 @@ class Hyperparameters(SettingsModel):
       lr: learning rate of the backbone.
       weight_decay: L2 penalty on all parameters.
       head_lr_ratio: learning rate of the heads over that of the backbone.
-      source_weight: λ of eq. 6; None for methods without a source stream.
+      source_weight: λ of eq. 6, or Co-Tuning's trade-off; None for methods that use nothing of the source.
+      top_k: number of selected units; None where the grid does not vary it, or nothing is selected.
     """
 
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     head_lr_ratio: Annotated[float, Field(gt=0)] = 10.0
     source_weight: Annotated[float, Field(gt=0)] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
 
     def describe(self) -> str:
         """Write the point in one line.
@@ -78,4 +99,6 @@ class Hyperparameters(SettingsModel):
         parts = [f"lr {self.lr:g}", f"wd {self.weight_decay:g}"]
         if self.source_weight is not None:
             parts.append(f"λ {self.source_weight:g}")
+        if self.top_k is not None:
+            parts.append(f"K {self.top_k}")
         return ", ".join([*parts, f"head ×{self.head_lr_ratio:g}"])

@@ -9,7 +9,7 @@ from pretrieve.data.image_set import Metric
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Part of every trial's key; raise it when a change of the code changes results."""
 
 
@@ -49,7 +49,7 @@ class TrialTask(SettingsModel):
       weights_path: of the backbone.
       backbone_identity: of the backbone.
       num_target_classes: K of the target.
-      num_source_classes: K of the source's head; 0 without a source stream.
+      num_source_classes: K of the source's head, for Co-Tuning of the pre-training; 0 for an objective without one.
       training: the protocol shared by all trials.
       metric: how the evaluation split is scored.
       train: image-cache entries to train on.
@@ -59,6 +59,10 @@ class TrialTask(SettingsModel):
       checkpoint_path: where its state between epochs lies.
       weights_out: where a refit leaves its final weights; None for a trial.
       num_threads: of torch on a CPU.
+      num_workers: processes that share each batch, each with these threads and a GPU share of its own.
+      num_parts: parts of a worker's batch that pass through the network one after the other.
+      relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
+      image_scratch: folder on each node's own disk that the images are copied to first; None reads them where they are.
       provenance: where its data come from, by the name of an MLflow parameter.
     """
 
@@ -77,6 +81,10 @@ class TrialTask(SettingsModel):
     checkpoint_path: Path
     weights_out: Path | None
     num_threads: int
+    num_workers: int = 1
+    num_parts: int = 1
+    relationship_path: Path | None = None
+    image_scratch: Path | None = None
     provenance: dict[str, str | float | int]
 
     def parameters(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@ import torch
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from pretrieve.backbones import Backbone, find_architecture
-from pretrieve.backbones.backbone import identify, read_weights
+from pretrieve.backbones import find_architecture, keep_backbone, parts_of_checkpoint
+from pretrieve.backbones.backbone import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +21,18 @@ def classifier():
     return network.eval()
 
 
-@pytest.fixture(params=["bare", "under state_dict"])
+@pytest.fixture(params=["bare", "under state_dict", "of DataParallel"])
 def checkpoint(request, classifier, tmp_path):
-    state = classifier.state_dict()
+    prefix = "module." if request.param == "of DataParallel" else ""
+    state = {prefix + name: value for name, value in classifier.state_dict().items()}
     torch.save(state if request.param == "bare" else {"state_dict": state, "epoch": 90}, tmp_path / "resnet18.pt")
     return tmp_path / "resnet18.pt"
 
 
-def test_features_of_a_classifiers_checkpoint_are_torchvisions_penultimate_layer(classifier, checkpoint):
-    backbone = Backbone("resnet18", checkpoint, identify(find_architecture("resnet18"), read_weights(checkpoint)))
+def test_a_whole_checkpoint_gives_torchvisions_penultimate_layer_and_its_classifier(classifier, checkpoint, tmp_path):
+    architecture = find_architecture("resnet18")
+    parts = parts_of_checkpoint(architecture, read_weights(checkpoint), origin="the test")
+    backbone = keep_backbone(architecture, parts, tmp_path / "kept")
     images = torch.randn((2, 3, 224, 224), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = create_feature_extractor(classifier, {"flatten": "feature"})(images)["feature"]
@@ -37,6 +40,8 @@ def test_features_of_a_classifiers_checkpoint_are_torchvisions_penultimate_layer
     assert features.shape == (2, 512)
     assert features.abs().max() > 0.01
     torch.testing.assert_close(features, expected)
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone.load_classifier()(features), classifier(images))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])

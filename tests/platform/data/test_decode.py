@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional as torchvision_functional
 
-from pretrieve.data.decode import decode_square, encode_png, read_content
+from pretrieve.data.decode import decode_square, decode_whole, encode_png, read_content
 from pretrieve.errors import ImageSetError
 
 
@@ -76,6 +76,36 @@ def test_resizing_and_cropping_are_torchvisions(rng, shape):
 def test_any_shape_becomes_the_square(shape):
     decoded = decode_square(encode_png(np.full((*shape, 3), 77, dtype=np.uint8)), 32)
     np.testing.assert_array_equal(decoded, np.full((32, 32, 3), 77))
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (96, 64), (16, 40), (100, 3), (1, 1)])
+def test_squeezing_a_whole_image_is_torchvisions_resizing(rng, shape):
+    pixels = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    expected = np.asarray(torchvision_functional.resize(Image.fromarray(pixels), [32, 32]))
+    decoded, aspect = decode_whole(encode_png(pixels), 32)
+    np.testing.assert_array_equal(decoded, expected)
+    assert decoded.dtype == np.uint8
+    assert aspect == pytest.approx(shape[1] / shape[0])
+
+
+def test_squeezing_averages_rather_than_skips_pixels():
+    stripes = np.zeros((32, 256, 3), dtype=np.uint8)
+    stripes[:, ::2] = 200
+    decoded, _ = decode_whole(encode_png(stripes), 32)
+    np.testing.assert_allclose(decoded[:, 1:-1], 100, atol=2)
+
+
+@pytest.mark.parametrize("side", [8, 20, 32, 75])
+def test_a_square_image_is_the_same_squeezed_and_cropped(rng, side):
+    content = encode_png(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+    decoded, aspect = decode_whole(content, 32)
+    np.testing.assert_array_equal(decoded, decode_square(content, 32))
+    assert aspect == 1
+
+
+def test_a_broken_image_is_refused_whole_too():
+    with pytest.raises(ImageSetError, match="an image must decode, but Pillow says: cannot identify image file"):
+        decode_whole(b"not an image", 8)
 
 
 def test_bytes_that_are_no_image_are_refused():

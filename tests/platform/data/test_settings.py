@@ -80,16 +80,18 @@ def test_the_display_name_is_the_given_one_or_the_functions(fields, expected):
 
 def test_a_source_may_have_train_alone_and_takes_name_and_metric_of_the_study(tmp_path):
     made = _register("mine", "train")
-    source = load_source(ImageSetSettings(registered="mine", name="pool", metric="mean_per_class"), cache=tmp_path)
+    source = load_source(
+        ImageSetSettings(registered="mine", name="pool", metric="mean_per_class"), seed=0, cache=tmp_path
+    )
     assert (source.name, source.metric) == ("pool", "mean_per_class")
     assert source.splits == made.splits
     assert source.fingerprints == made.fingerprints
-    assert load_source(ImageSetSettings(registered="mine"), cache=tmp_path).metric == "top1"
+    assert load_source(ImageSetSettings(registered="mine"), seed=0, cache=tmp_path).metric == "top1"
 
 
 def test_a_tree_is_loaded_as_source_and_as_target(make_tree, tmp_path):
     settings = ImageSetSettings(folder=make_tree(*TREE), metric="mean_per_class")
-    assert load_source(settings, cache=tmp_path).num_images("train") == 4
+    assert load_source(settings, seed=0, cache=tmp_path).num_images("train") == 4
     target = load_target(settings, seed=0, cache=tmp_path)
     assert (target.name, target.metric, target.class_names) == ("tree", "mean_per_class", ("cat", "dog"))
     assert {split: target.num_images(split) for split in target.splits} == {"train": 2, "val": 2, "test": 2}

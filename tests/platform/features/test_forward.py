@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from torch import nn
 
-from pretrieve.backbones import Preprocessing, _base, find_architecture
+from pretrieve.backbones import BackboneParts, Preprocessing, Projector, _base, find_architecture, keep_backbone
 from pretrieve.data.decode import decode_square
 from pretrieve.errors import BackboneError
 from pretrieve.features.forward import FeatureNetwork, choose_batch_size, decode_rows, read_rows
@@ -116,6 +117,18 @@ def test_weights_that_do_not_fit_are_refused(backbone):
         BackboneError, match=r"weights of .*weights\.pt must fit the network, but: missing conv1\.weight"
     ):
         FeatureNetwork(find_architecture("resnet18"), backbone.weights_path, backbone.identity)
+
+
+def test_features_pass_the_projector(backbone, make_table, reference_features, monkeypatch, tmp_path):
+    architecture = replace(backbone.architecture, name="projecting", projector=Projector(3, lambda: nn.Linear(64, 3)))
+    monkeypatch.setitem(_base._architectures, "projecting", architecture)
+    weight, bias = torch.eye(3, 64) * 2, torch.ones(3)
+    parts = BackboneParts(backbone.load().state_dict(), projector={"weight": weight, "bias": bias})
+    table = make_table("a", range(2))
+    features = _extract(keep_backbone(architecture, parts, tmp_path), table)["feature"]
+    assert features.type == pa.list_(pa.float32(), 3)
+    expected = torch.stack(reference_features(backbone, table))[:, :3] * 2 + 1
+    np.testing.assert_allclose(np.array(features.to_pylist()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_of_a_users_own_needs_no_registration_where_it_computes(backbone, make_table, monkeypatch):

@@ -1,13 +1,19 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from pretrieve.data.decode import decode_square, encode_png
-from pretrieve.data.image_table import table_of_files
-from pretrieve.image_cache import store
-from pretrieve.image_cache.store import CachedCard, CachedImages, CacheEntry, read_card, write_entry
+from pretrieve.data.decode import decode_square, decode_whole, encode_png
+from pretrieve.data.image_table import table_of_contents, table_of_files
+from pretrieve.image_cache import parts, store
+from pretrieve.image_cache.card import read_card, verify_entry
+from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+
+
+def _visible(folder):
+    return [path for path in folder.iterdir() if path.name != ".writers.lock"]
 
 
 def _decoded(entry):
@@ -21,7 +27,74 @@ def test_an_entry_gives_back_its_images_and_labels_in_order(make_entry, tmp_path
     assert len(images) == 5
     assert images.labels.tolist() == [3, 4, 5, 6, 7]
     np.testing.assert_array_equal(images.gather(torch.arange(5)).numpy(), _decoded(entry))
-    assert read_card(tmp_path / "cache" / "a") == CachedCard(5, ())
+    card = read_card(tmp_path / "cache" / "a")
+    assert (card.num_images, card.broken, card.size, card.layout) == (5, (), 8, "square")
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (30, 20), (8, 8)])
+def test_a_whole_image_is_squeezed_and_its_proportions_kept_beside_it(make_entry, tmp_path, shape):
+    entry = make_entry("a", 3, shape=shape, layout="whole")
+    write_entry(entry, tmp_path / "a")
+    images = CachedImages([tmp_path / "a"])
+    expected = np.stack([decode_whole(content, 8)[0] for content in entry.table["content"].to_pylist()])
+    np.testing.assert_array_equal(images.gather(torch.arange(3)).numpy(), expected)
+    assert images.aspects.dtype == torch.float32
+    assert images.aspects.tolist() == pytest.approx([shape[1] / shape[0]] * 3)
+    assert read_card(tmp_path / "a").layout == "whole"
+
+
+def test_a_centre_square_has_the_proportions_of_a_square(make_entry, tmp_path):
+    write_entry(make_entry("a", 2, shape=(8, 24)), tmp_path / "a")
+    assert CachedImages([tmp_path / "a"]).aspects.tolist() == [1, 1]
+
+
+def test_a_large_entry_is_written_in_parts_and_read_as_one(make_entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "IMAGES_PER_PART", 3)
+    entry = make_entry("a", 8, broken=(2, 3, 4, 5), seed=1)
+    write_entry(entry, tmp_path / "a")
+    assert len(verify_entry(tmp_path / "a").parts) == 3
+    images = CachedImages([tmp_path / "a"])
+    assert images.labels.tolist() == [1, 2, 7, 8]
+    kept = entry.table["content"].take([0, 1, 6, 7]).to_pylist()
+    expected = np.stack([decode_square(content, 8) for content in kept])
+    np.testing.assert_array_equal(images.gather(torch.arange(4)).numpy(), expected)
+
+
+def test_parts_that_are_there_are_not_written_again_and_damaged_ones_are(make_entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "IMAGES_PER_PART", 3)
+    entry = make_entry("a", 8)
+    write_entry(entry, tmp_path / "a")
+    images = [tmp_path / "a" / part.name / "images.npy" for part in entry.parts()]
+    written = [path.stat().st_mtime_ns for path in images]
+    content = images[1].read_bytes()
+    images[1].write_bytes(content[:-5])
+    (tmp_path / "a" / "card.json").unlink()
+    write_entry(entry, tmp_path / "a")
+    stayed = [path.stat().st_mtime_ns == before for path, before in zip(images, written, strict=True)]
+    assert stayed == [True, False, True]
+    assert images[1].read_bytes() == content
+    assert _visible(tmp_path) == [tmp_path / "a"]
+
+
+def test_an_entry_without_rows_is_finished_and_empty(make_entry, tmp_path):
+    write_entry(make_entry("a", 0), tmp_path / "a")
+    assert len(CachedImages([tmp_path / "a"])) == 0
+
+
+def test_writing_an_entry_takes_the_memory_of_few_images(rng, tmp_path):
+    side, count = 128, 200
+    content = encode_png(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    table = table_of_contents([str(row) for row in range(count)], [content] * count, [0] * count)
+    tracemalloc.start()
+    try:
+        write_entry(CacheEntry("a", table, side), tmp_path / "a")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    num_bytes = sum(file.num_bytes for file in verify_entry(tmp_path / "a").files)
+    assert num_bytes > count * side * side * 3
+    # The checksum reads the file in pieces, none of them as long as this entry.
+    assert peak < num_bytes / 4
 
 
 def test_images_are_cached_at_the_size_of_the_entry(make_entry, tmp_path):
@@ -34,7 +107,7 @@ def test_a_file_that_cannot_be_read_ends_the_entry_and_leaves_nothing(tmp_path):
     entry = CacheEntry("a", table_of_files([tmp_path / "gone.png"], [0]), 8)
     with pytest.raises(FileNotFoundError, match="gone"):
         write_entry(entry, tmp_path / "a")
-    assert list(tmp_path.iterdir()) == []
+    assert _visible(tmp_path) == []
 
 
 def test_broken_images_are_left_out_and_named(make_entry, tmp_path):
@@ -60,17 +133,32 @@ def test_of_two_writers_the_first_stays(make_entry, tmp_path):
     write_entry(first, tmp_path / "a")
     write_entry(make_entry("a", 4, seed=2), tmp_path / "a")
     np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(3)).numpy(), _decoded(first))
-    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+    assert _visible(tmp_path) == [tmp_path / "a"]
+
+
+def test_of_two_writers_of_a_part_at_a_time_the_first_stays(make_entry, tmp_path, monkeypatch):
+    first = make_entry("a", 3, seed=1)
+    decode = parts._decode_into
+
+    def decode_after_another(*arguments):
+        monkeypatch.setattr(parts, "_decode_into", decode)
+        write_entry(first, tmp_path / "a")
+        return decode(*arguments)
+
+    monkeypatch.setattr(parts, "_decode_into", decode_after_another)
+    write_entry(make_entry("a", 3, seed=2), tmp_path / "a")
+    np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(3)).numpy(), _decoded(first))
+    assert _visible(tmp_path) == [tmp_path / "a"]
 
 
 def test_an_entry_that_could_not_be_written_is_absent(make_entry, tmp_path, monkeypatch):
     def disk_full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "write_json", disk_full)
+    monkeypatch.setattr(parts, "write_card", disk_full)
     with pytest.raises(OSError, match="No space left"):
         write_entry(make_entry("a", 3), tmp_path / "a")
-    assert list(tmp_path.iterdir()) == []
+    assert _visible(tmp_path) == []
     assert read_card(tmp_path / "a") is None
 
 
@@ -87,7 +175,8 @@ def test_an_entry_that_cannot_be_moved_into_place_says_so(make_entry, tmp_path, 
     monkeypatch.setattr(store.Path, "rename", refuse)
     with pytest.raises(PermissionError, match="Permission denied"):
         write_entry(make_entry("a", 1), tmp_path / "a")
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "a").iterdir()) == []
+    assert _visible(tmp_path) == [tmp_path / "a"]
 
 
 @pytest.fixture
@@ -110,6 +199,7 @@ def test_several_entries_are_one_set_in_their_order(several):
     assert len(cached) == len(images) == 11
     assert cached.labels.tolist() == [0, 1, 2, 3, 20, 30, 31, 32, 33, 34, 35]
     assert cached.labels.dtype == torch.int64
+    assert torch.equal(cached.aspects, torch.ones(11))
 
 
 @pytest.mark.parametrize("indices", [[10, 0, 4, 3, 5], [7, 7, 0, 7, 0], [4], []])
@@ -127,10 +217,11 @@ def test_gathered_images_can_be_changed_without_changing_the_cache(several):
     np.testing.assert_array_equal(cached.gather(torch.tensor([0, 4])).numpy(), images[[0, 4]])
 
 
-def test_an_image_beyond_the_last_is_no_image(several):
+@pytest.mark.parametrize("index", [11, -1])
+def test_an_index_outside_the_set_is_no_image(several, index):
     cached, _ = several
-    with pytest.raises(IndexError):
-        cached.gather(torch.tensor([11]))
+    with pytest.raises(IndexError, match=rf"rows must lie in 0 … 10, but .*{index}"):
+        cached.gather(torch.tensor([0, index]))
 
 
 def test_an_absent_entry_is_refused_by_name(tmp_path):

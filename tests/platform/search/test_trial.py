@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from pretrieve.backbones import find_architecture
-from pretrieve.backbones.backbone import identify, save_weights
-from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.backbones import find_architecture, register_architecture
+from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.image_cache.store import CacheEntry, write_entry
-from pretrieve.search.trial import run_trial
+from pretrieve.search.trial import run_trial, with_smaller_parts
 from pretrieve.search.tuner import ComputeSettings, TrialResources, run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
-from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.training.settings import TrainingSettings
+from pretrieve.training.trial_spec import TrialTask
 
 MakeTask = Callable[..., TrialTask]
-
-
-@pytest.fixture
-def make_task(tmp_path: Path) -> MakeTask:
-    """Make tasks over a small image cache and untrained weights."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 8)
-    pixels = (labels[:, None, None, None] * 80 + rng.integers(0, 40, (24, 32, 32, 3))).astype(np.uint8)
-    made = image_set_from_arrays("t", "abc", {"train": (pixels, labels)})
-    write_entry(CacheEntry("train", made.splits["train"], 32), tmp_path / "images" / "train")
-    architecture = find_architecture("small_resnet")
-    torch.manual_seed(0)
-    network = architecture.build()
-    save_weights(network, tmp_path / "weights.pt")
-
-    def make(key: str = "k", kind: Any = "trial", lr: float = 0.02, objective: str = "joint") -> TrialTask:
-        uses_source = objective == "joint"
-        point = Hyperparameters(lr=lr, source_weight=0.5 if uses_source else None)
-        images = (tmp_path / "images" / "train",)
-        return TrialTask(
-            spec=TrialSpec(
-                kind=kind, target="t", method="uot", objective=objective, hyperparameters=point, seed=1, key=key
-            ),
-            architecture_name="small_resnet",
-            weights_path=tmp_path / "weights.pt",
-            backbone_identity=identify(architecture, network.state_dict()),
-            num_target_classes=3,
-            num_source_classes=3 if uses_source else 0,
-            training=TrainingSettings(epochs=3, batch_size=8),
-            metric="top1",
-            train=images,
-            evaluate=images,
-            source=images if uses_source else (),
-            spool_path=tmp_path / "spool" / f"{key}.jsonl",
-            checkpoint_path=tmp_path / "checkpoints" / f"{key}.pt",
-            weights_out=tmp_path / "refits" / f"{key}.pt" if kind == "refit" else None,
-            num_threads=1,
-            provenance={},
-        )
-
-    return make
 
 
 def epochs_of(task: TrialTask) -> list[SpooledEpoch]:
@@ -81,7 +39,7 @@ def end_of(task: TrialTask) -> SpooledEnd:
 def test_a_trial_records_each_epoch_with_its_validation_score(make_task: MakeTask, objective: str) -> None:
     task, reports = make_task(objective=objective), []
     assert run_trial(task, report=reports.append) == "finished"
-    expected = {schema.VAL_SCORE, schema.LOSS_TARGET, schema.IMAGES_PER_S}
+    expected = {schema.VAL_SCORE, schema.LOSS_TARGET, schema.IMAGES_PER_S, schema.INPUT_WAIT_FRACTION}
     expected |= {schema.LOSS_SOURCE} if objective == "joint" else set()
     assert [line.epoch for line in epochs_of(task)] == [1, 2, 3]
     assert all(set(line.metrics) == expected for line in epochs_of(task))
@@ -210,3 +168,76 @@ def test_what_no_single_node_has_is_refused(settings: ComputeSettings, nodes: li
 def test_more_than_one_gpu_is_a_whole_number_of_them() -> None:
     with pytest.raises(ValidationError, match="whole number"):
         ComputeSettings(gpus_per_trial=1.5)
+
+
+class SmallDevice(torch.nn.Module):
+    """Stands for a device whose memory holds so many images: a fake, since a CPU has no such error."""
+
+    def __init__(self, num_images: int) -> None:
+        super().__init__()
+        self.network = find_architecture("small_resnet").build()
+        self._num_images = num_images
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > self._num_images:
+            raise torch.OutOfMemoryError(f"tried to hold {len(images)} images")
+        features: torch.Tensor = self.network(images)
+        return features
+
+
+def on_small_device(task: TrialTask, num_images: int) -> TrialTask:
+    architecture = replace(
+        find_architecture("small_resnet"), name=f"small-device-{num_images}", build=lambda: SmallDevice(num_images)
+    )
+    register_architecture(architecture)
+    torch.manual_seed(0)
+    weights = task.weights_path.with_name(f"{num_images}.pt")
+    save_weights(architecture.build(), weights)
+    return task.model_copy(update={"architecture_name": architecture.name, "weights_path": weights})
+
+
+def test_a_step_that_does_not_fit_is_computed_in_parts_and_the_record_says_so(make_task: MakeTask) -> None:
+    task = on_small_device(make_task(), num_images=4)  # of 8 + 8
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert [line.metrics[schema.NUM_PARTS] for line in epochs_of(task)] == [4, 4, 4]
+    assert "computed in 4 parts, and batch norm saw one part at a time" in end_of(task).message
+
+
+def test_a_trial_that_does_not_fit_in_parts_of_two_has_failed(make_task: MakeTask) -> None:
+    task = on_small_device(make_task(objective="finetune"), num_images=1)
+    assert run_trial(task, report=lambda metrics: None) == "failed"
+    assert "OutOfMemoryError: tried to hold 2 images" in end_of(task).message
+
+
+def test_parts_divide_both_streams(make_task: MakeTask) -> None:
+    task = make_task()
+    uneven = task.model_copy(update={"training": TrainingSettings(batch_size=24, source_batch_size=36)})
+    found, parts = uneven, []
+    while (found := with_smaller_parts(found)) is not None:
+        parts.append(found.num_parts)
+    assert parts == [2, 4, 12]
+
+
+def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: MakeTask) -> None:
+    plain, measured = make_task(key="plain"), make_task(key="measured")
+    measured = measured.model_copy(update={"training": measured.training.model_copy(update={"gradient_gap": True})})
+    for task in (plain, measured):
+        assert run_trial(task, report=lambda metrics: None) == "finished"
+    for before, after in zip(epochs_of(plain), epochs_of(measured), strict=True):
+        assert after.metrics[schema.LOSS_TARGET] == before.metrics[schema.LOSS_TARGET]
+        assert after.metrics[schema.GRADIENT_GAP] > 0
+        assert -1 <= after.metrics[schema.GRADIENT_GAP_COSINE] <= 1
+        assert schema.GRADIENT_GAP not in before.metrics
+
+
+def test_a_method_without_a_source_stream_has_no_gap(make_task: MakeTask) -> None:
+    task = make_task(objective="finetune")
+    task = task.model_copy(update={"training": task.training.model_copy(update={"gradient_gap": True})})
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert all(schema.GRADIENT_GAP not in line.metrics for line in epochs_of(task))
+
+
+def test_a_worker_loads_no_torchvision_before_it_needs_it() -> None:
+    """Each worker's process imports this anew, and torchvision takes a second or two."""
+    code = "import sys, pretrieve.search.tuner; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,6 +13,7 @@ from pretrieve.study.selection_stage import (
     SelectionRequest,
     find_selection,
     keep_selection,
+    select_groups,
     select_groups_on_cluster,
     select_images_on_cluster,
 )
@@ -69,10 +70,28 @@ def test_a_kept_selection_is_read_back_to_the_bit(tmp_path: Path, margin: float 
         {"target_features": "t2"},
         {"max_images_per_class": 3},
         {"label_groups": (1,)},
+        {"rank_from": 1},
     ],
 )
 def test_what_decides_a_selection_changes_its_key(change: dict[str, Any]) -> None:
     assert replace(REQUEST, **change).key != REQUEST.key
+
+
+def test_a_selection_from_the_first_rank_has_the_key_that_it_had_before_ranks_could_be_chosen() -> None:
+    assert REQUEST.key == "a2174bffbc166b3ce0de"
+
+
+def test_the_deciles_of_a_ranking_are_its_parts_and_keep_scores_and_margins() -> None:
+    source, target = np.random.default_rng(0).normal(size=(20, 4)), np.ones((1, 4))
+    whole = select_groups(replace(REQUEST, settings=SelectionSettings(top_k=20), source_names=()), source, target)
+    two = replace(REQUEST, settings=SelectionSettings(top_k=2), source_names=())
+    deciles = [select_groups(replace(two, rank_from=2 * number), source, target) for number in range(10)]
+    assert sum((decile.groups for decile in deciles), ()) == whole.groups
+    for number, decile in enumerate(deciles[:-1]):
+        np.testing.assert_array_equal(decile.scores, whole.scores)
+        following = deciles[number + 1].groups[0]
+        assert decile.margin == whole.scores[decile.groups[-1]] - whole.scores[following]
+    assert deciles[-1].margin is None
 
 
 def test_names_do_not_change_the_key() -> None:
@@ -95,6 +114,11 @@ def test_single_images_are_chosen_with_the_cap_and_without_the_broken_ones(tmp_p
     assert found is not None
     assert found.groups == (0, 2)
     assert found.margin is None
+    second = replace(request, settings=SelectionSettings(top_k=1), rank_from=1)
+    select_images_on_cluster([second], features, labels, tmp_path / "kept", on_progress=quiet)
+    found = find_selection(second, tmp_path / "kept")
+    assert found is not None
+    assert found.groups == (2,)
 
 
 def write_matrix(folder: Path, features: Any, rows: list[int]) -> None:

@@ -86,6 +86,7 @@ trainning: {epochs: 3}
         ("methods=[uot, uot]", "uot stands more than once"),
         ("source={folder: source, registered: digits}", "exactly one of 'folder' and 'registered'"),
         ("training.batch_size=1", "training.batch_size = 1"),
+        ("compute.workers_per_trial=3", r"training\.batch_size: must be a multiple of compute\.workers_per_trial, 3"),
     ],
 )
 def test_a_fault_names_field_value_and_remedy(write, override: str, fault: str) -> None:  # type: ignore[no-untyped-def]

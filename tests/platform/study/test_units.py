@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.study.observer import StudyObserver
@@ -61,6 +62,9 @@ def test_clusters_are_made_once_shown_with_their_inertia_and_reused(make_setting
     inertia = [float(detail.split()[1]) for detail in ear.details]
     assert len(inertia) >= 2
     assert inertia == sorted(inertia, reverse=True)
+    (trial,) = study.cell("tiny-a", "uot").trials
+    run = MlflowClient(settings.tracking()).get_run(trial.run_id)
+    assert run.data.params["objective"] == "pseudo_label"  # clusters are for a source without labels
     record = record_of(settings, "uot")
     assert record["unit"] == "cluster"
     assert record["num_units"] == 7

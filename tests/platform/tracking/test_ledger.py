@@ -216,3 +216,21 @@ def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(ope
     ledger.deliver()
     ledger.tree.reopen(ledger.run_id("k1"))
     assert "k1" in open_ledger("reopened").finished
+
+
+def test_a_trial_tried_again_keeps_its_first_parameters_and_loses_the_message_of_its_failure(
+    open_ledger: OpenLedger,
+) -> None:
+    """The key decides the result; how its images were come by may be told in other words since."""
+    ledger = open_ledger("retold")
+    ledger.begin(spec("k1"), {"lr": 0.1, "selection.top_k": 100})
+    Spool(ledger.spool_path("k1")).write_end("failed", {}, "it broke")
+    ledger.deliver()
+    again = open_ledger("retold")
+    again.begin(spec("k1"), {"lr": 0.1, "selection.top_k": 50, "selection.num_selected": 50})
+    Spool(again.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+    again.deliver()
+    run = again.tree.client.get_run(again.run_id("k1"))
+    assert run.data.params == {"lr": "0.1", "selection.top_k": "100", "selection.num_selected": "50"}
+    assert run.data.tags[schema.TAG_OUTCOME] == "finished"
+    assert run.data.tags.get(schema.TAG_MESSAGE, "") == ""

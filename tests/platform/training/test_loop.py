@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -64,6 +67,33 @@ def test_a_resumed_trial_ends_with_the_weights_of_one_left_alone(
     assert_identical(resumed.network.state_dict(), trained_weights(make_work()))
 
 
+def with_dropout(work: FineTuning, engine: Literal["batched", "torchvision"]) -> FineTuning:
+    work.network.backbone = torch.nn.Sequential(work.network.backbone, torch.nn.Dropout(0.5))
+    augmentation = work.settings.augmentation.model_copy(update={"engine": engine})
+    return replace(work, settings=work.settings.model_copy(update={"augmentation": augmentation}))
+
+
+@pytest.mark.parametrize("engine", ["batched", "torchvision"])
+def test_layers_that_draw_do_so_alike_whatever_ran_before(
+    make_work: MakeWork, tmp_path: Path, engine: Literal["batched", "torchvision"]
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise KilledError
+
+    checkpoint = CheckpointFile(tmp_path / "trial.pt")
+    with pytest.raises(KilledError):
+        fine_tune(with_dropout(make_work(), engine), on_epoch=kill, checkpoint=checkpoint)
+    torch.rand(7)  # as another trial of the same process would
+    before = torch.random.get_rng_state()
+    resumed = trained_weights(with_dropout(make_work(), engine), checkpoint)
+    assert torch.random.get_rng_state().equal(before), "the caller's random state stays as it was"
+    assert_identical(resumed, trained_weights(with_dropout(make_work(), engine)))
+
+
 def test_a_loss_that_is_not_finite_ends_with_the_step_and_the_settings(make_work: MakeWork) -> None:
     with pytest.raises(DivergedError, match=r"epoch \d+, step \d+ \(lr 1e\+30"):
         fine_tune(make_work(lr=1e30), on_epoch=lambda report: None)
@@ -90,3 +120,49 @@ def test_a_removed_checkpoint_starts_from_the_beginning(make_work: MakeWork, tmp
     epochs: list[int] = []
     fine_tune(make_work(epochs=2), on_epoch=lambda report: epochs.append(report.epoch), checkpoint=checkpoint)
     assert epochs == [1, 2]
+
+
+class PlainNetwork(torch.nn.Module):
+    """A feature extractor without batch norm, so that the images of a batch do not depend on each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(3, 64, 5, stride=4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.convolution(images)).mean((2, 3))
+
+
+def without_batch_norm(work: FineTuning, **changes: object) -> FineTuning:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        work.network.backbone = PlainNetwork()
+    return replace(work, **changes)
+
+
+@pytest.mark.parametrize("objective", ["finetune", "joint"])
+def test_steps_in_parts_give_the_weights_of_whole_steps(make_work: MakeWork, objective: str) -> None:
+    whole = trained_weights(without_batch_norm(make_work(objective=objective)))
+    parts = trained_weights(without_batch_norm(make_work(objective=objective), num_parts=4))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_time_spent_waiting_for_images_is_told(make_work: MakeWork) -> None:
+    work = make_work(epochs=1)
+
+    class SlowImages:
+        labels, aspects = work.target.labels, work.target.aspects
+
+        def gather(self, indices: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.3)
+            return work.target.gather(indices)
+
+        def __len__(self) -> int:
+            return len(work.target)
+
+    shares = []
+    for target in (work.target, SlowImages()):
+        fine_tune(replace(make_work(epochs=1), target=target), on_epoch=lambda r: shares.append(r.input_wait_fraction))
+    assert 0 <= shares[0] <= 1
+    assert shares[1] > 0.5

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from pretrieve.backbones import find_architecture
+from pretrieve.backbones import BackboneParts, find_architecture, keep_backbone
+from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import EpochReport
 from pretrieve.training.pretraining import PretrainingSettings, pretrain
 
 
-def run(images: ArrayImages, seed: int) -> tuple[nn.Module, list[EpochReport]]:
+def run(images: ArrayImages, seed: int) -> tuple[BackboneParts, list[EpochReport]]:
     reports: list[EpochReport] = []
-    backbone = pretrain(
+    parts = pretrain(
         find_architecture("small_resnet"),
         images,
         num_classes=4,
@@ -22,7 +24,7 @@ def run(images: ArrayImages, seed: int) -> tuple[nn.Module, list[EpochReport]]:
         device=torch.device("cpu"),
         on_epoch=reports.append,
     )
-    return backbone, reports
+    return parts, reports
 
 
 def test_pretraining_learns_from_random_weights_that_its_seed_decides(
@@ -35,6 +37,19 @@ def test_pretraining_learns_from_random_weights_that_its_seed_decides(
     assert reports[-1].loss_target < reports[0].loss_target
     again, _ = run(images, seed=0)
     other, _ = run(images, seed=1)
-    weights = [network.state_dict()["stem.0.weight"] for network in (backbone, again, other)]
+    weights = [parts.trunk["stem.0.weight"] for parts in (backbone, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
+
+
+def test_the_head_is_kept_as_the_classifier_of_the_trunk(
+    make_images: Callable[[int, int, int], ArrayImages], tmp_path: Path
+) -> None:
+    parts, _ = run(make_images(4, 16, 0), seed=0)
+    architecture, unseen = find_architecture("small_resnet"), make_images(4, 16, 1)
+    backbone = keep_backbone(architecture, parts, tmp_path)
+    trunk, classifier = backbone.load(), backbone.load_classifier()
+    assert classifier is not None
+    assert classifier.weight.shape == (4, 64)
+    predictions = predict(nn.Sequential(trunk, classifier), unseen, architecture.preprocessing, torch.device("cpu"))
+    assert accuracy(predictions, unseen.labels, "top1") > 0.5, "guessing is right once in four"

@@ -1,15 +1,57 @@
 """Objectives, one file each behind the contract of `_base`."""
 
-from pretrieve.training.objectives._base import Batch, Objective, StepLoss
+from pretrieve.training.objectives._base import Batch, Objective, Relationship, StepLoss
+from pretrieve.training.objectives.co_tuning import CoTuning
 from pretrieve.training.objectives.finetune import Finetune
 from pretrieve.training.objectives.joint import JointTwoHead
+from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel
 from pretrieve.training.settings import Hyperparameters
 
-__all__ = ["Batch", "Finetune", "JointTwoHead", "Objective", "StepLoss", "make_objective"]
+__all__ = [
+    "Batch",
+    "CoTuning",
+    "Finetune",
+    "JointTwoHead",
+    "Objective",
+    "Relationship",
+    "SoftPseudoLabel",
+    "StepLoss",
+    "find_objective",
+    "make_objective",
+    "objective_names",
+]
+
+_OBJECTIVES: dict[str, type[Objective]] = {
+    objective.name: objective for objective in (Finetune, JointTwoHead, SoftPseudoLabel, CoTuning)
+}
 
 
-def make_objective(name: str, hyperparameters: Hyperparameters) -> Objective:
+def objective_names() -> list[str]:
+    """Return the names that `find_objective` knows, sorted."""
+    return sorted(_OBJECTIVES)
+
+
+def find_objective(name: str) -> type[Objective]:
+    """Look up an objective's class, which says what it needs before it is built.
+
+    Raises:
+      KeyError: there is none of that name.
+
+    >>> find_objective("pseudo_label").uses_strong_view, find_objective("co_tuning").uses_source
+    (True, False)
+    """
+    return _OBJECTIVES[name]
+
+
+def make_objective(
+    name: str, hyperparameters: Hyperparameters, *, relationship: Relationship | None = None
+) -> Objective:
     """Build the objective of that name with its hyperparameters.
+
+    Args:
+      name: see `objective_names`.
+      hyperparameters: `source_weight` is λ, or Co-Tuning's trade-off; plain fine-tuning needs none.
+      relationship: (K_target, K_source) float64, see `category_relationship`; for Co-Tuning only.
 
     Raises:
       KeyError: there is none of that name.
@@ -17,9 +59,4 @@ def make_objective(name: str, hyperparameters: Hyperparameters) -> Objective:
     >>> make_objective("joint", Hyperparameters(lr=0.1, source_weight=0.3)).source_weight
     0.3
     """
-    if name == Finetune.name:
-        return Finetune()
-    if name == JointTwoHead.name:
-        assert hyperparameters.source_weight is not None, "the grid gives λ to every objective that uses the source"
-        return JointTwoHead(hyperparameters.source_weight)
-    raise KeyError(name)
+    return find_objective(name).build(hyperparameters, relationship)

@@ -5,21 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.settings import Hyperparameters
+
+Relationship = NDArray[np.float64]
+"""(K_target, K_source) conditional probabilities p(y_source | y_target), see `category_relationship`."""
 
 
 class Batch(NamedTuple):
     """Augmented, normalised images on the device.
 
     Attributes:
-      images: (B, 3, S, S) float.
+      images: (B, 3, S, S) float; of the source for an objective with `uses_strong_view`: the weak view.
       labels: (B,) int64.
+      strong_images: (B, 3, S, S) float, the strong view of the same images in the same order; None unless the
+        objective has `uses_strong_view` and the batch is the source's.
     """
 
     images: Tensor
     labels: Tensor
+    strong_images: Tensor | None = None
 
 
 class StepLoss(NamedTuple):
@@ -27,8 +37,9 @@ class StepLoss(NamedTuple):
 
     Attributes:
       total: scalar, differentiable: what the optimizer descends.
-      target: scalar, detached: loss on the target batch.
-      source: scalar, detached, before its weight; None without a source batch.
+      target: scalar, detached: cross-entropy on the target's labels.
+      source: scalar, detached, before its weight: what the source adds, be it images (eq. 6, 7) or its categories
+        (Co-Tuning); None where it adds nothing.
     """
 
     total: Tensor
@@ -37,10 +48,36 @@ class StepLoss(NamedTuple):
 
 
 class Objective(ABC):
-    """How a step's loss is made. Knows nothing of data loading, Ray or MLflow."""
+    """How a step's loss is made. Knows nothing of data loading, Ray or MLflow.
+
+    Every term of a loss is a mean over the images of its stream. So a step may be computed in chunks: where each chunk
+    holds the share w_i of the target batch and the same share of the source batch, Σ w_i · total_i is the total of the
+    whole step and Σ w_i · ∇total_i its gradient, as long as the network treats images one by one. Batch norm in
+    training mode does not: it then sees the chunk's statistics instead of the batch's.
+
+    Attributes:
+      name: what studies call it.
+      uses_source: a step needs a batch of the source stream.
+      uses_strong_view: that batch needs `strong_images`.
+      uses_source_head: the network needs a source head.
+      uses_relationship: `build` needs a relationship, and the source head starts from the pre-trained classifier.
+    """
 
     name: ClassVar[str]
-    uses_source: ClassVar[bool]
+    uses_source: ClassVar[bool] = False
+    uses_strong_view: ClassVar[bool] = False
+    uses_source_head: ClassVar[bool] = False
+    uses_relationship: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
+        """Build the objective of one grid point.
+
+        Args:
+          hyperparameters: `source_weight` is set where the objective weighs something.
+          relationship: given where `uses_relationship` is True, ignored elsewhere.
+        """
 
     @abstractmethod
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
@@ -51,3 +88,21 @@ class Objective(ABC):
           target: batch of the target stream.
           source: batch of the source stream; None exactly when `uses_source` is False.
         """
+
+    def source_loss(self, network: TwoHeadNetwork, source: Batch) -> Tensor:
+        """Compute h, the loss on a source batch alone, before its weight λ: a differentiable scalar.
+
+        Only for objectives with `uses_source`; `loss` does not call it, as it makes one pass over both streams.
+        """
+        raise NotImplementedError(f"{self.name} has no loss on a source stream")
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Widen half-precision logits to float32, where a softmax is safe; leave float32 and float64 as they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def required_source_weight(hyperparameters: Hyperparameters) -> float:
+    """Return λ, which the grid gives to every objective that weighs something."""
+    assert hyperparameters.source_weight is not None, "the grid gives λ to every objective that weighs something"
+    return hyperparameters.source_weight

@@ -5,16 +5,21 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives._base import Batch, Objective, StepLoss
+from pretrieve.training.objectives._base import Batch, Objective, Relationship, StepLoss, at_least_float32
+from pretrieve.training.settings import Hyperparameters
 
 
 class Finetune(Objective):
     """Cross-entropy on the target batch alone (eq. 2)."""
 
     name = "finetune"
-    uses_source = False
+
+    @classmethod
+    def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Finetune:
+        """Build it; it weighs nothing."""
+        return cls()
 
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
         """Mean cross-entropy of the target head."""
-        loss = F.cross_entropy(network(target.images).float(), target.labels)
+        loss = F.cross_entropy(at_least_float32(network(target.images)), target.labels)
         return StepLoss(loss, loss.detach(), None)

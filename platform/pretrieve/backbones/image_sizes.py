@@ -1,0 +1,62 @@
+"""Any architecture at another image size, under a name that every process resolves: `resnet18@96`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from pretrieve.backbones._base import Architecture, Family, find_architecture, register_family
+from pretrieve.errors import BackboneError
+
+SIZED_NAME = re.compile(r"(?P<base>.+)@(?P<image_size>\d+)(?:/(?P<resize_size>\d+))?")
+
+
+def at_image_size(
+    architecture: Architecture, image_size: int | None = None, resize_size: int | None = None
+) -> Architecture:
+    """Return the architecture with images of another size.
+
+    Args:
+      architecture: with a size of its own.
+      image_size: side of the network's input in pixels; None keeps the architecture's own.
+      resize_size: what the shorter side is resized to before; None keeps the architecture's own ratio.
+
+    Returns:
+      An architecture named `base@image_size`, or `base@image_size/resize_size` where the ratio is another one; the same
+      architecture where the sizes are its own.
+
+    Raises:
+      BackboneError: the network is tied to its size, has been resized already, or `image_size` > `resize_size`.
+
+    >>> at_image_size(find_architecture("resnet18"), 96).name, at_image_size(find_architecture("resnet18"), 96, 96).name
+    ('resnet18@96', 'resnet18@96/96')
+    """
+    own = architecture.preprocessing
+    image_size = own.image_size if image_size is None else image_size
+    own_ratio = round(image_size * own.resize_size / own.image_size)
+    resize_size = own_ratio if resize_size is None else resize_size
+    if (image_size, resize_size) == (own.image_size, own.resize_size):
+        return architecture
+    if SIZED_NAME.fullmatch(architecture.name):
+        raise BackboneError(f"an image size must be given once, but {architecture.name!r} has one already")
+    if image_size != own.image_size and not architecture.takes_any_size:
+        raise BackboneError(
+            f"{architecture.name!r} must see images of {own.image_size} px, because its weights are tied to that size, "
+            f"but image_size is {image_size}; choose a convolutional network for other sizes"
+        )
+    suffix = f"@{image_size}" if resize_size == own_ratio else f"@{image_size}/{resize_size}"
+    preprocessing = replace(own, image_size=image_size, resize_size=resize_size)
+    return replace(architecture, name=architecture.name + suffix, preprocessing=preprocessing)
+
+
+def _resolve(name: str) -> Architecture | None:
+    sized = SIZED_NAME.fullmatch(name)
+    if sized is None:
+        return None
+    resize_size = sized["resize_size"]
+    return at_image_size(
+        find_architecture(sized["base"]), int(sized["image_size"]), int(resize_size) if resize_size else None
+    )
+
+
+register_family(Family(form="any of them as NAME@IMAGE_SIZE", resolve=_resolve))

@@ -1,0 +1,54 @@
+"""MoCo-v2's ResNet50 from its published checkpoint (Chen et al. 2020; section 4.1).
+
+The features of the selection are the 128 outputs of the MLP head; fine-tuning drops the head.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from pretrieve.backbones._base import Architecture, Projector, register_architecture
+from pretrieve.backbones.parts import BackboneParts, take_prefix, without_data_parallel
+from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.backbones.torchvision_resnet import IMAGENET, build_resnet
+
+FEATURE_DIM = 2048
+PROJECTED_DIM = 128
+
+QUERY_ENCODER = "encoder_q."
+ONLY_FOR_PRETRAINING = ("encoder_k.", "queue")
+"""The key encoder is a moving average of the query encoder; the queue holds its past features."""
+
+
+def _mlp_head() -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURE_DIM, FEATURE_DIM), nn.ReLU(), nn.Linear(FEATURE_DIM, PROJECTED_DIM))
+
+
+def split_moco(state: StateDict) -> BackboneParts:
+    """Take MoCo's checkpoint apart.
+
+    Args:
+      state: `module.encoder_q.*` with the MLP head as its `fc`, beside what only the pre-training needs; or the query
+        encoder alone, its keys bare.
+
+    Returns:
+      Trunk and projector.
+    """
+    query, others = take_prefix(without_data_parallel(state), QUERY_ENCODER)
+    left_over = {name: value for name, value in others.items() if not name.startswith(ONLY_FOR_PRETRAINING)}
+    projector, trunk = take_prefix(query | left_over, "fc.")
+    return BackboneParts(trunk, projector)
+
+
+register_architecture(
+    Architecture(
+        name="moco_resnet50",
+        feature_dim=FEATURE_DIM,
+        preprocessing=IMAGENET,
+        build=partial(build_resnet, "resnet50"),
+        projector=Projector(PROJECTED_DIM, _mlp_head),
+        split=split_moco,
+    )
+)

@@ -1,0 +1,102 @@
+"""State dicts: read without running code, checked key by key, written atomically."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pretrieve.atomic_files import replacing
+from pretrieve.errors import BackboneError
+
+StateDict = dict[str, Tensor]
+
+NUM_SHOWN_FAULTS = 6
+
+BATCH_COUNTER = "num_batches_tracked"
+"""Checkpoints older than torch 0.4.1 lack it; torch itself starts it at zero then, and no output depends on it."""
+
+
+def read_weights(path: Path) -> StateDict:
+    """Read a checkpoint without running any code it might hold.
+
+    Args:
+      path: a `torch.save` file of a state dict, or of a mapping that holds one under `state_dict`.
+
+    Raises:
+      BackboneError: the file is missing, or holds more than tensors.
+    """
+    try:
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise BackboneError(
+            f"backbone weights must be a readable state dict of tensors, but {path}: {type(error).__name__}: {error}"
+        ) from error
+    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BackboneError(f"backbone weights must be a mapping of names to tensors, but {path} holds another thing")
+    return dict(state)
+
+
+def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict atomically, its tensors on the CPU."""
+    on_cpu = {name: value.detach().cpu() for name, value in state.items()}
+    with replacing(path) as temporary:
+        torch.save(on_cpu, temporary)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's state dict atomically, its tensors on the CPU."""
+    write_weights(network.state_dict(), path)
+
+
+def load_weights(network: nn.Module, state: StateDict, *, origin: str) -> None:
+    """Copy a state dict into a network after checking every key and shape.
+
+    Raises:
+      BackboneError: names the keys that are missing, left over or of another shape.
+    """
+    refuse_faults(faults_of(state, network.state_dict()), origin=origin)
+    # The network's own state carries the version of its layers' formats, without which some refuse to load.
+    complete = network.state_dict()
+    complete.update(state)
+    network.load_state_dict(complete)
+
+
+def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "") -> list[str]:
+    """Compare a state dict with the one that a network has.
+
+    Args:
+      state: what there is.
+      expected: what there must be; only the shapes count.
+      part: what of a backbone it is, for the messages.
+
+    Returns:
+      A line for each key that is missing, left over or of another shape.
+    """
+    place = f" of the {part}" if part else ""
+    missing = [name for name in expected if name not in state and not name.endswith(BATCH_COUNTER)]
+    faults = [f"missing {name}{place}" for name in missing]
+    faults += [f"left over {name}{place}" for name in state if name not in expected]
+    faults += [
+        f"{name}{place} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    ]
+    return faults
+
+
+def refuse_faults(faults: Iterable[str], *, origin: str) -> None:
+    """Raise where there are faults.
+
+    Raises:
+      BackboneError: names the first of them and counts the others.
+    """
+    told = list(faults)
+    if told:
+        more = len(told) - NUM_SHOWN_FAULTS
+        shown = "; ".join(told[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+        raise BackboneError(f"the weights of {origin} must fit the network, but: {shown}")

@@ -1,0 +1,103 @@
+"""Any torchvision classification model by its torchvision name; the feature is what its last linear layer gets."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache, partial
+from typing import Any
+
+from torch import nn
+
+from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_family
+from pretrieve.backbones.classifier_cut import cut_classifier, input_length, last_linear, without_memory
+from pretrieve.backbones.parts import BackboneParts, split_at_classifier
+from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.errors import BackboneError
+
+AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+TIED_TO_THEIR_SIZE = ("vit_", "maxvit_")
+"""Their positions are weights, as many as the image has patches."""
+
+OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
+"""The published DenseNets still have `norm.1` where the module has `norm1`."""
+
+
+def torchvision_names() -> list[str]:
+    """List the names of torchvision's classification models; imports torchvision."""
+    from torchvision import models  # imported late: torchvision takes a second to load
+
+    names: list[str] = models.list_models(module=models)
+    return names
+
+
+def _resolve(name: str) -> Architecture | None:
+    if not re.fullmatch(r"\w+", name) or name not in torchvision_names():
+        return None
+    if name in AUXILIARY_HEADS:
+        raise BackboneError(
+            f"a backbone must return features alone, but {name!r} in training returns auxiliary heads' too; "
+            "take another network, for example resnet50"
+        )
+    return _make(name)
+
+
+@lru_cache
+def _make(name: str) -> Architecture:
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    preprocessing = _preprocessing(weights.transforms())
+    build = partial(_whole, name, preprocessing.image_size)
+    network = without_memory(build)
+    classifier = last_linear(network)
+    if classifier is None:
+        raise BackboneError(
+            f"a backbone must end in a linear layer whose input is the feature, but {name!r} has none; take another "
+            "network, for example mobilenet_v3_small"
+        )
+    return Architecture(
+        name=name,
+        feature_dim=input_length(network, classifier),
+        preprocessing=preprocessing,
+        build=partial(_trunk, name, preprocessing.image_size, classifier),
+        published_weights=partial(_published_weights, name),
+        split=partial(_split, classifier=classifier),
+        takes_any_size=not name.startswith(TIED_TO_THEIR_SIZE),
+    )
+
+
+def _preprocessing(transforms: Any) -> Preprocessing:
+    """Take sizes and normalisation of the weights' own transforms; resizing here is bilinear, whatever theirs is."""
+    (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
+    return Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std))
+
+
+def _whole(name: str, image_size: int) -> nn.Module:
+    from torchvision import models
+
+    options = {"image_size": image_size} if name.startswith("vit_") else {}
+    network: nn.Module = models.get_model(name, weights=None, **options)
+    return network
+
+
+def _trunk(name: str, image_size: int, classifier: str) -> nn.Module:
+    return cut_classifier(_whole(name, image_size), classifier)
+
+
+def _published_weights(name: str) -> StateDict:
+    from torchvision import models
+
+    # Through the model, because some published files have keys that only torchvision's own builders know to rename.
+    state: StateDict = models.get_model(name, weights=models.get_model_weights(name).DEFAULT).state_dict()
+    return state
+
+
+def _split(state: StateDict, *, classifier: str) -> BackboneParts:
+    renamed = {OLD_DENSENET_KEY.sub(r"\1\2", name): value for name, value in state.items()}
+    return split_at_classifier(renamed, classifier=classifier)
+
+
+register_family(
+    Family(form="the name of a torchvision classification model", resolve=_resolve, names=torchvision_names)
+)

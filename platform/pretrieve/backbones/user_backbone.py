@@ -1,0 +1,131 @@
+"""A user's own network as a backbone: registered, named as `my_module:my_architecture`, or of an installed package."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import entry_points
+
+from torch import nn
+
+from pretrieve.backbones._base import (
+    Architecture,
+    Family,
+    Preprocessing,
+    Projector,
+    _architectures,
+    register_family,
+)
+from pretrieve.backbones.parts import BackboneParts, split_at_classifier
+from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.errors import BackboneError
+from pretrieve.import_by_name import find_attribute, import_module_of
+
+ENTRY_POINT_GROUP = "pretrieve.backbones"
+
+
+def register_backbone(
+    name: str,
+    *,
+    build: Callable[[], nn.Module],
+    feature_dim: int,
+    preprocessing: Preprocessing,
+    published_weights: Callable[[], StateDict] | None = None,
+    projector: Projector | None = None,
+    split: Callable[[StateDict], BackboneParts] = split_at_classifier,
+    takes_any_size: bool = True,
+    version: str = "",
+) -> Architecture:
+    """Make a network of one's own known under a name that studies can use.
+
+    Call it at the top of a module: the workers of a cluster find the network by importing the module that registered
+    it, so what a notebook or a script registers for itself serves extraction, but no study.
+
+    Args:
+      name: the word that a study's `backbone` names, alone or as `my_module:name`.
+      build: makes the module (N, 3, image_size, image_size) float32 → (N, feature_dim) float32.
+      feature_dim: D.
+      preprocessing: the images it was made for.
+      published_weights: loads its weights, where the study gives neither `weights` nor `pretrain`.
+      projector: what the features of the selection pass besides, and fine-tuning drops.
+      split: takes a checkpoint apart; the default takes `fc` for the pre-training's classifier.
+      takes_any_size: the network is not tied to its image size.
+      version: part of the identity; change it when `build` makes another network of the same weights.
+
+    Returns:
+      The architecture, named `my_module:name`.
+
+    Raises:
+      BackboneError: the name is taken or malformed, or the feature has no length.
+
+    >>> grey = Preprocessing(resize_size=32, image_size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    >>> register_backbone("pixels", build=nn.Flatten, feature_dim=3072, preprocessing=grey).name
+    'pretrieve.backbones.user_backbone:pixels'
+    """
+    if not name.isidentifier():
+        raise BackboneError(f"a backbone's name must be letters, digits and underscores, but is {name!r}")
+    if feature_dim < 1:
+        raise BackboneError(f"feature_dim must be at least 1, but that of {name!r} is {feature_dim}")
+    home = str(sys._getframe(1).f_globals.get("__name__", "__main__"))
+    architecture = Architecture(
+        name=f"{home}:{name}",
+        feature_dim=feature_dim,
+        preprocessing=preprocessing,
+        build=build,
+        published_weights=published_weights,
+        projector=projector,
+        split=split,
+        takes_any_size=takes_any_size,
+        version=version,
+    )
+    taken = _architectures.get(name)
+    if taken is not None and taken.name != architecture.name:
+        raise BackboneError(f"a backbone's name must be free, but {name!r} is {taken.name!r}; choose another name")
+    _architectures[name] = architecture
+    return architecture
+
+
+def _of_module(reference: str) -> Architecture | None:
+    if ":" not in reference:
+        return None
+    module = import_module_of(reference, noun="a backbone", word="architecture", error=BackboneError)
+    name = reference.partition(":")[2]
+    registered = _architectures.get(name)  # by importing the module, perhaps
+    if registered is not None and registered.name == reference:
+        return registered
+    found = find_attribute(
+        module,
+        name,
+        word="backbone",
+        accepts=lambda it: isinstance(it, Architecture) or callable(it),
+        error=BackboneError,
+    )
+    return _named(found, reference)
+
+
+def _of_package(name: str) -> Architecture | None:
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return _named(point.load(), name)
+    return None
+
+
+def _named(found: Architecture | Callable[[], object], reference: str) -> Architecture:
+    """Return an architecture, or what a function makes, under the name by which every process finds it."""
+    architecture = found if isinstance(found, Architecture) else found()
+    if not isinstance(architecture, Architecture):
+        raise BackboneError(
+            f"{reference!r} must be a pretrieve Architecture or return one, but is a {type(architecture).__name__}; "
+            "see pretrieve.register_backbone"
+        )
+    return replace(architecture, name=reference)
+
+
+def _package_names() -> list[str]:
+    return [point.name for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+register_family(Family(form="my_module:my_architecture", resolve=_of_module))
+register_family(
+    Family(form="a name of the entry points pretrieve.backbones", resolve=_of_package, names=_package_names)
+)

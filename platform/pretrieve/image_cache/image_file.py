@@ -1,0 +1,91 @@
+"""One .npy file of equal images: written image by image, read through a memory map."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+
+class ImageFileWriter:
+    """Appends images to a new .npy file, so that memory holds one image and never the file.
+
+    The file is written, not mapped: on a full disk a write raises, while a mapped page would end the process.
+
+    Args:
+      path: the file to make.
+      image_shape: (H, W, 3) of each image.
+
+    Raises:
+      OSError: the disk is full or not writable.
+    """
+
+    def __init__(self, path: Path, image_shape: tuple[int, ...]) -> None:
+        self._image_shape = image_shape
+        self._file = path.open("wb")
+        self.num_images = 0
+        self._write_header()
+
+    def append(self, image: NDArray[np.uint8]) -> None:
+        """Write one image of `image_shape` behind the others."""
+        assert image.shape == self._image_shape, f"{image.shape} in a file of {self._image_shape}"
+        self._file.write(image.tobytes())
+        self.num_images += 1
+
+    def _write_header(self) -> None:
+        # NumPy pads the header for the first axis to grow, so the header with the final count has the same length.
+        fields = {"descr": "|u1", "fortran_order": False, "shape": (self.num_images, *self._image_shape)}
+        npy.write_array_header_1_0(self._file, fields)
+
+    def __enter__(self) -> ImageFileWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._file.seek(0)
+                self._write_header()
+        finally:
+            self._file.close()
+
+
+class MappedImages:
+    """The images of a .npy file, in memory that all processes of a node share: the system's cache of the file.
+
+    Args:
+      path: a file of `ImageFileWriter`, or a uint8 array that `numpy.save` wrote.
+
+    Attributes:
+      pixels: (N, H, W, 3) uint8, read-only, on the memory map.
+      image_bytes: size of one image.
+
+    Raises:
+      OSError, ValueError: the file cannot be mapped, or is shorter than its header says.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            npy.read_magic(file)
+            shape, _, dtype = npy.read_array_header_1_0(file)
+            self._first_byte = file.tell()
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        count = int(np.prod(shape))
+        self.pixels: NDArray[np.uint8] = np.frombuffer(
+            self._map, dtype=dtype, count=count, offset=self._first_byte
+        ).reshape(shape)
+        self.image_bytes = int(np.prod(shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read_ahead(self, row: int) -> None:
+        """Ask the system to bring an image into memory meanwhile; of no effect where it is there already."""
+        start = self._first_byte + row * self.image_bytes
+        page_start = start - start % mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_WILLNEED, page_start, start + self.image_bytes - page_start)

@@ -1,0 +1,87 @@
+"""Copies of cached entries on a node's own disk, made once a node and shared by all its trials."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from pretrieve.image_cache.card import CachedCard, DamagedEntryError, read_card, verify_entry
+
+
+def local_copy(folders: Sequence[Path], scratch: Path | None) -> tuple[Path, ...]:
+    """Return entries on this node's own disk, copying those that are not there yet.
+
+    Reading images in random order from storage that all nodes share is slow. The first process of a node that asks for
+    an entry copies it; others that ask meanwhile wait for it. A copy is whole or absent, its checksums are compared
+    before it is used, and it has the name of its entry, which is a hash of what is in it, so studies share it. Nothing
+    removes a copy: the folder is the user's to empty, at best when no trial runs.
+
+    Args:
+      folders: finished entries of the image cache.
+      scratch: a folder on a disk of this node, the user's own; None reads the entries where they are.
+
+    Returns:
+      The folders to read instead, in the same order.
+
+    Raises:
+      FileNotFoundError: an entry is not there.
+      DamagedEntryError: an entry is not what was written.
+      OSError: the disk of `scratch` is full or not writable.
+    """
+    if scratch is None:
+        return tuple(folders)
+    return tuple(_copied(folder, scratch) for folder in folders)
+
+
+def _copied(entry: Path, scratch: Path) -> Path:
+    copy = scratch / entry.name
+    if not _is_copy(copy, entry):
+        scratch.mkdir(parents=True, exist_ok=True)
+        with FileLock(scratch / f".{entry.name}.lock"):
+            if not _is_copy(copy, entry):  # else another process made it while this one waited
+                _make_copy(entry, copy)
+    return copy
+
+
+def _is_copy(copy: Path, entry: Path) -> bool:
+    try:
+        return verify_entry(copy) == read_card(entry)
+    except (FileNotFoundError, DamagedEntryError):
+        return False
+
+
+def _make_copy(entry: Path, copy: Path) -> None:
+    temporary = copy.with_name(f".{copy.name}.tmp")
+    for remains in (temporary, copy):  # of a process that was killed, or damaged: this one alone holds the lock
+        shutil.rmtree(remains, ignore_errors=True)
+    _check_room(verify_entry(entry), copy)
+    try:
+        shutil.copytree(entry, temporary)
+        _verify_copy(temporary, entry)
+        temporary.rename(copy)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _verify_copy(temporary: Path, entry: Path) -> None:
+    try:
+        verify_entry(temporary, checksums=True)
+    except DamagedEntryError:
+        verify_entry(entry, checksums=True)  # names the folder that is at fault, where it is not the copying
+        raise
+
+
+def _check_room(card: CachedCard, copy: Path) -> None:
+    needed = sum(file.num_bytes for file in card.files)
+    free = shutil.disk_usage(copy.parent).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk of local copies must have room for {needed / 1e9:.1f} GB of cached images, but has "
+            f"{free / 1e9:.1f} GB; empty {copy.parent}, or name a folder on a larger disk",
+            str(copy),
+        )

@@ -1,0 +1,86 @@
+"""One trial on several workers: Ray Train starts them, each trains its part of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pretrieve.search.trial import run_worker, with_smaller_parts
+from pretrieve.tracking.spool import Outcome, Spool
+from pretrieve.training.trial_spec import TrialTask
+from pretrieve.training.world import World
+
+if TYPE_CHECKING:
+    from ray.train import WorkerGroupError
+
+
+def run_distributed_trial(
+    task: TrialTask, *, resources: Mapping[str, float], scratch: Path, callbacks: list[Any] | None = None
+) -> Outcome:
+    """Run a trial on `task.num_workers` workers and wait for its end; see `run_trial`.
+
+    A worker whose process is lost ends the attempt with an exception, so that whoever scheduled the trial starts it
+    again from its checkpoint.
+
+    Args:
+      task: what to run.
+      resources: of each worker, by Ray's names.
+      scratch: folder for Ray Train's own state.
+      callbacks: of Ray Train, which hear what the workers report.
+    """
+    spool = Spool(task.spool_path)
+    if spool.outcome in ("finished", "diverged"):
+        return spool.outcome
+    while True:
+        error = _fit(task, resources, scratch, callbacks or [])
+        smaller = with_smaller_parts(task) if error is not None and _is_out_of_memory(error) else None
+        if smaller is None:
+            break
+        task = smaller
+    ended = Spool(task.spool_path)
+    if ended.outcome is None:
+        ended.write_end("failed", {}, str(error or "its workers ended without a word"))
+        return "failed"
+    return ended.outcome
+
+
+def _is_out_of_memory(error: WorkerGroupError) -> bool:
+    # By type: Ray Train's message holds only the ends of the workers' errors, and torch's is long.
+    return any(isinstance(failure, torch.OutOfMemoryError) for failure in error.worker_failures.values())
+
+
+def _fit(
+    task: TrialTask, resources: Mapping[str, float], scratch: Path, callbacks: list[Any]
+) -> WorkerGroupError | None:
+    """Train once; return the error of the workers' own code, if any."""
+    from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"task": task.model_dump(mode="json")},
+        scaling_config=ScalingConfig(
+            num_workers=task.num_workers, use_gpu=resources.get("GPU", 0) > 0, resources_per_worker=dict(resources)
+        ),
+        run_config=RunConfig(name=task.spec.key, storage_path=str(scratch.resolve()), callbacks=callbacks),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        # What a worker's own code raised comes as it was raised; that its process is gone, Ray Train says itself. The
+        # others then fail as well, at the next average of gradients.
+        if any(isinstance(failure, RayTrainError) for failure in error.worker_failures.values()):
+            raise
+        return error
+    return None
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    import ray.train
+
+    task, world = TrialTask.model_validate(config["task"]), World.current()
+    run_worker(task, world, Spool(task.spool_path) if world.is_first else None, ray.train.report)

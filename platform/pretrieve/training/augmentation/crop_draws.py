@@ -1,0 +1,83 @@
+"""Which part of each image a view shows, and which views are mirrored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pretrieve.training.augmentation._rows import RowsOfDraws
+from pretrieve.training.settings import AugmentationSettings
+
+NUM_TRIES = 10
+"""As torchvision's: then the central crop that comes closest."""
+
+
+@dataclass(frozen=True)
+class Crops(RowsOfDraws):
+    """Boxes in the pixels of the stored squares, and flips.
+
+    Attributes:
+      boxes: (B, 4) int64: left, top, width and height; every box lies inside the image.
+      mirrored: (B,) bool.
+    """
+
+    boxes: Tensor
+    mirrored: Tensor
+
+
+def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator) -> Crops:
+    """Draw a RandomResizedCrop's box and a flip for each image.
+
+    The rule is torchvision's: the first of ten tries (area uniform, log aspect uniform) that fits into the image, at a
+    place uniform over those where it fits. The proportions are those of the original, so that a crop of a squeezed
+    image shows what the same crop of the original would.
+
+    Args:
+      aspect: (B,) float64 > 0, width / height of the originals whose whole content the stored squares show.
+      side: of the stored squares in pixels.
+      settings: bounds of area and aspect, and whether to flip.
+      generator: on the CPU; each image takes as many of its numbers, whatever the settings.
+
+    A square quarter of an original four times as wide as high:
+
+    >>> settings = AugmentationSettings(crop_area=(0.25, 0.25), crop_aspect=(1.0, 1.0))
+    >>> wide = torch.tensor([4.0], dtype=torch.float64)
+    >>> draw_crops(wide, side=64, settings=settings, generator=torch.Generator()).boxes[0, 2:]
+    tensor([16, 64])
+    """
+    count = len(aspect)
+    uniform = torch.rand((count, 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64).T
+    widths, heights = _tried_sizes(uniform[:NUM_TRIES], uniform[NUM_TRIES : 2 * NUM_TRIES], aspect, side, settings)
+    fits = (widths > 0) & (widths <= side) & (heights > 0) & (heights <= side)
+    first = fits.int().argmax(0)
+    has_fit = fits.any(0)
+    central_width, central_height = _central_size(aspect, side, settings)
+    every = torch.arange(count)
+    width = torch.where(has_fit, widths[first, every], central_width)
+    height = torch.where(has_fit, heights[first, every], central_height)
+    left = torch.where(has_fit, (uniform[-3] * (side - width + 1)).floor(), (side - width) // 2)
+    top = torch.where(has_fit, (uniform[-2] * (side - height + 1)).floor(), (side - height) // 2)
+    return Crops(torch.stack([left, top, width, height], 1).long(), (uniform[-1] < 0.5) & settings.flip)
+
+
+def _tried_sizes(
+    area: Tensor, aspect: Tensor, original_aspect: Tensor, side: int, settings: AugmentationSettings
+) -> tuple[Tensor, Tensor]:
+    """Turn (tries, B) uniform numbers into widths and heights in stored pixels."""
+    low, high = settings.crop_area
+    area = low + (high - low) * area
+    log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
+    # In the stored square, a crop of the original's proportions is squeezed by the original's own.
+    aspect = torch.exp(log_low + (log_high - log_low) * aspect) / original_aspect
+    return (side * torch.sqrt(area * aspect)).round(), (side * torch.sqrt(area / aspect)).round()
+
+
+def _central_size(aspect: Tensor, side: int, settings: AugmentationSettings) -> tuple[Tensor, Tensor]:
+    """Cut only what makes the image too long for the allowed aspects."""
+    narrowest, widest = settings.crop_aspect
+    width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
+    height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)
+    return width, height

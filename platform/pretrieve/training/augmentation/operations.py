@@ -1,0 +1,129 @@
+"""The operations of RandAugment: torchvision's set and strengths, made by its own kernels on batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+NUM_MAGNITUDES = 31
+"""Magnitudes run from 0 to 30, as torchvision's."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One entry of the set.
+
+    Attributes:
+      strength: (magnitude in [0, 30], side in pixels) → what `apply` takes.
+      apply: (N, 3, S, S) uint8 and a strength → the same shape and dtype.
+      is_signed: whether half the images take −strength.
+      moves_pixels: whether it is geometric: it gives every pixel the value of another one, or black.
+    """
+
+    strength: Callable[[int, int], float]
+    apply: Callable[[Tensor, float], Tensor]
+    is_signed: bool = False
+    moves_pixels: bool = False
+
+
+def _kernel(name: str) -> Callable[..., Tensor]:
+    """Return a kernel of torchvision, imported late: loading it takes a second or two, and weak views need none."""
+    from torchvision.transforms.v2 import functional
+
+    kernel: Callable[..., Tensor] = getattr(functional, name)
+    return kernel
+
+
+def _up_to(largest: float, magnitude: int) -> float:
+    # Torchvision's own steps: other roundings of the same numbers turn single grey levels over.
+    return float(torch.linspace(0.0, largest, NUM_MAGNITUDES)[magnitude])
+
+
+def _none(magnitude: int, side: int) -> float:
+    return 0.0
+
+
+def _slope(magnitude: int, side: int) -> float:
+    return math.degrees(math.atan(_up_to(0.3, magnitude)))
+
+
+def _shift(magnitude: int, side: int) -> float:
+    return int(_up_to(150 / 331 * side, magnitude))
+
+
+def _angle(magnitude: int, side: int) -> float:
+    return _up_to(30.0, magnitude)
+
+
+def _factor(magnitude: int, side: int) -> float:
+    return _up_to(0.9, magnitude)
+
+
+def _num_bits(magnitude: int, side: int) -> float:
+    return round(8 - 4 * magnitude / (NUM_MAGNITUDES - 1))
+
+
+def _threshold(magnitude: int, side: int) -> float:
+    return 255 * float(torch.linspace(1.0, 0.0, NUM_MAGNITUDES)[magnitude])
+
+
+def _affine(images: Tensor, *, shift: tuple[int, int] = (0, 0), shear: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+    # Shears start at the corner; for shifts it makes no difference.
+    return _kernel("affine")(images, angle=0.0, translate=list(shift), scale=1.0, shear=list(shear), center=[0, 0])
+
+
+OPERATIONS: dict[str, Operation] = {
+    "Identity": Operation(_none, lambda images, _: images),
+    "ShearX": Operation(_slope, lambda images, s: _affine(images, shear=(s, 0.0)), True, True),
+    "ShearY": Operation(_slope, lambda images, s: _affine(images, shear=(0.0, s)), True, True),
+    "TranslateX": Operation(_shift, lambda images, s: _affine(images, shift=(int(s), 0)), True, True),
+    "TranslateY": Operation(_shift, lambda images, s: _affine(images, shift=(0, int(s))), True, True),
+    "Rotate": Operation(_angle, lambda images, s: _kernel("rotate")(images, s), True, True),
+    "Brightness": Operation(_factor, lambda images, s: _kernel("adjust_brightness")(images, 1 + s), True),
+    "Color": Operation(_factor, lambda images, s: _kernel("adjust_saturation")(images, 1 + s), True),
+    "Contrast": Operation(_factor, lambda images, s: _kernel("adjust_contrast")(images, 1 + s), True),
+    "Sharpness": Operation(_factor, lambda images, s: _kernel("adjust_sharpness")(images, 1 + s), True),
+    "Posterize": Operation(_num_bits, lambda images, s: _kernel("posterize")(images, int(s))),
+    "Solarize": Operation(_threshold, lambda images, s: _kernel("solarize")(images, s)),
+    "AutoContrast": Operation(_none, lambda images, _: _kernel("autocontrast")(images)),
+    "Equalize": Operation(_none, lambda images, _: _kernel("equalize")(images)),
+}
+"""In torchvision's order."""
+
+
+def apply_operation(images: Tensor, name: str, magnitude: int, *, negative: bool) -> Tensor:
+    """Apply one operation to all images; the sign is ignored by those that have none.
+
+    Args:
+      images: (N, 3, S, S) uint8.
+      name: in `OPERATIONS`.
+      magnitude: in [0, 30].
+      negative: whether a signed operation takes −strength.
+    """
+    operation, side = OPERATIONS[name], images.shape[-1]
+    strength = operation.strength(magnitude, side)
+    if operation.is_signed and negative:
+        strength = -strength
+    if operation.moves_pixels:
+        return _move_pixels(images, _origins(name, strength, side, images.device))
+    return operation.apply(images, strength)
+
+
+def _move_pixels(images: Tensor, origins: Tensor) -> Tensor:
+    black_and_pixels = torch.nn.functional.pad(images.flatten(2), (1, 0))
+    return black_and_pixels.gather(2, origins.expand(*images.shape[:2], -1)).view_as(images)
+
+
+@lru_cache(maxsize=64)
+def _origins(name: str, strength: float, side: int, device: torch.device) -> Tensor:
+    """Ask a geometric operation where each pixel comes from: 1 + its number, or 0 where it is black.
+
+    The answer is the same for all images, and computed on the CPU it is the same on all devices.
+    """
+    numbers = torch.arange(1, side * side + 1, dtype=torch.float32).view(1, 1, side, side)
+    return OPERATIONS[name].apply(numbers, strength).long().flatten().to(device)

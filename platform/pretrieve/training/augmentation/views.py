@@ -1,0 +1,146 @@
+"""The views of training: weak for both streams, strong for the source of eq. 7; what is drawn, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pretrieve.backbones import Preprocessing
+from pretrieve.training.augmentation._rows import RowsOfDraws
+from pretrieve.training.augmentation.crop_draws import Crops, draw_crops
+from pretrieve.training.augmentation.cutout import cut_out
+from pretrieve.training.augmentation.normalisation import normalise
+from pretrieve.training.augmentation.per_image import transform_each
+from pretrieve.training.augmentation.rand_augment import OperationDraws, draw_operations, rand_augment
+from pretrieve.training.augmentation.resampling import take_crops
+from pretrieve.training.settings import AugmentationSettings
+
+
+@dataclass(frozen=True)
+class WeakDraws(RowsOfDraws):
+    """All chance in the weak views of B images, on the CPU.
+
+    Attributes:
+      crops: boxes and flips.
+      aspect: (B,) float64, width / height of the originals.
+      seeds: (B,) int64, of torchvision's transforms where those make the views.
+    """
+
+    crops: Crops
+    aspect: Tensor
+    seeds: Tensor
+
+
+@dataclass(frozen=True)
+class StrongDraws(RowsOfDraws):
+    """All chance in the strong views of B images, on the CPU.
+
+    Attributes:
+      weak: crops and flips, drawn like a weak view's.
+      operations: of RandAugment.
+      cutout_centres: (B, 2) float64 in [0, 1), shares of width and height.
+    """
+
+    weak: WeakDraws
+    operations: OperationDraws
+    cutout_centres: Tensor
+
+
+def draw_weak_view(
+    count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
+) -> WeakDraws:
+    """Draw a crop and a flip for each image.
+
+    Args:
+      count: B, images of the batch.
+      side: R of the stored squares in pixels.
+      settings: bounds of the crops, and whether to flip.
+      generator: on the CPU, so that the draws do not depend on the device.
+      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; None: all were square.
+    """
+    proportions = torch.ones(count, dtype=torch.float64) if aspect is None else aspect.double().cpu()
+    crops = draw_crops(proportions, side=side, settings=settings, generator=generator)
+    return WeakDraws(crops, proportions, torch.randint(2**62, (count,), generator=generator))
+
+
+def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> WeakDraws:
+    """Choose what a network sees when it predicts: the central square of each picture, without chance.
+
+    Args:
+      side: R of the stored squares in pixels.
+      preprocessing: whose image_size / resize_size is the share of the shorter side that is seen.
+      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; 1 for centre squares.
+
+    >>> preprocessing = Preprocessing(resize_size=8, image_size=6, mean=(0.5,) * 3, std=(0.5,) * 3)
+    >>> central_view(side=8, preprocessing=preprocessing, aspect=torch.tensor([1.0, 2.0])).crops.boxes
+    tensor([[1, 1, 6, 6],
+            [2, 1, 3, 6]])
+    """
+    proportions = aspect.double().cpu()
+    seen = side * preprocessing.image_size / preprocessing.resize_size
+    width = (seen / proportions.clamp(min=1)).round().clamp(min=1)
+    height = (seen * proportions.clamp(max=1)).round().clamp(min=1)
+    boxes = torch.stack([(side - width) // 2, (side - height) // 2, width, height], 1).long()
+    crops = Crops(boxes, torch.zeros(len(boxes), dtype=torch.bool))
+    return WeakDraws(crops, proportions, torch.zeros(len(boxes), dtype=torch.int64))
+
+
+def draw_strong_view(
+    count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
+) -> StrongDraws:
+    """Draw a crop, a flip, operations and a Cutout for each image; the arguments are those of `draw_weak_view`."""
+    return StrongDraws(
+        draw_weak_view(count, side=side, settings=settings, generator=generator, aspect=aspect),
+        draw_operations(count, num_ops=settings.num_ops, generator=generator),
+        torch.rand((count, 2), generator=generator, dtype=torch.float64),
+    )
+
+
+def weak_view(
+    images: Tensor, draws: WeakDraws, *, preprocessing: Preprocessing, settings: AugmentationSettings
+) -> Tensor:
+    """Crop, resize, flip and normalise each image as it was drawn (both streams of eq. 6; x' of eq. 7).
+
+    Args:
+      images: (B, R, R, 3) uint8, as they are stored, on any device.
+      draws: of these B images, for squares of R pixels.
+      preprocessing: side of the result and normalisation.
+      settings: those of the draws.
+
+    Returns:
+      (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
+    """
+    return normalise(_cropped(images, draws, preprocessing, settings, is_strong=False), preprocessing)
+
+
+def strong_view(
+    images: Tensor, draws: StrongDraws, *, preprocessing: Preprocessing, settings: AugmentationSettings
+) -> Tensor:
+    """Crop, resize, flip, RandAugment, normalise and Cutout each image as it was drawn (x̃ of eq. 7).
+
+    Args:
+      images: (B, R, R, 3) uint8, as they are stored, on any device.
+      draws: of these B images, for squares of R pixels.
+      preprocessing: side of the result and normalisation.
+      settings: those of the draws.
+
+    Returns:
+      (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
+    """
+    views = _cropped(images, draws.weak, preprocessing, settings, is_strong=True)
+    if settings.engine == "batched":
+        views = rand_augment(views, draws.operations, settings.magnitude)
+    return cut_out(normalise(views, preprocessing), draws.cutout_centres, settings.cutout_fraction)
+
+
+def _cropped(
+    images: Tensor, draws: WeakDraws, preprocessing: Preprocessing, settings: AugmentationSettings, *, is_strong: bool
+) -> Tensor:
+    size = preprocessing.image_size
+    if settings.engine == "batched":
+        return take_crops(images, draws.crops, size)
+    return transform_each(
+        images, seeds=draws.seeds, aspect=draws.aspect, size=size, settings=settings, is_strong=is_strong
+    )

@@ -1,0 +1,208 @@
+"""The relationship between categories that Co-Tuning teaches: p(y_source | y_target) (You et al. 2020)."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from pretrieve.errors import UserError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+INVERSE_PENALTIES = tuple(mantissa * 10.0**power for power in range(4, -5, -1) for mantissa in (3, 1))[1:]
+"""The values of C that the original tries: 1e4, 3e3, 1e3 … 3e-4, 1e-4."""
+
+_LOG_SCALE_BOUNDS = (np.log(1e-3), np.log(1e3))
+"""Held-out images that are all told apart ask for an infinite scale; e^±1000 is as certain as a float64 needs to be."""
+
+
+class RelationshipError(UserError):
+    """Probabilities or labels that no category relationship can be learned from."""
+
+
+def hold_out(labels: IntArray, *, fraction: float, rng: np.random.Generator) -> BoolArray:
+    """Draw the images that choose and calibrate the regression, class by class.
+
+    Args:
+      labels: (n,) int64, the target's classes.
+      fraction: of each class's images, in (0, 1). A class with two or more images gives at least one and keeps at
+        least one; a class with one image keeps it.
+      rng: draws them.
+
+    Returns:
+      (n,) bool, True where held out.
+
+    >>> hold_out(np.array([0, 0, 0, 0, 1]), fraction=0.25, rng=np.random.default_rng(0)).sum()
+    np.int64(1)
+    """
+    if not 0 < fraction < 1:
+        raise RelationshipError(
+            f"the held-out fraction must lie in (0, 1), but is {fraction}; the default study uses 0.2"
+        )
+    is_held_out = np.zeros(len(labels), dtype=np.bool_)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        is_held_out[rng.permutation(rows)[:count]] = True
+    return is_held_out
+
+
+def learn_relationship(
+    source_probabilities: FloatArray, labels: IntArray, *, num_target_classes: int, is_held_out: BoolArray
+) -> FloatArray:
+    """Learn p(y_source | y_target) by calibrated logistic regression and Bayes' rule, as the original does.
+
+    A regression without intercept from p(y_source | x) to y_target is fitted on the images that are not held out. The
+    held-out images choose its inverse penalty C by accuracy (of equals the one with the lower calibrated log loss) and
+    the scale of its logits (a temperature) by log loss. What it says of the one-hot vector of source category k is
+    p(y_target | y_source = k), and p(y_source | y_target) ∝ p(y_target | y_source) · p(y_source), with p(y_source) the
+    mean of all source probabilities.
+
+    A one-hot vector lies beyond what a vague classifier ever predicts: the rows are then sharper than the truth, where
+    `direct_relationship` blurs them. Held-out labels are used labels: take both parts from the images to train on.
+
+    Args:
+      source_probabilities: (n, K_source) float64, rows sum to one: the pre-trained classifier's prediction for each
+        target image.
+      labels: (n,) int64 in [0, num_target_classes), every class at least once among the images that are not held out.
+      num_target_classes: K_target ≥ 2.
+      is_held_out: (n,) bool, at least one True; see `hold_out`.
+
+    Returns:
+      (K_target, K_source) float64, rows sum to one.
+
+    Raises:
+      RelationshipError: a shape or range above does not hold.
+    """
+    _check(source_probabilities, labels, num_target_classes)
+    _check_held_out(labels, num_target_classes, is_held_out)
+    held_out = source_probabilities[is_held_out], labels[is_held_out]
+    coefficients = _fit_calibrated(source_probabilities[~is_held_out], labels[~is_held_out], *held_out)
+    return _bayes(log_softmax(coefficients, axis=0), source_probabilities.mean(axis=0))
+
+
+def direct_relationship(source_probabilities: FloatArray, labels: IntArray, *, num_target_classes: int) -> FloatArray:
+    """Estimate p(y_source | y_target) as the mean source probabilities of each target class's images.
+
+    The other estimate of You et al. (2020): nothing is fitted, so one image a class is enough.
+
+    Args:
+      source_probabilities: (n, K_source) float64, rows sum to one.
+      labels: (n,) int64 in [0, num_target_classes), every class at least once.
+      num_target_classes: K_target ≥ 2.
+
+    Returns:
+      (K_target, K_source) float64, rows sum to one.
+
+    Raises:
+      RelationshipError: a shape or range above does not hold.
+
+    >>> direct_relationship(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), np.array([0, 0, 1]), num_target_classes=2)
+    array([[0.75, 0.25],
+           [0.  , 1.  ]])
+    """
+    _check(source_probabilities, labels, num_target_classes)
+    sums = np.zeros((num_target_classes, source_probabilities.shape[1]))
+    np.add.at(sums, labels, source_probabilities)
+    relationship: FloatArray = sums / sums.sum(axis=1, keepdims=True)
+    return relationship
+
+
+def _fit_calibrated(
+    probabilities: FloatArray, labels: IntArray, held_out_probabilities: FloatArray, held_out_labels: IntArray
+) -> FloatArray:
+    """Return the (K_target, K_source) coefficients of the C that held-out images prefer, times their scale."""
+    candidates = []
+    for inverse_penalty in INVERSE_PENALTIES:
+        coefficients = _fit(probabilities, labels, inverse_penalty)
+        logits = held_out_probabilities @ coefficients.T
+        accuracy = float((logits.argmax(axis=1) == held_out_labels).mean())
+        scale, log_loss = _calibrate(logits, held_out_labels)
+        candidates.append((accuracy, -log_loss, inverse_penalty, scale * coefficients))
+    return max(candidates, key=lambda candidate: candidate[:3])[3]
+
+
+def _fit(probabilities: FloatArray, labels: IntArray, inverse_penalty: float) -> FloatArray:
+    model = LogisticRegression(C=inverse_penalty, fit_intercept=False)
+    with warnings.catch_warnings():
+        # With a weak penalty the optimum lies far out; stopping early on the way there is only more penalty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(probabilities, labels)
+    coefficients: FloatArray = model.coef_
+    # Of two classes scikit-learn returns the difference of their logits.
+    return np.vstack([-coefficients, coefficients]) / 2 if len(coefficients) == 1 else coefficients
+
+
+def _calibrate(logits: FloatArray, labels: IntArray) -> tuple[float, float]:
+    """Return the scale of the logits that minimises their mean log loss, and that loss."""
+    rows = np.arange(len(labels))
+
+    def log_loss(log_scale: float) -> float:
+        return -float(log_softmax(np.exp(log_scale) * logits, axis=1)[rows, labels].mean())
+
+    # Convex in the scale, so it has one valley in the scale's logarithm too.
+    found = minimize_scalar(log_loss, bounds=_LOG_SCALE_BOUNDS, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def _bayes(log_target_given_source: FloatArray, source_marginal: FloatArray) -> FloatArray:
+    # In logarithms, so that a target class that no source category speaks for still has a row.
+    with np.errstate(divide="ignore"):
+        log_joint = log_target_given_source + np.log(source_marginal)
+    relationship: FloatArray = np.exp(log_softmax(log_joint, axis=1))
+    return relationship
+
+
+def _check(source_probabilities: FloatArray, labels: IntArray, num_target_classes: int) -> None:
+    if num_target_classes < 2:
+        raise RelationshipError(f"a target needs at least two classes to be related, but has {num_target_classes}")
+    if source_probabilities.ndim != 2 or labels.shape != source_probabilities.shape[:1]:
+        raise RelationshipError(
+            "source_probabilities must have shape (images, source classes) and labels (images,), but have "
+            f"{source_probabilities.shape} and {labels.shape}; give one row and one label an image"
+        )
+    is_row_bad = ~np.isfinite(source_probabilities).all(axis=1) | (source_probabilities < 0).any(axis=1)
+    is_row_bad |= ~(np.abs(source_probabilities.sum(axis=1) - 1) < 1e-3)
+    if is_row_bad.any():
+        raise RelationshipError(
+            "each row of source_probabilities must be finite, ≥ 0 and sum to one, but "
+            f"{int(is_row_bad.sum())} are not, the first in row {int(is_row_bad.argmax())}; "
+            "give the softmax of the pre-trained classifier's logits"
+        )
+    is_label_bad = (labels < 0) | (labels >= num_target_classes)
+    if is_label_bad.any():
+        row = int(is_label_bad.argmax())
+        raise RelationshipError(
+            f"labels must lie in [0, {num_target_classes}), but row {row} has {labels[row]}; "
+            "give the target's class indices"
+        )
+    _check_every_class(labels, num_target_classes, "has no image; give images of every class of the target")
+
+
+def _check_held_out(labels: IntArray, num_target_classes: int, is_held_out: BoolArray) -> None:
+    if is_held_out.shape != labels.shape or is_held_out.dtype != np.bool_:
+        raise RelationshipError(
+            f"is_held_out must be {labels.shape} booleans, but is {is_held_out.shape} of {is_held_out.dtype}; "
+            "draw it with hold_out"
+        )
+    if not is_held_out.any():
+        raise RelationshipError(
+            f"calibration needs held-out images, but none of {len(labels)} is held out; "
+            "with one image a class use direct_relationship"
+        )
+    remedy = "has no image outside the held-out part; leave one there, as hold_out does"
+    _check_every_class(labels[~is_held_out], num_target_classes, remedy)
+
+
+def _check_every_class(labels: IntArray, num_target_classes: int, fault: str) -> None:
+    counts = np.bincount(labels, minlength=num_target_classes)
+    if (counts == 0).any():
+        raise RelationshipError(f"every target class needs an image, but class {int(counts.argmin())} {fault}")

@@ -1,0 +1,207 @@
+"""The bounds on excess risk of Lemma 2 and Theorem 2 (appendix B), as functions to plot and to compare.
+
+Units: the risk F is in nats (a mean cross-entropy) and θ in its own unit p, so a gradient is in nats/p. Every argument
+says its unit; every bound comes back in nats and bounds E[F(θ) − F(θ*)].
+
+Two things that the text leaves unsaid. The last step of both proofs needs log(…) ≥ 1, more than the η > 0 that is
+checked here: with the logarithm between 0 and 1 the printed bounds are smaller than what was proved. And Theorem 2
+holds for source batches of m̃ ≥ 2σ²/δ² images (printed as 2σ²/δ).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass, fields
+
+from pretrieve.errors import UserError
+
+
+class BoundError(UserError):
+    """A constant out of its range, or a learning rate for which a bound is not proved."""
+
+
+@dataclass(frozen=True)
+class ProblemConstants:
+    """What Assumptions 1 to 4 say of a target, all finite and > 0.
+
+    Attributes:
+      num_images: n, training images of the target; SGD sees each once.
+      smoothness: L, Lipschitz constant of ∇F, nats/p².
+      pl_constant: μ of the Polyak-Łojasiewicz condition, nats/p²; at most L.
+      gradient_variance: σ², variance of the stochastic gradient of one image, nats²/p².
+      pretraining_gap: Δ, bound on ‖∇F − ∇G‖ between target and pre-training risk, nats/p.
+
+    Raises:
+      BoundError: a range does not hold.
+    """
+
+    num_images: int
+    smoothness: float
+    pl_constant: float
+    gradient_variance: float
+    pretraining_gap: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_positive(field.name, getattr(self, field.name))
+        if self.pl_constant > self.smoothness:
+            raise BoundError(
+                f"pl_constant must not exceed smoothness, but is {self.pl_constant:g} > {self.smoothness:g}: "
+                "no function is both; lower pl_constant or raise smoothness"
+            )
+
+    @property
+    def gap_over_noise(self) -> float:
+        """Return nμΔ²/(2Lσ²), the argument of Lemma 2's logarithm: a number without unit."""
+        signal = self.num_images * self.pl_constant * self.pretraining_gap**2
+        return signal / (2 * self.smoothness * self.gradient_variance)
+
+
+def pretrained_bound(gradient_gap_to_pretraining: float, pl_constant: float) -> float:
+    """Bound the excess risk of the pre-trained model before any fine-tuning: Δ²/μ (Lemma 2 (1)).
+
+    It holds for pre-training at η = min(1, Δ²/(2σ²))/L, until converged.
+
+    Args:
+      gradient_gap_to_pretraining: Δ > 0, nats/p.
+      pl_constant: μ > 0, nats/p².
+
+    Returns:
+      The bound in nats.
+
+    Raises:
+      BoundError: an argument is not finite and > 0.
+
+    >>> pretrained_bound(2.0, 0.5)
+    8.0
+    """
+    _check_positive("gradient_gap_to_pretraining", gradient_gap_to_pretraining)
+    _check_positive("pl_constant", pl_constant)
+    return gradient_gap_to_pretraining**2 / pl_constant
+
+
+def fine_tuned_bound(constants: ProblemConstants) -> float:
+    """Bound the excess risk after plain fine-tuning: 4Lσ²/(nμ²) · log(nμΔ²/(2Lσ²)) (Lemma 2 (2)).
+
+    Args:
+      constants: of the target.
+
+    Returns:
+      The bound in nats.
+
+    Raises:
+      BoundError: the learning rate η = 2/(nμ) · log(nμΔ²/(2Lσ²)) is not in (0, 1/L].
+
+    >>> constants = ProblemConstants(
+    ...     num_images=1000, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
+    ... )
+    >>> round(fine_tuned_bound(constants), 4)
+    1.5648
+    """
+    return reuse_bound(constants, target_share=1.0, delta_squared=0.0)
+
+
+def reuse_bound(constants: ProblemConstants, *, target_share: float, delta_squared: float) -> float:
+    """Bound the excess risk after fine-tuning on target and source together (Theorem 2, eq. 9).
+
+    4αLσ²/(nμ²) · log(nμΔ²/(2αLσ²)) + 2(1 − α)δ²/μ. At α = 1 it is `fine_tuned_bound`.
+
+    Args:
+      constants: of the target.
+      target_share: α in (0, 1], the target's weight in eq. 3; λ of eq. 6 is (1 − α)/α.
+      delta_squared: δ² ≥ 0, nats²/p², the largest over the run; see `gradient_gap`.
+
+    Returns:
+      The bound in nats.
+
+    Raises:
+      BoundError: a range above does not hold, or the learning rate η = 2/(nμ) · log(nμΔ²/(2αLσ²)) is not in (0, 1/L].
+
+    >>> constants = ProblemConstants(
+    ...     num_images=1000, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
+    ... )
+    >>> round(reuse_bound(constants, target_share=0.5, delta_squared=0.01), 4)
+    1.021
+    """
+    _check_target_share(target_share)
+    _check_delta_squared(delta_squared)
+    _check_learning_rate(constants, target_share)
+    return _reuse_bound(constants, target_share, delta_squared)
+
+
+def best_target_share(constants: ProblemConstants, *, delta_squared: float) -> float:
+    """Find the α in (0, 1] that minimises eq. 9 among those whose learning rate is allowed.
+
+    η ≤ 1/L allows α from α_min = nμΔ²/(2Lσ²) · exp(−nμ/(2L)) up to 1. On that interval eq. 9 is concave in α (its
+    second derivative is −4Lσ²/(nμ²α)), so the minimum lies at an end: the source's gradients are close enough and take
+    all the weight that they may, or they are not and plain fine-tuning is best.
+
+    Args:
+      constants: of the target.
+      delta_squared: δ² ≥ 0, nats²/p².
+
+    Returns:
+      α_min (at least the smallest positive number), or 1 where plain fine-tuning's bound is no larger.
+
+    Raises:
+      BoundError: δ² is out of range, or plain fine-tuning's own learning rate is not in (0, 1/L].
+
+    >>> constants = ProblemConstants(
+    ...     num_images=100, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
+    ... )
+    >>> round(best_target_share(constants, delta_squared=0.01), 4), best_target_share(constants, delta_squared=9.0)
+    (0.0337, 1.0)
+    """
+    _check_delta_squared(delta_squared)
+    _check_learning_rate(constants, 1.0)
+    # With many images the exponential underflows, and 0 is not an α.
+    smallest = max(constants.gap_over_noise * math.exp(-_largest_logarithm(constants)), sys.float_info.min)
+    is_source_close = _reuse_bound(constants, smallest, delta_squared) < _reuse_bound(constants, 1.0, delta_squared)
+    return smallest if is_source_close else 1.0
+
+
+def _reuse_bound(constants: ProblemConstants, target_share: float, delta_squared: float) -> float:
+    noise = 4 * constants.smoothness * constants.gradient_variance / (constants.num_images * constants.pl_constant**2)
+    sampling = target_share * noise * _logarithm(constants, target_share)
+    return sampling + 2 * (1 - target_share) * delta_squared / constants.pl_constant
+
+
+def _logarithm(constants: ProblemConstants, target_share: float) -> float:
+    return math.log(constants.gap_over_noise) - math.log(target_share)
+
+
+def _largest_logarithm(constants: ProblemConstants) -> float:
+    # η = 2/(nμ) · log(…) ≤ 1/L, solved for the logarithm.
+    return constants.num_images * constants.pl_constant / (2 * constants.smoothness)
+
+
+def _check_learning_rate(constants: ProblemConstants, target_share: float) -> None:
+    logarithm = _logarithm(constants, target_share)
+    rate = 2 / (constants.num_images * constants.pl_constant) * logarithm
+    if rate <= 0:
+        raise BoundError(
+            f"the learning rate of the bound must be > 0, but is {rate:g}: nμΔ²/(2αLσ²) = {math.exp(logarithm):g} must "
+            "exceed 1; with so small a pretraining_gap only a larger num_images or a smaller target_share is covered"
+        )
+    # Compared by its logarithm with room for rounding, so that best_target_share's own answer is allowed.
+    if logarithm > _largest_logarithm(constants) * (1 + 1e-12) + 1e-12:
+        raise BoundError(
+            f"the learning rate of the bound must not exceed 1/L = {1 / constants.smoothness:g}, but is {rate:g}; "
+            "raise num_images or target_share"
+        )
+
+
+def _check_target_share(value: float) -> None:
+    if not 0 < value <= 1:
+        raise BoundError(f"target_share must lie in (0, 1], but is {value:g}; 1 is plain fine-tuning")
+
+
+def _check_delta_squared(value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise BoundError(f"delta_squared must be finite and ≥ 0, but is {value:g}; it is a squared norm")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise BoundError(f"{name} must be finite and > 0, but is {value:g}; give a positive constant")

@@ -1,0 +1,61 @@
+"""Co-Tuning (You et al. 2020): the pre-trained classifier is kept, and taught which source categories a target is."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives._base import (
+    Batch,
+    Objective,
+    Relationship,
+    StepLoss,
+    at_least_float32,
+    required_source_weight,
+)
+from pretrieve.training.settings import Hyperparameters
+
+ORIGINAL_TRADE_OFF = 2.3
+"""Weight of the source categories' term in the original."""
+
+PAPER_LEARNING_RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+"""The learning rates that section 4.1 searches for Co-Tuning, one decade below those of the other methods."""
+
+
+class CoTuning(Objective):
+    """Target cross-entropy + trade-off · cross-entropy of the source head against p(y_source | y_target).
+
+    Both heads classify the same target images; there is no source stream. The source head starts from the backbone's
+    pre-trained classifier, and the soft label of an image is the relationship's row of its class.
+
+    Args:
+      trade_off: weight > 0 of the second term; `Hyperparameters.source_weight` carries it.
+      relationship: (K_target, K_source), rows sum to one.
+    """
+
+    name = "co_tuning"
+    uses_source_head = True
+    uses_relationship = True
+
+    def __init__(self, trade_off: float, relationship: Relationship) -> None:
+        self.trade_off = trade_off
+        self._relationship = torch.tensor(relationship)
+
+    @classmethod
+    def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> CoTuning:
+        """Build it with its trade-off and relationship."""
+        assert relationship is not None, "the trial gives a relationship to every objective that uses one"
+        return cls(required_source_weight(hyperparameters), relationship)
+
+    def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
+        """Mean cross-entropies of the two heads on the target batch, added with the trade-off."""
+        assert network.source_head is not None, "the trial builds a source head for every objective that uses one"
+        features = network.backbone(target.images)
+        target_loss = F.cross_entropy(at_least_float32(network.target_head(features)), target.labels)
+        source_logits = at_least_float32(network.source_head(features))
+        # Kept as moved: the table travels to the device once, not once a step.
+        self._relationship = self._relationship.to(source_logits)
+        source_loss = F.cross_entropy(source_logits, self._relationship[target.labels])
+        total = target_loss + self.trade_off * source_loss
+        return StepLoss(total, target_loss.detach(), source_loss.detach())

@@ -1,0 +1,146 @@
+"""The batches of each step, made ahead of the network by a thread of their own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pretrieve.keys import derived_seed
+from pretrieve.training.augmentation import (
+    StrongDraws,
+    WeakDraws,
+    draw_strong_view,
+    draw_weak_view,
+    strong_view,
+    weak_view,
+)
+from pretrieve.training.images import LabelledImages
+from pretrieve.training.objectives import Batch
+from pretrieve.training.streams import source_batch, target_order
+
+if TYPE_CHECKING:
+    from pretrieve.training.loop import FineTuning
+
+NUM_STEPS_AHEAD = 2
+"""One step's batches wait while those of the next are made; more would only hold memory."""
+
+StepPart = tuple[Batch, Batch | None]
+"""What one forward pass sees: a target batch, and a source batch where the objective uses one."""
+
+
+@dataclass(frozen=True)
+class _StoredBatch:
+    """One worker's images of a step as they are stored, with all chance in their views.
+
+    Attributes:
+      images: (B, R, R, 3) uint8, page-locked where a GPU will take them.
+      labels: (B,) int64.
+      weak: draws of the view that every stream has.
+      strong: draws of the second view of eq. 7; None elsewhere.
+    """
+
+    images: Tensor
+    labels: Tensor
+    weak: WeakDraws
+    strong: StrongDraws | None
+
+
+@dataclass(frozen=True)
+class _StoredStep:
+    """The stored batches of one step."""
+
+    target: _StoredBatch
+    source: _StoredBatch | None
+
+
+class EpochInputs:
+    """The inputs of one epoch's steps: for each, the parts that pass through the network one after the other.
+
+    Everything random is drawn for the whole batch, in the order of the steps, and each worker then takes its rows: the
+    number of workers and of parts changes no view.
+
+    Args:
+      work: images, settings and seed; how many parts; and which worker this is.
+      epoch: counted from 0.
+    """
+
+    def __init__(self, work: FineTuning, epoch: int) -> None:
+        self._work = work
+        self._first_step = epoch * work.num_steps
+        self._generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
+        self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
+
+    def __iter__(self) -> Iterator[list[StepPart]]:
+        """Yield the steps in order; some are made ahead, by a thread that ends with the iteration."""
+        # A GPU makes the views itself, its kernels queued behind those of the step before; a CPU makes them in the
+        # thread, unless torchvision does: it draws from torch's global generator, as layers of the network may.
+        is_batched = self._work.settings.augmentation.engine == "batched"
+        makes_views = is_batched and self._work.device.type != "cuda"
+        with ThreadPoolExecutor(1, thread_name_prefix="step-inputs") as thread:
+            waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
+            try:
+                for step in range(self._work.num_steps + NUM_STEPS_AHEAD):
+                    if step < self._work.num_steps:
+                        waiting.append(thread.submit(self._parts_of_step if makes_views else self._stored_step, step))
+                    if step >= NUM_STEPS_AHEAD:
+                        ready = waiting.popleft().result()
+                        yield ready if isinstance(ready, list) else self._parts(ready)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _parts_of_step(self, step: int) -> list[StepPart]:
+        return self._parts(self._stored_step(step))
+
+    def _stored_step(self, step: int) -> _StoredStep:
+        size = self._work.settings.batch_size
+        target = self._stored_batch(self._work.target, self._order[step * size : (step + 1) * size])
+        if self._work.source is None:
+            return _StoredStep(target, None)
+        rows = source_batch(
+            len(self._work.source),
+            batch_size=self._work.source_batch_size,
+            seed=self._work.seed,
+            step=self._first_step + step,
+        )
+        is_strong = self._work.objective.uses_strong_view
+        return _StoredStep(target, self._stored_batch(self._work.source, rows, is_strong=is_strong))
+
+    def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
+        mine = self._work.world.part(len(rows))
+        stored = images.gather(rows[mine])
+        settings, side, aspect = self._work.settings.augmentation, stored.shape[1], images.aspects[rows]
+        weak = draw_weak_view(len(rows), side=side, aspect=aspect, settings=settings, generator=self._generator)
+        strong = None
+        if is_strong:
+            strong = draw_strong_view(len(rows), side=side, aspect=aspect, settings=settings, generator=self._generator)
+        if self._work.device.type == "cuda":
+            stored = stored.pin_memory()
+        return _StoredBatch(stored, images.labels[rows[mine]], weak[mine], None if strong is None else strong[mine])
+
+    def _parts(self, stored: _StoredStep) -> list[StepPart]:
+        targets = self._batches(stored.target)
+        sources = [None] * len(targets) if stored.source is None else self._batches(stored.source)
+        return list(zip(targets, sources, strict=True))
+
+    def _batches(self, stored: _StoredBatch) -> list[Batch]:
+        """Make the views of a stored batch, and split it into parts."""
+        work, device = self._work, self._work.device
+        preprocessing, settings = work.preprocessing, work.settings.augmentation
+        images = stored.images.to(device, non_blocking=True)
+        labels = stored.labels.to(device, non_blocking=True)
+        weak = weak_view(images, stored.weak, preprocessing=preprocessing, settings=settings)
+        strong = None
+        if stored.strong is not None:
+            strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)
+        each = len(labels) // work.num_parts
+        return [
+            Batch(weak[part], labels[part], None if strong is None else strong[part])
+            for part in (slice(k * each, (k + 1) * each) for k in range(work.num_parts))
+        ]

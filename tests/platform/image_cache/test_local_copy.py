@@ -1,0 +1,90 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from pretrieve.image_cache import local_copy as module
+from pretrieve.image_cache.card import DamagedEntryError
+from pretrieve.image_cache.local_copy import local_copy
+from pretrieve.image_cache.store import CachedImages, write_entry
+
+
+@pytest.fixture
+def folders(make_entry, tmp_path):
+    """Two finished entries."""
+    entries = [make_entry(key, 4, seed=seed, shape=(8, 12), layout="whole") for key, seed in (("a", 0), ("b", 10))]
+    for entry in entries:
+        write_entry(entry, tmp_path / "cache" / entry.key)
+    return tuple(tmp_path / "cache" / entry.key for entry in entries)
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    return tmp_path / "disk" / "scratch"
+
+
+def _images(entry):
+    return entry / "rows-00000000-00000004" / "images.npy"
+
+
+def test_without_a_local_folder_the_entries_are_read_where_they_are(folders):
+    assert local_copy(list(folders), None) == folders
+
+
+def test_copies_hold_what_the_entries_hold_in_the_same_order(folders, scratch):
+    copies = local_copy(folders, scratch)
+    assert copies == (scratch / "a", scratch / "b")
+    copied, original = CachedImages(copies), CachedImages(folders)
+    assert torch.equal(copied.gather(torch.arange(8)), original.gather(torch.arange(8)))
+    assert torch.equal(copied.labels, original.labels)
+    assert torch.equal(copied.aspects, original.aspects)
+    assert local_copy(folders[::-1], scratch) == copies[::-1]
+
+
+def test_a_copy_is_made_once_however_many_ask_at_a_time(folders, scratch, monkeypatch):
+    made = []
+    make_copy = module._make_copy
+    monkeypatch.setattr(module, "_make_copy", lambda entry, copy: made.append(entry) or make_copy(entry, copy))
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(lambda _: local_copy(folders, scratch), range(16)))
+    assert set(results) == {(scratch / "a", scratch / "b")}
+    assert sorted(made) == list(folders)
+
+
+def test_a_damaged_copy_and_the_remains_of_a_killed_copier_are_replaced(folders, scratch):
+    local_copy(folders, scratch)
+    _images(scratch / "a").write_bytes(b"short")
+    (scratch / ".a.tmp").mkdir()
+    (scratch / ".a.tmp" / "remains").touch()
+    (scratch / "b" / "card.json").unlink()
+    copies = local_copy(folders, scratch)
+    assert len(CachedImages(copies)) == 8
+    assert not (scratch / ".a.tmp").exists()
+
+
+def test_an_entry_that_is_damaged_is_named_and_not_copied(folders, scratch):
+    content = bytearray(_images(folders[0]).read_bytes())
+    content[-1] ^= 1
+    _images(folders[0]).write_bytes(content)
+    with pytest.raises(DamagedEntryError, match=f"checksum of {_images(folders[0])} is not"):
+        local_copy(folders, scratch)
+    assert not (scratch / "a").exists()
+    assert not (scratch / ".a.tmp").exists()
+
+
+def test_an_entry_that_is_not_there_is_named(tmp_path, scratch):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        local_copy([tmp_path / "cache" / "absent"], scratch)
+
+
+def test_a_disk_without_room_for_an_entry_says_how_much_it_needs(folders, scratch):
+    num_bytes = 8 * 10**12
+    with _images(folders[0]).open("r+b") as file:
+        file.truncate(num_bytes)  # a hole takes no room where it is, but would where it is copied to
+    card = json.loads((folders[0] / "card.json").read_text(encoding="utf-8"))
+    (images,) = [file for file in card["files"] if file["name"].endswith("images.npy")]
+    images["num_bytes"] = num_bytes
+    (folders[0] / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(OSError, match=r"must have room for 8000\.0 GB of cached images, but has .* empty .*scratch"):
+        local_copy(folders, scratch)

@@ -1,0 +1,94 @@
+"""A trial that is killed for real, at a step that nobody chose, and resumed until it ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from pretrieve.backbones import find_architecture
+from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.training.images import ArrayImages
+from pretrieve.training.loop import FineTuning, fine_tune
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives import find_objective, make_objective
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
+
+NUM_EPOCHS = 4
+NUM_STEPS = 3  # of an epoch: 27 images in batches of 8
+
+
+def work_of(objective: str) -> FineTuning:
+    rng = np.random.default_rng(0)
+    sides = [
+        ArrayImages(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), np.arange(count) % num_classes)
+        for count, num_classes in ((27, 3), (35, 5))
+    ]
+    torch.manual_seed(0)
+    hyperparameters = Hyperparameters(lr=0.05, weight_decay=1e-4, source_weight=0.5)
+    architecture = find_architecture("small_resnet")
+    network = TwoHeadNetwork(
+        architecture.build(),
+        feature_dim=architecture.feature_dim,
+        num_target_classes=3,
+        num_source_classes=5 if find_objective(objective).uses_source_head else 0,
+        generator=torch.Generator().manual_seed(1),
+    )
+    return FineTuning(
+        network=network,
+        objective=make_objective(objective, hyperparameters),
+        target=sides[0],
+        source=sides[1] if find_objective(objective).uses_source else None,
+        preprocessing=architecture.preprocessing,
+        settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8),
+        hyperparameters=hyperparameters,
+        seed=5,
+        device=torch.device("cpu"),
+    )
+
+
+def train(folder: Path, objective: str, kill_at: int | None) -> None:
+    """Train to the end, or until the optimizer's step of that number, where the process kills itself."""
+    steps = 0
+
+    def kill(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    register_optimizer_step_post_hook(kill)
+    work = work_of(objective)
+    fine_tune(work, on_epoch=lambda report: None, checkpoint=CheckpointFile(folder / "trial.pt"))
+    torch.save(work.network.state_dict(), folder / "weights.pt")
+
+
+def run(folder: Path, objective: str, kill_at: int | None) -> int:
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, __file__, str(folder), objective, str(kill_at or 0)]
+    return subprocess.run(command, check=False).returncode
+
+
+@pytest.mark.parametrize("objective", ["joint", "pseudo_label"])
+def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(tmp_path: Path, objective: str) -> None:
+    assert run(tmp_path / "alone", objective, None) == 0
+    # Counted from where each start resumes; the second kill may come after the end.
+    steps = random.Random(objective).choices(range(1, NUM_EPOCHS * NUM_STEPS), k=2)
+    status = [run(tmp_path / "killed", objective, step) for step in steps]
+    assert status[0] == -signal.SIGKILL
+    assert run(tmp_path / "killed", objective, None) == 0
+    alone, killed = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("alone", "killed"))
+    assert alone.keys() == killed.keys()
+    assert [name for name in alone if not alone[name].equal(killed[name])] == []
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None)
