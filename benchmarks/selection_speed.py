@@ -99,11 +99,13 @@ def print_comparison(
 ) -> None:
     """Print one line."""
     solve_s, products_s = (min(times) for times in zip(*pairs, strict=True))
-    turns = ", ".join(f"{solve / products:.2f}" for solve, products in pairs)
+    ratios = [solve / products for solve, products in pairs]
+    turns = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     print(
         f"  {name:5} cost_scale {settings.cost_scale:g}: {solve_s:.2f} s / {products_s:.2f} s = "
-        f"{solve_s / products_s:.2f} (turns {turns}), {transport.iterations} iterations, converged "
-        f"{transport.converged}, peak {peak_bytes / 1e6:.0f} MB beside the features",
+        f"{solve_s / products_s:.2f}, median of turns {statistics.median(ratios):.2f} ({turns}), "
+        f"{transport.iterations} iterations, converged {transport.converged}, "
+        f"peak {peak_bytes / 1e6:.0f} MB beside the features",
         flush=True,
     )
 

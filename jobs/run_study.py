@@ -1,6 +1,6 @@
 """Run a study on the cluster that this job was submitted to.
 
-    ray job submit --working-dir . -- python jobs/run_study.py my_study.yaml --storage /shared/pretrieve
+    ray job submit --working-dir jobs -- python run_study.py studies/own_target.yaml --storage /shared/pretrieve
 
 Takes the arguments of `pretrieve run`.
 """

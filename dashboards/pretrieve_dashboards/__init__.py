@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_dashboards.figures import dot_plot, ranked_similarity
+    from pretrieve_dashboards.frames import best_frame, compare_frame
     from pretrieve_dashboards.load import load_study
+    from pretrieve_dashboards.notes import experiment_note, run_notes, study_note
     from pretrieve_dashboards.paired import PairedDifference, paired_differences
     from pretrieve_dashboards.report import render_report, write_report
+    from pretrieve_dashboards.status_view import print_status
     from pretrieve_dashboards.table import ScoreTable, score_table
     from pretrieve_dashboards.terminal import print_study
 
@@ -23,13 +26,19 @@ _HOME = {
     "DashboardError": "errors",
     "PairedDifference": "paired",
     "ScoreTable": "table",
+    "best_frame": "frames",
+    "compare_frame": "frames",
     "dot_plot": "figures",
+    "experiment_note": "notes",
     "load_study": "load",
     "paired_differences": "paired",
+    "print_status": "status_view",
     "print_study": "terminal",
     "ranked_similarity": "figures",
     "render_report": "report",
+    "run_notes": "notes",
     "score_table": "table",
+    "study_note": "notes",
     "write_report": "report",
 }
 
@@ -37,13 +46,19 @@ __all__ = [
     "DashboardError",
     "PairedDifference",
     "ScoreTable",
+    "best_frame",
+    "compare_frame",
     "dot_plot",
+    "experiment_note",
     "load_study",
     "paired_differences",
+    "print_status",
     "print_study",
     "ranked_similarity",
     "render_report",
+    "run_notes",
     "score_table",
+    "study_note",
     "write_report",
 ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pretrieve.records import SelectionRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg import INK, empty_figure, figure_settings, write_svg
+from pretrieve_dashboards.svg_canvas import Canvas, Scale, round_ticks, text_width, tick_words
 from pretrieve_dashboards.table import ScoreTable
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ COLORS = ("#2f81d6", "#d0661a", "#1a9273", "#b05cc4", "#c94f4f", "#8a7a1f", "#6f
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 MAX_NAME_LENGTH = 30
+MAX_DOTS = 120
+
+_WIDTH, _HEIGHT, _TOP, _BOTTOM = 340.0, 170.0, 18.0, 28.0
 
 
 def dot_plot(table: ScoreTable) -> str:
@@ -111,19 +115,42 @@ def ranked_similarity(selection: SelectionRecord) -> str:
     Returns:
       SVG with a text alternative that names the first and the last group.
     """
-    with figure_settings():
-        figure, axes = empty_figure(height_in=2.3)
-        axes.plot(selection.ranks, selection.scores, color=COLORS[0], linewidth=1.6, marker="o", markersize=2.5)
-        if selection.margin is not None and _lists_every_rank(selection):
-            following = selection.scores[-1] - selection.margin
-            label = "first left out" if _is_of_first_ranks(selection) else "next rank"
-            axes.plot([selection.ranks[-1] + 1], [following], "o", color=COLORS[1], markerfacecolor="none", label=label)
-            axes.legend(loc="upper right", frameon=False, labelcolor=INK)
-        axes.set_xlabel("rank of the group")
-        axes.ticklabel_format(axis="x", style="plain", useOffset=False)  # a far decile's ranks are read whole
-        axes.set_ylabel("similarity")
-        title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
-        return write_svg(figure, title=title, alternative=_ranking_alternative(selection))
+    canvas = Canvas(_WIDTH, _HEIGHT)
+    following = selection.margin if selection.margin is not None and _lists_every_rank(selection) else None
+    if selection.scores:
+        _draw_ranking(canvas, selection, following)
+    title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
+    return canvas.write(title=title, alternative=_ranking_alternative(selection))
+
+
+def _draw_ranking(canvas: Canvas, selection: SelectionRecord, margin: float | None) -> None:
+    lowest = selection.scores[-1] - (margin or 0.0)
+    up = Scale(min(*selection.scores, lowest), max(selection.scores), _HEIGHT - _BOTTOM, _TOP)
+    ticks = round_ticks(up.low, up.high, at_most=5)
+    words = tick_words(ticks)
+    last = selection.ranks[-1] + (margin is not None)
+    across = Scale(selection.ranks[0], last, 10 + max(map(text_width, words)), _WIDTH - 12)
+    for tick, word in zip(ticks, words, strict=True):
+        canvas.line([(across.start, up(tick)), (across.end, up(tick))], width=0.6, opacity=0.15)
+        canvas.text(across.start - 4, up(tick) + 3, word, anchor="end")
+    for rank in round_ticks(across.low, across.high, at_most=5, whole=True):
+        canvas.line([(across(rank), up.start), (across(rank), up.start + 3)], opacity=0.7)
+        canvas.text(across(rank), up.start + 13, str(int(rank)), anchor="middle")
+    canvas.line([(across.start, up.start), (across.end, up.start)], opacity=0.7)
+    points = [(across(rank), up(score)) for rank, score in zip(selection.ranks, selection.scores, strict=True)]
+    canvas.line(points, color=COLORS[0], width=1.6)
+    if len(points) <= MAX_DOTS:
+        for x, y in points:
+            canvas.dot(x, y, radius=1.6, color=COLORS[0])
+    if margin is not None:
+        _draw_following(canvas, selection, across(last), up(lowest))
+    canvas.text(across.end, _HEIGHT - 3, "rank of the group; similarity", anchor="end", opacity=0.8)
+
+
+def _draw_following(canvas: Canvas, selection: SelectionRecord, x: float, y: float) -> None:
+    canvas.dot(x, y, color=COLORS[1], is_open=True)
+    canvas.dot(_WIDTH - 80, 9, color=COLORS[1], is_open=True)
+    canvas.text(_WIDTH - 72, 12, "first left out" if _is_of_first_ranks(selection) else "next rank")
 
 
 def _ranking_alternative(selection: SelectionRecord) -> str:

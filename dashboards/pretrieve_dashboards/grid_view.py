@@ -24,11 +24,13 @@ class GridEntry:
       text: the score in %, or what became of the trial.
       shade_percent: 0 for the cell's lowest score, 100 for its highest; None without a score.
       is_best: whether it is the chosen configuration.
+      run_id: the MLflow run of its trial.
     """
 
     text: str
     shade_percent: int | None
     is_best: bool
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,14 @@ def _entry(trial: TrialRecord | None, best: Mapping[str, float] | None, scores: 
     if trial is None:
         return None
     if trial.score is None:
-        return GridEntry(trial.state, None, is_best=False)
+        return GridEntry(_without_score(trial), None, is_best=False, run_id=trial.run_id)
     low, high = min(scores), max(scores)
     shade = 100 if high == low else round(100 * (trial.score - low) / (high - low))
     is_best = best is not None and dict(trial.hyperparameters) == dict(best)
-    return GridEntry(wording.percent(trial.score), shade, is_best)
+    return GridEntry(wording.percent(trial.score), shade, is_best, trial.run_id)
+
+
+def _without_score(trial: TrialRecord) -> str:
+    if trial.stopped_epoch is None:
+        return trial.state
+    return f"stopped after {trial.stopped_epoch}: {wording.percent(trial.stopped_score)}"

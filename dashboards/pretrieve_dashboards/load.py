@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from mlflow.entities import Run
 
-from pretrieve.records import CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
+from pretrieve.records import Attempt, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve.tracking import schema
+from pretrieve.tracking.address import without_password
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.grid_point import grid_point
 from pretrieve_dashboards.plan import Plan, PlannedCell, parse_plan, parse_selection
 from pretrieve_dashboards.store import StudyStore
+from pretrieve_dashboards.trial_curves import read_curves
 
 
-def load_study(tracking_uri: str, name: str) -> StudyRecord:
+def load_study(tracking_uri: str, name: str, *, with_curves: bool = False) -> StudyRecord:
     """Read a study from MLflow, finished or not.
 
     Only what belongs to the present plan counts: trials by the keys of the plan, refits by the keys that their
@@ -26,6 +28,8 @@ def load_study(tracking_uri: str, name: str) -> StudyRecord:
     Args:
       tracking_uri: MLflow's store.
       name: of the study and its experiment.
+      with_curves: also read the learning curves of trials that have not told theirs by an end: those that run, and
+        those of an earlier version; at a request to the store each.
 
     Returns:
       What the study left so far.
@@ -39,17 +43,18 @@ def load_study(tracking_uri: str, name: str) -> StudyRecord:
     plan = _plan(store, run_id, name)
     tags, metrics = study_run.data.tags, study_run.data.metrics
     prefix = schema.STAGE_SECONDS_PREFIX
+    cells = _cells(store, plan)
     return StudyRecord(
         name=name,
         experiment_id=store.experiment_id,
         run_id=run_id,
-        tracking_uri=tracking_uri,
+        tracking_uri=without_password(tracking_uri),
         is_finished=study_run.info.status == "FINISHED",
         backbone=plan.backbone,
         settings=plan.settings,
         targets=plan.targets,
         methods=plan.methods,
-        cells=_cells(store, plan),
+        cells=read_curves(store, cells) if with_curves else cells,
         selections=_selections(store, run_id, plan),
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(tags.get(schema.TAG_MODELS, "{}")),
@@ -103,13 +108,14 @@ def _cell(
     # A summary of an earlier plan is none of this one: its best configuration is no longer a choice.
     is_current = schema.TAG_BEST in tags and tags.get(schema.TAG_BEST_KEY, "") in ("", *cell.trial_keys)
     refit_keys = json.loads(tags.get(schema.TAG_REFIT_KEYS, "[]")) if is_current else []
+    leaky_keys = json.loads(tags.get(schema.TAG_REFIT_KEYS_WITH_LEAKS, "[]")) if is_current else []
     own_refits = tuple(refits[key] for key in refit_keys if key in refits)
     num_tested = sum(refit.score is not None for refit in own_refits)
     return CellRecord(
         target=cell.target,
         method=cell.method,
         run_id=str(run.info.run_id) if run else None,
-        num_planned=len(cell.trial_keys),
+        num_planned=cell.num_planned,
         trials=tuple(trials[key] for key in cell.trial_keys if key in trials),
         best=_best(tags, trials) if is_current else None,
         best_val_score=metrics.get(schema.BEST_VAL_SCORE) if is_current else None,
@@ -117,6 +123,7 @@ def _cell(
         # MLflow keeps the figures of an earlier best until the new one is tested: they are not its.
         test_mean=metrics.get(schema.TEST_MEAN) if num_tested else None,
         test_ci95=metrics.get(schema.TEST_CI95) if num_tested > 1 else None,
+        refits_with_leaks=tuple(refits[key] for key in leaky_keys if key in refits),
     )
 
 
@@ -132,7 +139,7 @@ def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], top_ks: Sequen
     for run in runs:
         record = _trial(run, kind, top_ks)
         known = found.get(record.key)
-        if known is None or known.state not in ("finished", "diverged"):
+        if known is None or known.state not in ("finished", "diverged", "stopped"):
             found[record.key] = record
     return found
 
@@ -151,12 +158,33 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
         score=_finite(score) if state == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),
         message=tags.get(schema.TAG_MESSAGE, "") if _is_told_by_its_end(state, metrics) else "",
+        failure=tags.get(schema.TAG_FAILURE, "") if state == "failed" else "",
+        interruptions=json.loads(tags.get(schema.TAG_INTERRUPTIONS, "{}")),
+        stopped_epoch=int(metrics.get(schema.STOPPED_EPOCH, 0)) if state == "stopped" else None,
+        stopped_score=_finite(score) if state == "stopped" else None,
+        attempts=_attempts(run),
+        curve=tuple((int(epoch), float(score)) for epoch, score in json.loads(tags.get(schema.TAG_CURVE, "[]"))),
     )
+
+
+def _attempts(run: Run) -> tuple[Attempt, ...]:
+    """Read what a run worked on and when; one of an earlier version tells its first start and its last end alone."""
+    told = json.loads(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
+    if told:
+        return tuple(Attempt(*each) for each in told)
+    start_ms, end_ms = run.info.start_time, run.info.end_time
+    if not start_ms or not end_ms:
+        return (Attempt("", int(start_ms), None),) if start_ms else ()
+    # Between its first start and its last end such a run may have waited for hours: only the last stretch is known.
+    worked_ms = round(1000 * run.data.metrics.get(schema.SECONDS, 0.0)) or end_ms - start_ms
+    return (Attempt("", int(max(start_ms, end_ms - worked_ms)), int(end_ms)),)
 
 
 def _is_told_by_its_end(state: TrialState, metrics: Mapping[str, float]) -> bool:
     """Say whether a run's message is of its latest attempt: MLflow keeps that of one that failed before it finished."""
-    return state in ("diverged", "failed") or (state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) > 1)
+    return state in ("diverged", "stopped", "failed") or (
+        state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) > 1
+    )
 
 
 def _state(status: str, outcome: str | None) -> TrialState:
@@ -164,6 +192,8 @@ def _state(status: str, outcome: str | None) -> TrialState:
         return "diverged"
     if outcome == "finished":
         return "finished"
+    if outcome == "stopped" and status == "FINISHED":  # else it is under way again, to its end
+        return "stopped"
     return "failed" if status == "FAILED" else "running"
 
 

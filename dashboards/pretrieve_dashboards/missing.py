@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pretrieve.records import CellRecord, StudyRecord, TrialRecord
+from pretrieve.records import CellRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve_dashboards.wording import count
+
+RESULT_STATES: tuple[TrialState, ...] = ("finished", "diverged", "stopped")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class NotedTrial:
 def missing_parts(record: StudyRecord) -> tuple[str, ...]:
     """Name what is missing, cell by cell; empty for a study that is whole.
 
-    A diverged trial is a result and is not missing; a failed one is.
+    A diverged or stopped trial is a result and is not missing; a failed one is.
     """
     parts = (
         [] if record.is_finished else ["the study has not reached its end: it still runs, was interrupted or failed"]
@@ -40,7 +42,7 @@ def missing_parts(record: StudyRecord) -> tuple[str, ...]:
 
 
 def _missing_in(cell: CellRecord) -> Iterator[str]:
-    num_results = cell.num_in_state("finished") + cell.num_in_state("diverged")
+    num_results = sum(cell.num_in_state(state) for state in RESULT_STATES)
     num_lacking = cell.num_planned - num_results
     if num_lacking:
         states = {

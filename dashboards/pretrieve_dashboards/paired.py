@@ -53,11 +53,12 @@ def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple
         raise DashboardError(
             f"the baseline must be a method of the study, one of {', '.join(record.methods)}, but is {baseline!r}"
         )
+    cells = {(cell.target, cell.method): cell for cell in record.cells}
     differences = {
-        (target.name, method): _by_seed(record.cell(target.name, method), record.cell(target.name, baseline))
+        (target.name, method): _by_seed(cells[target.name, method], cells[target.name, baseline])
         for target in record.targets
         for method in record.methods
-        if method != baseline
+        if method != baseline and {(target.name, method), (target.name, baseline)} <= cells.keys()
     }
     found = [_difference(target, method, by_seed) for (target, method), by_seed in differences.items() if by_seed]
     for method in record.methods:

@@ -13,11 +13,19 @@ from pretrieve_dashboards.errors import DashboardError
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A (target, method) pair and the keys of its trials, in the order of the grid."""
+    """A (target, method) pair.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      trial_keys: keys of its trials, in the order of the grid, as far as they are known.
+      num_planned: how many trials it will have.
+    """
 
     target: str
     method: str
     trial_keys: tuple[str, ...]
+    num_planned: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,12 @@ def parse_plan(content: Any, place: str) -> Plan:
             methods=tuple(map(str, content["methods"])),
             targets=tuple(_target(target) for target in content["targets"]),
             cells=tuple(
-                PlannedCell(str(cell["target"]), str(cell["method"]), tuple(map(str, cell["trial_keys"])))
+                PlannedCell(
+                    target=str(cell["target"]),
+                    method=str(cell["method"]),
+                    trial_keys=tuple(map(str, cell["trial_keys"])),
+                    num_planned=int(cell.get("num_trials", len(cell["trial_keys"]))),
+                )
                 for cell in content["cells"]
             ),
             top_ks=tuple(map(int, content["settings"].get("grid", {}).get("top_k") or ())),

@@ -10,13 +10,21 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pretrieve.records import CellRecord, StudyRecord, TargetRecord, TrialRecord
+from pretrieve.records import StudyRecord, TrialRecord
+from pretrieve.tracking import schema
+from pretrieve.tracking.address import without_password
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.figures import dot_plot, ranked_similarity
-from pretrieve_dashboards.grid_view import GridView, grid_view
+from pretrieve_dashboards.failure_view import failure_rows
+from pretrieve_dashboards.figures import dot_plot
+from pretrieve_dashboards.leak_view import leak_rows
 from pretrieve_dashboards.missing import NotedTrial, missing_parts, problems, remarks
-from pretrieve_dashboards.selection_view import UNRANKED_METHODS, SelectionView, margins, selection_view
+from pretrieve_dashboards.paired_view import paired_figure, paired_table, paired_view
+from pretrieve_dashboards.protocol_view import deviations, protocol_table
+from pretrieve_dashboards.run_links import run_links
+from pretrieve_dashboards.selection_view import margins
 from pretrieve_dashboards.table import score_table
+from pretrieve_dashboards.target_part import stated_runs, target_parts
+from pretrieve_dashboards.utilisation_view import utilisation_figure, utilisation_table, utilisation_view
 
 MAX_PROBLEMS_LISTED = 200
 MAX_MISSING_LISTED = 200
@@ -25,25 +33,6 @@ MAX_MESSAGE_LENGTH = 2_000
 
 STUDENT_T_975 = ((2, "12.71"), (3, "4.30"), (4, "3.18"), (5, "2.78"), (10, "2.26"))
 """Quantiles of Student's t for n refits (n − 1 degrees of freedom)."""
-
-
-@dataclass(frozen=True)
-class TargetView:
-    """One target's part of the report.
-
-    Attributes:
-      target: the column of the table.
-      cells: its methods.
-      grids: one a cell.
-      selection: what its methods chose.
-      figures: ranked similarity as SVG, with the method's name.
-    """
-
-    target: TargetRecord
-    cells: tuple[CellRecord, ...]
-    grids: tuple[GridView, ...]
-    selection: SelectionView
-    figures: tuple[tuple[str, Markup], ...]
 
 
 @dataclass(frozen=True)
@@ -77,15 +66,33 @@ def render_report(record: StudyRecord) -> str:
       HTML, self-contained; everything that comes from data is escaped.
     """
     table = score_table(record)
+    links = run_links(record)
+    parts = target_parts(record, has_links=bool(links.ui))
+    places: dict[str, str] = {}
+    for run_id, place in stated_runs(parts):
+        places.setdefault(run_id, place)
+    paired = paired_view(record) if len(record.methods) > 1 else None
+    utilisation = utilisation_view(record)
     found_problems, found_remarks, missing = problems(record), remarks(record), missing_parts(record)
     return (
-        _environment()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             record=record,
             table=table,
             dot_plot=Markup(dot_plot(table)),
-            targets=[_target_view(record, target) for target in record.targets],
+            targets=parts,
+            places=places,
+            links_out=bool(links.ui),
+            href=lambda run_id: links.run(run_id) or _place(places, run_id),
+            runs_of_method=lambda method: links.runs_with(schema.TAG_METHOD, method),
+            paired=paired,
+            paired_table=paired_table(paired) if paired else None,
+            paired_figure=Markup(paired_figure(paired)) if paired else "",
+            utilisation=Markup(utilisation_figure(utilisation)),
+            utilisation_table=utilisation_table(utilisation),
+            num_untimed=utilisation.num_untimed,
+            deviations=protocol_table(deviations(record)),
             missing=missing[:MAX_MISSING_LISTED],
             num_missing=len(missing),
             num_missing_open=NUM_MISSING_OPEN,
@@ -93,6 +100,8 @@ def render_report(record: StudyRecord) -> str:
             num_problems=len(found_problems),
             remarks=[_shortened(remark) for remark in found_remarks[:MAX_PROBLEMS_LISTED]],
             num_remarks=len(found_remarks),
+            leaks=leak_rows(record),
+            failures=failure_rows(record),
             costs=[_cost_view(record, method) for method in record.methods],
             student_t=STUDENT_T_975,
             configuration=_configuration(record.settings),
@@ -100,7 +109,13 @@ def render_report(record: StudyRecord) -> str:
     )
 
 
-def _environment() -> Environment:
+def _place(places: Mapping[str, str], run_id: str | None) -> str:
+    """Return where in the page a run's id is stated; empty where it is not."""
+    return f"#{places[run_id]}" if run_id is not None and run_id in places else ""
+
+
+def template_environment() -> Environment:
+    """Make the environment of the templates: everything from data is escaped, an unknown name is an error."""
     environment = Environment(
         loader=PackageLoader("pretrieve_dashboards", ""),
         autoescape=True,
@@ -114,23 +129,10 @@ def _environment() -> Environment:
         "hyperparameters": wording.hyperparameters,
         "margins": margins,
         "ui_command": wording.ui_command,
-        "without_password": wording.without_password,
+        "without_password": without_password,
     }
     environment.globals |= {"score_text": wording.score, "count": wording.count}
     return environment
-
-
-def _target_view(record: StudyRecord, target: TargetRecord) -> TargetView:
-    cells = tuple(cell for cell in record.cells if cell.target == target.name)
-    view = selection_view(record, target.name)
-    ranked = [selection for selection in view.selections if selection.method not in UNRANKED_METHODS]
-    return TargetView(
-        target=target,
-        cells=cells,
-        grids=tuple(grid_view(cell) for cell in cells),
-        selection=view,
-        figures=tuple((selection.method, Markup(ranked_similarity(selection))) for selection in ranked),
-    )
 
 
 def _cost_view(record: StudyRecord, method: str) -> CostView:
@@ -154,4 +156,4 @@ def _shortened(noted: NotedTrial) -> tuple[NotedTrial, str, str]:
 
 
 def _configuration(settings: Mapping[str, object]) -> str:
-    return wording.without_password(json.dumps(settings, indent=2, ensure_ascii=False, default=str))
+    return without_password(json.dumps(settings, indent=2, ensure_ascii=False, default=str))

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pretrieve_dashboards.svg_canvas import FONTS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -65,6 +67,9 @@ def write_svg(figure: Figure, *, title: str, alternative: str) -> str:
     drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, count=1, flags=re.DOTALL)
     drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
     drawn = drawn.replace(INK, "currentColor")
+    drawn = re.sub(r"font-family: [^;\"]*", f"font-family: {FONTS}", drawn)
+    # Two decimals of a point are all that a screen or a printer shows.
+    drawn = re.sub(r"(\d\.\d{2})\d+", r"\1", drawn)
     label = escape(f"{title}. {alternative}", quote=True)
     # A style element would hold for the whole page; without a size of its own the figure takes its place's.
     drawn = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawn, count=1, flags=re.DOTALL)

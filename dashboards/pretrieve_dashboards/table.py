@@ -30,6 +30,7 @@ CSV_COLUMNS = (
     "num_trials",
     "num_finished",
     "num_diverged",
+    "num_stopped",
     "num_failed",
     "trial_seconds",
 )
@@ -142,7 +143,7 @@ def _csv_row(cell: CellRecord, metric: str) -> list[str]:
     best = cell.best or {}
     tested = [refit for refit in cell.refits if refit.score is not None]
     chosen = [best.get(name) for name in ("lr", "weight_decay", "source_weight", "head_lr_ratio")]
-    counts = [cell.num_in_state(state) for state in ("finished", "diverged", "failed")]
+    counts = [cell.num_in_state(state) for state in ("finished", "diverged", "stopped", "failed")]
     return [
         cell.target,
         cell.method,

@@ -18,12 +18,12 @@ from pretrieve_dashboards.table_layout import empty_table, table_parts
 MAX_MISSING_LISTED = 10
 
 _CONFIGURATIONS_LEGEND = (
-    "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; "
+    "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; stop: stopped early; "
     "min:s: time of the trials."
 )
 _TOP_K_LEGEND = "K: number of selected groups; "
 _HYPERPARAMETERS = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head"}
-_PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "failed": "fail"}
+_PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "stopped": "stop", "failed": "fail"}
 
 
 def print_study(record: StudyRecord, console: Console, *, report_path: Path | None = None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pretrieve.tracking.address import without_password
+
 ABSENT = "—"
 
 _SHORT_NAMES = {
@@ -106,12 +108,3 @@ def ui_command(tracking_uri: str) -> str:
     if database != tracking_uri and database.endswith("/mlflow.db"):
         return f"pretrieve ui {database.removesuffix('/mlflow.db')}"
     return f"open {without_password(tracking_uri)}"
-
-
-def without_password(text: str) -> str:
-    """Hide the password of every address in a text: reports are passed around.
-
-    >>> without_password("postgresql+psycopg://me:secret@db/mlflow")
-    'postgresql+psycopg://me:***@db/mlflow'
-    """
-    return re.sub(r"(://[^/@:\s]*:)[^/@\s]*@", r"\1***@", text)

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pretrieve.backbones import Architecture, Preprocessing, Projector, register_backbone
     from pretrieve.data.array_set import image_set_from_arrays
+    from pretrieve.data.dataset_card import DatasetCard, make_card
     from pretrieve.data.folder_tree import load_folder_tree
+    from pretrieve.data.forms.csv_table import load_csv
+    from pretrieve.data.forms.examples import image_set_from_examples
+    from pretrieve.data.forms.hugging_face import image_set_from_hugging_face
+    from pretrieve.data.forms.parquet_tables import load_parquet
+    from pretrieve.data.forms.torchvision_sets import image_set_from_torchvision
     from pretrieve.data.image_set import ImageSet, ImageSource, ImageTarget
+    from pretrieve.data.imagenet import load_imagenet
     from pretrieve.data.registry import register_target
     from pretrieve.errors import PretrieveError, StudyFileError, UserError
     from pretrieve.study.observer import StudyObserver
@@ -36,12 +43,21 @@ _HOME = {
     "UserError": "pretrieve.errors",
     "image_set_from_arrays": "pretrieve.data.array_set",
     "load_folder_tree": "pretrieve.data.folder_tree",
+    "load_csv": "pretrieve.data.forms.csv_table",
+    "load_parquet": "pretrieve.data.forms.parquet_tables",
+    "image_set_from_torchvision": "pretrieve.data.forms.torchvision_sets",
+    "image_set_from_hugging_face": "pretrieve.data.forms.hugging_face",
+    "image_set_from_examples": "pretrieve.data.forms.examples",
+    "load_imagenet": "pretrieve.data.imagenet",
+    "make_card": "pretrieve.data.dataset_card",
+    "DatasetCard": "pretrieve.data.dataset_card",
     "register_backbone": "pretrieve.backbones",
     "register_target": "pretrieve.data.registry",
 }
 
 __all__ = [
     "Architecture",
+    "DatasetCard",
     "ImageSet",
     "ImageSource",
     "ImageTarget",
@@ -54,7 +70,14 @@ __all__ = [
     "UserError",
     "__version__",
     "image_set_from_arrays",
+    "image_set_from_examples",
+    "image_set_from_hugging_face",
+    "image_set_from_torchvision",
+    "load_csv",
     "load_folder_tree",
+    "load_imagenet",
+    "load_parquet",
+    "make_card",
     "register_backbone",
     "register_target",
 ]

@@ -14,6 +14,15 @@ import ray
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 CONNECT_TIMEOUT_S = 10.0
 
+WORKER_ENVIRONMENT = {
+    # glibc gives each buffer of more than 32 MB back to the system and has it mapped and zeroed anew when a network
+    # asks for it again: on a CPU up to two thirds of the time of a forward pass (benchmarks/allocator.py). Workers keep
+    # what they free, in one arena: trials run in a thread, and the arenas of threads give their memory back anyhow.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_ARENA_MAX": "1",
+}
+
 
 @contextmanager
 def connected(*, num_cpus: int | None = None) -> Iterator[None]:
@@ -30,7 +39,7 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
         return
     if os.environ.get("RAY_ADDRESS"):
         _check_answer(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": WORKER_ENVIRONMENT})
     else:
         _start_local(num_cpus)
     try:
@@ -41,7 +50,9 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
 
 def whole_node() -> tuple[int, int]:
     """Return the CPUs and GPUs of a task that wants a node for itself: those of the smallest node, at most one GPU."""
-    num_cpus = max(1, int(min(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])))
+    of_nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    # A head that is to run nothing has no CPU, and no task goes there.
+    num_cpus = max(1, int(min((cpus for cpus in of_nodes if cpus), default=1)))
     return num_cpus, 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
 
 
@@ -88,4 +99,5 @@ def _start_local(num_cpus: int | None) -> None:
         logging_level=logging.ERROR,
         object_store_memory=LOCAL_OBJECT_STORE_BYTES,
         _node_ip_address="127.0.0.1",
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from pretrieve.errors import UserError, nearest_word
 
@@ -59,6 +59,36 @@ def find_attribute(
         words = [known for known in vars(module) if not known.startswith("_")]
         raise error(f"module {module.__name__!r} must have a {word} {name!r}, but has none.{nearest_word(name, words)}")
     return found
+
+
+def declares(found: Any, kind: type) -> bool:
+    """Tell, without calling it, whether an object says of itself that calling it makes something of a kind.
+
+    A name in a study file may be of anything that can be called, `os:system` included: what does not declare itself is
+    never called.
+
+    Args:
+      found: any object.
+      kind: the class of what must come out.
+
+    Returns:
+      True for a subclass of `kind`, and for a function annotated to return one.
+
+    >>> def number() -> int: ...
+    >>> declares(number, int), declares(int, int), declares(print, int), declares(3, int)
+    (True, True, False, False)
+    """
+    if isinstance(found, type):
+        return issubclass(found, kind)
+    if not callable(found):
+        return False
+    try:
+        returned = get_type_hints(found).get("return")
+    except (TypeError, NameError, AttributeError):  # of a built-in, or of names known to type checkers alone
+        returned = getattr(found, "__annotations__", {}).get("return")
+    if isinstance(returned, str):
+        return returned.strip("'\" ").rpartition(".")[2] == kind.__name__
+    return isinstance(returned, type) and issubclass(returned, kind)
 
 
 def _import(module_name: str) -> ModuleType:

@@ -6,7 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-TrialState = Literal["running", "finished", "diverged", "failed"]
+from pretrieve.record_html import record_html
+
+TrialState = Literal["running", "finished", "diverged", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A stretch of a trial's work in one process; a trial that was cut short and went on has several.
+
+    Attributes:
+      worker: node and GPU; empty where it is not recorded.
+      start_ms: when it began, milliseconds since 1970.
+      end_ms: when it ended or was last heard of; None where it has told nothing since it began.
+    """
+
+    worker: str
+    start_ms: int
+    end_ms: int | None
 
 
 @dataclass(frozen=True)
@@ -23,7 +40,14 @@ class TrialRecord:
       seed: its seed.
       score: validation score of a trial, test score of a refit, in [0, 1]; None unless finished.
       seconds: what it took; 0 while unknown.
-      message: why it diverged or failed, or how one that finished departs from the protocol; empty otherwise.
+      message: why it diverged, was stopped or failed, or how one that finished departs from the protocol; empty
+        otherwise.
+      failure: what kind of failure it ended in; empty unless it failed.
+      interruptions: how often each kind of failure cut its process short, before it was started again.
+      stopped_epoch: the epoch after which the search stopped it; None unless stopped.
+      stopped_score: its validation score there, in [0, 1]; None unless stopped. It is no score to choose by.
+      attempts: what it ran on and when, in order; empty where not even its start is recorded.
+      curve: (epoch from 1, validation score in [0, 1]) of a trial; empty where it was not read.
     """
 
     key: str
@@ -35,6 +59,12 @@ class TrialRecord:
     score: float | None
     seconds: float
     message: str
+    failure: str = ""
+    interruptions: Mapping[str, int] = field(default_factory=dict)
+    stopped_epoch: int | None = None
+    stopped_score: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +82,7 @@ class CellRecord:
       refits: trainings of the best configuration on train + val, those of the present best only.
       test_mean: mean test score of the refits in [0, 1]; None before.
       test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than two refits.
+      refits_with_leaks: the same refits with the source images that an audit left out; empty where it left out none.
     """
 
     target: str
@@ -64,6 +95,7 @@ class CellRecord:
     refits: tuple[TrialRecord, ...]
     test_mean: float | None
     test_ci95: float | None
+    refits_with_leaks: tuple[TrialRecord, ...] = ()
 
     def num_in_state(self, state: TrialState) -> int:
         """Count the trials in a state."""
@@ -127,7 +159,7 @@ class StudyRecord:
       name: of the study and its MLflow experiment.
       experiment_id: of MLflow.
       run_id: the study's own MLflow run.
-      tracking_uri: MLflow's store.
+      tracking_uri: MLflow's store, without its password.
       is_finished: whether its latest run reached the end.
       backbone: name of the backbone.
       settings: the whole configuration, nested.
@@ -152,6 +184,10 @@ class StudyRecord:
     selections: tuple[SelectionRecord, ...]
     stage_seconds: Mapping[str, float]
     models: Mapping[str, str]
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        return record_html(self)
 
     def cell(self, target: str, method: str) -> CellRecord:
         """Return the cell of a pair.

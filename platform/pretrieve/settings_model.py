@@ -14,7 +14,7 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file"]) -> Path:
+def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file", "file or folder"]) -> Path:
     """Resolve a path of a study, relative to the study file's own folder, and refuse one that is not there.
 
     Args:
@@ -29,7 +29,12 @@ def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "fil
       ValueError: there is no such folder or file.
     """
     base = Path((info.context or {}).get("base", "."))
-    resolved = (base / path.expanduser()).resolve()
-    if not (resolved.is_dir() if kind == "folder" else resolved.is_file()):
+    try:
+        resolved = (base / path.expanduser()).resolve()
+        is_there = {"folder": resolved.is_dir, "file": resolved.is_file, "file or folder": resolved.exists}
+        exists = is_there[kind]()
+    except (OSError, RuntimeError) as error:  # a name too long, a circle of links, the home of a user who has none
+        raise ValueError(f"the {kind} must have a path that can be followed, but: {error}") from error
+    if not exists:
         raise ValueError(f"the {kind} must exist, but {resolved} does not")
     return resolved

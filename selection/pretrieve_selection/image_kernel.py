@@ -81,6 +81,8 @@ class ImageKernel:
         self.log_shift = self._cost.log_shift
         self._target_factor = self._cost.target_factor
         self._num_threads = num_threads
+        on_gpu = getattr(self._source, "is_cuda", False)
+        self._threads = None if on_gpu else ThreadPoolExecutor(num_threads, thread_name_prefix="image-kernel")
         self._workspaces: SimpleQueue[Workspace] = SimpleQueue()
         for _ in range(num_threads):
             factor = self._empty(self._block_size, dimension + 2)
@@ -88,25 +90,24 @@ class ImageKernel:
         self._potential: Any = None
 
     def map_blocks(self, function: Callable[[slice, Workspace], ResultT]) -> Iterator[tuple[slice, ResultT]]:
-        """Call a function for each block, for as many at the same time as there are threads.
+        """Call a function for each block, on a CPU in threads of its own, as many at the same time as there are.
 
         Yields:
           The rows of each block and what the function returned, always in the order of the blocks, so that
           sums over blocks do not depend on the number of threads.
         """
-        if self._num_threads == 1:
+        if self._threads is None:
             for rows in self.blocks():
                 yield rows, self._in_workspace(function, rows)
             return
-        with ThreadPoolExecutor(self._num_threads) as threads:
-            pending: deque[tuple[slice, Future[ResultT]]] = deque()
-            for rows in self.blocks():
-                pending.append((rows, threads.submit(self._in_workspace, function, rows)))
-                if len(pending) > 2 * self._num_threads:  # results that nobody has taken yet cost memory
-                    rows, result = pending.popleft()
-                    yield rows, result.result()
-            for rows, result in pending:
+        pending: deque[tuple[slice, Future[ResultT]]] = deque()
+        for rows in self.blocks():
+            pending.append((rows, self._threads.submit(self._in_workspace, function, rows)))
+            if len(pending) > 2 * self._num_threads:  # results that nobody has taken yet cost memory
+                rows, result = pending.popleft()
                 yield rows, result.result()
+        for rows, result in pending:
+            yield rows, result.result()
 
     def _in_workspace(self, function: Callable[[slice, Workspace], ResultT], rows: slice) -> ResultT:
         workspace = self._workspaces.get()
@@ -120,20 +121,18 @@ class ImageKernel:
         for start in range(0, self.num_source, self._block_size):
             yield slice(start, min(start + self._block_size, self.num_source))
 
-    def set_column_potential(self, potential: Any) -> tuple[Any, Any]:
+    def set_column_potential(self, potential: Any) -> Any:
         """Choose the g of the blocks to come: the given one, rounded to the precision of the blocks.
 
         Args:
           potential: (n,) float64.
 
         Returns:
-          The rounded potential, (n,) float64, and exp(potential − rounded), (n,) in the precision of the
-          blocks: the weights that make up for the rounding in sums over the columns.
+          The rounded potential, (n,) float64.
         """
         self._potential = self._rounded(potential)
         self._cost.set_column_potential(self._target_factor, self._potential)
-        rounded = as_float64(self._potential, like=self._source)
-        return rounded, self._rounded(array_namespace(potential).exp(potential - rounded))
+        return as_float64(self._potential, like=self._source)
 
     def exponents(self, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
         """Compute one block.
@@ -152,7 +151,10 @@ class ImageKernel:
         block = workspace.entries[: num_rows * num_columns].reshape(num_rows, num_columns)
         offset = self._rounded(row_offset - self.log_shift)
         self._cost.fill_rows(factor, self._source[rows], self._cost.row_constant[rows], offset)
-        array_namespace(block).matmul(factor, self._target_factor, out=block)
+        if self._threads is None:
+            array_namespace(block).matmul(factor, self._target_factor, out=block)
+        else:  # NumPy's product on tensors too: it is the faster one side by side with others
+            np.matmul(np.asarray(factor), np.asarray(self._target_factor), out=np.asarray(block))
         self._cost.finish(block, self._potential, offset)
         return block, as_float64(offset, like=self._source) + self.log_shift
 

@@ -1,6 +1,7 @@
 """Unbalanced optimal transport between single images, at any number of them (eq. 5 with unit masses)."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -14,6 +15,8 @@ from pretrieve_selection.unbalanced_transport import error_per_change
 # In units of the last place of the largest exponent: where the last change of log u is rounding alone.
 _ROUNDING_ULPS = 4.0
 _LARGEST_ROUNDING = {"float32": 1e-5, "float64": 1e-9}
+# Logarithms are binary within the iteration, natural outside.
+_NAT = math.log(2.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +58,15 @@ def solve_image_transport(
 
     Args:
       source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A
-        tensor on a GPU is computed with there; on a CPU of many cores tensors are faster than arrays, whose
-        exponential uses one.
+        tensor on a GPU is computed with there.
       target_features: (n, D), likewise.
       settings: cost, cost_scale, entropy_weight, source_penalty, target_penalty, tolerance, max_iterations;
         the paper's where not given.
       block_size: source images in a block, ≥ 1; chosen to suit the device where not given. Memory beside the
         features is that of a block, of two copies of the target and of some vectors of N.
-      num_threads: blocks computed at the same time, ≥ 1, each with buffers of its own. With 1 the products
-        spread over cores as NumPy or torch is set to; for arrays on several cores more threads are faster.
+      num_threads: blocks computed at the same time, ≥ 1, each with buffers of its own; no matter
+        on a GPU. With 1 the products alone spread over the cores, as NumPy or torch is set to: on several cores
+        more threads are faster.
 
     Returns:
       ImageTransport: log P·1, iterations, residual, and whether it converged (one that did not is marked, not
@@ -81,7 +84,8 @@ def solve_image_transport(
     settings = settings or SelectionSettings()
     if num_threads < 1:
         raise SelectionInputError(f"num_threads must be at least 1, but is {num_threads}; the default is 1")
-    kernel = ImageKernel(source_features, target_features, settings, block_size=block_size, num_threads=num_threads)
+    binary = replace(settings, entropy_weight=settings.entropy_weight * _NAT)  # 2^(−C/(ε ln 2)) = exp(−C/ε)
+    kernel = ImageKernel(source_features, target_features, binary, block_size=block_size, num_threads=num_threads)
     # Blocks side by side keep every core busy; a product that spreads over the cores by itself would get in their way.
     with threadpool_limits(1 if num_threads > 1 else None, user_api="blas"):
         return _iterate(kernel, settings)
@@ -101,8 +105,8 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
         log_target_scaling = log_target_scaling + change
         row_offset = stale_row_offset(log_rows, change)
         iterations += 1
-        residual = float(abs(log_source_scaling - previous).max()) * bound_of_change
+        residual = _NAT * float(abs(log_source_scaling - previous).max()) * bound_of_change
         magnitude = abs(kernel.log_shift) + float(abs(log_target_scaling).max()) + float(abs(log_rows).max())
-        converged = residual <= max(settings.tolerance, rounding * magnitude)
+        converged = residual <= max(settings.tolerance, rounding * _NAT * magnitude)
     log_rows, _ = sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
-    return ImageTransport(log_source_scaling + log_rows, iterations, residual, converged)
+    return ImageTransport(_NAT * (log_source_scaling + log_rows), iterations, residual, converged)

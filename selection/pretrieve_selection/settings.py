@@ -1,6 +1,6 @@
 """Settings of the transport problem and of a selection, checked where they are built."""
 
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -85,7 +85,8 @@ class SelectionSettings(TransportSettings):
 
 def _unless_positive_number(name: str, value: object) -> Iterator[str]:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and value > 0):  # type: ignore[arg-type,operator]
+    # Compared as they are: an integer of four hundred digits cannot even be asked whether it is finite.
+    if not (is_number and 0 < value <= sys.float_info.max):  # type: ignore[operator]
         yield f"{name} must be a finite number > 0, but is {value!r}"
 
 

@@ -7,6 +7,7 @@ from mlflow.entities import Metric, Param
 
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
+from pretrieve.records import Attempt
 from pretrieve.study.selection_record import selection_record
 from pretrieve.study.source_units import ClassUnits
 from pretrieve.tracking import schema
@@ -186,6 +187,36 @@ def test_finished_trial_keeps_the_message_of_its_end_and_not_that_of_an_earlier_
         ("finished", "computed in 2 parts"),
         ("finished", ""),
     ]
+
+
+def test_trials_tell_their_attempts_and_those_of_an_earlier_version_their_last_stretch(written_study):
+    told = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, 9], ["n2", 12, None]])}
+    trials = [("new", {}, FINISHED | told, {}), ("old", {}, FINISHED, {schema.SECONDS: 0.001})]
+    new, old = _write_study(written_study, "frogs", trials, {}).trials
+    assert new.attempts == (Attempt("n1", 5, 9), Attempt("n2", 12, None))
+    ((worker, start_ms, end_ms),) = [(each.worker, each.start_ms, each.end_ms) for each in old.attempts]
+    assert (worker, end_ms - start_ms) == ("", 1)
+
+
+def test_curves_are_told_by_an_end_and_else_read_when_they_are_asked_for(written_study):
+    """`one` runs, and told a part of its curve by an end before; `two` ended and told all; `three` is older."""
+    began = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, None]]), schema.TAG_CURVE: "[[1, 0.25]]"}
+    told = {schema.TAG_CURVE: "[[1, 0.5], [2, 0.75]]", **FINISHED}
+    trials = [("one", {}, began, {}), ("two", {}, told, {}), ("three", {}, FINISHED, {})]
+    _write_study(written_study, "geckos", trials, {})
+    client = written_study.client
+    experiment = client.get_experiment_by_name("geckos").experiment_id
+    figures = [(2, 0.5, 80), (1, 0.25, 40)]
+    for key in ("one", "two", "three"):
+        (run,) = client.search_runs([experiment], f"tags.`{schema.TAG_KEY}` = '{key}'")
+        metrics = [Metric(schema.VAL_SCORE, value, time_ms, step) for step, value, time_ms in figures]
+        client.log_batch(run.info.run_id, metrics=metrics)
+    without = load_study(written_study.tracking_uri, "geckos").cells[0].trials
+    assert [trial.curve for trial in without] == [((1, 0.25),), ((1, 0.5), (2, 0.75)), ()]
+    one, two, three = load_study(written_study.tracking_uri, "geckos", with_curves=True).cells[0].trials
+    assert one.curve == three.curve == ((1, 0.25), (2, 0.5))
+    assert two.curve == ((1, 0.5), (2, 0.75)), "its end told it: MLflow is not asked"
+    assert one.attempts == (Attempt("n1", 5, 80),)
 
 
 def test_selection_whose_lists_differ_in_length_is_refused():

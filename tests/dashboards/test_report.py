@@ -56,7 +56,7 @@ def test_report_has_the_numbers_the_runs_and_the_groups(html):
     text = Page(html).text
     for part in ("70.0 ± 5.0", "90.0 ± 1.2", "60.0 ± 10.0", "cell-birds-uot", "run-birds-uot-r11", "study-run"):
         assert part in text
-    for part in ("seed 11: 90.0", "lr 0.1, wd 1e-4, λ 0.3, head ×10", "[red] kite", "did not converge", "12.71"):
+    for part in ("seed 11 90.0", "lr 0.1, wd 1e-4, λ 0.3, head ×10", "[red] kite", "did not converge", "12.71"):
         assert part in text
     for part in ("models:/study.birds@champion", "1 min 15 s", "No trial or refit diverged or failed.", "average"):
         assert part in text
@@ -93,8 +93,8 @@ def test_tables_have_captions_and_headers_with_a_scope_and_figures_a_text(html):
 
 
 def test_best_mean_is_marked(html):
-    assert re.search(r'<td class="number best">90\.0 ± 1\.2</td>', html)
-    assert re.search(r'<td class="number">70\.0 ± 5\.0</td>', html)
+    assert re.search(r'<td class="number best"><a href="#r6">90\.0 ± 1\.2</a></td>', html)
+    assert re.search(r'<td class="number"><a href="#r1">70\.0 ± 5\.0</a></td>', html)
 
 
 def test_password_of_the_store_is_not_in_the_report(html):
@@ -104,9 +104,8 @@ def test_password_of_the_store_is_not_in_the_report(html):
 
 def test_random_selection_has_no_curve_of_similarity(html):
     labels = [attributes["aria-label"] for attributes in Page(html).attributes("svg")]
-    assert [label.split(".")[0] for label in labels] == [
-        "Test score by target and method",
-        "Ranked similarity of the source's groups to birds, by uot",
+    assert [label.split(".")[0] for label in labels if label.startswith("Ranked")] == [
+        "Ranked similarity of the source's groups to birds, by uot"
     ]
 
 

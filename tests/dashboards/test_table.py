@@ -31,7 +31,7 @@ def test_best_method_is_that_of_the_largest_mean_on_each_target(finished_study, 
 def test_csv_has_a_line_a_cell_with_all_digits(finished_study):
     lines = score_table(finished_study).to_csv().splitlines()
     assert lines[0].startswith("target,method,metric,num_refits,test_mean,test_ci95,best_val_score,lr,")
-    assert lines[2] == "birds,uot,top1,2,0.9,0.0125,0.75,0.1,0.0001,0.3,10.0,,2,2,0,0,5.5"
+    assert lines[2] == "birds,uot,top1,2,0.9,0.0125,0.75,0.1,0.0001,0.3,10.0,,2,2,0,0,0,5.5"
     assert len(lines) == 5
 
 
@@ -40,9 +40,9 @@ def test_csv_has_the_number_of_selected_groups_where_the_grid_varies_it(finished
     chosen = replace(cell, best={**cell.best, "top_k": 100})
     lines = score_table(replace(finished_study, cells=(chosen,))).to_csv().splitlines()
     assert lines[0].endswith(
-        ",source_weight,head_lr_ratio,top_k,num_trials,num_finished,num_diverged,num_failed,trial_seconds"
+        ",source_weight,head_lr_ratio,top_k,num_trials,num_finished,num_diverged,num_stopped,num_failed,trial_seconds"
     )
-    assert lines[1].endswith(",0.3,10.0,100,2,2,0,0,5.5")
+    assert lines[1].endswith(",0.3,10.0,100,2,2,0,0,0,5.5")
 
 
 def test_csv_leaves_what_is_unknown_empty_and_counts_what_went_wrong(unfinished_study):

@@ -1,20 +1,28 @@
-"""The job, submitted to a real Ray head."""
+"""The job, submitted to a real Ray head with a second node beside it."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from mlflow import MlflowClient
 from PIL import Image
+
+from pretrieve.tracking import schema
 
 pytestmark = pytest.mark.slow
 
@@ -28,32 +36,51 @@ def free_port() -> int:
         return port
 
 
+MY_TARGETS = """
+import pretrieve as pt
+
+
+def pictures() -> pt.ImageSet:
+    return pt.load_folder_tree({folder!r}, name="pictures")
+"""
+
+
 @pytest.fixture(scope="module")
-def head() -> Iterator[dict[str, str]]:
-    """Start a head with its job server and give the environment in which to talk to it."""
+def cluster() -> Iterator[dict[str, str]]:
+    """Start a head with its job server and a second node, of one CPU each; give the environment to talk to them in."""
     # Ray's sockets need a short path; the tests' own folders are too deep.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     gcs, dashboard = free_port(), free_port()
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    for name in ("RAY_AUTH_TOKEN", "RAY_ADDRESS"):
-        environment.pop(name, None)
-    command = [RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={gcs}", f"--temp-dir={folder}"]
-    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    command += [
-        "--object-store-memory=200000000",
-        f"--ray-client-server-port={free_port()}",
-        f"--dashboard-agent-listen-port={free_port()}",  # its default may be another head's
-        "--include-dashboard=true",
-    ]
-    log = (folder / "head.log").open("wb")
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield {**environment, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        log.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment["RAY_USAGE_STATS_ENABLED"] = "0"
+    environment.pop("RAY_ADDRESS", None)
+    shared = ["--block", "--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
+    head = ["--head", f"--port={gcs}", f"--temp-dir={folder}", "--include-dashboard=true"]
+    head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}"]
+    processes: list[subprocess.Popen[bytes]] = []
+    with (folder / "nodes.log").open("wb") as log:
+        try:
+            for role in (head, [f"--address=127.0.0.1:{gcs}"]):
+                wait_for_port(gcs if processes else None)
+                # The agent's default port may be another node's.
+                command = [RAY, "start", *role, *shared, f"--dashboard-agent-listen-port={free_port()}"]
+                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+            yield {**environment, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait(timeout=60)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for_port(port: int | None) -> None:
+    """Wait until something listens on a port of loopback."""
+    deadline = time.monotonic() + 60
+    while port is not None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
 
 
 def write_photos(root: Path, num_classes: int, splits: dict[str, int]) -> None:
@@ -67,33 +94,104 @@ def write_photos(root: Path, num_classes: int, splits: dict[str, int]) -> None:
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
 
 
-def test_a_submitted_study_runs_to_its_table(head: dict[str, str], repository: Path, tmp_path: Path) -> None:
-    write_photos(tmp_path / "source", 4, {"train": 10})
-    write_photos(tmp_path / "target", 3, {"train": 10, "test": 4})
+EPOCHS = 12
+
+
+@pytest.fixture
+def job(repository: Path, tmp_path: Path) -> Path:
+    """Write a working directory: a study, its target's module, the job's script and its runtime environment."""
+    write_photos(tmp_path / "source", 4, {"train": 16})
+    write_photos(tmp_path / "target", 3, {"train": 24, "test": 4})
     study = {
         "name": "job",
         "source": {"folder": str(tmp_path / "source")},
-        "targets": [{"folder": str(tmp_path / "target")}],
+        "targets": ["my_targets:pictures"],
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
         "methods": ["finetune", "uot"],
         "selection": {"top_k": 2},
-        "grid": {"lr": [0.01], "weight_decay": [0.0], "source_weight": [0.5]},
-        "training": {"epochs": 1, "batch_size": 8},
+        "grid": {"lr": [0.02, 0.01], "weight_decay": [0.0], "source_weight": [0.5]},
+        "training": {"epochs": EPOCHS, "batch_size": 8},
+        "refit": {"num_seeds": 1},
+        "compute": {"cpus_per_trial": 1},
     }
-    job = tmp_path / "job"
-    job.mkdir()
-    (job / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
-    shutil.copy(repository / "jobs" / "run_study.py", job)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    (folder / "my_targets.py").write_text(MY_TARGETS.format(folder=str(tmp_path / "target")), encoding="utf-8")
+    shutil.copy(repository / "jobs" / "run_study.py", folder)
+    runtime = yaml.safe_load((repository / "jobs" / "runtime_env.yaml").read_text(encoding="utf-8"))
+    del runtime["env_vars"]["MLFLOW_TRACKING_URI"]  # no server here: SQLite in the study's folder
+    (folder / "runtime_env.yaml").write_text(yaml.safe_dump(runtime), encoding="utf-8")
+    return folder
+
+
+def test_a_study_killed_on_two_nodes_and_submitted_again_goes_on_to_its_table(
+    cluster: dict[str, str], job: Path, tmp_path: Path
+) -> None:
     storage = tmp_path / "storage"
-    command = [RAY, "job", "submit", "--working-dir", str(job), "--"]
-    command += [sys.executable, "run_study.py", "study.yaml", "--storage", str(storage)]
-    out = submit(command, head)
+    study = storage / "job"
+    submission = ["--runtime-env", str(job / "runtime_env.yaml"), "--working-dir", str(job)]
+    entry = ["--", sys.executable, "run_study.py", "study.yaml", "--storage", str(storage)]
+    out = submit([RAY, "job", "submit", "--no-wait", "--submission-id", "first", *submission, *entry], cluster)
+    assert out.returncode == 0, out.stdout + out.stderr
+    wait_until(lambda: both_nodes_train_after_a_trial(study), cluster)
+    os.kill(int((study / "driver.txt").read_text(encoding="utf-8").split()[1]), signal.SIGKILL)
+    before = finished_runs(study)
+
+    out = submit([RAY, "job", "submit", *submission, *entry], cluster)
     assert out.returncode == 0, out.stdout + out.stderr
     assert "succeeded" in out.stdout + out.stderr
-    assert (storage / "job" / "report.html").exists()
-    rows = (storage / "job" / "table.csv").read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 3
-    assert {tuple(row.split(",")[:2]) for row in rows[1:]} == {("target", "finetune"), ("target", "uot")}
+    after = finished_runs(study)
+    assert before.items() <= after.items(), "what was finished is kept, and was not opened again"
+    assert len(after) == 6
+    check_runs(study)
+    rows = (study / "table.csv").read_text(encoding="utf-8").splitlines()
+    assert {tuple(row.split(",")[:2]) for row in rows[1:]} == {("pictures", "finetune"), ("pictures", "uot")}
+    assert (study / "report.html").exists()
+
+
+def both_nodes_train_after_a_trial(study: Path) -> bool:
+    """Return whether a trial is recorded as finished while two, on a CPU of either node, are under way."""
+    spools = [path.read_text(encoding="utf-8") for path in (study / "spool").glob("*.jsonl")]
+    under_way = [lines for lines in spools if lines and '"outcome"' not in lines]
+    return len(under_way) == 2 and (study / "mlflow.db").exists() and bool(finished_runs(study))
+
+
+def trial_runs(study: Path) -> list[Any]:
+    client = MlflowClient(f"sqlite:///{study / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("job")
+    if experiment is None:
+        return []
+    runs = client.search_runs([experiment.experiment_id])
+    return [run for run in runs if run.data.tags[schema.TAG_KIND] in (schema.KIND_TRIAL, schema.KIND_REFIT)]
+
+
+def finished_runs(study: Path) -> dict[str, tuple[str, int]]:
+    """Return, by key, the run of each finished trial and when it ended."""
+    return {
+        run.data.tags[schema.TAG_KEY]: (run.info.run_id, run.info.end_time)
+        for run in trial_runs(study)
+        if run.info.status == "FINISHED"
+    }
+
+
+def check_runs(study: Path) -> None:
+    runs = trial_runs(study)
+    assert set(Counter(run.data.tags[schema.TAG_KEY] for run in runs).values()) == {1}
+    client = MlflowClient(f"sqlite:///{study / 'mlflow.db'}")
+    for run in runs:
+        steps = [figure.step for figure in client.get_metric_history(run.info.run_id, schema.LOSS_TARGET)]
+        assert sorted(steps) == list(range(1, EPOCHS + 1)), "neither gaps nor doubles"
+
+
+def wait_until(is_so: Callable[[], bool], environment: dict[str, str]) -> None:
+    """Wait for something; where it takes too long, fail with what the first submission says."""
+    deadline, command = time.monotonic() + 240, [RAY, "job", "logs", "first"]
+    while not is_so():
+        if time.monotonic() > deadline:
+            out = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+            pytest.fail(f"it did not come so far in four minutes:\n{out.stdout}{out.stderr}")
+        time.sleep(0.1)
 
 
 def submit(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

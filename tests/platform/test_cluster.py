@@ -18,6 +18,8 @@ def report():
         "answer": ray.get(ray.remote(lambda: 6 * 7).remote()),
         "cpus": ray.cluster_resources()["CPU"],
         "has_token": bool(os.environ.get("RAY_AUTH_TOKEN")),
+        "arenas": ray.get(ray.remote(lambda: os.environ.get("MALLOC_ARENA_MAX")).remote()),
+        "own_arenas": os.environ.get("MALLOC_ARENA_MAX"),
     }
 
 with connected(num_cpus=1):
@@ -54,7 +56,14 @@ def _environment(**changes):
 @pytest.mark.slow
 def test_without_an_address_a_local_cluster_starts_behind_a_token_and_ends_with_the_block(tmp_path):
     found = _run(OWN_CLUSTER, _environment(HOME=str(tmp_path)))
-    assert found == {"answer": 42, "cpus": 1, "has_token": True, "connected_after": False}
+    assert found == {
+        "answer": 42,
+        "cpus": 1,
+        "has_token": True,
+        "arenas": "1",
+        "own_arenas": None,
+        "connected_after": False,
+    }
     assert not (tmp_path / ".ray" / "auth_token").exists()
 
 

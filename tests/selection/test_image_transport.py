@@ -83,6 +83,13 @@ def test_blocks_side_by_side_give_what_blocks_one_by_one_give(rng, kind):
     np.testing.assert_allclose(together.log_source_marginal, alone.log_source_marginal, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
+def test_subnormal_numbers_of_the_caller_are_not_flushed_to_zero(rng, kind):
+    smallest = torch.full((8,), np.finfo(np.float32).smallest_subnormal)
+    solve_image_transport(kind(_features(rng, 5)), kind(_features(rng, 3)))
+    assert ((smallest * 1.0) > 0).all()
+
+
 def test_no_thread_at_all_is_refused(rng):
     with pytest.raises(SelectionInputError, match="num_threads must be at least 1, but is 0"):
         solve_image_transport(_features(rng, 3), _features(rng, 2), num_threads=0)

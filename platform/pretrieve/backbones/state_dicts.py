@@ -44,8 +44,9 @@ def read_weights(path: Path) -> StateDict:
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict atomically, its tensors on the CPU."""
     on_cpu = {name: value.detach().cpu() for name, value in state.items()}
-    with replacing(path) as temporary:
-        torch.save(on_cpu, temporary)
+    # Through a file of Python's: torch's own does not tell a full disk from other errors.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(on_cpu, file)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

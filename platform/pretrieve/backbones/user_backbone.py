@@ -20,7 +20,7 @@ from pretrieve.backbones._base import (
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.errors import BackboneError
-from pretrieve.import_by_name import find_attribute, import_module_of
+from pretrieve.import_by_name import declares, find_attribute, import_module_of
 
 ENTRY_POINT_GROUP = "pretrieve.backbones"
 
@@ -101,6 +101,12 @@ def _of_module(reference: str) -> Architecture | None:
         accepts=lambda it: isinstance(it, Architecture) or callable(it),
         error=BackboneError,
     )
+    if not isinstance(found, Architecture) and not declares(found, Architecture):
+        raise BackboneError(
+            f"{reference!r} must be a pretrieve Architecture, or a function that declares to return one, but is a "
+            f"{type(found).__name__} without such a declaration, and was not called; annotate it `-> pt.Architecture`, "
+            "or register the network with pretrieve.register_backbone"
+        )
     return _named(found, reference)
 
 

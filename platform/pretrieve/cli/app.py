@@ -1,22 +1,24 @@
-"""The command line: `pretrieve demo | run | report | select | targets | ui`; heavy imports are inside commands."""
+"""The command line, `pretrieve --help`: a file a command, or here where it is a line or two; commands import late."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from pretrieve.cli.cache_command import cache
+from pretrieve.cli.card_command import card
+from pretrieve.cli.deliver_command import deliver
+from pretrieve.cli.experiments_command import experiments
+from pretrieve.cli.prepare_command import prepare
+from pretrieve.cli.reproduce_command import reproduce
 from pretrieve.cli.select_command import select
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pretrieve.study.study import Study
-
-PIPE_WIDTH = 120
+from pretrieve.cli.status_command import status
+from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
+from pretrieve.cli.targets_command import targets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,15 +31,14 @@ app = typer.Typer(
 )
 
 app.command()(select)
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Replace a setting, value in YAML: `--set grid.lr=[0.1,0.01]`."),
-]
-Storage = Annotated[
-    Path | None,
-    typer.Option(help="Folder of studies and caches. Default: `pretrieve-runs` here, or what the study file says."),
-]
+app.command()(prepare)
+app.command()(targets)
+app.command()(card)
+app.command()(status)
+app.command()(deliver)
+app.add_typer(cache, name="cache")
+app.command()(experiments)
+app.command()(reproduce)
 
 
 @app.command()
@@ -49,11 +50,7 @@ def demo(overrides: Overrides = None, storage: Storage = None) -> None:
 
 
 @app.command()
-def run(
-    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
-    overrides: Overrides = None,
-    storage: Storage = None,
-) -> None:
+def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Run what is missing of a study, then print its table.
 
     Uses the Ray cluster of RAY_ADDRESS, else this machine. Interrupted at any time, the same command goes on.
@@ -62,30 +59,38 @@ def run(
 
 
 @app.command()
-def report(
-    study: Annotated[Path, typer.Argument(help="A study file (YAML).")],
-    overrides: Overrides = None,
-    storage: Storage = None,
-) -> None:
-    """Write report.html and table.csv from what MLflow holds, finished or not, and print the table."""
-    from pretrieve_dashboards import print_study, score_table, write_report
-
-    loaded = _load(study, overrides, storage)
-    record = loaded.record()
-    path = loaded.settings.folder / "report.html"
-    write_report(record, path)
-    (loaded.settings.folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
-    print_study(record, _console(), report_path=path)
+def features(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Compute the features that a study's selections are made from, and nothing else; `run` finds them."""
+    load_study_argument(study, overrides, storage).extract_features()
 
 
 @app.command()
-def targets() -> None:
-    """List the image sets that a study can name: built-in, of installed packages, registered."""
-    from pretrieve.data.registry import registered_names
+def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Make a study's selections, and the features they need; `run` finds both. Prints the file of each record."""
+    for path in load_study_argument(study, overrides, storage).make_selections():
+        typer.echo(path)
 
-    for name in registered_names():
-        typer.echo(name)
-    typer.echo("\nA study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`).")
+
+@app.command()
+def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Refit the best configurations known so far, also of an unfinished search, and tell what is missing.
+
+    No trial is run. Each refit looks at the test images: better let the search end first.
+    """
+    _run(study, overrides, storage, runs_trials=False)
+
+
+@app.command()
+def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Write report.html and table.csv from what MLflow holds, finished or not, and print the table."""
+    from pretrieve_dashboards import print_study, score_table, write_report
+
+    loaded = load_study_argument(study, overrides, storage)
+    record = loaded.record(with_curves=True)
+    path = loaded.settings.folder / "report.html"
+    write_report(record, path)
+    (loaded.settings.folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
+    print_study(record, make_console(), report_path=path)
 
 
 @app.command()
@@ -98,44 +103,28 @@ def ui(
 ) -> None:
     """Open the MLflow UI of a study on loopback; ctrl-c ends it."""
     from pretrieve.demo import STUDY_FILE
-    from pretrieve.tracking.ui_server import serve, sqlite_store
+    from pretrieve.tracking.address import sqlite_store
+    from pretrieve.tracking.ui_server import serve
 
     if study is not None and study.is_dir():
         serve(sqlite_store(study), study.absolute(), port=port)
         return
-    settings = _load(study or STUDY_FILE, None, storage).settings
+    settings = load_study_argument(study or STUDY_FILE, None, storage).settings
     serve(settings.tracking(), settings.folder, port=port)
 
 
-def _load(file: Path, overrides: list[str] | None, storage: Path | None) -> Study:
-    from pretrieve.study.study import Study
-
-    words = list(overrides or [])
-    if storage is not None:
-        words.append(f"storage={storage.expanduser().absolute()}")
-    return Study.from_file(file, overrides=words)
-
-
-def _console() -> Console:
-    """Make a console; where there is no terminal to measure, wide enough for methods as rows and eight targets."""
-    from rich.console import Console
-
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, PIPE_WIDTH))
-
-
-def _run(file: Path, overrides: list[str] | None, storage: Path | None) -> None:
+def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
     from pretrieve.errors import TrialsFailedError
     from pretrieve_dashboards import print_study
 
-    study = _load(file, overrides, storage)
+    study = load_study_argument(file, overrides, storage)
     report_path = study.settings.folder / "report.html"
     try:
-        record = study.run()
+        record = study.run() if runs_trials else study.refit()
     except TrialsFailedError:
-        print_study(study.record(), _console(), report_path=report_path)
+        print_study(study.record(), make_console(), report_path=report_path)
         raise
-    print_study(record, _console(), report_path=report_path)
+    print_study(record, make_console(), report_path=report_path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -151,8 +140,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if status is None:
             raise
         kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
-        typer.echo(f"error: {kind}{error}", err=True)
+        typer.echo(f"error: {kind}{_without_password(str(error))}", err=True)
         sys.exit(status)
+
+
+def _without_password(message: str) -> str:
+    from pretrieve.tracking.address import without_password
+
+    return without_password(message)
 
 
 def _exit_status(error: Exception) -> int | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.data.decode import encode_png
+from pretrieve.data.decode import MAX_PIXELS, encode_png
+from pretrieve.data.folder_names import SPLITS
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
 
 LabelledArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -34,8 +35,10 @@ def image_set_from_arrays(
       ImageSet whose image tables hold the encoded images.
 
     Raises:
-      ImageSetError: images and labels differ in number, pixels are not uint8, or a label is no class.
+      ImageSetError: images and labels differ in number, pixels are not uint8 or too many or none, a label is no class,
+        two classes have one name, or a split is none of train, val and test.
     """
+    _check_names(name, list(class_names), splits)
     tables = {}
     for split, (images, labels) in splits.items():
         _check_arrays(images, labels, len(class_names), f"{name!r}, split {split!r},")
@@ -50,11 +53,33 @@ def image_set_from_arrays(
     )
 
 
-def _check_arrays(images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int, place: str) -> None:
-    if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+def _check_names(name: str, class_names: Sequence[str], splits: Iterable[str]) -> None:
+    doubles = sorted({word for word in class_names if class_names.count(word) > 1})
+    if doubles:
         raise ImageSetError(
-            f"images of {place} must be uint8 (N, H, W) or (N, H, W, 3), but are {images.dtype} {images.shape}"
+            f"class names of {name!r} must differ, but {doubles[0]!r} stands {class_names.count(doubles[0])} times; "
+            "two labels of one class would be scored as two classes"
         )
+    for split in splits:
+        if split not in SPLITS:
+            raise ImageSetError(
+                f"a split of {name!r} must be one of {', '.join(SPLITS)}, but is {split!r}, which nothing would read."
+                f"{nearest_word(split, SPLITS)}"
+            )
+
+
+def _check_arrays(images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int, place: str) -> None:
+    for word, given in (("images", images), ("labels", labels)):
+        if not isinstance(given, np.ndarray):
+            raise ImageSetError(f"{word} of {place} must be a NumPy array, but are a {type(given).__name__}")
+    if images.dtype != np.uint8 or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)):
+        remedy = "; scale them to 0 … 255 and round" if images.dtype.kind == "f" else ""
+        raise ImageSetError(
+            f"images of {place} must be uint8 (N, H, W) or (N, H, W, 3), but are {images.dtype} {images.shape}{remedy}"
+        )
+    height, width = images.shape[1:3]
+    if not 0 < height * width <= MAX_PIXELS:
+        raise ImageSetError(f"images of {place} must have 1 to {MAX_PIXELS:,} pixels, but are {height} × {width}")
     if labels.shape != (len(images),) or (labels.size and labels.dtype.kind not in "iu"):
         raise ImageSetError(
             f"{place} must have one integer label an image, but has {len(images)} images and "

@@ -1,25 +1,47 @@
-"""From encoded bytes to pixels of one size."""
+"""From encoded bytes to pixels of one size.
+
+What a picture carries beside its pixels is left aside, as torchvision's loaders do, so that published weights see what
+they were trained on: a camera's note to turn the picture (EXIF orientation), its colour profile, its transparency, and
+all frames of an animation but the first. The card of a data set (`dataset_card.py`) counts them.
+"""
 
 from __future__ import annotations
 
+import errno
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from pretrieve.data.jpeg_markers import lacks_end_marker
+from pretrieve.data.parquet_reference import is_reference, read_reference
 from pretrieve.errors import ImageSetError
+
+MAX_PIXELS = 178_956_970
+"""Pixels of the largest image that is decoded, half a gigabyte: Pillow's own, whatever a user's code made of that."""
 
 
 def read_content(path: str, content: bytes | None) -> bytes:
     """Return the encoded bytes of one row of an image table.
 
     Raises:
-      OSError: the file cannot be read.
+      OSError: the file cannot be read; one that is gone is a FileNotFoundError that says what to do.
+      ImageSetError: the row of a table that `path` refers to holds no image.
     """
-    return content if content is not None else Path(path).read_bytes()
+    if content is not None:
+        return content
+    if is_reference(path):
+        return read_reference(path)
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        message = "an image must stay in its place until the study is done, but is gone; put it back, or run again"
+        raise FileNotFoundError(errno.ENOENT, message, path) from error
 
 
 def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
@@ -57,19 +79,80 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
     return np.asarray(squeezed, dtype=np.uint8), image.width / image.height
 
 
+def open_image(content: bytes) -> Image.Image:
+    """Read the header of an image, and nothing of its pixels.
+
+    Raises:
+      ImageSetError: the bytes are no image, or one of too many pixels.
+    """
+    if not content:
+        raise ImageSetError("an image must decode, but its file is empty; copy it again")
+    with _pillow_errors():
+        image = Image.open(io.BytesIO(content))
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(f"is {image.width} × {image.height}")
+    return image
+
+
+def load_pixels(image: Image.Image, content: bytes) -> None:
+    """Decode the pixels of an opened image, of its first frame alone.
+
+    Raises:
+      ImageSetError: it is broken, or breaks off.
+    """
+    # Set by other code of the process, it would make grey of what is missing of a truncated image.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with _pillow_errors():
+        image.load()
+    if image.format == "JPEG" and lacks_end_marker(content):
+        raise ImageSetError(
+            "an image must decode, but this JPEG is truncated: it has no end marker, as if its copying broke off; copy "
+            "it again"
+        )
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence what Pillow only warns of; not made for several threads at a time."""
+    with warnings.catch_warnings():
+        # A palette image with transparency only warns; the picture itself is right. So does a large one.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
 def _decode(content: bytes) -> Image.Image:
+    with quiet_pillow(), open_image(content) as opened:
+        load_pixels(opened, content)
+        return eight_bit_rgb(opened)
+
+
+def eight_bit_rgb(image: Image.Image) -> Image.Image:
+    """Convert a decoded image to what networks see.
+
+    Raises:
+      ImageSetError: the range of its pixels is unknown.
+    """
+    with _pillow_errors():
+        return _eight_bit(image).convert("RGB")
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
     try:
-        with warnings.catch_warnings():
-            # A palette image with transparency only warns; the picture itself is right.
-            warnings.simplefilter("ignore", UserWarning)
-            with Image.open(io.BytesIO(content)) as opened:
-                return _eight_bit(opened).convert("RGB")
+        yield
     except (ImageSetError, MemoryError):
         raise
     except UnidentifiedImageError as error:  # its own words name an address in memory, another one each time
         raise ImageSetError("an image must decode, but Pillow says: cannot identify image file") from error
-    except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, struct.error, DecompressionBombError
+    except Image.DecompressionBombError as error:
+        raise _too_large(f"Pillow says: {error}") from error
+    except Exception as error:  # Pillow raises many kinds: OSError, SyntaxError, struct.error
         raise ImageSetError(f"an image must decode, but Pillow says: {error or type(error).__name__}") from error
+
+
+def _too_large(found: str) -> ImageSetError:
+    return ImageSetError(f"an image must have at most {MAX_PIXELS:,} pixels, but {found}; save it smaller")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

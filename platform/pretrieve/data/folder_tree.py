@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pretrieve.data.folder_names import SPLITS, check_split_names, names_alike, visible_files
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.image_table import table_fingerprint, table_of_files
-from pretrieve.errors import ImageSetError
+from pretrieve.data.splits import with_test
+from pretrieve.errors import ImageSetError, nearest_word
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-SPLITS = ("train", "val", "test")
 
 
-def load_folder_tree(root: Path, *, name: str, metric: Metric = "top1") -> ImageSet:
+def load_folder_tree(
+    root: str | Path, *, name: str, metric: Metric = "top1", test_fraction: float | None = None, seed: int = 0
+) -> ImageSet:
     """Read an image set from a folder tree.
 
     A tree without a `train` folder is the train split itself (`<root>/<class>/*`), which is enough for a source.
@@ -23,15 +26,21 @@ def load_folder_tree(root: Path, *, name: str, metric: Metric = "top1") -> Image
       root: the folder that holds train/, and for a target test/ and perhaps val/.
       name: the set's name.
       metric: how a target is scored.
+      test_fraction: share of each class of train held out as test where there is no test folder.
+      seed: decides which images are.
 
     Returns:
       ImageSet with class names in sorted order of their folders; files stay where they are.
 
     Raises:
-      ImageSetError: the folder is missing, holds no class folder or image, or test has a class that train lacks.
+      ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
+        classes differ in case alone, an image is a link to nothing, or test has a class that train lacks.
+      OSError: a folder cannot be read.
     """
+    root = Path(root).expanduser().absolute()  # workers run in folders of their own
     if not root.is_dir():
         raise ImageSetError(f"the folder of {name!r} must exist, but {root} does not; check the path")
+    check_split_names(root, name)
     folders = {split: root / split for split in SPLITS if (root / split).is_dir()}
     if "train" not in folders:
         if folders:
@@ -39,6 +48,7 @@ def load_folder_tree(root: Path, *, name: str, metric: Metric = "top1") -> Image
         folders = {"train": root}
     class_names = _class_folders(folders["train"], name)
     splits = {split: _read_split(folder, class_names, name) for split, folder in folders.items()}
+    splits = with_test(splits, fraction=test_fraction, seed=seed, set_name=name)
     return ImageSet(
         name=name,
         class_names=tuple(class_names),
@@ -52,6 +62,12 @@ def _class_folders(folder: Path, name: str) -> list[str]:
     names = sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
     if not names:
         raise ImageSetError(f"{folder} of {name!r} must hold one folder a class, but holds none")
+    alike = names_alike(names)
+    if alike:
+        raise ImageSetError(
+            f"class folders of {folder} must differ in more than case, but {' and '.join(map(repr, alike[0]))} do not; "
+            "a disk of another system makes one of them: rename or join them"
+        )
     return names
 
 
@@ -60,7 +76,8 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
     unknown = [child for child in _class_folders(folder, name) if child not in label_of]
     if unknown:
         raise ImageSetError(
-            f"classes of {folder} must also be in train, but {len(unknown)} are not: {', '.join(unknown[:5])}"
+            f"classes of {folder} must also be in train, but {len(unknown)} are not: {', '.join(unknown[:5])}."
+            f"{nearest_word(unknown[0], class_names)}"
         )
     paths: list[Path] = []
     labels: list[int] = []
@@ -74,12 +91,19 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+    files = [path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    existing = [path for path in files if path.is_file()]
+    gone = sorted({*files} - {*existing}) if len(existing) < len(files) else []
+    if gone:
+        raise ImageSetError(
+            f"images of {folder} must exist, but {len(gone)} are links to files that do not, the first "
+            f"{gone[0].name!r}; mend or remove the links"
+        )
+    return sorted(existing)
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    # Hidden folders too: notebooks and photo viewers keep second copies and thumbnails in them.
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+def passed_over_files(root: Path) -> list[Path]:
+    """List the files of a tree that no split holds, because their suffixes are no image's or they lie in no class."""
+    folders = [root / split for split in SPLITS if (root / split).is_dir()] if (root / "train").is_dir() else [root]
+    found = [(path, path.relative_to(folder)) for folder in folders for path in visible_files(folder)]
+    return sorted(path for path, below in found if path.suffix.lower() not in IMAGE_SUFFIXES or len(below.parts) == 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -31,7 +31,6 @@ class ImageSet:
     splits: Mapping[str, pa.Table]
     fingerprints: Mapping[str, str]
     metric: Metric = "top1"
-    _rows_by_label: dict[str, list[pa.Table]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check what every later stage relies on.
@@ -68,13 +67,6 @@ class ImageSet:
     def num_images(self, split: str) -> int:
         """Count the images of a split (0 where the split is absent)."""
         return self.splits[split].num_rows if split in self.splits else 0
-
-    def rows_of_class(self, split: str, label: int) -> pa.Table:
-        """Return the rows of one class, in the order of their index."""
-        if split not in self._rows_by_label:
-            table = self.splits[split]
-            self._rows_by_label[split] = [table.filter(pc.equal(table["label"], k)) for k in range(self.num_classes)]
-        return self._rows_by_label[split][label]
 
 
 ImageSource = ImageSet

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from pretrieve.data.parquet_reference import is_reference, parse_reference
+from pretrieve.data.table_file import digest_of_table
+
 SCHEMA = pa.schema(
     [
         ("index", pa.int64()),  # position in the split: carried through every stage, and joined on
-        ("path", pa.string()),  # a file, or a readable name where `content` holds the bytes
+        ("path", pa.string()),  # a file, a place in one (`parquet_reference`), or a readable name of `content`
         ("content", pa.binary()),  # encoded image bytes, or null: then `path` is read
         ("label", pa.int64()),
     ]
@@ -64,7 +68,8 @@ def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
     """Identify the images and labels of a table, wherever its folder lies.
 
     Up to HASHED_BYTES_LIMIT every image's bytes are hashed; beyond (ImageNet on a network disk) relative paths and
-    sizes are, which a replaced image of the same size would escape.
+    sizes are, which a replaced image of the same size would escape. Images inside Parquet or Arrow files count by those
+    files: all their bytes up to the limit, beyond it their sizes and both ends, where such files keep their metadata.
 
     Args:
       table: an image table.
@@ -79,13 +84,27 @@ def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
     digest = hashlib.sha256()
     paths = table["path"].to_pylist()
     contents = table["content"].to_pylist()
-    files = [Path(path) for path, content in zip(paths, contents, strict=True) if content is None]
-    reads_files = sum(file.stat().st_size for file in files) <= HASHED_BYTES_LIMIT
+    unread = [path for path, content in zip(paths, contents, strict=True) if content is None]
+    files = [Path(path) for path in unread if not is_reference(path)]
+    tables = sorted({parse_reference(path).file for path in unread if is_reference(path)})
+    reads_files = sum(file.stat().st_size for file in (*files, *tables)) <= HASHED_BYTES_LIMIT
+    table_digests = {file: digest_of_table(file, whole=reads_files) for file in tables}
     for path, content, label in zip(paths, contents, table["label"].to_pylist(), strict=True):
-        name = path if content is not None or root is None else Path(path).relative_to(root).as_posix()
-        digest.update(f"{name}\0{label}\0".encode())
-        digest.update(_identifying_bytes(Path(path), content, reads_files))
+        digest.update(f"{_moved_name(path, content, root)}\0{label}\0".encode())
+        if content is None and is_reference(path):
+            digest.update(table_digests[parse_reference(path).file])
+        else:
+            digest.update(_identifying_bytes(Path(path), content, reads_files))
     return digest.hexdigest()[:16]
+
+
+def _moved_name(path: str, content: bytes | None, root: Path | None) -> str:
+    if content is not None or root is None:
+        return path
+    if is_reference(path):
+        reference = parse_reference(path)
+        return str(replace(reference, file=reference.file.relative_to(root)))
+    return Path(path).relative_to(root).as_posix()
 
 
 def _identifying_bytes(path: Path, content: bytes | None, reads_files: bool) -> bytes:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.stored_set import load_stored_set, save_image_set
 from pretrieve.errors import ImageSetError, nearest_word
-from pretrieve.import_by_name import find_attribute, import_module_of
+from pretrieve.import_by_name import declares, find_attribute, import_module_of
 from pretrieve.keys import content_key
 
 ENTRY_POINT_GROUP = "pretrieve.targets"
@@ -57,14 +57,16 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     """Make, or read from the cache, the image set that a study refers to.
 
     Args:
-      reference: a registered name, or `my_module:my_target`.
+      reference: a registered name, or `my_module:my_target`: a function that is registered, or annotated to return an
+        `ImageSet`.
       cache: folder for the sets that were registered with a version.
 
     Returns:
       The image set.
 
     Raises:
-      ImageSetError: nothing has that name, its module or function is missing, or it returned something else.
+      ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or
+        it returned something else.
     """
     make = _find_function(reference)
     version = getattr(make, _VERSION, None)
@@ -98,6 +100,13 @@ def _import_function(reference: str) -> MakeImageSet:
     make: MakeImageSet = find_attribute(
         module, reference.partition(":")[2], word="function", accepts=callable, error=ImageSetError
     )
+    is_registered = any(make is registered for registered in _registered.values())
+    if not is_registered and not declares(make, ImageSet):
+        raise ImageSetError(
+            f"{reference!r} must be a function that is registered, or declares to return a pretrieve ImageSet, but is "
+            f"a {type(make).__name__} that does neither, and was not called; annotate it `-> pt.ImageSet`, or put "
+            "@pt.register_target before it"
+        )
     return make
 
 

@@ -3,40 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.data.folder_tree import load_folder_tree
-from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.regimes import Regime, apply_regime
-from pretrieve.data.registry import find_image_set
-from pretrieve.data.splits import with_validation
-from pretrieve.errors import ImageSetError
-from pretrieve.keys import content_key
+from pretrieve.data.image_set import Metric
+from pretrieve.data.published.catalogue import find_published
+from pretrieve.data.regimes import Regime
+from pretrieve.errors import UserError
 from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
+
+ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")
+"""The fields that say where an image set comes from."""
+
+
+class ColumnSettings(SettingsModel):
+    """What the columns of a table of images are called.
+
+    Attributes:
+      image: paths, or in Parquet also encoded images; None: `path` in a CSV, `image` in Parquet.
+      label: class names or integers.
+      split: `train`, `val` or `test` a row; a table without that column is told apart by its files, or is all train.
+      root: folder that paths are relative to; relative to the study file; None: that of the table.
+    """
+
+    image: str | None = None
+    label: str = "label"
+    split: str = "split"
+    root: Path | None = None
+
+    @field_validator("root")
+    @classmethod
+    def _folder_exists(cls, root: Path | None, info: ValidationInfo) -> Path | None:
+        return None if root is None else existing_path(root, info, "folder")
 
 
 class ImageSetSettings(SettingsModel):
     """One image set of a study; a bare word is short for `registered: word`.
 
     Attributes:
-      folder: a folder tree train/<class>/*, test/<class>/*; relative to the study file.
+      folder: a folder tree train/<class>/*, test/<class>/*; or with `published` what its archives were unpacked to.
+      published: one of the paper's targets, as its publisher lays it out below `folder`; see `pretrieve targets`.
+      csv: a file of paths and labels, separated by commas or tabs.
+      parquet: a Parquet or Arrow file, or a folder of them, as Hugging Face publishes data sets.
+      imagenet: the ILSVRC folder, a folder of WordNet ids, or ImageNet's Parquet files.
       registered: a registered name or `my_module:my_function`.
-      name: what the study calls it; defaults to the folder's or the registered name.
+      columns: of a `csv` or `parquet`.
+      name: what the study calls it; defaults to the folder's, file's, published or registered name.
       metric: `top1` or `mean_per_class`; defaults to the set's own.
-      val_fraction: share of each class of train held out where the set brings no val split.
+      test_fraction: share of each class of train held out for test where the set brings no test split.
+      val_fraction: share of each class of train, after that, held out where the set brings no val split.
       regime: how many labels each class has: all, a fraction, so many, or a long tail; a source may have a fraction.
     """
 
     folder: Path | None = None
+    published: str | None = None
+    csv: Path | None = None
+    parquet: Path | None = None
+    imagenet: Path | None = None
     registered: str | None = None
+    columns: ColumnSettings | None = None
     name: str | None = None
     metric: Metric | None = None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     regime: Regime = Regime()
 
@@ -45,15 +77,43 @@ class ImageSetSettings(SettingsModel):
     def _from_word(cls, value: Any) -> Any:
         return {"registered": value} if isinstance(value, str) else value
 
-    @field_validator("folder")
+    @field_validator("folder", "imagenet")
     @classmethod
     def _folder_exists(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
         return None if folder is None else existing_path(folder, info, "folder")
 
+    @field_validator("csv")
+    @classmethod
+    def _file_exists(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        return None if file is None else existing_path(file, info, "file")
+
+    @field_validator("parquet")
+    @classmethod
+    def _file_or_folder_exists(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        return None if path is None else existing_path(path, info, "file or folder")
+
+    @field_validator("published")
+    @classmethod
+    def _is_published(cls, published: str | None) -> str | None:
+        try:
+            return None if published is None else find_published(published).name
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
     @model_validator(mode="after")
     def _has_one_origin(self) -> ImageSetSettings:
-        if (self.folder is None) == (self.registered is None):
-            raise ValueError("exactly one of 'folder' and 'registered' must be given")
+        given = [name for name in ORIGINS if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none of them"
+            raise ValueError(f"exactly one of {', '.join(ORIGINS)} must be given, but {found} is")
+        if self.published is not None and self.folder is None:
+            raise ValueError(f"'published' must come with the 'folder' of its archives, but {given[0]} is given")
+        if self.columns is not None and self.csv is None and self.parquet is None:
+            raise ValueError(f"'columns' are of a 'csv' or 'parquet', but {given[0]} is given; leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_usable_name(self) -> ImageSetSettings:
         if not re.fullmatch(NAME_PATTERN, self.display_name):
             raise ValueError(
                 "a name must be letters, digits, spaces and . _ - alone, as it names folders and registered models, "
@@ -66,85 +126,11 @@ class ImageSetSettings(SettingsModel):
         """The name this set has in the study."""
         if self.name is not None:
             return self.name
-        if self.folder is not None:
-            return self.folder.name
-        return str(self.registered).rpartition(":")[2]
-
-
-def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
-    """Load the pre-training side of a study.
-
-    Args:
-      settings: the source, of which a regime's `fraction` keeps a part of each class.
-      seed: decides which part.
-      cache: folder of sets that are written once.
-
-    Raises:
-      ImageSetError: it cannot be read, see `load_folder_tree` and `find_image_set`, or has another regime.
-    """
-    loaded = _load(settings, cache)
-    regime = settings.regime
-    if not regime.restricts:
-        return loaded
-    if regime.fraction is None:
-        raise ImageSetError(
-            f"the regime of the source {loaded.name!r} must be a fraction, but is '{regime.describe()}': few-shot and "
-            "long tails make the labels of a target scarce; give the regime to the targets"
-        )
-    train = {"train": loaded.splits["train"]}
-    cut = apply_regime(train, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
-    fingerprints = {**loaded.fingerprints, **_cut_fingerprints(loaded.fingerprints, ("train",), regime, seed)}
-    return _renamed(loaded, {**loaded.splits, **cut}, fingerprints, settings)
-
-
-def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
-    """Load a target with its three splits; val is made from train where the set has none, then the regime cuts both.
-
-    Raises:
-      ImageSetError: it cannot be read, has no test split, or is too small to split or for its regime.
-    """
-    loaded = _load(settings, cache)
-    if "test" not in loaded.splits:
-        raise ImageSetError(
-            f"target {loaded.name!r} must have a test split, but has {sorted(loaded.splits)}; add test/<class>/ folders"
-        )
-    splits = with_validation(loaded.splits, fraction=settings.val_fraction, seed=seed, set_name=loaded.name)
-    made_val = "val" not in loaded.splits
-    # A made split is decided by the train split, the fraction and the seed: they are its fingerprint.
-    suffix = f"/val{settings.val_fraction}/seed{seed}" if made_val else ""
-    train = loaded.fingerprints["train"] + suffix
-    fingerprints = {**loaded.fingerprints, "train": train}
-    if made_val:
-        fingerprints["val"] = train + "/held-out"
-    regime = settings.regime
-    if regime.restricts:
-        splits = apply_regime(splits, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
-        fingerprints |= _cut_fingerprints(fingerprints, ("train", "val"), regime, seed)
-    return _renamed(loaded, splits, fingerprints, settings)
-
-
-def _cut_fingerprints(
-    fingerprints: Mapping[str, str], splits: tuple[str, ...], regime: Regime, seed: int
-) -> dict[str, str]:
-    # How many images of train are kept depends on how many val has, and the other way round: both decide both.
-    cut = content_key(
-        kind="regime", whole=[fingerprints[split] for split in splits], regime=regime.model_dump(), seed=seed
-    )
-    return {split: f"{fingerprints[split]}/{regime.describe()}/{cut}" for split in splits}
-
-
-def _load(settings: ImageSetSettings, cache: Path) -> ImageSet:
-    if settings.folder is not None:
-        return load_folder_tree(settings.folder, name=settings.display_name, metric=settings.metric or "top1")
-    loaded = find_image_set(str(settings.registered), cache=cache)
-    return _renamed(loaded, loaded.splits, loaded.fingerprints, settings)
-
-
-def _renamed(loaded: ImageSet, splits: Any, fingerprints: Any, settings: ImageSetSettings) -> ImageSet:
-    return ImageSet(
-        name=settings.display_name,
-        class_names=loaded.class_names,
-        splits=splits,
-        fingerprints=fingerprints,
-        metric=settings.metric or loaded.metric,
-    )
+        if self.published is not None:
+            return self.published
+        if self.imagenet is not None:
+            return "imagenet"
+        place = self.folder or self.csv or self.parquet
+        if place is None:
+            return str(self.registered).rpartition(":")[2]
+        return place.name if place.is_dir() else place.stem

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,12 @@ from pretrieve.data.image_table import concatenate
 from pretrieve.errors import ImageSetError
 from pretrieve.keys import derived_seed
 
+_PURPOSES = {"val": "validation", "test": "the test"}
 
-def hold_out(table: pa.Table, *, fraction: float, seed: int, set_name: str) -> tuple[pa.Table, pa.Table]:
+
+def hold_out(
+    table: pa.Table, *, fraction: float, seed: int, set_name: str, split: Literal["val", "test"] = "val"
+) -> tuple[pa.Table, pa.Table]:
     """Split a table into a kept and a held-out part, class by class (appendix A: 20% of train for validation).
 
     Each class gives the rounded fraction of its images, at least one, and keeps at least one.
@@ -22,6 +28,7 @@ def hold_out(table: pa.Table, *, fraction: float, seed: int, set_name: str) -> t
       fraction: share of each class to hold out, in (0, 1).
       seed: decides which images; independent of the order of other classes.
       set_name: named in errors.
+      split: what the held-out part is for, named in errors.
 
     Returns:
       (kept, held out), indices counted from 0 in each.
@@ -35,13 +42,49 @@ def hold_out(table: pa.Table, *, fraction: float, seed: int, set_name: str) -> t
         rows = np.flatnonzero(labels == label)
         if len(rows) < 2:
             raise ImageSetError(
-                f"each class of {set_name!r} needs at least 2 training images to hold one out for validation, "
-                f"but label {label} has {len(rows)}; add images or give a val split"
+                f"each class of {set_name!r} needs at least 2 training images to hold one out for {_PURPOSES[split]}, "
+                f"but label {label} has {len(rows)}; add images or give a {split} split"
             )
         count = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
         rng = np.random.default_rng(derived_seed(seed, "hold_out", int(label)))
         held[rng.choice(rows, size=count, replace=False)] = True
     return concatenate([table.filter(pa.array(~held))]), concatenate([table.filter(pa.array(held))])
+
+
+def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_name: str) -> tuple[pa.Table, pa.Table]:
+    """Draw so many images of each class for training and leave the rest for test (appendix A: 30 of Caltech-101).
+
+    Each image gets a number that the seed, its label and its file's name decide; the smallest are drawn. So the split
+    is the same on every machine, below every folder and in whatever order the files were listed, and what fewer images
+    draw, more draw too. A class of `images_per_class` images or fewer gives all but one.
+
+    Args:
+      table: an image table.
+      images_per_class: how many of each class to draw, ≥ 1.
+      seed: decides which.
+      set_name: named in errors.
+
+    Returns:
+      (drawn, rest), both in the order of labels and file names, indices counted from 0 in each.
+
+    Raises:
+      ImageSetError: a class has a single image, so it cannot be in both parts.
+    """
+    rows_of_label: dict[int, list[tuple[str, str, int]]] = {}
+    for row, (label, path) in enumerate(zip(table["label"].to_pylist(), table["path"].to_pylist(), strict=True)):
+        rows_of_label.setdefault(label, []).append((Path(path).name, path, row))
+    drawn, rest = [], []
+    for label, files in sorted(rows_of_label.items()):
+        if len(files) < 2:
+            raise ImageSetError(
+                f"each class of {set_name!r} needs at least 2 images, one to train on and one to test on, but label "
+                f"{label} has {len(files)}; add images or remove the class"
+            )
+        by_draw = sorted(files, key=lambda file: (derived_seed(seed, "split_per_class", label, file[0]), file))
+        count = min(images_per_class, len(files) - 1)
+        drawn += [row for *_, row in sorted(by_draw[:count])]
+        rest += [row for *_, row in sorted(by_draw[count:])]
+    return concatenate([table.take(drawn)]), concatenate([table.take(rest)])
 
 
 def with_validation(
@@ -56,3 +99,31 @@ def with_validation(
         return dict(splits)
     train, val = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=set_name)
     return {**splits, "train": train, "val": val}
+
+
+def with_test(
+    splits: Mapping[str, pa.Table], *, fraction: float | None, seed: int, set_name: str
+) -> dict[str, pa.Table]:
+    """Add a test split made from train, where a data set brings none and a share is asked for.
+
+    Args:
+      splits: image tables, train among them.
+      fraction: share of each class of train in (0, 1); None leaves the splits as they are.
+      seed: decides which images; not those that `with_validation` would draw with this seed.
+      set_name: named in errors.
+
+    Raises:
+      ImageSetError: the fraction is out of range, there is a test split already, or a class is too small to split.
+    """
+    if fraction is None:
+        return dict(splits)
+    if not 0 < fraction < 1:
+        raise ImageSetError(f"test_fraction of {set_name!r} must lie between 0 and 1, but is {fraction}; try 0.2")
+    if "test" in splits:
+        raise ImageSetError(
+            f"test_fraction of {set_name!r} must be left out where the data bring a test split, but is {fraction}; "
+            "leave it out, or leave that split out"
+        )
+    test_seed = derived_seed(seed, "with_test")
+    train, test = hold_out(splits["train"], fraction=fraction, seed=test_seed, set_name=set_name, split="test")
+    return {**splits, "train": train, "test": test}

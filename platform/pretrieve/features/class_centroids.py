@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pretrieve.errors import ImageSetError
 from pretrieve.features.shards import FeatureRequest, read_features
 from pretrieve_selection import CentroidSums
 
@@ -27,15 +29,24 @@ class ClassCentroids:
     broken: tuple[str, ...]
 
 
-def class_centroids(request: FeatureRequest, folder: Path, *, num_classes: int, feature_dim: int) -> ClassCentroids:
+def class_centroids(
+    request: FeatureRequest, folder: Path, *, num_classes: int, feature_dim: int, class_names: Sequence[str] = ()
+) -> ClassCentroids:
     """Average the features of each class (section 3.2: a_i, b_j).
 
     Raises:
-      SelectionInputError: a class has no image that decoded.
+      ImageSetError: a class has no image that decoded, where names are given.
+      SelectionInputError: the same, without names.
     """
     sums = CentroidSums(num_groups=num_classes, dimension=feature_dim)
     broken: list[str] = []
     for block in read_features(request, folder):
         sums.add(block.features, block.labels)
         broken += block.broken
+    lost = [name for name, count in zip(class_names, sums.counts(), strict=False) if not count]
+    if lost:
+        raise ImageSetError(
+            f"every class must have an image that decodes, but {len(lost)} have none: {', '.join(lost[:5])}; mend the "
+            f"{len(broken)} images that do not, the first is {broken[0] if broken else 'none'}"
+        )
     return ClassCentroids(means=sums.means(), counts=sums.counts(), broken=tuple(broken))

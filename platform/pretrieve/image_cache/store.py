@@ -18,7 +18,7 @@ from pretrieve.image_cache.image_file import MappedImages
 from pretrieve.image_cache.leftovers import remove_folder
 from pretrieve.image_cache.parts import ASPECTS, IMAGES, LABELS, write_part
 
-PIXELS_VERSION = 1
+PIXELS_VERSION = 2
 """Part of every entry's key; raise it when decoding or resizing gives other pixels."""
 
 IMAGES_PER_PART = 2_000

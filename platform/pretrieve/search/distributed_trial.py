@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pretrieve.search.trial import run_worker, with_smaller_parts
-from pretrieve.tracking.spool import Outcome, Spool
+from pretrieve.search.heartbeat import Heartbeat
+from pretrieve.search.room import Room
+from pretrieve.search.smaller_parts import with_smaller_parts
+from pretrieve.search.trial import run_worker
+from pretrieve.tracking.spool import RESULTS, Outcome, Spool
 from pretrieve.training.trial_spec import TrialTask
 from pretrieve.training.world import World
 
@@ -32,7 +35,7 @@ def run_distributed_trial(
       callbacks: of Ray Train, which hear what the workers report.
     """
     spool = Spool(task.spool_path)
-    if spool.outcome in ("finished", "diverged"):
+    if spool.outcome in RESULTS:
         return spool.outcome
     while True:
         error = _fit(task, resources, scratch, callbacks or [])
@@ -83,4 +86,6 @@ def _train_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     task, world = TrialTask.model_validate(config["task"]), World.current()
-    run_worker(task, world, Spool(task.spool_path) if world.is_first else None, ray.train.report)
+    # A report of Ray Train's is one of all workers: the first, which alone writes, cannot say by one that it waits.
+    room = Room(Heartbeat(task.spool_path), report=None)
+    run_worker(task, world, Spool(task.spool_path) if world.is_first else None, room, ray.train.report)

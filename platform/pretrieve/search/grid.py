@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,6 +23,8 @@ class GridSettings(SettingsModel):
       weight_decay: L2 penalties.
       source_weight: λ of eq. 6, for the methods that reuse the source.
       head_lr_ratio: learning rate of the heads over that of the backbone.
+      settle_head_lr_ratio: whether several ratios are searched with `finetune` alone, target by target, whose best one
+        the other methods then have, as in the paper; else every method searches them all.
       top_k: numbers of units to select, for the methods that select (Figure 3b); they stand in place of
         `selection.top_k`, and the source is ranked once for all of them. None: `selection.top_k` alone.
       co_tuning_lr: learning rates of the backbone for `co_tuning` (section 4.1).
@@ -42,6 +45,7 @@ class GridSettings(SettingsModel):
     )
     source_weight: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 0.3, 0.1)
     head_lr_ratio: Annotated[tuple[Positive, ...], Field(min_length=1)] = (10.0,)
+    settle_head_lr_ratio: bool = True
     top_k: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
     co_tuning_lr: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
     co_tuning_weight: Annotated[tuple[Positive, ...], Field(min_length=1)] = (2.3,)
@@ -53,15 +57,29 @@ class GridSettings(SettingsModel):
         >>> [len(GridSettings().points(METHODS[name])) for name in ("finetune", "uot", "co_tuning")]
         [15, 45, 15]
         """
-        rates, weights = self._rates_and_weights(method)
-        top_ks = self.top_k if self.top_k and method.selector else (None,)
-        points = [
-            Hyperparameters(lr=lr, weight_decay=decay, source_weight=weight, head_lr_ratio=ratio, top_k=top_k)
-            for ratio, top_k, weight, decay, lr in product(
-                self.head_lr_ratio, top_ks, weights, self.weight_decay, rates
-            )
-        ]
+        values = self.values(method)
+        points = [Hyperparameters(**dict(zip(values, point, strict=True))) for point in product(*values.values())]
         return list(dict.fromkeys(points))
+
+    def values(self, method: Method) -> dict[str, tuple[Any, ...]]:
+        """Return the values of each hyperparameter of a method, that which varies fastest last; None for one unread."""
+        rates, weights = self._rates_and_weights(method)
+        return {
+            "head_lr_ratio": self.head_lr_ratio,
+            "top_k": self.top_k if self.top_k and method.selector else (None,),
+            "source_weight": weights,
+            "weight_decay": self.weight_decay,
+            "lr": rates,
+        }
+
+    def settles_head_lr_ratio(self, methods: Sequence[str]) -> bool:
+        """Say whether `finetune` is searched first, for the ratio that the other methods then have."""
+        is_open = len(set(self.head_lr_ratio)) > 1 and len(methods) > 1
+        return is_open and self.settle_head_lr_ratio and "finetune" in methods
+
+    def with_head_lr_ratio(self, ratio: float) -> GridSettings:
+        """Return the grid with one ratio."""
+        return self.model_copy(update={"head_lr_ratio": (ratio,)})
 
     def _rates_and_weights(self, method: Method) -> tuple[tuple[float, ...], tuple[float | None, ...]]:
         if method.objective == "co_tuning":

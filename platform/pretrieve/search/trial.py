@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,8 +16,13 @@ from pretrieve.backbones.backbone import save_weights
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import derived_seed
+from pretrieve.search.heartbeat import Heartbeat
+from pretrieve.search.retries import kind_of_error
+from pretrieve.search.room import Room
+from pretrieve.search.smaller_parts import with_smaller_parts
 from pretrieve.tracking import schema
-from pretrieve.tracking.spool import Outcome, Spool
+from pretrieve.tracking.spool import RESULTS, Outcome, Spool
+from pretrieve.tracking.worker import this_worker
 from pretrieve.training.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.gap_probe import GapProbe
@@ -43,19 +49,19 @@ def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) ->
       spool, so that one trial's fault ends that trial only.
     """
     spool = Spool(task.spool_path)
-    if spool.outcome in ("finished", "diverged"):
+    if spool.outcome in RESULTS:
         return spool.outcome  # it ended just before its driver was killed: delivered it is not, done it is
     try:
         return _run_within_memory(task, spool, report)
-    except Exception:  # whatever the user's code or the machine did: it is recorded, and the study goes on
-        spool.write_end("failed", {}, traceback.format_exc())
+    except Exception as error:  # whatever the user's code or the machine did: it is recorded, and the study goes on
+        spool.write_end("failed", {}, traceback.format_exc(), failure=kind_of_error(error))
         return "failed"
 
 
 def _run_within_memory(task: TrialTask, spool: Spool, report: Callable[[dict[str, float]], None]) -> Outcome:
     while True:
         try:
-            return run_worker(task, ALONE, spool, report)
+            return run_worker(task, ALONE, spool, Room(Heartbeat(task.spool_path), report), report)
         except torch.OutOfMemoryError:
             smaller = with_smaller_parts(task)
             if smaller is None:
@@ -66,22 +72,8 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Callable[[dict[str
             torch.cuda.empty_cache()
 
 
-def with_smaller_parts(task: TrialTask) -> TrialTask | None:
-    """Halve the parts in which a step is computed, or more where half does not divide the batch.
-
-    Returns:
-      The task with more parts; None where a part would hold fewer than two images, of which batch norm needs as many.
-    """
-    batches = [task.training.batch_size // task.num_workers]
-    if task.source:
-        batches.append((task.training.source_batch_size or task.training.batch_size) // task.num_workers)
-    shared = math.gcd(*batches)
-    larger = [n for n in range(2 * task.num_parts, shared + 1) if shared % n == 0 and min(batches) // n >= 2]
-    return task.model_copy(update={"num_parts": larger[0]}) if larger else None
-
-
 def run_worker(
-    task: TrialTask, world: World, spool: Spool | None, report: Callable[[dict[str, float]], None]
+    task: TrialTask, world: World, spool: Spool | None, room: Room, report: Callable[[dict[str, float]], None]
 ) -> Outcome:
     """Train and score one trial as one of its workers.
 
@@ -89,7 +81,9 @@ def run_worker(
       task: what to run.
       world: which worker this is.
       spool: of the first worker, which alone scores and records; None for any other.
-      report: called by every worker after each epoch, by those that record nothing with the epoch alone.
+      room: its writes, which wait while the disk is full.
+      report: called by every worker after each epoch, by those that record nothing with epoch and seconds alone. It
+        does not return where the search stops the trial.
 
     Returns:
       `finished` or `diverged`.
@@ -99,16 +93,30 @@ def run_worker(
     """
     torch.set_num_threads(task.num_threads)
     started = time.perf_counter()
-    checkpoint = CheckpointFile(task.checkpoint_path)
+    if spool is not None:
+        room.write(partial(spool.write_start, this_worker()))
+    checkpoint = CheckpointFile(task.checkpoint_path, room.write)
     outcome: Outcome = "finished"
+
+    def timed_report(metrics: dict[str, float]) -> None:
+        report({**metrics, schema.SECONDS: time.perf_counter() - started})
+
     try:
-        metrics, message = _train_and_score(task, world, spool, checkpoint, report), _told_of_parts(task)
+        with _beating(task, spool) as beat:
+            metrics = _train_and_score(task, world, spool, room, checkpoint, timed_report, beat)
+        message = _told_of_parts(task)
     except DivergedError as error:
         metrics, outcome, message = {}, "diverged", str(error)
     if spool is not None:
-        spool.write_end(outcome, {**metrics, schema.SECONDS: time.perf_counter() - started}, message)
+        metrics = {**metrics, schema.SECONDS: time.perf_counter() - started}
+        room.write(partial(spool.write_end, outcome, metrics, message))
         checkpoint.remove()
     return outcome
+
+
+def _beating(task: TrialTask, spool: Spool | None) -> AbstractContextManager[Callable[[], None]]:
+    """Give a sign of life at each step, of the first worker of a trial."""
+    return nullcontext(lambda: None) if spool is None else Heartbeat(task.spool_path).beating(task.max_silence_s)
 
 
 def _told_of_parts(task: TrialTask) -> str:
@@ -124,8 +132,10 @@ def _train_and_score(
     task: TrialTask,
     world: World,
     spool: Spool | None,
+    room: Room,
     checkpoint: CheckpointFile,
     report: Callable[[dict[str, float]], None],
+    beat: Callable[[], None],
 ) -> dict[str, float]:
     work = _make_work(task, world)
     evaluate = CachedImages(local_copy(task.evaluate, task.image_scratch))
@@ -134,7 +144,7 @@ def _train_and_score(
     probe = GapProbe(work, evaluate) if measures_gap else None
 
     def score() -> float:
-        predictions = predict(work.network, evaluate, work.preprocessing, work.device)
+        predictions = predict(work.network, evaluate, work.preprocessing, work.device, beat)
         return accuracy(predictions, evaluate.labels, task.metric)
 
     def on_epoch(epoch: EpochReport) -> None:
@@ -144,14 +154,14 @@ def _train_and_score(
         metrics = _epoch_metrics(epoch, task) | ({} if probe is None else _gap_metrics(probe.measure()))
         if not is_refit:
             metrics[schema.VAL_SCORE] = score()
-        spool.write_epoch(epoch.epoch, metrics)
+        room.write(partial(spool.write_epoch, epoch.epoch, metrics))
         report({"epoch": float(epoch.epoch), **metrics})
 
-    fine_tune(work, on_epoch=on_epoch, checkpoint=checkpoint)
+    fine_tune(work, on_epoch=on_epoch, on_step=beat, checkpoint=checkpoint)
     if not is_refit or spool is None:
         return {}
     assert task.weights_out is not None, "the plan gives every refit a place for its weights"
-    save_weights(work.network, task.weights_out)
+    room.write(partial(save_weights, work.network, task.weights_out))
     return {schema.TEST_SCORE: score()}
 
 
@@ -160,7 +170,11 @@ def _epoch_metrics(epoch: EpochReport, task: TrialTask) -> dict[str, float]:
         schema.LOSS_TARGET: epoch.loss_target,
         schema.IMAGES_PER_S: epoch.images_per_s,
         schema.INPUT_WAIT_FRACTION: epoch.input_wait_fraction,
+        schema.FORWARD_FRACTION: epoch.forward_fraction,
+        schema.BACKWARD_FRACTION: epoch.backward_fraction,
     }
+    if torch.cuda.is_available():
+        metrics[schema.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
     if epoch.loss_source is not None:
         metrics[schema.LOSS_SOURCE] = epoch.loss_source
     if task.num_parts > 1:

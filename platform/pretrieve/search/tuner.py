@@ -4,151 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any
 
-import ray
-from pydantic import Field, field_validator, model_validator
 from ray import tune
 
-from pretrieve.errors import ResourceError
+from pretrieve.search.compute import TrialResources
 from pretrieve.search.distributed_trial import run_distributed_trial
+from pretrieve.search.exported_figures import StudyFigures, TrialFigures
+from pretrieve.search.retries import next_attempt
+from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.trial import run_trial
-from pretrieve.settings_model import SettingsModel
+from pretrieve.search.tune_events import TrialWatcher, TuneEvents, stop_file
+from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
+from pretrieve.tracking.spool import Spool
 from pretrieve.training.trial_spec import TrialTask
 
-MAX_LOST_WORKERS = 5
-"""How often a trial whose process was killed is started again; errors of its own code are recorded, not repeated."""
 
-
-class ComputeSettings(SettingsModel):
-    """What a trial may use.
-
-    Attributes:
-      cpus_per_trial: CPU cores, also torch's threads on a machine without a GPU.
-      gpus_per_trial: share of a GPU; None: where the cluster has GPUs a quarter, or a whole one for each of several
-        workers, else none.
-      workers_per_trial: processes that train one trial together, each with these CPUs and GPUs and an equal part of
-        every batch.
-      image_scratch: folder on each node's own disk for copies of the decoded images, where the storage is a network's;
-        None reads them from the storage.
-    """
-
-    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
-    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
-    workers_per_trial: Annotated[int, Field(ge=1)] = 1
-    image_scratch: Path | None = None
-
-    @field_validator("gpus_per_trial")
-    @classmethod
-    def _is_share_or_whole(cls, gpus: float | None) -> float | None:
-        if gpus is not None and gpus > 1 and gpus != int(gpus):
-            raise ValueError("more than one GPU must be a whole number of them")
-        return gpus
-
-    @model_validator(mode="after")
-    def _workers_share_no_gpu(self) -> ComputeSettings:
-        # NCCL, which averages their gradients, refuses two processes on one GPU.
-        if self.workers_per_trial > 1 and self.gpus_per_trial is not None and 0 < self.gpus_per_trial < 1:
-            raise ValueError(
-                f"gpus_per_trial must be 0 or whole where workers_per_trial is {self.workers_per_trial}, as several "
-                f"workers cannot share a GPU, but is {self.gpus_per_trial:g}; leave it out for one each"
-            )
-        return self
-
-
-WAITING_REQUEST = {"memory": 1.0}
-"""Of the process of a trial that only waits for its workers: one byte, as Tune takes no request of nothing. A share of
-a CPU, however small, would leave the workers without a place on a cluster that has exactly their CPUs."""
-
-
-@dataclass(frozen=True)
-class TrialResources:
-    """What each trial gets on the cluster at hand.
-
-    Attributes:
-      cpus: of each worker.
-      gpus: of each worker.
-      num_workers: processes that train one trial together.
-      num_places: workers that the cluster holds at a time.
-    """
-
-    cpus: int
-    gpus: float
-    num_workers: int = 1
-    num_places: int = 1
-
-    @classmethod
-    def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
-        """Decide the share of a trial, and refuse what the nodes can never give.
-
-        Args:
-          settings: what the study asks for.
-          nodes: what each node has, by Ray's names; a worker runs on one node.
-
-        Raises:
-          ResourceError: no node has the CPUs and GPUs that one worker wants, or all together have not enough for the
-            workers of one trial; Ray would wait for them without end.
-        """
-        gpus = settings.gpus_per_trial
-        if gpus is None:
-            share = 0.25 if settings.workers_per_trial == 1 else 1.0
-            gpus = share if any(node.get("GPU", 0) for node in nodes) else 0.0
-        num_places = sum(_num_places(node, settings.cpus_per_trial, gpus) for node in nodes)
-        largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
-        if num_places < settings.workers_per_trial:
-            many = settings.workers_per_trial
-            subject = (
-                "a trial must fit on one node" if many == 1 else f"the {many} workers of a trial must fit on the nodes"
-            )
-            raise ResourceError(
-                f"{subject}, but compute asks for {settings.cpus_per_trial} CPUs and {gpus:g} GPUs"
-                f"{'' if many == 1 else ' for each'}, and the nodes have: {'; '.join(sorted(set(largest)))}; lower "
-                "compute.cpus_per_trial or gpus_per_trial" + ("" if many == 1 else ", or workers_per_trial")
-            )
-        return cls(settings.cpus_per_trial, gpus, settings.workers_per_trial, num_places)
-
-    @property
-    def num_concurrent(self) -> int:
-        """How many trials the cluster holds at a time."""
-        return max(1, self.num_places // self.num_workers)
-
-    def worker(self) -> dict[str, float]:
-        """Return the request of one worker, as Ray counts."""
-        return {"CPU": float(self.cpus), **({"GPU": self.gpus} if self.gpus else {})}
-
-    def bundle(self) -> dict[str, float]:
-        """Return the request of the process that runs a trial: its only worker, or who waits for several."""
-        return self.worker() if self.num_workers == 1 else WAITING_REQUEST
-
-
-def _num_places(node: Mapping[str, float], cpus: float, gpus: float) -> int:
-    by_cpu = int(node.get("CPU", 0) // cpus)
-    # A share of a GPU lies on one GPU: three of 0.4 do not fit on one.
-    num_gpus = int(node.get("GPU", 0))
-    by_gpu = by_cpu if not gpus else num_gpus * int(1 / gpus + 1e-9) if gpus <= 1 else int(num_gpus // gpus)
-    return min(by_cpu, by_gpu)
-
-
-class TrialWatcher(Protocol):
-    """Who is told what happens to the trials, in the driver's process."""
-
-    def trial_started(self, task: TrialTask) -> None:
-        """Hear that a worker begins the trial, or begins it again after its process was lost."""
-
-    def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
-        """Hear that an epoch is done."""
-
-    def trial_ended(self, task: TrialTask) -> None:
-        """Hear that the trial returned; its outcome is in its spool."""
-
-    def trial_lost(self, task: TrialTask, reason: str) -> None:
-        """Hear that the trial's process died too often; nothing of its end was recorded."""
-
-
-def run_tasks(tasks: Sequence[TrialTask], resources: TrialResources, scratch: Path, watcher: TrialWatcher) -> None:
+def run_tasks(
+    tasks: Sequence[TrialTask],
+    resources: TrialResources,
+    scratch: Path,
+    watcher: TrialWatcher,
+    strategy: Strategy | None = None,
+    *,
+    study: str = "study",
+) -> None:
     """Run all tasks, as many at a time as the cluster holds, in the order given.
 
     Args:
@@ -156,30 +39,44 @@ def run_tasks(tasks: Sequence[TrialTask], resources: TrialResources, scratch: Pa
       resources: what each gets.
       scratch: folder for Tune's own state, removed at the end: the ledger is what decides what is done.
       watcher: told of starts, epochs and ends.
+      strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
+      study: name under which figures are exported to Prometheus.
     """
-    if not tasks:
+    strategy = strategy or Strategy()
+    if not tasks and strategy.searcher is None:
         return
     _quiet_tune()
+    shutil.rmtree(scratch, ignore_errors=True)
+    # A name of its own: processes of a call just before may still be writing into theirs.
+    own = scratch.resolve() / f"run-{time.time_ns()}"
+    own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
+    given = {} if strategy.searcher else {"task": tune.grid_search([task.model_dump(mode="json") for task in tasks])}
     trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
     tuner = tune.Tuner(
         trainable,
         param_space={
-            "task": tune.grid_search([task.model_dump(mode="json") for task in tasks]),
+            **given,
             "worker": resources.worker(),
-            "scratch": str(scratch.resolve()),
+            "scratch": str(own),
+            "study": study,
+            "since_ms": time.time_ns() // 1_000_000,
         },
         tune_config=tune.TuneConfig(
+            scheduler=strategy.scheduler,
+            search_alg=strategy.searcher,
+            num_samples=strategy.searcher.max_num_trials if strategy.searcher else 1,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
             max_concurrent_trials=resources.num_concurrent if resources.num_workers > 1 else None,
         ),
         run_config=tune.RunConfig(
-            name=scratch.name,
-            storage_path=str(scratch.parent.resolve()),
+            name=own.name,
+            storage_path=str(own.parent),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=MAX_LOST_WORKERS),
-            callbacks=[_Forward(by_key, watcher)],
+            # Without limit: what becomes of each kind of failure is decided where the trial starts again.
+            failure_config=tune.FailureConfig(max_failures=-1),
+            callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
         ),
     )
     try:
@@ -189,51 +86,35 @@ def run_tasks(tasks: Sequence[TrialTask], resources: TrialResources, scratch: Pa
 
 
 def _trainable(config: dict[str, Any]) -> None:
-    task = TrialTask.model_validate(config["task"])
-    if task.num_workers == 1:
-        run_trial(task, report=tune.report)
+    planned, scratch = TrialTask.model_validate(config["task"]), Path(config["scratch"])
+    if stop_file(scratch, planned.spec).exists():
         return
-    from ray.tune.integration.ray_train import TuneReportCallback
+    interruptions = InterruptionLog(planned.spool_path).read(since_ms=config["since_ms"])
+    task = next_attempt(planned, interruptions)
+    if not isinstance(task, TrialTask):
+        _give_up(planned, task, interruptions)
+    elif task.num_workers == 1:
+        figures = TrialFigures(config["study"], task.spec)
+        try:
+            run_trial(task, report=figures.beside(tune.report))
+        finally:
+            figures.end()
+    else:
+        from ray.tune.integration.ray_train import TuneReportCallback
 
-    scratch = Path(config["scratch"]) / "workers"
-    run_distributed_trial(task, resources=config["worker"], scratch=scratch, callbacks=[TuneReportCallback()])
+        run_distributed_trial(
+            task, resources=config["worker"], scratch=scratch / "workers", callbacks=[TuneReportCallback()]
+        )
+
+
+def _give_up(task: TrialTask, kind: FailureKind, interruptions: Sequence[Interruption]) -> None:
+    last = [interruption for interruption in interruptions if interruption.kind == kind]
+    times = "once" if len(last) == 1 else f"{len(last)} times"
+    Spool(task.spool_path).write_end("failed", {}, f"{kind}, {times}: {last[-1].message}", failure=kind)
 
 
 def _folder_name(trial: Any) -> str:
     return str(trial.config["task"]["spec"]["key"])
-
-
-class _Forward(tune.Callback):
-    """Passes Tune's events on to the watcher."""
-
-    def __init__(self, by_key: dict[str, TrialTask], watcher: TrialWatcher) -> None:
-        self._by_key = by_key
-        self._watcher = watcher
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as a callback that does nothing: Tune saves its callbacks for a restore, which the ledger replaces."""
-        return tune.Callback, ()
-
-    def _task(self, trial: Any) -> TrialTask:
-        return self._by_key[trial.config["task"]["spec"]["key"]]
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._watcher.trial_started(self._task(trial))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "epoch" in result:
-            metrics = {name: value for name, value in result.items() if isinstance(value, float)}
-            self._watcher.trial_progressed(self._task(trial), metrics)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._watcher.trial_ended(self._task(trial))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error_file = getattr(trial, "error_file", None)
-        reason = Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
-        self._watcher.trial_lost(self._task(trial), reason)
 
 
 def _quiet_tune() -> None:
@@ -244,10 +125,8 @@ def _quiet_tune() -> None:
     """
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # A trial that waits for room on the disk reports that alone, and no score.
+    os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
-
-
-def node_resources() -> list[dict[str, float]]:
-    """Return what each living node of the connected cluster has, by Ray's names."""
-    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

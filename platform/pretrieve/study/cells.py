@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from pretrieve.keys import content_key, derived_seed
+from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
 from pretrieve.study.materials import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
@@ -26,12 +27,19 @@ class Cell:
     Attributes:
       target: name of the target.
       method: name of the method.
-      trials: one task for each grid point, in the order of the grid.
+      trials: one task for each grid point, in the order of the grid; where points are proposed, in that order.
+      num_unknown: trials to come whose points are not known yet.
     """
 
     target: str
     method: str
     trials: tuple[TrialTask, ...]
+    num_unknown: int = 0
+
+    @property
+    def num_planned(self) -> int:
+        """How many trials the cell will have."""
+        return len(self.trials) + self.num_unknown
 
 
 class Planner:
@@ -48,38 +56,68 @@ class Planner:
         self._materials = materials
         self._ledger = ledger
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets, in the study's order."""
+        return tuple(self._materials.targets)
+
     def cells(self) -> list[Cell]:
-        """List all cells with their trials."""
+        """List all cells with the trials of the whole grid."""
         return [
-            Cell(target, method, tuple(self._trials(target, method)))
-            for target in self._materials.targets
+            self.cell(target, method, self._settings.grid)
+            for target in self.targets
             for method in self._settings.methods
         ]
 
-    def _trials(self, target: str, method: str) -> list[TrialTask]:
+    def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
+        """Make a cell with the trials of a grid."""
         tasks: dict[str, TrialTask] = {}
-        for point in self._settings.grid.points(METHODS[method]):
-            task = self._task("trial", target, method, point, self._settings.seed)
+        for point in grid.points(METHODS[method]):
+            task = self.trial(target, method, point)
             # Two numbers of units may be the same images: a list of groups ends where it ends.
             tasks.setdefault(task.spec.key, task)
-        return list(tasks.values())
+        return Cell(target, method, tuple(tasks.values()))
+
+    def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
+        """Make the trial of one point of a cell."""
+        return self._task("trial", target, method, point, self._settings.seed)
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
         """List the refits of a cell's best configuration, one a seed."""
-        seeds = [
-            derived_seed(self._settings.seed, "refit", number) % 2**31
-            for number in range(self._settings.refit.num_seeds)
+        return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]
+
+    def refits_with_leaks(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
+        """List the same refits with the images that an audit left out; none where it left out none of theirs.
+
+        Their scores say what the leaks are worth; no model is registered of them. A study that keeps its leaks later
+        finds them done.
+        """
+        told = [
+            self._materials.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
+            for with_leaks in (False, True)
         ]
-        return [self._task("refit", cell.target, cell.method, best, seed) for seed in seeds]
+        if told[0] == told[1]:
+            return []
+        return [self._task("refit", cell.target, cell.method, best, seed, True) for seed in self._refit_seeds()]
+
+    def _refit_seeds(self) -> list[int]:
+        numbers = range(self._settings.refit.num_seeds)
+        return [derived_seed(self._settings.seed, "refit", number) % 2**31 for number in numbers]
 
     def _task(
-        self, kind: Literal["trial", "refit"], target: str, method: str, point: Hyperparameters, seed: int
+        self,
+        kind: Literal["trial", "refit"],
+        target: str,
+        method: str,
+        point: Hyperparameters,
+        seed: int,
+        with_leaks: bool = False,
     ) -> TrialTask:
         materials, settings = self._materials, self._settings
-        reused = materials.reused(target, method, point.top_k)
+        reused = materials.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
         train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
-        key = self._key(kind, target, method, point, seed, train, evaluate)
+        key = self._key(kind, target, method, point, seed, train, evaluate, reused)
         spec = TrialSpec(
             kind=kind,
             target=target,
@@ -108,6 +146,7 @@ class Planner:
             num_workers=settings.compute.workers_per_trial,
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
+            max_silence_s=settings.compute.max_silence_s,
             provenance=self._provenance(target, train, evaluate, reused, point),
         )
 
@@ -136,11 +175,17 @@ class Planner:
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": self._materials.units[target].kept_fraction,
                 "selection.unit": selection.unit,
+                **self._told_of_leaks(target, reused),
                 "selection.num_selected": reused.num_units,
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
             }
         return told
+
+    def _told_of_leaks(self, target: str, reused: ReusedImages) -> dict[str, str]:
+        if target not in self._materials.units_with_leaks:
+            return {}
+        return {"selection.leaks": "kept" if reused.has_leaks else "left out"}
 
     def _key(
         self,
@@ -151,10 +196,10 @@ class Planner:
         seed: int,
         train: tuple[str, ...],
         evaluate: str,
+        reused: ReusedImages | None,
     ) -> str:
         materials = self._materials
         image_set = materials.targets[target]
-        reused = materials.reused(target, method, point.top_k)
         objective = objective_of(method, self._settings)
         relationship = self._relationship(target, objective)
         num_workers = self._settings.compute.workers_per_trial

@@ -33,7 +33,7 @@ class StudyFeatures:
     def __init__(
         self, settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet], backbone: Backbone
     ) -> None:
-        self._backbone = backbone
+        self.backbone = backbone
         self._image_sets = {SOURCE: source, **targets}
         self._requests = {name: _request(image_set, backbone) for name, image_set in self._image_sets.items()}
         self.folder = settings.cache / "features"
@@ -41,6 +41,10 @@ class StudyFeatures:
     def key(self, name: str) -> str:
         """Return the key of the features of a target, or of SOURCE."""
         return self._requests[name].key
+
+    def request(self, name: str) -> FeatureRequest:
+        """Return what is extracted of the train split of a target, or of SOURCE."""
+        return self._requests[name]
 
     def are_missing(self, names: Iterable[str]) -> bool:
         """Return whether something of these sets is not in the cache."""
@@ -56,19 +60,20 @@ class StudyFeatures:
         total = sum(request.num_shards for request in requests)
         missing = sum(len(request.missing_shards(self.folder)) for request in requests)
         with clock.stage("features", total=total, done=total - missing) as progressed:
-            extract_features(requests, self._backbone, self.folder, on_progress=progressed)
+            extract_features(requests, self.backbone, self.folder, on_progress=progressed)
 
     def centroids(self, name: str, clock: StageClock) -> NDArray[np.float64]:
         """Average the extracted features of each class of a set, (K, D) float64.
 
         Raises:
-          SelectionInputError: a class has no image that decodes.
+          ImageSetError: a class has no image that decodes.
         """
         made = class_centroids(
             self._requests[name],
             self.folder,
             num_classes=self._image_sets[name].num_classes,
-            feature_dim=self._backbone.architecture.selection_dim,
+            class_names=self._image_sets[name].class_names,
+            feature_dim=self.backbone.architecture.selection_dim,
         )
         notice_broken(made.broken, clock)
         return made.means

@@ -10,6 +10,7 @@ from pretrieve.search.methods import METHODS
 from pretrieve.study.feature_stage import notice_broken
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.materials import Materials, split_entry
+from pretrieve.study.quarantine import count_decoded, describe_left_out
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.training.objectives import find_objective
@@ -45,6 +46,8 @@ def cache_images(settings: StudySettings, materials: Materials, cluster: LazyClu
         card = read_card(materials.images / entry.key)
         assert card is not None, "it was made just now"
         notice_broken(card.broken, clock)
+    for sentence in describe_left_out(count_decoded(materials)):
+        clock.notice(sentence)
     _check_what_decoded(materials, settings.training.batch_size)
 
 

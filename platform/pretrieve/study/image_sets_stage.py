@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.settings import load_source, load_target
+from pretrieve.data.loading import load_source, load_target
+from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
 from pretrieve.search.methods import METHODS
+from pretrieve.study.card_stage import CARDS_FOLDER, keep_card
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 
 
 def load_image_sets(settings: StudySettings, clock: StageClock) -> tuple[ImageSet, dict[str, ImageSet]]:
-    """Load the source and the targets, these by name.
+    """Load the source and the targets, these by name, and write a card of each into the study's folder.
 
     Raises:
       ImageSetError: one of them cannot be read.
@@ -22,13 +25,37 @@ def load_image_sets(settings: StudySettings, clock: StageClock) -> tuple[ImageSe
     total = 1 + len(settings.targets)
     with clock.stage("image sets", total=total) as progressed:
         source = load_source(settings.source, seed=settings.seed, cache=cache)
+        _keep_card(settings, settings.source, source, "source", clock, partial(progressed, 0, total))
         targets: dict[str, ImageSet] = {}
         for number, target in enumerate(settings.targets, start=1):
             progressed(number, total)
             loaded = load_target(target, seed=settings.seed, cache=cache)
+            _keep_card(settings, target, loaded, "target", clock, partial(progressed, number, total))
             targets[loaded.name] = loaded
         progressed(total, total)
     return source, targets
+
+
+def _keep_card(
+    settings: StudySettings,
+    origin: ImageSetSettings,
+    image_set: ImageSet,
+    side: str,
+    clock: StageClock,
+    told: Callable[..., None],
+) -> None:
+    warnings = keep_card(
+        origin,
+        image_set,
+        side=side,
+        seed=settings.seed,
+        cache=settings.cache / CARDS_FOLDER,
+        folder=settings.folder / CARDS_FOLDER,
+        on_progress=lambda done, images: told(detail=f"{image_set.name}: {done} of {images} images read"),
+    )
+    if side == "target":
+        for warning in warnings:
+            clock.notice(f"{image_set.name}: {warning}")
 
 
 def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from pretrieve.search.tuner import ComputeSettings, TrialResources, node_resources
+from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
 
 
 class LazyCluster:

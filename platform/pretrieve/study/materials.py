@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,11 +23,13 @@ class ReusedImages:
       identity: hash of which images these are.
       folders: their image-cache entries, in an order that does not depend on rank.
       num_units: how many classes, clusters or images were chosen.
+      has_leaks: whether what an audit leaves out is among them.
     """
 
     identity: str
     folders: tuple[Path, ...]
     num_units: int
+    has_leaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Materials:
       images: folder of the image cache.
       top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
       relationships: for Co-Tuning, the file of each target's relationship of categories.
+      units_with_leaks: the whole units of the targets whose `units` leave out copies of test images.
     """
 
     source: ImageSet
@@ -53,26 +56,34 @@ class Materials:
     images: Path
     top_ks: tuple[int | None, ...] = (None,)
     relationships: Mapping[str, Path] = field(default_factory=dict)
-    _reused: dict[tuple[str, str, int | None], ReusedImages] = field(default_factory=dict, repr=False, compare=False)
+    units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
+    _reused: dict[tuple[str, str, int | None, bool], ReusedImages] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def reused(self, target: str, method: str, top_k: int | None = None) -> ReusedImages | None:
+    def reused(
+        self, target: str, method: str, top_k: int | None = None, *, with_leaks: bool = False
+    ) -> ReusedImages | None:
         """Return what a trial reuses of the source; None for a method without a selector.
 
         Args:
           target: of the cell.
           method: of the cell.
           top_k: the first so many units of the cell's selection; None for all of them.
+          with_leaks: also what an audit leaves out.
         """
         selection = self.selections.get((target, method))
         if selection is None:
             return None
-        cut = (target, method, top_k)
+        cut = (target, method, top_k, with_leaks)
         if cut not in self._reused:  # asked for by each trial of a cell, and long to make for many images
             groups = selection.groups[:top_k]
+            units = self.units_with_leaks.get(target, self.units[target]) if with_leaks else self.units[target]
             self._reused[cut] = ReusedImages(
-                identity=self.units[target].identity(groups),
-                folders=tuple(self.images / entry.key for entry in self._entries(target, groups)),
+                identity=units.identity(groups),
+                folders=tuple(self.images / entry.key for entry in units.entries(groups, self.image_size)),
                 num_units=len(groups),
+                has_leaks=units.identity(groups) != self.units[target].identity(groups),
             )
         return self._reused[cut]
 
@@ -81,13 +92,12 @@ class Materials:
         entries = {
             entry.key: entry
             for (target, _), selection in self.selections.items()
+            for units in (self.units[target], self.units_with_leaks.get(target))
+            if units is not None
             for top_k in self.top_ks
-            for entry in self._entries(target, selection.groups[:top_k])
+            for entry in units.entries(selection.groups[:top_k], self.image_size)
         }
         return list(entries.values())
-
-    def _entries(self, target: str, groups: Sequence[int]) -> list[CacheEntry]:
-        return self.units[target].entries(groups, self.image_size)
 
     def training_folder(self, target: str, split: str) -> Path:
         """Return the image-cache entry of a target's split that is trained on: whole images, to crop from."""

@@ -11,6 +11,7 @@ Stage = Literal[
     "features",
     "clusters",
     "selection",
+    "audit",
     "image cache",
     "relationships",
     "trials",
@@ -38,7 +39,7 @@ class TrialEvent:
     target: str
     method: str
     description: str
-    state: Literal["started", "progressed", "finished", "diverged", "failed"]
+    state: Literal["started", "progressed", "finished", "diverged", "stopped", "failed"]
     epoch: int = 0
     score: float | None = None
 

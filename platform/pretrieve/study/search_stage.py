@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.search.tuner import run_tasks
-from pretrieve.study.cells import Cell, Planner, best_trial, interleaved
+from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.study.ledger_watcher import LedgerWatcher
+from pretrieve.study.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
+from pretrieve.study.trial_plan import TrialPlan
+from pretrieve.study.trial_stage import TrialStage
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
 from pretrieve.training.trial_spec import TrialTask
@@ -27,30 +30,40 @@ class CellResult:
       cell: the cell.
       best: the trial with the best validation score; None where none finished.
       refits: the refits of its configuration.
+      refits_with_leaks: the same with the images that an audit left out, where there are any.
     """
 
     cell: Cell
     best: TrialTask | None
     refits: tuple[TrialTask, ...]
+    refits_with_leaks: tuple[TrialTask, ...] = ()
+
+    @property
+    def all_refits(self) -> tuple[TrialTask, ...]:
+        """Both."""
+        return self.refits + self.refits_with_leaks
 
 
 def search(
     settings: StudySettings,
-    cells: Sequence[Cell],
+    plan: TrialPlan,
     planner: Planner,
     ledger: Ledger,
     cluster: LazyCluster,
     clock: StageClock,
+    *,
+    runs_trials: bool = True,
 ) -> list[CellResult]:
     """Run the trials that are not finished, then the refits of each cell's best, and record the cells.
 
     Args:
       settings: the study.
-      cells: the plan.
+      plan: knows the trials of each cell.
       planner: makes the refits.
       ledger: knows what is finished and records the rest.
       cluster: connected to only when something must run.
       clock: times the two stages.
+      runs_trials: False refits the best of the trials that are finished, and tells what is missing of each cell.
 
     Returns:
       One result for each cell, in the plan's order.
@@ -58,15 +71,20 @@ def search(
     Raises:
       ResourceError: the cluster has not what a trial asks for.
     """
-    _tell_best_found(cells, ledger, clock.observer)
-    _run_stage(settings, "trials", interleaved(list(cells)), ledger, cluster, clock)
+    _tell_best_found(plan.cells, ledger, clock.observer)
+    if runs_trials:
+        TrialStage(settings, plan, ledger, cluster, clock).run()
+    else:
+        _tell_missing(plan.cells, ledger, clock)
     results = []
-    for cell in cells:
+    for cell in plan.cells:
         best = best_trial(cell, ledger.finished)
-        refits = planner.refits(cell, best.spec.hyperparameters) if best else []
-        results.append(CellResult(cell, best, tuple(refits)))
-    refit_tasks = [task for result in results for task in result.refits]
-    _run_stage(settings, "refits", refit_tasks, ledger, cluster, clock)
+        point = best.spec.hyperparameters if best else None
+        refits = planner.refits(cell, point) if point else []
+        with_leaks = planner.refits_with_leaks(cell, point) if point else []
+        results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+    refit_tasks = [task for result in results for task in result.all_refits]
+    _run_refits(settings, refit_tasks, ledger, cluster, clock)
     for result in results:
         _record(result, ledger)
     return results
@@ -80,73 +98,29 @@ def _tell_best_found(cells: Sequence[Cell], ledger: Ledger, observer: StudyObser
             observer.best_found(cell.target, cell.method, _score(finished, best.spec.key))
 
 
-def _run_stage(
-    settings: StudySettings,
-    stage: str,
-    tasks: Sequence[TrialTask],
-    ledger: Ledger,
-    cluster: LazyCluster,
-    clock: StageClock,
+def _tell_missing(cells: Sequence[Cell], ledger: Ledger, clock: StageClock) -> None:
+    finished = ledger.finished
+    for cell in cells:
+        num_done = sum(task.spec.key in finished for task in cell.trials)
+        if num_done == cell.num_planned:
+            continue
+        is_known = best_trial(cell, finished) is not None
+        refitted = "the best of these is refitted" if is_known else "so there is nothing to refit"
+        clock.notice(
+            f"{cell.target} · {cell.method}: {num_done} of {cell.num_planned} trials have a result; {refitted}"
+        )
+
+
+def _run_refits(
+    settings: StudySettings, tasks: Sequence[TrialTask], ledger: Ledger, cluster: LazyCluster, clock: StageClock
 ) -> None:
     missing = [task for task in tasks if task.spec.key not in ledger.finished]
-    done = len(tasks) - len(missing)
-    with clock.stage("trials" if stage == "trials" else "refits", total=len(tasks), done=done) as progressed:
+    with clock.stage("refits", total=len(tasks), done=len(tasks) - len(missing)) as progressed:
         if not missing:
             return
         cluster.connect()
-        watcher = _Watcher(ledger, clock.observer, progressed, len(missing))
-        with ledger.delivering():
-            run_tasks(missing, cluster.trial_resources(), settings.folder / f"tune-{stage}", watcher)
-
-
-class _Watcher:
-    """Opens each trial's MLflow run when it starts, and passes on what happens to it."""
-
-    def __init__(
-        self, ledger: Ledger, observer: StudyObserver, progressed: Callable[[int, int], None], total: int
-    ) -> None:
-        self._ledger = ledger
-        self._observer = observer
-        self._progressed = progressed
-        self._total = total
-        self._num_ended = 0
-
-    def trial_started(self, task: TrialTask) -> None:
-        self._ledger.begin(task.spec, task.parameters())
-        self._tell(task, "started")
-
-    def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
-        self._tell(task, "progressed", metrics)
-
-    def trial_ended(self, task: TrialTask) -> None:
-        self._num_ended += 1
-        outcome, metrics = self._ledger.spooled_end(task.spec.key)
-        if outcome is None:
-            self._ledger.fail(task.spec.key, f"it returned, but wrote no end to {task.spool_path}")
-        self._tell(task, outcome or "failed", metrics)
-        self._progressed(self._num_ended, self._total)
-
-    def trial_lost(self, task: TrialTask, reason: str) -> None:
-        self._num_ended += 1
-        self._ledger.fail(task.spec.key, f"its process was lost too often: {reason}")
-        self._tell(task, "failed")
-        self._progressed(self._num_ended, self._total)
-
-    def _tell(self, task: TrialTask, state: str, metrics: Mapping[str, float] | None = None) -> None:
-        metrics = metrics or {}
-        spec = task.spec
-        score = metrics.get(schema.TEST_SCORE, metrics.get(schema.VAL_SCORE))
-        self._observer.trial_event(
-            TrialEvent(
-                kind=spec.kind,
-                target=spec.target,
-                method=spec.method,
-                description=spec.describe(),
-                state=state,  # type: ignore[arg-type]  # outcomes of the spool and states of events are the same words
-                epoch=int(metrics.get("epoch", 0)),
-                score=score,
-            )
-        )
+        watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing))
+        run_tasks(missing, cluster.trial_resources(), settings.folder / "tune-refits", watcher, study=settings.name)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:
@@ -166,6 +140,7 @@ def _record(result: CellResult, ledger: Ledger) -> None:
         schema.TAG_BEST: json.dumps(best.hyperparameters.model_dump(exclude_none=True)),
         schema.TAG_BEST_KEY: best.key,
         schema.TAG_REFIT_KEYS: json.dumps([task.spec.key for task in result.refits]),
+        schema.TAG_REFIT_KEYS_WITH_LEAKS: json.dumps([task.spec.key for task in result.refits_with_leaks]),
     }
     ledger.record_cell(cell.target, cell.method, metrics=metrics, tags=tags)
 
@@ -176,8 +151,8 @@ def _score(finished: Mapping[str, FinishedTrial], key: str) -> float:
     return score
 
 
-def failures(cells: Sequence[Cell], results: Sequence[CellResult], ledger: Ledger) -> list[TrialTask]:
+def failures(results: Sequence[CellResult], ledger: Ledger) -> list[TrialTask]:
     """List the trials and refits of the plan that have no result."""
-    tasks = [task for cell in cells for task in cell.trials]
-    tasks += [task for result in results for task in result.refits]
+    tasks = [task for result in results for task in result.cell.trials]
+    tasks += [task for result in results for task in result.all_refits]
     return [task for task in tasks if task.spec.key not in ledger.finished]

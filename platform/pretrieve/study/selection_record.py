@@ -12,6 +12,7 @@ import numpy as np
 from pretrieve.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.study.materials import Materials
+from pretrieve.study.selection_pictures import write_selection_pictures
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_units import SourceUnits
 from pretrieve.tracking import schema
@@ -24,7 +25,7 @@ MAX_CLASSES_LISTED = 50
 
 
 def write_selection_records(settings: StudySettings, materials: Materials) -> list[tuple[Path, str | None]]:
-    """Write the record and the figure of every selection into the study's folder.
+    """Write the record, the figure and the pictures of every selection into the study's folder.
 
     Args:
       settings: the study.
@@ -54,9 +55,10 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
             expected=None if expected is None else read_group_list(expected, materials.source.class_names),
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
-        paths = [folder / f"{method}.json", folder / f"{method}.svg"]
+        paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
         write_json(paths[0], record)
         _write_figure(record, paths[1])
+        write_selection_pictures(materials.units[target], selection, paths[2])
         artifacts += [(path, f"{schema.SELECTIONS_FOLDER}/{target}") for path in paths]
     return artifacts
 

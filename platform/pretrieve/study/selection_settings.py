@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from math import isfinite
 from typing import Literal, get_args
 
 from pretrieve.errors import nearest_word
@@ -119,7 +118,7 @@ class StudySelectionSettings(SelectionSettings):
 
 def _is_source_fraction(value: object) -> bool:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return isfinite(value) and 0 < value <= 1
+        return 0 < value <= 1
     return value is None or value == "as_target"
 
 

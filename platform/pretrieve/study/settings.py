@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,12 +13,13 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import BackboneError, nearest_word
+from pretrieve.search.compute import ComputeSettings
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import MethodName
-from pretrieve.search.tuner import ComputeSettings
+from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.settings_model import SettingsModel, existing_path
 from pretrieve.study.selection_settings import StudySelectionSettings
-from pretrieve.tracking.ui_server import sqlite_store
+from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
 from pretrieve_selection import SelectionInputError
@@ -124,6 +126,38 @@ class RefitSettings(SettingsModel):
     num_seeds: Annotated[int, Field(ge=1)] = 2
 
 
+class StudyAuditSettings(SettingsModel):
+    """The leakage audit; a bare `true` is short for `enabled: true`.
+
+    Attributes:
+      enabled: compare the source images that any method reuses, and the target's own training images, with its test
+        images, and record the pairs that show one picture.
+      drop_leaks: reuse no source image that shows a test image; implies `enabled`.
+      features: bring up pairs that are near in the backbone's features as well, beside those of near hashes. Not by
+        default: on real photographs the hashes alone found all 50 planted copies of 50, features brought none more and
+        no fewer false alarms, and took several times as long (benchmarks/leakage_audit.py).
+    """
+
+    enabled: bool = False
+    drop_leaks: bool = False
+    features: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return {"enabled": value}
+        if isinstance(value, Mapping) and value.get("drop_leaks") is True and "enabled" not in value:
+            return {**value, "enabled": True}
+        return value
+
+    @model_validator(mode="after")
+    def _drops_what_it_finds(self) -> StudyAuditSettings:
+        if self.drop_leaks and not self.enabled:
+            raise ValueError("'drop_leaks: true' needs the audit, but 'enabled' is false; leave 'enabled' out")
+        return self
+
+
 class StudySettings(SettingsModel):
     """One question: which methods, on which targets, with which backbone and grid.
 
@@ -134,14 +168,16 @@ class StudySettings(SettingsModel):
       backbone: the pre-trained network.
       methods: the rows of the table.
       selection: how groups are ranked and how many are taken (section 3.2).
+      audit: whether the images to reuse, and those to train on, are compared with the test images.
       grid: hyperparameters to search (appendix A).
+      search: how they are searched.
       training: the protocol shared by all trials (section 4.1).
       refit: the final trainings.
       compute: what a trial may use.
       seed: decides splits, draws and first weights.
       storage: folder of studies and caches, relative to the working directory; on a cluster, storage that every node
         reaches.
-      tracking_uri: MLflow's store; None: SQLite in the study's folder.
+      tracking_uri: MLflow's store; None: see `tracking`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -155,14 +191,17 @@ class StudySettings(SettingsModel):
         "uot",
     )
     selection: StudySelectionSettings = StudySelectionSettings()
+    audit: StudyAuditSettings = StudyAuditSettings()
     grid: GridSettings = GridSettings()
+    search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
     refit: RefitSettings = RefitSettings()
     compute: ComputeSettings = ComputeSettings()
     seed: Annotated[int, Field(ge=0)] = 0
     # Validated also where it is the default: a worker's working directory is another one, so it must be absolute.
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
-    tracking_uri: str | None = None
+    # An address may hold a password, and settings are printed.
+    tracking_uri: Annotated[str | None, Field(repr=False)] = None
 
     @field_validator("selection", mode="before")
     @classmethod
@@ -227,6 +266,14 @@ class StudySettings(SettingsModel):
             raise FieldFaultsError(faults)
         return self
 
+    @model_validator(mode="after")
+    def _search_fits(self) -> StudySettings:
+        num_workers = self.compute.workers_per_trial
+        found = self.search.faults_beside(num_epochs=self.training.epochs, num_workers=num_workers)
+        if found:
+            raise FieldFaultsError([f"search.{fault}" for fault in found])
+        return self
+
     @property
     def folder(self) -> Path:
         """Where this study keeps what is its own."""
@@ -238,8 +285,12 @@ class StudySettings(SettingsModel):
         return self.storage / "cache"
 
     def tracking(self) -> str:
-        """Return the address of MLflow's store."""
-        return self.tracking_uri or sqlite_store(self.folder)
+        """Return the address of MLflow's store, which may hold a password.
+
+        It is `tracking_uri` of the study, else MLFLOW_TRACKING_URI of the environment (which MLflow's own
+        `set_tracking_uri` sets too), else SQLite in the study's folder.
+        """
+        return self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store(self.folder)
 
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,10 +35,12 @@ class SourceChoice:
     Attributes:
       units: what can be chosen, by target.
       selections: by (target, method), of the methods that select.
+      units_with_leaks: of the targets whose units were cut by an audit, the whole units.
     """
 
     units: Mapping[str, SourceUnits]
     selections: Mapping[CellName, Selection]
+    units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
 
 
 class SourceChooser:
@@ -76,6 +78,17 @@ class SourceChooser:
             settings.selection.cluster_iterations,
             settings.seed,
         )
+
+    def extract_features(self) -> None:
+        """Compute what is missing of the features that the study's selections are made from."""
+        targets = {request.target for request in self.requests().values()}
+        if not targets:
+            self._clock.notice("no method of this study reuses the source, so it needs no features")
+            return
+        names = [SOURCE, *sorted(targets)]
+        if self._features.are_missing(names):
+            self._cluster.connect()
+        self._features.extract(names, self._clock)
 
     def choose(self) -> SourceChoice:
         """Return the units and selections, made where they are not in the cache.

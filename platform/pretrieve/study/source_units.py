@@ -29,12 +29,14 @@ class SourceUnits(ABC):
       key: what the numbering depends on, beside the images themselves.
       kept_fraction: share of its images that each unit gives, in (0, 1]; what a smaller one gives, a larger one does.
       seed: decides which images those are.
+      dropped: rows of the source's train table that no unit gives, such as copies of a target's test images.
     """
 
     source: ImageSet
     key: str
     kept_fraction: float = field(default=1.0, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+    dropped: tuple[int, ...] = field(default=(), kw_only=True)
     unit: ClassVar[Unit]
 
     @abstractmethod
@@ -45,9 +47,13 @@ class SourceUnits(ABC):
     def name(self, group: int) -> str:
         """Name a unit for people."""
 
-    @abstractmethod
     def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows of the source's train table that belong to any of the units, ascending."""
+        """Return the rows of the source's train table that the units give, ascending."""
+        return self._left(self._chosen(groups))
+
+    @abstractmethod
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        """Return the rows that belong to any of the units, of each its share, ascending."""
 
     @abstractmethod
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
@@ -60,6 +66,10 @@ class SourceUnits(ABC):
         """Return the same units, each of which gives a share of its images."""
         return replace(self, kept_fraction=fraction, seed=seed)
 
+    def without(self, rows: Sequence[int]) -> SourceUnits:
+        """Return the same units, which do not give these rows of the source's train table."""
+        return replace(self, dropped=tuple(sorted({*self.dropped, *map(int, rows)})))
+
     def identity(self, groups: Sequence[int]) -> str:
         """Hash which images are chosen, whatever their rank."""
         return content_key(
@@ -67,7 +77,7 @@ class SourceUnits(ABC):
             source=self.source.fingerprints["train"],
             units=self.key,
             groups=sorted(groups),
-            **self._restriction,
+            **self._restriction(groups),
         )
 
     def class_counts(self, groups: Sequence[int]) -> dict[str, int]:
@@ -75,17 +85,18 @@ class SourceUnits(ABC):
         counts = Counter(self.labels[self.rows(groups)].tolist())
         return {self.source.class_names[label]: number for label, number in counts.most_common()}
 
-    @property
-    def _restriction(self) -> dict[str, Any]:
-        """What a key must say beside the units; nothing where they give all their images."""
-        return {} if self.kept_fraction == 1 else {"kept_fraction": self.kept_fraction, "seed": self.seed}
+    def _restriction(self, groups: Sequence[int]) -> dict[str, Any]:
+        """Return what a key must say beside the units; nothing where they give all their images."""
+        told: dict[str, Any] = {}
+        if self.kept_fraction < 1:
+            told |= {"kept_fraction": self.kept_fraction, "seed": self.seed}
+        if self.dropped:
+            lost = np.intersect1d(self._chosen(groups), self.dropped)
+            told |= {"dropped": lost.tolist()} if lost.size else {}
+        return told
 
-    def _kept(self, group: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows that a unit gives of those that it has."""
-        if self.kept_fraction == 1:
-            return rows
-        seed = derived_seed(self.seed, "source_fraction", self.unit, int(group))
-        return draw_nested(rows, share_of(len(rows), self.kept_fraction), seed=seed)
+    def _left(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[~np.isin(rows, self.dropped)] if self.dropped else rows
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -94,7 +105,53 @@ class SourceUnits(ABC):
         return labels
 
 
-class ClassUnits(SourceUnits):
+class GroupUnits(SourceUnits):
+    """Units of many images: each has an image-cache entry, which selections that share the unit share."""
+
+    @property
+    @abstractmethod
+    def _assignment(self) -> NDArray[np.int64]:
+        """(N,) int64, the unit of each row of the source's train table; −1 for none."""
+
+    @property
+    @abstractmethod
+    def _entry_origin(self) -> dict[str, str]:
+        """What the key of an entry says beside its number."""
+
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        return np.sort(np.concatenate([self._share_of(group) for group in groups]))
+
+    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
+        """Describe one entry a unit; none of a unit that has no image left."""
+        return [self._entry(group, size) for group in sorted(groups) if self.rows([group]).size]
+
+    def _entry(self, group: int, size: int) -> CacheEntry:
+        key = content_key(
+            version=PIXELS_VERSION,
+            group=int(group),
+            size=size,
+            layout="whole",
+            **self._entry_origin,
+            **self._restriction([group]),
+        )
+        return CacheEntry(key, self.source.splits["train"].take(self.rows([group])), size, layout="whole")
+
+    def _share_of(self, group: int) -> NDArray[np.int64]:
+        rows = self._members[group]
+        if self.kept_fraction == 1:
+            return rows
+        seed = derived_seed(self.seed, "source_fraction", self.unit, int(group))
+        return draw_nested(rows, share_of(len(rows), self.kept_fraction), seed=seed)
+
+    @cached_property
+    def _members(self) -> list[NDArray[np.int64]]:
+        """The rows of each unit, ascending; rows that are assigned to −1 are in none."""
+        order = np.argsort(self._assignment, kind="stable")
+        bounds = np.searchsorted(self._assignment[order], np.arange(len(self) + 1))
+        return [order[start:stop] for start, stop in pairwise(bounds)]
+
+
+class ClassUnits(GroupUnits):
     """The classes of a source."""
 
     unit = "class"
@@ -107,39 +164,17 @@ class ClassUnits(SourceUnits):
         """Return the name of the class."""
         return self.source.class_names[group]
 
-    def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows that the classes give."""
-        return np.sort(np.concatenate([self._rows_of(group) for group in groups]))
+    @property
+    def _assignment(self) -> NDArray[np.int64]:
+        return self.labels
 
-    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe one entry a class: selections that share a class share its entry."""
-        return [self._entry(group, size) for group in sorted(groups)]
-
-    def _entry(self, group: int, size: int) -> CacheEntry:
-        key = content_key(
-            kind="group",
-            version=PIXELS_VERSION,
-            images=self.source.fingerprints["train"],
-            group=int(group),
-            size=size,
-            layout="whole",
-            **self._restriction,
-        )
-        table = self.source.rows_of_class("train", int(group))
-        if self.kept_fraction < 1:
-            table = table.take(self._kept(group, np.arange(table.num_rows)))
-        return CacheEntry(key, table, size, layout="whole")
-
-    def _rows_of(self, group: int) -> NDArray[np.int64]:
-        return self._kept(group, self._members[group])
-
-    @cached_property
-    def _members(self) -> list[NDArray[np.int64]]:
-        return _rows_by_unit(self.labels, len(self))
+    @property
+    def _entry_origin(self) -> dict[str, str]:
+        return {"kind": "group", "images": self.source.fingerprints["train"]}
 
 
 @dataclass(frozen=True)
-class ClusterUnits(SourceUnits):
+class ClusterUnits(GroupUnits):
     """The clusters of a source's features.
 
     Attributes:
@@ -162,32 +197,13 @@ class ClusterUnits(SourceUnits):
         share = number / len(members)
         return f"cluster {group}: {len(members)} images, {share:.0%} {self.source.class_names[label]}"
 
-    def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows that the clusters give."""
-        return np.sort(np.concatenate([self._rows_of(group) for group in groups]))
+    @property
+    def _assignment(self) -> NDArray[np.int64]:
+        return self.assignment
 
-    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe one entry a cluster: selections that share a cluster share its entry."""
-        return [self._entry(group, size) for group in sorted(groups)]
-
-    def _entry(self, group: int, size: int) -> CacheEntry:
-        key = content_key(
-            kind="cluster",
-            version=PIXELS_VERSION,
-            clusters=self.key,
-            group=int(group),
-            size=size,
-            layout="whole",
-            **self._restriction,
-        )
-        return CacheEntry(key, self.source.splits["train"].take(self._rows_of(group)), size, layout="whole")
-
-    def _rows_of(self, group: int) -> NDArray[np.int64]:
-        return self._kept(group, self._members[group])
-
-    @cached_property
-    def _members(self) -> list[NDArray[np.int64]]:
-        return _rows_by_unit(self.assignment, len(self))
+    @property
+    def _entry_origin(self) -> dict[str, str]:
+        return {"kind": "cluster", "clusters": self.key}
 
 
 @dataclass(frozen=True)
@@ -209,8 +225,7 @@ class ImageUnits(SourceUnits):
         """Return the path of the image."""
         return str(self.source.splits["train"]["path"][int(self.decoded[group])].as_py())
 
-    def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
-        """Return the rows of the images."""
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
         return np.sort(self.decoded[list(groups)])
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
@@ -219,10 +234,3 @@ class ImageUnits(SourceUnits):
             kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size, layout="whole"
         )
         return [CacheEntry(key, self.source.splits["train"].take(self.rows(groups)), size, layout="whole")]
-
-
-def _rows_by_unit(assignment: NDArray[np.int64], num_units: int) -> list[NDArray[np.int64]]:
-    """List the rows of each unit, ascending; rows that are assigned to −1 are in none."""
-    order = np.argsort(assignment, kind="stable")
-    bounds = np.searchsorted(assignment[order], np.arange(num_units + 1))
-    return [order[start:stop] for start, stop in pairwise(bounds)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,28 +67,114 @@ class Study:
         """
         from pretrieve.study.walk import run_study
 
+        with self._watched_by(observer) as view:
+            return run_study(self.settings, view)
+
+    def extract_features(self, observer: StudyObserver | None = None) -> None:
+        """Compute the features that the study's selections are made from, and nothing else; a run finds them.
+
+        Raises:
+          UserError: the settings do not fit the data or the cluster.
+        """
+        from pretrieve.study.partial_walks import extract_features
+
+        with self._watched_by(observer) as view:
+            extract_features(self.settings, view)
+
+    def make_selections(self, observer: StudyObserver | None = None) -> list[Path]:
+        """Make the selections, and the features they need; a run finds both.
+
+        Returns:
+          The record of each, a JSON file in the study's folder.
+
+        Raises:
+          UserError: the settings do not fit the data or the cluster.
+        """
+        from pretrieve.study.partial_walks import make_selections
+
+        with self._watched_by(observer) as view:
+            return make_selections(self.settings, view)
+
+    def refit(self, observer: StudyObserver | None = None) -> StudyRecord:
+        """Refit the best configurations known so far, also of an unfinished search, and tell what is missing of it.
+
+        The test images are looked at with them: a search that goes on afterwards should not be steered by the result.
+
+        Raises:
+          UserError: the settings do not fit the data or the cluster.
+          TrialsFailedError: some refits ended in an error; the rest is recorded.
+        """
+        from pretrieve.study.walk import run_study
+
+        with self._watched_by(observer) as view:
+            return run_study(self.settings, view, runs_trials=False)
+
+    @contextmanager
+    def _watched_by(self, observer: StudyObserver | None) -> Iterator[StudyObserver]:
+        """Yield the observer, or a view on the terminal where there is none."""
         if observer is not None:
-            return run_study(self.settings, observer)
+            yield observer
+            return
         from pretrieve.study.views import terminal_view
 
         with terminal_view(self.settings) as view:
-            return run_study(self.settings, view)
+            yield view
 
-    def record(self) -> StudyRecord:
+    def record(self, *, with_curves: bool = False) -> StudyRecord:
         """Read what the study has left in MLflow so far.
+
+        Args:
+          with_curves: also the learning curves that a report draws.
 
         Raises:
           DashboardError: it was never run.
         """
         from pretrieve_dashboards import load_study
 
-        return load_study(self.settings.tracking(), self.settings.name)
+        return load_study(self.settings.tracking(), self.settings.name, with_curves=with_curves)
 
     def table(self) -> pd.DataFrame:
         """Return the table so far: rows methods, columns targets."""
         from pretrieve_dashboards import score_table
 
         return score_table(self.record()).to_frame()
+
+    def best(self, target: str) -> pd.DataFrame:
+        """Return the best configuration of each method for a target so far, the best on validation first.
+
+        Columns: `val_score`, `test_mean` with its interval (`test_ci95`, `test_low`, `test_high`), `num_refits`, the
+        hyperparameters, and `run_id` of the cell.
+
+        Raises:
+          DashboardError: it was never run, or has no such target.
+        """
+        from pretrieve_dashboards import best_frame
+
+        return best_frame(self.record(), target)
+
+    def compare(self, method: str, baseline: str = "finetune") -> pd.DataFrame:
+        """Return what a method adds to another so far: a row a target, and their average.
+
+        Columns: `difference` of the test scores, refits of the same seed with each other, with its interval (`ci95`,
+        `low`, `high`) and `num_seeds`.
+
+        Raises:
+          DashboardError: it was never run, or has no such method.
+        """
+        from pretrieve_dashboards import compare_frame
+
+        return compare_frame(self.record(), method, baseline)
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the study is, and its table once it has one."""
+        from html import escape
+
+        from pretrieve_dashboards.errors import DashboardError
+
+        try:
+            return self.record()._repr_html_()
+        except DashboardError:  # never run, or its store does not answer: a cell's output is no place for an error
+            return f"<p>{escape(repr(self))} · no record yet</p>"
 
     def __repr__(self) -> str:
         targets = ", ".join(target.display_name for target in self.settings.targets)

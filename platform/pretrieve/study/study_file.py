@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from pretrieve.bounded_yaml import YamlRefusedError, load_bounded_yaml
 from pretrieve.errors import StudyFileError, UserError, nearest_word
 from pretrieve.study.settings import FieldFaultsError, StudySettings
+from pretrieve.tracking.address import without_password
+
+MAX_FILE_BYTES = 1024**2
+
+MAX_FAULT = 1_000
+"""Letters of a fault's description."""
 
 
 def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettings:
@@ -19,7 +25,8 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettin
 
     Args:
       path: a YAML file; folders in it are relative to its own folder.
-      overrides: `field.path=value` words, the value in YAML, that replace what the file says.
+      overrides: `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
+        for each item of a list: `targets.*.regime={fraction: 0.2}`.
 
     Returns:
       The validated settings.
@@ -28,15 +35,36 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettin
       StudyFileError: lists every fault with field, value, what is allowed and the nearest right word.
       UserError: the file is missing or no YAML, or an override is malformed.
     """
+    return validate_study(read_study_fields(path, overrides=overrides), origin=str(path), base=path.parent)
+
+
+def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the fields of a study file as they stand, checked by nothing: its data may be on another machine.
+
+    Args:
+      path: a YAML file.
+      overrides: `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
+        for each item of a list.
+
+    Raises:
+      UserError: the file is missing or no YAML, or an override is malformed.
+    """
     if not path.is_file():
         raise UserError(f"a study file must exist, but {path} does not; write one, or start from `pretrieve demo`")
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} must be YAML, but: {error}") from error
+    loaded = _read_yaml(path)
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold a mapping of settings, but holds {type(loaded).__name__}")
-    return validate_study(_with_overrides(loaded, overrides), origin=str(path), base=path.parent)
+    return _with_overrides(loaded, overrides)
+
+
+def _read_yaml(path: Path) -> Any:
+    num_bytes = path.stat().st_size
+    if num_bytes > MAX_FILE_BYTES:
+        raise UserError(f"a study file must have at most {MAX_FILE_BYTES:,} bytes, but {path} has {num_bytes:,}")
+    try:
+        return load_bounded_yaml(path.read_text(encoding="utf-8"))
+    except (YamlRefusedError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} must be YAML, but: {error}") from error
 
 
 def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> StudySettings:
@@ -51,9 +79,25 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
       StudyFileError: lists every fault.
     """
     try:
-        return StudySettings.model_validate(dict(fields), context={"base": base})
+        settings = StudySettings.model_validate(dict(fields), context={"base": base})
     except ValidationError as error:
-        raise StudyFileError(origin, [line for fault in _causes(error) for line in _lines(fault)]) from None
+        lines = [_shown(line) for fault in _causes(error) for line in _lines(fault)]
+        raise StudyFileError(origin, lines) from None
+    except RuntimeError as error:  # of a path that begins with ~ and the name of nobody
+        raise StudyFileError(origin, [f"storage: must be a folder's path, but: {error} Write it without ~"]) from error
+    except UnicodeEncodeError as error:
+        half = f"{error.object[error.start]!r} of {error.object[: MAX_FAULT // 4]!r}"
+        fault = f"text must be of whole characters, but {half} is half a one; write it anew"
+        raise StudyFileError(origin, [_shown(fault)]) from None
+    if "\0" in str(settings.storage):
+        raise StudyFileError(origin, ["storage: must be a folder's path, but holds a NUL character"])
+    return settings
+
+
+def _shown(line: str) -> str:
+    """Return a line that any terminal takes: of a value of a million letters the ends, and no half characters."""
+    line = without_password(line).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= MAX_FAULT else f"{line[: MAX_FAULT // 2]} … {line[-MAX_FAULT // 2 :]}"
 
 
 def _lines(fault: Any) -> list[str]:
@@ -82,18 +126,32 @@ def _with_overrides(fields: dict[str, Any], overrides: Sequence[str]) -> dict[st
         if not equals or not name:
             raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"the value of --set {override!r} must be YAML, but: {error}") from error
+            value = load_bounded_yaml(text)
+        except YamlRefusedError as error:
+            shown = without_password(repr(override))
+            raise UserError(f"the value of --set {shown} must be YAML, but: {error}") from error
         fields = _replaced(fields, name.split("."), value)
     return fields
 
 
-def _replaced(fields: Any, path: list[str], value: Any) -> dict[str, Any]:
+def _replaced(fields: Any, path: list[str], value: Any) -> Any:
     head, *rest = path
+    if head == "*":
+        return [_replaced(item, rest, value) if rest else value for item in _items(fields)]
     inner = dict(fields) if isinstance(fields, dict) else {}
     inner[head] = _replaced(inner.get(head), rest, value) if rest else value
     return inner
+
+
+def _items(fields: Any) -> list[Any]:
+    """Return what `*` stands for; a bare word has no fields, and would be lost without a word."""
+    if not isinstance(fields, list) or not all(isinstance(item, dict) for item in fields):
+        shown = _shown(repr(fields))
+        raise UserError(
+            f"* in a --set must stand for the items of a list that have fields of their own, but stands for {shown}; "
+            "write items as mappings, such as {registered: birds} for birds"
+        )
+    return fields
 
 
 def _describe(fault: Any) -> str:

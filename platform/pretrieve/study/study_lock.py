@@ -38,3 +38,17 @@ def sole_driver(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def current_driver(folder: Path) -> str | None:
+    """Say who runs a study at this moment; None where nobody does."""
+    lock_path, holder = folder / "driver.lock", folder / "driver.txt"
+    if not lock_path.exists():
+        return None
+    lock = FileLock(lock_path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+    lock.release()
+    return None

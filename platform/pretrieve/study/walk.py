@@ -8,27 +8,31 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from pretrieve.atomic_files import write_json
-from pretrieve.errors import TrialsFailedError, UserError
+from pretrieve.errors import TrialsFailedError
 from pretrieve.records import StudyRecord
+from pretrieve.study.audit_stage import audit_artifacts
+from pretrieve.study.card_stage import card_artifacts
 from pretrieve.study.cells import Cell, Planner
 from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.leftovers import remove_leftovers
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
-from pretrieve.study.prepare import prepare
+from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.study.prepare import Preparation
+from pretrieve.study.quarantine import write_quarantine
 from pretrieve.study.search_stage import CellResult, failures, search
 from pretrieve.study.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study_lock import sole_driver
+from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
 from pretrieve.training.trial_spec import TrialTask
 
 
-def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
+def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:
     """Run what is missing of a study and write its report.
 
     Running it again computes nothing twice: every artifact and trial is found by the hash of what it was made from.
@@ -36,6 +40,7 @@ def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
     Args:
       settings: the study.
       observer: hears of stages, trials and what a user should know.
+      runs_trials: False refits the best of the trials that are finished, runs none, and tells what is missing.
 
     Returns:
       The record that MLflow holds at the end.
@@ -48,20 +53,28 @@ def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
     make_folder(settings.folder)
     with sole_driver(settings.folder), ExitStack() as recording:
         ledger = open_ledger(settings)
+        ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
         with ExitStack() as stack:
             cluster = LazyCluster(stack, settings.compute)
-            materials = prepare(settings, cluster, clock)
+            materials = Preparation(settings, cluster, clock).materials()
             planner = Planner(settings, materials, ledger)
-            cells = planner.cells()
-            _record_plan(settings, materials, cells, ledger)
-            results = search(settings, cells, planner, ledger, cluster, clock)
+            plan = TrialPlan(settings, planner, ledger, clock)
+            _record_plan(settings, materials, plan.cells, ledger)
+            plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
+            with ledger.delivering():
+                results = search(settings, plan, planner, ledger, cluster, clock, runs_trials=runs_trials)
         _register_champions(settings, materials, results, ledger, clock)
-        missing = failures(cells, results, ledger)
-        record = _finish(settings, ledger, clock, is_whole=not missing)
-    if missing:
-        named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in missing[:5])
-        trials = "1 trial has" if len(missing) == 1 else f"{len(missing)} trials have"
+        missing = failures(results, ledger)
+        is_whole = not missing and not any(result.cell.num_unknown for result in results)
+        left = remove_leftovers(settings.folder, {task.spec.key for task in missing})
+        if left is not None:
+            clock.notice(left)
+        record = _finish(settings, ledger, clock, is_whole=is_whole)
+    failed = missing if runs_trials else [task for task in missing if task.spec.kind == "refit"]
+    if failed:
+        named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in failed[:5])
+        trials = "1 trial has" if len(failed) == 1 else f"{len(failed)} trials have"
         raise TrialsFailedError(
             f"{trials} no result, the first: {named}. Their errors stand in MLflow and in the report "
             f"({settings.folder / schema.REPORT_ARTIFACT}); run the study again to try them again"
@@ -69,44 +82,20 @@ def run_study(settings: StudySettings, observer: StudyObserver) -> StudyRecord:
     return record
 
 
-def make_folder(folder: Path) -> None:
-    """Make the study's folder.
-
-    Raises:
-      UserError: it cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"storage must be a folder that can be written to, but {folder}: {error}") from error
-
-
-def open_ledger(settings: StudySettings) -> Ledger:
-    """Open the record of a study, made where there is none.
-
-    Raises:
-      UserError: MLflow's store does not answer.
-    """
-    try:
-        return Ledger(
-            tracking_uri=settings.tracking(),
-            study=settings.name,
-            folder=settings.folder,
-            owns_artifacts=settings.tracking_uri is None,
-        )
-    except MlflowException as error:
-        raise UserError(
-            f"MLflow's store must answer, but that of study {settings.name!r} says: {error}; check tracking_uri, or "
-            "leave it out for SQLite in the study's folder"
-        ) from error
-
-
 def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell], ledger: Ledger) -> None:
-    plan_path = settings.folder / schema.PLAN_ARTIFACT
-    write_json(plan_path, _plan(settings, materials, cells))
-    artifacts: list[tuple[Path, str | None]] = [(plan_path, None)]
+    plan_path = _write_plan(settings, materials, cells)
+    left_out = write_quarantine(materials, settings.folder)
+    artifacts: list[tuple[Path, str | None]] = [(plan_path, None), (left_out, None)]
+    artifacts += card_artifacts(settings.folder)
+    artifacts += audit_artifacts(settings.folder)
     artifacts += write_selection_records(settings, materials)
     ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
+
+
+def _write_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) -> Path:
+    path = settings.folder / schema.PLAN_ARTIFACT
+    write_json(path, _plan(settings, materials, cells))
+    return path
 
 
 def _plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -130,6 +119,7 @@ def _plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) 
                 "target": cell.target,
                 "method": cell.method,
                 "trial_keys": [task.spec.key for task in cell.trials],
+                "num_trials": cell.num_planned,
             }
             for cell in cells
         ],
@@ -156,7 +146,7 @@ def _register_champions(
             champion = Champion(
                 model_name=f"{settings.name}.{target}",
                 key=refit.spec.key,
-                run_id=ledger.finished[refit.spec.key].run_id,
+                run_id=ledger.run_id(refit.spec.key),
                 weights_path=refit.weights_out,
                 architecture_name=refit.architecture_name,
                 class_names=materials.targets[target].class_names,
@@ -194,16 +184,17 @@ def _usable_refit(result: CellResult, ledger: Ledger) -> TrialTask | None:
 
 
 def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_whole: bool) -> StudyRecord:
-    from pretrieve_dashboards import load_study, score_table, write_report
+    from pretrieve_dashboards import experiment_note, load_study, run_notes, score_table, write_report
 
     ledger.end_study("FINISHED" if is_whole else "FAILED")
     with clock.stage("report", total=1) as progressed:
         ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-        record = load_study(settings.tracking(), settings.name)
+        record = load_study(settings.tracking(), settings.name, with_curves=True)
         report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
         write_report(record, report)
         table.write_text(score_table(record).to_csv(), encoding="utf-8")
         ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
+        ledger.write_notes(run_notes(record, report), experiment=experiment_note(record))
         progressed(1, 1)
     return record
 

@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import LedgerError
+from pretrieve.full_disk import has_no_room, when_there_is_room
 from pretrieve.tracking import schema
+from pretrieve.tracking.address import without_password
+from pretrieve.tracking.begun_trial import BegunTrial, kept_trials
+from pretrieve.tracking.delivery import Delivery
+from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.run_tree import RunTree
-from pretrieve.tracking.spool import Outcome, Spool, SpooledEnd, SpooledEpoch, read_spool
+from pretrieve.tracking.spool import (
+    RESULTS,
+    Outcome,
+    Spool,
+    SpooledEnd,
+    SpooledEpoch,
+    SpooledStart,
+    SpoolLine,
+    read_spool,
+)
+from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
 DELIVERY_INTERVAL_S = 1.0
+PATIENCE_S = 600.0
+"""How long a store that does not answer is waited for where the study cannot go on without it."""
+RETRY_INTERVAL_S = 2.0
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,71 +51,93 @@ class FinishedTrial:
 
     Attributes:
       key: hash of everything that decides its result.
-      run_id: its MLflow run.
-      is_refit: whether it was a refit.
-      outcome: `finished` or `diverged`.
-      score: validation score of a trial, test score of a refit, in [0, 1]; None where it diverged.
+      outcome: `finished`, `diverged` or `stopped`.
+      score: validation score of a trial, test score of a refit, in [0, 1]; None unless it finished.
       seconds: what it took.
     """
 
     key: str
-    run_id: str
-    is_refit: bool
     outcome: Outcome
     score: float | None
     seconds: float
 
 
+@dataclass(frozen=True)
+class TrialEnd:
+    """How an attempt at a trial ended, as its spool tells.
+
+    Attributes:
+      outcome: None where it ended without a word.
+      score: the latest it told, in [0, 1]; None where it told none.
+      failure: what kind of failure, where it failed.
+    """
+
+    outcome: Outcome | None
+    score: float | None
+    failure: FailureKind | None = None
+
+
 class Ledger:
     """The record of one study.
 
-    Trials write spools; the ledger reads them and writes MLflow, in batches, from one process. What was delivered twice
-    (after a kill between delivery and note) is stored once, because every figure carries its own time.
+    Trials write spools; the ledger reads them and writes MLflow, in batches, from one process. What is finished it
+    knows from MLflow and from the spools, so a store that is away holds up no trial.
 
     Args:
       tracking_uri: MLflow's store.
       study: the experiment's name.
       folder: the study's folder; holds the spools and, for SQLite, the artifacts.
       owns_artifacts: whether artifacts lie in the study's folder; a tracking server keeps its own.
+      stopped_is_done: whether a trial that a search stopped early has its result; else it is to be trained to its end.
+
+    Raises:
+      MlflowException: the store does not answer.
     """
 
-    def __init__(self, *, tracking_uri: str, study: str, folder: Path, owns_artifacts: bool) -> None:
+    def __init__(
+        self, *, tracking_uri: str, study: str, folder: Path, owns_artifacts: bool, stopped_is_done: bool = False
+    ) -> None:
         artifact_root = folder / "artifacts" if owns_artifacts else None
         self.tree = RunTree(tracking_uri=tracking_uri, experiment=study, artifact_root=artifact_root)
         self.spool_folder = folder / "spool"
+        self.notice: Callable[[str], None] = logger.warning
+        self._results = RESULTS if stopped_is_done else RESULTS - {"stopped"}
         self._lock = threading.Lock()
-        self._run_ids: dict[str, str] = {}
-        self._delivered: dict[str, int] = {}
-        self._to_open: dict[str, tuple[TrialSpec, dict[str, Any]]] = {}
         self._finished: dict[str, FinishedTrial] = {}
-        for kind in (schema.KIND_TRIAL, schema.KIND_REFIT):
-            for run in self.tree.runs(kind):
-                self._remember(run)
-        self._cells = {
-            (run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]): str(run.info.run_id)
-            for run in self.tree.runs(schema.KIND_CELL)
-        }
+        self._is_away = False
+        self._is_full = False
         self.study_run_id = self._open_study(study)
-        self.deliver()
+        self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, self._note_result)
+        self._take_over()
+        self._delivery.send()
 
     def _open_study(self, study: str) -> str:
         existing = self.tree.runs(schema.KIND_STUDY)
+        self.status_before = str(existing[0].info.status) if existing else "FAILED"
         if existing:
             run_id = str(existing[0].info.run_id)
             self.tree.reopen(run_id)
             return run_id
         return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
 
-    def _remember(self, run: Run) -> None:
-        key, run_id = run.data.tags[schema.TAG_KEY], str(run.info.run_id)
-        self._run_ids[key] = run_id
-        # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
-        if run.data.tags.get(schema.TAG_OUTCOME) in ("finished", "diverged"):
-            self._finished[key] = _finished_trial(run)
+    def _take_over(self) -> None:
+        """Learn what earlier drivers left: in MLflow, and in the folder where they could not deliver it."""
+        trials = [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self.tree.runs(kind)]
+        self._delivery.know_runs(trials, self.tree.runs(schema.KIND_CELL), self._results)
+        for run in trials:
+            # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
+            if run.data.tags.get(schema.TAG_OUTCOME) in self._results:
+                self._finished[run.data.tags[schema.TAG_KEY]] = _from_run(run)
+        for begun in kept_trials(self.spool_folder):
+            key = begun.spec.key
+            if key in self._finished:
+                BegunTrial.forget(self.spool_folder, key)  # delivered, and its driver killed before it was put away
+            elif self.end_of(key).outcome in RESULTS:
+                self._delivery.begin(begun)
 
     @property
     def finished(self) -> Mapping[str, FinishedTrial]:
-        """Finished trials and refits by key, what the spools held at the start included."""
+        """Finished trials and refits by key, delivered or not."""
         with self._lock:
             return dict(self._finished)
 
@@ -104,17 +147,13 @@ class Ledger:
 
     def cell(self, target: str, method: str) -> str:
         """Return the run of a cell, made at its first use."""
-        if (target, method) not in self._cells:
-            tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method}
-            self._cells[target, method] = self.tree.create(
-                f"{target} · {method}", kind=schema.KIND_CELL, parent=self.study_run_id, tags=tags
-            )
-        return self._cells[target, method]
+        return self._delivery.cell(target, method)
 
     def begin(self, spec: TrialSpec, parameters: Mapping[str, Any]) -> None:
         """Note that a trial starts; its run is opened with the next delivery, its own one where it was begun before."""
-        with self._lock:
-            self._to_open[spec.key] = (spec, dict(parameters))
+        begun = BegunTrial(spec, dict(parameters))
+        when_there_is_room(lambda: begun.keep(self.spool_folder), self.tell_full)
+        self._delivery.begin(begun)
 
     def run_id(self, key: str) -> str:
         """Return the run of a trial.
@@ -122,38 +161,79 @@ class Ledger:
         Raises:
           KeyError: it has none yet.
         """
-        return self._run_ids[key]
+        return self._delivery.run_id(key)
 
-    def _open_begun(self) -> None:
-        for key, (spec, parameters) in list(self._to_open.items()):
-            if key in self._run_ids:
-                self.tree.reopen(self._run_ids[key])
-                # MLflow refuses another value. The key says that the result is the same; where its images come from may
-                # be told in other words since, and the words of its first attempt stay.
-                known = self.tree.client.get_run(self._run_ids[key]).data.params
-                parameters = {name: value for name, value in parameters.items() if name not in known}
-            else:
-                tags = {schema.TAG_KEY: key, schema.TAG_TARGET: spec.target, schema.TAG_METHOD: spec.method}
-                parent = self.cell(spec.target, spec.method)
-                self._run_ids[key] = self.tree.create(spec.describe(), kind=spec.kind, parent=parent, tags=tags)
-            self.tree.log(self._run_ids[key], params=parameters)
-            del self._to_open[key]
-
-    def spooled_end(self, key: str) -> tuple[Outcome | None, Mapping[str, float]]:
-        """Tell how a trial that just ended did, delivered or not; None where it ended without a word."""
+    def end_of(self, key: str) -> TrialEnd:
+        """Tell how a trial that just ended did, and count it as finished from now on if it is."""
         with self._lock:
-            if key in self._finished:
-                trial = self._finished[key]
-                name = schema.TEST_SCORE if trial.is_refit else schema.VAL_SCORE
-                return trial.outcome, {} if trial.score is None else {name: trial.score}
-            lines = read_spool(self.spool_path(key))
-        figures = {name: value for line in lines for name, value in line.metrics.items()}
-        ends = [line for line in lines if isinstance(line, SpooledEnd)]
-        return (ends[-1].outcome if ends else None), figures
+            known = self._finished.get(key)
+        lines = [] if known else read_spool(self.spool_path(key))
+        if not lines:
+            known = known or self.finished.get(key)  # delivered in between
+            return TrialEnd(known.outcome, known.score) if known else TrialEnd(None, None)
+        end = lines[-1] if isinstance(lines[-1], SpooledEnd) else None
+        if end is not None and end.outcome in RESULTS:
+            self._note_result(key, lines)
+        return TrialEnd(end.outcome if end else None, _score(lines), end.failure if end else None)
 
-    def fail(self, key: str, message: str) -> None:
-        """Record that a trial's process was lost for good, so that its run does not stay open."""
-        Spool(self.spool_path(key)).write_end("failed", {}, message)
+    def _note_result(self, key: str, lines: list[SpoolLine]) -> None:
+        end = lines[-1]
+        assert isinstance(end, SpooledEnd)
+        if end.outcome not in self._results:
+            return
+        score = _score(lines) if end.outcome == "finished" else None
+        with self._lock:
+            self._finished[key] = FinishedTrial(key, end.outcome, score, end.metrics.get(schema.SECONDS, 0.0))
+
+    def reopen(self, key: str) -> None:
+        """Take back that a stopped trial is done: it is to be trained to its end after all, in its own run.
+
+        Raises:
+          LedgerError: MLflow, which must have its first end before its second, does not answer for `PATIENCE_S`.
+        """
+        self.persist(self.deliver)
+        with self._lock:
+            assert self._finished[key].outcome == "stopped", "what reached its end is done"
+            del self._finished[key]
+
+    def scores(self, key: str) -> list[tuple[int, float]]:
+        """Return (epoch, validation score) of all epochs that a trial has told, in order; empty where it told none.
+
+        Raises:
+          LedgerError: MLflow has them, and does not answer for `PATIENCE_S`.
+        """
+        lines = read_spool(self.spool_path(key))
+        epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
+        told = {line.epoch: line.metrics[schema.VAL_SCORE] for line in epochs}
+        if not told and self._delivery.has_run(key):
+            run_id = self._delivery.run_id(key)
+            history = self.persist(lambda: self.tree.client.get_metric_history(run_id, schema.VAL_SCORE))
+            told = {figure.step: figure.value for figure in history}
+        return sorted(told.items())
+
+    def points(self) -> dict[tuple[str, str], dict[str, Hyperparameters]]:
+        """Read the hyperparameters of all trials that were begun: by cell, then by key.
+
+        Raises:
+          LedgerError: MLflow does not answer for `PATIENCE_S`.
+        """
+        found: dict[tuple[str, str], dict[str, Hyperparameters]] = {}
+        for run in self.persist(lambda: self.tree.runs(schema.KIND_TRIAL)):
+            tags, params = run.data.tags, run.data.params
+            told = {name: params[name] for name in Hyperparameters.model_fields if name in params}
+            if "lr" in told:  # of a run whose driver was killed before it told its parameters the folder keeps them
+                cell = found.setdefault((tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]), {})
+                cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(told)
+        for begun in kept_trials(self.spool_folder):
+            if begun.spec.kind == schema.KIND_TRIAL:
+                cell = found.setdefault((begun.spec.target, begun.spec.method), {})
+                cell[begun.spec.key] = begun.spec.hyperparameters
+        return found
+
+    def fail(self, key: str, message: str, failure: FailureKind) -> None:
+        """Record that a trial is given up, so that its run does not stay open."""
+        spool = Spool(self.spool_path(key))
+        when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.tell_full)
 
     def deliver(self) -> None:
         """Send what the spools hold and MLflow does not.
@@ -161,45 +241,16 @@ class Ledger:
         Raises:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
-        with self._lock:
-            self._open_begun()
-            for path in sorted(self.spool_folder.glob("*.jsonl")):
-                run_id = self._run_ids.get(path.stem)
-                if run_id is not None:
-                    self._deliver_spool(path, run_id)
-
-    def _deliver_spool(self, path: Path, run_id: str) -> None:
-        lines = read_spool(path)
-        new = lines[self._delivered.get(path.stem, 0) :]
-        epochs = [line for line in new if isinstance(line, SpooledEpoch)]
-        figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
-        if figures:
-            self.tree.log_at(run_id, figures)
-        ends = [line for line in new if isinstance(line, SpooledEnd)]
-        if ends:
-            last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
-            self._deliver_end(path, run_id, ends[-1], last_epoch)
-        self._delivered[path.stem] = len(lines)
-
-    def _deliver_end(self, path: Path, run_id: str, end: SpooledEnd, last_epoch: int) -> None:
-        self.tree.log_at(run_id, [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()])
-        # The message also where there is none: that of an attempt before would stay.
-        self.tree.log(run_id, tags={schema.TAG_OUTCOME: end.outcome, schema.TAG_MESSAGE: end.message[:5_000]})
-        if end.outcome == "failed":
-            self.tree.end(run_id, "FAILED", time_ms=end.time_ms)
-            return  # its spool stays: the next attempt goes on in it, and repeats no epoch
-        self.tree.end(run_id, "FINISHED", time_ms=end.time_ms)
-        self._finished[path.stem] = _finished_trial(self.tree.client.get_run(run_id))
-        path.unlink()
+        self._delivery.send()
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
-        """Deliver in the background while the block runs, and once at its end.
+        """Deliver in the background while the block runs, and what is left at its end.
 
-        A store that is away for a while only delays the delivery.
+        A store that is away only delays the delivery: nothing in the block waits for it.
 
         Raises:
-          LedgerError: at the end of the block the store still does not answer; nothing is lost.
+          LedgerError: at the end of the block the store does not answer for `PATIENCE_S`; nothing is lost.
         """
         stopped = threading.Event()
 
@@ -218,25 +269,82 @@ class Ledger:
             raise
         stopped.set()
         thread.join()
-        try:
-            self.deliver()
-        except (MlflowException, OSError) as error:
-            raise LedgerError(
-                f"MLflow must take what the trials told, but does not: {error}; it waits in {self.spool_folder}, and "
-                "running the study again delivers it"
-            ) from error
+        self.persist(self.deliver)
 
     def _try_to_deliver(self) -> None:
         try:
             self.deliver()
         except Exception as error:  # whatever it is, the metrics are safe in the spools and the trials go on
-            logger.warning("MLflow does not take the metrics now; they wait in %s: %s", self.spool_folder, error)
+            self._tell_away(error)
+        else:
+            self._tell_back()
+
+    def persist(self, action: Callable[[], T]) -> T:
+        """Do what needs the store, again and again while it does not answer.
+
+        Raises:
+          LedgerError: it does not for `PATIENCE_S`.
+        """
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                done = action()
+            except (MlflowException, OSError) as error:
+                self._tell_away(error)
+                if has_no_room(self.spool_folder):
+                    give_up_at = time.monotonic() + PATIENCE_S  # it is not the store that is away
+                if time.monotonic() > give_up_at:
+                    waiting = len(list(self.spool_folder.glob("*.jsonl")))
+                    raise LedgerError(
+                        f"MLflow's store must answer, but did not for {PATIENCE_S:.0f} s: "
+                        f"{without_password(str(error))}; what {waiting} trials told waits in "
+                        f"{self.spool_folder}: once the store answers, `pretrieve deliver` with the same study file "
+                        "sends it, and running the study again finishes it"
+                    ) from None  # MLflow's own words may hold the address with its password
+                time.sleep(RETRY_INTERVAL_S)
+            else:
+                self._tell_back()
+                return done
+
+    def _tell_away(self, error: Exception) -> None:
+        if not self._is_away:
+            said = without_password(str(error))
+            self.notice(f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
+        self._is_away = True
+
+    def _tell_back(self) -> None:
+        if self._is_away:
+            self.notice("MLflow answers again and has all that waited")
+        self._is_away = False
+
+    def tell_full(self) -> None:
+        """Say, once, that the study waits since its disk is full."""
+        if not self._is_full:
+            self.notice(
+                f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
+                "make room, and the study goes on by itself"
+            )
+        self._is_full = True
+
+    def tell_room(self) -> None:
+        """Say, once, that it goes on after it waited."""
+        if self._is_full:
+            self.notice("there is room on the disk again, and the study goes on")
+        self._is_full = False
+
+    def attach(self, path: Path) -> None:
+        """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
+        self._delivery.attach(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Write the summary of a cell and end its run."""
-        run_id = self.cell(target, method)
-        self.tree.log(run_id, metrics=metrics, tags=tags)
-        self.tree.end(run_id, "FINISHED")
+
+        def record() -> None:
+            run_id = self.cell(target, method)
+            self.tree.log(run_id, metrics=metrics, tags=tags)
+            self.tree.end(run_id, "FINISHED")
+
+        self.persist(record)
 
     def record_study(
         self,
@@ -246,33 +354,51 @@ class Ledger:
         artifacts: Sequence[tuple[Path, str | None]],
     ) -> None:
         """Write figures, tags and files (with their artifact folder) of the study itself."""
-        self.tree.log(self.study_run_id, metrics=metrics, tags=tags)
-        for path, folder in artifacts:
-            self.tree.log_artifact(self.study_run_id, path, folder)
+
+        def record() -> None:
+            self.tree.log(self.study_run_id, metrics=metrics, tags=tags)
+            for path, folder in artifacts:
+                self.tree.log_artifact(self.study_run_id, path, folder)
+
+        self.persist(record)
+
+    def write_notes(self, notes: Mapping[str, str], *, experiment: str) -> None:
+        """Write what MLflow's UI says of runs, by run, and of the experiment itself; markdown."""
+
+        def write() -> None:
+            for run_id, note in notes.items():
+                self.tree.log(run_id, tags={schema.TAG_NOTE: note})
+            self.tree.describe_experiment(experiment)
+
+        self.persist(write)
 
     def failing_on_error(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """End the study's run as FAILED when a block ends in an error; an exit callback that never swallows it."""
         if error is not None:
             try:
-                self.end_study("FAILED")
+                self.tree.end(self.study_run_id, "FAILED")
             except (MlflowException, OSError) as second:
-                logger.warning("MLflow does not take the end of the study: %s", second)
+                logger.warning("MLflow does not take the end of the study: %s", without_password(str(second)))
         return False
 
     def end_study(self, status: str) -> None:
         """End the study's run as FINISHED or FAILED."""
-        self.tree.end(self.study_run_id, status)
+        self.persist(lambda: self.tree.end(self.study_run_id, status))
 
 
-def _finished_trial(run: Run) -> FinishedTrial:
+def _score(lines: Sequence[SpoolLine]) -> float | None:
+    told = [line.metrics for line in lines if not isinstance(line, SpooledStart)]
+    figures = {name: value for metrics in told for name, value in metrics.items()}
+    return figures.get(schema.TEST_SCORE, figures.get(schema.VAL_SCORE))
+
+
+def _from_run(run: Run) -> FinishedTrial:
     tags, metrics = run.data.tags, run.data.metrics
-    outcome: Outcome = "finished" if tags[schema.TAG_OUTCOME] == "finished" else "diverged"
+    outcome: Outcome = next(word for word in RESULTS if word == tags[schema.TAG_OUTCOME])
     is_refit = tags[schema.TAG_KIND] == schema.KIND_REFIT
     score = metrics.get(schema.TEST_SCORE if is_refit else schema.VAL_SCORE)
     return FinishedTrial(
         key=tags[schema.TAG_KEY],
-        run_id=str(run.info.run_id),
-        is_refit=is_refit,
         outcome=outcome,
         score=score if outcome == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),

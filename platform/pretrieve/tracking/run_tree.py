@@ -14,9 +14,14 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
+from pretrieve.tracking.address import for_client
 
 MAX_PARAM_LENGTH = 6_000
 PAGE_SIZE = 1_000
+
+
+PAGES_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's pages open on the runs and their charts, where they would offer traces and prompts first."""
 
 
 class RunTree:
@@ -38,7 +43,8 @@ class RunTree:
         # Its remarks on tables it makes, and bars for files of a few kilobytes, would tear up the live view.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        self.client = MlflowClient(tracking_uri=tracking_uri)
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        self.client = MlflowClient(tracking_uri=for_client(tracking_uri))
         self.experiment_id = self._experiment(experiment, artifact_root)
 
     def _experiment(self, name: str, artifact_root: Path | None) -> str:
@@ -47,7 +53,8 @@ class RunTree:
             return str(found.experiment_id)
         location = artifact_root.resolve().as_uri() if artifact_root else None
         try:
-            return str(self.client.create_experiment(name, artifact_location=location))
+            made = self.client.create_experiment(name, artifact_location=location, tags=PAGES_OF_TRAINING)
+            return str(made)
         except MlflowException:  # another process made it in between
             found = self.client.get_experiment_by_name(name)
             if found is None:
@@ -71,6 +78,13 @@ class RunTree:
             token = page.token
             if not token:
                 return found
+
+    def find(self, kind: str, tags: Mapping[str, str]) -> str | None:
+        """Return the id of the oldest run of a kind with these tags; None where there is none."""
+        for run in self.runs(kind):
+            if tags.items() <= run.data.tags.items():
+                return str(run.info.run_id)
+        return None
 
     def create(self, name: str, *, kind: str, parent: str | None, tags: Mapping[str, str]) -> str:
         """Start a run below `parent` and return its id."""
@@ -106,6 +120,10 @@ class RunTree:
         for start in range(0, len(metrics), 500):
             part = metrics[start : start + 500]
             self.client.log_batch(run_id, metrics=[Metric(*figure) for figure in part])
+
+    def describe_experiment(self, note: str) -> None:
+        """Write the note that the UI shows above all runs."""
+        self.client.set_experiment_tag(self.experiment_id, schema.TAG_NOTE, note)
 
     def end(self, run_id: str, status: str, *, time_ms: int | None = None) -> None:
         """End a run as FINISHED or FAILED."""

@@ -9,7 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Outcome = Literal["finished", "diverged", "failed"]
+from pretrieve.tracking.interruptions import FailureKind
+
+Outcome = Literal["finished", "diverged", "stopped", "failed"]
+
+RESULTS: frozenset[Outcome] = frozenset(("finished", "diverged", "stopped"))
+"""Ends that are results: the trial does not run again, unless one that was stopped is asked for to its last epoch."""
+
+
+@dataclass(frozen=True)
+class SpooledStart:
+    """That an attempt at the trial began.
+
+    Attributes:
+      worker: where.
+      time_ms: when, milliseconds since 1970.
+    """
+
+    worker: str
+    time_ms: int
 
 
 @dataclass(frozen=True)
@@ -32,19 +50,22 @@ class SpooledEnd:
     """How a trial ended.
 
     Attributes:
-      outcome: `finished`, `diverged` (a result of its configuration) or `failed` (to be tried again).
+      outcome: `finished`, `diverged` (a result of its configuration), `stopped` (before its last epoch, by the search)
+        or `failed` (to be tried again).
       time_ms: when, milliseconds since 1970.
       metrics: final figures, such as the test score of a refit.
-      message: why it diverged or failed; empty otherwise.
+      message: why it diverged, was stopped or failed; empty otherwise.
+      failure: what kind of failure; None unless it failed.
     """
 
     outcome: Outcome
     time_ms: int
     metrics: Mapping[str, float]
     message: str
+    failure: FailureKind | None = None
 
 
-SpoolLine = SpooledEpoch | SpooledEnd
+SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
 
 
 class Spool:
@@ -69,15 +90,27 @@ class Spool:
         """How the trial ended when this spool was opened; None where it had not."""
         return self._outcome
 
+    def write_start(self, worker: str) -> None:
+        """Append that an attempt begins."""
+        self._append({"worker": worker})
+
     def write_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Append the metrics of an epoch, unless they are there already."""
         if epoch > self._last_epoch:
             self._append({"epoch": epoch, "metrics": dict(metrics)})
             self._last_epoch = epoch
 
-    def write_end(self, outcome: Outcome, metrics: Mapping[str, float], message: str = "") -> None:
-        """Append how the trial ended."""
-        self._append({"outcome": outcome, "metrics": dict(metrics), "message": message})
+    def write_end(
+        self,
+        outcome: Outcome,
+        metrics: Mapping[str, float],
+        message: str = "",
+        *,
+        failure: FailureKind | None = None,
+    ) -> None:
+        """Append how the trial ended; `failure` says what kind of failure where it failed."""
+        end = {"outcome": outcome, "metrics": dict(metrics), "message": message}
+        self._append(end if failure is None else {**end, "failure": failure})
 
     def _append(self, fields: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +130,24 @@ class Spool:
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
-    """Read the whole lines of a spool; from the first unreadable one on, nothing is there yet."""
-    return [line for _, line in _whole_lines(path.read_bytes())] if path.exists() else []
+    """Read the whole lines of a spool; from the first unreadable one on, nothing is there yet.
+
+    Two processes may have written it: one on a node that was cut off from the cluster runs on for a while beside the
+    one that took its place. They tell the same, so an epoch counts once, and a result is the end.
+    """
+    if not path.exists():
+        return []
+    lines: list[SpoolLine] = []
+    last_epoch = 0
+    for _, line in _whole_lines(path.read_bytes()):
+        if isinstance(line, SpooledEpoch):
+            if line.epoch <= last_epoch:
+                continue
+            last_epoch = line.epoch
+        lines.append(line)
+        if isinstance(line, SpooledEnd) and line.outcome in RESULTS:
+            break
+    return lines
 
 
 def _whole_lines(content: bytes) -> Iterator[tuple[bytes, SpoolLine]]:
@@ -113,6 +162,8 @@ def _whole_lines(content: bytes) -> Iterator[tuple[bytes, SpoolLine]]:
 
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:
+    if "worker" in fields:
+        return SpooledStart(fields["worker"], fields["time_ms"])
     if "epoch" in fields:
         return SpooledEpoch(fields["epoch"], fields["time_ms"], fields["metrics"])
-    return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"])
+    return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"], fields.get("failure"))

@@ -8,13 +8,7 @@ import sys
 from pathlib import Path
 
 from pretrieve.errors import UserError
-
-DATABASE = "mlflow.db"
-
-
-def sqlite_store(folder: Path) -> str:
-    """Return the address of the SQLite store in a study's folder."""
-    return f"sqlite:///{folder.absolute() / DATABASE}"
+from pretrieve.tracking.address import DATABASE, without_password
 
 
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
@@ -29,7 +23,9 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
       UserError: there is nothing to show, or the store is a server.
     """
     if tracking_uri.startswith(("http://", "https://")):
-        raise UserError(f"this study's record lies on a tracking server; open {tracking_uri} in a browser")
+        raise UserError(
+            f"this study's record lies on a tracking server; open {without_password(tracking_uri)} in a browser"
+        )
     if not (folder / DATABASE).exists():
         raise UserError(
             f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,10 +19,12 @@ class CheckpointFile:
 
     Args:
       path: the file; its folder is made when needed.
+      writing: calls what writes the file; may call it again where the disk was full.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writing: Callable[[Callable[[], None]], None] = lambda write: write()) -> None:
         self._path = path
+        self._writing = writing
 
     def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
         """Replace the file by the state after `epochs_done` epochs."""
@@ -29,8 +33,12 @@ class CheckpointFile:
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        with replacing(self._path) as temporary:
-            torch.save(state, temporary)
+        self._writing(lambda: self._write(state))
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        # Through a file of Python's: torch's own does not tell a full disk from other errors.
+        with replacing(self._path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
         """Load the state into network and optimizer and return the epochs done; 0 where there is no file."""

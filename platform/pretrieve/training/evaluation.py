@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -16,9 +18,13 @@ EVALUATION_BATCH_SIZE = 256
 
 @torch.inference_mode()
 def predict(
-    network: TwoHeadNetwork, images: LabelledImages, preprocessing: Preprocessing, device: torch.device
+    network: TwoHeadNetwork,
+    images: LabelledImages,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Predict a class for every image, in evaluation mode.
+    """Predict a class for every image, in evaluation mode; `on_batch` is called after each batch.
 
     Returns:
       (N,) int64 labels on the CPU.
@@ -29,6 +35,7 @@ def predict(
     for indices in torch.arange(len(images)).split(EVALUATION_BATCH_SIZE):
         batch = evaluation_view(to_unit_range(images.gather(indices), device), preprocessing)
         predictions.append(network(batch).argmax(1).cpu())
+        on_batch()
     network.train(was_training)
     return torch.cat(predictions)
 

@@ -20,6 +20,7 @@ from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
 from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
+from pretrieve.training.step_clock import StepClock
 from pretrieve.training.step_inputs import EpochInputs, StepPart
 from pretrieve.training.streams import steps_per_epoch
 from pretrieve.training.world import ALONE, World
@@ -39,6 +40,8 @@ class EpochReport:
       loss_source: the same of the source's part, before λ; None without one.
       images_per_s: target and source images trained on per second, by all workers together.
       input_wait_fraction: share of the time in which the network waited for its next batch, in [0, 1].
+      forward_fraction: share of the time in the forward pass, in [0, 1].
+      backward_fraction: share of the time in the backward pass and the optimizer's step, in [0, 1].
     """
 
     epoch: int
@@ -46,6 +49,8 @@ class EpochReport:
     loss_source: float | None
     images_per_s: float
     input_wait_fraction: float
+    forward_fraction: float
+    backward_fraction: float
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,11 @@ class FineTuning:
 
 
 def fine_tune(
-    work: FineTuning, *, on_epoch: Callable[[EpochReport], None], checkpoint: CheckpointFile | None = None
+    work: FineTuning,
+    *,
+    on_epoch: Callable[[EpochReport], None],
+    on_step: Callable[[], None] = lambda: None,
+    checkpoint: CheckpointFile | None = None,
 ) -> None:
     """Train `work.network` to the last epoch, from the checkpoint where there is one.
 
@@ -102,6 +111,7 @@ def fine_tune(
       work: what to train on what, and how.
       on_epoch: called after each epoch, before its checkpoint is written, with the network in training mode; by every
         worker.
+      on_step: called after each step, for who watches that it moves.
       checkpoint: where the state between epochs is kept; None keeps none. The first worker writes it, all read it.
 
     Raises:
@@ -115,7 +125,7 @@ def fine_tune(
     step_loss = _spread(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
         set_epoch_rates(optimizer, epoch, work.settings)
-        on_epoch(_train_epoch(work, step_loss, optimizer, epoch))
+        on_epoch(_train_epoch(work, step_loss, optimizer, epoch, on_step))
         if checkpoint and epoch + 1 < work.settings.epochs:
             if work.world.is_first:
                 checkpoint.save(epoch + 1, work.network, optimizer)
@@ -143,18 +153,20 @@ def _spread(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
     return DistributedDataParallel(step_loss, device_ids=[work.device] if work.device.type == "cuda" else None)
 
 
-def _train_epoch(work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, epoch: int) -> EpochReport:
+def _train_epoch(
+    work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, epoch: int, on_step: Callable[[], None]
+) -> EpochReport:
     work.network.train()
-    started, waited_s = time.perf_counter(), 0.0
+    started, clock = time.perf_counter(), StepClock(work.device)
     losses: list[StepLoss] = []
     with _seeded_layers(work, epoch):
         inputs = iter(EpochInputs(work, epoch))
         for _ in range(work.num_steps):
-            asked = time.perf_counter()
-            parts = next(inputs)
-            waited_s += time.perf_counter() - asked
-            losses.append(_take_step(work, step_loss, optimizer, parts))
-    return _report(work, losses, epoch, waited_s=waited_s, started=started)
+            with clock.part("data"):
+                parts = next(inputs)
+            losses.append(_take_step(work, step_loss, optimizer, parts, clock))
+            on_step()
+    return _report(work, losses, epoch, clock=clock, started=started)
 
 
 @contextmanager
@@ -165,7 +177,9 @@ def _seeded_layers(work: FineTuning, epoch: int) -> Iterator[None]:
         yield
 
 
-def _take_step(work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, parts: list[StepPart]) -> StepLoss:
+def _take_step(
+    work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, parts: list[StepPart], clock: StepClock
+) -> StepLoss:
     optimizer.zero_grad(set_to_none=True)
     losses: list[StepLoss] = []
     for number, (target, source) in enumerate(parts):
@@ -175,10 +189,13 @@ def _take_step(work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SG
             _without_averaging(step_loss, when=not is_last),
             torch.autocast(work.device.type, dtype=torch.bfloat16, enabled=work.device.type == "cuda"),
         ):
-            loss: StepLoss = step_loss(target, source)
-            (loss.total / len(parts)).backward()
+            with clock.part("forward"):
+                loss: StepLoss = step_loss(target, source)
+            with clock.part("backward"):
+                (loss.total / len(parts)).backward()
         losses.append(StepLoss(loss.total.detach(), loss.target, loss.source))
-    optimizer.step()
+    with clock.part("backward"):
+        optimizer.step()
     return _mean_loss(losses)
 
 
@@ -200,20 +217,23 @@ def _mean_loss(losses: list[StepLoss]) -> StepLoss:
     )
 
 
-def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, waited_s: float, started: float) -> EpochReport:
+def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: StepClock, started: float) -> EpochReport:
     # Read once an epoch: on a GPU reading a loss waits for everything before it.
     totals = work.world.mean(torch.stack([loss.total for loss in losses])).cpu()
     _refuse_infinite(work, totals, epoch)
     sources = [loss.source for loss in losses if loss.source is not None]
     loss_target = float(work.world.mean(torch.stack([loss.target for loss in losses])).mean())
     loss_source = float(work.world.mean(torch.stack(sources)).mean()) if sources else None
+    seconds = clock.seconds()
     elapsed_s = time.perf_counter() - started
     return EpochReport(
         epoch=epoch + 1,
         loss_target=loss_target,
         loss_source=loss_source,
         images_per_s=work.num_steps * (work.settings.batch_size + work.source_batch_size) / elapsed_s,
-        input_wait_fraction=waited_s / elapsed_s,
+        input_wait_fraction=seconds["data"] / elapsed_s,
+        forward_fraction=seconds["forward"] / elapsed_s,
+        backward_fraction=seconds["backward"] / elapsed_s,
     )
 
 

@@ -63,6 +63,7 @@ class TrialTask(SettingsModel):
       num_parts: parts of a worker's batch that pass through the network one after the other.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
       image_scratch: folder on each node's own disk that the images are copied to first; None reads them where they are.
+      max_silence_s: how long it may take no step before it counts as hung.
       provenance: where its data come from, by the name of an MLflow parameter.
     """
 
@@ -85,6 +86,7 @@ class TrialTask(SettingsModel):
     num_parts: int = 1
     relationship_path: Path | None = None
     image_scratch: Path | None = None
+    max_silence_s: float = 1800.0
     provenance: dict[str, str | float | int]
 
     def parameters(self) -> dict[str, Any]:

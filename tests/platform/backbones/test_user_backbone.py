@@ -8,7 +8,8 @@ from torch import nn
 
 import pretrieve
 from pretrieve.backbones import Preprocessing, _base, architecture_names, find_architecture
-from pretrieve.errors import BackboneError
+from pretrieve.errors import BackboneError, StudyFileError
+from pretrieve.study.study_file import validate_study
 
 NUMBERS = itertools.count()
 
@@ -26,11 +27,14 @@ def build():
 pt.register_backbone("mine", build=build, feature_dim=7, preprocessing=GREY, version="3")
 plain = pt.Architecture("a word", 7, GREY, build)
 
-def made():
+def made() -> pt.Architecture:
     return plain
 
-def wrong():
+def wrong() -> "pt.Architecture":
     return build()
+
+def silent():
+    raise AssertionError("called")
 
 number = 3
 """
@@ -101,6 +105,8 @@ def test_a_network_of_an_installed_package_is_found_by_its_entry_point(tmp_path,
     [
         ("mein", r"must have a backbone 'mein', but has none\. Did you mean 'mine'|'made'"),
         ("number", "must have a backbone 'number', but has none"),
+        ("silent", "must be a pretrieve Architecture, .* a function without such a declaration, and was not called"),
+        ("build", "and was not called; annotate it `-> pt.Architecture`, or register the network with"),
         (
             "wrong",
             "must be a pretrieve Architecture or return one, but is a Sequential; see pretrieve.register_backbone",
@@ -110,6 +116,15 @@ def test_a_network_of_an_installed_package_is_found_by_its_entry_point(tmp_path,
 def test_what_is_no_backbone_is_refused(user_module, word, reason):
     with pytest.raises(BackboneError, match=reason):
         find_architecture(f"{user_module}:{word}")
+
+
+def test_study_file_calls_no_function_that_makes_no_network(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr("os.system", lambda *arguments: called.append(arguments))
+    fields = {"name": "x", "source": "characters", "targets": ["digits"], "backbone": "os:system"}
+    with pytest.raises(StudyFileError, match=r"backbone.*'os:system' must be a pretrieve Architecture.*not called"):
+        validate_study(fields, origin="the study", base=tmp_path)
+    assert not called
 
 
 @pytest.mark.parametrize(

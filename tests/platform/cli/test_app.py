@@ -85,6 +85,47 @@ def test_exit_status_tells_mistakes_from_failures_from_faults(error: Exception, 
     assert cli._exit_status(error) == status
 
 
+@pytest.mark.parametrize("is_in_environment", [False, True])
+def test_a_server_that_does_not_answer_is_named_without_its_password(
+    is_in_environment: bool,
+    tiny_fields: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    address = "http://me:s3cret@127.0.0.1:1/"  # nothing listens on port 1
+    if is_in_environment:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    else:
+        tiny_fields["tracking_uri"] = address
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(tiny_fields), encoding="utf-8")
+    for command in ("run", "refit", "report", "ui"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([command, str(tmp_path / "study.yaml"), "--storage", str(tmp_path / "elsewhere")])
+        assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert "127.0.0.1:1" in printed.err
+    assert "s3cret" not in printed.out + printed.err
+    left = [path for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()]
+    assert not [path for path in left if b"s3cret" in path.read_bytes()]
+
+
+def test_a_fault_of_a_setting_tells_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pretrieve.demo import STUDY_FILE
+
+    address = "postgresql://me:s3cret@db/mlflow"
+    for override in (f"tracking_uri=[{address}]", f"tracking_uri=[{address}", f"tracking={address}"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["run", str(STUDY_FILE), "--set", override, "--storage", str(tmp_path)])
+        assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert "tracking_uri" in printed.err
+    assert "s3cret" not in printed.out + printed.err
+
+
 def test_commands_in_this_process(
     tiny_fields: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_cluster: None
 ) -> None:

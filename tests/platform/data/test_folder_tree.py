@@ -152,3 +152,16 @@ def test_a_changed_pixel_of_the_same_size_is_seen_up_to_the_limit_and_missed_bey
     assert changes_seen()
     monkeypatch.setattr(image_table, "HASHED_BYTES_LIMIT", size - 1)
     assert not changes_seen()
+
+
+def test_a_relative_root_is_read_from_any_working_folder(make_tree, tmp_path, monkeypatch):
+    make_tree("train/cat/1.png", "train/cat/2.png", root="data/pets")
+    monkeypatch.chdir(tmp_path)
+    loaded = load_folder_tree("data/pets", name="pets")
+    assert loaded.splits["train"]["path"].to_pylist()[0] == str(tmp_path / "data/pets/train/cat/1.png")
+
+
+def test_a_tree_without_test_gives_a_share_of_each_class(make_tree):
+    root = make_tree(*(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(10)))
+    loaded = load_folder_tree(root, name="pets", test_fraction=0.3)
+    assert {split: loaded.num_images(split) for split in loaded.splits} == {"train": 14, "test": 6}

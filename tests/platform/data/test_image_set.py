@@ -24,16 +24,8 @@ def test_counts_are_those_of_the_tables():
     assert image_set.metric == "top1"
 
 
-def test_the_rows_of_a_class_keep_their_order_and_index():
-    image_set = _image_set(train=[1, 0, 1, 0, 1], test=[0])
-    assert image_set.rows_of_class("train", 1)["index"].to_pylist() == [0, 2, 4]
-    assert image_set.rows_of_class("train", 0)["path"].to_pylist() == ["image 1", "image 3"]
-    assert image_set.rows_of_class("test", 1).num_rows == 0
-
-
 def test_an_image_set_travels_by_pickle():
     image_set = _image_set(train=[1, 0, 1])
-    image_set.rows_of_class("train", 0)
     assert pickle.loads(pickle.dumps(image_set)) == image_set
 
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.image_table import table_of_contents
+from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.regimes import LongTail, Regime, apply_regime, class_sizes, draw_nested
 from pretrieve.data.registry import register_target
-from pretrieve.data.settings import ImageSetSettings, load_source, load_target
+from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import ImageSetError
 
 

@@ -1,7 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 
 from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.data.decode import encode_png
 from pretrieve.data.registry import find_image_set, register_target, registered_names
 from pretrieve.errors import ImageSetError
 
@@ -9,12 +12,23 @@ DEMO_NAMES = {"characters", "digits", "greek", "symbols"}
 
 MODULE = """
 import numpy as np
+import pretrieve as pt
 from pretrieve import image_set_from_arrays
 
-def squares():
+def squares() -> pt.ImageSet:
     return image_set_from_arrays("squares", ["a"], {"train": (np.zeros((2, 8, 8), np.uint8), np.array([0, 0]))})
 
 not_a_function = 3
+"""
+
+NEWCOMERS_MODULE = """
+from __future__ import annotations
+from pathlib import Path
+from pretrieve import ImageSet, register_target
+from pretrieve.data.forms.csv_table import load_csv
+
+def shades() -> ImageSet:
+    return load_csv(Path(__file__).parent / "labels.csv", name="shades", test_fraction=0.3, seed=1)
 """
 
 pytestmark = pytest.mark.usefixtures("no_registered_sets")
@@ -70,6 +84,28 @@ def test_a_set_of_another_installed_package_is_found_by_its_entry_point(tmp_path
     monkeypatch.syspath_prepend(tmp_path)
     assert "plugged-in" in registered_names()
     assert find_image_set("plugged-in", cache=tmp_path).name == "squares"
+
+
+def test_a_newcomers_package_brings_its_own_pictures_by_installing_it(tmp_path, monkeypatch):
+    site = tmp_path / "site-packages"
+    package, metadata = site / "newcomer_targets", site / "newcomer_targets-0.1.dist-info"
+    (package / "pictures").mkdir(parents=True)
+    metadata.mkdir()
+    for number in range(6):
+        pixels = np.full((8, 8, 3), 40 * number, np.uint8)
+        (package / "pictures" / f"{number}.png").write_bytes(encode_png(pixels))
+    kinds = "".join(f"pictures/{k}.png,{'dark' if k < 3 else 'light'}\n" for k in range(6))
+    (package / "labels.csv").write_text(f"path,label\n{kinds}")
+    (package / "__init__.py").write_text(NEWCOMERS_MODULE)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: newcomer-targets\nVersion: 0.1\n")
+    (metadata / "entry_points.txt").write_text("[pretrieve.targets]\nshades = newcomer_targets:shades\n")
+    monkeypatch.syspath_prepend(site)
+    shades = find_image_set("shades", cache=tmp_path / "cache")
+    assert shades.class_names == ("dark", "light")
+    assert (shades.num_images("train"), shades.num_images("test")) == (4, 2)
+    assert all(str(package) in path for path in shades.splits["test"]["path"].to_pylist())
+    with pytest.raises(ImageSetError, match=r"but 'shade' is not; known: .*shades.* Did you mean 'shades'\?"):
+        find_image_set("shade", cache=tmp_path / "cache")
 
 
 def test_what_this_process_registers_goes_before_an_installed_set(tmp_path):
@@ -135,3 +171,31 @@ def test_a_missing_function_is_refused_with_the_nearest_word(tmp_path, user_modu
         find_image_set(f"{user_module}:square", cache=tmp_path)
     with pytest.raises(ImageSetError, match=r"must have a function 'not_a_function', but has none"):
         find_image_set(f"{user_module}:not_a_function", cache=tmp_path)
+
+
+CALLED = """
+import os
+import pretrieve as pt
+
+def leave_a_trace():
+    os.environ["{name}"] = "called"
+
+@pt.register_target("{name}")
+def registered():
+    return leave_a_trace()
+"""
+
+
+def test_what_does_not_say_that_it_makes_an_image_set_is_not_called(tmp_path, monkeypatch):
+    name = "targets_that_leave_a_trace"
+    (tmp_path / f"{name}.py").write_text(CALLED.format(name=name))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ImageSetError, match=r"leave_a_trace' must be .* was not called; annotate it `-> pt.ImageSet`"):
+        find_image_set(f"{name}:leave_a_trace", cache=tmp_path)
+    assert name not in os.environ
+    with pytest.raises(ImageSetError, match=r"'os:getcwd' must be .* a builtin_function_or_method that does neither"):
+        find_image_set("os:getcwd", cache=tmp_path)
+    with pytest.raises(ImageSetError, match="must return a pretrieve ImageSet, but returned NoneType"):
+        find_image_set(f"{name}:registered", cache=tmp_path)
+    assert os.environ.pop(name) == "called"

@@ -1,10 +1,15 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from published_miniatures import write_miniature
 from pydantic import ValidationError
 
 from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.data.decode import encode_png
+from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.registry import register_target
-from pretrieve.data.settings import ImageSetSettings, load_source, load_target
+from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import ImageSetError
 
 pytestmark = pytest.mark.usefixtures("no_registered_sets")
@@ -25,9 +30,19 @@ def test_a_bare_word_is_a_registered_name():
     assert settings.display_name == "digits"
 
 
-@pytest.mark.parametrize("fields", [{}, {"folder": ".", "registered": "digits"}, {"name": "x", "metric": "top1"}])
-def test_exactly_one_origin_must_be_given(fields):
-    with pytest.raises(ValidationError, match="exactly one of 'folder' and 'registered' must be given"):
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, "none of them"),
+        ({"folder": ".", "registered": "digits"}, "folder and registered"),
+        ({"name": "x", "metric": "top1"}, "none of them"),
+        ({"folder": ".", "parquet": "."}, "folder and parquet"),
+        ({"published": "cub"}, "none of them"),
+    ],
+)
+def test_exactly_one_origin_must_be_given(fields, found):
+    message = f"exactly one of folder, csv, parquet, imagenet, registered must be given, but {found} is"
+    with pytest.raises(ValidationError, match=message):
         ImageSetSettings.model_validate(fields)
 
 
@@ -41,6 +56,16 @@ def test_exactly_one_origin_must_be_given(fields):
         ({"registered": "x", "name": "a/b"}, "a name must be letters, digits"),
         ({"registered": "x", "name": ""}, "a name must be letters, digits"),
         ({"registered": "x", "fold": "y"}, "Extra inputs are not permitted"),
+        ({"folder": ".", "published": "cubs"}, "Did you mean 'cub'"),
+        (
+            {"registered": "x", "published": "cub"},
+            "'published' must come with the 'folder' of its archives, but regist",
+        ),
+        ({"folder": ".", "columns": {"label": "kind"}}, "'columns' are of a 'csv' or 'parquet', but folder is given"),
+        ({"csv": "nowhere.csv"}, r"the file must exist, but .*nowhere\.csv does not"),
+        ({"parquet": "nowhere"}, r"the file or folder must exist, but .*nowhere does not"),
+        ({"imagenet": "nowhere"}, r"the folder must exist, but .*nowhere does not"),
+        ({"registered": "x", "test_fraction": 1}, "less than 1"),
     ],
 )
 def test_a_wrong_field_is_refused(fields, message):
@@ -72,6 +97,8 @@ def test_a_folder_may_start_at_home(make_tree, tmp_path, monkeypatch):
     [
         ({"registered": "my_package.sets:birds"}, "birds"),
         ({"registered": "birds", "name": "my birds"}, "my birds"),
+        ({"folder": ".", "published": "cub"}, "cub"),
+        ({"imagenet": "."}, "imagenet"),
     ],
 )
 def test_the_display_name_is_the_given_one_or_the_functions(fields, expected):
@@ -99,7 +126,7 @@ def test_a_tree_is_loaded_as_source_and_as_target(make_tree, tmp_path):
 
 def test_a_target_without_test_is_refused(tmp_path):
     _register("mine", "train", "val")
-    with pytest.raises(ImageSetError, match=r"'mine' must have a test split, but has \['train', 'val'\]; add test"):
+    with pytest.raises(ImageSetError, match=r"'mine' must have a test split, but has \['train', 'val'\]; add one"):
         load_target(ImageSetSettings(registered="mine"), seed=0, cache=tmp_path)
 
 
@@ -126,3 +153,65 @@ def test_seed_and_fraction_decide_a_made_val_split_and_its_fingerprints(tmp_path
         assert len({one.fingerprints[split] for one in others}) == 3
     assert first.fingerprints["train"] not in (first.fingerprints["val"], made.fingerprints["train"])
     assert {one.fingerprints["test"] for one in others} == {made.fingerprints["test"]}
+
+
+def test_a_target_without_test_has_one_made_of_the_share_that_is_asked_for(tmp_path):
+    made = _register("mine", "train")
+
+    def load(seed, fraction):
+        settings = ImageSetSettings(registered="mine", test_fraction=fraction)
+        return load_target(settings, seed=seed, cache=tmp_path)
+
+    target = load(0, 0.3)
+    assert {split: target.num_images(split) for split in target.splits} == {"train": 12, "test": 6, "val": 2}
+    paths = [path for table in target.splits.values() for path in table["path"].to_pylist()]
+    assert sorted(paths) == sorted(made.splits["train"]["path"].to_pylist())
+    others = [target, load(1, 0.3), load(0, 0.2)]
+    for split in ("train", "val", "test"):
+        assert len({one.fingerprints[split] for one in others}) == 3
+    assert load(0, 0.3).fingerprints == target.fingerprints
+
+
+def test_a_test_share_does_not_touch_a_set_that_brings_test(tmp_path):
+    made = _register("mine", "train", "val", "test")
+    target = load_target(ImageSetSettings(registered="mine", test_fraction=0.3), seed=0, cache=tmp_path)
+    assert target.fingerprints == made.fingerprints
+
+
+def test_a_table_of_paths_is_a_target_whose_columns_have_any_name(make_tree, tmp_path):
+    root = make_tree(*TREE)
+    rows = [f"{path},{path.split('/')[1]},{path.split('/')[0]}" for path in TREE]
+    (tmp_path / "pets.csv").write_text("file,kind,part\n" + "\n".join(rows) + "\n")
+    columns = {"image": "file", "label": "kind", "split": "part", "root": root}
+    settings = ImageSetSettings.model_validate({"csv": "pets.csv", "columns": columns}, context={"base": tmp_path})
+    target = load_target(settings, seed=0, cache=tmp_path)
+    assert (target.name, target.class_names) == ("pets", ("cat", "dog"))
+    assert {split: target.num_images(split) for split in target.splits} == {"train": 2, "test": 2, "val": 2}
+
+
+def test_a_parquet_folder_is_a_target(tmp_path):
+    contents = [encode_png(np.full((8, 8, 3), 20 * number, np.uint8)) for number in range(6)]
+    table = pa.table({"picture": contents, "label": ["cat", "cat", "cat", "dog", "dog", "dog"]})
+    (tmp_path / "pets").mkdir()
+    for split in ("train", "test"):
+        pq.write_table(table, tmp_path / "pets" / f"{split}-00000-of-00001.parquet")
+    settings = ImageSetSettings.model_validate(
+        {"parquet": "pets", "columns": {"image": "picture"}}, context={"base": tmp_path}
+    )
+    target = load_target(settings, seed=0, cache=tmp_path)
+    assert (target.name, target.class_names) == ("pets", ("cat", "dog"))
+    assert {split: target.num_images(split) for split in target.splits} == {"train": 4, "test": 6, "val": 2}
+
+
+def test_a_published_set_is_read_in_its_layout_and_checked(tmp_path):
+    write_miniature("cub", tmp_path)
+    settings = ImageSetSettings.model_validate({"published": "cub", "folder": tmp_path})
+    with pytest.raises(ImageSetError, match=r"must have 200 classes \(train 5,994, test 5,794\), but"):
+        load_target(settings, seed=0, cache=tmp_path)
+
+
+def test_wordnet_folders_are_a_source(make_tree, tmp_path):
+    root = make_tree("train/n01440764/1.JPEG", "train/n01443537/2.JPEG")
+    source = load_source(ImageSetSettings(imagenet=root), seed=0, cache=tmp_path)
+    assert source.name == "imagenet"
+    assert [name.split()[0] for name in source.class_names] == ["n01440764", "n01443537"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pretrieve.data.image_table import SCHEMA, table_of_contents
-from pretrieve.data.splits import hold_out, with_validation
+from pretrieve.data.splits import hold_out, split_per_class, with_test, with_validation
 from pretrieve.errors import ImageSetError
 
 
@@ -90,3 +90,82 @@ def test_validation_is_made_from_train_only_where_there_is_none():
     assert made["test"] is test
     brought = with_validation({"train": train, "val": val}, fraction=0.3, seed=0, set_name="birds")
     assert brought == {"train": train, "val": val}
+
+
+def _draw(table, *, images_per_class=30, seed=0):
+    return split_per_class(table, images_per_class=images_per_class, seed=seed, set_name="birds")
+
+
+def test_so_many_images_of_each_class_are_drawn_and_the_rest_is_left():
+    table = _table([10, 25, 7])
+    drawn, rest = _draw(table, images_per_class=7)
+    assert [len(_paths(drawn, label)) for label in range(3)] == [7, 7, 6]
+    assert [len(_paths(rest, label)) for label in range(3)] == [3, 18, 1]
+    assert _paths(drawn) | _paths(rest) == _paths(table)
+
+
+def test_a_drawn_split_is_the_same_in_whatever_order_the_files_are_listed(rng):
+    table = _table([10, 25, 7])
+    parts = _draw(table, images_per_class=5)
+    for _ in range(3):
+        shuffled = _draw(table.take(rng.permutation(table.num_rows)), images_per_class=5)
+        for part, again in zip(parts, shuffled, strict=True):
+            assert again.equals(part)
+    for part in parts:
+        assert part["index"].to_pylist() == list(range(part.num_rows))
+        assert part["label"].to_pylist() == sorted(part["label"].to_pylist())
+
+
+def test_a_drawn_split_is_the_same_below_another_folder():
+    table = _table([10, 25])
+    moved = table_of_contents([f"/elsewhere/{path}" for path in table["path"].to_pylist()], [b""] * 35, table["label"])
+    for part, again in zip(_draw(table, images_per_class=5), _draw(moved, images_per_class=5), strict=True):
+        assert {f"/elsewhere/{path}" for path in _paths(part)} == {*again["path"].to_pylist()}
+
+
+def test_another_seed_draws_others_and_more_images_draw_the_same_and_more():
+    table = _table([40, 40])
+    five, ten = (_paths(_draw(table, images_per_class=count)[0]) for count in (5, 10))
+    assert five < ten
+    assert _paths(_draw(table, images_per_class=5, seed=1)[0]) != five
+
+
+def test_a_class_of_one_image_cannot_be_drawn_from():
+    with pytest.raises(
+        ImageSetError, match=r"each class of 'birds' needs at least 2 images, .* but label 1 has 1; add"
+    ):
+        _draw(_table([3, 1]))
+
+
+def test_a_test_split_is_made_from_train_only_where_a_share_is_asked_for():
+    train, val = _table([10, 20]), _table([2, 2])
+    given = {"train": train, "val": val}
+    assert with_test(given, fraction=None, seed=0, set_name="birds") == given
+    made = with_test(given, fraction=0.3, seed=0, set_name="birds")
+    assert {split: table.num_rows for split, table in made.items()} == {"train": 21, "val": 4, "test": 9}
+    assert _paths(made["train"]) | _paths(made["test"]) == _paths(train)
+    assert (len(_paths(made["test"], 0)), len(_paths(made["test"], 1))) == (3, 6)
+
+
+def test_test_and_validation_of_one_seed_are_different_draws():
+    table = _table([40, 40])
+    test = with_test({"train": table}, fraction=0.2, seed=5, set_name="birds")["test"]
+    val = with_validation({"train": table}, fraction=0.2, seed=5, set_name="birds")["val"]
+    assert _paths(test) != _paths(val)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.2, 20])
+def test_a_share_that_is_none_is_refused(fraction):
+    with pytest.raises(ImageSetError, match=rf"of 'birds' must lie between 0 and 1, but is {fraction}; try 0\.2"):
+        with_test({"train": _table([5])}, fraction=fraction, seed=0, set_name="birds")
+
+
+def test_a_share_beside_a_test_split_and_a_class_too_small_for_one_are_refused():
+    with pytest.raises(
+        ImageSetError, match=r"must be left out where the data bring a test split, but is 0\.2; leave it"
+    ):
+        with_test({"train": _table([5]), "test": _table([5])}, fraction=0.2, seed=0, set_name="birds")
+    with pytest.raises(
+        ImageSetError, match=r"to hold one out for the test, but label 0 has 1; add images or give a test"
+    ):
+        with_test({"train": _table([1])}, fraction=0.2, seed=0, set_name="birds")

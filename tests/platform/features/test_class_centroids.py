@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pretrieve.errors import ImageSetError
 from pretrieve.features import shards
 from pretrieve.features.class_centroids import class_centroids
 from pretrieve.features.shards import FeatureRequest, feature_array, write_shard
@@ -47,6 +48,14 @@ def test_a_class_without_an_image_that_decoded_is_refused(stored, tmp_path):
         SelectionInputError, match=r"every group must have at least one feature, but 1 of 5 have none: 4"
     ):
         class_centroids(stored[0], tmp_path, num_classes=5, feature_dim=5)
+
+
+def test_a_class_without_an_image_that_decoded_is_refused_by_its_name_and_the_files_at_fault(stored, tmp_path):
+    match = (
+        r"every class must have an image that decodes, but 1 have none: emu; mend the 2 images .* first is set/3: no"
+    )
+    with pytest.raises(ImageSetError, match=match):
+        class_centroids(stored[0], tmp_path, num_classes=5, feature_dim=5, class_names=["a", "b", "c", "d", "emu"])
 
 
 def test_features_of_another_length_are_refused(stored, tmp_path):

@@ -15,8 +15,11 @@ from pydantic import ValidationError
 from pretrieve.backbones import find_architecture, register_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.search.trial import run_trial, with_smaller_parts
-from pretrieve.search.tuner import ComputeSettings, TrialResources, run_tasks
+from pretrieve.search.compute import ComputeSettings, TrialResources
+from pretrieve.search.smaller_parts import with_smaller_parts
+from pretrieve.search.trial import run_trial
+from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.search.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
@@ -40,6 +43,7 @@ def test_a_trial_records_each_epoch_with_its_validation_score(make_task: MakeTas
     task, reports = make_task(objective=objective), []
     assert run_trial(task, report=reports.append) == "finished"
     expected = {schema.VAL_SCORE, schema.LOSS_TARGET, schema.IMAGES_PER_S, schema.INPUT_WAIT_FRACTION}
+    expected |= {schema.FORWARD_FRACTION, schema.BACKWARD_FRACTION}
     expected |= {schema.LOSS_SOURCE} if objective == "joint" else set()
     assert [line.epoch for line in epochs_of(task)] == [1, 2, 3]
     assert all(set(line.metrics) == expected for line in epochs_of(task))
@@ -105,7 +109,7 @@ def test_an_error_ends_that_trial_with_its_traceback(make_task: MakeTask) -> Non
     assert "FileNotFoundError" in end_of(task).message
 
 
-class Watcher:
+class Watcher(TrialWatcher):
     """Notes what it is told."""
 
     def __init__(self) -> None:

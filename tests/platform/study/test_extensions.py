@@ -21,12 +21,13 @@ from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
-from pretrieve.study.prepare import prepare
+from pretrieve.study.opening import open_ledger
+from pretrieve.study.prepare import Preparation
 from pretrieve.study.selection_record import selection_record
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_units import ClassUnits
 from pretrieve.study.stage_clock import StageClock
-from pretrieve.study.walk import open_ledger, run_study
+from pretrieve.study.walk import run_study
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialTask
 from pretrieve_selection import Selection
 
@@ -65,7 +66,8 @@ def test_single_images_of_every_number_in_the_grid_are_cached(make_settings: Mak
         selection={"unit": "image", "rank_from": 3, "max_images_per_class": 5},
     )
     with ExitStack() as stack:
-        materials = prepare(settings, LazyCluster(stack, settings.compute), StageClock(StudyObserver()))
+        cluster = LazyCluster(stack, settings.compute)
+        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
     reused = {top_k: materials.reused("tiny-a", "uot", top_k) for top_k in (4, 9)}
     assert all(each is not None for each in reused.values())
     assert {top_k: len(CachedImages(each.folders)) for top_k, each in reused.items() if each} == {4: 4, 9: 9}

@@ -68,3 +68,34 @@ def test_single_images_are_whole(source: ImageSet) -> None:
     units = ImageUnits(source, "images", np.array([0, 2, 5, 11]))
     assert units.rows([3, 1]).tolist() == [2, 11]
     assert rows_of_entries(units, [3, 1]) == [[2, 11]]
+
+
+def test_dropped_rows_are_given_by_no_unit_and_change_the_keys_of_their_units_alone(units: SourceUnits) -> None:
+    lost = int(units.rows([0])[1])
+    left = units.without([lost])
+    assert left.rows([0]).tolist() == [row for row in units.rows([0]).tolist() if row != lost]
+    assert rows_of_entries(left, [0])[0] == left.rows([0]).tolist()
+    assert left.entries([0], 32)[0].key != units.entries([0], 32)[0].key
+    assert left.entries([1], 32)[0].key == units.entries([1], 32)[0].key
+    assert left.identity([0]) != units.identity([0])
+    assert left.identity([1]) == units.identity([1])
+
+
+def test_share_of_a_unit_is_drawn_before_rows_are_dropped(units: SourceUnits) -> None:
+    half = units.keeping(0.5, 0)
+    lost = int(half.rows([0])[0])
+    assert half.without([lost]).rows([0]).tolist() == half.rows([0]).tolist()[1:]
+
+
+def test_unit_whose_images_are_all_dropped_has_no_entry(units: SourceUnits) -> None:
+    left = units.without(units.rows([2]).tolist())
+    assert rows_of_entries(left, [1, 2]) == rows_of_entries(units, [1])
+    assert left.rows([2]).size == 0
+
+
+def test_dropped_single_images_are_not_reused(source: ImageSet) -> None:
+    units = ImageUnits(source, "images", np.array([0, 2, 5, 11]))
+    left = units.without([5])
+    assert left.rows([1, 2]).tolist() == [2]
+    assert left.identity([1, 2]) != units.identity([1, 2])
+    assert left.identity([0, 1]) == units.identity([0, 1])

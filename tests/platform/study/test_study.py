@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,13 +22,15 @@ from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
 from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import StudyObserver, TrialEvent
-from pretrieve.study.prepare import prepare
+from pretrieve.study.opening import open_ledger
+from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study import Study
 from pretrieve.study.study_lock import sole_driver
-from pretrieve.study.walk import open_ledger, run_study
+from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema
+from pretrieve_dashboards import DashboardError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -107,6 +111,13 @@ def check_trials(settings: StudySettings, cell_ids: set[str]) -> None:
         assert steps == [1, 2]
         assert len(client.get_metric_history(run.info.run_id, schema.LOSS_TARGET)) == 2
         assert schema.TEST_SCORE not in run.data.metrics
+        ((worker, start_ms, end_ms),) = json.loads(run.data.tags[schema.TAG_ATTEMPTS])
+        assert worker.startswith(socket.gethostname())
+        curve = json.loads(run.data.tags[schema.TAG_CURVE])
+        assert [epoch for epoch, _ in curve] == [1, 2]
+        assert curve[-1][1] == round(run.data.metrics[schema.VAL_SCORE], 5)
+        assert 0 < (end_ms - start_ms) / 1000 < run.data.metrics[schema.SECONDS] + 5
+        assert run.data.tags[schema.TAG_NOTE].startswith("Trial of ")
     for run in runs_of(settings, "refit"):
         assert run.data.tags[schema.TAG_PARENT] in cell_ids
         assert schema.VAL_SCORE not in run.data.metrics
@@ -126,6 +137,7 @@ def check_cells(settings: StudySettings, cells: list[Any]) -> None:
         assert cell.data.metrics[schema.TEST_MEAN] == pytest.approx(np.mean(tested))
         chosen = next(t for t in mine if t.data.tags[schema.TAG_KEY] == cell.data.tags[schema.TAG_BEST_KEY])
         assert float(chosen.data.params["lr"]) == json.loads(cell.data.tags[schema.TAG_BEST])["lr"]
+        assert f"/runs/{chosen.info.run_id}) is best on validation" in cell.data.tags[schema.TAG_NOTE]
 
 
 def check_models(settings: StudySettings) -> None:
@@ -146,6 +158,15 @@ def check_artifacts(settings: StudySettings, run_id: str) -> None:
     client = MlflowClient(settings.tracking())
     names = {artifact.path for artifact in client.list_artifacts(run_id)}
     assert {"plan.json", "report.html", "table.csv", "selections"} <= names
+    assert {"uot.json", "uot.svg", "uot.jpg"} <= {
+        Path(each.path).name for each in client.list_artifacts(run_id, "selections/tiny-a")
+    }
+    run = client.get_run(run_id)
+    assert "| method | tiny-a | tiny-b | average |" in run.data.tags[schema.TAG_NOTE]
+    assert str(settings.folder / "report.html") in run.data.tags[schema.TAG_NOTE]
+    assert "study ▸ cell" in client.get_experiment(run.info.experiment_id).tags[schema.TAG_NOTE]
+    report = (settings.folder / "report.html").read_text(encoding="utf-8")
+    assert "Learning curves of uot on tiny-a. 2 trials over 2 epochs: 2 finished" in report
     chosen = json.loads((settings.folder / "selections" / "tiny-a" / "uot.json").read_text(encoding="utf-8"))
     assert len(chosen["groups"]) == len(chosen["names"]) == len(chosen["scores"]) == 2
     assert chosen["converged"]
@@ -267,11 +288,19 @@ def test_what_does_not_fit_the_data_is_refused_before_anything_is_computed(
 def test_python_users_get_the_table_as_a_frame(tiny_fields: dict[str, Any]) -> None:
     fields = {**tiny_fields, "targets": ["tiny-a"], "methods": ["finetune"], "training": {"epochs": 1, "batch_size": 8}}
     study = Study(**fields)
+    assert study._repr_html_() == f"<p>{html.escape(repr(study))} · no record yet</p>"
     record = study.run(StudyObserver())
     assert record.cell("tiny-a", "finetune").test_mean is not None
     frame = study.table()
     assert list(frame.index) == ["finetune"]
     assert "tiny-a" in str(frame.columns)
+    best = study.best("tiny-a")
+    assert best.loc["finetune", "test_mean"] == frame.loc["finetune", ("tiny-a", "mean")]
+    assert best.loc["finetune", "lr"] in (0.02, 0.01)
+    assert study.compare("finetune", "finetune").empty, "a method adds nothing to itself"
+    with pytest.raises(DashboardError, match="one of finetune, but is 'uot'"):
+        study.compare("uot")
+    assert f"<td><strong>{100 * best.loc['finetune', 'test_mean']:.1f}" in study._repr_html_()
     assert repr(study) == "Study('tiny': tiny-a × finetune)"
 
 
@@ -360,7 +389,7 @@ def test_what_decides_a_result_changes_every_key_and_nothing_else_does(
 def keys_of(settings: StudySettings) -> set[str]:
     with ExitStack() as stack:
         cluster = LazyCluster(stack, settings.compute)
-        materials = prepare(settings, cluster, StageClock(StudyObserver()))
+        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
         settings.folder.mkdir(parents=True, exist_ok=True)
         cells = Planner(settings, materials, open_ledger(settings)).cells()
     return {task.spec.key for cell in cells for task in cell.trials}

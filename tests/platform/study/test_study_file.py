@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pretrieve.demo import STUDY_FILE
 from pretrieve.errors import StudyFileError, UserError
+from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file
 
 GOOD = """
@@ -84,7 +86,9 @@ trainning: {epochs: 3}
         ("backbone={name: resnet18, weights: none.pt}", "the file must exist"),
         ("name=../escape", "name"),
         ("methods=[uot, uot]", "uot stands more than once"),
-        ("source={folder: source, registered: digits}", "exactly one of 'folder' and 'registered'"),
+        ("source={folder: source, registered: digits}", "exactly one of folder, .* but folder and registered is"),
+        ("audit={drop_leaks: true, enabled: false}", "'drop_leaks: true' needs the audit, but 'enabled' is false"),
+        ("audit={drop_leak: true}", "audit.drop_leak: no such field.*Did you mean 'drop_leaks'"),
         ("training.batch_size=1", "training.batch_size = 1"),
         ("compute.workers_per_trial=3", r"training\.batch_size: must be a multiple of compute\.workers_per_trial, 3"),
     ],
@@ -144,3 +148,37 @@ def test_every_fault_of_the_selection_is_told(write) -> None:  # type: ignore[no
     assert len(faults) == 4
     assert all(fault.startswith("selection.") for fault in faults)
     assert "__pydantic_config__" not in "".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("true", (True, False)), ("false", (False, False)), ("{drop_leaks: true}", (True, True)), ("{}", (False, False))],
+)
+def test_the_audit_is_asked_for_in_a_word_and_dropping_leaks_asks_for_it(
+    write,  # type: ignore[no-untyped-def]
+    word: str,
+    expected: tuple[bool, bool],
+) -> None:
+    audit = load_study_file(write(GOOD), overrides=[f"audit={word}"]).audit
+    assert (audit.enabled, audit.drop_leaks) == expected
+
+
+def test_half_a_character_is_a_fault_that_any_terminal_can_show(make_settings: Callable[..., StudySettings]) -> None:
+    with pytest.raises(StudyFileError, match=r"of whole characters, but '\\ud800' of .* is half a one") as caught:
+        make_settings(selection={"\ud800": 1})
+    str(caught.value).encode("utf-8")
+
+
+def test_a_star_in_an_override_stands_for_every_item_of_a_list(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    changed = ["targets=[{registered: greek}, {registered: symbols}]", "targets.*.regime={fraction: 0.5}"]
+    settings = load_study_file(write(GOOD), overrides=changed)
+    assert [(target.registered, target.regime.fraction) for target in settings.targets] == [
+        ("greek", 0.5),
+        ("symbols", 0.5),
+    ]
+
+
+@pytest.mark.parametrize("override", ["targets.*.regime={}", "name.*=1", "*.name=1", "grid.lr.*.x=1", "targets.*=1"])
+def test_a_star_that_stands_for_no_mappings_is_refused(write, override: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match=r"\* in a --set must stand for the items of a list that have fields"):
+        load_study_file(write(GOOD), overrides=["targets=[greek, symbols]", override])

@@ -118,11 +118,12 @@ def reused_images(settings: StudySettings) -> CachedImages:
     from contextlib import ExitStack
 
     from pretrieve.study.lazy_cluster import LazyCluster
-    from pretrieve.study.prepare import prepare
+    from pretrieve.study.prepare import Preparation
     from pretrieve.study.stage_clock import StageClock
 
     with ExitStack() as stack:
-        materials = prepare(settings, LazyCluster(stack, settings.compute), StageClock(StudyObserver()))
+        cluster = LazyCluster(stack, settings.compute)
+        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
         reused = materials.reused("tiny-a", "uot")
         assert reused is not None
         return CachedImages(list(reused.folders))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.interruptions import InterruptionLog
+from pretrieve.tracking.ledger import Ledger, TrialEnd
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
@@ -69,7 +72,7 @@ def test_runs_nest_and_carry_parameters_and_each_epochs_metrics(open_ledger: Ope
     assert cell.data.tags[schema.TAG_KIND] == "cell"
     assert cell.data.tags[schema.TAG_PARENT] == ledger.study_run_id
     finished = ledger.finished["k1"]
-    assert (finished.score, finished.seconds, finished.outcome, finished.is_refit) == (0.5, 3.0, "finished", False)
+    assert (finished.score, finished.seconds, finished.outcome) == (0.5, 3.0, "finished")
     assert not ledger.spool_path("k1").exists()
 
 
@@ -80,7 +83,6 @@ def test_a_ledger_opened_again_knows_what_is_finished_and_makes_no_second_run(op
     ledger.deliver()
     again = open_ledger("again")
     assert again.finished["r1"].score == 0.75
-    assert again.finished["r1"].is_refit
     assert again.study_run_id == ledger.study_run_id
     assert again.cell("birds", "uot") == ledger.cell("birds", "uot")
     assert len(again.tree.runs("study")) == len(again.tree.runs("cell")) == len(again.tree.runs("refit")) == 1
@@ -120,10 +122,10 @@ def test_a_diverged_trial_is_a_result_without_a_score(open_ledger: OpenLedger) -
     spool = Spool(ledger.spool_path("k1"))
     spool.write_epoch(1, {"val/score": 0.5})
     spool.write_end("diverged", {}, "the loss must stay finite")
-    assert ledger.spooled_end("k1")[0] == "diverged"
+    assert ledger.end_of("k1").outcome == "diverged"
     ledger.deliver()
     assert ledger.finished["k1"].score is None
-    assert ledger.spooled_end("k1") == ("diverged", {})
+    assert ledger.end_of("k1") == TrialEnd("diverged", None)
     tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
     assert tags[schema.TAG_MESSAGE] == "the loss must stay finite"
 
@@ -132,7 +134,7 @@ def test_a_failed_trial_is_not_finished_and_its_next_try_ends_in_the_same_run(op
     ledger = open_ledger("failed")
     ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
-    ledger.fail("k1", "its process was lost")
+    ledger.fail("k1", "its process was lost", "process lost")
     ledger.deliver()
     run_id = ledger.run_id("k1")
     assert ledger.tree.client.get_run(run_id).info.status == "FAILED"
@@ -186,7 +188,7 @@ def test_a_trial_that_ends_without_a_word_has_no_outcome(open_ledger: OpenLedger
     ledger = open_ledger("silent")
     ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
-    assert ledger.spooled_end("k1") == (None, {"val/score": 0.25})
+    assert ledger.end_of("k1") == TrialEnd(None, 0.25)
 
 
 def test_a_trial_starts_while_the_store_is_away_and_an_error_of_the_block_is_the_one_seen(
@@ -197,16 +199,89 @@ def test_a_trial_starts_while_the_store_is_away_and_an_error_of_the_block_is_the
     def refuse(*args: Any, **named: Any) -> None:
         raise MlflowException("away")
 
+    monkeypatch.setattr("pretrieve.tracking.ledger.PATIENCE_S", 0.0)
+    monkeypatch.setattr("pretrieve.tracking.ledger.RETRY_INTERVAL_S", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(ledger.tree, "create", refuse)
-        ledger.begin(spec("k1"), {})
-        Spool(ledger.spool_path("k1")).write_end("finished", {schema.SECONDS: 1.0})
-        with pytest.raises(LedgerError, match="running the study again delivers it"), ledger.delivering():
-            pass
+        ledger.begin(spec("k1"), {"lr": 0.1})
+        Spool(ledger.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5, schema.SECONDS: 1.0})
+        with pytest.raises(LedgerError, match="`pretrieve deliver` with the same study file"), ledger.delivering():
+            assert ledger.end_of("k1").outcome == "finished"
+        assert ledger.finished["k1"].score == 0.5, "what is finished is known without the store"
         with pytest.raises(KeyboardInterrupt), ledger.delivering():
             raise KeyboardInterrupt
+    again = open_ledger("absent")
+    assert again.finished["k1"].score == 0.5
+    run = again.tree.client.get_run(again.run_id("k1"))
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+    assert not list(again.spool_folder.iterdir())
+
+
+def test_a_store_that_made_a_run_without_an_answer_makes_no_second_one(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger("unanswered")
+    make = ledger.tree.create
+
+    def make_and_lose(*args: Any, **named: Any) -> str:
+        make(*args, **named)
+        raise MlflowException("no answer in time")
+
+    ledger.begin(spec("k1"), {})
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger.tree, "create", make_and_lose)
+            with pytest.raises(MlflowException):
+                ledger.deliver()
     ledger.deliver()
-    assert "k1" in ledger.finished
+    assert len(ledger.tree.runs("cell")) == len(ledger.tree.runs("trial")) == 1
+
+
+def test_a_run_that_somebody_deletes_is_made_again_and_told_everything(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("deleted")
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.25})
+    ledger.deliver()
+    ledger.tree.client.delete_run(ledger.run_id("k1"))
+    spool.write_epoch(2, {"val/score": 0.5})
+    spool.write_end("finished", {})
+    ledger.deliver()
+    assert history(ledger, ledger.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5)]
+    assert len(ledger.tree.runs("trial")) == 1
+
+
+def test_a_second_process_that_tells_the_same_trial_adds_nothing(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("twice")
+    ledger.begin(spec("k1"), {})
+    cut_off, in_its_place = Spool(ledger.spool_path("k1")), Spool(ledger.spool_path("k1"))
+    for epoch in (1, 2):
+        cut_off.write_epoch(epoch, {"val/score": epoch / 4})
+        time.sleep(0.005)  # MLflow stores what is told of one millisecond once by itself
+        in_its_place.write_epoch(epoch, {"val/score": epoch / 4})
+    ledger.deliver()
+    cut_off.write_end("finished", {})
+    in_its_place.write_end("finished", {})
+    ledger.deliver()
+    run_id = ledger.run_id("k1")
+    assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
+    cut_off.write_epoch(3, {"val/score": 0.0})
+    ledger.deliver()
+    assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
+    assert not ledger.spool_path("k1").exists()
+
+
+def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("counted")
+    ledger.begin(spec("k1"), {})
+    log = InterruptionLog(ledger.spool_path("k1"))
+    log.append("node lost", "the node has died")
+    log.append("hung", "no step in 2 s")
+    Spool(ledger.spool_path("k1")).write_end("finished", {})
+    ledger.deliver()
+    tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
+    assert json.loads(tags[schema.TAG_INTERRUPTIONS]) == {"hung": 1, "node lost": 1}
+    assert log.read() == []
 
 
 def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(open_ledger: OpenLedger) -> None:
@@ -234,3 +309,143 @@ def test_a_trial_tried_again_keeps_its_first_parameters_and_loses_the_message_of
     assert run.data.params == {"lr": "0.1", "selection.top_k": "100", "selection.num_selected": "50"}
     assert run.data.tags[schema.TAG_OUTCOME] == "finished"
     assert run.data.tags.get(schema.TAG_MESSAGE, "") == ""
+
+
+def test_a_stopped_trial_is_done_for_a_search_that_stops_and_goes_to_its_end_for_one_that_does_not(
+    store: Path, open_ledger: OpenLedger
+) -> None:
+    def stopping_ledger() -> Ledger:
+        uri, folder = f"sqlite:///{store / 'mlflow.db'}", store / "stopped"
+        return Ledger(tracking_uri=uri, study="stopped", folder=folder, owns_artifacts=True, stopped_is_done=True)
+
+    ledger = stopping_ledger()
+    ledger.begin(spec("k1"), {"lr": 0.1, "weight_decay": 1e-05, "source_weight": 0.3})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.25})
+    spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 2")
+    assert ledger.scores("k1") == [(1, 0.25)]
+    ledger.deliver()
+    run_id = ledger.run_id("k1")
+    assert ledger.tree.client.get_run(run_id).info.status == "FINISHED"
+    again = stopping_ledger()
+    assert (again.finished["k1"].outcome, again.finished["k1"].score) == ("stopped", None)
+    assert again.scores("k1") == [(1, 0.25)]
+    point = Hyperparameters(lr=0.1, weight_decay=1e-5, source_weight=0.3)
+    assert again.points() == {("birds", "uot"): {"k1": point}}
+
+    whole = open_ledger("stopped")
+    assert "k1" not in whole.finished
+    whole.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(whole.spool_path("k1"))
+    for epoch, score in ((1, 0.25), (2, 0.5)):
+        spool.write_epoch(epoch, {"val/score": score})
+    spool.write_end("finished", {})
+    whole.deliver()
+    assert whole.run_id("k1") == run_id
+    assert history(whole, run_id, "val/score") == [(1, 0.25), (2, 0.5)], "its first epoch is told once"
+    assert whole.finished["k1"].score == 0.5
+
+
+@pytest.mark.parametrize("strategy_may_stop", [False, True])
+def test_a_stopped_trial_trained_to_its_end_is_one_that_was_begun_when_its_driver_is_killed(
+    store: Path, strategy_may_stop: bool
+) -> None:
+    def open_again() -> Ledger:
+        name = f"again-{strategy_may_stop}"
+        uri, folder = f"sqlite:///{store / 'mlflow.db'}", store / name
+        return Ledger(
+            tracking_uri=uri, study=name, folder=folder, owns_artifacts=True, stopped_is_done=strategy_may_stop
+        )
+
+    ledger = open_again()
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.25})
+    spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
+    if strategy_may_stop:
+        assert ledger.end_of("k1").outcome == "stopped"
+        ledger.reopen("k1")
+    else:
+        ledger.deliver()
+    assert "k1" not in ledger.finished
+
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(ledger.spool_path("k1"))
+    for epoch, score in ((1, 0.25), (2, 0.5)):
+        spool.write_epoch(epoch, {"val/score": score})
+    ledger.deliver()
+
+    ledger = open_again()
+    assert "k1" not in ledger.finished
+    assert ledger.scores("k1") == [(1, 0.25), (2, 0.5)]
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(3, {"val/score": 0.75})
+    spool.write_end("finished", {})
+    ledger.deliver()
+    assert history(ledger, ledger.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    assert open_again().finished["k1"].score == 0.75
+
+
+def test_a_file_of_the_study_is_sent_with_the_next_delivery(open_ledger: OpenLedger, tmp_path: Path) -> None:
+    ledger, path = open_ledger("attached"), tmp_path / "plan.json"
+    path.write_text("{}", encoding="utf-8")
+    ledger.attach(path)
+    assert ledger.tree.client.list_artifacts(ledger.study_run_id) == []
+    ledger.deliver()
+    assert [artifact.path for artifact in ledger.tree.client.list_artifacts(ledger.study_run_id)] == ["plan.json"]
+
+
+def test_a_run_tells_where_and_when_its_trial_worked_also_before_its_end(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("workers")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_start("n1 · GPU 0")
+    ledger.deliver()
+
+    def attempts() -> list[list[Any]]:
+        tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
+        return list(json.loads(tags[schema.TAG_ATTEMPTS]))
+
+    ((worker, start_ms, end_ms),) = attempts()
+    assert (worker, end_ms) == ("n1 · GPU 0", None)
+    assert abs(start_ms - time.time() * 1000) < 60_000
+    assert ledger.end_of("k1") == TrialEnd(None, None)
+    again = Spool(ledger.spool_path("k1"))
+    again.write_start("n2")
+    again.write_end("finished", {"val/score": 0.5})
+    ledger.deliver()
+    first, second = attempts()
+    assert (first, second[0]) == (["n1 · GPU 0", start_ms, None], "n2")
+    assert second[1] <= second[2]
+    assert ledger.finished["k1"].score == 0.5
+
+
+def test_a_trial_that_goes_on_after_its_spool_is_gone_keeps_its_earlier_attempts(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("stretches")
+    ledger.begin(spec("k1"), {})
+    stopped = Spool(ledger.spool_path("k1"))
+    stopped.write_start("n1")
+    stopped.write_end("stopped", {})
+    ledger.deliver()
+    time.sleep(0.002)  # attempts are told apart by the millisecond
+    again = open_ledger("stretches")
+    again.begin(spec("k1"), {})
+    Spool(again.spool_path("k1")).write_start("n2")
+    again.deliver()
+    told = json.loads(again.tree.client.get_run(again.run_id("k1")).data.tags[schema.TAG_ATTEMPTS])
+    assert [worker for worker, _, _ in told] == ["n1", "n2"]
+
+
+def test_runs_have_notes_that_a_person_reads(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("notes")
+    ledger.begin(spec("k1"), {})
+    ledger.deliver()
+    client = ledger.tree.client
+    trial = client.get_run(ledger.run_id("k1")).data.tags
+    assert trial[schema.TAG_NOTE] == "Trial of uot on birds: trained on train, scored on val after each epoch."
+    cell = ledger.cell("birds", "uot")
+    assert "trials and refits of uot on birds" in client.get_run(cell).data.tags[schema.TAG_NOTE]
+    ledger.write_notes({cell: "**done**", ledger.study_run_id: "table"}, experiment="how to read it")
+    assert client.get_run(cell).data.tags[schema.TAG_NOTE] == "**done**"
+    assert client.get_run(ledger.study_run_id).data.tags[schema.TAG_NOTE] == "table"
+    assert client.get_experiment(ledger.tree.experiment_id).tags[schema.TAG_NOTE] == "how to read it"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
+from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, SpooledStart, read_spool
 
 
 def test_what_is_written_is_read_in_order(tmp_path: Path) -> None:
@@ -61,3 +61,20 @@ def test_a_line_cut_by_a_full_disk_does_not_garble_the_next_one(tmp_path: Path) 
         file.write('{"time_ms": 5, "epo')
     spool.write_end("failed", {}, "no space left")
     assert [type(line).__name__ for line in read_spool(path)] == ["SpooledEpoch", "SpooledEnd"]
+
+
+def test_start_of_an_attempt_is_a_line_of_its_own_and_hides_no_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "key.jsonl"
+    Spool(path).write_start("n1 · GPU 0")
+    Spool(path).write_epoch(1, {"a": 1.0})
+    again = Spool(path)
+    again.write_start("n2")
+    again.write_epoch(1, {"a": 99.0})
+    again.write_epoch(2, {"a": 2.0})
+    first, epoch, second, last = read_spool(path)
+    assert isinstance(first, SpooledStart)
+    assert isinstance(second, SpooledStart)
+    assert (first.worker, second.worker) == ("n1 · GPU 0", "n2")
+    assert isinstance(epoch, SpooledEpoch)
+    assert isinstance(last, SpooledEpoch)
+    assert (epoch.metrics, last.metrics) == ({"a": 1.0}, {"a": 2.0})

@@ -115,7 +115,8 @@ class LiveView(StudyObserver):
         ]
         failed = f", {self._state.num_failed} failed" if self._state.num_failed else ""
         diverged = f", {self._state.num_diverged} diverged" if self._state.num_diverged else ""
-        return Text("\n".join([f"{len(self._state.running)} under way{failed}{diverged}", *lines]))
+        stopped = f", {self._state.num_stopped} stopped early" if self._state.num_stopped else ""
+        return Text("\n".join([f"{len(self._state.running)} under way{failed}{diverged}{stopped}", *lines]))
 
     def _best(self) -> Table:
         table = Table(title="best on validation so far, %", title_justify="left", box=None, padding=(0, 1))

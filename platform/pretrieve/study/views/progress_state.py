@@ -46,6 +46,7 @@ class ProgressState:
       best: best validation score so far by (target, method).
       num_failed: trials without a result in this run.
       num_diverged: trials whose loss was not finite in this run.
+      num_stopped: trials that the search stopped early in this run.
       notices: what a user should know.
     """
 
@@ -54,6 +55,7 @@ class ProgressState:
     best: dict[tuple[str, str], float] = field(default_factory=dict)
     num_failed: int = 0
     num_diverged: int = 0
+    num_stopped: int = 0
     notices: list[str] = field(default_factory=list)
 
     def start(self, stage: Stage, total: int, done: int) -> None:
@@ -79,6 +81,7 @@ class ProgressState:
         self.running.pop(identity, None)
         self.num_failed += event.state == "failed"
         self.num_diverged += event.state == "diverged"
+        self.num_stopped += event.state == "stopped"
         if event.state == "finished" and event.kind == "trial" and event.score is not None:
             self.raise_best(event.target, event.method, event.score)
 

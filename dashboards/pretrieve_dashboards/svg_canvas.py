@@ -1,0 +1,158 @@
+"""Figures of many lines as SVG text, written directly: where a report holds hundreds, each must cost milliseconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+
+INK = "currentColor"
+ACCENT = "#2f81d6"
+SECOND = "#d0661a"
+FONT_SIZE = 9.0
+FONTS = "system-ui, sans-serif"
+CHARACTER_WIDTH = 5.2
+"""Of the average character at FONT_SIZE, on the wide side: room is kept for a text whose font is the reader's."""
+
+
+class Canvas:
+    """A figure under construction, in the colour of the text around it, without a size of its own.
+
+    Args:
+      width: of the drawing, in units of which a text is FONT_SIZE high.
+      height: of the drawing.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width = width
+        self.height = height
+        self._parts: list[str] = []
+
+    def line(
+        self,
+        points: Sequence[tuple[float, float]],
+        *,
+        color: str = INK,
+        width: float = 1.0,
+        opacity: float = 1.0,
+        dash: str = "",
+    ) -> None:
+        """Draw a line through points; of one point alone nothing is seen."""
+        path = " ".join(f"{_short(x)},{_short(y)}" for x, y in points)
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        seen = f' stroke-opacity="{_short(opacity)}"' if opacity < 1 else ""
+        self._parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="{_short(width)}"{seen}{dashed}/>'
+        )
+
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        *,
+        color: str = INK,
+        opacity: float = 1.0,
+    ) -> None:
+        """Fill a rectangle."""
+        seen = f' fill-opacity="{_short(opacity)}"' if opacity < 1 else ""
+        self._parts.append(
+            f'<rect x="{_short(x)}" y="{_short(y)}" width="{_short(width)}" height="{_short(height)}" '
+            f'fill="{color}"{seen}/>'
+        )
+
+    def dot(self, x: float, y: float, *, radius: float = 2.5, color: str = INK, is_open: bool = False) -> None:
+        """Draw a disc, or a ring."""
+        paint = f'fill="none" stroke="{color}"' if is_open else f'fill="{color}"'
+        self._parts.append(f'<circle cx="{_short(x)}" cy="{_short(y)}" r="{_short(radius)}" {paint}/>')
+
+    def text(
+        self, x: float, y: float, words: str, *, anchor: str = "start", opacity: float = 1.0, bold: bool = False
+    ) -> None:
+        """Write words; `anchor` is `start`, `middle` or `end`."""
+        anchored = "" if anchor == "start" else f' text-anchor="{anchor}"'
+        seen = f' fill-opacity="{_short(opacity)}"' if opacity < 1 else ""
+        weight = ' font-weight="700"' if bold else ""
+        self._parts.append(f'<text x="{_short(x)}" y="{_short(y)}"{anchored}{seen}{weight}>{escape(words)}</text>')
+
+    def write(self, *, title: str, alternative: str) -> str:
+        """Write the figure, named for screen readers by its title and what it shows in words."""
+        label = escape(f"{title}. {alternative}", quote=True)
+        return (
+            f'<svg role="img" aria-label="{label}" viewBox="0 0 {_short(self.width)} {_short(self.height)}" '
+            f'xmlns="http://www.w3.org/2000/svg"><g font-family="{FONTS}" font-size="{_short(FONT_SIZE)}" '
+            f'fill="{INK}">{"".join(self._parts)}</g></svg>'
+        )
+
+
+class Scale:
+    """A straight map from values to a drawing's coordinate.
+
+    Args:
+      low: the value at `start`.
+      high: the value at `end`; equal to `low`, every value lies in the middle.
+      start: coordinate.
+      end: coordinate, also below `start`.
+    """
+
+    def __init__(self, low: float, high: float, start: float, end: float) -> None:
+        self.low, self.high, self.start, self.end = low, high, start, end
+
+    def __call__(self, value: float) -> float:
+        """Return the coordinate of a value."""
+        share = 0.5 if self.high == self.low else (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+def round_ticks(low: float, high: float, *, at_most: int = 5, whole: bool = False) -> tuple[float, ...]:
+    """Choose round values between two.
+
+    Args:
+      low: the lower bound.
+      high: the upper bound, ≥ `low`.
+      at_most: intervals between them.
+      whole: whether they are integers.
+
+    >>> round_ticks(0.0, 10.0, at_most=5), round_ticks(1, 4, whole=True)
+    ((0.0, 2.0, 4.0, 6.0, 8.0, 10.0), (1.0, 2.0, 3.0, 4.0))
+    """
+    span = high - low
+    if span <= 0:
+        return (low,)
+    exact = span / at_most
+    power = 10.0 ** math.floor(math.log10(exact))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= exact * (1 - 1e-9))
+    step = max(1.0, float(round(step))) if whole else step
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return tuple(float(f"{number * step:.10g}") for number in range(first, last + 1))
+
+
+def tick_words(ticks: Sequence[float]) -> list[str]:
+    """Write the values of a continuous axis with as many decimals as tell them apart, one at least.
+
+    >>> tick_words((0.0, 1.0)), tick_words((-0.25, -0.2))
+    (['0.0', '1.0'], ['-0.25', '-0.20'])
+    """
+    step = min((after - before for before, after in pairwise(ticks)), default=0.1)
+    decimals = next((number for number in range(1, 7) if abs(step * 10**number - round(step * 10**number)) < 1e-6), 0)
+    return [f"{tick:.{decimals}f}" if decimals else f"{tick:.6g}" for tick in ticks]
+
+
+def text_width(words: str) -> float:
+    """Estimate the width of words at FONT_SIZE."""
+    return CHARACTER_WIDTH * len(words)
+
+
+def cut(words: str, length: int) -> str:
+    """Cut a name that would leave no room for the figure; its text alternative has all of it.
+
+    >>> cut("a long name", 6), cut("name", 6)
+    ('a lon…', 'name')
+    """
+    return words if len(words) <= length else words[: length - 1] + "…"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0") if abs(number) >= 10 else f"{number:.2f}".rstrip("0").removesuffix(".")

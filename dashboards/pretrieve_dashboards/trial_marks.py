@@ -1,0 +1,77 @@
+"""How a trial is drawn by what became of it, the same in every figure: by its line and its end, not by colour alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pretrieve.records import TrialRecord
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, text_width
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How the line of a trial looks.
+
+    Attributes:
+      color: of the line and its end.
+      dash: of the line; empty for an unbroken one.
+      end: what stands at its end: nothing, `cross`, `bar`, `ring` or `plus`.
+      opacity: of the line.
+    """
+
+    color: str = INK
+    dash: str = ""
+    end: str = ""
+    opacity: float = 0.35
+
+
+BEST = Mark(ACCENT, opacity=1.0)
+MARKS: Mapping[str, Mark] = {
+    "finished": Mark(),
+    "stopped": Mark(end="bar"),
+    "diverged": Mark(SECOND, "4 2", "cross", 1.0),
+    "failed": Mark(SECOND, "1 2", "plus", 1.0),
+    "running": Mark(INK, "2 2", "ring", 0.6),
+}
+
+
+def mark_of(trial_state: str, *, is_best: bool = False) -> Mark:
+    """Return how a trial is drawn; one in a state of another version as one that ended early."""
+    return BEST if is_best else MARKS.get(trial_state, MARKS["stopped"])
+
+
+def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
+    """Draw what stands at the end of a trial's line."""
+    if mark.end == "cross":
+        canvas.line([(x - 2.5, y - 2.5), (x + 2.5, y + 2.5)], color=mark.color, width=1.2)
+        canvas.line([(x - 2.5, y + 2.5), (x + 2.5, y - 2.5)], color=mark.color, width=1.2)
+    elif mark.end == "plus":
+        canvas.line([(x - 3, y), (x + 3, y)], color=mark.color, width=1.2)
+        canvas.line([(x, y - 3), (x, y + 3)], color=mark.color, width=1.2)
+    elif mark.end == "bar":
+        canvas.line([(x, y - 3), (x, y + 3)], color=mark.color, width=1.2)
+    elif mark.end == "ring":
+        canvas.dot(x, y, is_open=True, color=mark.color)
+
+
+def draw_legend(canvas: Canvas, states: Iterable[str], x: float, y: float, *, has_best: bool) -> None:
+    """Draw a sample of each kind of line that the figure has, in one row."""
+    shown = [("chosen", BEST)] if has_best else []
+    shown += [(state, mark_of(state)) for state in dict.fromkeys(states)]
+    for name, mark in shown:
+        canvas.line([(x, y - 3), (x + 16, y - 3)], color=mark.color, dash=mark.dash, opacity=max(mark.opacity, 0.6))
+        draw_end(canvas, mark, x + 16, y - 3)
+        canvas.text(x + 22, y, name)
+        x += 34 + text_width(name)
+
+
+def counted_states(trials: Iterable[TrialRecord]) -> str:
+    """Count trials by state in words.
+
+    >>> counted_states([])
+    'none'
+    """
+    counts = Counter(str(trial.state) for trial in trials)
+    return ", ".join(f"{number} {state}" for state, number in counts.items()) or "none"

@@ -1,0 +1,219 @@
+"""What each worker did when: the attempts at trials and refits over time, and the share of it that was used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pretrieve.records import StudyRecord, TrialRecord
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, cut, round_ticks, text_width
+from pretrieve_dashboards.view_table import TableCell, ViewTable, numbers, words
+
+UNKNOWN_WORKER = "not recorded"
+MAX_LANES_DRAWN = 64
+MAX_NAME_LENGTH = 28
+LOST = ("failed", "diverged")
+
+_WIDTH, _LANE, _TOP, _BOTTOM = 640.0, 11.0, 20.0, 26.0
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+_COLORS = {"trial": ACCENT, "refit": "#1a9273", "lost": SECOND}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one trial's work.
+
+    Attributes:
+      start_ms: since the study's first attempt.
+      end_ms: the same; where the trial has told no later time, that of its start.
+      kind: `trial`, `refit`, or `lost` for work of a trial that diverged or failed.
+    """
+
+    start_ms: int
+    end_ms: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one slot of a worker did: a worker that runs several trials side by side has several.
+
+    Attributes:
+      worker: node and GPU.
+      spans: by time, without overlap.
+    """
+
+    worker: str
+    spans: tuple[Span, ...]
+
+    @property
+    def busy_ms(self) -> int:
+        """Time in which something ran."""
+        return sum(span.end_ms - span.start_ms for span in self.spans)
+
+
+@dataclass(frozen=True)
+class UtilisationView:
+    """A study over time.
+
+    Attributes:
+      lanes: by worker.
+      active_ms: time in which at least one worker ran something: pauses of the whole study are not counted.
+      length_ms: from the first start to the last end.
+      num_untimed: trials and refits whose times are not recorded.
+    """
+
+    lanes: tuple[Lane, ...]
+    active_ms: int
+    length_ms: int
+    num_untimed: int
+
+    def share_used(self, lanes: Sequence[Lane]) -> float | None:
+        """Return the share of the active time in which some lanes were busy; None before anything ran."""
+        whole = self.active_ms * len(lanes)
+        return sum(lane.busy_ms for lane in lanes) / whole if whole else None
+
+
+def utilisation_view(record: StudyRecord) -> UtilisationView:
+    """Lay the attempts of a study out by worker and time, finished or not."""
+    trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
+    starts = [attempt.start_ms for trial in trials for attempt in trial.attempts]
+    first = min(starts, default=0)
+    by_worker: dict[str, list[Span]] = defaultdict(list)
+    for trial in trials:
+        for worker, span in _spans(trial, first):
+            by_worker[worker].append(span)
+    lanes = [Lane(worker, spans) for worker in sorted(by_worker) for spans in _apart(by_worker[worker])]
+    ends = [span.end_ms for spans in by_worker.values() for span in spans]
+    return UtilisationView(
+        lanes=tuple(lanes),
+        active_ms=_covered(span for spans in by_worker.values() for span in spans),
+        length_ms=max(ends, default=0),
+        num_untimed=sum(not trial.attempts for trial in trials),
+    )
+
+
+def _spans(trial: TrialRecord, first: int) -> Iterable[tuple[str, Span]]:
+    kind = "lost" if trial.state in LOST else trial.kind
+    for attempt in trial.attempts:
+        end_ms = max(attempt.start_ms, attempt.end_ms or 0)
+        yield attempt.worker or UNKNOWN_WORKER, Span(attempt.start_ms - first, end_ms - first, kind)
+
+
+def _apart(spans: Sequence[Span]) -> list[tuple[Span, ...]]:
+    """Share spans out among as few lanes as hold them without overlap, each to the first that is free."""
+    lanes: list[list[Span]] = []
+    for span in sorted(spans, key=lambda each: (each.start_ms, each.end_ms)):
+        free = next((lane for lane in lanes if lane[-1].end_ms <= span.start_ms), None)
+        if free is None:
+            lanes.append([span])
+        else:
+            free.append(span)
+    return [tuple(lane) for lane in lanes]
+
+
+def _covered(spans: Iterable[Span]) -> int:
+    covered = reached = 0
+    for span in sorted(spans, key=lambda each: each.start_ms):
+        covered += max(0, span.end_ms - max(span.start_ms, reached))
+        reached = max(reached, span.end_ms)
+    return covered
+
+
+def utilisation_table(view: UtilisationView) -> ViewTable:
+    """List the workers with what they did."""
+    by_worker: dict[str, list[Lane]] = defaultdict(list)
+    for lane in view.lanes:
+        by_worker[lane.worker].append(lane)
+    rows = [_row(view, worker, lanes) for worker, lanes in by_worker.items()]
+    if len(by_worker) > 1:
+        rows.append(_row(view, "all", view.lanes))
+    return ViewTable(
+        caption="Each worker with the most trials it ran side by side, and the share of the time in which the study "
+        "ran that these were busy.",
+        head=("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
+        rows=tuple(rows),
+    )
+
+
+def _row(view: UtilisationView, worker: str, lanes: Sequence[Lane]) -> tuple[TableCell, ...]:
+    spans = [span for lane in lanes for span in lane.spans]
+    share = view.share_used(lanes)
+    told = [
+        str(len(lanes)),
+        str(len(spans)),
+        wording.duration(sum(lane.busy_ms for lane in lanes) / 1000),
+        wording.duration(min(span.start_ms for span in spans) / 1000),
+        wording.duration(max(span.end_ms for span in spans) / 1000),
+        wording.ABSENT if share is None else f"{100 * share:.0f} %",
+    ]
+    return (*words(worker), *numbers(told))
+
+
+def utilisation_figure(view: UtilisationView) -> str:
+    """Draw the lanes as SVG; empty words before the first attempt."""
+    if not view.lanes:
+        return ""
+    lanes = view.lanes[:MAX_LANES_DRAWN]
+    canvas = Canvas(_WIDTH, _TOP + _LANE * len(lanes) + _BOTTOM)
+    names = [cut(lane.worker, MAX_NAME_LENGTH) for lane in lanes]
+    across = Scale(0, max(1, view.length_ms), 8 + max(map(text_width, names)), _WIDTH - 10)
+    _draw_time(canvas, view, across, _TOP + _LANE * len(lanes))
+    for number, (lane, name) in enumerate(zip(lanes, names, strict=True)):
+        y = _TOP + _LANE * number
+        if number == 0 or lanes[number - 1].worker != lane.worker:
+            canvas.text(across.start - 5, y + 8.5, name, anchor="end")
+        for span in _merged(lane.spans, across):
+            x = across(span.start_ms)
+            canvas.box(x, y + 1, max(0.8, across(span.end_ms) - x), _LANE - 2, color=_COLORS[span.kind])
+    _draw_kinds(canvas, lanes)
+    return canvas.write(title="What each worker did when", alternative=_in_words(view))
+
+
+def _merged(spans: Sequence[Span], across: Scale) -> list[Span]:
+    """Join neighbours of one kind that no eye could tell apart, so that thousands of trials stay a small figure."""
+    merged: list[Span] = []
+    for span in spans:
+        last = merged[-1] if merged else None
+        if last and last.kind == span.kind and across(span.end_ms) - across(last.start_ms) < 1.5:
+            merged[-1] = Span(last.start_ms, span.end_ms, span.kind)
+        else:
+            merged.append(span)
+    return merged
+
+
+def _draw_time(canvas: Canvas, view: UtilisationView, across: Scale, bottom: float) -> None:
+    unit_ms, name = next((each for each in _UNITS if view.length_ms >= 2 * each[0]), _UNITS[-1])
+    canvas.line([(across.start, bottom + 2), (across.end, bottom + 2)], opacity=0.7)
+    for tick in round_ticks(0.0, view.length_ms / unit_ms, at_most=8):
+        x = across(tick * unit_ms)
+        canvas.line([(x, _TOP), (x, bottom + 5)], width=0.6, opacity=0.2)
+        canvas.text(x, bottom + 15, f"{tick:g} {name}" if tick else "0", anchor="middle")
+
+
+def _draw_kinds(canvas: Canvas, lanes: Sequence[Lane]) -> None:
+    names = {"trial": "trial", "refit": "refit", "lost": "diverged or failed"}
+    x = 2.0
+    for kind, name in names.items():
+        if any(span.kind == kind for lane in lanes for span in lane.spans):
+            canvas.box(x, 4, 9, 8, color=_COLORS[kind])
+            canvas.text(x + 13, 11, name)
+            x += 26 + text_width(name)
+    canvas.text(_WIDTH - 4, 11, "time since the first start", anchor="end", opacity=0.8)
+    canvas.line([(0, _TOP - 3), (_WIDTH, _TOP - 3)], color=INK, width=0.5, opacity=0.2)
+
+
+def _in_words(view: UtilisationView) -> str:
+    by_worker: dict[str, list[Lane]] = defaultdict(list)
+    for lane in view.lanes:
+        by_worker[lane.worker].append(lane)
+    parts = [
+        f"{worker}: {wording.count(sum(len(lane.spans) for lane in lanes), 'attempt')}, busy "
+        f"{wording.duration(sum(lane.busy_ms for lane in lanes) / 1000)}"
+        for worker, lanes in by_worker.items()
+    ]
+    if len(view.lanes) > MAX_LANES_DRAWN:
+        parts.append(f"the first {MAX_LANES_DRAWN} of {len(view.lanes)} lanes are drawn")
+    return f"{'; '.join(parts)}; {wording.duration(view.length_ms / 1000)} from the first start to the last end."

@@ -1,0 +1,1 @@
+"""The audit for leaks: which training images show what the test images show."""

@@ -1,0 +1,188 @@
+"""Thresholds of an audit, from known copies of its own test images and from pairs of different images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.audit.candidates import unit_rows
+from pretrieve.audit.hashed_images import HashedImages, hash_images
+from pretrieve.audit.known_copies import ALTERATIONS, alter
+from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
+from pretrieve.audit.settings import AuditSettings
+from pretrieve.audit.thresholds import Threshold, choose_threshold
+from pretrieve.audit.verification import Alignments, align
+from pretrieve.keys import derived_seed
+
+WORST_COLOUR_ERROR = 128.0
+"""Mean difference of colours that counts as much as no correlation at all.
+
+Among photographs the pairs that come nearest, such as two portraits of one person, or a compass and a round picture,
+are 27 to 38 apart; copies, even of low quality, hardly ever 20."""
+
+LIKENESS_SLACK = 0.2
+"""The line of the likeness lies nearer to the copies: photographs of one sitting, or of one catalogue, which a sample
+hardly ever holds, are more alike (up to 0.68 in Caltech-101) than the nearest pairs of any sample (0.2)."""
+
+POOREST_COPIES = 0.02
+"""Share of the known copies that fit worst; a pair that fits better than these is a leak, and no different image."""
+
+LEAST_LIKENESS_OF_LEAKS = 0.7
+"""Such a pair fits at least so well, however poor the copies: of blank images they do not fit at all."""
+
+
+@dataclass(frozen=True)
+class AuditThresholds:
+    """What counts as near.
+
+    Attributes:
+      hash_distance: bits; pairs at most so far apart are verified.
+      likeness: of verified pairs, see `likeness`.
+      cosine: of features; None where only hashes bring pairs up.
+      recall_by_alteration: share of the known copies, by what was done to them, that hash and pixels find together.
+      num_set_aside: pairs of the samples that fit like copies, and so were not taken for different images.
+    """
+
+    hash_distance: Threshold
+    likeness: Threshold
+    cosine: Threshold | None = None
+    recall_by_alteration: Mapping[str, float] = field(default_factory=dict)
+    num_set_aside: int = 0
+
+
+def likeness(alignments: Alignments) -> NDArray[np.float64]:
+    """Sum up how well pairs fit: (P,), 1 for the same pixels, about 0 or less for different pictures.
+
+    The correlation of the detail decides; the grey images as a whole, whose large shapes many pictures share, and the
+    colours can only take from it. A copy that was made small or compressed keeps its shapes better than its detail,
+    and so the geometric mean of the two is taken.
+    """
+    shapes, details = (values.clip(0, 1) for values in (alignments.correlations, alignments.details))
+    fits: NDArray[np.float64] = np.sqrt(shapes.astype(np.float64) * details)
+    return fits - alignments.colour_errors / WORST_COLOUR_ERROR
+
+
+def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings) -> AuditThresholds:
+    """Choose the thresholds of hashes and pixels.
+
+    Known copies are made of the test images. Pairs of a source and a test image stand for different images, less those
+    that fit as well as known copies do: these are the leaks that are looked for, and as examples of different images
+    they would forbid to find any.
+
+    Args:
+      source: a sample of the source.
+      test: a sample of the test images.
+      settings: recall, bounds on false alarms.
+
+    Raises:
+      UserError: a sample is empty, or has no pair of different images.
+    """
+    copies, originals, names = _known_copies(test, settings)
+    copy_distances = pair_distances(copies.hashes, test.hashes[:, originals])
+    copy_likeness = likeness(_aligned(copies.images, test.images[originals], settings))
+    apart = least_distances(source.hashes, test.hashes).reshape(-1)
+    nearest = np.argsort(apart, kind="stable")[: settings.num_nearest]
+    rows, columns = np.divmod(nearest, len(test))
+    likeness_of_nearest = likeness(_aligned(source.images[rows], test.images[columns], settings))
+    are_leaks = likeness_of_nearest >= max(np.quantile(copy_likeness, POOREST_COPIES), LEAST_LIKENESS_OF_LEAKS)
+    hash_distance = choose_threshold(
+        copy_distances,
+        np.delete(apart, nearest[are_leaks]),
+        recall=settings.recall,
+        max_false_alarm_rate=settings.max_hash_false_alarms,
+    )
+    threshold = choose_threshold(
+        copy_likeness,
+        likeness_of_nearest[~are_leaks],
+        recall=settings.recall,
+        max_false_alarm_rate=settings.max_pixel_false_alarms,
+        is_similarity=True,
+        slack=LIKENESS_SLACK,
+    )
+    found = (copy_distances <= hash_distance.value) & (copy_likeness >= threshold.value)
+    return AuditThresholds(
+        hash_distance=hash_distance,
+        likeness=threshold,
+        recall_by_alteration={name: float(found[names == name].mean()) for name in ALTERATIONS},
+        num_set_aside=int(are_leaks.sum()),
+    )
+
+
+def calibrate_cosine(
+    copies: NDArray[np.float32],
+    originals: NDArray[np.int64],
+    source: NDArray[np.float32],
+    test: NDArray[np.float32],
+    settings: AuditSettings,
+) -> Threshold:
+    """Choose the threshold of the cosine.
+
+    Pairs nearer than the median copy are leaks in the sample, and no different images; unless they are more than the
+    source images, of which each shows one picture: then the features do not tell copies from other images.
+
+    Args:
+      copies: (C, D) features of known copies.
+      originals: (C,) the row of the test image that each was made of.
+      source: (N, D) features of a sample of the source.
+      test: (V, M, D) features of the test images and of variants of them.
+      settings: recall, bound on false alarms: that of hashes.
+
+    Raises:
+      UserError: there are no copies or no source images.
+    """
+    units = np.stack([unit_rows(variant) for variant in test])
+    of_copies = (units[:, originals] * unit_rows(copies)).sum(axis=2).max(axis=0)
+    of_others = (unit_rows(source) @ units.transpose(0, 2, 1)).max(axis=0).reshape(-1)
+    are_leaks = of_others >= np.median(of_copies) if len(of_copies) else np.zeros(len(of_others), dtype=bool)
+    return choose_threshold(
+        of_copies,
+        of_others[~are_leaks] if are_leaks.sum() <= len(source) else of_others,
+        recall=settings.recall,
+        max_false_alarm_rate=settings.max_hash_false_alarms,
+        is_similarity=True,
+    )
+
+
+def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
+    """Return the (P,) least distances of pairs, over windows of either and over mirroring.
+
+    Args:
+      first: (W, P, words), the whole images first.
+      second: likewise, of the same pairs.
+    """
+    turned = mirrored(second)
+    found = [distances(first[:1], second), distances(first[:1], turned)]
+    found += [distances(first, second[:1]), distances(first, turned[:1])]
+    least: NDArray[np.int64] = np.concatenate(found).min(axis=0)
+    return least
+
+
+def least_distances(source: Hashes, test: Hashes) -> NDArray[np.int64]:
+    """Return the (N, M) least distances of all pairs; for samples, since N × M numbers stand in memory."""
+    columns = [pair_distances(source, test[:, row : row + 1]) for row in range(test.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+def sample_rows(num_rows: int, num_drawn: int, seed: int, side: str) -> NDArray[np.int64]:
+    """Draw rows for the calibration, ascending; all where there are no more."""
+    if num_rows <= num_drawn:
+        return np.arange(num_rows)
+    rng = np.random.default_rng(derived_seed(seed, "audit", side))
+    return np.sort(rng.choice(num_rows, size=num_drawn, replace=False))
+
+
+def _known_copies(
+    test: HashedImages, settings: AuditSettings
+) -> tuple[HashedImages, NDArray[np.int64], NDArray[np.str_]]:
+    """Return altered test images, the row of each one's original and the name of what was done to it."""
+    rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
+    altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
+    originals = np.tile(np.arange(len(test)), len(ALTERATIONS))
+    return hash_images(altered, settings, place="the known copies"), originals, np.repeat(list(ALTERATIONS), len(test))
+
+
+def _aligned(source: NDArray[np.uint8], test: NDArray[np.uint8], settings: AuditSettings) -> Alignments:
+    return align(source, test, smallest_side=settings.smallest_side, step=settings.window_step)

@@ -1,0 +1,196 @@
+"""The audit of image tables on a Ray cluster: the source in shards, each compared with all test images by a task."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from numpy.typing import NDArray
+
+from pretrieve.audit.audit import DEFAULT_SETTINGS, AuditFeatures, check_features, find_leaks
+from pretrieve.audit.calibration import AuditThresholds, calibrate, sample_rows
+from pretrieve.audit.hashed_images import HashedImages, hash_images
+from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.settings import AuditSettings
+from pretrieve.cluster import causes_of_task_errors
+from pretrieve.data.decode import decode_square, read_content
+from pretrieve.errors import ImageSetError
+
+ROWS_PER_SHARD = 1024
+"""Source images of a task: seconds of work, and a few dozen megabytes of pixels and hashes."""
+
+TASKS_PER_CPU = 2
+"""Tasks that are submitted at a time: where the table holds the encoded images, their rows wait in Ray's memory."""
+
+
+@dataclass(frozen=True)
+class DecodedRows:
+    """The images of a table that decode.
+
+    Attributes:
+      images: (n, S, S, 3) uint8 RGB.
+      positions: (n,) int64, of each image in the table.
+      indices: (n,) int64, its value of the column `index`.
+      broken: "path: reason" of the others.
+    """
+
+    images: NDArray[np.uint8]
+    positions: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _TestSide:
+    """What every task compares its shard with."""
+
+    test: HashedImages
+    indices: NDArray[np.int64]
+    thresholds: AuditThresholds
+    settings: AuditSettings
+    features: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _ShardResult:
+    pairs: list[LeakPair]
+    num_images: int
+    num_candidates: int
+    broken: tuple[str, ...]
+
+
+def audit_over_ray(
+    source: pa.Table,
+    test: pa.Table,
+    *,
+    settings: AuditSettings = DEFAULT_SETTINGS,
+    features: AuditFeatures | None = None,
+    thresholds: AuditThresholds | None = None,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> LeakReport:
+    """Audit image tables on the connected cluster; see `audit.audit_leaks`.
+
+    The result does not depend on the number of shards or of CPUs. Broken images are left out and named. The same table
+    may stand on both sides only if its images may be paired with themselves; audit train against test instead.
+
+    Args:
+      source: an image table, such as a source's train split, a selection of it, or a target's own train split.
+      test: an image table, small enough for the memory of each task.
+      settings: what is compared and how sure the thresholds must be.
+      features: a row for each row of the tables; those of broken images are not looked at.
+      thresholds: those of an earlier audit; None calibrates them on samples of the images.
+      rows_per_shard: source images of a task, > 0.
+      on_progress: called with (source images done, source images in all).
+
+    Returns:
+      The pairs, whose indices are those of the tables' column `index`.
+
+    Raises:
+      ImageSetError: no test image decodes, or features belong to other tables.
+      OSError: an image's file cannot be read.
+    """
+    check_features(features, source.num_rows, test.num_rows)
+    decoded = decode_table(test, settings.image_size)
+    if not len(decoded.images):
+        raise ImageSetError(f"a test split must have an image that decodes, but none does: {decoded.broken[:1]}")
+    hashed = hash_images(decoded.images, settings, place="the test split")
+    thresholds = thresholds or _calibrate(source, hashed, settings)
+    if features is not None:
+        thresholds = replace(thresholds, cosine=features.threshold)
+    test_features = None if features is None else features.test[:, decoded.positions]
+    shared = ray.put(_TestSide(hashed, decoded.indices, thresholds, settings, test_features))
+    results = _run_shards(source, shared, features, rows_per_shard, on_progress)
+    pairs = sorted((p for r in results for p in r.pairs), key=lambda pair: (pair.source_index, pair.test_index))
+    return LeakReport(
+        tuple(pairs),
+        thresholds,
+        num_source=sum(result.num_images for result in results),
+        num_test=len(hashed),
+        num_candidates=sum(result.num_candidates for result in results),
+        broken_source=tuple(name for result in results for name in result.broken),
+        broken_test=decoded.broken,
+    )
+
+
+def decode_table(table: pa.Table, size: int) -> DecodedRows:
+    """Decode the images of a table to squares, broken ones left out.
+
+    Raises:
+      OSError: a file cannot be read at all; that says nothing of the image in it.
+    """
+    images: list[NDArray[np.uint8]] = []
+    positions: list[int] = []
+    broken: list[str] = []
+    rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
+    for position, (path, content) in enumerate(rows):
+        try:
+            images.append(decode_square(read_content(path, content), size))
+            positions.append(position)
+        except ImageSetError as error:
+            broken.append(f"{path}: {error}")
+    kept = np.array(positions, dtype=np.int64)
+    stacked = np.stack(images) if images else np.empty((0, size, size, 3), dtype=np.uint8)
+    return DecodedRows(stacked, kept, table["index"].to_numpy()[kept], tuple(broken))
+
+
+def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) -> AuditThresholds:
+    rows = sample_rows(source.num_rows, settings.num_calibration_source, settings.seed, "source")
+    sample = decode_table(source.take(rows), settings.image_size).images
+    return calibrate(
+        hash_images(sample, settings, place="the source"),
+        test.take(sample_rows(len(test), settings.num_calibration_test, settings.seed, "test")),
+        settings,
+    )
+
+
+def _run_shards(
+    source: pa.Table,
+    shared: ray.ObjectRef[_TestSide],
+    features: AuditFeatures | None,
+    rows_per_shard: int,
+    on_progress: Callable[[int, int], None],
+) -> Sequence[_ShardResult]:
+    """Have the shards audited by tasks, a few at a time, and return their results in order."""
+    run = ray.remote(num_cpus=1)(_audit_shard)
+    waiting = deque(range(0, source.num_rows, rows_per_shard))
+    pending: dict[Any, int] = {}
+    results: dict[int, _ShardResult] = {}
+    done = 0
+    on_progress(done, source.num_rows)
+    while waiting or pending:
+        while waiting and len(pending) < TASKS_PER_CPU * max(1, ray.cluster_resources().get("CPU", 1)):
+            start = waiting.popleft()
+            rows = slice(start, start + rows_per_shard)
+            own = None if features is None else (features.source[rows], features.threshold)
+            pending[run.remote(source.slice(start, rows_per_shard), shared, own)] = start
+        (finished,), _ = ray.wait(list(pending), num_returns=1)
+        start = pending.pop(finished)
+        with causes_of_task_errors():
+            results[start] = ray.get(finished)
+        done += min(rows_per_shard, source.num_rows - start)
+        on_progress(done, source.num_rows)
+    return [results[start] for start in sorted(results)]
+
+
+def _audit_shard(table: pa.Table, shared: _TestSide, own_features: Any) -> _ShardResult:
+    decoded = decode_table(table, shared.settings.image_size)
+    source = hash_images(decoded.images, shared.settings, place="the source")
+    features = None
+    if own_features is not None and shared.features is not None:
+        features = AuditFeatures(own_features[0][decoded.positions], shared.features, own_features[1])
+    found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings, features)
+    pairs = [
+        replace(
+            pair,
+            source_index=int(decoded.indices[pair.source_index]),
+            test_index=int(shared.indices[pair.test_index]),
+        )
+        for pair in found
+    ]
+    return _ShardResult(pairs, len(source), num_candidates, decoded.broken)

@@ -1,0 +1,108 @@
+"""`pretrieve cache`: what the caches that studies share hold, and making room on their disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pretrieve.cli.study_argument import make_console
+
+if TYPE_CHECKING:
+    from pretrieve.study.cache_contents import CacheItem
+
+BYTES_PER_GB = 1e9
+
+cache = typer.Typer(
+    no_args_is_help=True,
+    help="See and prune what studies share: features, decoded images, selections, … Whatever goes is made again.",
+)
+
+Folder = Annotated[Path | None, typer.Option(help="Folder of studies and caches. Default: `pretrieve-runs` here.")]
+
+
+@cache.command("list")
+def list_(storage: Folder = None) -> None:
+    """Tell what each cache holds, how much disk it takes and when it was last used.
+
+    `pretrieve cache list --storage /shared/runs`
+    """
+    from pretrieve.study.cache_contents import cache_items
+
+    folder = _storage(storage)
+    _print(cache_items(folder / "cache"), f"Caches of {folder}")
+
+
+@cache.command()
+def prune(
+    storage: Folder = None,
+    unused_days: Annotated[
+        float | None, typer.Option(min=0.0, help="Remove what was not used for so many days.")
+    ] = None,
+    max_gb: Annotated[
+        float | None, typer.Option(min=0.0, help="Remove the least recently used until all caches take at most this.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this cache, such as `images`; may be given again. Default: all but "
+            "`backbones`, whose weights a GPU would not make again to the bit."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")] = False,
+) -> None:
+    """Make room: remove from the caches what was not used for long, or what is too much, and halves of killed writers.
+
+    `pretrieve cache prune --unused-days 30`, `pretrieve cache prune --max-gb 200 --kind images --dry-run`
+
+    Results, weights of refits and MLflow's record are no part of the caches. While a study of the storage runs, nothing
+    is removed.
+    """
+    from pretrieve.errors import UserError
+    from pretrieve.study.cache_contents import cache_items, may_go, remove_items
+
+    if unused_days is None and max_gb is None:
+        raise UserError("pruning needs a rule of what may go: give --unused-days, --max-gb or both")
+    folder = _storage(storage)
+    max_bytes = None if max_gb is None else round(max_gb * BYTES_PER_GB)
+    items = cache_items(folder / "cache")
+    going = may_go(items, now_s=time.time(), kinds=kind or (), unused_days=unused_days, max_bytes=max_bytes)
+    if not dry_run:
+        remove_items(folder, going)
+    _print(going, "Would be removed" if dry_run else "Removed")
+    left = sum(item.num_bytes for item in items) - sum(item.num_bytes for item in going)
+    if max_bytes is not None and left > max_bytes:
+        typer.echo(f"{left / BYTES_PER_GB:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
+
+
+def _storage(storage: Path | None) -> Path:
+    from pretrieve.errors import UserError
+    from pretrieve.study.settings import DEFAULT_STORAGE
+
+    folder = (storage or DEFAULT_STORAGE).expanduser().absolute()
+    if not folder.is_dir():
+        raise UserError(
+            f"storage must be a folder where studies ran, but {folder} does not exist; name it by --storage"
+        )
+    return folder
+
+
+def _print(items: Sequence[CacheItem], title: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_footer=True)
+    total = sum(item.num_bytes for item in items)
+    table.add_column("Cache", footer="all")
+    table.add_column("Entries", justify="right", footer=str(len(items)))
+    table.add_column("GB", justify="right", footer=f"{total / BYTES_PER_GB:.3f}")
+    table.add_column("Last used, oldest entry", justify="right")
+    table.add_column("Last used, newest entry", justify="right")
+    for kind in sorted({item.kind for item in items}):
+        chosen = [item for item in items if item.kind == kind]
+        days = [time.strftime("%Y-%m-%d", time.localtime(item.used_s)) for item in chosen]
+        size = sum(item.num_bytes for item in chosen) / BYTES_PER_GB
+        table.add_row(kind, str(len(chosen)), f"{size:.3f}", min(days), max(days))
+    make_console().print(table)

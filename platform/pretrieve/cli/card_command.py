@@ -1,0 +1,68 @@
+"""`pretrieve card`: what a data set holds, and what to know before believing a score on it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pretrieve.data.image_set import ImageSet
+
+
+def card(
+    image_set: Annotated[
+        str,
+        typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`."),
+    ],
+    json_out: Annotated[Path | None, typer.Option("--json", help="Write the whole card to this file.")] = None,
+    max_images: Annotated[
+        int, typer.Option(min=1, help="Of a larger set, a sample of so many images is read.")
+    ] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+) -> None:
+    """Describe a data set: counts, sizes, formats, broken images, copies within and across its splits, imbalance.
+
+    `pretrieve card /data/birds`
+
+    `pretrieve card digits --json digits.json`
+    """
+    from pretrieve.atomic_files import write_json
+    from pretrieve.data.dataset_card import make_card
+
+    loaded, passed_over = _load(image_set)
+    with _progress() as on_progress:
+        made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=on_progress)
+    typer.echo(made.to_text(), nl=False)
+    if json_out is not None:
+        write_json(json_out, made.to_dict())
+
+
+def _load(reference: str) -> tuple[ImageSet, list[str]]:
+    """Load a set by its name, or a folder tree; also return the files of the tree that are in no split."""
+    from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
+    from pretrieve.data.registry import find_image_set, registered_names
+
+    folder = Path(reference).expanduser()
+    # A bare word is what it is in a study file; with `./` before it, a folder of that name.
+    is_name = reference in registered_names() or (":" in reference and not folder.exists())
+    if not is_name and ("/" in reference or folder.is_dir()):
+        loaded = load_folder_tree(folder, name=folder.resolve().name)
+        return loaded, [path.relative_to(folder).as_posix() for path in passed_over_files(folder)]
+    with tempfile.TemporaryDirectory() as cache:
+        return find_image_set(reference, cache=Path(cache)), []
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar on the terminal, beside the card and never in it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("images", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

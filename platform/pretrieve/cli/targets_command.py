@@ -1,0 +1,136 @@
+"""`pretrieve targets`: the image sets that a study can name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+
+_SPLITS = ("train", "val", "test")
+_METRICS = {"top1": "top-1", "mean_per_class": "mean per class"}
+
+
+def targets(
+    name: Annotated[str | None, typer.Argument(help="One set, to see everything about it. Default: list all.")] = None,
+) -> None:
+    """List the image sets that a study can name: the paper's eight, built-in ones, those of installed packages.
+
+    The paper's sets are published elsewhere: `pretrieve prepare NAME --root DIR` brings one to this disk.
+    The others are there at once, by name.
+
+    `pretrieve targets` lists all, `pretrieve targets NAME` says where one comes from and which files it needs.
+    """
+    from rich.console import Console
+
+    from pretrieve.data.published.catalogue import PUBLISHED, find_published
+    from pretrieve.data.registry import registered_names
+
+    console = Console()
+    if name is None:
+        _print_all(console, PUBLISHED, registered_names())
+    elif name in registered_names() and name not in PUBLISHED:
+        console.print(f"{name} is registered and there at once; in a study file: `targets: [{name}]`", markup=False)
+    else:
+        _print_one(console, name, find_published(name).facts)
+
+
+def _print_all(console: Console, published: Mapping[str, PublishedSet], registered: list[str]) -> None:
+    facts = {name: entry.facts for name, entry in published.items()}
+    console.print("Published sets; `pretrieve prepare NAME --root DIR` brings one to this disk:", markup=False)
+    console.print(_counts(facts))
+    console.print(_origins(facts))
+    console.print("Registered, built-in and of installed packages; there at once:", markup=False)
+    for name in registered:
+        typer.echo(f"  {name}")
+    words = "A study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`)."
+    console.print(f"\n{words}", markup=False, highlight=False)
+
+
+def _counts(facts: Mapping[str, PublishedFacts]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("name", no_wrap=True)
+    for heading in ("classes", *_SPLITS):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("metric")
+    table.add_column("archives")
+    for name, of_set in facts.items():
+        images = [f"{of_set.num_images[split]:,}" if split in of_set.num_images else "–" for split in _SPLITS]
+        table.add_row(name, str(of_set.num_classes), *images, _METRICS[of_set.metric], _served(of_set))
+    return table
+
+
+def _origins(facts: Mapping[str, PublishedFacts]) -> Table:
+    """Give each set lines of its own, so that its address stays in one piece on a narrow terminal."""
+    table = _pairs()
+    for name, of_set in facts.items():
+        lines = [of_set.title, f"split: {of_set.split}", f"licence: {of_set.licence}", of_set.page, ""]
+        table.add_row(name, _text("\n".join(lines)))
+    return table
+
+
+def _pairs() -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _served(facts: PublishedFacts) -> str:
+    fetched = [archive for archive in facts.archives if not _lies_inside(archive, facts)]
+    served, number = sum(archive.url is not None for archive in fetched), len(fetched)
+    if served in (0, number):
+        return "served" if served else "by hand"
+    return f"{served} of {number} served"
+
+
+def _text(words: str) -> Any:
+    from rich.text import Text
+
+    return Text(words)  # as it is: brackets in it are no markup
+
+
+def _print_one(console: Console, name: str, facts: PublishedFacts) -> None:
+    images = ", ".join(f"{split} {number:,}" for split, number in facts.num_images.items())
+    rows = {
+        "name": name,
+        "title": facts.title,
+        "classes": str(facts.num_classes),
+        "images": images,
+        "metric": _METRICS[facts.metric],
+        "split": facts.split,
+        "licence": facts.licence,
+        "page": facts.page,
+    }
+    table = _pairs()
+    for heading, words in rows.items():
+        table.add_row(heading, _text(words))
+    for number, archive in enumerate(facts.archives):
+        table.add_row("" if number else "archives", _text(_describe(archive, facts)))
+    console.print(table)
+    typer.echo(f"\npretrieve prepare {name} --root DIR")
+
+
+def _describe(archive: Archive, facts: PublishedFacts) -> str:
+    origin = "fetch by hand" if archive.url is None else f"from {archive.url}"
+    if _lies_inside(archive, facts):
+        origin = "comes inside another one"
+    checksum = "" if archive.md5 is None else f", MD5 {archive.md5}"
+    return f"{archive.file}: {origin}{checksum}"
+
+
+def _lies_inside(archive: Archive, facts: PublishedFacts) -> bool:
+    from pretrieve.data.prepare import comes_with
+
+    return comes_with(archive, facts.archives[: facts.archives.index(archive)])

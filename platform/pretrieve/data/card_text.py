@@ -1,0 +1,155 @@
+"""The card of a data set for people: plain text for a terminal, Markdown for MLflow."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pretrieve.data.card_warnings import counted
+
+if TYPE_CHECKING:
+    from pretrieve.data.dataset_card import DatasetCard, SizeRange
+
+WIDTH = 120
+CLASSES_SHOWN = 30
+IMAGES_SHOWN = 10
+NAME_WIDTH = 48
+
+
+def as_text(card: DatasetCard) -> str:
+    """Describe a card in lines of at most WIDTH columns."""
+    lines = [_clean(f"{card.name}: {_title(card)}")]
+    lines += ["", "Warnings", *_bullets(card.warnings)] if card.warnings else ["", "Warnings: none"]
+    lines += ["", *_table(_split_rows(card)), "", *_table(_class_rows(card))]
+    lines += ["", *(line for name, value in _facts(card) for line in _wrapped(f"{name + ':':<14}{value}", " " * 14))]
+    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
+    if broken:
+        lines += ["", "Broken images", *_bullets(_shortened(broken))]
+    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
+    if copies:
+        lines += ["", "Copies", *_bullets([*copies, *_more(len(card.copies) - len(copies))])]
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(card: DatasetCard) -> str:
+    """Describe a card in Markdown, of the same content as the text."""
+    blocks = [f"# {_escaped(card.name)}", _escaped(_title(card)), "## Warnings"]
+    blocks.append("\n".join(f"- {_escaped(line)}" for line in card.warnings) or "none")
+    blocks += ["## Splits", _markdown_table(_split_rows(card)), "## Classes", _markdown_table(_class_rows(card))]
+    blocks += ["## Images", "\n".join(f"- {name}: {_escaped(value)}" for name, value in _facts(card))]
+    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
+    if broken:
+        blocks += ["## Broken images", "\n".join(f"- {_escaped(line)}" for line in _shortened(broken))]
+    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
+    if copies:
+        lines = [*copies, *_more(len(card.copies) - len(copies))]
+        blocks += ["## Copies", "\n".join(f"- {_escaped(line)}" for line in lines)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _title(card: DatasetCard) -> str:
+    read = "all read" if card.num_scanned == card.num_images else f"a sample of {card.num_scanned:,} read"
+    classes = counted(len(card.class_names), "class", "classes")
+    return f"{classes}, {counted(card.num_images, 'image')} ({read}), scored by {card.metric}"
+
+
+def _split_rows(card: DatasetCard) -> list[list[str]]:
+    rows = [["split", "images", "classes", "smallest", "largest", "imbalance", "broken"]]
+    for split, counts in card.counts.items():
+        present = [count for count in counts if count]
+        smallest, largest = (f"{min(present):,}", f"{max(present):,}") if present else ("0", "0")
+        broken = sum(image.split == split for image in card.broken)
+        numbers = [f"{sum(counts):,}", f"{len(present):,}", smallest, largest, f"{card.imbalance[split]:.2f}"]
+        rows.append([split, *numbers, f"{broken:,}"])
+    return rows
+
+
+def _class_rows(card: DatasetCard) -> list[list[str]]:
+    totals = [sum(each) for each in zip(*card.counts.values(), strict=True)]
+    labels: Sequence[int | None] = range(len(totals))
+    if len(totals) > CLASSES_SHOWN:
+        by_size = sorted(range(len(totals)), key=lambda label: (-totals[label], label))
+        half = CLASSES_SHOWN // 2
+        labels = [*by_size[:half], None, *by_size[-half:]]
+    rows = [["class", *card.counts]]
+    for label in labels:
+        if label is None:
+            rows.append([f"… {len(totals) - CLASSES_SHOWN} more, by size", *("…" for _ in card.counts)])
+        else:
+            name = textwrap.shorten(_clean(card.class_names[label]), NAME_WIDTH, placeholder="…") or "…"
+            rows.append([name[:NAME_WIDTH], *(f"{counts[label]:,}" for counts in card.counts.values())])
+    return rows
+
+
+def _facts(card: DatasetCard) -> Iterator[tuple[str, str]]:
+    yield "width", _sides(card.widths)
+    yield "height", _sides(card.heights)
+    yield "aspect", _counts(card.aspects)
+    yield "colour modes", _counts(card.modes)
+    yield "formats", _counts(card.file_formats)
+    yield "fingerprints", _fingerprints(card)
+    yield "bytes", f"{card.num_bytes:,} in {counted(card.num_scanned, 'file')}"
+
+
+def _fingerprints(card: DatasetCard) -> str:
+    return ", ".join(f"{split} {fingerprint}" for split, fingerprint in card.fingerprints.items())
+
+
+def _sides(found: SizeRange | None) -> str:
+    return "unknown" if found is None else f"{found.smallest:,} … {found.largest:,} px, median {found.median:,.0f}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
+
+
+def _copies_line(card: DatasetCard, number: int) -> str:
+    group = card.copies[number]
+    kind = "same file" if group.are_exact else "same pixels"
+    images = [f"{image.split}, {image.class_name}: {image.path}" for image in group.images[:IMAGES_SHOWN]]
+    return f"{kind}: " + " = ".join([*images, *_more(len(group.images) - len(images))])
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    return [*lines[:IMAGES_SHOWN], *_more(len(lines) - IMAGES_SHOWN)]
+
+
+def _more(number: int) -> list[str]:
+    return [f"… and {number:,} more; the card's JSON names all"] if number > 0 else []
+
+
+def _bullets(lines: Sequence[str]) -> list[str]:
+    return [wrapped for line in lines for wrapped in _wrapped(f"- {line}", "  ")]
+
+
+def _wrapped(line: str, indent: str) -> list[str]:
+    return textwrap.wrap(_clean(line), WIDTH, subsequent_indent=indent, break_on_hyphens=False) or [""]
+
+
+def _clean(text: str) -> str:
+    """Show what a name of a file may hold and a terminal would obey: line ends, escape sequences."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *others = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return lines
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ([_escaped(cell) for cell in row] for row in rows)
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
+
+
+def _escaped(text: str) -> str:
+    """Keep names of files and classes from being read as Markdown or HTML."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|" else letter for letter in _clean(text))

@@ -1,0 +1,226 @@
+"""The card of a data set: what is in it, and what a user must know before believing a score on it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pretrieve.data.card_text import as_markdown, as_text
+from pretrieve.data.card_warnings import warnings_of
+from pretrieve.data.duplicates import (
+    Copies,
+    CopyCount,
+    ListedImage,
+    copied_groups,
+    count_across,
+    count_within,
+    describe_copies,
+)
+from pretrieve.data.folder_names import SPLITS, names_alike
+from pretrieve.data.image_scan import ImageFacts, scan_images
+from pretrieve.data.image_set import ImageSet
+from pretrieve.keys import derived_seed
+
+DEFAULT_MAX_IMAGES = 50_000
+
+ASPECT_EDGES = (1 / 3, 1 / 2, 2 / 3, 0.95, 1.05, 3 / 2, 2, 3)
+ASPECT_NAMES = (
+    "taller than 3:1", "3:1 to 2:1", "2:1 to 3:2", "upright", "square", "wide", "3:2 to 2:1", "2:1 to 3:1",
+    "wider than 3:1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SizeRange:
+    """Sides of images in pixels."""
+
+    smallest: int
+    median: float
+    largest: int
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a data set holds. Counts of classes are of all images, everything else of those that were scanned.
+
+    Attributes:
+      name: of the set.
+      metric: how it is scored.
+      class_names: K names.
+      fingerprints: of each split.
+      counts: for each split the number of images of each class, in the order of the names.
+      imbalance: for each split its largest class by its smallest, of those with an image.
+      num_images: listed in all splits.
+      num_scanned: of these, how many were read.
+      seed: of the sample, where not all were.
+      num_bytes: of the files that were read.
+      widths: of the images that decode; None where none does.
+      heights: likewise.
+      aspects: images by width : height, from tall to wide.
+      modes: images by colour mode, most frequent first.
+      file_formats: images by file format, likewise.
+      num_animated: images of several frames or pages, of which the first is used.
+      num_turned: images whose EXIF orientation is left aside.
+      wrong_suffixes: images whose suffix is another format's; they decode by their content.
+      grey_ends: JPEG images whose last rows are the grey of missing data: perhaps truncated.
+      tiny: images with a side below 8 pixels.
+      broken: images that do not decode, each with its reason.
+      copies: groups of images with one picture.
+      copies_within: for each split, images that repeat an earlier one of it.
+      copies_across: for "first/second" of the splits, images of the second with a copy in the first.
+      alike_paths: files whose names differ in case alone.
+      passed_over: files in the set's folder that no split holds.
+      warnings: sentences that a user must read.
+    """
+
+    name: str
+    metric: str
+    class_names: tuple[str, ...]
+    fingerprints: Mapping[str, str]
+    counts: Mapping[str, tuple[int, ...]]
+    imbalance: Mapping[str, float]
+    num_images: int
+    num_scanned: int
+    seed: int
+    num_bytes: int
+    widths: SizeRange | None
+    heights: SizeRange | None
+    aspects: Mapping[str, int]
+    modes: Mapping[str, int]
+    file_formats: Mapping[str, int]
+    num_animated: int
+    num_turned: int
+    wrong_suffixes: tuple[ListedImage, ...]
+    grey_ends: tuple[ListedImage, ...]
+    tiny: tuple[ListedImage, ...]
+    broken: tuple[ListedImage, ...]
+    copies: tuple[Copies, ...]
+    copies_within: Mapping[str, CopyCount]
+    copies_across: Mapping[str, CopyCount]
+    alike_paths: tuple[tuple[str, ...], ...]
+    passed_over: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user must know."""
+        return tuple(warnings_of(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-able values, with the warnings."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    def to_json(self) -> str:
+        """Return everything as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def to_text(self) -> str:
+        """Describe the set in at most 120 columns, warnings first."""
+        return as_text(self)
+
+    def to_markdown(self) -> str:
+        """Describe the set as Markdown, for MLflow."""
+        return as_markdown(self)
+
+
+def make_card(
+    image_set: ImageSet,
+    *,
+    max_images: int | None = DEFAULT_MAX_IMAGES,
+    seed: int = 0,
+    passed_over: Sequence[str] = (),
+    num_threads: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DatasetCard:
+    """Read the images of a set and describe it.
+
+    Args:
+      image_set: the set.
+      max_images: of a larger set a sample of so many is read, and the card says so; None reads all.
+      seed: of the sample.
+      passed_over: files that the set's loader left out, to be named.
+      num_threads: that read and decode; None for one a CPU, at most 8.
+      on_progress: called with (images done, images in all).
+    """
+    splits = sorted(image_set.splits, key=lambda split: (*SPLITS, split).index(split))
+    tables = {split: image_set.splits[split] for split in splits}
+    counts = {split: _class_counts(image_set, split) for split in splits}
+    rows = _drawn_rows({split: table.num_rows for split, table in tables.items()}, max_images, seed)
+    facts = scan_images(tables, rows, num_threads=num_threads, on_progress=on_progress)
+    paths = [path for table in tables.values() for path in table["path"].to_pylist()]
+    return DatasetCard(
+        name=image_set.name,
+        metric=image_set.metric,
+        class_names=image_set.class_names,
+        fingerprints=dict(image_set.fingerprints),
+        counts=counts,
+        imbalance={split: _imbalance(each) for split, each in counts.items()},
+        num_images=len(paths),
+        num_scanned=len(facts),
+        seed=seed,
+        alike_paths=tuple(tuple(group) for group in names_alike(sorted({*paths}))),
+        passed_over=tuple(passed_over),
+        **_described(facts, image_set.class_names, splits),
+    )
+
+
+def _class_counts(image_set: ImageSet, split: str) -> tuple[int, ...]:
+    labels = image_set.splits[split]["label"].to_numpy()
+    return tuple(np.bincount(labels, minlength=image_set.num_classes).tolist())
+
+
+def _imbalance(counts: Iterable[int]) -> float:
+    present = [count for count in counts if count]
+    return max(present) / min(present) if present else 1.0
+
+
+def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> dict[str, list[int]]:
+    """Choose which rows to read: all, or a sample in which each image has the same chance."""
+    total = sum(sizes.values())
+    if max_images is None or total <= max_images:
+        return {split: list(range(size)) for split, size in sizes.items()}
+    drawn = np.sort(np.random.default_rng(derived_seed(seed, "card")).choice(total, max_images, replace=False))
+    rows, start = {}, 0
+    for split, size in sizes.items():
+        rows[split] = (drawn[(drawn >= start) & (drawn < start + size)] - start).tolist()
+        start += size
+    return rows
+
+
+def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:
+    good = [image for image in facts if image.error is None]
+    groups = copied_groups(facts)
+
+    def listed(images: Iterable[ImageFacts]) -> tuple[ListedImage, ...]:
+        return tuple(ListedImage(i.split, names[i.label], i.path, i.error or "") for i in images)
+
+    return {
+        "num_bytes": sum(image.num_bytes for image in facts),
+        "widths": _range([image.width for image in good]),
+        "heights": _range([image.height for image in good]),
+        "aspects": _aspects(good),
+        "modes": dict(Counter(image.mode for image in good).most_common()),
+        "file_formats": dict(Counter(image.file_format for image in good).most_common()),
+        "num_animated": sum(image.num_frames > 1 for image in good),
+        "num_turned": sum(image.is_turned for image in good),
+        "wrong_suffixes": listed(image for image in good if image.has_wrong_suffix),
+        "grey_ends": listed(image for image in good if image.ends_in_grey),
+        "tiny": listed(image for image in good if min(image.width, image.height) < 8),
+        "broken": listed(image for image in facts if image.error is not None),
+        "copies": describe_copies(groups, names),
+        "copies_within": count_within(groups, splits),
+        "copies_across": count_across(groups, splits),
+    }
+
+
+def _range(sides: Sequence[int]) -> SizeRange | None:
+    return SizeRange(min(sides), float(np.median(sides)), max(sides)) if sides else None
+
+
+def _aspects(images: Iterable[ImageFacts]) -> dict[str, int]:
+    bins = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in images)
+    return {ASPECT_NAMES[number]: bins[number] for number in sorted(bins)}

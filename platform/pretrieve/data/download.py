@@ -1,0 +1,227 @@
+"""Files fetched over HTTP: resumed where they were cut off, verified, and whole or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pretrieve.atomic_files import read_json, write_json
+from pretrieve.errors import ImageSetError, UserError
+
+if TYPE_CHECKING:
+    from requests import Response
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 30.0
+_LONGEST_PAUSE_S = 30.0
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PARTIAL, _NOT_SATISFIABLE = 206, 416
+
+Progress = Callable[[int, int | None], None]
+
+
+class _BrokenOffError(Exception):
+    """What is worth another attempt: a connection that broke, a server that is busy."""
+
+
+def download(
+    url: str,
+    path: Path,
+    *,
+    md5: str | None = None,
+    progress: Progress | None = None,
+    attempts: int = 5,
+    pause_s: float = 1.0,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Fetch a file, going on where an earlier attempt or an earlier process ended.
+
+    It grows as `<name>.part`; beside it `<name>.part.json` keeps the server's mark of the version (ETag or
+    Last-Modified), so that two versions are never put together. It gets its name once it is whole and verified.
+
+    Args:
+      url: http or https.
+      path: the file to make; its folder is made where it is missing.
+      md5: 32 hexadecimal digits that it must have; None takes it as it comes.
+      progress: called with the bytes that are here, and all of them or None where the server does not say.
+      attempts: how many in a row may end without a new byte.
+      pause_s: before the second of them; doubled before each further one, up to half a minute.
+      timeout_s: how long a server may be silent.
+
+    Raises:
+      UserError: the address is not of the web, the server refuses or cannot be reached, or another process fetches it.
+      ImageSetError: the file has another MD5; it is removed.
+      OSError: the disk is full or not writable.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UserError(f"an address to download from must begin with http:// or https://, but is {url!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    mark = part.with_name(f"{part.name}.json")
+    with _locked(part) as file:
+        _fetch_all(url, file, mark, progress, attempts=attempts, pause_s=pause_s, timeout_s=timeout_s)
+        found = None if md5 is None else file_md5(part)
+        if md5 is not None and found != md5.lower():
+            part.unlink()
+            mark.unlink(missing_ok=True)
+            raise ImageSetError(
+                f"{url} must have the MD5 {md5.lower()}, but what was served has {found}; it was removed, try again or "
+                "fetch the file by hand"
+            )
+        part.replace(path)
+        mark.unlink(missing_ok=True)
+
+
+def file_md5(path: Path, progress: Progress | None = None) -> str:
+    """Compute the MD5 of a file, as 32 hexadecimal digits."""
+    digest, done, size = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, size)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[IO[bytes]]:
+    with part.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{part} must be written by one process, but another one downloads it; wait for it"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield file
+        finally:
+            # A refused address leaves nothing to go on from. Gone already means renamed, or removed as a wrong file.
+            with suppress(FileNotFoundError):
+                if part.stat().st_size == 0:
+                    part.unlink()
+
+
+def _fetch_all(
+    url: str,
+    file: IO[bytes],
+    mark: Path,
+    progress: Progress | None,
+    *,
+    attempts: int,
+    pause_s: float,
+    timeout_s: float,
+) -> None:
+    farthest, failures = file.tell(), 0
+    while True:
+        try:
+            _fetch(url, file, mark, progress, timeout_s)
+            return
+        except _BrokenOffError as error:
+            file.flush()
+            # A server that starts anew each time brings bytes for ever; only those beyond all earlier ones count.
+            failures = 0 if file.tell() > farthest else failures + 1
+            farthest = max(farthest, file.tell())
+            if failures >= attempts:
+                raise UserError(
+                    f"{url} must be reachable, but {attempts} attempts in a row brought nothing new: {error}; run the "
+                    "command again to go on from here, or fetch the file by hand"
+                ) from error
+        time.sleep(min(_LONGEST_PAUSE_S, pause_s * 2 ** max(0, failures - 1)))
+
+
+def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, timeout_s: float) -> None:
+    """Ask once for what is missing and append it."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    version = _read_mark(mark, url)
+    if file.tell() and version is None:
+        _start_anew(file)
+    # Without `identity` a server may count the bytes of a compressed answer, and ranges of those.
+    headers = {"Accept-Encoding": "identity"}
+    if version is not None and file.tell():
+        headers |= {"Range": f"bytes={file.tell()}-", "If-Range": version}
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
+            if _is_complete(response, file):
+                return
+            total = _prepare_to_append(response, file)
+            _write_mark(mark, url, response)
+            _append(response, file, total, progress)
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
+        raise _BrokenOffError(str(error)) from error
+    except requests.RequestException as error:  # an address that cannot be one, or redirects without end
+        raise UserError(f"{url} must lead to a file on the web, but: {error}; fetch the file by hand") from error
+
+
+def _is_complete(response: Response, file: IO[bytes]) -> bool:
+    """Tell the answer of a server that has no more to give from one whose file is another one by now."""
+    if response.status_code != _NOT_SATISFIABLE:
+        return False
+    complete = response.headers.get("Content-Range", "") == f"bytes */{file.tell()}"
+    if not complete:
+        _start_anew(file)
+        raise _BrokenOffError("the server has another version of the file; starting anew")
+    return complete
+
+
+def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
+    """Make the file end where the answer begins, and return how long it becomes."""
+    status = f"{response.status_code} {response.reason}"
+    if response.status_code in _TRANSIENT:
+        raise _BrokenOffError(f"the server answers {status}")
+    if not response.ok:
+        raise UserError(f"{response.url} must be served, but the server answers {status}; fetch the file by hand")
+    if response.status_code == _PARTIAL:
+        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if given is not None and int(given[1]) == file.tell():
+            return None if given[2] == "*" else int(given[2])
+        _start_anew(file)
+        raise _BrokenOffError("the server sent another range than was asked for; starting anew")
+    _start_anew(file)
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+def _append(response: Response, file: IO[bytes], total: int | None, progress: Progress | None) -> None:
+    # The raw stream: servers that call a .tar.gz `Content-Encoding: gzip` would have it unpacked on the way.
+    while chunk := response.raw.read(CHUNK_BYTES, decode_content=False):
+        file.write(chunk)
+        if progress is not None:
+            progress(file.tell(), total)
+    file.flush()
+    if total is not None and file.tell() < total:
+        raise _BrokenOffError(f"the connection ended after {file.tell():,} of {total:,} bytes")
+
+
+def _start_anew(file: IO[bytes]) -> None:
+    file.seek(0)
+    file.truncate()
+
+
+def _read_mark(mark: Path, url: str) -> str | None:
+    with suppress(OSError, ValueError):
+        kept = read_json(mark)
+        if isinstance(kept, dict) and kept.get("url") == url and isinstance(kept.get("version"), str):
+            return str(kept["version"])
+    return None
+
+
+def _write_mark(mark: Path, url: str, response: Response) -> None:
+    etag = response.headers.get("ETag", "")
+    # A weak ETag does not promise the same bytes, so a range may not be asked for by it.
+    version = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+    if version is None:
+        mark.unlink(missing_ok=True)
+    else:
+        write_json(mark, {"url": url, "version": version})

@@ -1,0 +1,72 @@
+"""Image sets from a Python function or any stream of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
+from pretrieve.data.forms.encoded_image import path_or_content
+from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_rows import GivenRows
+from pretrieve.data.forms.split_words import read_split
+from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.errors import ImageSetError
+
+
+def image_set_from_examples(
+    name: str,
+    examples: Callable[[], Iterable[Any]] | Iterable[Any],
+    *,
+    class_names: ClassNames | None = None,
+    metric: Metric = "top1",
+    test_fraction: float | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Make an image set from a function or an iterable that yields examples one by one.
+
+    Args:
+      name: the set's name.
+      examples: yields (image, label) or (image, label, split). An image is a Pillow image or a uint8 array (H, W) or
+        (H, W, 3), kept as lossless PNG; or encoded bytes, or the path of a file that stays where it is. A label is a
+        class name, or an integer from 0 without gaps. A split is train, val or test; without it an example is train.
+      class_names: names in the order of integer labels, or a mapping from each label to its name; None takes the names
+        that are there, sorted.
+      metric: how a target is scored.
+      test_fraction: share of each class of train held out as test where no example is test.
+      seed: decides which examples are.
+
+    Returns:
+      ImageSet whose rows are in the order of the examples.
+
+    Raises:
+      ImageSetError: examples are at fault: all are counted, the first five shown with their positions from 0.
+
+    >>> import numpy as np
+    >>> def stripes():
+    ...     for k in range(4):
+    ...         yield np.full((8, 8), k, np.uint8), "even" if k % 2 == 0 else "odd"
+    >>> image_set_from_examples("stripes", stripes).class_names
+    ('even', 'odd')
+    """
+    rows = GivenRows(f"the examples of {name!r}", lambda position: f"example {position}")
+    for position, example in enumerate(examples() if callable(examples) else examples):
+        try:
+            split, path, content, label = _read_example(example)
+        except ImageSetError as error:
+            rows.faults.add(rows.where(position), error)
+            continue
+        rows.add(split, path=path or f"{name}/{split}/{position:06d}", content=content, label=label, place=position)
+    return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed))
+
+
+def _read_example(example: Any) -> tuple[str, str | None, bytes | None, object]:
+    if not isinstance(example, tuple | list) or len(example) not in (2, 3):
+        size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
+        raise ImageSetError(
+            f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}{size}; "
+            "yield such a tuple"
+        )
+    path, content = path_or_content(example[0])
+    split = read_split(example[2]) if len(example) == 3 else "train"
+    return split, path, content, example[1]

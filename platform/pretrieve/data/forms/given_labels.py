@@ -1,0 +1,188 @@
+"""From labels as people write them to classes: never a wrong one."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from pretrieve.errors import ImageSetError, nearest_word
+
+ClassNames = Sequence[str] | Mapping[Any, str]
+"""Names of the classes in order, so that label k is the k-th or the name itself; or, for labels with gaps or codes, the
+name of each label."""
+
+Label = int | str
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_FRACTION = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=e))(e[+-]?[0-9]+)?", re.IGNORECASE)
+_WORDS_FOR_NONE = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
+
+
+def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
+    """Take a label as it was written, an integer of any type or a class name.
+
+    Args:
+      value: as it was read.
+      known: class names that the user has given, which may look like numbers or like nothing.
+
+    Returns:
+      A Python integer or a class name.
+
+    Raises:
+      ImageSetError: it is missing, or a kind of value that may have lost what it said.
+    """
+    if isinstance(value, str):
+        return value if value in known else _checked_word(value)
+    if value is None or (isinstance(value, float) and value != value):
+        raise ImageSetError("a label must be an integer or a class name, but is missing; fill it in or leave it out")
+    if not str(getattr(value, "dtype", type(value).__name__)).endswith("bool"):
+        try:
+            return int(operator.index(value))
+        except (TypeError, ValueError):
+            pass
+    raise ImageSetError(
+        f"a label must be an integer or a class name, but is {value!r} ({type(value).__name__}); write {_remedy(value)}"
+    )
+
+
+def _remedy(value: Any) -> str:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return f"it as {int(value)}, after checking what made it a fraction" if is_whole else "integers or names"
+
+
+def _checked_word(word: str) -> str:
+    if word.strip().lower() in _WORDS_FOR_NONE:
+        raise ImageSetError(
+            f"a label must be an integer or a class name, but is {word!r}, which often says that there is none; "
+            "leave it out, or list it in class_names"
+        )
+    if _FRACTION.fullmatch(word):
+        raise ImageSetError(
+            f"a label must be an integer or a class name, but is {word!r}; write it without a point, or list it in "
+            "class_names"
+        )
+    return word
+
+
+def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> dict[str, Label]:
+    """Decide whether the labels of a text file are integers or names, which a text file does not tell.
+
+    Args:
+      texts: the different labels.
+      class_names: what the user says the classes are.
+
+    Returns:
+      What each text is: all integers, or all names (also where integers are padded with zeros).
+
+    Raises:
+      ImageSetError: the texts can be read both ways.
+    """
+    if isinstance(class_names, Mapping) or not all(map(_INTEGER.fullmatch, texts)):
+        return {text: text for text in texts}
+    integers = {text: int(text) for text in texts}
+    if len(set(integers.values())) < len(texts):
+        twice = next(text for text in texts if str(integers[text]) != text)
+        raise ImageSetError(f"integer labels must be written in one way, but {twice!r} is also {integers[twice]}")
+    names = list(class_names or ())
+    if not set(texts) <= set(names):
+        is_padded = class_names is None and any(str(number) != text for text, number in integers.items())
+        return {text: text if is_padded else number for text, number in integers.items()}
+    clash = next((t for t, k in integers.items() if 0 <= k < len(names) and names[k] != t), None)
+    if clash is not None and all(0 <= number < len(names) for number in integers.values()):
+        raise ImageSetError(
+            f"labels must be positions in class_names or names of it, but {clash!r} is name {names.index(clash)} and "
+            f"position {clash} is {names[int(clash)]!r}; give class_names as a mapping from label to name"
+        )
+    return {text: text for text in texts}
+
+
+class Classes:
+    """The classes of a set, and the class that a label means.
+
+    Attributes:
+      names: K class names.
+    """
+
+    def __init__(self, names: Sequence[str], index_of: Mapping[Label, int]) -> None:
+        self.names = tuple(names)
+        self._index_of = index_of
+
+    def index(self, label: Label, split: str) -> int:
+        """Return the index of a label's class.
+
+        Raises:
+          ImageSetError: it is none of the classes.
+        """
+        index = self._index_of.get(label)
+        if index is not None:
+            return index
+        raise ImageSetError(
+            f"a label of {split} must be a class of train or of class_names, but is {label!r}; known are "
+            f"{_shown(map(repr, self._index_of), len(self._index_of))}."
+            f"{nearest_word(str(label), map(str, self._index_of))}"
+        )
+
+
+def find_classes(train: Sequence[Label], class_names: ClassNames | None, set_name: str) -> Classes:
+    """Find the classes of a set from the labels of train and what the user says.
+
+    Args:
+      train: the different labels of train, all integers or all names.
+      class_names: their names, see `ClassNames`; None takes sorted names, or the integers themselves.
+      set_name: named in errors.
+
+    Raises:
+      ImageSetError: class names are doubled or empty; integers have gaps or are negative.
+    """
+    if class_names is not None:
+        return _given_classes(class_names, set_name)
+    if any(isinstance(label, str) for label in train):
+        names = sorted(str(label) for label in train)
+        return Classes(names, {name: k for k, name in enumerate(names)})
+    labels = {int(label) for label in train}
+    _check_gaps(labels, set_name)
+    return Classes([str(k) for k in range(len(labels))], {k: k for k in labels})
+
+
+def _given_classes(class_names: ClassNames, set_name: str) -> Classes:
+    names = list(class_names.values() if isinstance(class_names, Mapping) else class_names)
+    wrong: list[object] = [name for name in names if not isinstance(name, str) or not name.strip()]
+    if wrong or isinstance(class_names, str):
+        raise ImageSetError(
+            f"class_names of {set_name!r} must be a list of words, but hold {(wrong or [class_names])[0]!r}; correct it"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ImageSetError(f"class names of {set_name!r} must differ, but {twice!r} is there twice; tell them apart")
+    if not isinstance(class_names, Mapping):
+        return Classes(names, {**{k: k for k in range(len(names))}, **{name: k for k, name in enumerate(names)}})
+    index_of: dict[Label, int] = {}
+    for k, key in enumerate(class_names):
+        label = read_label(key, frozenset({str(key)}))
+        index_of |= {label: k, str(label): k}
+        if isinstance(label, str) and _INTEGER.fullmatch(label):
+            index_of[int(label)] = k
+    return Classes(names, index_of)
+
+
+def _check_gaps(labels: set[int], set_name: str) -> None:
+    if min(labels) < 0:
+        raise ImageSetError(
+            f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often says that "
+            "there is no label; leave those images out, or give class_names as a mapping from label to name"
+        )
+    num_missing = max(labels) + 1 - len(labels)
+    if num_missing:
+        missing = (str(k) for k in range(max(labels)) if k not in labels)
+        raise ImageSetError(
+            f"integer labels of {set_name!r} must be 0 … {max(labels)} without gaps in train, but {num_missing:,} are "
+            f"missing: {_shown(missing, num_missing)}; add their images, or give class_names as a mapping from "
+            "label to name"
+        )
+
+
+def _shown(words: Iterator[str], count: int) -> str:
+    return ", ".join(islice(words, 5)) + (", …" if count > 5 else "")

@@ -1,0 +1,123 @@
+"""Image sets from Hugging Face `datasets` objects (extra `hugging-face`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
+from pretrieve.data.forms.encoded_image import path_or_content
+from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_rows import GivenRows
+from pretrieve.data.forms.split_words import read_split
+from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.errors import ImageSetError, nearest_word
+
+
+def image_set_from_hugging_face(
+    name: str,
+    data: Any,
+    *,
+    image_column: str = "image",
+    label_column: str = "label",
+    class_names: ClassNames | None = None,
+    metric: Metric = "top1",
+    test_fraction: float | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Make an image set from a `datasets.Dataset` or `DatasetDict`, or their streaming kind.
+
+    Images are taken as the encoded bytes that the data set stores and kept in memory. For one larger than memory write
+    it as Parquet (`dataset.to_parquet(…)`) and use `load_parquet`, which leaves images on disk.
+
+    Args:
+      name: the set's name.
+      data: a data set, which is the train split; or a mapping from splits to data sets.
+      image_column: of images, bytes, or paths.
+      label_column: of class labels, whose names come along; or of integers from 0 without gaps, or of names.
+      class_names: names in the order of integer labels, or a mapping from each label to its name; None takes those of
+        the data set.
+      metric: how a target is scored.
+      test_fraction: share of each class of train held out as test where there is no test split.
+      seed: decides which images are.
+
+    Returns:
+      ImageSet whose rows are in the order of the data sets.
+
+    Raises:
+      ImageSetError: a column is missing, class names differ between splits, a label is missing (-1 too), or the images
+        exceed the memory allowed.
+    """
+    splits = data if isinstance(data, Mapping) else {"train": data}
+    origins: list[tuple[int, str]] = []
+    rows = GivenRows(f"the Hugging Face data set of {name!r}", lambda place: _where(origins, place))
+    known_names: list[str] | None = None
+    start = 0
+    for key, dataset in splits.items():
+        split = read_split(key)
+        if split in rows.splits:
+            raise ImageSetError(f"splits of {name!r} must differ, but {sorted(splits)} hold {split} twice; give one")
+        _check_columns(dataset, (image_column, label_column), f"{key} of {name!r}")
+        names = getattr(dataset.features[label_column], "names", None)
+        if origins and names != known_names:
+            raise ImageSetError(
+                f"class names of {key} of {name!r} must be those of the split before it, but differ; align the labels"
+            )
+        known_names = names
+        origins.append((start, key))
+        start = _add_split(rows, split, _stored_rows(dataset, image_column, label_column), start)
+    names_wanted = known_names if class_names is None else class_names
+    return assemble_image_set(rows, WantedSet(name, names_wanted, metric, test_fraction, seed))
+
+
+def _where(origins: list[tuple[int, str]], place: int) -> str:
+    start, split = max(origin for origin in origins if origin[0] <= place)
+    return f"{split}[{place - start}]"
+
+
+def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
+    features = getattr(dataset, "features", None)
+    if features is None:
+        raise ImageSetError(
+            f"{place} must be a datasets.Dataset that knows its features, but is a {type(dataset).__name__}; load it "
+            "with datasets.load_dataset"
+        )
+    for column in columns:
+        if column not in features:
+            raise ImageSetError(
+                f"{place} must have a column {column!r}, but has {', '.join(features)}.{nearest_word(column, features)}"
+            )
+
+
+def _stored_rows(dataset: Any, image_column: str, label_column: str) -> Iterator[tuple[Any, Any]]:
+    """Yield images and labels as they are stored: decoding would cost time and the original bytes."""
+    chosen = dataset.select_columns([image_column, label_column]).with_format(None)
+    feature = chosen.features[image_column]
+    if getattr(feature, "decode", False):
+        chosen = chosen.cast_column(image_column, type(feature)(decode=False))
+    return ((row[image_column], row[label_column]) for row in chosen)
+
+
+def _add_split(rows: GivenRows, split: str, pairs: Iterator[tuple[Any, Any]], start: int) -> int:
+    place = start
+    for place, (image, label) in enumerate(pairs, start):
+        try:
+            path, content = stored_image(image)
+        except ImageSetError as error:
+            rows.faults.add(rows.where(place), error)
+            continue
+        rows.add(split, path=path or f"{split}/{place - start:06d}", content=content, label=label, place=place)
+    return place + 1
+
+
+def stored_image(image: Any) -> tuple[str | None, bytes | None]:
+    """Return the path or the bytes of an image as Hugging Face stores it: {bytes, path}, of which bytes go first.
+
+    Raises:
+      ImageSetError: there is neither.
+    """
+    if isinstance(image, Mapping):
+        image = image.get("bytes") or image.get("path")
+    if image is None:
+        raise ImageSetError("a row must hold an image, but holds none; leave the row out")
+    return path_or_content(image)

@@ -1,0 +1,54 @@
+"""The words by which data sets name their splits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pretrieve.errors import ImageSetError, nearest_word
+
+SPLIT_WORDS: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+_WORD_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(SPLIT_WORDS)})(?![a-z])", re.IGNORECASE)
+
+
+def read_split(word: object) -> str:
+    """Return train, val or test for a word that means it.
+
+    Raises:
+      ImageSetError: the word means none of them.
+
+    >>> read_split("Validation")
+    'val'
+    """
+    if isinstance(word, str) and word.strip().lower() in SPLIT_WORDS:
+        return SPLIT_WORDS[word.strip().lower()]
+    raise ImageSetError(
+        f"a split must be train, val or test, but is {word!r}.{nearest_word(str(word).lower(), SPLIT_WORDS)}"
+    )
+
+
+def split_of_name(name: str) -> str | None:
+    """Find the split that the name of a file or folder tells; None where it tells none.
+
+    Raises:
+      ImageSetError: it tells more than one.
+
+    >>> split_of_name("validation-00000-of-00014.parquet")
+    'val'
+    >>> split_of_name("trainers.parquet") is None
+    True
+    """
+    splits = {SPLIT_WORDS[word.lower()] for word in _WORD_IN_NAME.findall(name)}
+    if len(splits) > 1:
+        raise ImageSetError(f"the name of a table must tell one split, but {name!r} tells {sorted(splits)}; rename it")
+    return splits.pop() if splits else None

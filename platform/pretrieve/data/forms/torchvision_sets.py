@@ -1,0 +1,132 @@
+"""Image sets from torchvision's data set objects, or any with the same interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
+from pretrieve.data.forms.encoded_image import path_or_content
+from pretrieve.data.forms.given_labels import ClassNames, read_label
+from pretrieve.data.forms.given_rows import GivenRows
+from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.errors import ImageSetError
+
+
+def image_set_from_torchvision(
+    name: str,
+    *,
+    train: Any,
+    test: Any = None,
+    val: Any = None,
+    class_names: ClassNames | None = None,
+    metric: Metric = "top1",
+    test_fraction: float | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Make an image set from data sets of `torchvision.datasets`, without transforms.
+
+    The files of an `ImageFolder` or `DatasetFolder`, or of a `Subset` of one, stay where they are. The images of any
+    other data set, Pillow images or uint8 arrays (H, W) or (H, W, 3), are kept in memory as lossless PNG.
+
+    Args:
+      name: the set's name.
+      train: has a length and gives (image, label) for an index. Its `classes` name the integer labels.
+      test: likewise; its classes are matched by name, as two `ImageFolder`s may count them differently.
+      val: likewise.
+      class_names: names in the order of train's integer labels, or a mapping from each label to its name; None takes
+        `classes`, or else the integers.
+      metric: how a target is scored.
+      test_fraction: share of each class of train held out as test where there is no test set.
+      seed: decides which images are.
+
+    Returns:
+      ImageSet whose rows are in the order of the data sets.
+
+    Raises:
+      ImageSetError: images are float tensors, labels are no integers, or classes of test or val are not in train.
+    """
+    given = {
+        split: dataset for split, dataset in (("train", train), ("val", val), ("test", test)) if dataset is not None
+    }
+    starts = {split: sum(len(given[s]) for s in list(given)[:number]) for number, split in enumerate(given)}
+
+    def where(place: int) -> str:
+        split = max((s for s in given if starts[s] <= place and len(given[s])), key=lambda s: starts[s])
+        return f"{split}[{place - starts[split]}]"
+
+    rows = GivenRows(f"the torchvision sets of {name!r}", where)
+    train_classes = _classes_of(train)
+    for split, dataset in given.items():
+        index_in_train = _match_classes(_classes_of(dataset), train_classes, f"{split} of {name!r}")
+        _add_split(rows, split, dataset, index_in_train, starts[split])
+    names = train_classes if class_names is None else class_names
+    return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
+
+
+def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None, start: int) -> None:
+    files = _files_of(dataset)
+    for index in range(len(dataset)):
+        try:
+            image, label = files[index] if files is not None else dataset[index]
+            path, content = path_or_content(image)
+            label = label if index_in_train is None else _matched(label, index_in_train)
+        except ImageSetError as error:
+            rows.faults.add(rows.where(start + index), error)
+            continue
+        readable = path or f"{split}/{index:06d}.png"
+        rows.add(split, path=readable, content=content, label=label, place=start + index)
+
+
+def _matched(label: Any, index_in_train: Sequence[int]) -> int:
+    index = read_label(label)
+    if isinstance(index, str) or not 0 <= index < len(index_in_train):
+        raise ImageSetError(f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set")
+    return index_in_train[index]
+
+
+def _files_of(dataset: Any) -> list[tuple[str, Any]] | None:
+    """Return (file, label) for each image of a folder of images; None where images must be asked for one by one."""
+    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+        whole = _files_of(dataset.dataset)
+        return None if whole is None else [whole[index] for index in dataset.indices]
+    samples = getattr(dataset, "samples", None)
+    if not samples or any(Path(file).suffix.lower() not in IMAGE_SUFFIXES for file, _ in samples):
+        return None
+    if getattr(dataset, "transform", None) is not None:
+        raise ImageSetError(
+            f"a {type(dataset).__name__} must have no transform, because its files are read as they are, but has "
+            f"{dataset.transform}; leave out the transform"
+        )
+    change = getattr(dataset, "target_transform", None) or (lambda label: label)
+    return [(file, change(label)) for file, label in samples]
+
+
+def _classes_of(dataset: Any) -> list[str] | None:
+    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+        return _classes_of(dataset.dataset)
+    classes = getattr(dataset, "classes", None)
+    # A target_transform makes other labels than those that the names are of.
+    if not classes or getattr(dataset, "target_transform", None) is not None:
+        return None
+    if hasattr(
+        dataset, "wnids"
+    ):  # torchvision's ImageNet names a class by its synonyms, some of which two classes share
+        return [f"{wnid} {synonyms[0]}" for wnid, synonyms in zip(dataset.wnids, classes, strict=True)]
+    return [str(name) for name in classes]
+
+
+def _match_classes(classes: list[str] | None, train: list[str] | None, place: str) -> list[int] | None:
+    """Return the index in train of each class of a split; None where labels mean the same as they stand."""
+    if classes is None or train is None or classes == train:
+        return None
+    index_of = {name: k for k, name in enumerate(train)}
+    unknown = [name for name in classes if name not in index_of]
+    if unknown:
+        raise ImageSetError(
+            f"classes of {place} must also be in train, but {len(unknown)} are not: {', '.join(unknown[:5])}; "
+            "add their images to train, or leave them out"
+        )
+    return [index_of[name] for name in classes]

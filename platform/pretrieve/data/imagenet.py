@@ -1,0 +1,153 @@
+"""ImageNet as its publishers lay it out: folders of WordNet ids, or Parquet shards."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
+from pretrieve.data.forms.given_rows import GivenRows
+from pretrieve.data.forms.parquet_tables import load_parquet
+from pretrieve.data.forms.table_paths import find_tables
+from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.imagenet_names import WNID, find_names, names_of_classes
+from pretrieve.errors import ImageSetError
+
+_INNER_FOLDERS = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC")
+_SOLUTION = "LOC_val_solution.csv"
+_NAME_FOLDERS_ABOVE = 4
+
+
+def load_imagenet(
+    root: str | Path,
+    *,
+    name: str = "imagenet",
+    metric: Metric = "top1",
+    test_fraction: float | None = None,
+    seed: int = 0,
+) -> ImageSet:
+    """Read ImageNet, or any part of its classes, from folders of WordNet ids or from Parquet shards.
+
+    Args:
+      root: holds `train/<wnid>/*.JPEG` or `ILSVRC/Data/CLS-LOC/train/…`, or is the folder of WordNet ids itself; or
+        holds Parquet files `train-…` and `validation-…` whose label i is the i-th WordNet id in sorted order.
+        Validation images are read from `val/<wnid>/`, or from a flat `val/` where LOC_val_solution.csv lies beside the
+        data; of these only classes that train has. The published test images have no labels and are left out.
+      name: the set's name.
+      metric: how a target is scored.
+      test_fraction: share of each class of train held out as test.
+      seed: decides which images are.
+
+    Returns:
+      ImageSet with classes in the order of their WordNet ids, named "n01440764 tench" where a list of names is known
+      (see `names_of_classes`); images stay where they are.
+
+    Raises:
+      ImageSetError: there is neither layout, or a folder of train is no WordNet id or holds no image.
+    """
+    folder = Path(root).expanduser().absolute()
+    if not folder.is_dir():
+        raise ImageSetError(f"the folder of {name!r} must exist, but {folder} does not; check the path")
+    train = _train_folder(folder)
+    if train is None:
+        return _load_shards(folder, name, metric, test_fraction, seed)
+    wnids = _wnids_of(train)
+    files = [(wnid, "train", path) for wnid in wnids for path in _images_below(train / wnid)]
+    files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
+    rows = GivenRows(f"{train} of {name!r}", lambda place: files[place][2])
+    for place, (wnid, split, path) in enumerate(files):
+        rows.add(split, path=path, content=None, label=wnid, place=place)
+    names = names_of_classes(wnids, _folders_above(train))
+    wanted = WantedSet(name, dict(zip(wnids, names, strict=True)), metric, test_fraction, seed)
+    return assemble_image_set(rows, wanted, files_exist=True)
+
+
+def _train_folder(root: Path) -> Path | None:
+    for inner in _INNER_FOLDERS:
+        if (root / inner / "train").is_dir() and _has_wnids(root / inner / "train"):
+            return root / inner / "train"
+    return root if _has_wnids(root) else None
+
+
+def _has_wnids(folder: Path) -> bool:
+    return any(WNID.fullmatch(child.name) and child.is_dir() for child in folder.iterdir())
+
+
+def _wnids_of(folder: Path) -> list[str]:
+    names = sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    wrong = [name for name in names if not WNID.fullmatch(name)]
+    if wrong:
+        raise ImageSetError(
+            f"folders of {folder} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
+            f"{', '.join(wrong[:5])}; move them away"
+        )
+    return names
+
+
+def _images_below(folder: Path) -> list[str]:
+    # Not rglob: 1.28 million Path objects take a minute, these entries seconds.
+    return sorted(_scan(str(folder)))
+
+
+def _scan(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _scan(entry.path)
+            elif "." + entry.name.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
+                yield entry.path
+
+
+def _validation_files(train: Path, wnids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    folder = train.parent / "val"
+    if train.name != "train" or not folder.is_dir():
+        return
+    if _has_wnids(folder):
+        for wnid in wnids:
+            if (folder / wnid).is_dir():
+                yield from ((wnid, path) for path in _images_below(folder / wnid))
+        return
+    solution = next((above / _SOLUTION for above in _folders_above(train) if (above / _SOLUTION).is_file()), None)
+    if solution is None:
+        return
+    wnid_of, known = _read_solution(solution), set(wnids)
+    for path in _images_below(folder):
+        stem = Path(path).stem
+        if stem not in wnid_of:
+            raise ImageSetError(
+                f"{solution} must have a line for each image of {folder}, but has none for {path}; fetch it again"
+            )
+        if wnid_of[stem] in known:
+            yield wnid_of[stem], path
+
+
+def _read_solution(file: Path) -> dict[str, str]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
+
+
+def _folders_above(train: Path) -> list[Path]:
+    return [train, *list(train.parents)[:_NAME_FOLDERS_ABOVE]]
+
+
+def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | None, seed: int) -> ImageSet:
+    if not any(root.rglob("*.parquet")):
+        raise ImageSetError(
+            f"{root} of {name!r} must hold train/<wnid>/ folders, or be a folder of them, or hold Parquet files, but "
+            "does not; unpack ILSVRC2012_img_train.tar and the archives in it"
+        )
+    splits: dict[str, list[str | Path]] = {}
+    for path, split in find_tables(root, name):
+        if split != "test":
+            splits.setdefault(split or "train", []).append(path)
+    names = find_names((root, root.parent))
+    loaded = load_parquet(splits, name=name, metric=metric, test_fraction=test_fraction, seed=seed)
+    if names is None or len(names) != loaded.num_classes:
+        return loaded
+    class_names = [f"{wnid} {names[wnid]}" for wnid in sorted(names)]
+    return ImageSet(name, tuple(class_names), loaded.splits, loaded.fingerprints, metric)

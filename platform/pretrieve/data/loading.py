@@ -1,0 +1,141 @@
+"""From the settings of an image set to the image set, with all the splits that its side of a study needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pretrieve.data.folder_tree import load_folder_tree
+from pretrieve.data.forms.csv_table import load_csv
+from pretrieve.data.forms.parquet_tables import load_parquet
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.imagenet import load_imagenet
+from pretrieve.data.published.catalogue import find_published
+from pretrieve.data.regimes import Regime, apply_regime
+from pretrieve.data.registry import find_image_set
+from pretrieve.data.settings import ColumnSettings, ImageSetSettings
+from pretrieve.data.splits import with_test, with_validation
+from pretrieve.errors import ImageSetError
+from pretrieve.keys import content_key
+
+
+def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
+    """Load the pre-training side of a study.
+
+    Args:
+      settings: the source, of which a regime's `fraction` keeps a part of each class.
+      seed: decides which part.
+      cache: folder of sets that are written once.
+
+    Raises:
+      ImageSetError: it cannot be read, see `load_folder_tree` and `find_image_set`, or has another regime.
+    """
+    loaded = _load(settings, seed, cache)
+    regime = settings.regime
+    if not regime.restricts:
+        return loaded
+    if regime.fraction is None:
+        raise ImageSetError(
+            f"the regime of the source {loaded.name!r} must be a fraction, but is '{regime.describe()}': few-shot and "
+            "long tails make the labels of a target scarce; give the regime to the targets"
+        )
+    train = {"train": loaded.splits["train"]}
+    cut = apply_regime(train, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
+    fingerprints = {**loaded.fingerprints, **_cut_fingerprints(loaded.fingerprints, ("train",), regime, seed)}
+    return _renamed(loaded, {**loaded.splits, **cut}, fingerprints, settings)
+
+
+def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
+    """Load a target with its three splits.
+
+    What a set does not bring is made from its train split, first test, then val; the regime cuts train and val.
+
+    Raises:
+      ImageSetError: it cannot be read, has no test split and none is asked for, or is too small to split or for its
+        regime.
+    """
+    loaded = _load(settings, seed, cache)
+    if "test" not in loaded.splits and settings.test_fraction is None:
+        raise ImageSetError(
+            f"target {loaded.name!r} must have a test split, but has {sorted(loaded.splits)}; add one, such as a "
+            "folder test/<class>/, or have a part of train held out: test_fraction: 0.2"
+        )
+    splits, fingerprints = dict(loaded.splits), dict(loaded.fingerprints)
+    if "test" not in splits:
+        splits = with_test(splits, fraction=float(settings.test_fraction or 0), seed=seed, set_name=loaded.name)
+        fingerprints |= _split_fingerprints(fingerprints["train"], "test", settings.test_fraction, seed)
+    if "val" not in splits:
+        splits = with_validation(splits, fraction=settings.val_fraction, seed=seed, set_name=loaded.name)
+        fingerprints |= _split_fingerprints(fingerprints["train"], "val", settings.val_fraction, seed)
+    regime = settings.regime
+    if regime.restricts:
+        splits = apply_regime(splits, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
+        fingerprints |= _cut_fingerprints(fingerprints, ("train", "val"), regime, seed)
+    return _renamed(loaded, splits, fingerprints, settings)
+
+
+def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int) -> dict[str, str]:
+    """Return the fingerprints of train and of what is held out of it: train, the fraction and the seed decide."""
+    kept = f"{train}/{made}{fraction}/seed{seed}"
+    return {"train": kept, made: f"{kept}/held-out"}
+
+
+def _cut_fingerprints(
+    fingerprints: Mapping[str, str], splits: tuple[str, ...], regime: Regime, seed: int
+) -> dict[str, str]:
+    # How many images of train are kept depends on how many val has, and the other way round: both decide both.
+    cut = content_key(
+        kind="regime", whole=[fingerprints[split] for split in splits], regime=regime.model_dump(), seed=seed
+    )
+    return {split: f"{fingerprints[split]}/{regime.describe()}/{cut}" for split in splits}
+
+
+def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
+    """Read the set from where it comes from."""
+    name = settings.display_name
+    if settings.published is not None and settings.folder is not None:
+        loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
+    elif settings.folder is not None:
+        loaded = load_folder_tree(settings.folder, name=name)
+    elif settings.csv is not None:
+        loaded = _load_csv(settings.csv, settings.columns or ColumnSettings(), name)
+    elif settings.parquet is not None:
+        loaded = _load_parquet(settings.parquet, settings.columns or ColumnSettings(), name)
+    elif settings.imagenet is not None:
+        loaded = load_imagenet(settings.imagenet, name=name)
+    else:
+        loaded = find_image_set(str(settings.registered), cache=cache)
+    return _renamed(loaded, loaded.splits, loaded.fingerprints, settings)
+
+
+def _load_csv(file: Path, columns: ColumnSettings, name: str) -> ImageSet:
+    return load_csv(
+        file,
+        name=name,
+        image_column=columns.image or "path",
+        label_column=columns.label,
+        split_column=columns.split,
+        root=columns.root,
+    )
+
+
+def _load_parquet(tables: Path, columns: ColumnSettings, name: str) -> ImageSet:
+    return load_parquet(
+        tables,
+        name=name,
+        image_column=columns.image or "image",
+        label_column=columns.label,
+        split_column=columns.split,
+        root=columns.root,
+    )
+
+
+def _renamed(loaded: ImageSet, splits: Any, fingerprints: Any, settings: ImageSetSettings) -> ImageSet:
+    return ImageSet(
+        name=settings.display_name,
+        class_names=loaded.class_names,
+        splits=splits,
+        fingerprints=fingerprints,
+        metric=settings.metric or loaded.metric,
+    )

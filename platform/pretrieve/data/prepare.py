@@ -1,0 +1,162 @@
+"""A published data set brought onto a disk: fetched, verified, unpacked and counted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from pretrieve.data.archives import unpack_archive
+from pretrieve.data.download import download, file_md5
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+from pretrieve.data.staging import finish_move
+from pretrieve.errors import ImageSetError, UserError
+
+Step = Literal["download", "verify", "unpack"]
+Progress = Callable[[Step, str, int, int | None], None]
+
+
+def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = None, attempts: int = 5) -> ImageSet:
+    """Bring a published set onto a disk and read it; what is there already is not made again.
+
+    An archive whose content is there is left alone, one whose file is there is verified and unpacked, one that its
+    publisher serves is downloaded first. One that `contains` itself is a file to be used as it is. Killed at any time,
+    the next call goes on.
+
+    Args:
+      published: which set.
+      root: the folder for its archives and what they unpack to; made where it is missing.
+      progress: called with what is done (download, verify, unpack), the archive's file, the bytes done, and all of
+        them or None.
+      attempts: of a download, see `download`.
+
+    Returns:
+      ImageSet of the published counts.
+
+    Raises:
+      UserError: files must be fetched by hand: which, from where, to where; a download fails; or another process
+        prepares the same folder.
+      ImageSetError: a file has the wrong MD5 or is no whole archive, or the set has other counts than published.
+      OSError: the disk is full or not writable.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with _one_process(root):
+        archives = published.facts.archives
+        waiting = [archive for archive in archives if not _is_done(archive, archives, root)]
+        _check_files(published.facts, waiting, root)
+        for archive in waiting:
+            _fetch(published.facts, archive, root, progress, attempts)
+            if not _is_plain(archive):
+                _unpack(archive, root, progress)
+    return published.load(root)
+
+
+@contextmanager
+def _one_process(root: Path) -> Iterator[None]:
+    lock = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise UserError(f"one process at a time may prepare {root}, but another one does; wait for it") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_done(archive: Archive, archives: Sequence[Archive], root: Path) -> bool:
+    if _is_plain(archive):
+        return False  # nothing but its checksum says that it is the right one
+    # What brought another archive is done with once that one is unpacked, though a user then removed both.
+    inner = [other for other in archives if other.file == archive.contains and not _is_plain(other)]
+    return _is_unpacked(archive, root) or any(_is_unpacked(other, root) for other in inner)
+
+
+def _is_plain(archive: Archive) -> bool:
+    """Tell a file that is used as it is from an archive."""
+    return archive.file == archive.contains
+
+
+def _is_unpacked(archive: Archive, root: Path) -> bool:
+    # A kill between two moves leaves a part of the archive in place: what it `contains` may be there, the rest not.
+    finish_move(root / archive.folder, label=_label(archive))
+    return (root / archive.contains).exists()
+
+
+def _label(archive: Archive) -> str:
+    return PurePosixPath(archive.file).name
+
+
+def _check_files(facts: PublishedFacts, waiting: Sequence[Archive], root: Path) -> None:
+    """Say at once which files a user must fetch, before gigabytes of others are downloaded."""
+    missing = [
+        archive
+        for number, archive in enumerate(waiting)
+        if archive.url is None and not (root / archive.file).is_file() and not comes_with(archive, waiting[:number])
+    ]
+    if not missing:
+        return
+    count = f"{len(missing)} file{'s' if len(missing) != 1 else ''}"
+    places = [root / archive.file for archive in missing]
+    sums = ["" if archive.md5 is None else f"  (MD5 {archive.md5})" for archive in missing]
+    lines = [
+        f"{facts.title} needs {count} that nobody serves without asking; fetch and put into place:",
+        *(f"  - {place}{checksum}" for place, checksum in zip(places, sums, strict=True)),
+        f"from {facts.page}",
+        f"licence: {facts.licence}",
+        "then run the same again",
+    ]
+    raise UserError("\n".join(lines))
+
+
+def comes_with(archive: Archive, earlier: Sequence[Archive]) -> bool:
+    """Tell whether an archive lies in another one, among those that are unpacked before it."""
+    file = PurePosixPath(archive.file)
+    return any(PurePosixPath(other.contains) in (file, *file.parents) for other in earlier)
+
+
+def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progress | None, attempts: int) -> None:
+    path = root / archive.file
+    if path.is_file():
+        _verify(archive, path, progress)
+    elif archive.url is None:
+        raise ImageSetError(
+            f"{path} must have come out of another archive of the set, but did not; remove it and unpack"
+        )
+    else:
+        report = _reporter("download", archive, progress)
+        try:
+            download(archive.url, path, md5=archive.md5, progress=report, attempts=attempts)
+        except UserError as error:  # publishers move their files: say what takes the place of the download
+            by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
+            raise type(error)(f"{error}\n{by_hand}") from error
+
+
+def _verify(archive: Archive, path: Path, progress: Progress | None) -> None:
+    if archive.md5 is None:
+        return
+    found = file_md5(path, _reporter("verify", archive, progress))
+    if found != archive.md5.lower():
+        again = "run the same again to download it" if archive.url is not None else "fetch it again"
+        raise ImageSetError(
+            f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not whole, "
+            f"or another version; remove it and {again}"
+        )
+
+
+def _unpack(archive: Archive, root: Path, progress: Progress | None) -> None:
+    folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
+    contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
+    report = _reporter("unpack", archive, progress)
+    unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
+
+
+def _reporter(step: Step, archive: Archive, progress: Progress | None) -> Callable[[int, int | None], None] | None:
+    return None if progress is None else lambda done, total: progress(step, archive.file, done, total)

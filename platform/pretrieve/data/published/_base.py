@@ -1,0 +1,102 @@
+"""What is known of a data set as its publisher lays it out, and the contract of its reader."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.errors import ImageSetError
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file that the publisher serves.
+
+    Attributes:
+      file: its name, below the root that a user chooses; a path where an earlier archive brings it.
+      url: where it is served to everyone; None where that has ended, asks for an account, or it is inside another.
+      md5: 32 hexadecimal digits of the file as published; None where no publisher states them.
+      folder: below the root, where it is unpacked.
+      contains: a path below the root that exists once it is unpacked; the file itself where it is no archive.
+    """
+
+    file: str
+    url: str | None
+    md5: str | None
+    folder: str
+    contains: str
+
+
+@dataclass(frozen=True)
+class PublishedFacts:
+    """What a published data set must turn out to be.
+
+    Attributes:
+      title: as its authors call it.
+      num_classes: K.
+      num_images: images of each split that the publisher brings: train and test, and val where there is one.
+      metric: how the paper scores it (appendix A).
+      split: where the splits come from, in a few words.
+      licence: what its publisher says.
+      page: the address of its home page.
+      archives: what to download, in order.
+    """
+
+    title: str
+    num_classes: int
+    num_images: Mapping[str, int]
+    metric: Metric
+    split: str
+    licence: str
+    page: str
+    archives: tuple[Archive, ...]
+
+
+class PublishedSet(ABC):
+    """Reader of one data set in its publisher's layout.
+
+    Attributes:
+      name: the word that studies and the command line use.
+      facts: what it must turn out to be.
+    """
+
+    name: str
+    facts: PublishedFacts
+
+    @abstractmethod
+    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+        """Read the set from its unpacked folders, of whatever number of images.
+
+        Args:
+          root: the folder that the archives were unpacked below.
+          name: what the study calls the set.
+          seed: of a split that the protocol draws; most sets bring theirs and ignore it.
+
+        Raises:
+          ImageSetError: a file or folder of the layout is missing or says what it cannot.
+        """
+
+    def load(self, root: Path, *, name: str | None = None, seed: int = 0) -> ImageSet:
+        """Read the set and compare its counts with the published ones.
+
+        Raises:
+          ImageSetError: as `read`; or classes or images are not as many as were published.
+        """
+        root = root.expanduser().absolute()  # workers run in folders of their own
+        image_set = self.read(root, name=name or self.name, seed=seed)
+        found = {split: table.num_rows for split, table in image_set.splits.items()}
+        expected = dict(self.facts.num_images)
+        if image_set.num_classes != self.facts.num_classes or found != expected:
+            raise ImageSetError(
+                f"{self.facts.title} must have {_describe(self.facts.num_classes, expected)}, but {root} has "
+                f"{_describe(image_set.num_classes, found)}; unpack its archives again"
+            )
+        return image_set
+
+
+def _describe(num_classes: int, num_images: Mapping[str, int]) -> str:
+    splits = ", ".join(f"{split} {number:,}" for split, number in num_images.items())
+    return f"{num_classes} classes ({splits})"

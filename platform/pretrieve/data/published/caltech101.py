@@ -1,0 +1,82 @@
+"""Caltech-101: 101 kinds of objects, split by a draw (Fei-Fei et al. 2004)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+from pretrieve.data.splits import split_per_class
+from pretrieve.errors import ImageSetError
+
+FOLDER = "101_ObjectCategories"
+CLUTTER = "BACKGROUND_Google"
+"""Pictures of no class, which come in the same folder."""
+TRAINING_IMAGES_PER_CLASS = 30
+
+
+class Caltech101(PublishedSet):
+    """No split is official: 30 images of each class are drawn for training by the seed, the rest are test."""
+
+    name = "caltech101"
+    facts = PublishedFacts(
+        title="Caltech-101",
+        num_classes=101,
+        num_images={"train": 3_030, "test": 5_647},
+        metric="mean_per_class",
+        split="30 of each class drawn for training by the seed, the rest test",
+        licence="CC BY 4.0",
+        page="https://data.caltech.edu/records/mzrjq-6wc02",
+        archives=(
+            Archive(
+                "caltech-101.zip",
+                "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+                md5="3138e1922a9193bfa496528edbbc45d0",
+                folder=".",
+                contains=f"caltech-101/{FOLDER}.tar.gz",
+            ),
+            Archive(f"caltech-101/{FOLDER}.tar.gz", None, md5=None, folder=".", contains=FOLDER),
+        ),
+    )
+
+    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+        """Read `101_ObjectCategories/<class>/*.jpg`, without the clutter, and draw the split (`split_per_class`)."""
+        images_of_class = _read_classes(root / FOLDER)
+        paths = [path for images in images_of_class.values() for path in images]
+        labels = [label for label, images in enumerate(images_of_class.values()) for _ in images]
+        train, test = split_per_class(
+            table_of_files(paths, labels), images_per_class=TRAINING_IMAGES_PER_CLASS, seed=seed, set_name=name
+        )
+        return ImageSet(
+            name=name,
+            class_names=tuple(images_of_class),
+            splits={"train": train, "test": test},
+            fingerprints={"train": table_fingerprint(train, root), "test": table_fingerprint(test, root)},
+            metric=self.facts.metric,
+        )
+
+
+def _read_classes(folder: Path) -> dict[str, list[Path]]:
+    """Return the images of each class, both in the order of their names."""
+    if not folder.is_dir():
+        raise ImageSetError(
+            f"the folder {folder} must be where its publisher lays it out, but is not there; unpack "
+            f"caltech-101.zip and {FOLDER}.tar.gz within it, or check the folder"
+        )
+    classes = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    images_of_class = {child.name: _image_files(child) for child in classes if child.name != CLUTTER}
+    empty = [class_name for class_name, images in images_of_class.items() if not images]
+    if empty or not images_of_class:
+        raise ImageSetError(
+            f"{folder} must hold a folder of images for every class, but "
+            f"{'holds no folder' if not empty else f'{empty[0]!r} is empty'}; unpack {FOLDER}.tar.gz again"
+        )
+    return images_of_class
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )

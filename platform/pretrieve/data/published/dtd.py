@@ -1,0 +1,57 @@
+"""DTD, the Describable Textures Dataset: 47 textures (Cimpoi et al. 2014)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+from pretrieve.data.published.official_lists import ListedImages, find_label, image_set_of_lists, read_lines
+
+
+class Dtd(PublishedSet):
+    """The first of the ten official partitions; classes are in the order of their names."""
+
+    name = "dtd"
+    facts = PublishedFacts(
+        title="DTD",
+        num_classes=47,
+        num_images={"train": 1_880, "val": 1_880, "test": 1_880},
+        metric="top1",
+        split="first official partition",
+        licence="research use",
+        page="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+        archives=(
+            Archive(
+                "dtd-r1.0.1.tar.gz",
+                "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+                md5="fff73e5086ae6bdbea199a49dfb8a4c1",
+                folder=".",
+                contains="dtd",
+            ),
+        ),
+    )
+
+    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+        """Read `dtd/images/<class>/*.jpg` by the lists of `dtd/labels/`."""
+        folder = root / "dtd"
+        class_names = sorted({_class_of(image) for image in read_lines(folder / "labels" / "train1.txt")})
+        label_of_class = {class_name: label for label, class_name in enumerate(class_names)}
+        return image_set_of_lists(
+            {split: _read_list(folder, f"{split}1.txt", label_of_class) for split in self.facts.num_images},
+            name=name,
+            class_names=class_names,
+            root=root,
+            metric=self.facts.metric,
+        )
+
+
+def _class_of(image: str) -> str:
+    return image.partition("/")[0]
+
+
+def _read_list(folder: Path, file: str, label_of_class: dict[str, int]) -> ListedImages:
+    origin = folder / "labels" / file
+    images = read_lines(origin)
+    labels = [find_label(_class_of(image), label_of_class, origin) for image in images]
+    return ListedImages(origin, [folder / "images" / image for image in images], labels)

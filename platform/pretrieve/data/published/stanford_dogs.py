@@ -1,0 +1,51 @@
+"""Stanford Dogs: 120 breeds, photographs of ImageNet (Khosla et al. 2011)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+from pretrieve.data.published.official_lists import ListedImages, class_names_of, image_set_of_lists, read_matlab
+
+PAGE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
+
+
+class StanfordDogs(PublishedSet):
+    """Labels and splits are those of `train_list.mat` and `test_list.mat`, class names those of the image folders.
+
+    A name is a WordNet id and a breed: 'n02085620-Chihuahua'.
+    """
+
+    name = "stanford_dogs"
+    facts = PublishedFacts(
+        title="Stanford Dogs",
+        num_classes=120,
+        num_images={"train": 12_000, "test": 8_580},
+        metric="top1",
+        split="official train and test lists",
+        licence="not stated; research use (the images are ImageNet's)",
+        page=PAGE,
+        archives=(
+            Archive("images.tar", f"{PAGE}images.tar", md5=None, folder=".", contains="Images"),
+            Archive("lists.tar", f"{PAGE}lists.tar", md5=None, folder=".", contains="train_list.mat"),
+        ),
+    )
+
+    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+        """Read `Images/<class>/*.jpg` by the two lists."""
+        splits = {split: _read_list(root, f"{split}_list.mat") for split in ("train", "test")}
+        folders = [path.parent.name for path in splits["train"].paths]
+        return image_set_of_lists(
+            splits,
+            name=name,
+            class_names=class_names_of(splits["train"], folders),
+            root=root,
+            metric=self.facts.metric,
+        )
+
+
+def _read_list(root: Path, file: str) -> ListedImages:
+    files, labels = read_matlab(root / file, "file_list", "labels")
+    paths = [root / "Images" / cell.item() for cell in files]
+    return ListedImages(root / file, paths, [int(label) - 1 for label in labels])

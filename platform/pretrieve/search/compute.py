@@ -1,0 +1,130 @@
+"""What a trial may use, and what it gets of the cluster at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import ray
+from pydantic import Field, field_validator, model_validator
+
+from pretrieve.errors import ResourceError
+from pretrieve.settings_model import SettingsModel
+
+
+class ComputeSettings(SettingsModel):
+    """What a trial may use.
+
+    Attributes:
+      cpus_per_trial: CPU cores, also torch's threads on a machine without a GPU.
+      gpus_per_trial: share of a GPU; None: where the cluster has GPUs a quarter, or a whole one for each of several
+        workers, else none.
+      workers_per_trial: processes that train one trial together, each with these CPUs and GPUs and an equal part of
+        every batch.
+      image_scratch: folder on each node's own disk for copies of the decoded images, where the storage is a network's;
+        None reads them from the storage.
+      max_silence_s: seconds without a step after which a trial counts as hung; it is ended and started again.
+    """
+
+    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    workers_per_trial: Annotated[int, Field(ge=1)] = 1
+    image_scratch: Path | None = None
+    max_silence_s: Annotated[float, Field(gt=0)] = 1800.0
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _is_share_or_whole(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError("more than one GPU must be a whole number of them")
+        return gpus
+
+    @model_validator(mode="after")
+    def _workers_share_no_gpu(self) -> ComputeSettings:
+        # NCCL, which averages their gradients, refuses two processes on one GPU.
+        if self.workers_per_trial > 1 and self.gpus_per_trial is not None and 0 < self.gpus_per_trial < 1:
+            raise ValueError(
+                f"gpus_per_trial must be 0 or whole where workers_per_trial is {self.workers_per_trial}, as several "
+                f"workers cannot share a GPU, but is {self.gpus_per_trial:g}; leave it out for one each"
+            )
+        return self
+
+
+WAITING_REQUEST = {"memory": 1.0}
+"""Of the process of a trial that only waits for its workers: one byte, as Tune takes no request of nothing. A share of
+a CPU, however small, would leave the workers without a place on a cluster that has exactly their CPUs."""
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What each trial gets on the cluster at hand.
+
+    Attributes:
+      cpus: of each worker.
+      gpus: of each worker.
+      num_workers: processes that train one trial together.
+      num_places: workers that the cluster holds at a time.
+    """
+
+    cpus: int
+    gpus: float
+    num_workers: int = 1
+    num_places: int = 1
+
+    @classmethod
+    def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
+        """Decide the share of a trial, and refuse what the nodes can never give.
+
+        Args:
+          settings: what the study asks for.
+          nodes: what each node has, by Ray's names; a worker runs on one node.
+
+        Raises:
+          ResourceError: no node has the CPUs and GPUs that one worker wants, or all together have not enough for the
+            workers of one trial; Ray would wait for them without end.
+        """
+        gpus = settings.gpus_per_trial
+        if gpus is None:
+            share = 0.25 if settings.workers_per_trial == 1 else 1.0
+            gpus = share if any(node.get("GPU", 0) for node in nodes) else 0.0
+        num_places = sum(_num_places(node, settings.cpus_per_trial, gpus) for node in nodes)
+        largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
+        if num_places < settings.workers_per_trial:
+            many = settings.workers_per_trial
+            subject = (
+                "a trial must fit on one node" if many == 1 else f"the {many} workers of a trial must fit on the nodes"
+            )
+            raise ResourceError(
+                f"{subject}, but compute asks for {settings.cpus_per_trial} CPUs and {gpus:g} GPUs"
+                f"{'' if many == 1 else ' for each'}, and the nodes have: {'; '.join(sorted(set(largest)))}; lower "
+                "compute.cpus_per_trial or gpus_per_trial" + ("" if many == 1 else ", or workers_per_trial")
+            )
+        return cls(settings.cpus_per_trial, gpus, settings.workers_per_trial, num_places)
+
+    @property
+    def num_concurrent(self) -> int:
+        """How many trials the cluster holds at a time."""
+        return max(1, self.num_places // self.num_workers)
+
+    def worker(self) -> dict[str, float]:
+        """Return the request of one worker, as Ray counts."""
+        return {"CPU": float(self.cpus), **({"GPU": self.gpus} if self.gpus else {})}
+
+    def bundle(self) -> dict[str, float]:
+        """Return the request of the process that runs a trial: its only worker, or who waits for several."""
+        return self.worker() if self.num_workers == 1 else WAITING_REQUEST
+
+
+def _num_places(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    by_cpu = int(node.get("CPU", 0) // cpus)
+    # A share of a GPU lies on one GPU: three of 0.4 do not fit on one.
+    num_gpus = int(node.get("GPU", 0))
+    by_gpu = by_cpu if not gpus else num_gpus * int(1 / gpus + 1e-9) if gpus <= 1 else int(num_gpus // gpus)
+    return min(by_cpu, by_gpu)
+
+
+def node_resources() -> list[dict[str, float]]:
+    """Return what each living node of the connected cluster has, by Ray's names."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,62 @@
+"""The contract of a strategy: what it hands to the one Tune run over all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ray.tune.schedulers import TrialScheduler
+
+from pretrieve.search.stopped_trial import Stop
+from pretrieve.search.strategies.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from pretrieve.search.strategies.cell_scheduler import CellScheduler
+    from pretrieve.search.strategies.cell_searcher import CellSearcher
+
+CellName = tuple[str, str]
+"""Target and method: scores are compared within a cell alone, as those of two targets say nothing of each other."""
+
+MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
+"""Makes the scheduler of one cell from the settings and the number of epochs; it reads `EPOCH` and `val/score`."""
+
+EPOCH = "epoch"
+"""What a trial reports its progress as."""
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A trial of the cell that told scores in an earlier run.
+
+    Attributes:
+      cell: its target and method.
+      key: its key.
+      scores: (epoch, validation score) in the order of the epochs.
+    """
+
+    cell: CellName
+    key: str
+    scores: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A search that is about to run.
+
+    Attributes:
+      scheduler: stops trials; None lets each run to its end.
+      searcher: proposes trials; None: the trials are given.
+    """
+
+    scheduler: CellScheduler | None = None
+    searcher: CellSearcher | None = None
+
+    def stop_of(self, key: str) -> Stop | None:
+        """Say where a trial was stopped; None where it was not."""
+        return self.scheduler.stops.get(key) if self.scheduler else None
+
+    def close(self, cell: CellName) -> None:
+        """Propose nothing more in a cell."""
+        if self.searcher:
+            self.searcher.close(cell)

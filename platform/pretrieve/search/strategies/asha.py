@@ -1,0 +1,27 @@
+"""Asynchronous successive halving: at each rung, only the better part of those that reached it goes on."""
+
+from __future__ import annotations
+
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from pretrieve.search.strategies._base import EPOCH
+from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.tracking import schema
+
+
+def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
+    """Make the scheduler of one cell.
+
+    Args:
+      settings: grace_epochs is the first rung, reduction_factor the step between rungs and the share that goes on.
+      num_epochs: of a trial that is not stopped.
+    """
+    return AsyncHyperBandScheduler(
+        time_attr=EPOCH,
+        metric=schema.VAL_SCORE,
+        mode="max",
+        max_t=num_epochs,
+        grace_period=settings.grace(num_epochs),
+        reduction_factor=settings.reduction_factor,
+        stop_last_trials=False,
+    )

@@ -1,0 +1,71 @@
+"""From a study's word for a strategy to what Tune runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pretrieve.search.strategies._base import EarlierTrial, MakeScheduler, Strategy
+from pretrieve.search.strategies.asha import asha
+from pretrieve.search.strategies.cell_scheduler import CellScheduler
+from pretrieve.search.strategies.cell_searcher import CellSearcher
+from pretrieve.search.strategies.median import median
+from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
+from pretrieve.search.strategies.settings import SearchSettings, StrategyName
+from pretrieve.tracking.spool import Outcome
+from pretrieve.training.trial_spec import TrialTask
+
+SCHEDULERS: dict[StrategyName, MakeScheduler] = {"asha": asha, "median": median, "optuna": asha}
+
+
+def stopping_strategy(
+    settings: SearchSettings,
+    num_epochs: int,
+    *,
+    earlier: Iterable[EarlierTrial] = (),
+    begun: Iterable[EarlierTrial] = (),
+) -> Strategy:
+    """Make the strategy for trials that are given.
+
+    Args:
+      settings: which strategy.
+      num_epochs: of a trial that is not stopped.
+      earlier: trials of the same cells that earlier runs ended.
+      begun: trials that earlier runs began and this one goes on with.
+    """
+    if settings.strategy not in SCHEDULERS:
+        return Strategy()
+    make_scheduler = SCHEDULERS[settings.strategy]
+    scheduler = CellScheduler(lambda: make_scheduler(settings, num_epochs), num_epochs, earlier, begun)
+    return Strategy(scheduler=scheduler)
+
+
+def proposing_strategy(
+    settings: SearchSettings,
+    num_epochs: int,
+    problems: Sequence[CellProblem],
+    *,
+    proposed: Callable[[TrialTask], None],
+    outcome_of: Callable[[str], Outcome | None],
+    earlier: Iterable[EarlierTrial] = (),
+    begun: Iterable[EarlierTrial] = (),
+) -> Strategy:
+    """Make the strategy that proposes the trials as well.
+
+    Args:
+      settings: which strategy.
+      num_epochs: of a trial that is not stopped.
+      problems: the cells to search.
+      proposed: hears of each trial before it runs.
+      outcome_of: tells how a trial that just ended did, by its key.
+      earlier: trials of the same cells that earlier runs ended.
+      begun: trials that earlier runs began and this one goes on with.
+    """
+    quiet_optuna()
+    scheduler = stopping_strategy(settings, num_epochs, earlier=earlier, begun=begun).scheduler
+    searcher = CellSearcher(
+        [Proposals(problem) for problem in problems],
+        stopped=scheduler.stops if scheduler else (),
+        outcome_of=outcome_of,
+        proposed=proposed,
+    )
+    return Strategy(scheduler=scheduler, searcher=searcher)

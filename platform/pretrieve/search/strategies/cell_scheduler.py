@@ -1,0 +1,153 @@
+"""One Tune run over all cells, and within it a scheduler for each cell alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from pretrieve.search.stopped_trial import Stop
+from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial
+from pretrieve.tracking import schema
+
+_NO_CONTROLLER: Any = None
+"""Both schedulers decide by the scores alone; what was told by an earlier run has no controller any more."""
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    """Stands for a trial of an earlier run, of which a scheduler reads the identity alone."""
+
+    trial_id: str
+
+
+@dataclass
+class _Compared:
+    """A trial of a cell, with what it told: the cell's scheduler can be made anew from these.
+
+    Attributes:
+      trial: as Tune knows it, or as it stands for one of an earlier run.
+      scores: (epoch, validation score) in the order of the epochs.
+    """
+
+    trial: Any
+    scores: list[tuple[int, float]]
+
+    @property
+    def last_epoch(self) -> int:
+        return self.scores[-1][0] if self.scores else 0
+
+
+class CellScheduler(FIFOScheduler):
+    """Asks the scheduler of a trial's own cell whether the trial goes on.
+
+    A trial is never stopped at its last epoch: there it is a result already. One that ends before it without being
+    stopped, as its loss became infinite, has no score to choose by; what it told is compared with nothing any more.
+
+    Args:
+      make_scheduler: makes the scheduler of a cell.
+      num_epochs: of a trial that is not stopped.
+      earlier: trials that earlier runs ended; what they told counts as if it were told now.
+      begun: trials that earlier runs began and this one goes on with.
+
+    Attributes:
+      stops: by key, the trials stopped so far.
+    """
+
+    def __init__(
+        self,
+        make_scheduler: Callable[[], TrialScheduler],
+        num_epochs: int,
+        earlier: Iterable[EarlierTrial] = (),
+        begun: Iterable[EarlierTrial] = (),
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of Ray
+        self._make_scheduler = make_scheduler
+        self._num_epochs = num_epochs
+        self._by_cell: dict[CellName, TrialScheduler] = {}
+        self._compared: dict[CellName, dict[str, _Compared]] = {}
+        self._begun = {trial.key: trial for trial in begun}
+        self.stops: dict[str, Stop] = {}
+        for each in earlier:
+            self._compare(each.cell, each.key, _Compared(_Replayed(each.key), list(each.scores)))
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Pickle as a scheduler that stops nothing: Tune saves it for a restore, which the ledger replaces."""
+        return FIFOScheduler, ()
+
+    def _compare(self, cell: CellName, key: str, compared: _Compared) -> None:
+        """Introduce a trial to its cell with what it told; it was decided then whether it goes on."""
+        self._compared.setdefault(cell, {})[key] = compared
+        scheduler = self._of(cell)
+        for epoch, score in compared.scores:
+            # As the last score of a trial that ends: both schedulers take it in, and neither decides anything.
+            scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
+            scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, schema.VAL_SCORE: score})
+        scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
+
+    def _forget(self, cell: CellName, key: str) -> None:
+        """Make the scheduler of a cell anew from what the other trials told."""
+        forgotten = self._compared[cell].pop(key)
+        if forgotten.scores:
+            del self._by_cell[cell]
+            for other, compared in list(self._compared[cell].items()):
+                self._compare(cell, other, compared)
+
+    def _of(self, cell: CellName) -> TrialScheduler:
+        if cell not in self._by_cell:
+            self._by_cell[cell] = self._make_scheduler()
+        return self._by_cell[cell]
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Introduce a trial to its cell, with what it told before its process or its driver was lost."""
+        begun = self._begun.get(key_of(trial))
+        self._compare(cell_of(trial), key_of(trial), _Compared(trial, list(begun.scores) if begun else []))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+        """Decide whether a trial goes on after an epoch."""
+        compared = self._compared[cell_of(trial)][key_of(trial)]
+        # After its process was lost a trial may repeat an epoch.
+        if not _is_told(result) or result[EPOCH] <= compared.last_epoch:
+            return str(TrialScheduler.CONTINUE)
+        compared.scores.append((int(result[EPOCH]), float(result[schema.VAL_SCORE])))
+        decision = self._of(cell_of(trial)).on_trial_result(tune_controller, trial, dict(result))
+        if decision != TrialScheduler.STOP or result[EPOCH] >= self._num_epochs:
+            return str(TrialScheduler.CONTINUE)
+        self.stops[key_of(trial)] = Stop(
+            epoch=int(result[EPOCH]),
+            num_epochs=self._num_epochs,
+            score=float(result[schema.VAL_SCORE]),
+            seconds=float(result.get(schema.SECONDS, 0.0)),
+        )
+        return str(TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
+        """Take in the end of a trial: its last score was told with its epoch, and counts if it is one to choose by."""
+        if key_of(trial) not in self.stops and result.get(EPOCH, 0) < self._num_epochs:
+            self._forget(cell_of(trial), key_of(trial))
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Forget a trial that never ran."""
+        self._compared[cell_of(trial)].pop(key_of(trial), None)
+        self._of(cell_of(trial)).on_trial_remove(tune_controller, trial)
+
+    def debug_string(self) -> str:
+        """Say how many trials were stopped."""
+        return f"{len(self.stops)} trials stopped in {len(self._by_cell)} cells"
+
+
+def _is_told(result: Mapping[str, Any]) -> bool:
+    return EPOCH in result and schema.VAL_SCORE in result
+
+
+def cell_of(trial: Any) -> CellName:
+    """Return target and method of a Tune trial."""
+    spec = trial.config["task"]["spec"]
+    return str(spec["target"]), str(spec["method"])
+
+
+def key_of(trial: Any) -> str:
+    """Return the key of a Tune trial."""
+    return str(trial.config["task"]["spec"]["key"])

@@ -1,0 +1,75 @@
+"""The space that a cell's grid spans: rates and weights between its smallest and largest value, the rest by choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from pretrieve.search.grid import GridSettings
+from pretrieve.search.methods import Method
+from pretrieve.training.settings import Hyperparameters
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+_LOG_UNIFORM = ("lr", "source_weight")
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a model of the scores may propose for one cell.
+
+    Attributes:
+      ranges: smallest and largest value, both > 0, of what is drawn on a logarithmic scale.
+      choices: the values of everything else; one alone is fixed.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    choices: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, grid: GridSettings, method: Method) -> SearchSpace:
+        """Return the space of a method.
+
+        >>> from pretrieve.search.methods import METHODS
+        >>> space = SearchSpace.of(GridSettings(weight_decay=(0.0,)), METHODS["uot"])
+        >>> space.ranges, space.choices["weight_decay"]
+        ({'lr': (0.001, 0.1), 'source_weight': (0.1, 1.0)}, (0.0,))
+        """
+        values = {name: tuple(dict.fromkeys(listed)) for name, listed in grid.values(method).items()}
+        drawn = [name for name in _LOG_UNIFORM if len(values[name]) > 1]
+        return cls(
+            ranges={name: (min(values[name]), max(values[name])) for name in drawn},
+            choices={name: listed for name, listed in values.items() if name not in drawn},
+        )
+
+    @property
+    def num_points(self) -> float:
+        """How many points there are; infinite where anything is drawn from a range."""
+        return math.inf if self.ranges else math.prod(len(listed) for listed in self.choices.values())
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return the space in Optuna's words."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+        return {
+            **{name: FloatDistribution(low, high, log=True) for name, (low, high) in self.ranges.items()},
+            **{name: CategoricalDistribution(listed) for name, listed in self.choices.items()},
+        }
+
+    def corners(self) -> list[Hyperparameters]:
+        """List the corners of the ranges, largest values first, with the first of each choice."""
+        first = {name: listed[0] for name, listed in self.choices.items()}
+        ends = [[(name, high), (name, low)] for name, (low, high) in self.ranges.items()]
+        return [Hyperparameters(**first, **dict(corner)) for corner in product(*ends)]
+
+    def holds(self, point: Hyperparameters) -> bool:
+        """Say whether a point lies in the space."""
+        fields = point.model_dump()
+        within = all(
+            fields[name] is not None and low <= fields[name] <= high for name, (low, high) in self.ranges.items()
+        )
+        return within and all(fields[name] in listed for name, listed in self.choices.items())

@@ -1,0 +1,225 @@
+"""Tune's events in the driver: passed on to who watches, and what is done about failures, silence and broken cells."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import ray
+from ray import cloudpickle, tune
+
+from pretrieve.full_disk import when_there_is_room
+from pretrieve.keys import content_key
+from pretrieve.search.exported_figures import StudyFigures
+from pretrieve.search.heartbeat import Heartbeat
+from pretrieve.search.retries import kind_of_error
+from pretrieve.search.room import WAITS_FOR_ROOM
+from pretrieve.search.stopped_trial import record_stop
+from pretrieve.search.strategies._base import Strategy
+from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
+from pretrieve.training.trial_spec import TrialSpec, TrialTask
+
+MAX_STARTS = 20
+"""A trial whose process ends before it can read why the last one did is not started again and again."""
+LOOK_INTERVAL_S = 1.0
+START_TIME_S = 600.0
+"""What a process may take until its first step: it imports, reads weights and perhaps copies images first."""
+MAX_MESSAGE_LENGTH = 4_000
+
+
+class TrialWatcher:
+    """Who is told what happens to the trials, in the driver's process; this one does nothing."""
+
+    def trial_started(self, task: TrialTask) -> None:
+        """Hear that a worker begins the trial, or begins it again after its process was lost."""
+
+    def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
+        """Hear that an epoch is done."""
+
+    def trial_waits_for_room(self, task: TrialTask) -> None:
+        """Hear, every few seconds, that a trial cannot write since the disk is full; it goes on once there is room."""
+
+    def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
+        """Hear that the trial's process ended before the trial; it is started again where its kind allows it."""
+
+    def trial_ended(self, task: TrialTask) -> FailureKind | None:
+        """Hear that the trial returned; its outcome is in its spool. Returns what kind of failure it ended in."""
+        return None
+
+    def trial_lost(self, task: TrialTask, reason: str) -> None:
+        """Hear that the trial's process could not be started; nothing of its end was recorded."""
+
+    def trial_skipped(self, task: TrialTask) -> None:
+        """Hear that the trial does not run, as a program error stopped its cell."""
+
+
+def stop_file(scratch: Path, spec: TrialSpec) -> Path:
+    """Return the file whose presence says that the trials of a cell are not to start."""
+    return scratch / f"stopped-{content_key(target=spec.target, method=spec.method)}"
+
+
+def last_error(trial: Any) -> BaseException | None:
+    """Return the error that a trial's process last ended with, or None if Tune knows of none.
+
+    Tune's own `get_pickled_error` reads the copy that a thread of Tune's is still writing into the shared folder: it
+    may be there and empty. The file that it is copied from is whole.
+    """
+    path = trial.pickled_error_file
+    if path is None:
+        return None
+    try:
+        return cast("BaseException", cloudpickle.loads(Path(path).read_bytes()))
+    except Exception:  # an exception of the user's own class may not be unpickled, whatever it raises then
+        return RuntimeError(_last_words(trial))
+
+
+def _last_words(trial: Any) -> str:
+    error_file = trial.error_file
+    return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
+
+
+class TuneEvents(tune.Callback):
+    """What the driver does at Tune's events.
+
+    Args:
+      by_key: the tasks that run, as far as they are known beforehand.
+      watcher: told of them.
+      scratch: folder that the workers read too.
+      figures: of the study, exported.
+      strategy: stops trials early, or proposes them.
+    """
+
+    def __init__(
+        self,
+        by_key: Mapping[str, TrialTask],
+        watcher: TrialWatcher,
+        scratch: Path,
+        figures: StudyFigures,
+        strategy: Strategy,
+    ) -> None:
+        self._by_key = dict(by_key)
+        self._figures = figures
+        self._strategy = strategy
+        self._watcher = watcher
+        self._scratch = scratch
+        self._begun: set[str] = set()
+        self._interruptions: dict[str, Counter[FailureKind]] = {}
+        self._silent_since: dict[str, tuple[int | None, float]] = {}
+        self._hung: set[str] = set()
+        self._looked_at_s = 0.0
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Pickle as a callback that does nothing: Tune saves its callbacks for a restore, which the ledger replaces."""
+        return tune.Callback, ()
+
+    def _task(self, trial: Any) -> TrialTask:
+        fields = trial.config["task"]
+        key = str(fields["spec"]["key"])
+        if key not in self._by_key:
+            self._by_key[key] = TrialTask.model_validate(fields)
+        return self._by_key[key]
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that a trial starts, unless its cell is stopped."""
+        task = self._task(trial)
+        if task.spec.key not in self._begun and stop_file(self._scratch, task.spec).exists():
+            return
+        self._begun.add(task.spec.key)
+        self._watch(task)
+        self._watcher.trial_started(task)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Tell that an epoch is done."""
+        if WAITS_FOR_ROOM in result:
+            self._watcher.trial_waits_for_room(self._task(trial))
+        elif "epoch" in result:
+            metrics = {name: value for name, value in result.items() if isinstance(value, float)}
+            self._watcher.trial_progressed(self._task(trial), metrics)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that a trial returned or was stopped, and stop its cell where its program is at fault."""
+        task = self._task(trial)
+        self._silent_since.pop(task.spec.key, None)
+        stop = self._strategy.stop_of(task.spec.key)
+        if stop is not None:
+            record_stop(task, stop)
+        if task.spec.key not in self._begun:
+            self._watcher.trial_skipped(task)
+            return
+        failure = self._watcher.trial_ended(task)
+        self._figures.ended(failure)
+        if failure == "program error":
+            # The other trials of the cell run the same program on the same data.
+            stop_file(self._scratch, task.spec).touch()
+            self._strategy.close((task.spec.target, task.spec.method))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write down why a trial's process ended: the process that takes its place reads what to do."""
+        task, error = self._task(trial), last_error(trial)
+        key = task.spec.key
+        heartbeat = Heartbeat(task.spool_path)
+        if key in self._hung:
+            kind: FailureKind = "hung"
+            message = f"no step in {task.max_silence_s:.0f} s. {heartbeat.stack()}"
+        else:
+            kind = "process lost" if error is None else kind_of_error(error)
+            message = str(error)
+        self._hung.discard(key)
+        heartbeat.remove()
+        log = InterruptionLog(task.spool_path)
+        when_there_is_room(
+            lambda: log.append(kind, message[-MAX_MESSAGE_LENGTH:]), lambda: self._watcher.trial_waits_for_room(task)
+        )
+        self._figures.failed(kind)
+        met = self._interruptions.setdefault(key, Counter())
+        met[kind] += 1
+        # After one program error the trial ends by its own word, if it can be started at all.
+        if met["program error"] > 1 or met.total() - met["node lost"] >= MAX_STARTS:
+            trial.max_failures = 0
+        self._watch(task)
+        self._watcher.trial_interrupted(task, kind, message)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that Tune gave a trial up."""
+        self._silent_since.pop(self._task(trial).spec.key, None)
+        self._figures.ended("process lost")
+        self._watcher.trial_lost(self._task(trial), _last_words(trial))
+
+    def _watch(self, task: TrialTask) -> None:
+        self._silent_since[task.spec.key] = (Heartbeat(task.spool_path).seen_at(), time.monotonic())
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """End the processes of trials that hang, and export how the study stands."""
+        if time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
+            return
+        self._looked_at_s = time.monotonic()
+        running = [trial for trial in trials if trial.status == "RUNNING"]
+        self._figures.running(len(running))
+        for spools in {task.spool_path.parent for task in self._by_key.values()}:  # none before the first is proposed
+            self._figures.spool_depth(len(list(spools.glob("*.jsonl"))))
+        for trial in running:
+            task = self._task(trial)
+            if task.spec.key in self._silent_since and self._is_silent(task):
+                self._end_hung(task, trial)
+
+    def _is_silent(self, task: TrialTask) -> bool:
+        seen, since = self._silent_since[task.spec.key]
+        now = Heartbeat(task.spool_path).seen_at()
+        if now != seen:
+            self._silent_since[task.spec.key] = (now, time.monotonic())
+            return False
+        allowed_s = max(task.max_silence_s, START_TIME_S) if seen is None else task.max_silence_s
+        return time.monotonic() - since > allowed_s
+
+    def _end_hung(self, task: TrialTask, trial: Any) -> None:
+        actor = trial.temporary_state.ray_actor
+        if actor is None:
+            return
+        self._hung.add(task.spec.key)
+        del self._silent_since[task.spec.key]
+        ray.kill(actor)

@@ -1,0 +1,235 @@
+"""Stage: which images to reuse, or to train on, show a test image of their target; recorded, and left out if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pretrieve.atomic_files import read_json, write_json
+from pretrieve.audit.contact_sheet import MAX_PAIRS, PairCard, write_contact_sheets
+from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.settings import AuditSettings
+from pretrieve.audit.sharded_audit import audit_over_ray
+from pretrieve.data.decode import decode_square, read_content
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import concatenate
+from pretrieve.errors import UserError
+from pretrieve.features.shards import feature_key
+from pretrieve.keys import content_key
+from pretrieve.study.audit_features import ComparedFeatures
+from pretrieve.study.feature_stage import StudyFeatures
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.source_choice import SourceChoice
+from pretrieve.study.stage_clock import StageClock
+
+AUDIT_VERSION = 1
+"""Raise it when the same images give other pairs."""
+
+AUDITS_FOLDER = "audits"
+SHEET_IMAGE_SIZE = 128
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """One comparison that a study needs.
+
+    Attributes:
+      target: name of the target.
+      side: what is compared with its test images: `source`, the images that some method reuses, or `train`, its own.
+      images: of that side, with the rows of the set they come from as `index`.
+      fingerprint: of the set they come from.
+      test: the target's test split.
+      test_fingerprint: of it.
+      settings: of the comparison.
+      by_features: identity of the backbone whose features bring up pairs beside the hashes; None: hashes alone.
+    """
+
+    target: str
+    side: str
+    images: pa.Table
+    fingerprint: str
+    test: pa.Table
+    test_fingerprint: str
+    settings: AuditSettings
+    by_features: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that decides the pairs."""
+        return content_key(
+            kind="audit",
+            version=AUDIT_VERSION,
+            images=self.fingerprint,
+            rows=content_key(rows=self.images["index"].to_pylist()),
+            test=self.test_fingerprint,
+            settings=asdict(self.settings),
+            **({} if self.by_features is None else {"features": feature_key(self.by_features, self.fingerprint)}),
+        )
+
+
+def audit_choice(
+    settings: StudySettings,
+    source: ImageSet,
+    targets: Mapping[str, ImageSet],
+    choice: SourceChoice,
+    features: StudyFeatures,
+    cluster: LazyCluster,
+    clock: StageClock,
+) -> SourceChoice:
+    """Compare what a study reuses and trains on with its test images, where the settings ask for it.
+
+    Writes the pairs and their pictures into the study's folder, and tells how many there are.
+
+    Returns:
+      The choice; with `drop_leaks` its units do not give the source images that show a test image, and it keeps the
+      whole units beside them, for what the leaks are worth.
+
+    Raises:
+      UserError: with `drop_leaks` nothing is left of a selection.
+    """
+    if not settings.audit.enabled:
+        return choice
+    compare, by_features = AuditSettings(), features.backbone.identity if settings.audit.features else None
+    requests = [
+        request for target in targets.values() for request in _requests(source, target, choice, compare, by_features)
+    ]
+    compared = ComparedFeatures(features, dict(targets), compare)
+    cache = settings.cache / AUDITS_FOLDER
+    missing = [request for request in requests if not (cache / f"{request.key}.json").exists()]
+    with clock.stage("audit", total=len(requests), done=len(requests) - len(missing)) as progressed:
+        for number, request in enumerate(missing):
+            cluster.connect()
+            report = _audit(request, compared, partial(progressed, number, len(missing)))
+            _keep(request, report, cache / f"{request.key}.json")
+            progressed(number + 1, len(missing))
+    units = dict(choice.units)
+    for request in requests:
+        kept = read_json(cache / f"{request.key}.json")
+        _record(request, kept, settings.folder / AUDITS_FOLDER)
+        _tell(request, kept, settings.audit.drop_leaks, clock)
+        if request.side == "source" and settings.audit.drop_leaks:
+            units[request.target] = units[request.target].without([pair["source_index"] for pair in kept["pairs"]])
+    _check_something_is_left(choice, units)
+    cut = {target: whole for target, whole in choice.units.items() if units[target].dropped != whole.dropped}
+    return replace(choice, units=units, units_with_leaks=cut)
+
+
+def _audit(request: AuditRequest, compared: ComparedFeatures, told: Callable[[str], None]) -> LeakReport:
+    def tell(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: told(f"{request.target}, {request.side}: {done} of {total} {what}")
+
+    features = None
+    if request.by_features is not None and request.side == "source":
+        features = compared.of_source(request.target, request.images, on_progress=tell("shards of features"))
+    elif request.by_features is not None:
+        features = compared.of_own(request.target, on_progress=tell("shards of features"))
+    return audit_over_ray(
+        request.images, request.test, settings=request.settings, features=features, on_progress=tell("images")
+    )
+
+
+def _requests(
+    source: ImageSet, target: ImageSet, choice: SourceChoice, settings: AuditSettings, by_features: str | None
+) -> list[AuditRequest]:
+    compared = {"train": (_own_images(target), "+".join(target.fingerprints[split] for split in ("train", "val")))}
+    rows = _reused_rows(choice, target.name)
+    if rows.size:
+        compared["source"] = (source.splits["train"].take(rows), source.fingerprints["train"])
+    return [
+        AuditRequest(
+            target=target.name,
+            side=side,
+            images=images,
+            fingerprint=fingerprint,
+            test=target.splits["test"],
+            test_fingerprint=target.fingerprints["test"],
+            settings=settings,
+            by_features=by_features,
+        )
+        for side, (images, fingerprint) in compared.items()
+    ]
+
+
+def _own_images(target: ImageSet) -> pa.Table:
+    return concatenate([target.splits["train"], target.splits["val"]])
+
+
+def _reused_rows(choice: SourceChoice, target: str) -> NDArray[np.int64]:
+    """Return the rows of the source's train table that some method reuses for a target, ascending."""
+    chosen = [
+        choice.units[name].rows(selection.groups)
+        for (name, _), selection in choice.selections.items()
+        if name == target
+    ]
+    return np.unique(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+
+
+def _keep(request: AuditRequest, report: LeakReport, path: Path) -> None:
+    pairs = [{**asdict(pair), **_names(request, pair)} for pair in report.pairs]
+    write_json(path, {"summary": report.summary(), "pairs": pairs, "num_compared": report.num_compared})
+
+
+def _names(request: AuditRequest, pair: LeakPair) -> dict[str, str]:
+    return {
+        "source_path": str(_row_of(request.images, pair.source_index)["path"]),
+        "test_path": str(_row_of(request.test, pair.test_index)["path"]),
+    }
+
+
+def _row_of(table: pa.Table, index: int) -> dict[str, Any]:
+    position = int(np.searchsorted(table["index"].to_numpy(), index))  # indices ascend in every image table
+    row: dict[str, Any] = table.slice(position, 1).to_pylist()[0]
+    return row
+
+
+def _record(request: AuditRequest, kept: Mapping[str, Any], folder: Path) -> None:
+    """Write the pairs, and pictures of the first of them, into the study's folder."""
+    write_json(folder / f"{request.target}-{request.side}.json", kept)
+    pairs = sorted(kept["pairs"], key=lambda pair: -pair["likeness"])[:MAX_PAIRS]
+    sheets = folder / f"{request.target}-{request.side}"
+    if pairs and not sheets.exists():
+        write_contact_sheets([_picture(request, pair) for pair in pairs], sheets)
+
+
+def _picture(request: AuditRequest, pair: Mapping[str, Any]) -> PairCard:
+    sides = (_row_of(request.images, pair["source_index"]), _row_of(request.test, pair["test_index"]))
+    left, right = (decode_square(read_content(row["path"], row["content"]), SHEET_IMAGE_SIZE) for row in sides)
+    lines = (*(Path(row["path"]).name for row in sides), f"{pair['kind']}, likeness {pair['likeness']:.3f}")
+    return PairCard(left, right, lines)
+
+
+def _tell(request: AuditRequest, kept: Mapping[str, Any], dropped: bool, clock: StageClock) -> None:
+    pairs = kept["pairs"]
+    if not pairs:
+        return
+    leaks = len({pair["source_index"] for pair in pairs})
+    shown = len({pair["test_index"] for pair in pairs})
+    what = "of the source" if request.side == "source" else "to train on"
+    fate = " and are left out" if dropped and request.side == "source" else ""
+    clock.notice(
+        f"{leaks} images {what} show {shown} of the {request.test.num_rows} test images of {request.target!r}{fate}; "
+        f"their pairs and pictures are in {AUDITS_FOLDER}/ of the study"
+    )
+
+
+def _check_something_is_left(choice: SourceChoice, units: Mapping[str, Any]) -> None:
+    for (target, method), selection in choice.selections.items():
+        if not units[target].rows(selection.groups).size:
+            raise UserError(
+                f"a selection must keep an image that shows no test image of {target!r}, but all that {method!r} "
+                "selects do; select more, or set audit.drop_leaks to false"
+            )
+
+
+def audit_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
+    """List the audits in a study's folder, with the artifact folder of each file."""
+    root = folder / AUDITS_FOLDER
+    return [(path, path.parent.relative_to(folder).as_posix()) for path in sorted(root.rglob("*.*")) if path.is_file()]

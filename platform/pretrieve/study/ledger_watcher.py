@@ -1,0 +1,93 @@
+"""From what Tune tells of trials to their MLflow runs and to whoever watches the study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.tracking import schema
+from pretrieve.tracking.interruptions import FailureKind
+from pretrieve.tracking.ledger import Ledger, TrialEnd
+from pretrieve.training.trial_spec import TrialTask
+
+
+class LedgerWatcher(TrialWatcher):
+    """Opens each trial's MLflow run when it starts, and passes on what happens to it.
+
+    Args:
+      ledger: opens and ends the runs.
+      observer: hears of each trial.
+      progressed: hears how many of the trials have ended.
+      total: how many will run.
+    """
+
+    def __init__(
+        self, ledger: Ledger, observer: StudyObserver, progressed: Callable[[int, int], None], total: int
+    ) -> None:
+        self._ledger = ledger
+        self._observer = observer
+        self._progressed = progressed
+        self._total = total
+        self._num_ended = 0
+
+    def trial_started(self, task: TrialTask) -> None:
+        """Open the trial's run."""
+        self._ledger.begin(task.spec, task.parameters())
+        self._tell(task, "started")
+
+    def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
+        """Pass an epoch on."""
+        self._ledger.tell_room()
+        score = metrics.get(schema.TEST_SCORE, metrics.get(schema.VAL_SCORE))
+        self._tell(task, "progressed", score=score, epoch=int(metrics.get("epoch", 0)))
+
+    def trial_waits_for_room(self, task: TrialTask) -> None:
+        """Say that the disk is full."""
+        self._ledger.tell_full()
+
+    def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
+        """Say why the trial's process ended."""
+        reason = message.strip().splitlines()[0] if message.strip() else "no reason given"
+        self._observer.noticed(
+            f"{task.spec.target} · {task.spec.method}, {task.spec.describe()}: {kind}, and is tried again ({reason})"
+        )
+
+    def trial_ended(self, task: TrialTask) -> FailureKind | None:
+        """Read how the trial ended and pass it on."""
+        end = self._ledger.end_of(task.spec.key)
+        if end.outcome is None:
+            end = TrialEnd("failed", None, "program error")
+            message = f"it returned, but wrote no end to {task.spool_path}"
+            self._ledger.fail(task.spec.key, message, "program error")
+        self._tell(task, end.outcome or "failed", score=end.score)
+        self._one_less()
+        return end.failure
+
+    def trial_lost(self, task: TrialTask, reason: str) -> None:
+        """Record the trial as failed."""
+        self._ledger.fail(task.spec.key, f"its process could not be started: {reason}", "process lost")
+        self._tell(task, "failed")
+        self._one_less()
+
+    def trial_skipped(self, task: TrialTask) -> None:
+        """Count it as one less to come."""
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self._num_ended += 1
+        self._progressed(self._num_ended, self._total)
+
+    def _tell(self, task: TrialTask, state: str, *, score: float | None = None, epoch: int = 0) -> None:
+        spec = task.spec
+        self._observer.trial_event(
+            TrialEvent(
+                kind=spec.kind,
+                target=spec.target,
+                method=spec.method,
+                description=spec.describe(),
+                state=state,  # type: ignore[arg-type]  # outcomes of the spool and states of events are the same words
+                epoch=epoch,
+                score=score,
+            )
+        )

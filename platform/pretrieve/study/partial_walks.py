@@ -1,0 +1,76 @@
+"""Walks that go only a part of a study's way: its features, its selections, or what waits for MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pretrieve.errors import UserError
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.observer import StudyObserver
+from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.study.prepare import Preparation
+from pretrieve.study.selection_record import write_selection_records
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import StageClock
+from pretrieve.study.study_lock import sole_driver
+
+
+def deliver_study(settings: StudySettings) -> int:
+    """Send to MLflow what waits in a study's folder, and run nothing.
+
+    Returns:
+      How many trials had something to send.
+
+    Raises:
+      UserError: MLflow's store does not answer, or another process runs the study.
+    """
+    if not settings.folder.is_dir():
+        raise UserError(f"a study must have run before it can be delivered, but {settings.folder} does not exist")
+    with sole_driver(settings.folder):
+        waiting = {path.stem for path in (settings.folder / "spool").glob("*.jsonl")}
+        ledger = open_ledger(settings)
+        left = {path.stem for path in ledger.spool_folder.glob("*.jsonl")}
+        # The study's run was opened for this; whether the study is whole only a run of it can tell.
+        ledger.end_study("FAILED" if waiting else ledger.status_before)
+    return len(waiting - left)
+
+
+def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
+    """Walk as far as the features that the study's selections are made from, and compute what is missing of them.
+
+    Args:
+      settings: the study.
+      observer: hears of stages and what a user should know.
+
+    Raises:
+      UserError: the settings do not fit the data or the cluster.
+    """
+    with _preparing(settings, observer) as preparation:
+        preparation.extract_features()
+
+
+def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Path]:
+    """Walk as far as the study's selections, and write the record of each into its folder; MLflow gets it in the run.
+
+    Args:
+      settings: the study.
+      observer: hears of stages and what a user should know.
+
+    Returns:
+      The records, a JSON file each.
+
+    Raises:
+      UserError: the settings do not fit the data or the cluster.
+    """
+    with _preparing(settings, observer) as preparation:
+        artifacts = write_selection_records(settings, preparation.chosen(preparation.choice))
+    return [path for path, _ in artifacts if path.suffix == ".json"]
+
+
+@contextmanager
+def _preparing(settings: StudySettings, observer: StudyObserver) -> Iterator[Preparation]:
+    make_folder(settings.folder)
+    with sole_driver(settings.folder), ExitStack() as stack:
+        yield Preparation(settings, LazyCluster(stack, settings.compute), StageClock(observer))

@@ -1,0 +1,203 @@
+"""Which trials each cell has, as far as it is known: the ratio of the heads settled first, points proposed later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+from pretrieve.keys import derived_seed
+from pretrieve.search.grid import GridSettings
+from pretrieve.search.methods import METHODS
+from pretrieve.search.strategies._base import EarlierTrial
+from pretrieve.search.strategies.optuna import CellProblem
+from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.study.cells import Cell, Planner, best_trial
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import StageClock
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.trial_spec import TrialTask
+
+SETTLING_METHOD = "finetune"
+
+
+@dataclass
+class TrialPlan:
+    """The cells of a study and what is known of their trials.
+
+    Attributes:
+      settings: the study.
+      planner: makes the trials.
+      ledger: knows what earlier runs did.
+      clock: passes on what a user should know.
+      changed: hears that more trials are known.
+    """
+
+    settings: StudySettings
+    planner: Planner
+    ledger: Ledger
+    clock: StageClock
+    changed: Callable[[], None] = lambda: None
+    _cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    _unknown_cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._settles = self.settings.grid.settles_head_lr_ratio(self.settings.methods)
+        if len(self.settings.grid.head_lr_ratio) > 1 and SETTLING_METHOD not in self.settings.methods:
+            self.clock.notice(
+                f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
+                f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
+            )
+        told = self._told()
+        for pairs in self.phases():
+            self._cells |= {pair: self._cell(pair, told) for pair in pairs if not self._waits(pair)}
+
+    def _told(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
+        return self.ledger.points() if self.settings.search.proposes else {}
+
+    def phases(self) -> list[list[tuple[str, str]]]:
+        """List the cells to search, those that must be done before others first."""
+        pairs: list[tuple[str, str]] = list(product(self.planner.targets, self.settings.methods))
+        if not self._settles:
+            return [pairs]
+        first = [pair for pair in pairs if pair[1] == SETTLING_METHOD]
+        return [first, [pair for pair in pairs if pair[1] != SETTLING_METHOD]]
+
+    def open_phase(self, pairs: Sequence[tuple[str, str]]) -> list[Cell]:
+        """Plan the cells of a phase, whose predecessors are done, and return them."""
+        before = dict(self._cells)
+        for target, method in pairs:
+            if self._waits((target, method)):
+                self.clock.notice(
+                    f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
+                    f"{SETTLING_METHOD} has a score that would settle it"
+                )
+        told = self._told()
+        self._cells |= {pair: self._cell(pair, told) for pair in pairs}
+        if self._cells != before:
+            self.changed()
+        return [self._cells[pair] for pair in pairs]
+
+    def _waits(self, pair: tuple[str, str]) -> bool:
+        """Say whether the ratio of a cell's heads is not known yet."""
+        return self._settles and pair[1] != SETTLING_METHOD and len(self.grid(*pair).head_lr_ratio) > 1
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of the study, in its order."""
+        pairs = product(self.planner.targets, self.settings.methods)
+        return [self._cells.get(pair) or self._unknown(*pair) for pair in pairs]
+
+    def _unknown(self, target: str, method: str) -> Cell:
+        """Plan a cell that waits for its ratio: how many trials it will have is known, which is not."""
+        if (target, method) not in self._unknown_cells:
+            grid = self.settings.grid
+            settled = self.planner.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
+            cell = Cell(target, method, (), num_unknown=self._num_planned(settled, 0))
+            self._unknown_cells[target, method] = cell
+        return self._unknown_cells[target, method]
+
+    def _num_planned(self, whole: Cell, num_known: int) -> int:
+        if not self.settings.search.proposes:
+            return len(whole.trials)
+        space = SearchSpace.of(self.grid(whole.target, whole.method), METHODS[whole.method])
+        return max(num_known, int(min(self.settings.search.num_trials, space.num_points)))
+
+    def grid(self, target: str, method: str) -> GridSettings:
+        """Return the grid of a cell."""
+        grid = self.settings.grid
+        if not self._settles or method == SETTLING_METHOD:
+            return grid
+        settling = self._cells.get((target, SETTLING_METHOD))
+        best = best_trial(settling, self.ledger.finished) if settling else None
+        return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
+
+    def _cell(self, pair: tuple[str, str], told: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
+        grid = self.grid(*pair)
+        whole = self.planner.cell(*pair, grid)
+        if not self.settings.search.proposes:
+            return whole
+        known = self._known_trials(pair, grid, told.get(pair, {}))
+        return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
+
+    def _known_trials(
+        self, pair: tuple[str, str], grid: GridSettings, told: Mapping[str, Hyperparameters]
+    ) -> tuple[TrialTask, ...]:
+        """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
+        space = SearchSpace.of(grid, METHODS[pair[1]])
+        tasks = {key: self.planner.trial(*pair, point) for key, point in told.items() if space.holds(point)}
+        return tuple(task for key, task in tasks.items() if task.spec.key == key)
+
+    def add(self, task: TrialTask) -> None:
+        """Take in a trial that was proposed."""
+        cell = self._cells[task.spec.target, task.spec.method]
+        if task.spec.key not in {known.spec.key for known in cell.trials}:
+            unknown = max(0, cell.num_unknown - 1)
+            self._cells[cell.target, cell.method] = Cell(cell.target, cell.method, (*cell.trials, task), unknown)
+            self.changed()
+
+    def close_phase(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Note that nothing more will be proposed in these cells."""
+        before = dict(self._cells)
+        self._cells |= {pair: Cell(*pair, self._cells[pair].trials) for pair in pairs}
+        if self._cells != before:
+            self.changed()
+
+    def missing(self, cells: Sequence[Cell]) -> list[TrialTask]:
+        """List the known trials of some cells that have no result."""
+        finished = self.ledger.finished
+        return [task for cell in cells for task in cell.trials if task.spec.key not in finished]
+
+    def earlier(self, cells: Sequence[Cell], *, ended: bool) -> list[EarlierTrial]:
+        """List what earlier runs told of the trials of some cells, of those that ended or of those that did not.
+
+        One that diverged is left out: it has no score to choose by, so none should end for being behind it.
+        """
+        finished = self.ledger.finished
+        trials = [
+            EarlierTrial((cell.target, cell.method), task.spec.key, self.ledger.scores(task.spec.key))
+            for cell in cells
+            for task in cell.trials
+            if (task.spec.key in finished) == ended
+        ]
+        return [trial for trial in trials if trial.scores and not self._has_diverged(trial.key)]
+
+    def _has_diverged(self, key: str) -> bool:
+        finished = self.ledger.finished
+        return key in finished and finished[key].outcome == "diverged"
+
+    def best_stopped(self, cells: Sequence[Cell]) -> list[TrialTask]:
+        """List the best stopped trial of each cell whose trials all have a result, but none a score to choose by."""
+        finished = self.ledger.finished
+        found = []
+        for cell in cells:
+            ended = [task for task in cell.trials if task.spec.key in finished]
+            stopped = [task for task in ended if finished[task.spec.key].outcome == "stopped"]
+            if stopped and len(ended) == len(cell.trials) and best_trial(cell, finished) is None:
+                found.append(max(stopped, key=lambda task: self._last_score(task.spec.key)))
+        return found
+
+    def problems(self, cells: Sequence[Cell]) -> list[CellProblem]:
+        """Say what is to be proposed in some cells."""
+        return [self._problem(cell) for cell in cells]
+
+    def _problem(self, cell: Cell) -> CellProblem:
+        finished = self.ledger.finished
+        target, method = cell.target, cell.method
+        ended = [task for task in cell.trials if task.spec.key in finished]
+        return CellProblem(
+            cell=(target, method),
+            space=SearchSpace.of(self.grid(target, method), METHODS[method]),
+            make_task=lambda point: self.planner.trial(target, method, point),
+            num_trials=len(cell.trials) + cell.num_unknown,
+            seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
+            scores={task.spec.hyperparameters: self._last_score(task.spec.key) for task in ended},
+            begun=[task.spec.hyperparameters for task in cell.trials if task.spec.key not in finished],
+        )
+
+    def _last_score(self, key: str) -> float:
+        if self._has_diverged(key):
+            return 0.0
+        scores = self.ledger.scores(key)
+        return scores[-1][1] if scores else 0.0

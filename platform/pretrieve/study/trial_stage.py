@@ -1,0 +1,118 @@
+"""The trials of a study: those of its grid, or those that are proposed, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pretrieve.search.strategies._base import Strategy
+from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
+from pretrieve.search.tuner import run_tasks
+from pretrieve.study.cells import Cell, interleaved
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.ledger_watcher import LedgerWatcher
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import Progressed, StageClock
+from pretrieve.study.trial_plan import TrialPlan
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.training.trial_spec import TrialTask
+
+
+@dataclass(frozen=True)
+class TrialStage:
+    """Runs the trials that have no result.
+
+    Attributes:
+      settings: the study.
+      plan: knows the trials of each cell, and learns those that are proposed.
+      ledger: knows what is finished and records the rest.
+      cluster: connected to only when something must run.
+      clock: times the stage.
+    """
+
+    settings: StudySettings
+    plan: TrialPlan
+    ledger: Ledger
+    cluster: LazyCluster
+    clock: StageClock
+
+    def run(self) -> None:
+        """Run them.
+
+        Raises:
+          ResourceError: the cluster has not what a trial asks for.
+        """
+        plan = self.plan
+        total = sum(cell.num_planned for cell in plan.cells)
+        found = sum(task.spec.key in self.ledger.finished for cell in plan.cells for task in cell.trials)
+        with self.clock.stage("trials", total=total, done=found) as progressed:
+            num_run = 0
+            for pairs in plan.phases():
+                cells = plan.open_phase(pairs)
+                num_run += self._search(cells, _after(num_run, progressed))
+                plan.close_phase(pairs)
+                self._finish_one_of_each(pairs)
+
+    def _search(self, cells: Sequence[Cell], progressed: Callable[[int, int], None]) -> int:
+        """Run the trials of some cells and return how many there were to run."""
+        unfinished = [cell for cell in cells if cell.num_unknown or self.plan.missing([cell])]
+        num_missing = len(self.plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
+        if num_missing:
+            self.cluster.connect()
+            tasks = [] if self.settings.search.proposes else self._in_turns(unfinished)
+            watcher = LedgerWatcher(self.ledger, self.clock.observer, progressed, num_missing)
+            self._run(tasks, watcher, self._strategy(unfinished))
+        return num_missing
+
+    def _run(self, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy) -> None:
+        scratch = self.settings.folder / "tune-trials"
+        run_tasks(tasks, self.cluster.trial_resources(), scratch, watcher, strategy, study=self.settings.name)
+
+    def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
+        """List the missing trials, one of each cell in turn.
+
+        Where a trial is stopped for being worse than those before it, an order from poor to good would stop none: so it
+        is that of the keys, which know nothing of the grid.
+        """
+        if self.settings.search.may_stop:
+            by_key = [sorted(cell.trials, key=lambda task: task.spec.key) for cell in cells]
+            cells = [Cell(cell.target, cell.method, tuple(trials)) for cell, trials in zip(cells, by_key, strict=True)]
+        missing = {task.spec.key for task in self.plan.missing(cells)}
+        return [task for task in interleaved(list(cells)) if task.spec.key in missing]
+
+    def _strategy(self, cells: Sequence[Cell]) -> Strategy:
+        search, num_epochs, plan = self.settings.search, self.settings.training.epochs, self.plan
+        if not search.may_stop:
+            return Strategy()
+        earlier, begun = plan.earlier(cells, ended=True), plan.earlier(cells, ended=False)
+        if not search.proposes:
+            return stopping_strategy(search, num_epochs, earlier=earlier, begun=begun)
+        return proposing_strategy(
+            search,
+            num_epochs,
+            plan.problems(cells),
+            proposed=plan.add,
+            outcome_of=lambda key: self.ledger.end_of(key).outcome,
+            earlier=earlier,
+            begun=begun,
+        )
+
+    def _finish_one_of_each(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Train a stopped trial to its end in each cell where those it was behind diverged, the best of them first."""
+        cells = [cell for cell in self.plan.cells if (cell.target, cell.method) in pairs]
+        while tasks := self.plan.best_stopped(cells):
+            self.cluster.connect()
+            for task in tasks:
+                self.clock.notice(
+                    f"{task.spec.target} · {task.spec.method}: no trial reached its last epoch with a score, so those "
+                    "that were stopped are trained to their ends, the best one first, until one does"
+                )
+                CheckpointFile(task.checkpoint_path).remove()
+                self.ledger.reopen(task.spec.key)
+            watcher = LedgerWatcher(self.ledger, self.clock.observer, lambda ended, of: None, len(tasks))
+            self._run(tasks, watcher, Strategy())
+
+
+def _after(num_before: int, progressed: Progressed) -> Callable[[int, int], None]:
+    return lambda pieces, of: progressed(num_before + pieces, num_before + of)

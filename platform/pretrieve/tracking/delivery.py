@@ -1,0 +1,243 @@
+"""Sending to MLflow what trials left in the study's folder: in order, each figure once, however often it is tried."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterable, Mapping
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from pretrieve.records import Attempt
+from pretrieve.tracking import schema
+from pretrieve.tracking.attempts import attempts_as_text, attempts_from_text, attempts_of
+from pretrieve.tracking.begun_trial import BegunTrial
+from pretrieve.tracking.interruptions import InterruptionLog, counts_as_text
+from pretrieve.tracking.learning_curve import curve_as_text
+from pretrieve.tracking.run_tree import RunTree
+from pretrieve.tracking.spool import RESULTS, Outcome, SpooledEnd, SpooledEpoch, SpooledStart, SpoolLine, read_spool
+
+RUN_IS_GONE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_STATE, INVALID_PARAMETER_VALUE)}
+"""What MLflow says where somebody deleted a run."""
+
+_NOTES = {
+    schema.KIND_TRIAL: "Trial of {method} on {target}: trained on train, scored on val after each epoch.",
+    schema.KIND_REFIT: "Refit of {method} on {target}: the chosen configuration trained on train + val, tested once.",
+}
+
+
+class Delivery:
+    """Opens the runs of trials, and sends their spools.
+
+    What was sent twice (after a kill between sending and noting it) is stored once, as every figure carries its time.
+
+    Args:
+      tree: the study's runs.
+      spool_folder: holds spools, and of each trial whose run is to be opened what it is to say.
+      study_run_id: of the study's own run.
+      on_result: called with the key and the lines of a trial whose end was sent, before its spool is removed.
+    """
+
+    def __init__(
+        self,
+        tree: RunTree,
+        spool_folder: Path,
+        study_run_id: str,
+        on_result: Callable[[str, list[SpoolLine]], None],
+    ) -> None:
+        self._tree = tree
+        self._folder = spool_folder
+        self._study_run_id = study_run_id
+        self._on_result = on_result
+        # One at a time: a store that does not answer holds whoever sends for many seconds.
+        self._sending = threading.RLock()
+        self._run_ids: dict[str, str] = {}
+        self._num_sent: dict[str, int] = {}
+        self._told_before: dict[str, list[Attempt]] = {}
+        self._stopped_epochs: dict[str, int] = {}
+        self._files: set[Path] = set()
+        self._begun: dict[str, BegunTrial] = {}
+        self._to_open: set[str] = set()
+        self._maybe_made: set[str] = set()
+        self._replaced: set[str] = set()
+        self._ended: set[str] = set()
+        self._cells: dict[tuple[str, str], str] = {}
+
+    def know_runs(self, trials: Iterable[Run], cells: Iterable[Run], results: Container[Outcome | None]) -> None:
+        """Take over the runs that MLflow has already; `results` are the ends that need nothing more told."""
+        for run in trials:
+            key = run.data.tags[schema.TAG_KEY]
+            has_result = run.data.tags.get(schema.TAG_OUTCOME) in results
+            if key not in self._run_ids or has_result:
+                self._run_ids[key] = str(run.info.run_id)
+            if has_result:
+                self._ended.add(key)
+            if schema.STOPPED_EPOCH in run.data.metrics:
+                self._stopped_epochs[key] = int(run.data.metrics[schema.STOPPED_EPOCH])
+        for run in cells:
+            self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
+
+    def begin(self, trial: BegunTrial) -> None:
+        """Note that a trial starts; its run is opened with the next delivery. Waits for nobody."""
+        if trial.spec.key in self._ended:  # it was stopped, and goes to its end after all, in a spool of its own
+            self._ended.discard(trial.spec.key)
+            self._num_sent.pop(trial.spec.key, None)
+        self._begun[trial.spec.key] = trial
+        self._to_open.add(trial.spec.key)
+
+    def attach(self, path: Path) -> None:
+        """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
+        self._files.add(path)
+
+    def has_run(self, key: str) -> bool:
+        """Say whether a trial has a run."""
+        return key in self._run_ids
+
+    def run_id(self, key: str) -> str:
+        """Return the run of a trial.
+
+        Raises:
+          KeyError: it has none yet.
+        """
+        return self._run_ids[key]
+
+    def cell(self, target: str, method: str) -> str:
+        """Return the run of a cell, made at its first use."""
+        with self._sending:
+            if (target, method) not in self._cells:
+                note = f"All trials and refits of {method} on {target}; what they come to is written here at the end."
+                tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method, schema.TAG_NOTE: note}
+                self._cells[target, method] = self._made_once(
+                    f"{target} · {method}", kind=schema.KIND_CELL, parent=self._study_run_id, tags=tags
+                )
+            return self._cells[target, method]
+
+    def send(self) -> None:
+        """Send what is there and was not sent.
+
+        Raises:
+          MlflowException: the store does not answer; nothing is lost, the next call sends it.
+        """
+        with self._sending:
+            for key in sorted(self._to_open):
+                self._open(self._begun[key])
+                self._to_open.discard(key)
+            for path in sorted(self._folder.glob("*.jsonl")):
+                if path.stem in self._ended:
+                    self._put_away(path)  # told again by a process that was cut off from the cluster
+                elif path.stem in self._run_ids:
+                    self._send_spool(path)
+            self._send_files()
+
+    def _send_files(self) -> None:
+        while self._files:
+            path = self._files.pop()
+            try:
+                self._tree.log_artifact(self._study_run_id, path)
+            except BaseException:
+                self._files.add(path)
+                raise
+
+    def _open(self, trial: BegunTrial) -> None:
+        spec, parameters = trial.spec, dict(trial.parameters)
+        if spec.key in self._run_ids:
+            run = self._tree.client.get_run(self._run_ids[spec.key])
+            self._told_before[spec.key] = attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
+            if run.info.status != "RUNNING":
+                self._tree.reopen(self._run_ids[spec.key])
+            if run.data.tags.get(schema.TAG_OUTCOME) == "stopped":
+                # No more: a driver that is killed before the trial's new end must leave it as one that was begun.
+                self._tree.log(self._run_ids[spec.key], tags={schema.TAG_OUTCOME: ""})
+            # MLflow refuses another value. The key says that the result is the same; where its images come from may be
+            # told in other words since, and the words of its first attempt stay.
+            parameters = {name: value for name, value in parameters.items() if name not in run.data.params}
+        else:
+            tags = {
+                schema.TAG_KEY: spec.key,
+                schema.TAG_TARGET: spec.target,
+                schema.TAG_METHOD: spec.method,
+                schema.TAG_NOTE: _NOTES[spec.kind].format(method=spec.method, target=spec.target),
+            }
+            parent = self.cell(spec.target, spec.method)
+            self._run_ids[spec.key] = self._made_once(spec.describe(), kind=spec.kind, parent=parent, tags=tags)
+        self._tree.log(self._run_ids[spec.key], params=parameters)
+
+    def _made_once(self, name: str, *, kind: str, parent: str, tags: Mapping[str, str]) -> str:
+        """Make a run, unless an earlier try that seemed to fail made it: a store may do what it does not answer."""
+        identity = f"{kind} {sorted(tags.items())}"
+        if identity in self._maybe_made:
+            found = self._tree.find(kind, tags)
+            if found is not None:
+                return found
+        self._maybe_made.add(identity)
+        made = self._tree.create(name, kind=kind, parent=parent, tags=tags)
+        self._maybe_made.discard(identity)
+        return made
+
+    def _send_spool(self, path: Path) -> None:
+        key = path.stem
+        try:
+            self._send_lines(path, self._run_ids[key])
+        except MlflowException as error:
+            if error.error_code not in RUN_IS_GONE or key not in self._begun or key in self._replaced:
+                raise
+            # Somebody deleted the run while its trial ran: it gets another, which is told everything.
+            self._replaced.add(key)
+            del self._run_ids[key]
+            self._num_sent.pop(key, None)
+            self._stopped_epochs.pop(key, None)
+            self._open(self._begun[key])
+            self._send_lines(path, self._run_ids[key])
+
+    def _send_lines(self, path: Path, run_id: str) -> None:
+        lines = read_spool(path)
+        new = lines[self._num_sent.get(path.stem, 0) :]
+        # A trial that was stopped and is now trained to its end tells its first epochs a second time.
+        known = self._stopped_epochs.get(path.stem, 0)
+        epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > known]
+        figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
+        if figures:
+            self._tree.log_at(run_id, figures)
+        if any(isinstance(line, SpooledStart) for line in new):
+            self._tree.log(run_id, tags=self._told_of_attempts(path.stem, lines))
+        if new and isinstance(new[-1], SpooledEnd):
+            self._send_end(path, run_id, lines, new[-1])
+        self._num_sent[path.stem] = len(lines)
+
+    def _send_end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd) -> None:
+        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        self._tree.log_at(run_id, [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()])
+        # The message also where there is none: that of an attempt before would stay.
+        tags = {
+            schema.TAG_OUTCOME: end.outcome,
+            schema.TAG_MESSAGE: end.message[:5_000],
+            schema.TAG_FAILURE: end.failure or "",
+            schema.TAG_INTERRUPTIONS: counts_as_text(InterruptionLog(path).read()),
+            schema.TAG_CURVE: curve_as_text(lines),
+            **self._told_of_attempts(path.stem, lines),
+        }
+        self._tree.log(run_id, tags=tags)
+        if end.outcome not in RESULTS:
+            self._tree.end(run_id, "FAILED", time_ms=end.time_ms)
+            return  # its spool stays: the next attempt goes on in it, and repeats no epoch
+        if end.outcome == "stopped":
+            self._stopped_epochs[path.stem] = last_epoch
+        self._tree.end(run_id, "FINISHED", time_ms=end.time_ms)
+        self._on_result(path.stem, lines)
+        self._ended.add(path.stem)
+        self._put_away(path)
+
+    def _told_of_attempts(self, key: str, lines: Iterable[SpoolLine]) -> dict[str, str]:
+        """Tell the attempts of a trial, also those whose spool is gone since it was stopped and goes on."""
+        attempts = attempts_of(lines)
+        if not attempts:
+            return {}
+        earlier = [each for each in self._told_before.get(key, []) if each.start_ms < attempts[0].start_ms]
+        return {schema.TAG_ATTEMPTS: attempts_as_text(earlier + attempts)}
+
+    def _put_away(self, path: Path) -> None:
+        InterruptionLog(path).remove()
+        BegunTrial.forget(self._folder, path.stem)
+        path.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""A real browser, and a small study that ran, with its report and MLflow's own pages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from postgres_tracking import free_port
+from small_study import finish, start_driver, write_study
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+STARTING_S = 180.0
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Find Chromium; where it is missing and this is root on Debian, install it."""
+    if shutil.which("chromium") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "-qq", *command], env=quiet, capture_output=True, check=False, timeout=400)
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium is installed, and only root on Debian can install it here: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Start it headless."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a small study of two methods by the command line."""
+    folder = tmp_path_factory.mktemp("browsed")
+    grid = {"lr": [0.02, 0.01], "weight_decay": [0.0], "source_weight": [0.5]}
+    study_file = write_study(folder, "browsed", grid=grid, training={"epochs": 3, "batch_size": 8})
+    finish(start_driver(study_file, folder), timeout_s=400)
+    return folder / "browsed"
+
+
+@pytest.fixture(scope="session")
+def mlflow_ui(study_folder: Path) -> Iterator[str]:
+    """Open MLflow's pages of the study as `pretrieve ui` does."""
+    port = free_port()
+    command = [sys.executable, "-m", "pretrieve", "ui", str(study_folder), "--port", str(port)]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, process)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + STARTING_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5) as reply:
+                if reply.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise AssertionError(f"{address} does not answer after {STARTING_S:.0f} s")

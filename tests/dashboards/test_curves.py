@@ -1,0 +1,51 @@
+from xml.etree import ElementTree
+
+from pretrieve_dashboards.comparison import Value
+from pretrieve_dashboards.curves import Curve, Level, draw_curves
+from pretrieve_dashboards.ranked_groups import draw_ranked_groups
+
+
+def draw(**changes):
+    given = {
+        "title": "Score over K",
+        "xs": [50.0, 100.0, 300.0],
+        "curves": [Curve("uot", (Value(0.5, 0.01), None, Value(0.75))), Curve("random", (None, None, None))],
+        "levels": [Level("label", Value(0.7))],
+        "x_label": "reused groups",
+        "y_label": "score in %",
+    }
+    return draw_curves(**given | changes)
+
+
+def test_every_number_is_told_in_words_and_what_is_missing_too():
+    (label,) = [ElementTree.fromstring(draw()).attrib["aria-label"]]
+    assert label == ("Score over K. uot: 50: 50.00 ± 1.00, 300: 75.00; random: nothing yet; label: 70.00 throughout.")
+
+
+def test_lines_levels_and_axes_are_named():
+    svg = draw()
+    for word in ("uot", "random", "label", "reused groups", "score in %", ">50<", ">100<", ">300<"):
+        assert word in svg
+    assert "currentColor" in svg
+
+
+def test_a_logarithmic_axis_marks_the_values_that_were_measured():
+    svg = draw(xs=[0.001, 0.01, 1.0], is_logarithmic=True, tick_labels=["small", "middle", "large"])
+    assert all(f">{word}<" in svg for word in ("small", "middle", "large"))
+
+
+def test_nothing_known_is_drawn_as_nothing():
+    assert "nothing yet" in draw(curves=[Curve("uot", (None, None, None))], levels=[])
+    assert draw(curves=[], levels=[]).startswith("<svg")
+
+
+def test_ranked_groups_tell_how_many_expected_ones_are_found_and_where_the_last_one_is():
+    svg = draw_ranked_groups("Ranked similarity", (7, 3, 9), (5.0, 2.0, 1.0), {3, 4, 7})
+    label = ElementTree.fromstring(svg).attrib["aria-label"]
+    expected = "2 of 3 expected groups are among the first 3; the last one has rank 2."
+    assert label == f"Ranked similarity. {expected}"
+    assert ">expected<" in svg
+
+
+def test_ranked_groups_without_an_expected_one_say_so():
+    assert "0 of 1 expected groups are among the first 2." in draw_ranked_groups("R", (1, 2), (2.0, 1.0), {5})

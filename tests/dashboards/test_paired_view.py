@@ -1,0 +1,60 @@
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from pretrieve_dashboards import DashboardError
+from pretrieve_dashboards.paired_view import paired_figure, paired_table, paired_view
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def compared(finished_study, make_trial):
+    """On birds uot adds 1 and 3 points: 2 ± 12.7; on the other target it loses 5 with both seeds."""
+    scores = {
+        ("birds", "finetune"): (0.5, 0.5),
+        ("birds", "uot"): (0.51, 0.53),
+        ("other", "finetune"): (0.4, 0.4),
+        ("other", "uot"): (0.35, 0.35),
+    }
+    cells = []
+    for cell in finished_study.cells:
+        target = "birds" if cell.target == "birds" else "other"
+        pairs = enumerate(scores[target, cell.method])
+        refits = tuple(make_trial(f"{seed}", kind="refit", seed=seed, score=score) for seed, score in pairs)
+        cells.append(replace(cell, refits=refits))
+    return replace(finished_study, cells=tuple(cells))
+
+
+def test_differences_are_told_with_sign_interval_and_run(compared):
+    view = paired_view(compared)
+    table = paired_table(view)
+    hostile = compared.targets[1].name
+    assert (view.baseline, view.missing) == ("finetune", ())
+    assert [[row[0].text, row[3].text, row[3].is_best, row[3].run_id] for row in table.rows] == [
+        ["birds", "+2.0 ± 12.7", False, "cell-birds-uot"],
+        [hostile, "-5.0 ± 0.0", True, f"cell-{hostile}-uot"],
+        ["average", "-1.5 ± 6.4", False, None],
+    ]
+
+
+def test_figure_has_a_row_a_difference_and_cuts_intervals_that_would_hide_it(compared):
+    root = ElementTree.fromstring(paired_figure(paired_view(compared)))
+    words = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
+    assert {"birds · uot", "average · uot", "0"} <= words
+    assert len(list(root.iter(f"{SVG}circle"))) == 3
+    assert "birds, uot +2.0 ± 12.7 over 2 seeds" in root.get("aria-label")
+
+
+def test_unfinished_study_names_the_pairs_without_a_seed_in_common(unfinished_study):
+    view = paired_view(unfinished_study)
+    hostile = unfinished_study.targets[1].name
+    assert (view.differences, view.missing) == ((), (("birds", "uot"), (hostile, "uot")))
+    assert (paired_figure(view), paired_table(view).rows) == ("", ())
+
+
+def test_study_without_plain_fine_tuning_compares_with_its_first_method(compared):
+    assert paired_view(replace(compared, methods=("uot", "random"))).baseline == "uot"
+    with pytest.raises(DashboardError, match="one of finetune, uot"):
+        paired_view(compared, "random")

@@ -1,0 +1,248 @@
+"""A study's audit: copies of test images among what it reuses and trains on are found, shown and left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pretrieve.audit.audit import AuditFeatures
+from pretrieve.audit.settings import AuditSettings
+from pretrieve.backbones import Backbone, find_architecture, keep_backbone
+from pretrieve.backbones.parts import BackboneParts
+from pretrieve.data.decode import encode_png
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_fingerprint, table_of_contents
+from pretrieve.data.registry import register_target
+from pretrieve.errors import UserError
+from pretrieve.study.audit_features import ComparedFeatures
+from pretrieve.study.audit_stage import AuditRequest, audit_artifacts, audit_choice
+from pretrieve.study.feature_stage import SOURCE, StudyFeatures
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.observer import StudyObserver
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.source_choice import SourceChoice
+from pretrieve.study.source_units import ClassUnits
+from pretrieve.study.stage_clock import StageClock
+from pretrieve.study.walk import run_study
+from pretrieve_dashboards.leak_view import leak_rows
+from pretrieve_selection import Selection
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+MakeSettings = Callable[..., StudySettings]
+Audit = Callable[..., tuple[SourceChoice, "Ear"]]
+Pixels = NDArray[np.uint8]
+
+
+class Ear(StudyObserver):
+    """Keeps notices, and how many comparisons were found."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.found: list[tuple[int, int]] = []
+
+    def stage_started(self, stage: Any, total: int, done: int = 0) -> None:
+        self.found.append((total, done))
+
+    def noticed(self, message: str) -> None:
+        self.notices.append(message)
+
+
+def pictures(number: int, seed: int) -> list[Pixels]:
+    """Make pictures of smooth random patches."""
+    rng = np.random.default_rng(seed)
+    rough = rng.integers(0, 256, (number, 9, 9, 3), dtype=np.uint8)
+    return [np.asarray(Image.fromarray(each).resize((96, 96), Image.Resampling.BICUBIC)) for each in rough]
+
+
+def smaller_copy(picture: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(picture).resize((64, 64)))
+
+
+def image_set(name: str, splits: dict[str, list[Pixels]], num_classes: int) -> ImageSet:
+    tables = {}
+    for split, images in splits.items():
+        labels = [number % num_classes for number in range(len(images))]
+        paths = [f"{name}/{split}/{number}.png" for number in range(len(images))]
+        tables[split] = table_of_contents(paths, list(map(encode_png, images)), labels)
+    fingerprints = {split: table_fingerprint(table) for split, table in tables.items()}
+    return ImageSet(name, tuple(f"class {k}" for k in range(num_classes)), tables, fingerprints)
+
+
+TEST = pictures(20, seed=1)
+LEAKS = {4: 0, 9: 3}  # row of the source: its test image, classes 4 and 1 of the five
+
+
+@pytest.fixture
+def source() -> ImageSet:
+    train = pictures(60, seed=2)
+    for row, copied in LEAKS.items():
+        train[row] = smaller_copy(TEST[copied])
+    return image_set("pool", {"train": train}, 5)
+
+
+@pytest.fixture
+def target() -> ImageSet:
+    train = [*pictures(19, seed=3), smaller_copy(TEST[7])]
+    return image_set("birds", {"train": train, "val": pictures(6, seed=4), "test": TEST}, 2)
+
+
+def choice_of(source: ImageSet, *groups: int) -> SourceChoice:
+    selection = Selection("uot", groups, np.zeros(5), margin=0.0, converged=True, iterations=1)
+    return SourceChoice({"birds": ClassUnits(source, "classes")}, {("birds", "uot"): selection})
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """Keep a network whose features tell one picture from another."""
+    architecture = find_architecture("thumbnail_network:architecture")
+    trunk = architecture.build().state_dict()
+    return keep_backbone(architecture, BackboneParts(trunk), tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture
+def audit(backbone: Backbone) -> Audit:
+    """Audit a choice, and keep what is told."""
+
+    def run(
+        settings: StudySettings, source: ImageSet, target: ImageSet, choice: SourceChoice
+    ) -> tuple[SourceChoice, Ear]:
+        ear, targets = Ear(), {"birds": target}
+        features = StudyFeatures(settings, source, targets, backbone)
+        with ExitStack() as stack:
+            cluster = LazyCluster(stack, settings.compute)
+            return audit_choice(settings, source, targets, choice, features, cluster, StageClock(ear)), ear
+
+    return run
+
+
+def test_leaks_are_recorded_shown_and_left_out_of_what_is_reused(
+    make_settings: MakeSettings, audit: Audit, source: ImageSet, target: ImageSet
+) -> None:
+    settings = make_settings(audit={"drop_leaks": True})
+    choice = choice_of(source, 4, 2)  # row 9 is of class 4 too; row 4 is
+    audited, ear = audit(settings, source, target, choice)
+    leaked = sorted(row for row in LEAKS if row % 5 in (4, 2))
+    before = choice.units["birds"].rows([4, 2])
+    assert audited.units["birds"].rows([4, 2]).tolist() == [row for row in before.tolist() if row not in leaked]
+    record = json.loads((settings.folder / "audits" / "birds-source.json").read_text(encoding="utf-8"))
+    assert [(pair["source_index"], pair["test_index"]) for pair in record["pairs"]] == [
+        (row, LEAKS[row]) for row in leaked
+    ]
+    assert record["pairs"][0]["test_path"] == f"birds/test/{LEAKS[leaked[0]]}.png"
+    assert f"{len(leaked)} images of the source show {len(leaked)} of the 20 test images of 'birds' and are left" in (
+        "\n".join(ear.notices)
+    )
+    assert "1 images to train on show 1 of the 20 test images of 'birds'; their pairs" in "\n".join(ear.notices)
+    names = {path.name for path, _ in audit_artifacts(settings.folder)}
+    assert {"birds-source.json", "birds-train.json"} < names
+    assert any(name.endswith(".png") for name in names)
+    assert ear.found == [(2, 0)]
+    assert audit(settings, source, target, choice)[1].found == [(2, 2)]
+
+
+def test_features_bring_up_pairs_of_both_sides(
+    make_settings: MakeSettings, audit: Audit, source: ImageSet, target: ImageSet, tmp_path: Path
+) -> None:
+    settings = make_settings(audit={"features": True, "enabled": True}, storage=str(tmp_path))
+    choice = choice_of(source, 4, 2)
+    audit(settings, source, target, choice)
+    record = json.loads((settings.folder / "audits" / "birds-source.json").read_text(encoding="utf-8"))
+    found = {pair["source_index"]: pair["cosine"] for pair in record["pairs"]}
+    assert set(found) == {row for row in LEAKS if row % 5 in (4, 2)}
+    own = json.loads((settings.folder / "audits" / "birds-train.json").read_text(encoding="utf-8"))
+    assert [pair["source_index"] for pair in own["pairs"]] == [19]
+    cosines = [*found.values(), *(pair["cosine"] for pair in own["pairs"])]
+    assert all(cosine is not None and cosine > 0.9 for cosine in cosines), "brought up by their features too"
+    assert audit(settings, source, target, choice)[1].found == [(2, 2)]
+
+
+def test_features_are_those_of_the_whole_source_or_extracted_of_what_is_reused_alone(
+    make_settings: MakeSettings, backbone: Backbone, source: ImageSet, target: ImageSet, tmp_path: Path
+) -> None:
+    settings, targets = make_settings(storage=str(tmp_path)), {"birds": target}
+    features = StudyFeatures(settings, source, targets, backbone)
+    reused = source.splits["train"].take([3, 4, 9, 50])
+    few = AuditSettings(num_calibration_test=4)
+
+    def made() -> AuditFeatures:
+        return ComparedFeatures(features, targets, few).of_source("birds", reused, on_progress=lambda *done: None)
+
+    of_reused = made()
+    assert features.are_missing([SOURCE])
+    features.extract([SOURCE], StageClock(Ear()))
+    of_whole = made()
+    assert len(list(features.folder.iterdir())) == 5, "source, reused rows, test images, mirrored ones, copies"
+    np.testing.assert_array_equal(of_reused.source, of_whole.source)
+    np.testing.assert_array_equal(of_reused.test, of_whole.test)
+    assert of_reused.threshold == of_whole.threshold
+    mirrored = of_reused.test[1].reshape(-1, 3, 8, 8)
+    np.testing.assert_allclose(mirrored[..., ::-1], of_reused.test[0].reshape(-1, 3, 8, 8), atol=1e-5)
+
+
+def test_another_comparison_has_another_key(source: ImageSet, target: ImageSet) -> None:
+    request = AuditRequest("birds", "source", source.splits["train"], "a", target.splits["test"], "b", AuditSettings())
+    others = [replace(request, by_features=identity) for identity in ("one backbone", "another")]
+    assert len({request.key, *(other.key for other in others)}) == 3
+
+
+def test_without_drop_leaks_they_are_told_and_reused(
+    make_settings: MakeSettings, audit: Audit, source: ImageSet, target: ImageSet
+) -> None:
+    choice = choice_of(source, 4, 2)
+    audited, ear = audit(make_settings(audit=True), source, target, choice)
+    assert audited.units["birds"].identity([4, 2]) == choice.units["birds"].identity([4, 2])
+    assert len(ear.notices) == 2
+
+
+def test_nothing_is_compared_unless_asked_for(
+    make_settings: MakeSettings, audit: Audit, source: ImageSet, target: ImageSet
+) -> None:
+    settings, choice = make_settings(), choice_of(source, 4)
+    audited, ear = audit(settings, source, target, choice)
+    assert audited is choice
+    assert not ear.found
+    assert not audit_artifacts(settings.folder)
+
+
+def test_selection_of_leaks_alone_is_refused(make_settings: MakeSettings, audit: Audit, target: ImageSet) -> None:
+    train = [*map(smaller_copy, TEST[:4]), *pictures(40, seed=2)]
+    labels = [0] * 4 + [1, 2, 3, 4] * 10
+    table = table_of_contents([f"{row}.png" for row in range(44)], list(map(encode_png, train)), labels)
+    source = ImageSet("pool", tuple("abcde"), {"train": table}, {"train": table_fingerprint(table)})
+    with pytest.raises(UserError, match="shows no test image of 'birds', but all that 'uot' selects do; select more"):
+        audit(make_settings(audit={"drop_leaks": True}), source, target, choice_of(source, 0))
+
+
+def test_study_without_leaks_tells_what_they_would_be_worth(
+    make_settings: MakeSettings, source: ImageSet, target: ImageSet
+) -> None:
+    register_target("leaky-pool")(lambda: source)
+    register_target("leaky-birds")(lambda: target)
+    settings = make_settings(
+        source="leaky-pool",
+        targets=[{"registered": "leaky-birds", "name": "birds"}],
+        grid={"lr": [0.01], "weight_decay": [0.0], "source_weight": [1.0]},
+        training={"epochs": 1, "batch_size": 8},
+        selection={"top_k": 5},
+        audit={"drop_leaks": True},
+    )
+    record = run_study(settings, StudyObserver())
+    assert not record.cell("birds", "finetune").refits_with_leaks
+    cell = record.cell("birds", "uot")
+    assert len(cell.refits) == len(cell.refits_with_leaks) == 2
+    assert {refit.key for refit in cell.refits}.isdisjoint(refit.key for refit in cell.refits_with_leaks)
+    (row,) = leak_rows(record)
+    assert (row.method, row.num_seeds) == ("uot", 2)
+    assert row.without == pytest.approx(cell.test_mean)
+    report = (settings.folder / "report.html").read_text(encoding="utf-8")
+    assert "What the leaks are worth" in report

@@ -1,0 +1,170 @@
+"""What a study knows of its trials when it is resumed, on a real ledger; the planner makes tasks without images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pretrieve.search.grid import GridSettings
+from pretrieve.search.methods import METHODS
+from pretrieve.search.stopped_trial import Stop, record_stop
+from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
+from pretrieve.study.cells import Cell, Planner
+from pretrieve.study.observer import StudyObserver
+from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.stage_clock import StageClock
+from pretrieve.study.trial_plan import TrialPlan
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.spool import Spool
+from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.trial_spec import TrialSpec, TrialTask
+
+MakeSettings = Callable[..., StudySettings]
+GRID = {"lr": [0.1, 0.001], "weight_decay": [0.0], "source_weight": [1.0]}
+
+
+@dataclass
+class BarePlanner:
+    """Stands for a planner of one target, whose tasks have keys and no images."""
+
+    settings: StudySettings
+    ledger: Ledger
+    targets: tuple[str, ...] = ("tiny-a",)
+
+    def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
+        return Cell(target, method, tuple(self.trial(target, method, point) for point in grid.points(METHODS[method])))
+
+    def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
+        key = f"{target}-{method}-{point.describe()}".replace(" ", "_").replace("/", "-")
+        objective = METHODS[method].objective
+        return TrialTask(
+            spec=TrialSpec(
+                kind="trial",
+                target=target,
+                method=method,
+                objective=objective,
+                hyperparameters=point,
+                seed=0,
+                key=key,
+            ),
+            architecture_name="small_resnet",
+            weights_path=Path("none"),
+            backbone_identity="",
+            num_target_classes=3,
+            num_source_classes=0,
+            training=self.settings.training,
+            metric="top1",
+            train=(),
+            evaluate=(),
+            source=(),
+            spool_path=self.ledger.spool_path(key),
+            checkpoint_path=self.settings.folder / "checkpoints" / f"{key}.pt",
+            weights_out=None,
+            num_threads=1,
+            provenance={},
+        )
+
+
+def open_plan(settings: StudySettings) -> tuple[TrialPlan, Ledger]:
+    make_folder(settings.folder)
+    ledger = open_ledger(settings)
+    planner = cast("Planner", BarePlanner(settings, ledger))
+    return TrialPlan(settings, planner, ledger, StageClock(StudyObserver())), ledger
+
+
+def run(ledger: Ledger, task: TrialTask, scores: list[float], outcome: Any = None) -> None:
+    """Tell what a trial would, as far as it comes."""
+    ledger.begin(task.spec, task.parameters())
+    spool = Spool(task.spool_path)
+    for epoch, score in enumerate(scores, start=1):
+        spool.write_epoch(epoch, {"val/score": score})
+    if outcome == "stopped":
+        record_stop(task, Stop(epoch=len(scores), num_epochs=9, score=scores[-1], seconds=1.0))
+    elif outcome is not None:
+        spool.write_end(outcome, {})
+
+
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_begun(
+    make_settings: MakeSettings, is_delivered: bool
+) -> None:
+    quiet_optuna()
+    search = {"strategy": "optuna", "num_trials": 6}
+    settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=GRID, search=search)
+    plan, ledger = open_plan(settings)
+    finished, diverged, stopped, begun = (
+        plan.planner.trial("tiny-a", "finetune", Hyperparameters(lr=lr, weight_decay=0.0, head_lr_ratio=10.0))
+        for lr in (0.1, 0.0712345678901234, 0.001, 0.0123456789012345)
+    )
+    run(ledger, finished, [0.5, 0.6], "finished")
+    run(ledger, diverged, [0.9], "diverged")
+    run(ledger, stopped, [0.3, 0.4], "stopped")
+    run(ledger, begun, [0.7])
+    if is_delivered:
+        ledger.deliver()
+
+    plan, ledger = open_plan(settings)
+    (cell,) = plan.open_phase(plan.phases()[0])
+    assert {task.spec.key for task in cell.trials} == {t.spec.key for t in (finished, diverged, stopped, begun)}
+    assert (cell.num_unknown, cell.num_planned) == (2, 6)
+    assert plan.missing([cell]) == [begun]
+    assert {each.key: list(each.scores) for each in plan.earlier([cell], ended=True)} == {
+        finished.spec.key: [(1, 0.5), (2, 0.6)],
+        stopped.spec.key: [(1, 0.3), (2, 0.4)],
+    }, "one that diverged stops no other"
+    assert [list(each.scores) for each in plan.earlier([cell], ended=False)] == [[(1, 0.7)]]
+    (problem,) = plan.problems([cell])
+    assert {point.lr: score for point, score in problem.scores.items()} == {
+        finished.spec.hyperparameters.lr: 0.6,
+        diverged.spec.hyperparameters.lr: 0.0,
+        stopped.spec.hyperparameters.lr: 0.4,
+    }
+    proposals, proposed = Proposals(problem), []
+    while (task := proposals.next_task(str(len(proposed)))) is not None:
+        proposed.append(task)
+    assert len(proposed) == 3
+    assert proposed[0] == begun, "its own key, so its own run and checkpoint"
+    assert not {task.spec.key for task in proposed} & {t.spec.key for t in (finished, diverged, stopped)}
+
+
+def test_where_none_has_a_score_to_choose_by_the_best_stopped_trial_is_named_until_one_is_under_way(
+    make_settings: MakeSettings,
+) -> None:
+    grid = {**GRID, "lr": [0.1, 0.01, 0.001]}
+    settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=grid, search="asha")
+    plan, ledger = open_plan(settings)
+    (cell,) = plan.cells
+    leader, better, worse = cell.trials
+    run(ledger, leader, [0.9, 0.9], "diverged")
+    run(ledger, better, [0.5], "stopped")
+    run(ledger, worse, [0.3], "stopped")
+    assert plan.best_stopped(plan.cells) == []
+    for task in cell.trials:
+        ledger.end_of(task.spec.key)
+    assert plan.best_stopped(plan.cells) == [better]
+    ledger.reopen(better.spec.key)
+    assert plan.best_stopped(plan.cells) == []
+    assert plan.missing(plan.cells) == [better]
+    run(ledger, better, [0.5, 0.6], "finished")
+    ledger.end_of(better.spec.key)
+    assert plan.best_stopped(plan.cells) == []
+    assert ledger.finished[better.spec.key].score == 0.6
+
+
+def test_a_ratio_settled_by_an_earlier_run_is_known_from_the_start(make_settings: MakeSettings) -> None:
+    grid = {**GRID, "lr": [0.1], "head_lr_ratio": [10.0, 1.0, 0.1]}
+    settings = make_settings(targets=["tiny-a"], grid=grid)
+    plan, ledger = open_plan(settings)
+    finetune, uot = plan.cells
+    assert (len(finetune.trials), len(uot.trials), uot.num_unknown) == (3, 0, 1)
+    for task, score in zip(finetune.trials, (0.4, 0.6, 0.5), strict=True):
+        run(ledger, task, [score], "finished")
+    plan, _ = open_plan(settings)
+    uot = plan.cells[1]
+    assert [task.spec.hyperparameters.head_lr_ratio for task in uot.trials] == [1.0]
+    assert uot.num_unknown == 0

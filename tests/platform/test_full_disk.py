@@ -1,0 +1,61 @@
+"""A full disk is told from other errors, and waited for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pretrieve.backbones.state_dicts import write_weights
+from pretrieve.full_disk import has_no_room, is_disk_full, when_there_is_room
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 1 MB, which only root may."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of its own can be mounted by root alone")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_weights_that_found_no_room_wait_for_it_and_leave_no_half(small_disk: Path) -> None:
+    filler, path = small_disk / "filler", small_disk / "weights.pt"
+    filler.write_bytes(bytes(900_000))
+    assert not has_no_room(small_disk)
+    weights = {"weight": torch.arange(100_000, dtype=torch.float32)}
+    with pytest.raises(Exception, match=r".") as caught:
+        write_weights(weights, path)
+    assert is_disk_full(caught.value)
+    assert [each.name for each in small_disk.iterdir()] == ["filler"]
+    told: list[int] = []
+
+    def make_room() -> None:
+        told.append(1)
+        filler.unlink(missing_ok=True)
+
+    when_there_is_room(lambda: write_weights(weights, path), make_room)
+    assert told == [1]
+    assert torch.equal(torch.load(path, weights_only=True)["weight"], weights["weight"])
+
+
+def test_another_error_is_raised_at_once() -> None:
+    def write() -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    with pytest.raises(PermissionError):
+        when_there_is_room(write, lambda: pytest.fail("it waited"))
+    assert not is_disk_full(PermissionError(errno.EACCES, "no"))
+
+
+def test_a_full_disk_behind_another_error_is_seen() -> None:
+    outer = RuntimeError("could not write")
+    outer.__cause__ = OSError(errno.EDQUOT, "quota")
+    assert is_disk_full(outer)
+    assert not is_disk_full(RuntimeError("could not write"))
