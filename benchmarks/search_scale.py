@@ -76,7 +76,7 @@ def tell_results(settings: StudySettings) -> int:
     with ExitStack() as stack:
         cluster = LazyCluster(stack, settings.compute)
         materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
-        cells = Planner(settings, materials, ledger).cells()
+        cells = Planner(settings, materials, ledger.spool_path).cells()
     tasks = [task for cell in cells for task in cell.trials if task.spec.key not in ledger.finished]
     for task in tasks:
         spool = Spool(task.spool_path)

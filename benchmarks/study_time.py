@@ -83,7 +83,7 @@ def planned_tasks(settings: StudySettings) -> list[TrialTask]:
     with ExitStack() as stack:
         cluster = LazyCluster(stack, settings.compute)
         materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
-        cells = Planner(settings, materials, open_ledger(settings)).cells()
+        cells = Planner(settings, materials, open_ledger(settings).spool_path).cells()
     return [task for cell in cells for task in cell.trials]
 
 

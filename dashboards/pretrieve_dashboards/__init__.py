@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.notes import experiment_note, run_notes, study_note
     from pretrieve_dashboards.paired import PairedDifference, paired_differences
     from pretrieve_dashboards.report import render_report, write_report
+    from pretrieve_dashboards.runs_view import shared_runs_view
     from pretrieve_dashboards.status_view import print_status
     from pretrieve_dashboards.table import ScoreTable, score_table
     from pretrieve_dashboards.terminal import print_study
@@ -38,6 +39,7 @@ _HOME = {
     "render_report": "report",
     "run_notes": "notes",
     "score_table": "table",
+    "shared_runs_view": "runs_view",
     "study_note": "notes",
     "write_report": "report",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "render_report",
     "run_notes",
     "score_table",
+    "shared_runs_view",
     "study_note",
     "write_report",
 ]

@@ -11,6 +11,7 @@ from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.missing import missing_parts
 from pretrieve_dashboards.parallel_view import is_chosen
+from pretrieve_dashboards.runs_view import runs_view_address
 from pretrieve_dashboards.selection_view import margins
 from pretrieve_dashboards.table import ScoreTable, score_table
 from pretrieve_dashboards.trial_marks import counted_states
@@ -49,6 +50,7 @@ def experiment_note(record: StudyRecord) -> str:
         f"One study of Pretrieve. Its runs nest: study ▸ cell (a target and a method) ▸ trial (a configuration, scored "
         f"on validation) and refit (the chosen one on train + val, tested once). The note of "
         f"{_linked(record.name, record, record.run_id)} has the table, and its artifacts the report.\n\n"
+        f"[All runs with their scores and hyperparameters as columns]({runs_view_address(record)})\n\n"
         "| to see | search runs for |\n|---|---|\n"
         "| the cells with their scores | ``tags.`pretrieve.kind` = 'cell'`` |\n"
         "| trials of one cell | ``tags.`pretrieve.target` = '…' and tags.`pretrieve.method` = '…'`` |\n"

@@ -51,6 +51,10 @@ class TrialsFailedError(PretrieveError):
     """Some trials ended in an error; the rest of the study is recorded and a new run tries them again."""
 
 
+class BudgetUsedUpError(PretrieveError):
+    """A study stopped at its budget in good order; what it found is recorded, and a larger budget goes on from it."""
+
+
 def nearest_word(word: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the allowed word nearest to `word`, or an empty string.
 

@@ -3,8 +3,9 @@
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
+from threading import Barrier
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,8 +16,9 @@ from pretrieve_selection.image_costs import make_image_cost
 from pretrieve_selection.input_checks import check_same_dimension
 from pretrieve_selection.settings import SelectionSettings
 
-# Entries of a block: on a CPU what its last cache holds, on a GPU what keeps it busy.
-_BLOCK_ENTRIES_CPU = 2**21
+# Entries of a block: on a CPU what its last cache holds and calls from Python cost little of, on a GPU what keeps it
+# busy.
+_BLOCK_ENTRIES_CPU = 2**22
 _BLOCK_ENTRIES_GPU = 2**26
 
 ResultT = TypeVar("ResultT")
@@ -82,7 +84,7 @@ class ImageKernel:
         self._target_factor = self._cost.target_factor
         self._num_threads = num_threads
         on_gpu = getattr(self._source, "is_cuda", False)
-        self._threads = None if on_gpu else ThreadPoolExecutor(num_threads, thread_name_prefix="image-kernel")
+        self._threads = None if on_gpu else _threads_that_compute_alone(num_threads)
         self._workspaces: SimpleQueue[Workspace] = SimpleQueue()
         for _ in range(num_threads):
             factor = self._empty(self._block_size, dimension + 2)
@@ -146,15 +148,15 @@ class ImageKernel:
           The exponents, (rows, n), in the workspace, overwritten by its next block; and the offsets that were
           subtracted, (rows,) float64: the given ones, rounded to the precision of the block.
         """
+        import torch
+
         num_rows, num_columns = rows.stop - rows.start, self.num_target
         factor = workspace.factor[:num_rows]
         block = workspace.entries[: num_rows * num_columns].reshape(num_rows, num_columns)
         offset = self._rounded(row_offset - self.log_shift)
         self._cost.fill_rows(factor, self._source[rows], self._cost.row_constant[rows], offset)
-        if self._threads is None:
-            array_namespace(block).matmul(factor, self._target_factor, out=block)
-        else:  # NumPy's product on tensors too: it is the faster one side by side with others
-            np.matmul(np.asarray(factor), np.asarray(self._target_factor), out=np.asarray(block))
+        # torch's product on arrays too: in a thread that computes alone it is the faster one.
+        torch.matmul(torch.as_tensor(factor), torch.as_tensor(self._target_factor), out=torch.as_tensor(block))
         self._cost.finish(block, self._potential, offset)
         return block, as_float64(offset, like=self._source) + self.log_shift
 
@@ -192,6 +194,25 @@ class ImageKernel:
                 f"block_size must be at least 1, but is {block_size}; leave it out to have it chosen"
             )
         return min(block_size, int(self.num_source))
+
+
+def _threads_that_compute_alone(num_threads: int) -> ThreadPoolExecutor:
+    """Start threads that torch's operations do not spread over more threads: those would fight for the cores."""
+    import torch
+
+    barrier = Barrier(num_threads)
+
+    def compute_alone() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()
+        barrier.wait()  # so that each thread is given one of these tasks
+
+    # A thread's number is its own once it was asked for; before, it is whatever any thread set last.
+    before = torch.get_num_threads()
+    threads = ThreadPoolExecutor(num_threads, thread_name_prefix="image-kernel")
+    wait([threads.submit(compute_alone) for _ in range(num_threads)])
+    torch.set_num_threads(before)
+    return threads
 
 
 def _checked_features(features: Any, side: str) -> Any:

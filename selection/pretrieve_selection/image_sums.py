@@ -18,9 +18,8 @@ _LARGEST_HALF_SPREAD = 29.0
 # Lower exponents may be raised to this or taken for −∞; `_smallest_trusted_sum` allows for what that changes.
 _SMALLEST_EXPONENT = {"float32": -115.0, "float64": -332.0}
 
-# As many numbers torch computes in the thread that asks. It spreads more over threads of its own, which would
-# fight with those of the products for the cores.
-_ENTRIES_OF_ONE_THREAD = 32_768
+# Numbers whose powers are computed together, which a core's own cache holds.
+_ENTRIES_OF_ONE_CALL = 2**18
 
 # Numbers in one sum of the precision of the block; such sums are added up in float64.
 _TERMS_IN_BLOCK_PRECISION = 1024
@@ -150,7 +149,7 @@ def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
     # Subnormal numbers are many times slower, here and in sums. This thread is one of the kernel's own, so
     # that nobody else's numbers are flushed to zero.
     flushed_to_zero = torch.set_flush_denormal(True)
-    for part in entries.split(_ENTRIES_OF_ONE_THREAD):
+    for part in entries.split(_ENTRIES_OF_ONE_CALL):
         if not flushed_to_zero:
             part.clamp_min_(_SMALLEST_EXPONENT[kernel.precision])
         torch.exp2(part, out=part)
@@ -161,10 +160,13 @@ def _product(matrix: Any, weights: Any) -> Any:
     """Multiply a matrix and a vector: short sums in the precision of the matrix, added up in float64."""
     precision: Precision = "float64" if matrix.dtype == array_namespace(matrix).float64 else "float32"
     weights = as_float(weights, like=matrix, precision=precision)
+    like = matrix
+    if not getattr(matrix, "is_cuda", False):  # NumPy's product on tensors too, as for the blocks themselves
+        matrix, weights = np.asarray(matrix), np.asarray(weights)
     total = 0.0
     for start in range(0, len(weights), _TERMS_IN_BLOCK_PRECISION):
         part = slice(start, start + _TERMS_IN_BLOCK_PRECISION)
-        total = total + as_float64(matrix[:, part] @ weights[part], like=matrix)
+        total = total + as_float64(matrix[:, part] @ weights[part], like=like)
     return total
 
 

@@ -10,6 +10,8 @@ from mlflow import MlflowClient
 from watched_page import Watched
 
 from pretrieve.tracking import schema
+from pretrieve_dashboards import load_study
+from pretrieve_dashboards.runs_view import runs_view_address
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -78,6 +80,11 @@ def test_mlflows_pages_show_the_studys_tree_and_its_report(
         assert page.get_by_role("link", name=child, exact=True).count() == 0, "not before its parent is opened"
         cell.get_by_role("button").first.click()
         page.get_by_role("link", name=child, exact=True).first.wait_for(timeout=60_000)
+
+    record = load_study(f"sqlite:///{study_folder / 'mlflow.db'}", "browsed")
+    page.goto(f"{mlflow_ui}/{runs_view_address(record)}")
+    for column in ("val/score", "lr", "source_weight"):
+        page.get_by_role("columnheader", name=column, exact=True).first.wait_for(timeout=60_000)
 
     (study,) = client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_STUDY}'")
     page.goto(f"{mlflow_ui}/#/experiments/{experiment.experiment_id}/runs/{study.info.run_id}/artifacts/report.html")

@@ -212,8 +212,8 @@ def test_memory_beside_the_features_is_that_of_a_block(rng):
 
 def test_block_is_chosen_to_hold_as_many_numbers_whatever_the_target():
     settings = SelectionSettings()
-    few = image_kernel.ImageKernel(np.ones((10**5, 8)), np.ones((24, 8)), settings, block_size=None)
-    many = image_kernel.ImageKernel(np.ones((10**5, 8)), np.ones((1016, 8)), settings, block_size=None)
+    few = image_kernel.ImageKernel(np.ones((2 * 10**5, 8)), np.ones((24, 8)), settings, block_size=None)
+    many = image_kernel.ImageKernel(np.ones((2 * 10**5, 8)), np.ones((1016, 8)), settings, block_size=None)
     assert next(few.blocks()).stop == 32 * next(many.blocks()).stop
 
 

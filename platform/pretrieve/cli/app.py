@@ -13,6 +13,7 @@ from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.deliver_command import deliver
 from pretrieve.cli.experiments_command import experiments
+from pretrieve.cli.plan_command import plan
 from pretrieve.cli.prepare_command import prepare
 from pretrieve.cli.reproduce_command import reproduce
 from pretrieve.cli.select_command import select
@@ -34,6 +35,7 @@ app.command()(select)
 app.command()(prepare)
 app.command()(targets)
 app.command()(card)
+app.command()(plan)
 app.command()(status)
 app.command()(deliver)
 app.add_typer(cache, name="cache")
@@ -114,14 +116,14 @@ def ui(
 
 
 def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
-    from pretrieve.errors import TrialsFailedError
+    from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
     from pretrieve_dashboards import print_study
 
     study = load_study_argument(file, overrides, storage)
     report_path = study.settings.folder / "report.html"
     try:
         record = study.run() if runs_trials else study.refit()
-    except TrialsFailedError:
+    except (TrialsFailedError, BudgetUsedUpError):
         print_study(study.record(), make_console(), report_path=report_path)
         raise
     print_study(record, make_console(), report_path=report_path)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrieve.errors import TrialsFailedError, UserError
+from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
 from pretrieve.experiments._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
 from pretrieve.experiments.problems import problem_of_files, problem_of_study
 from pretrieve.experiments.study_files import load_point
@@ -24,6 +24,8 @@ from pretrieve_dashboards.run_links import run_links
 
 if TYPE_CHECKING:
     from pretrieve.study.observer import StudyObserver
+    from pretrieve.study.planning.calibration import SpeedBook
+    from pretrieve.study.planning.forecast import Forecast
     from pretrieve.study.settings import StudySettings
 
 REPORT = "report.html"
@@ -103,6 +105,34 @@ def reproduce(
     return Reproduction(view, run.report_path, tuple(run.failures))
 
 
+def forecast_series(
+    series: Series, book: SpeedBook, *, is_mini: bool = False, storage: Path | None = None
+) -> list[Forecast]:
+    """Forecast what is left of each study of a series; of one that several points share, once.
+
+    Args:
+      series: the points.
+      book: knows what was measured before.
+      is_mini: see `reproduce`.
+      storage: see `reproduce`.
+
+    Raises:
+      UserError: a study file does not fit the data or the cluster.
+    """
+    from pretrieve.study.observer import StudyObserver
+    from pretrieve.study.planning.plan_study import forecast_study
+
+    if is_mini and storage is None:
+        storage = MINI_STORAGE
+    made: dict[str, Forecast] = {}
+    for point in series.studies:
+        settings = load_point(point, storage)
+        alike = settings.model_dump_json()
+        if alike not in made:
+            made[alike] = forecast_study(settings, StudyObserver(), book)
+    return list(made.values())
+
+
 def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
     """Refuse centroids in files where they answer nothing.
 
@@ -161,7 +191,7 @@ class _Run:
     def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
         try:
             record = study.run(observer)
-        except TrialsFailedError as error:
+        except (TrialsFailedError, BudgetUsedUpError) as error:
             self.failures.append(f"{point.label}: {error}")
             record = study.record()
         self.records[point.label] = record

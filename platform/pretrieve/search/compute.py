@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import ray
 from pydantic import Field, field_validator, model_validator
@@ -18,9 +18,11 @@ class ComputeSettings(SettingsModel):
     """What a trial may use.
 
     Attributes:
-      cpus_per_trial: CPU cores, also torch's threads on a machine without a GPU.
-      gpus_per_trial: share of a GPU; None: where the cluster has GPUs a quarter, or a whole one for each of several
-        workers, else none.
+      cpus_per_trial: CPU cores, also torch's threads; `auto`: on CPUs the number that gives the most trials an hour is
+        measured before the first one, beside GPUs one. Results depend on the number of threads in the last digits, so
+        `auto` keeps what it measured on a kind of node.
+      gpus_per_trial: share of a GPU; None: where the cluster has GPUs the share that gives the most trials an hour is
+        measured before the first one, for several workers a whole one each; without GPUs none.
       workers_per_trial: processes that train one trial together, each with these CPUs and GPUs and an equal part of
         every batch.
       image_scratch: folder on each node's own disk for copies of the decoded images, where the storage is a network's;
@@ -28,11 +30,16 @@ class ComputeSettings(SettingsModel):
       max_silence_s: seconds without a step after which a trial counts as hung; it is ended and started again.
     """
 
-    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
+    cpus_per_trial: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
     workers_per_trial: Annotated[int, Field(ge=1)] = 1
     image_scratch: Path | None = None
     max_silence_s: Annotated[float, Field(gt=0)] = 1800.0
+
+    @property
+    def num_cpus(self) -> int:
+        """CPU cores of a trial as far as they are decided, else one."""
+        return 1 if self.cpus_per_trial == "auto" else self.cpus_per_trial
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -89,7 +96,7 @@ class TrialResources:
         if gpus is None:
             share = 0.25 if settings.workers_per_trial == 1 else 1.0
             gpus = share if any(node.get("GPU", 0) for node in nodes) else 0.0
-        num_places = sum(_num_places(node, settings.cpus_per_trial, gpus) for node in nodes)
+        num_places = sum(_num_places(node, settings.num_cpus, gpus) for node in nodes)
         largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
         if num_places < settings.workers_per_trial:
             many = settings.workers_per_trial
@@ -97,11 +104,11 @@ class TrialResources:
                 "a trial must fit on one node" if many == 1 else f"the {many} workers of a trial must fit on the nodes"
             )
             raise ResourceError(
-                f"{subject}, but compute asks for {settings.cpus_per_trial} CPUs and {gpus:g} GPUs"
+                f"{subject}, but compute asks for {settings.num_cpus} CPUs and {gpus:g} GPUs"
                 f"{'' if many == 1 else ' for each'}, and the nodes have: {'; '.join(sorted(set(largest)))}; lower "
                 "compute.cpus_per_trial or gpus_per_trial" + ("" if many == 1 else ", or workers_per_trial")
             )
-        return cls(settings.cpus_per_trial, gpus, settings.workers_per_trial, num_places)
+        return cls(settings.num_cpus, gpus, settings.workers_per_trial, num_places)
 
     @property
     def num_concurrent(self) -> int:

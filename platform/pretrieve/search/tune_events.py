@@ -19,6 +19,7 @@ from pretrieve.search.retries import kind_of_error
 from pretrieve.search.room import WAITS_FOR_ROOM
 from pretrieve.search.stopped_trial import record_stop
 from pretrieve.search.strategies._base import Strategy
+from pretrieve.search.tune_config import task_of
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
 from pretrieve.training.trial_spec import TrialSpec, TrialTask
 
@@ -53,7 +54,11 @@ class TrialWatcher:
         """Hear that the trial's process could not be started; nothing of its end was recorded."""
 
     def trial_skipped(self, task: TrialTask) -> None:
-        """Hear that the trial does not run, as a program error stopped its cell."""
+        """Hear that the trial does not run, as a program error stopped its cell or all is over."""
+
+    def is_over(self) -> bool:
+        """Say whether nothing more is to be trained: what runs is stopped, what waits does not start."""
+        return False
 
 
 def stop_file(scratch: Path, spec: TrialSpec) -> Path:
@@ -81,6 +86,34 @@ def _last_words(trial: Any) -> str:
     return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
 
 
+class EndOfAll(tune.Stopper):
+    """Stops all trials once the watcher says that it is over.
+
+    Args:
+      watcher: asked every second at most.
+    """
+
+    def __init__(self, watcher: TrialWatcher) -> None:
+        self._watcher = watcher
+        self._asked_at_s = 0.0
+        self._is_over = False
+
+    def __reduce__(self) -> tuple[type, tuple[TrialWatcher]]:
+        """Pickle as one that never stops: Tune saves its stopper for a restore, which the ledger replaces."""
+        return EndOfAll, (TrialWatcher(),)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Say whether all are to stop."""
+        if not self._is_over and time.monotonic() - self._asked_at_s >= LOOK_INTERVAL_S:
+            self._is_over = self._watcher.is_over()
+            self._asked_at_s = time.monotonic()
+        return self._is_over
+
+
 class TuneEvents(tune.Callback):
     """What the driver does at Tune's events.
 
@@ -101,6 +134,7 @@ class TuneEvents(tune.Callback):
         strategy: Strategy,
     ) -> None:
         self._by_key = dict(by_key)
+        self._of_trials: dict[str, TrialTask] = {}
         self._figures = figures
         self._strategy = strategy
         self._watcher = watcher
@@ -116,11 +150,10 @@ class TuneEvents(tune.Callback):
         return tune.Callback, ()
 
     def _task(self, trial: Any) -> TrialTask:
-        fields = trial.config["task"]
-        key = str(fields["spec"]["key"])
-        if key not in self._by_key:
-            self._by_key[key] = TrialTask.model_validate(fields)
-        return self._by_key[key]
+        if trial.trial_id not in self._of_trials:
+            task = task_of(trial.config)
+            self._of_trials[trial.trial_id] = self._by_key.setdefault(task.spec.key, task)
+        return self._of_trials[trial.trial_id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tell that a trial starts, unless its cell is stopped."""
@@ -189,6 +222,15 @@ class TuneEvents(tune.Callback):
         self._silent_since.pop(self._task(trial).spec.key, None)
         self._figures.ended("process lost")
         self._watcher.trial_lost(self._task(trial), _last_words(trial))
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Tell of the trials that ran when all was over: Tune ends them without a word."""
+        if not self._watcher.is_over():
+            return
+        for trial in trials:
+            task = self._task(trial)
+            if self._silent_since.pop(task.spec.key, None) is not None:
+                self._watcher.trial_ended(task)
 
     def _watch(self, task: TrialTask) -> None:
         self._silent_since[task.spec.key] = (Heartbeat(task.spool_path).seen_at(), time.monotonic())

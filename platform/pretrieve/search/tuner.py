@@ -17,7 +17,8 @@ from pretrieve.search.exported_figures import StudyFigures, TrialFigures
 from pretrieve.search.retries import next_attempt
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_events import TrialWatcher, TuneEvents, stop_file
+from pretrieve.search.tune_config import TASK, as_text, name_of, task_of
+from pretrieve.search.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.trial_spec import TrialTask
@@ -51,7 +52,7 @@ def run_tasks(
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
-    given = {} if strategy.searcher else {"task": tune.grid_search([task.model_dump(mode="json") for task in tasks])}
+    given = {} if strategy.searcher else {TASK: tune.grid_search([as_text(task) for task in tasks])}
     trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
     tuner = tune.Tuner(
         trainable,
@@ -74,6 +75,7 @@ def run_tasks(
             name=own.name,
             storage_path=str(own.parent),
             verbose=0,
+            stop=EndOfAll(watcher),
             # Without limit: what becomes of each kind of failure is decided where the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
             callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
@@ -86,7 +88,8 @@ def run_tasks(
 
 
 def _trainable(config: dict[str, Any]) -> None:
-    planned, scratch = TrialTask.model_validate(config["task"]), Path(config["scratch"])
+    planned, scratch = task_of(config), Path(config["scratch"])
+    planned = planned.model_copy(update={"num_threads": int(config["worker"]["CPU"])})
     if stop_file(scratch, planned.spec).exists():
         return
     interruptions = InterruptionLog(planned.spool_path).read(since_ms=config["since_ms"])
@@ -114,7 +117,7 @@ def _give_up(task: TrialTask, kind: FailureKind, interruptions: Sequence[Interru
 
 
 def _folder_name(trial: Any) -> str:
-    return str(trial.config["task"]["spec"]["key"])
+    return name_of(trial.config).key
 
 
 def _quiet_tune() -> None:

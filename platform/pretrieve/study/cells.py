@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
 from pretrieve.study.materials import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
-from pretrieve.tracking.ledger import FinishedTrial, Ledger
+from pretrieve.tracking.ledger import FinishedTrial
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
@@ -48,13 +48,13 @@ class Planner:
     Args:
       settings: the study.
       materials: what the trials are made of.
-      ledger: says where the trial of a key tells its metrics.
+      spool_path: says where the trial of a key tells its metrics.
     """
 
-    def __init__(self, settings: StudySettings, materials: Materials, ledger: Ledger) -> None:
+    def __init__(self, settings: StudySettings, materials: Materials, spool_path: Callable[[str], Path]) -> None:
         self._settings = settings
         self._materials = materials
-        self._ledger = ledger
+        self._spool_path = spool_path
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -81,6 +81,19 @@ class Planner:
     def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
         """Make the trial of one point of a cell."""
         return self._task("trial", target, method, point, self._settings.seed)
+
+    def examples(self) -> list[TrialTask]:
+        """Make one trial of each cell; those of a cell differ by their hyperparameters alone."""
+        return [
+            self.trial(target, method, self._settings.grid.points(METHODS[method])[0])
+            for target in self.targets
+            for method in self._settings.methods
+        ]
+
+    def refits_longer_by(self) -> float:
+        """Return the images of a refit over those of a trial, for the target where they are the most."""
+        sets = self._materials.targets.values()
+        return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
         """List the refits of a cell's best configuration, one a seed."""
@@ -139,10 +152,10 @@ class Planner:
             train=tuple(materials.training_folder(target, split) for split in train),
             evaluate=(materials.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),
-            spool_path=self._ledger.spool_path(key),
+            spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
-            num_threads=settings.compute.cpus_per_trial,
+            num_threads=settings.compute.num_cpus,
             num_workers=settings.compute.workers_per_trial,
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,

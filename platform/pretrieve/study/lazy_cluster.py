@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from pretrieve.errors import ResourceError
 from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
 
 
@@ -13,11 +14,16 @@ class LazyCluster:
     Args:
       stack: closes the connection at the end of the study.
       compute: what a trial asks for; checked at once, before anything is computed.
+      counts_gpus: whether the study has a budget of GPU-hours, which a cluster without GPUs would never use up.
+
+    Attributes:
+      compute: what a trial asks for, with what was left open once it is measured.
     """
 
-    def __init__(self, stack: ExitStack, compute: ComputeSettings) -> None:
+    def __init__(self, stack: ExitStack, compute: ComputeSettings, *, counts_gpus: bool = False) -> None:
+        self._counts_gpus = counts_gpus
         self._stack = stack
-        self._compute = compute
+        self.compute = compute
         self._is_connected = False
 
     def connect(self) -> None:
@@ -32,7 +38,12 @@ class LazyCluster:
 
             self._stack.enter_context(connected())
             self._is_connected = True
-            self.trial_resources()
+            resources = self.trial_resources()
+            if self._counts_gpus and not resources.gpus:
+                raise ResourceError(
+                    "budget.max_gpu_hours must be of trials that have GPUs, but on this cluster they have none; give "
+                    "budget.max_wall_hours in its place"
+                )
 
     def trial_resources(self) -> TrialResources:
         """Decide what each trial gets on the connected cluster.
@@ -40,4 +51,4 @@ class LazyCluster:
         Raises:
           ResourceError: no node has what a trial asks for.
         """
-        return TrialResources.on_cluster(self._compute, node_resources())
+        return TrialResources.on_cluster(self.compute, node_resources())

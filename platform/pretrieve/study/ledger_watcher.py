@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind
@@ -20,11 +21,19 @@ class LedgerWatcher(TrialWatcher):
       observer: hears of each trial.
       progressed: hears how many of the trials have ended.
       total: how many will run.
+      budget: says when it is used up.
     """
 
     def __init__(
-        self, ledger: Ledger, observer: StudyObserver, progressed: Callable[[int, int], None], total: int
+        self,
+        ledger: Ledger,
+        observer: StudyObserver,
+        progressed: Callable[[int, int], None],
+        total: int,
+        budget: BudgetKeeper,
     ) -> None:
+        self._budget = budget
+        self._is_over = False
         self._ledger = ledger
         self._observer = observer
         self._progressed = progressed
@@ -33,6 +42,7 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_started(self, task: TrialTask) -> None:
         """Open the trial's run."""
+        self._budget.started(task.spec.key)
         self._ledger.begin(task.spec, task.parameters())
         self._tell(task, "started")
 
@@ -55,7 +65,12 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_ended(self, task: TrialTask) -> FailureKind | None:
         """Read how the trial ended and pass it on."""
+        self._budget.ended(task.spec.key)
         end = self._ledger.end_of(task.spec.key)
+        if end.outcome is None and self._is_over:
+            self._ledger.suspend(task.spec.key)
+            self._one_less()
+            return None
         if end.outcome is None:
             end = TrialEnd("failed", None, "program error")
             message = f"it returned, but wrote no end to {task.spool_path}"
@@ -66,6 +81,7 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:
         """Record the trial as failed."""
+        self._budget.ended(task.spec.key)
         self._ledger.fail(task.spec.key, f"its process could not be started: {reason}", "process lost")
         self._tell(task, "failed")
         self._one_less()
@@ -73,6 +89,11 @@ class LedgerWatcher(TrialWatcher):
     def trial_skipped(self, task: TrialTask) -> None:
         """Count it as one less to come."""
         self._one_less()
+
+    def is_over(self) -> bool:
+        """Say whether the budget is used up."""
+        self._is_over = self._is_over or self._budget.used_up(self._ledger.finished) is not None
+        return self._is_over
 
     def _one_less(self) -> None:
         self._num_ended += 1

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.search.tuner import run_tasks
+from pretrieve.study.budget import BudgetKeeper, Refits
 from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.ledger_watcher import LedgerWatcher
 from pretrieve.study.observer import StudyObserver
+from pretrieve.study.packing_stage import TrialPlaces
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import TrialPlan
@@ -51,6 +53,7 @@ def search(
     ledger: Ledger,
     cluster: LazyCluster,
     clock: StageClock,
+    budget: BudgetKeeper,
     *,
     runs_trials: bool = True,
 ) -> list[CellResult]:
@@ -63,6 +66,7 @@ def search(
       ledger: knows what is finished and records the rest.
       cluster: connected to only when something must run.
       clock: times the two stages.
+      budget: says when nothing more is to run.
       runs_trials: False refits the best of the trials that are finished, and tells what is missing of each cell.
 
     Returns:
@@ -72,8 +76,11 @@ def search(
       ResourceError: the cluster has not what a trial asks for.
     """
     _tell_best_found(plan.cells, ledger, clock.observer)
+    places = TrialPlaces(planner.examples, cluster, settings.cache / "packings", clock)
+    budget.refits = Refits(_num_missing_refits(settings, plan, planner, ledger), planner.refits_longer_by())
     if runs_trials:
-        TrialStage(settings, plan, ledger, cluster, clock).run()
+        TrialStage(settings, plan, ledger, places, budget, clock).run()
+        _tell_used_up(budget, clock)
     else:
         _tell_missing(plan.cells, ledger, clock)
     results = []
@@ -84,10 +91,23 @@ def search(
         with_leaks = planner.refits_with_leaks(cell, point) if point else []
         results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
     refit_tasks = [task for result in results for task in result.all_refits]
-    _run_refits(settings, refit_tasks, ledger, cluster, clock)
+    budget.refits = Refits()
+    _run_refits(settings, refit_tasks, ledger, places, budget, clock)
     for result in results:
         _record(result, ledger)
     return results
+
+
+def _num_missing_refits(settings: StudySettings, plan: TrialPlan, planner: Planner, ledger: Ledger) -> int:
+    finished = ledger.finished
+    best = [(cell, best_trial(cell, finished)) for cell in plan.cells]
+    found = [task for cell, trial in best if trial for task in planner.refits(cell, trial.spec.hyperparameters)]
+    return len(plan.cells) * settings.refit.num_seeds - sum(task.spec.key in finished for task in found)
+
+
+def _tell_used_up(budget: BudgetKeeper, clock: StageClock) -> None:
+    if budget.reached is not None:
+        clock.notice(f"{budget.reached}: no further trial is trained, and the best of each cell so far is refitted")
 
 
 def _tell_best_found(cells: Sequence[Cell], ledger: Ledger, observer: StudyObserver) -> None:
@@ -112,15 +132,19 @@ def _tell_missing(cells: Sequence[Cell], ledger: Ledger, clock: StageClock) -> N
 
 
 def _run_refits(
-    settings: StudySettings, tasks: Sequence[TrialTask], ledger: Ledger, cluster: LazyCluster, clock: StageClock
+    settings: StudySettings,
+    tasks: Sequence[TrialTask],
+    ledger: Ledger,
+    places: TrialPlaces,
+    budget: BudgetKeeper,
+    clock: StageClock,
 ) -> None:
     missing = [task for task in tasks if task.spec.key not in ledger.finished]
     with clock.stage("refits", total=len(tasks), done=len(tasks) - len(missing)) as progressed:
-        if not missing:
+        if not missing or budget.used_up(ledger.finished) is not None:
             return
-        cluster.connect()
-        watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing))
-        run_tasks(missing, cluster.trial_resources(), settings.folder / "tune-refits", watcher, study=settings.name)
+        watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
+        run_tasks(missing, places.resources(), settings.folder / "tune-refits", watcher, study=settings.name)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import MethodName
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.settings_model import SettingsModel, existing_path
+from pretrieve.study.budget import BudgetSettings
 from pretrieve.study.selection_settings import StudySelectionSettings
 from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
@@ -174,6 +175,7 @@ class StudySettings(SettingsModel):
       training: the protocol shared by all trials (section 4.1).
       refit: the final trainings.
       compute: what a trial may use.
+      budget: what the study may cost.
       seed: decides splits, draws and first weights.
       storage: folder of studies and caches, relative to the working directory; on a cluster, storage that every node
         reaches.
@@ -197,6 +199,7 @@ class StudySettings(SettingsModel):
     training: TrainingSettings = TrainingSettings()
     refit: RefitSettings = RefitSettings()
     compute: ComputeSettings = ComputeSettings()
+    budget: BudgetSettings = BudgetSettings()
     seed: Annotated[int, Field(ge=0)] = 0
     # Validated also where it is the default: a worker's working directory is another one, so it must be absolute.
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pretrieve.records import StudyRecord
+    from pretrieve.study.planning.forecast import Forecast
 
 
 class Study:
@@ -69,6 +70,20 @@ class Study:
 
         with self._watched_by(observer) as view:
             return run_study(self.settings, view)
+
+    def plan(self, observer: StudyObserver | None = None) -> Forecast:
+        """Forecast what is left of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
+
+        Nothing of it is run but a calibration of a few steps. The forecast is also written into the study's folder; a
+        run logs it with the study.
+
+        Raises:
+          UserError: the settings do not fit the data or the cluster.
+        """
+        from pretrieve.study.planning.plan_study import forecast_study
+
+        with self._watched_by(observer) as view:
+            return forecast_study(self.settings, view)
 
     def extract_features(self, observer: StudyObserver | None = None) -> None:
         """Compute the features that the study's selections are made from, and nothing else; a run finds them.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
 from pretrieve.search.tuner import run_tasks
+from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.cells import Cell, interleaved
-from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.ledger_watcher import LedgerWatcher
+from pretrieve.study.packing_stage import TrialPlaces
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import Progressed, StageClock
 from pretrieve.study.trial_plan import TrialPlan
@@ -27,14 +28,16 @@ class TrialStage:
       settings: the study.
       plan: knows the trials of each cell, and learns those that are proposed.
       ledger: knows what is finished and records the rest.
-      cluster: connected to only when something must run.
+      places: say what a trial gets, when something must run.
+      budget: says when nothing more is to run.
       clock: times the stage.
     """
 
     settings: StudySettings
     plan: TrialPlan
     ledger: Ledger
-    cluster: LazyCluster
+    places: TrialPlaces
+    budget: BudgetKeeper
     clock: StageClock
 
     def run(self) -> None:
@@ -58,16 +61,17 @@ class TrialStage:
         """Run the trials of some cells and return how many there were to run."""
         unfinished = [cell for cell in cells if cell.num_unknown or self.plan.missing([cell])]
         num_missing = len(self.plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
-        if num_missing:
-            self.cluster.connect()
+        if num_missing and self.budget.used_up(self.ledger.finished) is None:
             tasks = [] if self.settings.search.proposes else self._in_turns(unfinished)
-            watcher = LedgerWatcher(self.ledger, self.clock.observer, progressed, num_missing)
+            watcher = LedgerWatcher(self.ledger, self.clock.observer, progressed, num_missing, self.budget)
             self._run(tasks, watcher, self._strategy(unfinished))
         return num_missing
 
     def _run(self, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy) -> None:
         scratch = self.settings.folder / "tune-trials"
-        run_tasks(tasks, self.cluster.trial_resources(), scratch, watcher, strategy, study=self.settings.name)
+        resources = self.places.resources()
+        self.budget.gpus_per_trial, self.budget.num_concurrent = resources.gpus, resources.num_concurrent
+        run_tasks(tasks, resources, scratch, watcher, strategy, study=self.settings.name)
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the missing trials, one of each cell in turn.
@@ -101,8 +105,7 @@ class TrialStage:
     def _finish_one_of_each(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Train a stopped trial to its end in each cell where those it was behind diverged, the best of them first."""
         cells = [cell for cell in self.plan.cells if (cell.target, cell.method) in pairs]
-        while tasks := self.plan.best_stopped(cells):
-            self.cluster.connect()
+        while (tasks := self.plan.best_stopped(cells)) and self.budget.used_up(self.ledger.finished) is None:
             for task in tasks:
                 self.clock.notice(
                     f"{task.spec.target} · {task.spec.method}: no trial reached its last epoch with a score, so those "
@@ -110,7 +113,7 @@ class TrialStage:
                 )
                 CheckpointFile(task.checkpoint_path).remove()
                 self.ledger.reopen(task.spec.key)
-            watcher = LedgerWatcher(self.ledger, self.clock.observer, lambda ended, of: None, len(tasks))
+            watcher = LedgerWatcher(self.ledger, self.clock.observer, lambda ended, of: None, len(tasks), self.budget)
             self._run(tasks, watcher, Strategy())
 
 

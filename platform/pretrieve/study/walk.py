@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pretrieve.atomic_files import write_json
-from pretrieve.errors import TrialsFailedError
+from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
 from pretrieve.records import StudyRecord
 from pretrieve.study.audit_stage import audit_artifacts
+from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.card_stage import card_artifacts
 from pretrieve.study.cells import Cell, Planner
 from pretrieve.study.lazy_cluster import LazyCluster
@@ -19,6 +20,7 @@ from pretrieve.study.leftovers import remove_leftovers
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.study.planning.forecast import forecast_artifacts
 from pretrieve.study.prepare import Preparation
 from pretrieve.study.quarantine import write_quarantine
 from pretrieve.study.search_stage import CellResult, failures, search
@@ -48,6 +50,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
     Raises:
       UserError: the settings do not fit the data or the cluster.
       TrialsFailedError: some trials ended in an error; everything else is recorded, and the report says which.
+      BudgetUsedUpError: the study's budget was used up first; the same holds.
     """
     clock = StageClock(observer)
     make_folder(settings.folder)
@@ -56,14 +59,17 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
         with ExitStack() as stack:
-            cluster = LazyCluster(stack, settings.compute)
+            counts_gpus = settings.budget.max_gpu_hours is not None
+            cluster = LazyCluster(stack, settings.compute, counts_gpus=counts_gpus)
+            budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, _earlier_seconds(ledger))
             materials = Preparation(settings, cluster, clock).materials()
-            planner = Planner(settings, materials, ledger)
+            planner = Planner(settings, materials, ledger.spool_path)
             plan = TrialPlan(settings, planner, ledger, clock)
             _record_plan(settings, materials, plan.cells, ledger)
             plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
             with ledger.delivering():
-                results = search(settings, plan, planner, ledger, cluster, clock, runs_trials=runs_trials)
+                results = search(settings, plan, planner, ledger, cluster, clock, budget, runs_trials=runs_trials)
+            ledger.end_suspended()
         _register_champions(settings, materials, results, ledger, clock)
         missing = failures(results, ledger)
         is_whole = not missing and not any(result.cell.num_unknown for result in results)
@@ -71,6 +77,14 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         if left is not None:
             clock.notice(left)
         record = _finish(settings, ledger, clock, is_whole=is_whole)
+    if missing and budget.reached is not None:
+        num_done = sum(result.best is not None for result in results)
+        raise BudgetUsedUpError(
+            f"{budget.reached}: {len(missing)} trials and refits were not run to their ends; {num_done} of "
+            f"{len(results)} cells have a best configuration, and the report "
+            f"({settings.folder / schema.REPORT_ARTIFACT}) shows them; give a larger budget and run the study again to "
+            "go on from there"
+        )
     failed = missing if runs_trials else [task for task in missing if task.spec.kind == "refit"]
     if failed:
         named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in failed[:5])
@@ -87,6 +101,7 @@ def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[
     left_out = write_quarantine(materials, settings.folder)
     artifacts: list[tuple[Path, str | None]] = [(plan_path, None), (left_out, None)]
     artifacts += card_artifacts(settings.folder)
+    artifacts += forecast_artifacts(settings.folder)
     artifacts += audit_artifacts(settings.folder)
     artifacts += write_selection_records(settings, materials)
     ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
@@ -184,7 +199,7 @@ def _usable_refit(result: CellResult, ledger: Ledger) -> TrialTask | None:
 
 
 def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_whole: bool) -> StudyRecord:
-    from pretrieve_dashboards import experiment_note, load_study, run_notes, score_table, write_report
+    from pretrieve_dashboards import experiment_note, load_study, run_notes, score_table, shared_runs_view, write_report
 
     ledger.end_study("FINISHED" if is_whole else "FAILED")
     with clock.stage("report", total=1) as progressed:
@@ -194,9 +209,18 @@ def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_wh
         write_report(record, report)
         table.write_text(score_table(record).to_csv(), encoding="utf-8")
         ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
-        ledger.write_notes(run_notes(record, report), experiment=experiment_note(record))
+        ledger.write_notes(
+            run_notes(record, report), experiment=experiment_note(record), runs_view=shared_runs_view(record)
+        )
         progressed(1, 1)
+    ledger.record_study(metrics=_stage_seconds(ledger, {"report": clock.seconds["report"]}), tags={}, artifacts=[])
     return record
+
+
+def _earlier_seconds(ledger: Ledger) -> float:
+    """Add up what the stages of the study's earlier runs took."""
+    metrics = ledger.tree.client.get_run(ledger.study_run_id).data.metrics
+    return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
 
 
 def _stage_seconds(ledger: Ledger, seconds: Mapping[Any, float]) -> dict[str, float]:

@@ -198,27 +198,30 @@ class Delivery:
         known = self._stopped_epochs.get(path.stem, 0)
         epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > known]
         figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
-        if figures:
-            self._tree.log_at(run_id, figures)
-        if any(isinstance(line, SpooledStart) for line in new):
-            self._tree.log(run_id, tags=self._told_of_attempts(path.stem, lines))
-        if new and isinstance(new[-1], SpooledEnd):
-            self._send_end(path, run_id, lines, new[-1])
+        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        tags: dict[str, str] = {}
+        if any(isinstance(line, SpooledStart | SpooledEnd) for line in new):
+            tags = self._told_of_attempts(path.stem, lines)
+        end = new[-1] if new and isinstance(new[-1], SpooledEnd) else None
+        if end is not None:
+            figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
+            tags |= self._told_of_end(path, lines, end)
+        self._tree.log_at(run_id, figures, tags)
+        if end is not None:
+            self._end(path, run_id, lines, end, last_epoch)
         self._num_sent[path.stem] = len(lines)
 
-    def _send_end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd) -> None:
-        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
-        self._tree.log_at(run_id, [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()])
+    def _told_of_end(self, path: Path, lines: list[SpoolLine], end: SpooledEnd) -> dict[str, str]:
         # The message also where there is none: that of an attempt before would stay.
-        tags = {
+        return {
             schema.TAG_OUTCOME: end.outcome,
             schema.TAG_MESSAGE: end.message[:5_000],
             schema.TAG_FAILURE: end.failure or "",
             schema.TAG_INTERRUPTIONS: counts_as_text(InterruptionLog(path).read()),
             schema.TAG_CURVE: curve_as_text(lines),
-            **self._told_of_attempts(path.stem, lines),
         }
-        self._tree.log(run_id, tags=tags)
+
+    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last_epoch: int) -> None:
         if end.outcome not in RESULTS:
             self._tree.end(run_id, "FAILED", time_ms=end.time_ms)
             return  # its spool stays: the next attempt goes on in it, and repeats no epoch

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +107,7 @@ class Ledger:
         self._finished: dict[str, FinishedTrial] = {}
         self._is_away = False
         self._is_full = False
+        self._suspended: set[str] = set()
         self.study_run_id = self._open_study(study)
         self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, self._note_result)
         self._take_over()
@@ -235,6 +237,19 @@ class Ledger:
         spool = Spool(self.spool_path(key))
         when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.tell_full)
 
+    def suspend(self, key: str) -> None:
+        """Note that a trial was stopped half-way and is to go on in a later run; its run is then no longer open."""
+        self._suspended.add(key)
+
+    def end_suspended(self) -> None:
+        """End the runs of the suspended trials as KILLED; the next attempt opens them again.
+
+        Raises:
+          LedgerError: MLflow does not answer for `PATIENCE_S`.
+        """
+        for key in sorted(self._suspended - self.finished.keys()):
+            self.persist(partial(self.tree.end, self.run_id(key), "KILLED"))
+
     def deliver(self) -> None:
         """Send what the spools hold and MLflow does not.
 
@@ -362,13 +377,13 @@ class Ledger:
 
         self.persist(record)
 
-    def write_notes(self, notes: Mapping[str, str], *, experiment: str) -> None:
-        """Write what MLflow's UI says of runs, by run, and of the experiment itself; markdown."""
+    def write_notes(self, notes: Mapping[str, str], *, experiment: str, runs_view: str) -> None:
+        """Write what MLflow's UI says of runs, by run, and of the experiment (markdown), and its view of the runs."""
 
         def write() -> None:
             for run_id, note in notes.items():
                 self.tree.log(run_id, tags={schema.TAG_NOTE: note})
-            self.tree.describe_experiment(experiment)
+            self.tree.describe_experiment(experiment, runs_view)
 
         self.persist(write)
 

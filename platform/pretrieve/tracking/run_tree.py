@@ -115,15 +115,21 @@ class RunTree:
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
 
-    def log_at(self, run_id: str, metrics: list[tuple[str, float, int, int]]) -> None:
-        """Log (name, value, time_ms, step) figures; sending the same ones again adds nothing."""
-        for start in range(0, len(metrics), 500):
-            part = metrics[start : start + 500]
-            self.client.log_batch(run_id, metrics=[Metric(*figure) for figure in part])
+    def log_at(self, run_id: str, metrics: list[tuple[str, float, int, int]], tags: Mapping[str, str]) -> None:
+        """Log (name, value, time_ms, step) figures, and tags with the last of them; sending them again adds nothing.
 
-    def describe_experiment(self, note: str) -> None:
-        """Write the note that the UI shows above all runs."""
+        All in one request as far as it takes them: a store needs longer for each than for what is in it.
+        """
+        told = [RunTag(name, value) for name, value in tags.items()]
+        parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)] or ([[]] if told else [])
+        for number, part in enumerate(parts, start=1):
+            figures = [Metric(*figure) for figure in part]
+            self.client.log_batch(run_id, metrics=figures, tags=told if number == len(parts) else [])
+
+    def describe_experiment(self, note: str, runs_view: str) -> None:
+        """Write the note that the UI shows above all runs, and the view of them that it links to."""
         self.client.set_experiment_tag(self.experiment_id, schema.TAG_NOTE, note)
+        self.client.set_experiment_tag(self.experiment_id, schema.TAG_RUNS_VIEW, runs_view)
 
     def end(self, run_id: str, status: str, *, time_ms: int | None = None) -> None:
         """End a run as FINISHED or FAILED."""

@@ -18,6 +18,7 @@ TAG_REFIT_KEYS = "pretrieve.refit_keys"
 TAG_REFIT_KEYS_WITH_LEAKS = "pretrieve.refit_keys_with_leaks"
 TAG_PARENT = "mlflow.parentRunId"
 TAG_NOTE = "mlflow.note.content"
+TAG_RUNS_VIEW = "mlflow.sharedViewState.study"
 
 KIND_STUDY = "study"
 KIND_CELL = "cell"

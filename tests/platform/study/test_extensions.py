@@ -91,7 +91,7 @@ def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], Planner]:
         backbone = Backbone("small_resnet", tmp_path / "weights.pt", "backbone")
         settings.folder.mkdir(parents=True, exist_ok=True)
         materials = Materials(source, {"tiny-a": target}, backbone, units, chosen, tmp_path / "images")
-        return Planner(settings, materials, open_ledger(settings))
+        return Planner(settings, materials, open_ledger(settings).spool_path)
 
     return make
 

@@ -391,5 +391,5 @@ def keys_of(settings: StudySettings) -> set[str]:
         cluster = LazyCluster(stack, settings.compute)
         materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
         settings.folder.mkdir(parents=True, exist_ok=True)
-        cells = Planner(settings, materials, open_ledger(settings)).cells()
+        cells = Planner(settings, materials, open_ledger(settings).spool_path).cells()
     return {task.spec.key for cell in cells for task in cell.trials}

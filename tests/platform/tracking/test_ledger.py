@@ -445,7 +445,7 @@ def test_runs_have_notes_that_a_person_reads(open_ledger: OpenLedger) -> None:
     assert trial[schema.TAG_NOTE] == "Trial of uot on birds: trained on train, scored on val after each epoch."
     cell = ledger.cell("birds", "uot")
     assert "trials and refits of uot on birds" in client.get_run(cell).data.tags[schema.TAG_NOTE]
-    ledger.write_notes({cell: "**done**", ledger.study_run_id: "table"}, experiment="how to read it")
+    ledger.write_notes({cell: "**done**", ledger.study_run_id: "table"}, experiment="how to read it", runs_view="{}")
     assert client.get_run(cell).data.tags[schema.TAG_NOTE] == "**done**"
     assert client.get_run(ledger.study_run_id).data.tags[schema.TAG_NOTE] == "table"
     assert client.get_experiment(ledger.tree.experiment_id).tags[schema.TAG_NOTE] == "how to read it"

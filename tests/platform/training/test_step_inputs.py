@@ -76,3 +76,26 @@ def test_a_fault_of_the_images_reaches_the_loop(make_work: MakeWork) -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         list(EpochInputs(replace(work, target=LostImages()), 0))
+
+
+def test_inputs_are_made_by_one_thread_and_the_network_keeps_its_own(make_work: MakeWork) -> None:
+    work, before = make_work(), torch.get_num_threads()
+    seen: list[int] = []
+
+    class Watched:
+        labels, aspects = work.target.labels, work.target.aspects
+
+        def gather(self, indices: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return work.target.gather(indices)
+
+        def __len__(self) -> int:
+            return len(work.target)
+
+    torch.set_num_threads(2)
+    try:
+        for _ in EpochInputs(replace(work, target=Watched()), 0):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}

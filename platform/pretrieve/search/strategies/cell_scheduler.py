@@ -10,6 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from pretrieve.search.stopped_trial import Stop
 from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial
+from pretrieve.search.tune_config import name_of
 from pretrieve.tracking import schema
 
 _NO_CONTROLLER: Any = None
@@ -144,10 +145,10 @@ def _is_told(result: Mapping[str, Any]) -> bool:
 
 def cell_of(trial: Any) -> CellName:
     """Return target and method of a Tune trial."""
-    spec = trial.config["task"]["spec"]
-    return str(spec["target"]), str(spec["method"])
+    name = name_of(trial.config)
+    return name.target, name.method
 
 
 def key_of(trial: Any) -> str:
     """Return the key of a Tune trial."""
-    return str(trial.config["task"]["spec"]["key"])
+    return name_of(trial.config).key

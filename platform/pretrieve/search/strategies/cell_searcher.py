@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 
 from pretrieve.search.strategies._base import CellName
 from pretrieve.search.strategies.optuna import Proposals
+from pretrieve.search.tune_config import TASK, as_text
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Outcome
 from pretrieve.training.trial_spec import TrialTask
@@ -58,7 +59,7 @@ class CellSearcher(Searcher):
                 self._turns.append(cell)
                 self._under_way[trial_id] = (cell, task.spec.key)
                 self._proposed(task)
-                return {"task": task.model_dump(mode="json")}
+                return {TASK: as_text(task)}
         return Searcher.FINISHED
 
     def close(self, cell: CellName) -> None:

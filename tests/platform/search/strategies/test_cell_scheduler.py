@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.catalogue import stopping_strategy
 from pretrieve.search.strategies.cell_scheduler import CellScheduler
 from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.tune_config import TASK
 
 NUM_EPOCHS = 9
 ASHA = SearchSettings(strategy="asha", grace_epochs=1)
@@ -26,7 +28,7 @@ class NamedTrial:
 
 
 def trial(key: str, target: str = "birds") -> NamedTrial:
-    return NamedTrial(key, {"task": {"spec": {"target": target, "method": "uot", "key": key}}})
+    return NamedTrial(key, {TASK: json.dumps({"spec": {"target": target, "method": "uot", "key": key}})})
 
 
 def scheduler_of(settings: SearchSettings, **earlier: Any) -> CellScheduler:

@@ -79,7 +79,7 @@ def planned(settings: StudySettings, notices: list[str] | None = None) -> TrialP
         materials = Preparation(settings, LazyCluster(stack, settings.compute), clock).materials()
     make_folder(settings.folder)
     ledger = open_ledger(settings)
-    plan = TrialPlan(settings, Planner(settings, materials, ledger), ledger, clock)
+    plan = TrialPlan(settings, Planner(settings, materials, ledger.spool_path), ledger, clock)
     if notices is not None:
         notices += ear.notices
     return plan

@@ -1,0 +1,135 @@
+"""`pretrieve plan`: what a study will cost before anything of it runs, and beside it what it took afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from pretrieve.study.budget import BudgetSettings
+    from pretrieve.study.planning.forecast import Forecast
+    from pretrieve.study.study import Study
+
+
+def plan(
+    study: StudyFile,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print only where the forecast lies as JSON, for a program to read.")
+    ] = False,
+) -> None:
+    """Tell what is left of a study and what it will cost: trials, wall time, GPU-hours, disk, memory.
+
+    Runs nothing of it: a few steps of training are timed on the cluster of RAY_ADDRESS, else on this machine.
+    After the study ran, the same command shows what each stage took beside what was told.
+    """
+    from pretrieve.study.planning.forecast import FORECAST_FILE
+
+    loaded = load_study_argument(study, overrides, storage)
+    forecast = loaded.plan()
+    folder = loaded.settings.folder
+    if as_json:
+        typer.echo(folder / FORECAST_FILE)
+        return
+    _print(loaded, forecast, folder)
+
+
+def _print(study: Study, forecast: Forecast, folder: Path) -> None:
+    from pretrieve.study.planning.forecast import FORECAST_FILE, Forecast
+
+    console = make_console()
+    console.print(f"{forecast.study}: {forecast.num_missing:,} trials and refits left", style="bold", highlight=False)
+    console.print(_cells(forecast))
+    earlier = Forecast.read(folder) if not forecast.num_missing else None
+    told = earlier or forecast
+    took = told.took(forecast.stage_seconds_before) if earlier else {}
+    if told.stages:
+        console.print(_stages(told, took))
+    for line in _totals(told, took, study.settings.budget):
+        console.print(line, highlight=False)
+    for note in told.notes:
+        console.print(f"note: {note}", highlight=False)
+    if told.stages:
+        console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False)
+
+
+def _cells(forecast: Forecast) -> Table:
+    from rich.table import Table
+
+    from pretrieve_dashboards.wording import duration
+
+    table = Table("target", "method", box=None)
+    for name in ("trials", "done", "refits", "done", "image passes", "a trial", "all"):
+        table.add_column(name, justify="right")
+    for cell in forecast.cells:
+        numbers = (cell.num_trials, cell.num_done, cell.num_refits, cell.num_refits_done)
+        times = (duration(cell.trial_s), duration(cell.missing_s)) if cell.trial_s else ("", "")
+        passes = f"{cell.image_passes:,}" if cell.image_passes else ""
+        table.add_row(cell.target, cell.method, *(str(number) for number in numbers), passes, *times)
+    return table
+
+
+def _stages(forecast: Forecast, took: Mapping[str, float]) -> Table:
+    from rich.table import Table
+
+    from pretrieve_dashboards.wording import duration
+
+    table = Table("stage", box=None)
+    table.add_column("forecast", justify="right")
+    if took:
+        table.add_column("took", justify="right")
+    table.add_column("")
+    told = {stage.stage: stage for stage in forecast.stages}
+    for name in [*told, *(name for name in took if name not in told)]:
+        stage = told.get(name)
+        seconds = "not told" if stage is not None and stage.seconds is None else ""
+        seconds = duration(stage.seconds) if stage is not None and stage.seconds is not None else seconds
+        cells = [name, seconds]
+        if took:
+            cells.append(duration(took[name]) if name in took else "")
+        table.add_row(*cells, stage.work if stage is not None else "")
+    return table
+
+
+def _totals(forecast: Forecast, took: Mapping[str, float], budget: BudgetSettings) -> Iterator[str]:
+    from pretrieve_dashboards.wording import duration
+
+    if not forecast.stages:
+        yield "nothing is left to run, and no forecast was made before it ran"
+        return
+    wall = f"wall time {duration(forecast.wall_s)}"
+    if took:
+        total_s = sum(took.values())
+        wall += f", took {duration(total_s)} ({total_s / forecast.wall_s:.2f} of it)"
+    yield (
+        f"{wall}, {forecast.num_concurrent} trials at a time with {forecast.cpus_per_trial} CPUs and "
+        f"{forecast.gpus_per_trial:g} GPUs each"
+    )
+    yield (
+        f"trial-hours {forecast.trial_hours:.2f}, GPU-hours {forecast.gpu_hours:.2f}, image passes "
+        f"{sum(cell.image_passes for cell in forecast.cells):,}"
+    )
+    yield f"disk {forecast.disk_bytes / 1e9:.2f} GB, memory at most {forecast.peak_bytes / 1e9:.2f} GB"
+    yield f"measured in {duration(forecast.measured_s)}"
+    yield from _beside_budget(forecast, budget)
+
+
+def _beside_budget(forecast: Forecast, budget: BudgetSettings) -> Iterator[str]:
+    asked = {
+        "max_gpu_hours": (budget.max_gpu_hours, forecast.gpu_hours),
+        "max_wall_hours": (budget.max_wall_hours, forecast.wall_s / 3600),
+        "max_disk_gb": (budget.max_disk_gb, forecast.disk_bytes / 1e9),
+    }
+    for name, (limit, needed) in asked.items():
+        if limit is not None:
+            verdict = "is enough" if needed <= limit else "will be used up before the end"
+            yield f"budget.{name} {limit:g}: {needed:.2f} more are asked for; it {verdict}"

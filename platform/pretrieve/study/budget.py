@@ -1,0 +1,137 @@
+"""What a study may cost: kept by stopping in good order, with enough left for the refits of the best so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from pretrieve.settings_model import SettingsModel
+from pretrieve.study.disk_use import cache_disk_use, study_disk_use
+from pretrieve.tracking.ledger import FinishedTrial
+
+HOUR_S = 3600.0
+DISK_LOOK_INTERVAL_S = 30.0
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class BudgetSettings(SettingsModel):
+    """What a study may cost over all its runs; None sets no limit.
+
+    Where a limit comes near, no further trial is trained, those that run keep their checkpoints, the best configuration
+    of each cell so far is refitted, and the report is written. A larger budget goes on from there.
+
+    Attributes:
+      max_gpu_hours: of trials and refits, a trial that has half a GPU for an hour counting half an hour.
+      max_wall_hours: of all stages.
+      max_disk_gb: of the study's folder and the storage's caches together, in 10⁹ bytes.
+    """
+
+    max_gpu_hours: Positive | None = None
+    max_wall_hours: Positive | None = None
+    max_disk_gb: Positive | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit."""
+        return any(limit is not None for limit in (self.max_gpu_hours, self.max_wall_hours, self.max_disk_gb))
+
+
+@dataclass
+class Refits:
+    """What the refits will take, from what the trials took.
+
+    Attributes:
+      num_missing: refits that have no result.
+      longer_by: their images over those of a trial, ≥ 1: they train on val as well.
+    """
+
+    num_missing: int = 0
+    longer_by: float = 1.0
+
+    def seconds(self, finished: Mapping[str, FinishedTrial]) -> float:
+        """Estimate their trial-seconds; 0 while no trial tells."""
+        took = [trial.seconds for trial in finished.values() if trial.seconds > 0]
+        return self.num_missing * self.longer_by * sum(took) / len(took) if took else 0.0
+
+
+@dataclass
+class BudgetKeeper:
+    """Adds up what a study costs and says when its budget is used up.
+
+    Attributes:
+      budget: the limits.
+      folder: of the study.
+      cache: of the storage.
+      earlier_s: wall seconds of the study's earlier runs.
+      refits: what is set aside; nothing once the refits themselves run.
+      gpus_per_trial: share of a GPU that a trial has.
+      num_concurrent: trials at a time.
+      reached: the limit that was reached first; None while none is.
+    """
+
+    budget: BudgetSettings
+    folder: Path
+    cache: Path
+    earlier_s: float = 0.0
+    refits: Refits = field(default_factory=Refits)
+    gpus_per_trial: float = 0.0
+    num_concurrent: int = 1
+    reached: str | None = None
+    _began_s: float = field(default_factory=time.monotonic)
+    _running: dict[str, float] = field(default_factory=dict)
+    _disk: tuple[float, int] | None = None
+
+    def started(self, key: str) -> None:
+        """Note that a trial runs."""
+        self._running.setdefault(key, time.monotonic())
+
+    def ended(self, key: str) -> None:
+        """Note that it runs no more."""
+        self._running.pop(key, None)
+
+    def used_up(self, finished: Mapping[str, FinishedTrial]) -> str | None:
+        """Say which limit is reached, what is set aside for the refits included; None where none is.
+
+        Args:
+          finished: trials and refits with a result, by key.
+        """
+        found = self._limit_reached(finished) if self.budget.is_limited else None
+        self.reached = self.reached or found
+        return found
+
+    def _limit_reached(self, finished: Mapping[str, FinishedTrial]) -> str | None:
+        budget = self.budget
+        reserved_s = self.refits.seconds(finished)
+        if budget.max_gpu_hours is not None:
+            running_s = sum(time.monotonic() - since for since in self._running.values())
+            used = self.gpus_per_trial * (sum(trial.seconds for trial in finished.values()) + running_s) / HOUR_S
+            reserved = self.gpus_per_trial * reserved_s / HOUR_S
+            if used + reserved >= budget.max_gpu_hours:
+                return _told("max_gpu_hours", budget.max_gpu_hours, used, reserved)
+        if budget.max_wall_hours is not None:
+            used = (self.earlier_s + time.monotonic() - self._began_s) / HOUR_S
+            reserved = reserved_s / self.num_concurrent / HOUR_S
+            if used + reserved >= budget.max_wall_hours:
+                return _told("max_wall_hours", budget.max_wall_hours, used, reserved)
+        if budget.max_disk_gb is not None:
+            used = self._disk_bytes() / 1e9
+            if used >= budget.max_disk_gb:
+                return _told("max_disk_gb", budget.max_disk_gb, used, 0.0)
+        return None
+
+    def _disk_bytes(self) -> int:
+        if self._disk is None or time.monotonic() - self._disk[0] > DISK_LOOK_INTERVAL_S:
+            used = sum(study_disk_use(self.folder).values()) + sum(cache_disk_use(self.cache).values())
+            self._disk = time.monotonic(), used
+        return self._disk[1]
+
+
+def _told(name: str, limit: float, used: float, reserved: float) -> str:
+    aside = f" and {reserved:.3g} set aside for the refits" if reserved else ""
+    return f"budget.{name} is {limit:g}, with {used:.3g} used{aside}"

@@ -1,0 +1,197 @@
+"""Measuring the cluster at hand for a forecast: a few steps of each objective, and a few images decoded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from pretrieve.backbones import find_architecture
+from pretrieve.cluster import whole_node
+from pretrieve.data.image_set import ImageSet
+from pretrieve.errors import ResourceError
+from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.search.compute import ComputeSettings, TrialResources
+from pretrieve.search.methods import METHODS
+from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
+from pretrieve.study.cells import objective_of
+from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.packing_stage import measure_packing, open_share, smallest_node, with_packing
+from pretrieve.study.settings import StudySettings
+from pretrieve.training.objectives import find_objective
+from pretrieve.training.settings import TrainingSettings
+
+NUM_IMAGES = 64
+"""Images that a probe trains on, repeated, and that are decoded to time it."""
+
+TRAINING_S = 6.0
+"""Seconds of training that are measured of each objective."""
+
+
+class SpeedBook:
+    """Speeds that were measured already, for several forecasts in a row on one cluster."""
+
+    def __init__(self) -> None:
+        self._speeds: dict[tuple[object, ...], Speed] = {}
+
+    def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
+        """Return the speed of trainings side by side, measured where none alike was.
+
+        Raises:
+          ResourceError: they do not fit into the GPU together.
+        """
+        training = probe.training
+        alike = (
+            *(probe.architecture.name, probe.objective, probe.num_target_classes, probe.num_source_classes),
+            *(training.batch_size, training.source_batch_size, training.augmentation, probe.num_threads),
+            *(num_side_by_side, *sorted(request.items())),
+        )
+        if alike not in self._speeds:
+            measured = measure_side_by_side(probe, num_side_by_side, request, seconds=TRAINING_S)
+            if measured is None:
+                raise ResourceError(
+                    f"trials that run at a time must fit into a GPU, but {num_side_by_side} of the objective "
+                    f"{probe.objective!r} do not: raise compute.gpus_per_trial, or lower training.batch_size"
+                )
+            self._speeds[alike] = measured
+        return self._speeds[alike]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured.
+
+    Attributes:
+      speeds: of trials, as many as run at a time side by side, by objective.
+      whole_node: of the pre-training, which has a node for itself; None where there is none.
+      decode_s: seconds in which one CPU decodes an image, by image set.
+      resources: what a trial gets, with what the study leaves open decided.
+      connect_s: what connecting to Ray took.
+      num_cpus: of the cluster.
+    """
+
+    speeds: Mapping[str, Speed]
+    whole_node: Speed | None
+    decode_s: Mapping[str, float]
+    resources: TrialResources
+    connect_s: float
+    num_cpus: int
+
+
+def calibrate(
+    settings: StudySettings,
+    source: ImageSet,
+    targets: Mapping[str, ImageSet],
+    cluster: LazyCluster,
+    book: SpeedBook,
+    *,
+    pretrains: bool,
+) -> Calibration:
+    """Measure what a forecast needs on the cluster that the study would run on.
+
+    Args:
+      settings: the study.
+      source: its source.
+      targets: its targets by name.
+      cluster: connected to.
+      book: knows what was measured before.
+      pretrains: whether a pre-training is to be timed as well.
+
+    Raises:
+      ResourceError: the cluster has not what a trial asks for.
+    """
+    started = time.perf_counter()
+    cluster.connect()
+    connect_s = time.perf_counter() - started
+    size = find_architecture(settings.backbone.architecture_name).preprocessing.resize_size
+    decode_s: dict[str, float] = {}
+    samples: dict[str, NDArray[np.uint8]] = {}
+    for image_set in (*targets.values(), source):
+        samples[image_set.name], decode_s[image_set.name] = _decoded(image_set, size)
+    sample = next(pixels for pixels in samples.values() if len(pixels))
+    probes = _probes(settings, source, targets, sample)
+    cluster.compute = _packed(cluster, list(probes.values()))
+    resources = cluster.trial_resources()
+    node = smallest_node()
+    side_by_side = max(1, min(resources.num_concurrent, _places_on(node.num_cpus, node.num_gpus, resources)))
+    speeds: dict[str, Speed] = {}
+    for name, probe in probes.items():
+        threaded = Probe(**{**vars(probe), "num_threads": resources.cpus})
+        speeds[name] = book.speed(threaded, side_by_side, resources.worker())
+    whole = _pretraining_speed(settings, source, samples[source.name], book) if pretrains else None
+    num_cpus = int(ray.cluster_resources().get("CPU", 1))
+    return Calibration(speeds, whole, decode_s, resources, connect_s, num_cpus)
+
+
+def _packed(cluster: LazyCluster, probes: Sequence[Probe]) -> ComputeSettings:
+    node = smallest_node()
+    if open_share(cluster.compute, node) is None:
+        return cluster.compute
+    largest = max(probes, key=lambda probe: probe.images_per_step)
+    packing = measure_packing(largest, node, cluster.compute)
+    return cluster.compute if packing is None else with_packing(cluster.compute, packing.num_side_by_side, node)
+
+
+def _places_on(num_cpus: int, num_gpus: int, resources: TrialResources) -> int:
+    if resources.gpus:
+        return max(1, int(num_gpus / resources.gpus))
+    return max(1, num_cpus // resources.cpus)
+
+
+def _probes(
+    settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet], pixels: NDArray[np.uint8]
+) -> dict[str, Probe]:
+    """Make a probe for each objective of the study."""
+    num_classes = max(target.num_classes for target in targets.values())
+    probes: dict[str, Probe] = {}
+    for method in settings.methods:
+        objective = objective_of(METHODS[method].name, settings)
+        needs = find_objective(objective)
+        probes[objective] = Probe(
+            architecture=find_architecture(settings.backbone.architecture_name),
+            objective=objective,
+            training=settings.training,
+            num_target_classes=num_classes,
+            num_source_classes=source.num_classes if needs.uses_source_head or needs.uses_relationship else 0,
+            pixels=pixels,
+            num_threads=settings.compute.num_cpus,
+        )
+    return probes
+
+
+def _pretraining_speed(settings: StudySettings, source: ImageSet, pixels: NDArray[np.uint8], book: SpeedBook) -> Speed:
+    pretrain = settings.backbone.pretrain
+    assert pretrain is not None, "asked only of studies that pre-train"
+    num_cpus, num_gpus = whole_node()
+    probe = Probe(
+        architecture=find_architecture(settings.backbone.architecture_name),
+        objective="finetune",
+        training=TrainingSettings(
+            epochs=pretrain.epochs, batch_size=pretrain.batch_size, augmentation=pretrain.augmentation
+        ),
+        num_target_classes=source.num_classes,
+        num_source_classes=0,
+        pixels=pixels,
+        num_threads=num_cpus,
+    )
+    return book.speed(probe, 1, {"CPU": float(num_cpus), "GPU": float(num_gpus)})
+
+
+def _decoded(image_set: ImageSet, size: int) -> tuple[NDArray[np.uint8], float]:
+    """Decode a few images, spread over the set, and return them with the seconds an image took."""
+    table = image_set.splits["train"]
+    rows = np.unique(np.linspace(0, table.num_rows - 1, NUM_IMAGES).astype(np.int64))
+    entry = CacheEntry(key="probe", table=table.take(rows), size=size, layout="whole")
+    with TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        write_entry(entry, Path(folder) / entry.key)
+        took_s = time.perf_counter() - started
+        images = CachedImages([Path(folder) / entry.key])
+        return images.gather(torch.arange(len(images))).numpy(), took_s / len(rows)

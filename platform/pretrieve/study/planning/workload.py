@@ -1,0 +1,79 @@
+"""How much work a trial or a refit is, and how long a list of them takes on so many places."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pretrieve.data.image_set import ImageSet
+from pretrieve.search.step_probe import Speed
+from pretrieve.training.objectives import find_objective
+from pretrieve.training.settings import TrainingSettings
+from pretrieve.training.streams import steps_per_epoch
+
+TRIAL_OVERHEAD_S = 0.25
+"""Of a trial beside its training: Tune's start of it, its run's record, its inputs opened."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one trial or refit does.
+
+    Attributes:
+      epochs: passes over the target.
+      steps: training steps.
+      images_per_step: of the target and of the source.
+      scored: images that are scored.
+    """
+
+    epochs: int
+    steps: int
+    images_per_step: int
+    scored: int
+
+    @property
+    def image_passes(self) -> int:
+        """Images that pass through the network, forward alone or both ways."""
+        return self.steps * self.images_per_step + self.scored
+
+    def seconds(self, speed: Speed) -> float:
+        """Return what it takes at a measured speed."""
+        return (
+            speed.start_s
+            + self.steps / speed.steps_per_s
+            + self.scored / speed.scored_per_s
+            + self.epochs * speed.epoch_s
+            + TRIAL_OVERHEAD_S
+        )
+
+
+def trial_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
+    """Count what a trial does: it trains on train, and scores val after each epoch."""
+    scored = training.epochs * target.num_images("val")
+    return _work(training, target.num_images("train"), objective, scored)
+
+
+def refit_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
+    """Count what a refit does: it trains on train and val, and scores test once."""
+    num_images = target.num_images("train") + target.num_images("val")
+    return _work(training, num_images, objective, target.num_images("test"))
+
+
+def _work(training: TrainingSettings, num_images: int, objective: str, scored: int) -> Work:
+    uses_source = find_objective(objective).uses_source
+    source = (training.source_batch_size or training.batch_size) if uses_source else 0
+    steps = training.epochs * steps_per_epoch(num_images, training.batch_size)
+    return Work(training.epochs, steps, training.batch_size + source, scored)
+
+
+def makespan(seconds: Iterable[float], num_places: int) -> float:
+    """Return when the last of several tasks ends that are begun in order, each where a place is free first.
+
+    >>> makespan([3.0, 1.0, 1.0, 1.0], 2)
+    3.0
+    """
+    free_at = [0.0] * max(1, num_places)
+    for each in seconds:
+        heapq.heapreplace(free_at, free_at[0] + each)
+    return max(free_at)
