@@ -31,11 +31,11 @@ from pretrieve.study.trial_plan import SETTLING_METHOD
 TUNE_START_S = 3.0
 """What Tune needs until its first process is asked for, and to clear up at its end."""
 
-MODEL_S = 4.0
+MODEL_S = 0.5
 """Registering the best model of a target with MLflow."""
 
-REPORT_S = 3.0
-REPORT_S_PER_TRIAL = 0.005
+REPORT_S = 1.5
+REPORT_S_PER_TRIAL = 0.002
 """Reading a study of 4,000 trials and writing its page (benchmarks/report_scale.py)."""
 
 MLFLOW_BYTES_PER_TRIAL = 60_000

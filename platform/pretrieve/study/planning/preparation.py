@@ -22,7 +22,7 @@ from pretrieve.training.objectives import find_objective
 PIPELINE_START_S = 6.0
 """What Ray Data needs until its first block, beside the processes that it starts."""
 
-SELECTION_S = 0.5
+SELECTION_S = 0.1
 """One selection among classes or clusters: a task, and a solve of milliseconds."""
 
 REGRESSION_S_PER_CLASS = 0.05

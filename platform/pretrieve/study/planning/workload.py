@@ -12,7 +12,7 @@ from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
 from pretrieve.training.streams import steps_per_epoch
 
-TRIAL_OVERHEAD_S = 0.25
+TRIAL_OVERHEAD_S = 0.05
 """Of a trial beside its training: Tune's start of it, its run's record, its inputs opened."""
 
 
