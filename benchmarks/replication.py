@@ -4,7 +4,8 @@
 
 Writes the 200-class ImageNet subset and the targets as folder trees, runs the study (about an hour on two cores; run it
 again and it goes on), and prints the table and each method's paired differences against plain fine-tuning, with 95%
-intervals. `--results FILE` writes both as Markdown; `--set` replaces settings of the study, for a larger machine.
+intervals. `--plan` tells what is left to run before, and afterwards what each stage took beside it. `--results FILE`
+writes both tables as Markdown; `--set` replaces settings of the study, for a larger machine.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from folder_trees import load_module
 
 import pretrieve as pt
+from pretrieve.cli.app import main as command_line
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import PairedDifference, paired_differences, score_table
 
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder with photos.py, px32/*.npz and px64/*.npz")
     parser.add_argument("--storage", type=Path, default=Path("pretrieve-runs"), help="where trees and results go")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--plan", action="store_true", help="only tell what is left to run and how long that takes")
     parser.add_argument("--results", type=Path, help="write the tables to this Markdown file")
     arguments = parser.parse_args()
     if not (arguments.photos / "photos.py").is_file():
@@ -45,6 +48,10 @@ def main() -> None:
     # The study file names the trees beside itself; here they lie in the storage.
     study_file = trees / STUDY.name
     study_file.write_text(STUDY.read_text(encoding="utf-8"), encoding="utf-8")
+    if arguments.plan:
+        settings = [word for override in arguments.overrides for word in ("--set", override)]
+        command_line(["plan", str(study_file), "--storage", str(storage), *settings])
+        return
     started = time.perf_counter()
     study = pt.Study.from_file(study_file, overrides=[f"storage={storage}", *arguments.overrides])
     record = study.run()
