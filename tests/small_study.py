@@ -46,7 +46,9 @@ def write_study(folder: Path, name: str, **changes: Any) -> Path:
 def start_driver(study_file: Path, storage: Path, *, ray_address: str | None = None) -> subprocess.Popen[str]:
     """Run a study by the command line, in a session of its own, on this machine or on a cluster."""
     command = [sys.executable, "-m", "pretrieve", "run", str(study_file), "--storage", str(storage)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_TRACKING"))
+    }
     if ray_address is not None:
         environment |= {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "disabled"}
     return subprocess.Popen(
