@@ -81,6 +81,7 @@ def test_mlflows_pages_show_the_studys_tree_and_its_report(
         cell.get_by_role("button").first.click()
         page.get_by_role("link", name=child, exact=True).first.wait_for(timeout=60_000)
 
+    page.set_viewport_size({"width": 3_000, "height": 900})  # the grid draws only the columns that are in sight
     record = load_study(f"sqlite:///{study_folder / 'mlflow.db'}", "browsed")
     page.goto(f"{mlflow_ui}/{runs_view_address(record)}")
     for column in ("val/score", "lr", "source_weight"):
