@@ -38,7 +38,8 @@ def plan(
     forecast = loaded.plan()
     folder = loaded.settings.folder
     if as_json:
-        typer.echo(folder / FORECAST_FILE)
+        path = folder / FORECAST_FILE
+        typer.echo(path if path.exists() else forecast.write(folder))
         return
     _print(loaded, forecast, folder)
 
@@ -47,7 +48,12 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
     from pretrieve.study.planning.forecast import FORECAST_FILE, Forecast
 
     console = make_console()
-    console.print(f"{forecast.study}: {forecast.num_missing:,} trials and refits left", style="bold", highlight=False)
+    console.print(
+        f"{forecast.study}: {forecast.num_missing:,} trials and refits left",
+        style="bold",
+        highlight=False,
+        markup=False,
+    )
     console.print(_cells(forecast))
     earlier = Forecast.read(folder) if not forecast.num_missing else None
     told = earlier or forecast
@@ -55,11 +61,11 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
     if told.stages:
         console.print(_stages(told, took))
     for line in _totals(told, took, study.settings.budget):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     for note in told.notes:
-        console.print(f"note: {note}", highlight=False)
+        console.print(f"note: {note}", highlight=False, markup=False)
     if told.stages:
-        console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False)
+        console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _cells(forecast: Forecast) -> Table:

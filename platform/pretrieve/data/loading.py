@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,9 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     elif settings.folder is not None:
         loaded = load_folder_tree(settings.folder, name=name)
     elif settings.csv is not None:
-        loaded = _load_csv(settings.csv, settings.columns or ColumnSettings(), name)
+        loaded = _load_table(load_csv, settings.csv, settings.columns, name, image_column="path")
     elif settings.parquet is not None:
-        loaded = _load_parquet(settings.parquet, settings.columns or ColumnSettings(), name)
+        loaded = _load_table(load_parquet, settings.parquet, settings.columns, name, image_column="image")
     elif settings.imagenet is not None:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:
@@ -109,22 +109,15 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     return _renamed(loaded, loaded.splits, loaded.fingerprints, settings)
 
 
-def _load_csv(file: Path, columns: ColumnSettings, name: str) -> ImageSet:
-    return load_csv(
-        file,
+def _load_table(
+    load: Callable[..., ImageSet], table: Path, columns: ColumnSettings | None, name: str, *, image_column: str
+) -> ImageSet:
+    """Load a table by its reader; `image_column` is where it has its images unless the settings say otherwise."""
+    columns = columns or ColumnSettings()
+    return load(
+        table,
         name=name,
-        image_column=columns.image or "path",
-        label_column=columns.label,
-        split_column=columns.split,
-        root=columns.root,
-    )
-
-
-def _load_parquet(tables: Path, columns: ColumnSettings, name: str) -> ImageSet:
-    return load_parquet(
-        tables,
-        name=name,
-        image_column=columns.image or "image",
+        image_column=columns.image or image_column,
         label_column=columns.label,
         split_column=columns.split,
         root=columns.root,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
+from pretrieve.experiments._base import Experiment, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY
+from pretrieve.experiments.score_tables import scores_of
 from pretrieve_dashboards.comparison import AVERAGE, published_table
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import method_values, score_comparison
 
 TARGETS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft", "dtd", "caltech101")
 METHODS = ("finetune", "co_tuning", "random", "greedy_ot", "uot")
@@ -26,13 +25,6 @@ PUBLISHED = published_table(
 POINT = "the study"
 
 
-def find(results: Results) -> Findings:
-    """Lay the study's scores out as the paper's table has them."""
-    record = results.records.get(POINT)
-    values = {} if record is None else method_values(record)
-    return Findings((score_comparison("Test score", "method", values, PUBLISHED, rows=METHODS),))
-
-
 TABLE1A = Experiment(
     name="table1a",
     place="Table 1 (a)",
@@ -45,5 +37,5 @@ TABLE1A = Experiment(
         studies=(StudyPoint(POINT, STUDY),),
         deviations=(*SMALL_SCALE, "three targets in place of eight"),
     ),
-    find=find,
+    find=scores_of(POINT, "Test score", PUBLISHED, methods=METHODS),
 )

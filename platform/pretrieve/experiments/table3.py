@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
+from pretrieve.experiments._base import Experiment, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, by, on
+from pretrieve.experiments.score_tables import scores_of
 from pretrieve_dashboards.comparison import published_table
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import method_values, score_comparison
 
 METHODS = ("finetune", "uot")
 
@@ -17,13 +16,6 @@ PUBLISHED = published_table(
 )
 
 POINT = "long tail"
-
-
-def find(results: Results) -> Findings:
-    """Lay the study's scores out as the paper's table has them."""
-    record = results.records.get(POINT)
-    values = {} if record is None else method_values(record)
-    return Findings((score_comparison("Test score with a long tail", "method", values, PUBLISHED, rows=METHODS),))
 
 
 TABLE3 = Experiment(
@@ -47,5 +39,5 @@ TABLE3 = Experiment(
         ),
         deviations=(*SMALL_SCALE, "the largest class has 10 images and the smallest 2, a ratio of 5 in place of 10"),
     ),
-    find=find,
+    find=scores_of(POINT, "Test score with a long tail", PUBLISHED, methods=METHODS),
 )

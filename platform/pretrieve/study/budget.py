@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pretrieve.search.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use
 from pretrieve.tracking.ledger import FinishedTrial
@@ -86,6 +87,11 @@ class BudgetKeeper:
     _began_s: float = field(default_factory=time.monotonic)
     _running: dict[str, float] = field(default_factory=dict)
     _disk: tuple[float, int] | None = None
+
+    def runs_on(self, resources: TrialResources) -> None:
+        """Note what each trial gets from now on."""
+        self.gpus_per_trial = resources.gpus * resources.num_workers
+        self.num_concurrent = resources.num_concurrent
 
     def started(self, key: str) -> None:
         """Note that a trial runs."""

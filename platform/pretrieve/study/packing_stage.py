@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def settle_packing(tasks: Sequence[TrialTask], cluster: LazyCluster, cache: Path
         if packing is None:
             return  # one trial alone does not fit: the trial itself tells, after it has tried smaller parts
         number = packing.num_side_by_side
-        write_json(path, {**json.loads(json.dumps(asdict(packing))), "device": node.device, "gain": packing.gain})
+        write_json(path, asdict(packing) | {"device": node.device, "gain": packing.gain})
         clock.notice(_told(packing, node, open_field))
     cluster.compute = with_packing(cluster.compute, number, node)
 

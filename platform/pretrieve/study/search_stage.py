@@ -144,7 +144,9 @@ def _run_refits(
         if not missing or budget.used_up(ledger.finished) is not None:
             return
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
-        run_tasks(missing, places.resources(), settings.folder / "tune-refits", watcher, study=settings.name)
+        resources = places.resources()
+        budget.runs_on(resources)
+        run_tasks(missing, resources, settings.folder / "tune-refits", watcher, study=settings.name)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

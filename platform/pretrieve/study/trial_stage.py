@@ -70,7 +70,7 @@ class TrialStage:
     def _run(self, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy) -> None:
         scratch = self.settings.folder / "tune-trials"
         resources = self.places.resources()
-        self.budget.gpus_per_trial, self.budget.num_concurrent = resources.gpus, resources.num_concurrent
+        self.budget.runs_on(resources)
         run_tasks(tasks, resources, scratch, watcher, strategy, study=self.settings.name)
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:

@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.errors import BudgetUsedUpError, ResourceError
+from pretrieve.search.compute import TrialResources
 from pretrieve.study.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
@@ -46,6 +47,14 @@ def test_gpu_hours_count_the_share_of_a_gpu_and_set_the_refits_aside(tmp_path: P
     assert kept.reached is not None, "but it is remembered why the search ended"
 
 
+def test_each_worker_of_a_trial_has_its_gpus(tmp_path: Path) -> None:
+    kept = keeper(tmp_path, max_gpu_hours=2.0)
+    kept.runs_on(TrialResources(cpus=1, gpus=1.0, num_workers=2, num_places=4))
+    assert (kept.gpus_per_trial, kept.num_concurrent) == (2.0, 2)
+    assert kept.used_up(finished(3000)) is None
+    assert kept.used_up(finished(3700)) is not None
+
+
 def test_trials_that_run_count_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = keeper(tmp_path, max_gpu_hours=1.0)
     kept.gpus_per_trial = 1.0
@@ -72,11 +81,10 @@ def test_the_disk_of_study_and_caches_counts(tmp_path: Path) -> None:
     assert "budget.max_disk_gb is 0.002" in str(keeper(tmp_path, max_disk_gb=0.002).used_up({}))
 
 
-class Slowly(StudyObserver):
-    """Uses the budget up once a trial has a result, and hears what is started."""
+class Ear(StudyObserver):
+    """Hears what is started and noticed."""
 
     def __init__(self) -> None:
-        self.keeper: BudgetKeeper | None = None
         self.started: list[str] = []
         self.notices: list[str] = []
 
@@ -118,7 +126,7 @@ def test_a_study_stops_at_its_budget_refits_the_best_so_far_and_goes_on_with_a_l
         return real(self, done)
 
     monkeypatch.setattr(BudgetKeeper, "_limit_reached", reached)
-    ear = Slowly()
+    ear = Ear()
     with pytest.raises(BudgetUsedUpError, match=r"10, with 9 used .* 1 of 1 cells have a best configuration"):
         run_study(limited, ear)
     record = load_study(limited.tracking(), limited.name)
@@ -132,7 +140,7 @@ def test_a_study_stops_at_its_budget_refits_the_best_so_far_and_goes_on_with_a_l
     assert (limited.folder / "report.html").exists()
 
     monkeypatch.setattr(BudgetKeeper, "_limit_reached", real)
-    more = Slowly()
+    more = Ear()
     whole = run_study(make_settings(**fields, budget={"max_wall_hours": 20.0}), more)
     assert whole.is_finished
     assert more.started.count("trial") == 6 - num_done, "what was finished is kept"

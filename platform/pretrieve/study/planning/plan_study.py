@@ -79,7 +79,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     record = _record(settings)
     backbone = find_backbone(settings, source)
     materials = _materials(settings) if backbone else None
-    counted = _Counting(settings, source, targets, materials, record).cells()
+    counted = _Counting(settings, targets, materials, record).cells()
     if materials is not None and not any(cell.num_missing for cell in counted):
         return _nothing_left(settings, counted, record)
     with ExitStack() as stack:
@@ -164,7 +164,6 @@ class _Counting:
     """Counts the trials of each cell, and those that the ledger has."""
 
     settings: StudySettings
-    source: ImageSet
     targets: Mapping[str, ImageSet]
     materials: Materials | None
     record: StudyRecord | None
