@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from postgres_tracking import free_port
 from small_study import finish, start_driver, write_study
+from smaller_miniatures import make_smaller
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -56,6 +57,20 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study_file = write_study(folder, "browsed", grid=grid, training={"epochs": 3, "batch_size": 8})
     finish(start_driver(study_file, folder), timeout_s=400)
     return folder / "browsed"
+
+
+@pytest.fixture(scope="session")
+def experiment_reports(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> dict[str, Path]:
+    """Run a figure and a table of the paper in miniature."""
+    from pretrieve.experiments import EXPERIMENTS, reproduce
+
+    storage = tmp_path_factory.mktemp("experiments")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_smaller(monkeypatch)
+        return {
+            name: reproduce(EXPERIMENTS[name], is_mini=True, storage=storage).report_path
+            for name in ("figure2b", "table3")
+        }
 
 
 @pytest.fixture(scope="session")

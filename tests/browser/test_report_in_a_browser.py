@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from watched_page import Watched
 
+from pretrieve.experiments import EXPERIMENTS
 from pretrieve.tracking import schema
 from pretrieve_dashboards import load_study
 from pretrieve_dashboards.runs_view import runs_view_address
@@ -27,12 +28,26 @@ WHO_IS_LOGGED_IN = "/ajax-api/2.0/mlflow/users/current"
 def test_the_report_holds_its_layout_and_has_no_serious_fault(
     browser: Browser, study_folder: Path, width: int, scheme: str
 ) -> None:
+    _look(browser, study_folder / "report.html", "browsed · Pretrieve", width, scheme)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_reports_of_the_papers_experiments_hold_theirs(
+    browser: Browser, experiment_reports: dict[str, Path], width: int, scheme: str
+) -> None:
+    for name, path in experiment_reports.items():
+        _look(browser, path, f"{EXPERIMENTS[name].place} · Pretrieve", width, scheme)
+
+
+def _look(browser: Browser, report: Path, title: str, width: int, scheme: str) -> None:
+    """Open a page and check that it fits, complains of nothing, and has no serious fault of accessibility."""
     from axe_playwright_python.sync_playwright import Axe
 
     watched = Watched.open(browser, width=width, scheme=scheme)
     page = watched.page
-    page.goto((study_folder / "report.html").as_uri())
-    assert page.title() == "browsed · Pretrieve"
+    page.goto(report.as_uri())
+    assert page.title() == title
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
     found = Axe().run(page).response["violations"]
     assert [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from smaller_miniatures import make_smaller
 
 from pretrieve.cli import app as cli
+from pretrieve.experiments import catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +28,7 @@ def test_a_table_and_a_figure_end_in_their_reports(
     storage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "140")
-    _make_smaller(monkeypatch)
+    make_smaller(monkeypatch)
     run("figure2b", "--mini", "--storage", str(storage))
     printed = capsys.readouterr().out
     assert "Expected groups among those selected, in %" in printed
@@ -46,14 +49,18 @@ def test_a_table_and_a_figure_end_in_their_reports(
     assert (storage / "table3" / "studies" / "long-tail.html").exists()
 
 
-def _make_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut the networks' pre-training and the trials' epochs: minutes of arithmetic would show nothing more."""
-    from pretrieve.experiments import reproduction, study_files
-
-    def load(point, where):  # type: ignore[no-untyped-def]
-        from dataclasses import replace
-
-        words = ("backbone.pretrain.epochs=1", "training.epochs=2", "grid.lr=[0.03]")
-        return study_files.load_point(replace(point, overrides=(*point.overrides, *words)), where)
-
-    monkeypatch.setattr(reproduction, "load_point", load)
+@pytest.mark.usefixtures("ray_cluster")
+def test_experiments_are_listed_with_what_they_cost(
+    storage: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    two = {name: catalogue.EXPERIMENTS[name] for name in ("figure2b", "table3")}
+    monkeypatch.setattr(catalogue, "EXPERIMENTS", two)
+    make_smaller(monkeypatch)
+    cli.app(["experiments", "--mini", "--cost", "--storage", str(storage)], standalone_mode=False)
+    printed = capsys.readouterr()
+    assert "forecasting table3" in printed.err
+    (row,) = (line for line in printed.out.splitlines() if line.startswith("table3"))
+    cells = [cell.strip() for cell in row.split("│")]
+    assert cells[-1] == "0.00", "no GPU here"
+    assert re.fullmatch(r"\d+( min \d\d)? s", cells[-2]), cells

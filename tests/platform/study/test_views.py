@@ -10,7 +10,7 @@ from rich.console import Console
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views import LineView, LiveView, terminal_view
-from pretrieve.study.views.progress_state import StageState
+from pretrieve.study.views.progress_state import ProgressState, StageState
 
 
 def event(state: Any, score: float | None = None, target: str = "tiny-a") -> TrialEvent:
@@ -85,6 +85,19 @@ def test_time_left_is_told_from_the_pace_of_this_run() -> None:
     state = StageState(total=10, done=6, found=4, started=100.0)
     assert state.seconds_left(now=110.0) == pytest.approx(20.0)
     assert StageState(total=10, done=4, found=4, started=100.0).seconds_left(now=110.0) is None
+
+
+def test_trials_side_by_side_count_half_while_they_run() -> None:
+    state = ProgressState()
+    state.start("refits", total=12, done=0)
+    for number in range(2):
+        state.move_trial(TrialEvent("refit", "tiny", "uot", f"seed {number}", "started"))
+    state.move_trial(TrialEvent("refit", "tiny", "uot", "seed 0", "finished"))
+    state.move_trial(TrialEvent("refit", "tiny", "uot", "seed 2", "started"))
+    state.move_trial(TrialEvent("trial", "tiny", "uot", "lr 1", "started"))
+    state.progress("refits", 1, 12)
+    now = state.stages["refits"].started + 60.0
+    assert state.seconds_left("refits", now) == pytest.approx(60.0 / 2 * 10), "2 of 12 in effect, not 1"
 
 
 def test_a_terminal_gets_the_picture_and_a_pipe_the_lines(make_settings: Callable[..., StudySettings]) -> None:

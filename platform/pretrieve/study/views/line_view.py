@@ -35,7 +35,7 @@ class LineView(StudyObserver):
         self._state.progress(stage, done, total, detail)
         if time.monotonic() - self._last_line < INTERVAL_S:
             return
-        left = self._state.stages[stage].seconds_left(time.monotonic())
+        left = self._state.seconds_left(stage, time.monotonic())
         parts = [f"{stage}: {done} of {total}", *([detail] if detail else [])]
         self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))
 

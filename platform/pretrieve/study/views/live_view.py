@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pretrieve.study.observer import Stage, StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.views.progress_state import ProgressState, StageState, describe_seconds
+from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
 REFRESHES_PER_S = 4
 MAX_NOTICES = 5
@@ -96,15 +96,16 @@ class LiveView(StudyObserver):
         for stage, state in self._state.stages.items():
             bar = ProgressBar(total=max(state.total, 1), completed=state.done, width=24)
             mark = "✓" if state.seconds is not None else "…"
-            table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(state, now))
+            table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(stage, now))
         return table
 
-    def _timing(self, state: StageState, now: float) -> str:
+    def _timing(self, stage: Stage, now: float) -> str:
+        state = self._state.stages[stage]
         detail = f", {state.detail}" if state.detail else ""
         if state.seconds is not None:
             found = f" ({state.found} found)" if state.found else ""
             return describe_seconds(state.seconds) + found + detail
-        left = state.seconds_left(now)
+        left = self._state.seconds_left(stage, now)
         elapsed = describe_seconds(now - state.started)
         return (elapsed if left is None else f"{elapsed}, about {describe_seconds(left)} left") + detail
 

@@ -28,12 +28,16 @@ class StageState:
     seconds: float | None = None
     detail: str = ""
 
-    def seconds_left(self, now: float) -> float | None:
-        """Estimate from the pace of this run; None before the first piece is done."""
+    def seconds_left(self, now: float, num_running: int = 0) -> float | None:
+        """Estimate from the pace of this run; None before the first piece is done.
+
+        Pieces that run side by side end together: one of two done is not half the pace. Those under way count half.
+        """
         computed = self.done - self.found
         if self.seconds is not None or computed <= 0:
             return None
-        return (now - self.started) / computed * (self.total - self.done)
+        under_way = min(num_running, self.total - self.done) / 2
+        return (now - self.started) / (computed + under_way) * (self.total - self.done - under_way)
 
 
 @dataclass
@@ -71,6 +75,11 @@ class ProgressState:
         """End a stage."""
         state = self.stages[stage]
         state.done, state.seconds = state.total, seconds
+
+    def seconds_left(self, stage: Stage, now: float) -> float | None:
+        """Estimate what is left of a stage; None before its first piece is done."""
+        num_running = sum(f"{event.kind}s" == stage for event in self.running.values())
+        return self.stages[stage].seconds_left(now, num_running)
 
     def move_trial(self, event: TrialEvent) -> None:
         """Take in what a trial did."""
