@@ -3,9 +3,10 @@
     python benchmarks/replication.py --photos ../shared/data/photos
 
 Writes the 200-class ImageNet subset and the targets as folder trees, runs the study (about an hour on two cores; run it
-again and it goes on), and prints the table and each method's paired differences against plain fine-tuning, with 95%
-intervals. `--plan` tells what is left to run before, and afterwards what each stage took beside it. `--results FILE`
-writes both tables as Markdown; `--set` replaces settings of the study, for a larger machine.
+again and it goes on), and prints the table and each method's paired differences against plain fine-tuning, and those
+of the ranked parts against a random one, with 95% intervals. `--plan` tells what is left to run before, and afterwards
+what each stage took beside it. `--results FILE` writes the tables as Markdown; `--set` replaces settings of the study,
+for a larger machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from folder_trees import load_module
@@ -22,6 +24,7 @@ from pretrieve.cli.app import main as command_line
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import PairedDifference, paired_differences, score_table
 
+RANKED = ("nearest", "greedy_ot", "uot")
 STUDY = Path(__file__).resolve().parents[1] / "jobs" / "studies" / "photos.yaml"
 SETS = {
     "imagenet200": "px64/source_tinyimagenet200",
@@ -61,7 +64,9 @@ def main() -> None:
             "",
             score_table(record).to_text(),
             "",
-            *differences_as_text(record),
+            *differences_as_text(record, "finetune"),
+            "",
+            *differences_as_text(record, "random", tuple(name for name in record.methods if name in RANKED)),
         ]
     )
     print(text)
@@ -80,13 +85,13 @@ def write_trees(photos: Path, trees: Path) -> None:
         unfinished.rename(trees / name)
 
 
-def differences_as_text(record: StudyRecord) -> list[str]:
-    """Return a line a method: its paired differences against plain fine-tuning, in points, with 95% intervals."""
-    found = paired_differences(record)
+def differences_as_text(record: StudyRecord, baseline: str, methods: Sequence[str] | None = None) -> list[str]:
+    """Return a line a method: its paired differences against a baseline, in points, with 95% intervals."""
+    found = paired_differences(record, baseline)
     by_pair = {(difference.target, difference.method): difference for difference in found}
     columns = [*(target.name for target in record.targets), "average"]
-    lines = [f"{'minus finetune':14}" + "".join(f"{column:>16}" for column in columns)]
-    for method in record.methods:
+    lines = [f"{f'minus {baseline}':14}" + "".join(f"{column:>16}" for column in columns)]
+    for method in record.methods if methods is None else methods:
         cells = [by_pair.get((column, method)) for column in columns]
         if any(cells):
             lines.append(f"{method:14}" + "".join(f"{describe(cell):>16}" for cell in cells))

@@ -27,7 +27,7 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool
-from pretrieve_dashboards import load_study, score_table
+from pretrieve_dashboards import load_study
 
 METHODS = ["finetune", "random", "greedy_ot", "uot"]
 TARGETS = ["greek", "symbols"]
@@ -47,7 +47,7 @@ def main() -> None:
         whole = settings_of(arguments.trials, storage)
         tell_results(whole)
         pt.Study.from_settings(whole).run(StageSeconds())
-        print_time("the leaderboard", 2, lambda: score_table(load_study(whole.tracking(), whole.name)).to_text())
+        print_time("the leaderboard", 2, lambda: pt.Study.from_settings(whole).table())
         print_time("running the finished study again", 10, lambda: pt.Study.from_settings(whole).run(StageSeconds()))
         runs = sum(len(cell.trials) for cell in load_study(whole.tracking(), whole.name).cells)
         print(f"of a study of {runs} trials")

@@ -4,7 +4,7 @@
 
 Runs one study on the built-in data by `grid`, `asha` and `optuna`, each in a folder of its own over one cache, with one
 trial for each core. Prints the seconds of its trials as a share of the grid's, and by how many points the best
-validation scores of the cells differ from the grid's, on average.
+validation scores of the cells are apart from the grid's, up or down, on average.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def line(name: str, record: StudyRecord, grid: StudyRecord) -> str:
     stopped = sum(cell.num_in_state("stopped") for cell in record.cells)
     seconds = trial_seconds(record)
     differences = [
-        100 * ((cell.best_val_score or 0.0) - (grid.cell(cell.target, cell.method).best_val_score or 0.0))
+        100 * abs((cell.best_val_score or 0.0) - (grid.cell(cell.target, cell.method).best_val_score or 0.0))
         for cell in record.cells
     ]
     points = sum(differences) / len(differences)
     num_trials = sum(len(cell.trials) for cell in record.cells)
     share = seconds / trial_seconds(grid)
-    return f"{name:8} {num_trials:7d} {stopped:8d} {seconds:14.0f} {share:12.2f} {points:+8.2f}"
+    return f"{name:8} {num_trials:7d} {stopped:8d} {seconds:14.0f} {share:12.2f} {points:8.2f}"
 
 
 def trial_seconds(record: StudyRecord) -> float:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from mlflow.entities import Run
 
-from pretrieve.records import Attempt, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
+from pretrieve.records import Attempt, AuditRecord, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import without_password
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.grid_point import grid_point
-from pretrieve_dashboards.plan import Plan, PlannedCell, parse_plan, parse_selection
+from pretrieve_dashboards.plan import Plan, PlannedCell, parse_audit, parse_plan, parse_selection
 from pretrieve_dashboards.store import StudyStore
 from pretrieve_dashboards.trial_curves import read_curves
 
 
-def load_study(tracking_uri: str, name: str, *, with_curves: bool = False) -> StudyRecord:
+def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
     """Read a study from MLflow, finished or not.
 
     Only what belongs to the present plan counts: trials by the keys of the plan, refits by the keys that their
@@ -28,6 +29,8 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False) -> St
     Args:
       tracking_uri: MLflow's store.
       name: of the study and its experiment.
+      with_trials: also read the trials, by far the most of a study; without them cells list none, and all that their
+        summaries say is there: best configurations, refits, scores.
       with_curves: also read the learning curves of trials that have not told theirs by an end: those that run, and
         those of an earlier version; at a request to the store each.
 
@@ -43,7 +46,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False) -> St
     plan = _plan(store, run_id, name)
     tags, metrics = study_run.data.tags, study_run.data.metrics
     prefix = schema.STAGE_SECONDS_PREFIX
-    cells = _cells(store, plan)
+    cells = _cells(store, plan, with_trials=with_trials)
     return StudyRecord(
         name=name,
         experiment_id=store.experiment_id,
@@ -58,6 +61,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False) -> St
         selections=_selections(store, run_id, plan),
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(tags.get(schema.TAG_MODELS, "{}")),
+        audits=_audits(store, run_id, plan),
     )
 
 
@@ -87,13 +91,39 @@ def _selections(store: StudyStore, run_id: str, plan: Plan) -> tuple[SelectionRe
     return tuple(parse_selection(found[path], f"{path} of run {run_id}") for path in paths if path in found)
 
 
-def _cells(store: StudyStore, plan: Plan) -> tuple[CellRecord, ...]:
+def _audits(store: StudyStore, run_id: str, plan: Plan) -> tuple[AuditRecord, ...]:
+    settings = plan.settings.get("audit")
+    if not isinstance(settings, dict) or not settings.get("enabled"):
+        return ()  # what lies there is of an earlier plan
+    found = store.json_artifacts(run_id, schema.AUDITS_FOLDER)
+    places = [
+        (target.name, side, f"{schema.AUDITS_FOLDER}/{target.name}-{side}.json")
+        for target in plan.targets
+        for side in ("source", "train")
+    ]
+    return tuple(
+        parse_audit(found[path], target, side, f"{path} of run {run_id}")
+        for target, side, path in places
+        if path in found
+    )
+
+
+def _cells(store: StudyStore, plan: Plan, *, with_trials: bool) -> tuple[CellRecord, ...]:
     runs = {
         (run.data.tags.get(schema.TAG_TARGET), run.data.tags.get(schema.TAG_METHOD)): run
         for run in store.runs(schema.KIND_CELL)
     }
-    trials = _by_key(store.runs(schema.KIND_TRIAL), "trial", plan.top_ks)
+    of_trials = store.runs(schema.KIND_TRIAL) if with_trials else []
+    trials = _by_key(of_trials, "trial", plan.top_ks)
     refits = _by_key(store.runs(schema.KIND_REFIT), "refit", plan.top_ks)
+    if not with_trials:
+        best_keys = {
+            run.data.tags[schema.TAG_BEST_KEY] for run in runs.values() if schema.TAG_BEST_KEY in run.data.tags
+        }
+        of_best = [run for key in sorted(best_keys) for run in store.runs(schema.KIND_TRIAL, key=key)]
+        best = _by_key(of_best, "trial", plan.top_ks)
+        cells = [_cell(cell, runs.get((cell.target, cell.method)), best, refits) for cell in plan.cells]
+        return tuple(replace(cell, trials=()) for cell in cells)
     return tuple(_cell(cell, runs.get((cell.target, cell.method)), trials, refits) for cell in plan.cells)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pretrieve.records import SelectionRecord, TargetRecord
+from pretrieve.records import AuditRecord, SelectionRecord, TargetRecord
 from pretrieve_dashboards.errors import DashboardError
 
 
@@ -116,6 +116,25 @@ def parse_selection(content: Any, place: str) -> SelectionRecord:
         if len({len(each) for each in listed}) > 1:
             raise ValueError("groups, names, scores and ranks differ in length")
     return selection
+
+
+def parse_audit(content: Any, target: str, side: str, place: str) -> AuditRecord:
+    """Read what the audit of one side of a target found.
+
+    Raises:
+      DashboardError: it is not as an audit writes it.
+    """
+    with _well_formed(place):
+        pairs = content["pairs"]
+        return AuditRecord(
+            target=target,
+            side=side,
+            num_leaking=len({pair["source_index"] for pair in pairs}),
+            num_shown=len({pair["test_index"] for pair in pairs}),
+            num_pairs=len(pairs),
+            num_compared=int(content["num_compared"]),
+            summary=tuple(str(line) for line in content["summary"]),
+        )
 
 
 def _margin(value: Any) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import without_password
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.audit_view import audit_details, audit_table
 from pretrieve_dashboards.failure_view import failure_rows
 from pretrieve_dashboards.figures import dot_plot
 from pretrieve_dashboards.leak_view import leak_rows
@@ -30,6 +32,7 @@ MAX_PROBLEMS_LISTED = 200
 MAX_MISSING_LISTED = 200
 NUM_MISSING_OPEN = 5
 MAX_MESSAGE_LENGTH = 2_000
+FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 
 STUDENT_T_975 = ((2, "12.71"), (3, "4.30"), (4, "3.18"), (5, "2.78"), (10, "2.26"))
 """Quantiles of Student's t for n refits (n − 1 degrees of freedom)."""
@@ -101,6 +104,8 @@ def render_report(record: StudyRecord) -> str:
             remarks=[_shortened(remark) for remark in found_remarks[:MAX_PROBLEMS_LISTED]],
             num_remarks=len(found_remarks),
             leaks=leak_rows(record),
+            audits=audit_table(record),
+            audit_details=audit_details(record),
             failures=failure_rows(record),
             costs=[_cost_view(record, method) for method in record.methods],
             student_t=STUDENT_T_975,
@@ -149,9 +154,14 @@ def _cost_view(record: StudyRecord, method: str) -> CostView:
 
 
 def _shortened(noted: NotedTrial) -> tuple[NotedTrial, str, str]:
-    """Split a message into its first line and the rest: 200 tracebacks would fill the file."""
-    message = noted.trial.message or "no reason was recorded"
-    first, _, rest = message.strip().partition("\n")
+    """Split a message into the line that says what it is and the rest: 200 tracebacks would fill the file.
+
+    Of a traceback, which may be cut at its beginning, the last line says it, and the last frames are the nearest.
+    """
+    message = (noted.trial.message or "no reason was recorded").strip()
+    if FRAME.search(message):
+        return noted, message.splitlines()[-1][:MAX_MESSAGE_LENGTH], message[-MAX_MESSAGE_LENGTH:]
+    first, _, rest = message.partition("\n")
     return noted, first[:MAX_MESSAGE_LENGTH], rest[:MAX_MESSAGE_LENGTH]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import gc
 import json
 import os
 import tempfile
@@ -19,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client, without_password
+from pretrieve.tracking.uncollected import uncollected
 from pretrieve_dashboards.errors import DashboardError
 
 PAGE_SIZE = 5_000
@@ -77,15 +77,16 @@ class StudyStore:
             f"run the study first or give the address of its store.{hint}"
         )
 
-    def runs(self, kind: str) -> list[Run]:
-        """Read all runs of one kind, oldest first; one request a page, none a run."""
+    def runs(self, kind: str, *, key: str | None = None) -> list[Run]:
+        """Read all runs of one kind, or those of one key, oldest first; one request a page, none a run."""
+        with_key = "" if key is None else f" and tags.`{schema.TAG_KEY}` = '{key}'"
         found: list[Run] = []
         token: str | None = None
         while True:
-            with self._answering(), _uncollected():
+            with self._answering(), uncollected():
                 page = self._client.search_runs(
                     [self.experiment_id],
-                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'",
+                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'{with_key}",
                     run_view_type=ViewType.ACTIVE_ONLY,
                     max_results=PAGE_SIZE,
                     order_by=["attributes.start_time ASC"],
@@ -128,18 +129,6 @@ class StudyStore:
             path = Path(self._client.download_artifacts(run_id, name, dst_path=folder))
             files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
             return {file.relative_to(folder).as_posix(): _read_json(file, run_id) for file in files}
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Hold Python's search for cycles off: over the millions of objects of a large page it takes half of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _check_file_exists(tracking_uri: str) -> None:

@@ -152,6 +152,29 @@ class SelectionRecord:
 
 
 @dataclass(frozen=True)
+class AuditRecord:
+    """What the leakage audit found of one target.
+
+    Attributes:
+      target: its name.
+      side: `source`, of the images that are reused, or `train`, of the target's own.
+      num_leaking: images of that side that show a test image.
+      num_shown: test images that they show.
+      num_pairs: pairs of the two.
+      num_compared: pairs of images that were compared.
+      summary: lines on what decided, for people.
+    """
+
+    target: str
+    side: str
+    num_leaking: int
+    num_shown: int
+    num_pairs: int
+    num_compared: int
+    summary: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """A whole study.
 
@@ -169,6 +192,7 @@ class StudyRecord:
       selections: what the methods chose.
       stage_seconds: wall time of each stage, summed over all runs of the study.
       models: registered model name, version and URI by target.
+      audits: what the leakage audit found; empty where the study has none.
     """
 
     name: str
@@ -184,6 +208,7 @@ class StudyRecord:
     selections: tuple[SelectionRecord, ...]
     stage_seconds: Mapping[str, float]
     models: Mapping[str, str]
+    audits: tuple[AuditRecord, ...] = ()
 
     def _repr_html_(self) -> str:
         """Show the table in a notebook."""

@@ -58,3 +58,13 @@ def test_the_status_tells_who_runs_it_and_why_trials_failed(
         line for line in text.splitlines() if line.split()[:2] == [troubled.cells[0].target, troubled.cells[0].method]
     )
     assert first.split()[2:8] == ["4", "1", "·", "1", "·", "1"]
+
+
+def test_the_report_names_the_error_of_a_long_traceback_that_was_cut_at_its_beginning(
+    finished_study: StudyRecord, make_trial: Any
+) -> None:
+    frames = '  File "user.py", line 7, in step\n    fall()\n' * 200
+    failed = make_trial("cut", state="failed", message=f"t\n{frames}ValueError: the <cause>")
+    first, *others = finished_study.cells
+    html = render_report(replace(finished_study, cells=(replace(first, trials=(*first.trials, failed)), *others)))
+    assert "<td>ValueError: the &lt;cause&gt;<details>" in html

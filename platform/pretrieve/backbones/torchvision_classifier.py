@@ -88,8 +88,9 @@ def _trunk(name: str, image_size: int, classifier: str) -> nn.Module:
 def _published_weights(name: str) -> StateDict:
     from torchvision import models
 
-    # Through the model, because some published files have keys that only torchvision's own builders know to rename.
-    state: StateDict = models.get_model(name, weights=models.get_model_weights(name).DEFAULT).state_dict()
+    # Not through torchvision's own builder, which would unpickle whatever the file holds.
+    weights = models.get_model_weights(name).DEFAULT
+    state: StateDict = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     return state
 
 

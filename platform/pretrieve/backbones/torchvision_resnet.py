@@ -23,7 +23,8 @@ def build_resnet(name: str) -> nn.Module:
 def _published_weights(name: str) -> StateDict:
     from torchvision import models
 
-    state: StateDict = models.get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
+    weights = models.get_model_weights(name).DEFAULT
+    state: StateDict = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     return state
 
 

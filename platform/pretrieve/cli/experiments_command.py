@@ -63,7 +63,7 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     from pretrieve.cluster import connected
     from pretrieve.errors import UserError
     from pretrieve.experiments.catalogue import EXPERIMENTS
-    from pretrieve.experiments.reproduction import forecast_series
+    from pretrieve.experiments.reproduction import cost_of_series
     from pretrieve.study.planning.calibration import SpeedBook
     from pretrieve_dashboards.wording import duration
 
@@ -73,13 +73,12 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
         for experiment in EXPERIMENTS.values():
             typer.echo(f"forecasting {experiment.name} …", err=True)
             try:
-                made = forecast_series(experiment.series(is_mini=is_mini), book, is_mini=is_mini, storage=storage)
+                made = cost_of_series(experiment.series(is_mini=is_mini), book, is_mini=is_mini, storage=storage)
             except UserError as error:
                 typer.echo(f"{experiment.name}: {error}", err=True)
                 found[experiment.name] = ("–", "–")
             else:
-                gpu_hours = sum(forecast.gpu_hours for forecast in made)
-                found[experiment.name] = duration(sum(forecast.wall_s for forecast in made)), f"{gpu_hours:.2f}"
+                found[experiment.name] = duration(made.wall_s), f"{made.gpu_hours:.2f}"
     return found
 
 

@@ -137,5 +137,6 @@ def _beside_budget(forecast: Forecast, budget: BudgetSettings) -> Iterator[str]:
     }
     for name, (limit, needed) in asked.items():
         if limit is not None:
-            verdict = "is enough" if needed <= limit else "will be used up before the end"
-            yield f"budget.{name} {limit:g}: {needed:.2f} more are asked for; it {verdict}"
+            used = forecast.used.get(name, 0.0)
+            verdict = "is enough" if used + needed <= limit else "will be used up before the end"
+            yield f"budget.{name} {limit:g}: {used:.2f} used, {needed:.2f} more are asked for; it {verdict}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,19 +16,24 @@ from pretrieve.experiments.study_files import load_point
 from pretrieve.records import StudyRecord
 from pretrieve.study.settings import DEFAULT_STORAGE
 from pretrieve.study.study import Study
+from pretrieve.tracking.address import for_client, without_password
 from pretrieve_dashboards.experiment_report import write_experiment
 from pretrieve_dashboards.experiment_view import ExperimentView, Findings
 from pretrieve_dashboards.missing import missing_parts
+from pretrieve_dashboards.protocol_view import deviations
 from pretrieve_dashboards.report import write_report
 from pretrieve_dashboards.run_links import run_links
 
 if TYPE_CHECKING:
     from pretrieve.study.observer import StudyObserver
     from pretrieve.study.planning.calibration import SpeedBook
-    from pretrieve.study.planning.forecast import Forecast
     from pretrieve.study.settings import StudySettings
 
 REPORT = "report.html"
+ARTIFACT_FOLDER = "experiments"
+"""Where the runs of the studies have the reports of the experiments that they are part of."""
+SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
+SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 MINI_STORAGE = DEFAULT_STORAGE / "mini"
 """Where miniatures lie unless told otherwise: their reports are not to stand in the place of the paper's size."""
 
@@ -102,13 +107,30 @@ def reproduce(
                 on_point(point.label, number, len(studies))
             run.train(point, Study.from_settings(settings[_key(point)]), observer)
             view = run.write()
+    run.log_report(settings)
     return Reproduction(view, run.report_path, tuple(run.failures))
 
 
-def forecast_series(
+@dataclass(frozen=True)
+class SeriesCost:
+    """What is left of a series.
+
+    Attributes:
+      wall_s: of all its studies, one after the other.
+      gpu_hours: of their trials and refits.
+    """
+
+    wall_s: float
+    gpu_hours: float
+
+
+def cost_of_series(
     series: Series, book: SpeedBook, *, is_mini: bool = False, storage: Path | None = None
-) -> list[Forecast]:
-    """Forecast what is left of each study of a series; of one that several points share, once.
+) -> SeriesCost:
+    """Forecast what is left of a series.
+
+    A study that several points share counts once, and so does what is made before the trials of several studies on one
+    source with one network; of a selection that is looked at alone counts what is made before it.
 
     Args:
       series: the points.
@@ -124,13 +146,25 @@ def forecast_series(
 
     if is_mini and storage is None:
         storage = MINI_STORAGE
-    made: dict[str, Forecast] = {}
-    for point in series.studies:
+    shared: dict[tuple[str, str], float] = {}
+    own: dict[str, tuple[float, float]] = {}
+    for point in series.points:
         settings = load_point(point, storage)
         alike = settings.model_dump_json()
-        if alike not in made:
-            made[alike] = forecast_study(settings, StudyObserver(), book)
-    return list(made.values())
+        is_trained = isinstance(point, StudyPoint)
+        if alike in own and (own[alike] != (0.0, 0.0) or not is_trained):
+            continue
+        forecast = forecast_study(settings, StudyObserver(), book)
+        basis = settings.model_dump_json(include={"source", "backbone"})
+        needed = SHARED_STAGES if is_trained else SELECTING_STAGES
+        for stage in forecast.stages:
+            if stage.stage in needed:
+                shared[basis, stage.stage] = max(shared.get((basis, stage.stage), 0.0), stage.seconds or 0.0)
+        rest_s = sum(stage.seconds or 0.0 for stage in forecast.stages if stage.stage not in SHARED_STAGES)
+        own[alike] = (rest_s, forecast.gpu_hours) if is_trained else (0.0, 0.0)
+    return SeriesCost(
+        sum(shared.values()) + sum(rest_s for rest_s, _ in own.values()), sum(hours for _, hours in own.values())
+    )
 
 
 def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
@@ -203,6 +237,23 @@ class _Run:
         write_experiment(view, self.report_path)
         return view
 
+    def log_report(self, settings: Mapping[str, StudySettings]) -> None:
+        """Give the report to the runs of its studies as well: MLflow's pages then show the published numbers."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        stores = {
+            self.records[point.label].run_id: settings[_key(point)].tracking()
+            for point in self.series.studies
+            if point.label in self.records
+        }
+        for run_id, address in stores.items():
+            try:
+                client = MlflowClient(tracking_uri=for_client(address))
+                client.log_artifact(run_id, str(self.report_path), f"{ARTIFACT_FOLDER}/{self.experiment.name}")
+            except MlflowException as error:
+                self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
+
     def view(self) -> ExperimentView:
         experiment = self.experiment
         return ExperimentView(
@@ -233,8 +284,23 @@ class _Run:
 
     def _deviations(self) -> Sequence[str]:
         if self.class_means is None:
-            return self.series.deviations
+            return (*self.series.deviations, *self._deviations_of_settings())
         return (*self.series.deviations, f"the centroids are those in {self.class_means}; nothing was extracted here")
+
+    def _deviations_of_settings(self) -> Sequence[str]:
+        """Tell what the studies' own settings say: files and `--set` may be other than the series was written for.
+
+        What its studies differ in, and what they select, is what the experiment is about.
+        """
+        told = [
+            [
+                f"{each.what}: {each.here}; in the paper: {each.paper}"
+                for each in deviations(record)
+                if each.part in ("backbone", "training", "grid", "seeds")
+            ]
+            for record in self.records.values()
+        ]
+        return [line for line in (told[0] if told else ()) if all(line in others for others in told)]
 
     def _missing(self) -> Sequence[str]:
         labels = [point.label for point in self.series.studies if point.label not in self.records]

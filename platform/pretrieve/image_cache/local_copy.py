@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pretrieve.image_cache.card import CachedCard, DamagedEntryError, read_card, verify_entry
 
+POLL_S = 5.0
+"""How often a process that waits for another one's copy says that it is alive."""
+COPIED_AT_ONCE = 64 * 2**20
 
-def local_copy(folders: Sequence[Path], scratch: Path | None) -> tuple[Path, ...]:
+
+def local_copy(
+    folders: Sequence[Path], scratch: Path | None, on_progress: Callable[[], None] = lambda: None
+) -> tuple[Path, ...]:
     """Return entries on this node's own disk, copying those that are not there yet.
 
     Reading images in random order from storage that all nodes share is slow. The first process of a node that asks for
@@ -23,6 +31,7 @@ def local_copy(folders: Sequence[Path], scratch: Path | None) -> tuple[Path, ...
     Args:
       folders: finished entries of the image cache.
       scratch: a folder on a disk of this node, the user's own; None reads the entries where they are.
+      on_progress: called again and again while an entry is copied, by this process or by another one.
 
     Returns:
       The folders to read instead, in the same order.
@@ -34,17 +43,26 @@ def local_copy(folders: Sequence[Path], scratch: Path | None) -> tuple[Path, ...
     """
     if scratch is None:
         return tuple(folders)
-    return tuple(_copied(folder, scratch) for folder in folders)
+    return tuple(_copied(folder, scratch, on_progress) for folder in folders)
 
 
-def _copied(entry: Path, scratch: Path) -> Path:
+def _copied(entry: Path, scratch: Path, on_progress: Callable[[], None]) -> Path:
     copy = scratch / entry.name
     if not _is_copy(copy, entry):
         scratch.mkdir(parents=True, exist_ok=True)
-        with FileLock(scratch / f".{entry.name}.lock"):
+        with _held(FileLock(scratch / f".{entry.name}.lock"), on_progress):
             if not _is_copy(copy, entry):  # else another process made it while this one waited
-                _make_copy(entry, copy)
+                _make_copy(entry, copy, on_progress)
     return copy
+
+
+@contextmanager
+def _held(lock: FileLock, on_progress: Callable[[], None]) -> Iterator[None]:
+    while True:
+        on_progress()
+        with suppress(Timeout), lock.acquire(timeout=POLL_S):
+            yield
+            return
 
 
 def _is_copy(copy: Path, entry: Path) -> bool:
@@ -54,17 +72,26 @@ def _is_copy(copy: Path, entry: Path) -> bool:
         return False
 
 
-def _make_copy(entry: Path, copy: Path) -> None:
+def _make_copy(entry: Path, copy: Path, on_progress: Callable[[], None]) -> None:
     temporary = copy.with_name(f".{copy.name}.tmp")
     for remains in (temporary, copy):  # of a process that was killed, or damaged: this one alone holds the lock
         shutil.rmtree(remains, ignore_errors=True)
     _check_room(verify_entry(entry), copy)
     try:
-        shutil.copytree(entry, temporary)
+        shutil.copytree(entry, temporary, copy_function=partial(_copy_file, on_progress=on_progress))
+        on_progress()
         _verify_copy(temporary, entry)
+        on_progress()
         temporary.rename(copy)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _copy_file(source: str, destination: str, *, on_progress: Callable[[], None]) -> None:
+    with Path(source).open("rb") as read, Path(destination).open("wb") as written:
+        while part := read.read(COPIED_AT_ONCE):
+            written.write(part)
+            on_progress()
 
 
 def _verify_copy(temporary: Path, entry: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from pretrieve.search.exported_figures import exported
 from pretrieve.search.heartbeat import Heartbeat
+from pretrieve.search.retries import kind_of_error
 from pretrieve.search.room import Room
-from pretrieve.search.smaller_parts import with_smaller_parts
+from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.search.trial import run_worker
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
 from pretrieve.training.trial_spec import TrialTask
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def run_distributed_trial(
-    task: TrialTask, *, resources: Mapping[str, float], scratch: Path, callbacks: list[Any] | None = None
+    task: TrialTask,
+    *,
+    resources: Mapping[str, float],
+    scratch: Path,
+    study: str,
+    callbacks: list[Any] | None = None,
 ) -> Outcome:
     """Run a trial on `task.num_workers` workers and wait for its end; see `run_trial`.
 
@@ -32,31 +37,33 @@ def run_distributed_trial(
       task: what to run.
       resources: of each worker, by Ray's names.
       scratch: folder for Ray Train's own state.
+      study: name under which the first worker exports the trial's figures.
       callbacks: of Ray Train, which hear what the workers report.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
         return spool.outcome
     while True:
-        error = _fit(task, resources, scratch, callbacks or [])
+        error = _fit(task, resources, scratch, study, callbacks or [])
         smaller = with_smaller_parts(task) if error is not None and _is_out_of_memory(error) else None
         if smaller is None:
             break
         task = smaller
     ended = Spool(task.spool_path)
     if ended.outcome is None:
-        ended.write_end("failed", {}, str(error or "its workers ended without a word"))
+        message = str(error or "its workers ended without a word")
+        ended.write_end("failed", {}, message, failure=kind_of_error(error) if error else "process lost")
         return "failed"
     return ended.outcome
 
 
 def _is_out_of_memory(error: WorkerGroupError) -> bool:
     # By type: Ray Train's message holds only the ends of the workers' errors, and torch's is long.
-    return any(isinstance(failure, torch.OutOfMemoryError) for failure in error.worker_failures.values())
+    return any(is_out_of_memory(failure) for failure in error.worker_failures.values())
 
 
 def _fit(
-    task: TrialTask, resources: Mapping[str, float], scratch: Path, callbacks: list[Any]
+    task: TrialTask, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any]
 ) -> WorkerGroupError | None:
     """Train once; return the error of the workers' own code, if any."""
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
@@ -65,7 +72,7 @@ def _fit(
 
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"task": task.model_dump(mode="json")},
+        train_loop_config={"task": task.model_dump(mode="json"), "study": study},
         scaling_config=ScalingConfig(
             num_workers=task.num_workers, use_gpu=resources.get("GPU", 0) > 0, resources_per_worker=dict(resources)
         ),
@@ -88,4 +95,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     task, world = TrialTask.model_validate(config["task"]), World.current()
     # A report of Ray Train's is one of all workers: the first, which alone writes, cannot say by one that it waits.
     room = Room(Heartbeat(task.spool_path), report=None)
-    run_worker(task, world, Spool(task.spool_path) if world.is_first else None, room, ray.train.report)
+    if not world.is_first:
+        run_worker(task, world, None, room, ray.train.report)
+        return
+    with exported(config["study"], task.spec, ray.train.report) as report:
+        run_worker(task, world, Spool(task.spool_path), room, report)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
 from ray.util.metrics import Counter, Gauge
@@ -18,6 +19,8 @@ TRIALS_RUNNING = "pretrieve_trials_running"
 TRIALS_ENDED = "pretrieve_trials_ended"
 FAILURES = "pretrieve_failures"
 SPOOL_DEPTH = "pretrieve_spool_depth"
+
+Report = Callable[[dict[str, float]], None]
 
 _STEP_PARTS = {
     "data": schema.INPUT_WAIT_FRACTION,
@@ -46,19 +49,16 @@ class TrialFigures:
 
     def __init__(self, study: str, spec: TrialSpec) -> None:
         self._tags = {"study": study, "target": spec.target, "method": spec.method}
+        self._on_gpu = False
 
-    def beside(self, report: Callable[[dict[str, float]], None]) -> Callable[[dict[str, float]], None]:
-        """Return a report that exports an epoch's figures as well."""
-
-        def tell(metrics: dict[str, float]) -> None:
-            self._set(metrics)
-            report(metrics)
-
-        return tell
+    def epoch(self, metrics: Mapping[str, float]) -> None:
+        """Export an epoch's figures."""
+        self._set(metrics)
 
     def end(self) -> None:
         """Let the worker count as idle: a gauge keeps its last figure otherwise."""
-        self._set(dict.fromkeys((schema.IMAGES_PER_S, *_STEP_PARTS.values()), 0.0))
+        shown = (schema.IMAGES_PER_S, *_STEP_PARTS.values(), *(name for name in [schema.GPU_MEMORY_GB] if self._on_gpu))
+        self._set(dict.fromkeys(shown, 0.0))
 
     def _set(self, metrics: Mapping[str, float]) -> None:
         keys = tuple(self._tags)
@@ -66,12 +66,28 @@ class TrialFigures:
             images = _gauge(IMAGES_PER_SECOND, "images that a trial trains on, of both streams", *keys)
             images.set(metrics[schema.IMAGES_PER_S], self._tags)
         if schema.GPU_MEMORY_GB in metrics:
+            self._on_gpu = True
             memory = _gauge(GPU_MEMORY_GIGABYTES, "most that tensors took on the GPU, in 10^9 bytes", *keys)
             memory.set(metrics[schema.GPU_MEMORY_GB], self._tags)
         for part, name in _STEP_PARTS.items():
             if name in metrics:
                 share = _gauge(STEP_TIME_FRACTION, "share of the time in a part of the step, in [0, 1]", *keys, "part")
                 share.set(metrics[name], {**self._tags, "part": part})
+
+
+@contextmanager
+def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
+    """Give a report that exports the figures of a trial's epochs as well, until the trial ends."""
+    figures = TrialFigures(study, spec)
+
+    def tell(metrics: dict[str, float]) -> None:
+        figures.epoch(metrics)
+        report(metrics)
+
+    try:
+        yield tell
+    finally:
+        figures.end()
 
 
 class StudyFigures:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import torch
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from pretrieve.full_disk import is_disk_full
-from pretrieve.search.smaller_parts import with_smaller_parts
+from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking.interruptions import FailureKind, Interruption
 from pretrieve.training.trial_spec import TrialTask
 
@@ -31,7 +30,7 @@ def kind_of_error(error: BaseException) -> FailureKind:
     """Say what kind of failure an error is that a trial's process raised, or that Ray raised of it."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return kind_of_error(error.cause)
-    if isinstance(error, (torch.OutOfMemoryError, OutOfMemoryError, MemoryError)):
+    if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
         return "out of memory"
     if is_disk_full(error):
         return "disk full"
@@ -39,7 +38,29 @@ def kind_of_error(error: BaseException) -> FailureKind:
         return "node lost"
     if isinstance(error, RayActorError):
         return "node lost" if error.preempted else _kind_of_death(str(error))
-    return "process lost" if isinstance(error, WorkerCrashedError) else "program error"
+    if isinstance(error, WorkerCrashedError):
+        return "process lost"
+    return _kind_of_workers(error) or "program error"
+
+
+def _kind_of_workers(error: BaseException) -> FailureKind | None:
+    """Say what kind of failure Ray Train tells of the workers of one trial; None where the error is none of its."""
+    from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+    from ray.train.v2._internal.exceptions import RayTrainError, WorkerHealthCheckFailedError
+
+    if isinstance(error, WorkerHealthCheckFailedError):
+        return kind_of_error(error.health_check_failure)
+    if isinstance(error, ControllerError):
+        return kind_of_error(error.controller_failure)
+    if isinstance(error, WorkerGroupError):
+        # A worker that is gone takes the others with it, at the next average of gradients: their errors say nothing.
+        failures = list(error.worker_failures.values())
+        lost = [failure for failure in failures if isinstance(failure, RayTrainError)]
+        kinds = [kind_of_error(failure) for failure in lost or failures]
+        return next((kind for kind in kinds if kind == "node lost"), kinds[0] if kinds else "process lost")
+    if isinstance(error, TrainingFailedError):  # the node was told that it will be taken back
+        return "node lost"
+    return "process lost" if isinstance(error, RayTrainError) else None
 
 
 def _kind_of_death(message: str) -> FailureKind:

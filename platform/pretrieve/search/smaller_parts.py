@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from pretrieve.training.trial_spec import TrialTask
+
+NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
+"""What torch says where it has no exception of its own for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory did not suffice, a device's or the machine's.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
+    (True, False)
+    """
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 def with_smaller_parts(task: TrialTask) -> TrialTask | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import numpy as np
 import ray
 import torch
 from numpy.typing import NDArray
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from torch import Tensor, nn
 
 from pretrieve.backbones import Architecture
@@ -32,6 +35,9 @@ WARM_UP_STEPS = 2
 
 REPORT_S = 0.01
 """Telling of an epoch: a line of the spool, and Tune's answer."""
+
+PLACE_TIMEOUT_S = 60.0
+"""Processes to be measured side by side wait so long for a node that has room for all."""
 
 MAX_STEPS = 1_000
 SOURCE_IMAGES_PER_BATCH = 4
@@ -235,11 +241,12 @@ class ProbedTraining:
             CheckpointFile(Path(folder) / "probe.pt").save(1, work.network, optimizer)
             return time.perf_counter() - started + REPORT_S
 
-    def memory(self) -> tuple[int, int]:
-        """Return the bytes it took at most, and the GPU's bytes (0 on a CPU)."""
+    def memory(self) -> tuple[int, int, int]:
+        """Return the bytes it took at most, those of the GPU that are taken by all, and the GPU's (0, 0 on a CPU)."""
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_reserved(self._device), torch.cuda.mem_get_info(self._device)[1]
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 0
+            free, total = torch.cuda.mem_get_info(self._device)
+            return torch.cuda.max_memory_reserved(self._device), total - free, total
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 0, 0
 
 
 def measure_side_by_side(
@@ -256,7 +263,10 @@ def measure_side_by_side(
     Returns:
       What was measured; None where they do not fit into the GPU's memory together.
     """
-    options = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
+    options: dict[str, Any] = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
+    group = _one_place(num_side_by_side, request)
+    if group is not None:
+        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
     actors: list[Any] = [ray.remote(ProbedTraining).options(**options).remote(probe) for _ in range(num_side_by_side)]
     asked_at = time.perf_counter()
     try:
@@ -274,6 +284,8 @@ def measure_side_by_side(
     finally:
         for actor in actors:
             ray.kill(actor)
+        if group is not None:
+            ray.util.remove_placement_group(group)
     return Speed(
         num_side_by_side=num_side_by_side,
         steps_per_s=_mean(steps),
@@ -281,9 +293,26 @@ def measure_side_by_side(
         start_s=max(start_s for start_s, _ in begun),
         epoch_s=_mean(epochs),
         process_s=process_s,
-        peak_bytes=max(used for used, _ in memory),
-        memory_bytes=max(total for _, total in memory),
+        # A process on a GPU takes more than its tensors: each has a context of its own.
+        peak_bytes=max(max(own, of_all // num_side_by_side) for own, of_all, _ in memory),
+        memory_bytes=max(total for _, _, total in memory),
     )
+
+
+def _one_place(num_side_by_side: int, request: Mapping[str, float]) -> PlacementGroup | None:
+    """Reserve one node, and one GPU, for processes that are to share it: on several nodes Ray would spread them.
+
+    Returns:
+      None where no node has the room for long; they are then placed as Ray sees fit.
+    """
+    whole = {name: math.ceil(num_side_by_side * amount) for name, amount in request.items() if amount > 0}
+    if not whole:
+        return None
+    group: PlacementGroup = ray.util.placement_group([whole], strategy="STRICT_PACK")
+    if group.wait(timeout_seconds=PLACE_TIMEOUT_S):
+        return group
+    ray.util.remove_placement_group(group)
+    return None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

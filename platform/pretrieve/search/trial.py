@@ -13,13 +13,14 @@ import torch
 
 from pretrieve.backbones import Backbone
 from pretrieve.backbones.backbone import save_weights
+from pretrieve.full_disk import is_disk_full
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import derived_seed
 from pretrieve.search.heartbeat import Heartbeat
 from pretrieve.search.retries import kind_of_error
 from pretrieve.search.room import Room
-from pretrieve.search.smaller_parts import with_smaller_parts
+from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
 from pretrieve.tracking.worker import this_worker
@@ -47,6 +48,9 @@ def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) ->
     Returns:
       `finished`; `diverged` where the loss was not finite; `failed` where the program raised: the error is in the
       spool, so that one trial's fault ends that trial only.
+
+    Raises:
+      OSError: a disk that the trial does not wait for is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
@@ -54,6 +58,8 @@ def run_trial(task: TrialTask, *, report: Callable[[dict[str, float]], None]) ->
     try:
         return _run_within_memory(task, spool, report)
     except Exception as error:  # whatever the user's code or the machine did: it is recorded, and the study goes on
+        if is_disk_full(error):
+            raise  # there may be room when it is tried again
         spool.write_end("failed", {}, traceback.format_exc(), failure=kind_of_error(error))
         return "failed"
 
@@ -62,8 +68,8 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Callable[[dict[str
     while True:
         try:
             return run_worker(task, ALONE, spool, Room(Heartbeat(task.spool_path), report), report)
-        except torch.OutOfMemoryError:
-            smaller = with_smaller_parts(task)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            smaller = with_smaller_parts(task) if is_out_of_memory(error) else None
             if smaller is None:
                 raise
         # Outside the except block, whose traceback holds the tensors of the step that did not fit.
@@ -137,8 +143,8 @@ def _train_and_score(
     report: Callable[[dict[str, float]], None],
     beat: Callable[[], None],
 ) -> dict[str, float]:
-    work = _make_work(task, world)
-    evaluate = CachedImages(local_copy(task.evaluate, task.image_scratch))
+    work = _make_work(task, world, beat)
+    evaluate = CachedImages(local_copy(task.evaluate, task.image_scratch, beat))
     is_refit = task.spec.kind == schema.KIND_REFIT
     measures_gap = task.training.gradient_gap and work.objective.uses_source and not is_refit
     probe = GapProbe(work, evaluate) if measures_gap else None
@@ -191,8 +197,11 @@ def _gap_metrics(gap: GradientGap) -> dict[str, float]:
     }
 
 
-def _make_work(task: TrialTask, world: World) -> FineTuning:
+def _make_work(task: TrialTask, world: World, beat: Callable[[], None]) -> FineTuning:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda":
+        # The process may have run other trials before; the peak that this one tells is to be its own.
+        torch.cuda.reset_peak_memory_stats()
     backbone = Backbone(task.architecture_name, task.weights_path, task.backbone_identity)
     spec = task.spec
     is_related = find_objective(spec.objective).uses_relationship
@@ -207,8 +216,8 @@ def _make_work(task: TrialTask, world: World) -> FineTuning:
     return FineTuning(
         network=network,
         objective=make_objective(spec.objective, spec.hyperparameters, relationship=_relationship(task)),
-        target=CachedImages(local_copy(task.train, task.image_scratch)),
-        source=CachedImages(local_copy(task.source, task.image_scratch)) if task.source else None,
+        target=CachedImages(local_copy(task.train, task.image_scratch, beat)),
+        source=CachedImages(local_copy(task.source, task.image_scratch, beat)) if task.source else None,
         preprocessing=backbone.architecture.preprocessing,
         settings=task.training,
         hyperparameters=spec.hyperparameters,

@@ -13,7 +13,7 @@ from ray import tune
 
 from pretrieve.search.compute import TrialResources
 from pretrieve.search.distributed_trial import run_distributed_trial
-from pretrieve.search.exported_figures import StudyFigures, TrialFigures
+from pretrieve.search.exported_figures import StudyFigures, exported
 from pretrieve.search.retries import next_attempt
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.trial import run_trial
@@ -97,16 +97,17 @@ def _trainable(config: dict[str, Any]) -> None:
     if not isinstance(task, TrialTask):
         _give_up(planned, task, interruptions)
     elif task.num_workers == 1:
-        figures = TrialFigures(config["study"], task.spec)
-        try:
-            run_trial(task, report=figures.beside(tune.report))
-        finally:
-            figures.end()
+        with exported(config["study"], task.spec, tune.report) as report:
+            run_trial(task, report=report)
     else:
         from ray.tune.integration.ray_train import TuneReportCallback
 
         run_distributed_trial(
-            task, resources=config["worker"], scratch=scratch / "workers", callbacks=[TuneReportCallback()]
+            task,
+            resources=config["worker"],
+            scratch=scratch / "workers",
+            study=config["study"],
+            callbacks=[TuneReportCallback()],
         )
 
 

@@ -29,11 +29,11 @@ from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_choice import SourceChoice
 from pretrieve.study.stage_clock import StageClock
+from pretrieve.tracking import schema
 
 AUDIT_VERSION = 1
 """Raise it when the same images give other pairs."""
 
-AUDITS_FOLDER = "audits"
 SHEET_IMAGE_SIZE = 128
 
 
@@ -102,7 +102,7 @@ def audit_choice(
         request for target in targets.values() for request in _requests(source, target, choice, compare, by_features)
     ]
     compared = ComparedFeatures(features, dict(targets), compare)
-    cache = settings.cache / AUDITS_FOLDER
+    cache = settings.cache / schema.AUDITS_FOLDER
     missing = [request for request in requests if not (cache / f"{request.key}.json").exists()]
     with clock.stage("audit", total=len(requests), done=len(requests) - len(missing)) as progressed:
         for number, request in enumerate(missing):
@@ -113,7 +113,7 @@ def audit_choice(
     units = dict(choice.units)
     for request in requests:
         kept = read_json(cache / f"{request.key}.json")
-        _record(request, kept, settings.folder / AUDITS_FOLDER)
+        _record(request, kept, settings.folder / schema.AUDITS_FOLDER)
         _tell(request, kept, settings.audit.drop_leaks, clock)
         if request.side == "source" and settings.audit.drop_leaks:
             units[request.target] = units[request.target].without([pair["source_index"] for pair in kept["pairs"]])
@@ -216,7 +216,7 @@ def _tell(request: AuditRequest, kept: Mapping[str, Any], dropped: bool, clock: 
     fate = " and are left out" if dropped and request.side == "source" else ""
     clock.notice(
         f"{leaks} images {what} show {shown} of the {request.test.num_rows} test images of {request.target!r}{fate}; "
-        f"their pairs and pictures are in {AUDITS_FOLDER}/ of the study"
+        f"their pairs and pictures are in {schema.AUDITS_FOLDER}/ of the study"
     )
 
 
@@ -231,5 +231,5 @@ def _check_something_is_left(choice: SourceChoice, units: Mapping[str, Any]) -> 
 
 def audit_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
     """List the audits in a study's folder, with the artifact folder of each file."""
-    root = folder / AUDITS_FOLDER
+    root = folder / schema.AUDITS_FOLDER
     return [(path, path.parent.relative_to(folder).as_posix()) for path in sorted(root.rglob("*.*")) if path.is_file()]

@@ -49,15 +49,19 @@ class Refits:
 
     Attributes:
       num_missing: refits that have no result.
+      bytes_each: of the weights that a refit leaves.
       longer_by: their images over those of a trial, ≥ 1: they train on val as well.
     """
 
     num_missing: int = 0
     longer_by: float = 1.0
+    bytes_each: int = 0
 
     def seconds(self, finished: Mapping[str, FinishedTrial]) -> float:
         """Estimate their trial-seconds; 0 while no trial tells."""
-        took = [trial.seconds for trial in finished.values() if trial.seconds > 0]
+        # Those that were stopped or diverged did not take what a refit will.
+        whole = [trial.seconds for trial in finished.values() if trial.outcome == "finished" and trial.seconds > 0]
+        took = whole or [trial.seconds for trial in finished.values() if trial.seconds > 0]
         return self.num_missing * self.longer_by * sum(took) / len(took) if took else 0.0
 
 
@@ -127,8 +131,9 @@ class BudgetKeeper:
                 return _told("max_wall_hours", budget.max_wall_hours, used, reserved)
         if budget.max_disk_gb is not None:
             used = self._disk_bytes() / 1e9
-            if used >= budget.max_disk_gb:
-                return _told("max_disk_gb", budget.max_disk_gb, used, 0.0)
+            reserved = self.refits.num_missing * self.refits.bytes_each / 1e9
+            if used + reserved >= budget.max_disk_gb:
+                return _told("max_disk_gb", budget.max_disk_gb, used, reserved)
         return None
 
     def _disk_bytes(self) -> int:

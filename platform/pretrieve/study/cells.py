@@ -95,6 +95,10 @@ class Planner:
         sets = self._materials.targets.values()
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
+    def refit_bytes(self) -> int:
+        """Return the bytes of the weights that a refit leaves, about: those of the backbone; its heads are small."""
+        return self._materials.backbone.weights_path.stat().st_size
+
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
         """List the refits of a cell's best configuration, one a seed."""
         return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]

@@ -49,6 +49,7 @@ def cache_images(settings: StudySettings, materials: Materials, cluster: LazyClu
     for sentence in describe_left_out(count_decoded(materials)):
         clock.notice(sentence)
     _check_what_decoded(materials, settings.training.batch_size)
+    _check_what_is_reused(materials)
 
 
 def _needed_entries(settings: StudySettings, materials: Materials) -> list[CacheEntry]:
@@ -79,3 +80,18 @@ def _check_what_decoded(materials: Materials, batch_size: int) -> None:
                     f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
                     f"but is {batch_size}; see the notes above for the files that do not"
                 )
+
+
+def _check_what_is_reused(materials: Materials) -> None:
+    for target, method in materials.selections:
+        for top_k in materials.top_ks:
+            reused = materials.reused(target, method, top_k)
+            assert reused is not None, "it has a selection"
+            cards = [read_card(folder) for folder in reused.folders]
+            if any(card is not None and card.num_images for card in cards):
+                continue
+            raise ImageSetError(
+                f"what {method} reuses of the source for {target!r} must hold images, but of the {reused.num_units} "
+                f"units it selected first none is left: they {'do not decode' if cards else 'all show test images'}; "
+                "see the notes above, and select more of the source (selection.top_k, grid.top_k)"
+            )

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pretrieve.errors import ResourceError
 from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.study.settings import StudySettings
+
+
+def only_on_gpus(settings: StudySettings) -> tuple[str, ...]:
+    """Say what of a study means something on GPUs alone: how it is refused where trials have none."""
+    refusals = []
+    if settings.budget.max_gpu_hours is not None:
+        refusals.append(
+            "budget.max_gpu_hours must be of trials that have GPUs, but on this cluster they have none; give "
+            "budget.max_wall_hours in its place"
+        )
+    if settings.training.synchronised_batch_norm and settings.compute.workers_per_trial > 1:
+        refusals.append(
+            "training.synchronised_batch_norm must be of trials that have GPUs, as torch has it for no CPU, but on "
+            "this cluster they have none; leave it out, and each worker's batch norm sees its own part of a batch"
+        )
+    return tuple(refusals)
 
 
 class LazyCluster:
@@ -14,14 +32,14 @@ class LazyCluster:
     Args:
       stack: closes the connection at the end of the study.
       compute: what a trial asks for; checked at once, before anything is computed.
-      counts_gpus: whether the study has a budget of GPU-hours, which a cluster without GPUs would never use up.
+      only_on_gpus: what of the study means something on GPUs alone, a refusal of a cluster without them each.
 
     Attributes:
       compute: what a trial asks for, with what was left open once it is measured.
     """
 
-    def __init__(self, stack: ExitStack, compute: ComputeSettings, *, counts_gpus: bool = False) -> None:
-        self._counts_gpus = counts_gpus
+    def __init__(self, stack: ExitStack, compute: ComputeSettings, *, only_on_gpus: Sequence[str] = ()) -> None:
+        self._only_on_gpus = only_on_gpus
         self._stack = stack
         self.compute = compute
         self._is_connected = False
@@ -38,12 +56,8 @@ class LazyCluster:
 
             self._stack.enter_context(connected())
             self._is_connected = True
-            resources = self.trial_resources()
-            if self._counts_gpus and not resources.gpus:
-                raise ResourceError(
-                    "budget.max_gpu_hours must be of trials that have GPUs, but on this cluster they have none; give "
-                    "budget.max_wall_hours in its place"
-                )
+            if not self.trial_resources().gpus and self._only_on_gpus:
+                raise ResourceError(self._only_on_gpus[0])
 
     def trial_resources(self) -> TrialResources:
         """Decide what each trial gets on the connected cluster.

@@ -34,6 +34,7 @@ class LedgerWatcher(TrialWatcher):
     ) -> None:
         self._budget = budget
         self._is_over = False
+        self._broken: set[tuple[str, str]] = set()
         self._ledger = ledger
         self._observer = observer
         self._progressed = progressed
@@ -67,14 +68,18 @@ class LedgerWatcher(TrialWatcher):
         """Read how the trial ended and pass it on."""
         self._budget.ended(task.spec.key)
         end = self._ledger.end_of(task.spec.key)
-        if end.outcome is None and self._is_over:
-            self._ledger.suspend(task.spec.key)
+        cell = task.spec.target, task.spec.method
+        # A worker looks whether its cell is stopped after the driver did: what it gave back is for a later run, as is
+        # what ran when all was over.
+        if end.outcome is None and (self._is_over or cell in self._broken):
             self._one_less()
             return None
         if end.outcome is None:
             end = TrialEnd("failed", None, "program error")
             message = f"it returned, but wrote no end to {task.spool_path}"
             self._ledger.fail(task.spec.key, message, "program error")
+        if end.failure == "program error":
+            self._broken.add(cell)
         self._tell(task, end.outcome or "failed", score=end.score)
         self._one_less()
         return end.failure

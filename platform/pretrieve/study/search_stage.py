@@ -77,7 +77,9 @@ def search(
     """
     _tell_best_found(plan.cells, ledger, clock.observer)
     places = TrialPlaces(planner.examples, cluster, settings.cache / "packings", clock)
-    budget.refits = Refits(_num_missing_refits(settings, plan, planner, ledger), planner.refits_longer_by())
+    budget.refits = Refits(
+        _num_missing_refits(settings, plan, planner, ledger), planner.refits_longer_by(), planner.refit_bytes()
+    )
     if runs_trials:
         TrialStage(settings, plan, ledger, places, budget, clock).run()
         _tell_used_up(budget, clock)
@@ -102,12 +104,17 @@ def _num_missing_refits(settings: StudySettings, plan: TrialPlan, planner: Plann
     finished = ledger.finished
     best = [(cell, best_trial(cell, finished)) for cell in plan.cells]
     found = [task for cell, trial in best if trial for task in planner.refits(cell, trial.spec.hyperparameters)]
-    return len(plan.cells) * settings.refit.num_seeds - sum(task.spec.key in finished for task in found)
+    with_leaks = [
+        task for cell, trial in best if trial for task in planner.refits_with_leaks(cell, trial.spec.hyperparameters)
+    ]
+    num_missing_with_leaks = sum(task.spec.key not in finished for task in with_leaks)
+    num_done = sum(task.spec.key in finished for task in found)
+    return len(plan.cells) * settings.refit.num_seeds - num_done + num_missing_with_leaks
 
 
 def _tell_used_up(budget: BudgetKeeper, clock: StageClock) -> None:
     if budget.reached is not None:
-        clock.notice(f"{budget.reached}: no further trial is trained, and the best of each cell so far is refitted")
+        clock.notice(f"{budget.reached}: no further trial is trained")
 
 
 def _tell_best_found(cells: Sequence[Cell], ledger: Ledger, observer: StudyObserver) -> None:
@@ -141,8 +148,14 @@ def _run_refits(
 ) -> None:
     missing = [task for task in tasks if task.spec.key not in ledger.finished]
     with clock.stage("refits", total=len(tasks), done=len(tasks) - len(missing)) as progressed:
-        if not missing or budget.used_up(ledger.finished) is not None:
+        if not missing:
             return
+        used_up = budget.used_up(ledger.finished)
+        if used_up is not None:
+            clock.notice(f"{used_up}: {len(missing)} refits are not run")
+            return
+        if budget.reached is not None:
+            clock.notice("the best of each cell so far is refitted")
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
         resources = places.resources()
         budget.runs_on(resources)

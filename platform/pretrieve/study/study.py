@@ -135,24 +135,27 @@ class Study:
         with terminal_view(self.settings) as view:
             yield view
 
-    def record(self, *, with_curves: bool = False) -> StudyRecord:
+    def record(self, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
         """Read what the study has left in MLflow so far.
 
         Args:
           with_curves: also the learning curves that a report draws.
+          with_trials: also the trials, by far the most of a study; a table of scores needs none.
 
         Raises:
           DashboardError: it was never run.
         """
         from pretrieve_dashboards import load_study
 
-        return load_study(self.settings.tracking(), self.settings.name, with_curves=with_curves)
+        return load_study(
+            self.settings.tracking(), self.settings.name, with_curves=with_curves, with_trials=with_trials
+        )
 
     def table(self) -> pd.DataFrame:
         """Return the table so far: rows methods, columns targets."""
         from pretrieve_dashboards import score_table
 
-        return score_table(self.record()).to_frame()
+        return score_table(self.record(with_trials=False)).to_frame()
 
     def best(self, target: str) -> pd.DataFrame:
         """Return the best configuration of each method for a target so far, the best on validation first.
@@ -165,7 +168,7 @@ class Study:
         """
         from pretrieve_dashboards import best_frame
 
-        return best_frame(self.record(), target)
+        return best_frame(self.record(with_trials=False), target)
 
     def compare(self, method: str, baseline: str = "finetune") -> pd.DataFrame:
         """Return what a method adds to another so far: a row a target, and their average.
@@ -178,7 +181,7 @@ class Study:
         """
         from pretrieve_dashboards import compare_frame
 
-        return compare_frame(self.record(), method, baseline)
+        return compare_frame(self.record(with_trials=False), method, baseline)
 
     def _repr_html_(self) -> str:
         """Show in a notebook what the study is, and its table once it has one."""

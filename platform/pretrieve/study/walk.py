@@ -15,7 +15,7 @@ from pretrieve.study.audit_stage import audit_artifacts
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.card_stage import card_artifacts
 from pretrieve.study.cells import Cell, Planner
-from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.lazy_cluster import LazyCluster, only_on_gpus
 from pretrieve.study.leftovers import remove_leftovers
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
@@ -59,8 +59,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
         with ExitStack() as stack:
-            counts_gpus = settings.budget.max_gpu_hours is not None
-            cluster = LazyCluster(stack, settings.compute, counts_gpus=counts_gpus)
+            cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
             budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, _earlier_seconds(ledger))
             materials = Preparation(settings, cluster, clock).materials()
             planner = Planner(settings, materials, ledger.spool_path)
@@ -69,7 +68,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
             plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
             with ledger.delivering():
                 results = search(settings, plan, planner, ledger, cluster, clock, budget, runs_trials=runs_trials)
-            ledger.end_suspended()
+            ledger.end_open()
         _register_champions(settings, materials, results, ledger, clock)
         missing = failures(results, ledger)
         is_whole = not missing and not any(result.cell.num_unknown for result in results)
@@ -219,12 +218,17 @@ def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_wh
 
 def _earlier_seconds(ledger: Ledger) -> float:
     """Add up what the stages of the study's earlier runs took."""
-    metrics = ledger.tree.client.get_run(ledger.study_run_id).data.metrics
+    metrics = _study_metrics(ledger)
     return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
+
+
+def _study_metrics(ledger: Ledger) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = ledger.persist(lambda: ledger.tree.client.get_run(ledger.study_run_id).data.metrics)
+    return metrics
 
 
 def _stage_seconds(ledger: Ledger, seconds: Mapping[Any, float]) -> dict[str, float]:
     """Add this run's stage times to those of the study's earlier runs."""
-    before = ledger.tree.client.get_run(ledger.study_run_id).data.metrics
+    before = _study_metrics(ledger)
     names = {f"{schema.STAGE_SECONDS_PREFIX}{stage.replace(' ', '_')}": value for stage, value in seconds.items()}
     return {name: before.get(name, 0.0) + value for name, value in names.items()}

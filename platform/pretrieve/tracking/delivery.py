@@ -215,7 +215,7 @@ class Delivery:
         # The message also where there is none: that of an attempt before would stay.
         return {
             schema.TAG_OUTCOME: end.outcome,
-            schema.TAG_MESSAGE: end.message[:5_000],
+            schema.TAG_MESSAGE: end.message[-5_000:],  # the error stands last in a traceback
             schema.TAG_FAILURE: end.failure or "",
             schema.TAG_INTERRUPTIONS: counts_as_text(InterruptionLog(path).read()),
             schema.TAG_CURVE: curve_as_text(lines),

@@ -107,7 +107,6 @@ class Ledger:
         self._finished: dict[str, FinishedTrial] = {}
         self._is_away = False
         self._is_full = False
-        self._suspended: set[str] = set()
         self.study_run_id = self._open_study(study)
         self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, self._note_result)
         self._take_over()
@@ -237,18 +236,22 @@ class Ledger:
         spool = Spool(self.spool_path(key))
         when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.tell_full)
 
-    def suspend(self, key: str) -> None:
-        """Note that a trial was stopped half-way and is to go on in a later run; its run is then no longer open."""
-        self._suspended.add(key)
+    def end_open(self) -> None:
+        """End the runs that are open when nothing of the study runs any more.
 
-    def end_suspended(self) -> None:
-        """End the runs of the suspended trials as KILLED; the next attempt opens them again.
+        Trials that were stopped half-way, and those whose key left the plan after their driver was killed, end as
+        KILLED; the next attempt, if there is one, opens them again. Cells without a result end as FAILED.
 
         Raises:
           LedgerError: MLflow does not answer for `PATIENCE_S`.
         """
-        for key in sorted(self._suspended - self.finished.keys()):
-            self.persist(partial(self.tree.end, self.run_id(key), "KILLED"))
+        for kind, status in (
+            (schema.KIND_TRIAL, "KILLED"),
+            (schema.KIND_REFIT, "KILLED"),
+            (schema.KIND_CELL, "FAILED"),
+        ):
+            for run in self.persist(partial(self.tree.runs, kind, status="RUNNING")):
+                self.persist(partial(self.tree.end, str(run.info.run_id), status))
 
     def deliver(self) -> None:
         """Send what the spools hold and MLflow does not.
@@ -329,7 +332,7 @@ class Ledger:
 
     def _tell_back(self) -> None:
         if self._is_away:
-            self.notice("MLflow answers again and has all that waited")
+            self.notice("MLflow answers again")
         self._is_away = False
 
     def tell_full(self) -> None:

@@ -15,9 +15,10 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client
+from pretrieve.tracking.uncollected import uncollected
 
 MAX_PARAM_LENGTH = 6_000
-PAGE_SIZE = 1_000
+PAGE_SIZE = 5_000
 
 
 PAGES_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -61,19 +62,21 @@ class RunTree:
                 raise
             return str(found.experiment_id)
 
-    def runs(self, kind: str) -> list[Run]:
-        """Read all runs of one kind, oldest first."""
+    def runs(self, kind: str, status: str | None = None) -> list[Run]:
+        """Read all runs of one kind, oldest first; with a status those alone that have it."""
+        with_status = "" if status is None else f" and attributes.status = '{status}'"
         found: list[Run] = []
         token: str | None = None
         while True:
-            page = self.client.search_runs(
-                [self.experiment_id],
-                filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'",
-                run_view_type=ViewType.ACTIVE_ONLY,
-                max_results=PAGE_SIZE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
+            with uncollected():
+                page = self.client.search_runs(
+                    [self.experiment_id],
+                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'{with_status}",
+                    run_view_type=ViewType.ACTIVE_ONLY,
+                    max_results=PAGE_SIZE,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
             found += page
             token = page.token
             if not token:
@@ -132,7 +135,7 @@ class RunTree:
         self.client.set_experiment_tag(self.experiment_id, schema.TAG_RUNS_VIEW, runs_view)
 
     def end(self, run_id: str, status: str, *, time_ms: int | None = None) -> None:
-        """End a run as FINISHED or FAILED."""
+        """End a run as FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run_id, status=status, end_time=time_ms)
 
     def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:

@@ -48,6 +48,7 @@ STAGE_SECONDS_PREFIX = "cost/stage_seconds/"
 
 PLAN_ARTIFACT = "plan.json"
 SELECTIONS_FOLDER = "selections"
+AUDITS_FOLDER = "audits"
 REPORT_ARTIFACT = "report.html"
 TABLE_ARTIFACT = "table.csv"
 TAG_MODELS = "pretrieve.models"

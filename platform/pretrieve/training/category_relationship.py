@@ -196,7 +196,7 @@ def _check_held_out(labels: IntArray, num_target_classes: int, is_held_out: Bool
     if not is_held_out.any():
         raise RelationshipError(
             f"calibration needs held-out images, but none of {len(labels)} is held out; "
-            "with one image a class use direct_relationship"
+            "with one image a class use direct_relationship, in a study training.relationship: direct"
         )
     remedy = "has no image outside the held-out part; leave one there, as hold_out does"
     _check_every_class(labels[~is_held_out], num_target_classes, remedy)

@@ -26,15 +26,30 @@ def predict(
 ) -> Tensor:
     """Predict a class for every image, in evaluation mode; `on_batch` is called after each batch.
 
+    A batch that does not fit into the device's memory is tried again at half the size: images do not meet here, so
+    their predictions are the same.
+
     Returns:
       (N,) int64 labels on the CPU.
+
+    Raises:
+      torch.OutOfMemoryError: not even one image fits.
     """
     was_training = network.training
     network.eval()
-    predictions = []
-    for indices in torch.arange(len(images)).split(EVALUATION_BATCH_SIZE):
-        batch = evaluation_view(to_unit_range(images.gather(indices), device), preprocessing)
-        predictions.append(network(batch).argmax(1).cpu())
+    predictions: list[Tensor] = []
+    start, size = 0, EVALUATION_BATCH_SIZE
+    while start < len(images):
+        indices = torch.arange(start, min(start + size, len(images)))
+        try:
+            batch = evaluation_view(to_unit_range(images.gather(indices), device), preprocessing)
+            predictions.append(network(batch).argmax(1).cpu())
+        except torch.OutOfMemoryError:
+            if len(indices) == 1:
+                raise
+            size = len(indices) // 2
+            continue
+        start += len(indices)
         on_batch()
     network.train(was_training)
     return torch.cat(predictions)

@@ -115,7 +115,7 @@ def fine_tune(
       checkpoint: where the state between epochs is kept; None keeps none. The first worker writes it, all read it.
 
     Raises:
-      DivergedError: a loss was not finite; names epoch, step and settings.
+      DivergedError: a loss or the weights were not finite; names epoch, step and settings.
       torch.OutOfMemoryError: a step does not fit on the device; the checkpoint holds the last whole epoch.
     """
     # Convolutions are faster on images whose channels lie together, on a CPU as on a GPU's tensor cores.
@@ -221,6 +221,7 @@ def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: Step
     # Read once an epoch: on a GPU reading a loss waits for everything before it.
     totals = work.world.mean(torch.stack([loss.total for loss in losses])).cpu()
     _refuse_infinite(work, totals, epoch)
+    _refuse_infinite_weights(work, epoch)
     sources = [loss.source for loss in losses if loss.source is not None]
     loss_target = float(work.world.mean(torch.stack([loss.target for loss in losses])).mean())
     loss_source = float(work.world.mean(torch.stack(sources)).mean()) if sources else None
@@ -244,4 +245,14 @@ def _refuse_infinite(work: FineTuning, totals: Tensor, epoch: int) -> None:
         raise DivergedError(
             f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1} "
             f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        )
+
+
+def _refuse_infinite_weights(work: FineTuning, epoch: int) -> None:
+    """Refuse what the epoch's last step made: no loss of the epoch has seen it, and after the last epoch none will."""
+    wrong = torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()])
+    if wrong.any():
+        raise DivergedError(
+            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step "
+            f"{work.num_steps} ({work.hyperparameters.describe()}); try a smaller learning rate"
         )

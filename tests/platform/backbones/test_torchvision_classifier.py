@@ -88,6 +88,7 @@ def test_published_weights_are_torchvisions_defaults_checked_by_hash(monkeypatch
     assert torch.equal(loaded["classifier.3.bias"], published["classifier.3.bias"])
     assert asked["weights"] == models.MobileNet_V3_Small_Weights.DEFAULT
     assert asked["check_hash"] is True
+    assert asked["weights_only"] is True, "a file that was fetched before is not checked by its hash again"
 
 
 def test_a_published_densenets_old_keys_are_understood():

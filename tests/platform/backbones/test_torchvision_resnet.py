@@ -56,3 +56,4 @@ def test_published_weights_are_torchvisions_defaults_checked_by_hash(name, monke
     assert list(find_architecture(name).published_weights()) == ["conv1.weight"]
     assert asked["weights"] == models.get_model_weights(name).DEFAULT
     assert asked["check_hash"] is True
+    assert asked["weights_only"] is True, "a file that was fetched before is not checked by its hash again"

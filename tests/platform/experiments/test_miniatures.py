@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from smaller_miniatures import make_smaller
 
 from pretrieve.cli import app as cli
 from pretrieve.experiments import catalogue
+from pretrieve.tracking import schema
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +49,13 @@ def test_a_table_and_a_figure_end_in_their_reports(
     for word in ("greek", "armenian", "symbols", "57.27", "a ratio of 5 in place of 10"):
         assert word in table
     assert (storage / "table3" / "studies" / "long-tail.html").exists()
+    assert "epochs: 2; in the paper: 100" in table, "what was set beside the file is told as well"
+    (database,) = storage.glob("*/mlflow.db")
+    client = MlflowClient(f"sqlite:///{database}")
+    (experiment,) = (each for each in client.search_experiments() if each.name != "Default")
+    (study,) = client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_STUDY}'")
+    (logged,) = client.list_artifacts(study.info.run_id, "experiments/table3")
+    assert logged.path == "experiments/table3/report.html", "MLflow's pages show the published numbers too"
 
 
 @pytest.mark.usefixtures("ray_cluster")

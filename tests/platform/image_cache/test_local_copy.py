@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from filelock import FileLock
 
 from pretrieve.image_cache import local_copy as module
 from pretrieve.image_cache.card import DamagedEntryError
@@ -45,7 +46,7 @@ def test_copies_hold_what_the_entries_hold_in_the_same_order(folders, scratch):
 def test_a_copy_is_made_once_however_many_ask_at_a_time(folders, scratch, monkeypatch):
     made = []
     make_copy = module._make_copy
-    monkeypatch.setattr(module, "_make_copy", lambda entry, copy: made.append(entry) or make_copy(entry, copy))
+    monkeypatch.setattr(module, "_make_copy", lambda entry, *others: made.append(entry) or make_copy(entry, *others))
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(lambda _: local_copy(folders, scratch), range(16)))
     assert set(results) == {(scratch / "a", scratch / "b")}
@@ -88,3 +89,27 @@ def test_a_disk_without_room_for_an_entry_says_how_much_it_needs(folders, scratc
     (folders[0] / "card.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(OSError, match=r"must have room for 8000\.0 GB of cached images, but has .* empty .*scratch"):
         local_copy(folders, scratch)
+
+
+def test_a_long_copy_says_that_it_goes_on(folders, scratch, monkeypatch):
+    monkeypatch.setattr("pretrieve.image_cache.local_copy.COPIED_AT_ONCE", 1_000)
+    told = []
+    local_copy(folders, scratch, lambda: told.append(1))
+    num_bytes = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    assert len(told) >= num_bytes // 1_000
+
+
+def test_a_process_that_waits_for_anothers_copy_says_so(folders, scratch, monkeypatch):
+    monkeypatch.setattr("pretrieve.image_cache.local_copy.POLL_S", 0.05)
+    scratch.mkdir(parents=True)
+    lock, told = FileLock(scratch / f".{folders[0].name}.lock"), []
+    lock.acquire()
+
+    def progressed():
+        told.append(1)
+        if len(told) == 3:
+            lock.release()
+
+    (copy,) = local_copy(folders[:1], scratch, progressed)
+    assert _images(copy).exists()
+    assert len(told) > 3

@@ -53,20 +53,23 @@ def test_two_workers_have_the_loss_curve_of_one(make_task: MakeTask, tmp_path: P
     alone = without_batch_norm(make_task(key="alone"), tmp_path)
     together = without_batch_norm(make_task(key="together"), tmp_path, num_workers=2)
     assert run_trial(alone, report=lambda metrics: None) == "finished"
-    outcome = run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers")
+    outcome = run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
     assert outcome == "finished"
     assert len(losses(together)) == 3
     torch.testing.assert_close(torch.tensor(losses(together)), torch.tensor(losses(alone)), rtol=1e-4, atol=1e-5)
     ends = [read_spool(task.spool_path)[-1] for task in (alone, together)]
     assert all(isinstance(end, SpooledEnd) and end.outcome == "finished" for end in ends)
     assert not together.checkpoint_path.exists()
-    assert run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers") == "finished"
+    assert (
+        run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
+        == "finished"
+    )
     assert len(losses(together)) == 3
 
 
 def test_an_error_of_a_worker_is_recorded(make_task: MakeTask, tmp_path: Path) -> None:
     task = without_batch_norm(make_task(), tmp_path, num_workers=2, num_target_classes=1)
-    assert run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers") == "failed"
+    assert run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers") == "failed"
     end = read_spool(task.spool_path)[-1]
     assert isinstance(end, SpooledEnd)
     assert end.outcome == "failed"
@@ -79,7 +82,7 @@ def test_a_step_that_does_not_fit_on_the_workers_is_computed_in_parts(make_task:
         make_task(key="together"), tmp_path, num_workers=2, architecture_name="plain_network:small_device"
     )
     assert run_trial(alone, report=lambda metrics: None) == "finished"
-    outcome = run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers")
+    outcome = run_distributed_trial(together, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
     assert outcome == "finished"
     assert "computed in 2 parts" in read_spool(together.spool_path)[-1].message
     torch.testing.assert_close(torch.tensor(losses(together)), torch.tensor(losses(alone)), rtol=1e-4, atol=1e-5)
@@ -150,7 +153,7 @@ def test_a_killed_worker_ends_the_attempt_and_the_next_goes_on(make_task: MakeTa
     killer.start()
 
     def run() -> str:
-        return run_distributed_trial(killed, resources={"CPU": 1}, scratch=tmp_path / "workers")
+        return run_distributed_trial(killed, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
 
     with pytest.raises(WorkerGroupError):
         in_a_thread(run)

@@ -102,7 +102,7 @@ def test_every_figure_of_the_board_is_exported_while_a_study_runs(
     @ray.remote
     def worker_with_a_gpu() -> None:
         """Export a figure that is made up, since no GPU is here."""
-        TrialFigures("board", long.spec).beside(lambda metrics: None)({schema.GPU_MEMORY_GB: 1.5})
+        TrialFigures("board", long.spec).epoch({schema.GPU_MEMORY_GB: 1.5})
         time.sleep(20.0)
 
     with Exporter() as exporter:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from pretrieve.search.retries import kind_of_error, next_attempt
 from pretrieve.tracking.interruptions import FailureKind, Interruption
@@ -21,6 +23,10 @@ COMMON_CAUSES = (
 
 def times(kind: FailureKind, count: int) -> list[Interruption]:
     return [Interruption(kind, "", number) for number in range(count)]
+
+
+def of_workers(*errors: Exception) -> WorkerGroupError:
+    return WorkerGroupError("the workers failed", dict(enumerate(errors)))
 
 
 def raised_in_a_task(error: Exception) -> RayTaskError:
@@ -44,6 +50,13 @@ def raised_in_a_task(error: Exception) -> RayTaskError:
         (ValueError("of the user's code"), "program error"),
         (raised_in_a_task(ValueError("of the user's code")), "program error"),
         (raised_in_a_task(ActorDiedError()), "process lost"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "out of memory"),
+        (of_workers(ValueError("of the user's code")), "program error"),
+        (of_workers(WorkerHealthCheckFailedError("gone", ActorDiedError()), RuntimeError("gloo")), "process lost"),
+        (of_workers(RuntimeError("gloo"), WorkerHealthCheckFailedError("", NodeDiedError("gone"))), "node lost"),
+        (ControllerError(ActorDiedError()), "process lost"),
+        (raised_in_a_task(of_workers(WorkerHealthCheckFailedError("", NodeDiedError("gone")))), "node lost"),
     ],
 )
 def test_each_error_has_its_kind(error: BaseException, kind: FailureKind) -> None:

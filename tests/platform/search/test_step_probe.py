@@ -31,7 +31,7 @@ def test_every_objective_can_be_measured(objective: str) -> None:
     assert training.train(seconds=0.2) > 0
     assert training.score(seconds=0.01) > 0
     assert training.epoch_s() > 0
-    used, of = training.memory()
+    used, _, of = training.memory()
     assert used > 10**7
     assert (of > 0) == torch.cuda.is_available()
 

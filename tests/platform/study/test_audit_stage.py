@@ -246,3 +246,9 @@ def test_study_without_leaks_tells_what_they_would_be_worth(
     assert row.without == pytest.approx(cell.test_mean)
     report = (settings.folder / "report.html").read_text(encoding="utf-8")
     assert "What the leaks are worth" in report
+    found = {audit.side: audit for audit in record.audits}
+    assert found.keys() == {"source", "train"}
+    assert found["source"].num_leaking > 0
+    assert found["source"].num_pairs >= found["source"].num_leaking
+    assert "The leakage audit" in report
+    assert "left out" in report

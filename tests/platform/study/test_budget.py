@@ -81,6 +81,34 @@ def test_the_disk_of_study_and_caches_counts(tmp_path: Path) -> None:
     assert "budget.max_disk_gb is 0.002" in str(keeper(tmp_path, max_disk_gb=0.002).used_up({}))
 
 
+def test_room_for_the_weights_of_the_refits_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "refits").mkdir()
+    (tmp_path / "refits" / "a.pt").write_bytes(b"\1" * 3_000_000)
+    kept = keeper(tmp_path, max_disk_gb=0.01)
+    kept.refits = Refits(num_missing=4, bytes_each=2_000_000)
+    assert "0.008 set aside for the refits" in str(kept.used_up({}))
+    kept.refits = Refits()
+    assert kept.used_up({}) is None, "the refits may use what was set aside"
+
+
+def test_what_refits_take_is_told_by_trials_that_went_to_their_ends() -> None:
+    stopped = {"early": FinishedTrial("early", "stopped", None, 1.0)}
+    assert Refits(num_missing=2).seconds(finished(10.0, 20.0) | stopped) == 30.0
+    assert Refits(num_missing=2).seconds(stopped) == 2.0
+
+
+def test_batch_norm_of_several_gpus_is_refused_on_a_cluster_without_any(
+    make_settings: MakeSettings, ray_cluster: None
+) -> None:
+    settings = make_settings(
+        training={"epochs": 1, "batch_size": 8, "synchronised_batch_norm": True},
+        compute={"workers_per_trial": 2},
+        seed=78,
+    )
+    with pytest.raises(ResourceError, match=r"training\.synchronised_batch_norm must be of trials that have GPUs"):
+        run_study(settings, StudyObserver())
+
+
 class Ear(StudyObserver):
     """Hears what is started and noticed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pretrieve.backbones import Backbone
 from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
+from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.study.image_cache_stage import cache_images
 from pretrieve.study.lazy_cluster import LazyCluster
@@ -72,6 +74,31 @@ def test_reused_images_are_whole(materials: Materials) -> None:
     images = CachedImages(reused.folders)
     assert images.aspects.tolist() == [1.5, 1.5]
     assert images.labels.tolist() == [1, 1]
+
+
+def test_a_selection_of_which_no_image_decodes_is_refused_before_the_trials(
+    tmp_path: Path, make_settings: Callable[..., StudySettings]
+) -> None:
+    source, target = wide_set("source", 1), wide_set("target", 2)
+    contents = [
+        b"no image" if label else content
+        for content, label in zip(
+            source.splits["train"]["content"].to_pylist(), source.splits["train"]["label"].to_pylist(), strict=True
+        )
+    ]
+    table = table_of_contents(["a", "b", "c", "d"], contents, [0, 1, 0, 1])
+    broken = replace(
+        source,
+        splits={**source.splits, "train": table},
+        fingerprints={**source.fingerprints, "train": table_fingerprint(table)},
+    )
+    selection = Selection("uot", (1,), np.array([0.0, 1.0]), margin=1.0, converged=True, iterations=1)
+    backbone = Backbone("small_resnet", tmp_path / "weights.pt", "identity")
+    units = {"target": ClassUnits(broken, "classes")}
+    made = Materials(broken, {"target": target}, backbone, units, {("target", "uot"): selection}, tmp_path / "images")
+    settings = make_settings(methods=["uot"], training={"epochs": 1, "batch_size": 4})
+    with ExitStack() as stack, pytest.raises(ImageSetError, match="of the 1 units it selected first none is left"):
+        cache_images(settings, made, LazyCluster(stack, settings.compute), StageClock(StudyObserver()))
 
 
 def test_every_kind_of_unit_is_cached_whole() -> None:

@@ -231,6 +231,7 @@ def test_a_cell_whose_every_trial_diverges_has_no_result_and_hides_no_other(make
     record = run_study(settings, Ear())
     assert record.cell("tiny-a", "finetune").test_mean is None
     assert record.models == {}
+    assert [run.info.status for run in runs_of(settings, "cell")] == ["FAILED"], "and it is not left open"
 
 
 def test_a_failing_trial_is_told_at_the_end_and_tried_again(

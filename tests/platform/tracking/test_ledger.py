@@ -130,6 +130,32 @@ def test_a_diverged_trial_is_a_result_without_a_score(open_ledger: OpenLedger) -
     assert tags[schema.TAG_MESSAGE] == "the loss must stay finite"
 
 
+def test_the_end_of_a_long_error_is_what_is_kept(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("long")
+    ledger.begin(spec("k1"), {})
+    ledger.fail("k1", "Traceback\n" + "  a frame\n" * 1_000 + "ValueError: the cause", "program error")
+    ledger.deliver()
+    message = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags[schema.TAG_MESSAGE]
+    assert message.endswith("ValueError: the cause")
+    assert len(message) <= 5_000
+
+
+def test_what_is_open_when_nothing_runs_any_more_is_ended(open_ledger: OpenLedger) -> None:
+    """A trial whose driver was killed, and whose key is in no plan since, and a cell without a result."""
+    ledger = open_ledger("open")
+    for key in ("half-done", "whole"):
+        ledger.begin(spec(key), {})
+        Spool(ledger.spool_path(key)).write_epoch(1, {"val/score": 0.5})
+    Spool(ledger.spool_path("whole")).write_end("finished", {})
+    ledger.deliver()
+    again = open_ledger("open")
+    again.end_open()
+    runs = {run.info.run_id: run.info.status for kind in ("trial", "cell") for run in again.tree.runs(kind)}
+    assert runs[again.run_id("half-done")] == "KILLED"
+    assert runs[again.run_id("whole")] == "FINISHED"
+    assert "RUNNING" not in runs.values()
+
+
 def test_a_failed_trial_is_not_finished_and_its_next_try_ends_in_the_same_run(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("failed")
     ledger.begin(spec("k1"), {})

@@ -99,6 +99,24 @@ def test_a_loss_that_is_not_finite_ends_with_the_step_and_the_settings(make_work
         fine_tune(make_work(lr=1e30), on_epoch=lambda report: None)
 
 
+def test_weights_that_the_very_last_step_makes_infinite_are_no_result(
+    make_work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = make_work()
+    work = replace(work, settings=work.settings.model_copy(update={"epochs": 1}))
+    real, num_taken = torch.optim.SGD.step, []
+
+    def step(optimizer: torch.optim.SGD, closure: None = None) -> None:
+        real(optimizer, closure)
+        num_taken.append(1)
+        if len(num_taken) == work.num_steps:
+            optimizer.param_groups[0]["params"][0].data.fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    with pytest.raises(DivergedError, match=rf"weights must stay finite, .* epoch 1, step {work.num_steps} \(lr"):
+        fine_tune(work, on_epoch=lambda report: None)
+
+
 def test_the_last_partial_batch_is_dropped(make_work: MakeWork) -> None:
     assert make_work(batch_size=8).num_steps == 3  # of 27 images
 

@@ -78,12 +78,13 @@ class Forecast:
       cpus_per_trial: of each.
       gpus_per_trial: share of a GPU of each.
       disk_bytes: what is written and kept, MLflow's own records included.
-      peak_bytes: of memory, by all trials that run at a time: of a GPU where there are any, else of the machine.
+      peak_bytes: of memory, by all trials that share it: of a GPU where there are any, else of all machines.
       measured_s: what the calibration took.
       is_prepared: whether everything before the trials is in the cache; else what of the ledger counts is not known.
       may_stop: whether the search stops trials early, so that the trials' figures are upper bounds.
       notes: what a user should know of the forecast.
       stage_seconds_before: what the stages took until now, by name; a later look compares with it.
+      used: what of each limit of a budget the study used until now, by the limit's name and in its unit.
     """
 
     study: str
@@ -99,6 +100,7 @@ class Forecast:
     may_stop: bool
     notes: tuple[str, ...] = ()
     stage_seconds_before: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def wall_s(self) -> float:
@@ -144,7 +146,7 @@ class Forecast:
         if not path.exists():
             return None
         told: dict[str, Any] = read_json(path)
-        fields = {name: told[name] for name in cls.__dataclass_fields__}
+        fields = {name: told[name] for name in cls.__dataclass_fields__ if name in told}  # of an earlier version
         fields["cells"] = tuple(CellForecast(**cell) for cell in told["cells"])
         fields["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
         fields["notes"] = tuple(told["notes"])

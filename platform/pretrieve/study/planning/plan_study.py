@@ -14,8 +14,9 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.study.cells import Planner, objective_of
+from pretrieve.study.disk_use import cache_disk_use, study_disk_use
 from pretrieve.study.image_sets_stage import check_sizes, load_image_sets
-from pretrieve.study.lazy_cluster import LazyCluster
+from pretrieve.study.lazy_cluster import LazyCluster, only_on_gpus
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder
@@ -27,6 +28,7 @@ from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import SETTLING_METHOD
+from pretrieve.training.settings import Hyperparameters
 
 TUNE_START_S = 3.0
 """What Tune needs until its first process is asked for, and to clear up at its end."""
@@ -83,8 +85,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     if materials is not None and not any(cell.num_missing for cell in counted):
         return _nothing_left(settings, counted, record)
     with ExitStack() as stack:
-        counts_gpus = settings.budget.max_gpu_hours is not None
-        cluster = LazyCluster(stack, settings.compute, counts_gpus=counts_gpus)
+        cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
         measured = calibrate(settings, source, targets, cluster, book or SpeedBook(), pretrains=backbone is None)
     cells = [cell.timed(settings, targets[cell.target], measured) for cell in counted]
     before = PreparationForecast((), 0)
@@ -101,15 +102,33 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
         cpus_per_trial=measured.resources.cpus * measured.resources.num_workers,
         gpus_per_trial=measured.resources.gpus * measured.resources.num_workers,
         disk_bytes=before.disk_bytes + _training_bytes(settings, cells, measured),
-        peak_bytes=measured.resources.num_concurrent * max(speed.peak_bytes for speed in measured.speeds.values()),
+        peak_bytes=_num_sharing(measured) * max(speed.peak_bytes for speed in measured.speeds.values()),
         measured_s=time.perf_counter() - started,
         is_prepared=materials is not None,
         may_stop=settings.search.may_stop,
         notes=tuple(_notes(settings, materials, record, stages)),
         stage_seconds_before={} if record is None else dict(record.stage_seconds),
+        used=_used(settings, record, measured.resources.gpus * measured.resources.num_workers),
     )
     made.write(settings.folder)
     return made
+
+
+def _num_sharing(measured: Calibration) -> int:
+    """Return how many trials share a GPU's memory, or without GPUs that of the machines."""
+    share = measured.resources.gpus
+    return max(1, int(1 / share)) if share > 0 else measured.resources.num_concurrent
+
+
+def _used(settings: StudySettings, record: StudyRecord | None, gpus_per_trial: float) -> dict[str, float]:
+    """Add up what a study used until now, as its budget does."""
+    disk = sum(study_disk_use(settings.folder).values()) + sum(cache_disk_use(settings.cache).values())
+    used = {"max_gpu_hours": 0.0, "max_wall_hours": 0.0, "max_disk_gb": disk / 1e9}
+    if record is not None:
+        runs = [run for cell in record.cells for run in (*cell.trials, *cell.refits)]
+        used["max_gpu_hours"] = gpus_per_trial * sum(run.seconds for run in runs) / 3600
+        used["max_wall_hours"] = sum(record.stage_seconds.values()) / 3600
+    return used
 
 
 def _record(settings: StudySettings) -> StudyRecord | None:
@@ -190,7 +209,12 @@ class _Counting:
             finished = {trial.key for trial in known.trials if trial.state in states}
             planned = {task.spec.key for task in planner.cell(target, method, grid).trials}
             num_trials = num_trials if settings.search.proposes else len(planned)
-            done = finished if settings.search.proposes else finished & planned
+            if settings.search.proposes:
+                points = {
+                    trial.key: Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in known.trials
+                }
+                planned = {planner.trial(target, method, point).spec.key for point in points.values()}
+            done = finished & planned
             refits_done = sum(refit.state in FINISHED for refit in known.refits)
         num_done = min(len(done), num_trials)
         num_refits = settings.refit.num_seeds

@@ -98,7 +98,7 @@ def test_the_command_prints_the_forecast_and_the_budget_beside_it(
     assert "epochs of pre-training" in printed
     assert "budget.max_wall_hours 0.0001:" in printed
     assert "it will be used up before the end" in printed
-    assert re.search(r"budget.max_disk_gb 500: 0\.\d\d more are asked for; it is enough", printed)
+    assert re.search(r"budget.max_disk_gb 500: 0\.\d\d used, 0\.\d\d more are asked for; it is enough", printed)
     assert "memory at most" in printed
 
 

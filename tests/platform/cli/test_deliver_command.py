@@ -1,0 +1,65 @@
+"""`pretrieve deliver`: what waits in a study's folder reaches MLflow, and nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from pretrieve.cli import app as cli
+from pretrieve.errors import UserError
+from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.study.settings import StudySettings
+from pretrieve.tracking import schema
+from pretrieve.tracking.begun_trial import BegunTrial
+from pretrieve.tracking.spool import Spool
+from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.trial_spec import TrialSpec
+
+
+def test_what_waits_is_delivered_and_told(
+    make_settings: Callable[..., StudySettings], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(name="waiting")
+    make_folder(settings.folder)
+    ledger = open_ledger(settings)
+    spec = TrialSpec(
+        kind="trial",
+        target="tiny-a",
+        method="finetune",
+        objective="finetune",
+        hyperparameters=Hyperparameters(lr=0.1),
+        seed=0,
+        key="waits",
+    )
+    # As a driver leaves it that was killed while its server was away.
+    BegunTrial(spec, {"lr": 0.1}).keep(ledger.spool_folder)
+    spool = Spool(ledger.spool_path("waits"))
+    spool.write_epoch(1, {schema.VAL_SCORE: 0.25})
+    spool.write_end("finished", {schema.SECONDS: 2.0})
+    study_file = tmp_path / "waiting.yaml"
+    study_file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
+    cli.app(["deliver", str(study_file)], standalone_mode=False)
+    assert "1 trial was delivered" in capsys.readouterr().out
+    client = MlflowClient(settings.tracking())
+    experiment = client.get_experiment_by_name("waiting")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = 'trial'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics[schema.VAL_SCORE] == 0.25
+    assert not list(ledger.spool_folder.glob("*.jsonl"))
+    cli.app(["deliver", str(study_file)], standalone_mode=False)
+    assert "0 trials were delivered" in capsys.readouterr().out
+
+
+def test_a_study_that_never_ran_has_nothing_to_deliver(
+    make_settings: Callable[..., StudySettings], tmp_path: Path
+) -> None:
+    study_file = tmp_path / "never.yaml"
+    settings = make_settings(name="never", storage=str(tmp_path / "none"))
+    study_file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
+    with pytest.raises(UserError, match="a study must have run before it can be delivered"):
+        cli.app(["deliver", str(study_file)], standalone_mode=False)

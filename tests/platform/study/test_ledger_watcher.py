@@ -1,0 +1,63 @@
+"""What the driver makes of the ends of trials; the ledger is a stand-in that knows how each spool ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pretrieve.study.budget import BudgetKeeper, BudgetSettings
+from pretrieve.study.ledger_watcher import LedgerWatcher
+from pretrieve.study.observer import StudyObserver
+from pretrieve.tracking.interruptions import FailureKind
+from pretrieve.tracking.ledger import TrialEnd
+from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.trial_spec import TrialSpec
+
+
+class StandIn:
+    """A ledger of trials whose ends are given."""
+
+    def __init__(self, ends: dict[str, TrialEnd]) -> None:
+        self.finished: dict[str, Any] = {}
+        self.failed: list[str] = []
+        self._ends = ends
+
+    def end_of(self, key: str) -> TrialEnd:
+        return self._ends[key]
+
+    def fail(self, key: str, message: str, failure: FailureKind) -> None:
+        self.failed.append(key)
+
+
+def trial(key: str) -> Any:
+    """Make what the watcher reads of a task."""
+    spec = TrialSpec(
+        kind="trial",
+        target="birds",
+        method="uot",
+        objective="joint",
+        hyperparameters=Hyperparameters(lr=0.1, source_weight=1.0),
+        seed=0,
+        key=key,
+    )
+    return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"))
+
+
+def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run(tmp_path: Path) -> None:
+    """Its worker sees that the cell is stopped after the driver was told to start it, and writes nothing."""
+    ends = {
+        "silent": TrialEnd(None, None),
+        "broken": TrialEnd("failed", None, "program error"),
+        "given back": TrialEnd(None, None),
+    }
+    ledger, told = StandIn(ends), []
+    budget = BudgetKeeper(BudgetSettings(), tmp_path, tmp_path / "cache")
+    watcher = LedgerWatcher(ledger, StudyObserver(), lambda done, of: told.append(done), 3, budget)  # type: ignore[arg-type]
+    assert watcher.trial_ended(trial("silent")) == "program error", "nothing else explains its silence"
+    assert ledger.failed == ["silent"]
+    watcher = LedgerWatcher(ledger, StudyObserver(), lambda done, of: told.append(done), 3, budget)  # type: ignore[arg-type]
+    assert watcher.trial_ended(trial("broken")) == "program error"
+    assert watcher.trial_ended(trial("given back")) is None
+    assert ledger.failed == ["silent"], "no failure of its own is recorded"
+    assert told == [1, 1, 2]
