@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from pretrieve.records import Attempt
 from pretrieve.study.selection_record import selection_record
 from pretrieve.study.source_units import ClassUnits
 from pretrieve.tracking import schema
-from pretrieve_dashboards import DashboardError, load_study, ranked_similarity
+from pretrieve_dashboards import DashboardError, load_study, ranked_similarity, score_table
 from pretrieve_dashboards.grid_view import grid_view
 from pretrieve_dashboards.plan import parse_selection
 from pretrieve_selection import Selection
@@ -284,3 +285,11 @@ def _artifacts(written_study) -> str:
 def test_reading_prints_nothing(written_study, capfd):
     load_study(written_study.tracking_uri, "fauna")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_study_without_its_trials_says_all_that_its_cells_do(written_study):
+    uri, name = written_study.tracking_uri, "fauna"
+    whole, without = load_study(uri, name), load_study(uri, name, with_trials=False)
+    assert any(cell.trials for cell in whole.cells)
+    assert without == replace(whole, cells=tuple(replace(cell, trials=()) for cell in whole.cells))
+    assert score_table(without).to_text() == score_table(whole).to_text()
