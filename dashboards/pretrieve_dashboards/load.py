@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from pretrieve.records import Attempt, AuditRecord, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import without_password
+from pretrieve.tracking.uncollected import uncollected
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.grid_point import grid_point
 from pretrieve_dashboards.plan import Plan, PlannedCell, parse_audit, parse_plan, parse_selection
@@ -40,7 +41,11 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
     Raises:
       DashboardError: the store does not answer, or the experiment or its plan is missing.
     """
-    store = StudyStore(tracking_uri, name)
+    with uncollected():
+        return _load(StudyStore(tracking_uri, name), name, with_curves=with_curves, with_trials=with_trials)
+
+
+def _load(store: StudyStore, name: str, *, with_curves: bool, with_trials: bool) -> StudyRecord:
     study_run = _study_run(store, name)
     run_id = str(study_run.info.run_id)
     plan = _plan(store, run_id, name)
@@ -51,7 +56,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
         name=name,
         experiment_id=store.experiment_id,
         run_id=run_id,
-        tracking_uri=without_password(tracking_uri),
+        tracking_uri=without_password(store.tracking_uri),
         is_finished=study_run.info.status == "FINISHED",
         backbone=plan.backbone,
         settings=plan.settings,

@@ -54,6 +54,7 @@ class Planner:
     def __init__(self, settings: StudySettings, materials: Materials, spool_path: Callable[[str], Path]) -> None:
         self._settings = settings
         self._materials = materials
+        self._cells: dict[tuple[str, str, str], Cell] = {}
         self._spool_path = spool_path
 
     @property
@@ -70,7 +71,13 @@ class Planner:
         ]
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        """Make a cell with the trials of a grid."""
+        """Make a cell with the trials of a grid; of thousands of trials once."""
+        asked = (target, method, grid.model_dump_json())
+        if asked not in self._cells:
+            self._cells[asked] = self._cell(target, method, grid)
+        return self._cells[asked]
+
+    def _cell(self, target: str, method: str, grid: GridSettings) -> Cell:
         tasks: dict[str, TrialTask] = {}
         for point in grid.points(METHODS[method]):
             task = self.trial(target, method, point)

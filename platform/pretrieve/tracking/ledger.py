@@ -33,6 +33,7 @@ from pretrieve.tracking.spool import (
     SpoolLine,
     read_spool,
 )
+from pretrieve.tracking.uncollected import uncollected
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -109,7 +110,8 @@ class Ledger:
         self._is_full = False
         self.study_run_id = self._open_study(study)
         self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, self._note_result)
-        self._take_over()
+        with uncollected():
+            self._take_over()
         self._delivery.send()
 
     def _open_study(self, study: str) -> str:
