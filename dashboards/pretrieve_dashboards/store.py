@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run, ViewType
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client, without_password
-from pretrieve.tracking.uncollected import uncollected
+from pretrieve.tracking.run_pages import read_runs
 from pretrieve_dashboards.errors import DashboardError
 
-PAGE_SIZE = 5_000
 MAX_NAMES_LISTED = 10
 NUM_READERS = 8
 
@@ -80,22 +79,8 @@ class StudyStore:
     def runs(self, kind: str, *, key: str | None = None) -> list[Run]:
         """Read all runs of one kind, or those of one key, oldest first; one request a page, none a run."""
         with_key = "" if key is None else f" and tags.`{schema.TAG_KEY}` = '{key}'"
-        found: list[Run] = []
-        token: str | None = None
-        while True:
-            with self._answering(), uncollected():
-                page = self._client.search_runs(
-                    [self.experiment_id],
-                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'{with_key}",
-                    run_view_type=ViewType.ACTIVE_ONLY,
-                    max_results=PAGE_SIZE,
-                    order_by=["attributes.start_time ASC"],
-                    page_token=token,
-                )
-            found += page
-            token = page.token
-            if not token:
-                return found
+        with self._answering():
+            return read_runs(self._client, self.experiment_id, f"tags.`{schema.TAG_KIND}` = '{kind}'{with_key}")
 
     def histories(self, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float, int]]]:
         """Read how a metric of some runs went; one request a run, several at a time.

@@ -22,6 +22,7 @@ from pretrieve.tracking.address import without_password
 from pretrieve.tracking.begun_trial import BegunTrial, kept_trials
 from pretrieve.tracking.delivery import Delivery
 from pretrieve.tracking.interruptions import FailureKind
+from pretrieve.tracking.run_pages import uncollected
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     RESULTS,
@@ -33,7 +34,6 @@ from pretrieve.tracking.spool import (
     SpoolLine,
     read_spool,
 )
-from pretrieve.tracking.uncollected import uncollected
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 

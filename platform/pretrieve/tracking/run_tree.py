@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client
-from pretrieve.tracking.uncollected import uncollected
+from pretrieve.tracking.run_pages import read_runs
 
 MAX_PARAM_LENGTH = 6_000
-PAGE_SIZE = 5_000
 
 
 PAGES_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
@@ -65,22 +64,7 @@ class RunTree:
     def runs(self, kind: str, status: str | None = None) -> list[Run]:
         """Read all runs of one kind, oldest first; with a status those alone that have it."""
         with_status = "" if status is None else f" and attributes.status = '{status}'"
-        found: list[Run] = []
-        token: str | None = None
-        while True:
-            with uncollected():
-                page = self.client.search_runs(
-                    [self.experiment_id],
-                    filter_string=f"tags.`{schema.TAG_KIND}` = '{kind}'{with_status}",
-                    run_view_type=ViewType.ACTIVE_ONLY,
-                    max_results=PAGE_SIZE,
-                    order_by=["attributes.start_time ASC"],
-                    page_token=token,
-                )
-            found += page
-            token = page.token
-            if not token:
-                return found
+        return read_runs(self.client, self.experiment_id, f"tags.`{schema.TAG_KIND}` = '{kind}'{with_status}")
 
     def find(self, kind: str, tags: Mapping[str, str]) -> str | None:
         """Return the id of the oldest run of a kind with these tags; None where there is none."""
