@@ -11,6 +11,8 @@ memory and the size of the page. Goals: 20 s, 1 GB, 5 MB.
 from __future__ import annotations
 
 import argparse
+import base64
+import io
 import json
 import random
 import sqlite3
@@ -26,14 +28,16 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from PIL import Image
 
+from pretrieve.study.selection_pictures import NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE
 from pretrieve.tracking import schema
 from pretrieve.tracking.learning_curve import curve_as_text
 from pretrieve.tracking.spool import SpooledEpoch
 
 STUDY = "large"
 METHODS = ("finetune", "co_tuning", "random", "greedy_ot", "uot")
-NUM_TARGETS, NUM_GROUPS, TOP_K, NUM_REFITS = 8, 1000, 100, 2
+NUM_TARGETS, NUM_GROUPS, TOP_K, NUM_REFITS, NUM_THUMBNAILS = 8, 1000, 100, 2, 12
 START_MS, TRIAL_MS, NUM_WORKERS = 1_700_000_000_000, 600_000, 16
 
 BUILD = """
@@ -154,7 +158,17 @@ def selection(target: str, method: str, rng: random.Random) -> dict[str, Any]:
         "scores": [1 - place / TOP_K for place in range(TOP_K)],
         "margin": 0.01,
         "converged": True,
+        "thumbnails": [thumbnail(rng) for _ in range(NUM_THUMBNAILS)],
     }
+
+
+def thumbnail(rng: random.Random) -> str:
+    """Draw shapes of the size that a study's thumbnails have, which compress as photographs do."""
+    small = Image.frombytes("RGB", (12, 4), rng.randbytes(12 * 4 * 3))
+    content = io.BytesIO()
+    size = (NUM_THUMBNAIL_IMAGES * THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    small.resize(size, Image.Resampling.BICUBIC).save(content, "JPEG", quality=70, optimize=True)
+    return base64.b64encode(content.getvalue()).decode("ascii")
 
 
 def write_cell(

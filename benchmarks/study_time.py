@@ -88,11 +88,17 @@ def planned_tasks(settings: StudySettings) -> list[TrialTask]:
 
 
 def epochs_for(trial_s: float, storage: str) -> int:
-    """Return how many epochs take so long, on average over a cell of each method and target."""
-    tasks = planned_tasks(settings_of(len(METHODS) * len(TARGETS), 4, storage))
-    # The first of a process is slower; the second pass counts.
-    timed_loops([tasks], Path(storage, "first"))
-    return max(1, round(4 * trial_s * len(tasks) / timed_loops([tasks], Path(storage, "second"))))
+    """Return how many epochs take so long, on average over a cell of each method and target.
+
+    Two lengths are timed, since a trial takes time before its first epoch and after its last.
+    """
+    num_trials = len(METHODS) * len(TARGETS)
+    seconds = {}
+    for name, epochs in (("first", 4), ("short", 4), ("long", 16)):  # the first of a process is slower, and is not used
+        tasks = planned_tasks(settings_of(num_trials, epochs, storage))
+        seconds[name] = timed_loops([tasks], Path(storage, name)) / len(tasks)
+    epoch_s = max(1e-3, (seconds["long"] - seconds["short"]) / 12)
+    return max(1, round(4 + (trial_s - seconds["short"]) / epoch_s))
 
 
 def timed_loops(parts: list[list[TrialTask]], folder: Path) -> float:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,12 @@ def write_study(folder: Path, name: str, **changes: Any) -> Path:
 
 def start_driver(study_file: Path, storage: Path, *, ray_address: str | None = None) -> subprocess.Popen[str]:
     """Run a study by the command line, in a session of its own, on this machine or on a cluster."""
-    command = [sys.executable, "-m", "pretrieve", "run", str(study_file), "--storage", str(storage)]
+    return start(["run", str(study_file), "--storage", str(storage)], ray_address=ray_address)
+
+
+def start(arguments: Sequence[str], *, ray_address: str | None = None) -> subprocess.Popen[str]:
+    """Run a command of Pretrieve in a session of its own, on this machine or on a cluster."""
+    command = [sys.executable, "-m", "pretrieve", *arguments]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_TRACKING"))
     }

@@ -111,6 +111,7 @@ def parse_selection(content: Any, place: str) -> SelectionRecord:
             num_selected=int(content.get("num_selected", len(groups))),
             margins={int(top_k): _margin(margin) for top_k, margin in content.get("margins", {}).items()},
             num_shared={str(other): int(each["num_shared"]) for other, each in content.get("overlap", {}).items()},
+            thumbnails=tuple(map(str, content.get("thumbnails", ()))),
         )
         listed = (selection.groups, selection.names, selection.scores, selection.ranks)
         if len({len(each) for each in listed}) > 1:

@@ -23,6 +23,7 @@ class SelectionView:
       counted: what the rows are counted by: `rank`, or `place` in the selection where the ranks differ.
       numbers: the rank or place of each row, from 1.
       ranks: names of the groups in each row, one a selection; empty where it has fewer.
+      pictures: small pictures of the same groups, JPEGs as base64 text; empty where there is none.
       overlaps: for each selection how many of its groups each selection holds too.
     """
 
@@ -30,6 +31,7 @@ class SelectionView:
     counted: Literal["rank", "place"]
     numbers: tuple[int, ...]
     ranks: tuple[tuple[str, ...], ...]
+    pictures: tuple[tuple[str, ...], ...]
     overlaps: tuple[tuple[int, ...], ...]
 
 
@@ -42,12 +44,15 @@ def selection_view(record: StudyRecord, target: str) -> SelectionView:
         selections=selections,
         counted=counted,
         numbers=numbers,
-        ranks=tuple(
-            tuple(each.names[rank] if rank < len(each.names) else "" for each in selections)
-            for rank in range(num_ranks)
-        ),
+        ranks=_rows([each.names for each in selections], num_ranks),
+        pictures=_rows([each.thumbnails for each in selections], num_ranks),
         overlaps=tuple(tuple(_num_shared(one, other) for other in selections) for one in selections),
     )
+
+
+def _rows(columns: Sequence[Sequence[str]], num_rows: int) -> tuple[tuple[str, ...], ...]:
+    """Lay texts out in rows; empty where a column has fewer."""
+    return tuple(tuple(column[row] if row < len(column) else "" for column in columns) for row in range(num_rows))
 
 
 def margins(selection: SelectionRecord) -> tuple[str, ...]:

@@ -136,6 +136,7 @@ class SelectionRecord:
       num_selected: how many were chosen, ≥ the number of groups listed.
       margins: the margin at each number of groups that the grid tries.
       num_shared: chosen groups that each other method of the target chose too.
+      thumbnails: small pictures of the first groups, in the same order: a JPEG each as base64 text, or empty.
     """
 
     target: str
@@ -149,6 +150,7 @@ class SelectionRecord:
     num_selected: int
     margins: Mapping[int, float | None] = field(default_factory=dict)
     num_shared: Mapping[str, int] = field(default_factory=dict)
+    thumbnails: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A real browser, and a small study that ran, with its report and MLflow's own pages."""
+"""A real browser, and a finished demo, with its report and MLflow's own pages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from postgres_tracking import free_port
-from small_study import finish, start_driver, write_study
+from small_study import finish, start
 from smaller_miniatures import make_smaller
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 STARTING_S = 180.0
+LITTLE_TRAINING = (
+    "targets=[digits, greek]",
+    "backbone.pretrain.epochs=1",
+    "training.epochs=2",
+    "grid.lr=[0.03]",
+    "grid.source_weight=[0.3]",
+)
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +57,13 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run a small study of two methods by the command line."""
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Find the finished demo whose folder PRETRIEVE_DEMO names; else run one of two targets that trains little."""
+    if "PRETRIEVE_DEMO" in os.environ:
+        return Path(os.environ["PRETRIEVE_DEMO"]).resolve()
     folder = tmp_path_factory.mktemp("browsed")
-    grid = {"lr": [0.02, 0.01], "weight_decay": [0.0], "source_weight": [0.5]}
-    study_file = write_study(folder, "browsed", grid=grid, training={"epochs": 3, "batch_size": 8})
-    finish(start_driver(study_file, folder), timeout_s=400)
-    return folder / "browsed"
+    finish(start(["demo", "--storage", str(folder), *LITTLE_TRAINING]), timeout_s=900)
+    return folder / "demo"
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +81,10 @@ def experiment_reports(tmp_path_factory: pytest.TempPathFactory, ray_cluster: No
 
 
 @pytest.fixture(scope="session")
-def mlflow_ui(study_folder: Path) -> Iterator[str]:
+def mlflow_ui(demo_folder: Path) -> Iterator[str]:
     """Open MLflow's pages of the study as `pretrieve ui` does."""
     port = free_port()
-    command = [sys.executable, "-m", "pretrieve", "ui", str(study_folder), "--port", str(port)]
+    command = [sys.executable, "-m", "pretrieve", "ui", str(demo_folder), "--port", str(port)]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

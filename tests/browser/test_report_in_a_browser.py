@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+A4_WIDTH = 703
+"""Of a page less its margins of 12 mm, in CSS pixels."""
+
 WHO_IS_LOGGED_IN = "/ajax-api/2.0/mlflow/users/current"
 """MLflow's pages ask for this, and a server without logins does not have it."""
 
@@ -26,9 +30,9 @@ WHO_IS_LOGGED_IN = "/ajax-api/2.0/mlflow/users/current"
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_report_holds_its_layout_and_has_no_serious_fault(
-    browser: Browser, study_folder: Path, width: int, scheme: str
+    browser: Browser, demo_folder: Path, width: int, scheme: str
 ) -> None:
-    _look(browser, study_folder / "report.html", "browsed · Pretrieve", width, scheme)
+    _look(browser, demo_folder / "report.html", "demo · Pretrieve", width, scheme)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -56,40 +60,78 @@ def _look(browser: Browser, report: Path, title: str, width: int, scheme: str) -
     assert watched.complaints == []
 
 
-def test_the_tables_numbers_are_those_of_mlflow(browser: Browser, study_folder: Path) -> None:
+def test_the_tables_numbers_are_those_of_mlflow(browser: Browser, demo_folder: Path) -> None:
     page = Watched.open(browser, width=1440).page
-    page.goto((study_folder / "report.html").as_uri())
+    page.goto((demo_folder / "report.html").as_uri())
     table = page.locator("section[aria-labelledby=table] table")
-    shown = {
-        row.locator("th").inner_text(): row.locator("td").first.inner_text() for row in table.locator("tbody tr").all()
-    }
-    client = MlflowClient(f"sqlite:///{study_folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("browsed")
+    targets = table.locator("thead th").all_inner_texts()[1:]
+    shown = {}
+    for row in table.locator("tbody tr").all():
+        scores = dict(zip(targets, row.locator("td").all_inner_texts(), strict=True))
+        scores.pop("average")
+        shown |= {(target, row.locator("th").inner_text()): score for target, score in scores.items()}
+    client = MlflowClient(f"sqlite:///{demo_folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("demo")
     assert experiment is not None
     cells = client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = '{schema.KIND_CELL}'")
     expected = {}
     for cell in cells:
         mean, ci95 = (100 * cell.data.metrics[name] for name in (schema.TEST_MEAN, schema.TEST_CI95))
-        expected[cell.data.tags[schema.TAG_METHOD]] = f"{mean:.1f} ± {ci95:.1f}"
+        tags = cell.data.tags
+        expected[tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]] = f"{mean:.1f} ± {ci95:.1f}"
     assert shown == expected
-    assert len(expected) == 2
+    assert len(expected) >= 2 * 4
 
 
-def test_mlflows_pages_show_the_studys_tree_and_its_report(
-    browser: Browser, mlflow_ui: str, study_folder: Path
-) -> None:
-    client = MlflowClient(f"sqlite:///{study_folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("browsed")
+def test_the_chosen_groups_are_seen(browser: Browser, demo_folder: Path) -> None:
+    page = Watched.open(browser, width=1440).page
+    page.goto((demo_folder / "report.html").as_uri())
+    widths = page.evaluate("[...document.images].map(image => image.complete ? image.naturalWidth : 0)")
+    assert len(widths) >= 2 * 3 * 10, "ten groups of each of three methods that select, on every target"
+    assert min(widths) > 0
+
+
+def test_the_report_fits_on_paper(browser: Browser, demo_folder: Path) -> None:
+    page = Watched.open(browser, width=A4_WIDTH).page
+    page.emulate_media(media="print")
+    page.goto((demo_folder / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4_WIDTH
+
+
+def test_the_readmes_pictures_can_be_taken(browser: Browser, mlflow_ui: str, demo_folder: Path, tmp_path: Path) -> None:
+    """Takes them; with PRETRIEVE_PICTURES into the folder that it names, where they are to be kept."""
+    folder = Path(os.environ.get("PRETRIEVE_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page = Watched.open(browser, width=1440, height=1000).page
+    page.goto((demo_folder / "report.html").as_uri())
+    page.screenshot(path=folder / "report.png")
+    groups = page.get_by_role("region", name="Selected groups for greek")
+    groups.scroll_into_view_if_needed()
+    groups.screenshot(path=folder / "groups.png")
+    record = load_study(f"sqlite:///{demo_folder / 'mlflow.db'}", "demo")
+    page.goto(f"{mlflow_ui}/{runs_view_address(record)}")
+    page.get_by_role("columnheader", name="test/score_mean", exact=True).first.wait_for(timeout=60_000)
+    cell = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name="demo", exact=True)).first
+    cell.get_by_role("button").first.click()
+    page.get_by_role("link", name="greek · uot", exact=True).first.wait_for(timeout=60_000)
+    page.screenshot(path=folder / "runs.png")
+    assert {picture.name for picture in folder.iterdir()} >= {"report.png", "groups.png", "runs.png"}
+
+
+def test_mlflows_pages_show_the_studys_tree_and_its_report(browser: Browser, mlflow_ui: str, demo_folder: Path) -> None:
+    client = MlflowClient(f"sqlite:///{demo_folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("demo")
     assert experiment is not None
     trials = client.search_runs(
         [experiment.experiment_id],
-        f"tags.`{schema.TAG_KIND}` = '{schema.KIND_TRIAL}' and tags.`{schema.TAG_METHOD}` = 'uot'",
+        f"tags.`{schema.TAG_KIND}` = '{schema.KIND_TRIAL}' "
+        f"and tags.`{schema.TAG_METHOD}` = 'uot' and tags.`{schema.TAG_TARGET}` = 'greek'",
     )
     trial_name = trials[0].info.run_name
     watched = Watched.open(browser, width=1440)
     page = watched.page
     page.goto(f"{mlflow_ui}/#/experiments/{experiment.experiment_id}/runs")
-    for parent, child in (("browsed", "target · uot"), ("target · uot", trial_name)):
+    for parent, child in (("demo", "greek · uot"), ("greek · uot", trial_name)):
         cell = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name=parent, exact=True)).first
         cell.wait_for(timeout=60_000)
         assert page.get_by_role("link", name=child, exact=True).count() == 0, "not before its parent is opened"
@@ -97,7 +139,7 @@ def test_mlflows_pages_show_the_studys_tree_and_its_report(
         page.get_by_role("link", name=child, exact=True).first.wait_for(timeout=60_000)
 
     page.set_viewport_size({"width": 3_000, "height": 900})  # the grid draws only the columns that are in sight
-    record = load_study(f"sqlite:///{study_folder / 'mlflow.db'}", "browsed")
+    record = load_study(f"sqlite:///{demo_folder / 'mlflow.db'}", "demo")
     page.goto(f"{mlflow_ui}/{runs_view_address(record)}")
     for column in ("val/score", "lr", "source_weight"):
         page.get_by_role("columnheader", name=column, exact=True).first.wait_for(timeout=60_000)

@@ -5,6 +5,7 @@ import pytest
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.grid_view import grid_view
 from pretrieve_dashboards.missing import missing_parts, problems, remarks
+from pretrieve_dashboards.report import render_report
 from pretrieve_dashboards.selection_view import margins, selection_view
 
 
@@ -57,6 +58,17 @@ def test_selections_stand_side_by_side_with_what_they_share(finished_study):
     assert view.overlaps == ((2, 1), (1, 3))
     assert (view.counted, view.numbers) == ("rank", (1, 2, 3))
     assert selection_view(finished_study, "none").ranks == ()
+
+
+def test_pictures_stand_beside_the_names_of_their_groups(finished_study, make_selection):
+    names = ("kite", "owl", "tern")
+    pictured = make_selection("birds", "uot", (4, 2, 1), names, (0.5, 0.4, 0.3), thumbnails=("AAAA", "", "BBBB"))
+    without = make_selection("birds", "nearest", (4, 2), names[:2], (0.5, 0.4))
+    record = replace(finished_study, selections=(pictured, without))
+    assert selection_view(record, "birds").pictures == (("AAAA", ""), ("", ""), ("BBBB", ""))
+    page = render_report(record)
+    assert page.count('class="thumbnail"') == 2
+    assert 'alt="Images of tern" src="data:image/jpeg;base64,BBBB"' in page
 
 
 def test_groups_of_a_decile_are_counted_from_its_first_rank(finished_study, make_selection):

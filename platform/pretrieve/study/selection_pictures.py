@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,6 +22,10 @@ IMAGE_SIDE, MARGIN, LINE_HEIGHT, FONT_SIZE = 80, 6, 16, 12
 GROUPS_PER_ROW = 3
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 MAX_NAME_LENGTH = 50
+LAYOUT = 1
+"""Counted up when the sheet is drawn in another way, so that older ones are drawn again."""
+
+NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE = 3, 32
 
 CARD_WIDTH = NUM_IMAGES * (IMAGE_SIDE + MARGIN) + 2 * MARGIN
 CARD_HEIGHT = IMAGE_SIDE + LINE_HEIGHT + 2 * MARGIN
@@ -35,29 +43,80 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
       OSError: the file cannot be written.
     """
     groups = list(selection.groups[:NUM_GROUPS])
-    identity = f"{units.identity(groups)} {groups}".encode()
-    if path.exists() and _shown(path) == identity:
+    identity = f"{LAYOUT} {units.identity(groups)} {groups}"
+    if _told(path).get("of") == identity:
         return
+    sheet, num_pictures = _draw(units, groups)
+    comment = json.dumps({"of": identity, "num_pictures": num_pictures}).encode()
     with replacing(path) as temporary:
-        _draw(units, groups).save(temporary, "JPEG", quality=85, comment=identity)
+        sheet.save(temporary, "JPEG", quality=85, comment=comment)
 
 
-def _shown(path: Path) -> bytes:
-    with Image.open(path) as image:
-        return bytes(image.info.get("comment", b""))
+def read_thumbnails(path: Path) -> list[str]:
+    """Cut small pictures of each group out of a sheet, for a page that shows many selections.
+
+    Args:
+      path: of a file that `write_selection_pictures` wrote.
+
+    Returns:
+      One a group, in the sheet's order: a JPEG of up to NUM_THUMBNAIL_IMAGES images side by side, each THUMBNAIL_SIDE
+      wide and high, as base64 text; empty where none of the group's images decodes.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    with Image.open(path) as sheet:
+        return [
+            _thumbnail(sheet, place, min(number, NUM_THUMBNAIL_IMAGES))
+            for place, number in enumerate(_told(path)["num_pictures"])
+        ]
 
 
-def _draw(units: SourceUnits, groups: Sequence[int]) -> Image.Image:
+def _thumbnail(sheet: Image.Image, place: int, num_images: int) -> str:
+    if num_images == 0:
+        return ""
+    strip = Image.new("RGB", (num_images * THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    left, top = _corner(place)
+    for number in range(num_images):
+        start = left + number * (IMAGE_SIDE + MARGIN)
+        picture = sheet.crop((start, top + LINE_HEIGHT, start + IMAGE_SIDE, top + LINE_HEIGHT + IMAGE_SIDE))
+        strip.paste(picture.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE)), (number * THUMBNAIL_SIDE, 0))
+    content = io.BytesIO()
+    strip.save(content, "JPEG", quality=70, optimize=True)
+    return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Read what a sheet tells of itself; nothing where there is no whole sheet."""
+    try:
+        with Image.open(path) as sheet:
+            sheet.load()
+            told = json.loads(sheet.info.get("comment", b"{}"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _corner(place: int) -> tuple[int, int]:
+    """Return where the card of a group begins, as (left, top)."""
+    row, column = divmod(place, GROUPS_PER_ROW)
+    return column * CARD_WIDTH + MARGIN, row * CARD_HEIGHT + MARGIN
+
+
+def _draw(units: SourceUnits, groups: Sequence[int]) -> tuple[Image.Image, list[int]]:
+    """Draw a sheet, and count the pictures of each group."""
     num_rows = -(-len(groups) // GROUPS_PER_ROW)
     sheet = Image.new("RGB", (GROUPS_PER_ROW * CARD_WIDTH, num_rows * CARD_HEIGHT), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    num_pictures = []
     for place, group in enumerate(groups):
-        row, column = divmod(place, GROUPS_PER_ROW)
-        left, top = column * CARD_WIDTH + MARGIN, row * CARD_HEIGHT + MARGIN
+        left, top = _corner(place)
         draw.text((left, top), f"{place + 1}. {units.name(group)}"[:MAX_NAME_LENGTH], fill=INK, font=font)
-        for number, picture in enumerate(_pictures(units, group)):
+        pictures = _pictures(units, group)
+        for number, picture in enumerate(pictures):
             sheet.paste(picture, (left + number * (IMAGE_SIDE + MARGIN), top + LINE_HEIGHT))
-    return sheet
+        num_pictures.append(len(pictures))
+    return sheet, num_pictures
 
 
 def _pictures(units: SourceUnits, group: int) -> list[Image.Image]:

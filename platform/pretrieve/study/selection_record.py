@@ -12,7 +12,7 @@ import numpy as np
 from pretrieve.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.study.materials import Materials
-from pretrieve.study.selection_pictures import write_selection_pictures
+from pretrieve.study.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_units import SourceUnits
 from pretrieve.tracking import schema
@@ -56,9 +56,9 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
         paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
-        write_json(paths[0], record)
-        _write_figure(record, paths[1])
         write_selection_pictures(materials.units[target], selection, paths[2])
+        write_json(paths[0], {**record, "thumbnails": read_thumbnails(paths[2])})
+        _write_figure(record, paths[1])
         artifacts += [(path, f"{schema.SELECTIONS_FOLDER}/{target}") for path in paths]
     return artifacts
 

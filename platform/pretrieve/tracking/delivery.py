@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
@@ -61,7 +62,7 @@ class Delivery:
         self._begun: dict[str, BegunTrial] = {}
         self._to_open: set[str] = set()
         self._maybe_made: set[str] = set()
-        self._replaced: set[str] = set()
+        self._untold: dict[str, Mapping[str, Any]] = {}
         self._ended: set[str] = set()
         self._cells: dict[tuple[str, str], str] = {}
 
@@ -142,8 +143,8 @@ class Delivery:
 
     def _open(self, trial: BegunTrial) -> None:
         spec, parameters = trial.spec, dict(trial.parameters)
-        if spec.key in self._run_ids:
-            run = self._tree.client.get_run(self._run_ids[spec.key])
+        run = self._run_to_go_on(spec.key)
+        if run is not None:
             self._told_before[spec.key] = attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
             if run.info.status != "RUNNING":
                 self._tree.reopen(self._run_ids[spec.key])
@@ -161,10 +162,37 @@ class Delivery:
                 schema.TAG_NOTE: _NOTES[spec.kind].format(method=spec.method, target=spec.target),
             }
             parent = self.cell(spec.target, spec.method)
-            self._run_ids[spec.key] = self._made_once(spec.describe(), kind=spec.kind, parent=parent, tags=tags)
-        self._tree.log(self._run_ids[spec.key], params=parameters)
+            lines = read_spool(self._folder / f"{spec.key}.jsonl")
+            self._run_ids[spec.key] = self._made_once(
+                spec.describe(), kind=spec.kind, parent=parent, tags=tags, start_ms=lines[0].time_ms if lines else None
+            )
+        self._untold[spec.key] = parameters  # they travel with the trial's first figures
 
-    def _made_once(self, name: str, *, kind: str, parent: str, tags: Mapping[str, str]) -> str:
+    def _run_to_go_on(self, key: str) -> Run | None:
+        """Read the run that a trial has; None where it has none, or none any more since somebody deleted it."""
+        if key not in self._run_ids:
+            return None
+        try:
+            run = self._tree.client.get_run(self._run_ids[key])
+        except MlflowException as error:
+            if error.error_code not in RUN_IS_GONE:
+                raise
+        else:
+            if run.info.lifecycle_stage != LifecycleStage.DELETED:
+                return run
+        self._forget_run(key)
+        return None
+
+    def _forget_run(self, key: str) -> None:
+        """Let a trial have another run, opened at the latest with the next delivery, which is told everything."""
+        self._to_open.add(key)
+        del self._run_ids[key]
+        for known in (self._num_sent, self._stopped_epochs, self._told_before):
+            known.pop(key, None)
+
+    def _made_once(
+        self, name: str, *, kind: str, parent: str, tags: Mapping[str, str], start_ms: int | None = None
+    ) -> str:
         """Make a run, unless an earlier try that seemed to fail made it: a store may do what it does not answer."""
         identity = f"{kind} {sorted(tags.items())}"
         if identity in self._maybe_made:
@@ -172,7 +200,7 @@ class Delivery:
             if found is not None:
                 return found
         self._maybe_made.add(identity)
-        made = self._tree.create(name, kind=kind, parent=parent, tags=tags)
+        made = self._tree.create(name, kind=kind, parent=parent, tags=tags, start_ms=start_ms)
         self._maybe_made.discard(identity)
         return made
 
@@ -181,14 +209,11 @@ class Delivery:
         try:
             self._send_lines(path, self._run_ids[key])
         except MlflowException as error:
-            if error.error_code not in RUN_IS_GONE or key not in self._begun or key in self._replaced:
+            is_gone = error.error_code in RUN_IS_GONE and key in self._begun and self._run_to_go_on(key) is None
+            if not is_gone:
                 raise
-            # Somebody deleted the run while its trial ran: it gets another, which is told everything.
-            self._replaced.add(key)
-            del self._run_ids[key]
-            self._num_sent.pop(key, None)
-            self._stopped_epochs.pop(key, None)
             self._open(self._begun[key])
+            self._to_open.discard(key)
             self._send_lines(path, self._run_ids[key])
 
     def _send_lines(self, path: Path, run_id: str) -> None:
@@ -206,7 +231,8 @@ class Delivery:
         if end is not None:
             figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
             tags |= self._told_of_end(path, lines, end)
-        self._tree.log_at(run_id, figures, tags)
+        self._tree.log_at(run_id, figures, tags, self._untold.get(path.stem))
+        self._untold.pop(path.stem, None)
         if end is not None:
             self._end(path, run_id, lines, end, last_epoch)
         self._num_sent[path.stem] = len(lines)

@@ -357,10 +357,14 @@ class Ledger:
         self._delivery.attach(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Write the summary of a cell and end its run."""
+        """Write the summary of a cell and end its run, unless it ended so before: it is no longer since."""
 
         def record() -> None:
             run_id = self.cell(target, method)
+            run = self.tree.client.get_run(run_id)
+            is_told = metrics.items() <= run.data.metrics.items() and tags.items() <= run.data.tags.items()
+            if is_told and run.info.status == "FINISHED":
+                return
             self.tree.log(run_id, metrics=metrics, tags=tags)
             self.tree.end(run_id, "FINISHED")
 

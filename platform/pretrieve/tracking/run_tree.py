@@ -73,12 +73,14 @@ class RunTree:
                 return str(run.info.run_id)
         return None
 
-    def create(self, name: str, *, kind: str, parent: str | None, tags: Mapping[str, str]) -> str:
-        """Start a run below `parent` and return its id."""
+    def create(
+        self, name: str, *, kind: str, parent: str | None, tags: Mapping[str, str], start_ms: int | None = None
+    ) -> str:
+        """Start a run below `parent` and return its id; it began at `start_ms` (milliseconds since 1970), or now."""
         all_tags = {schema.TAG_KIND: kind, **tags}
         if parent is not None:
             all_tags[schema.TAG_PARENT] = parent
-        run = self.client.create_run(self.experiment_id, run_name=name, tags=all_tags)
+        run = self.client.create_run(self.experiment_id, start_time=start_ms, run_name=name, tags=all_tags)
         return str(run.info.run_id)
 
     def reopen(self, run_id: str) -> None:
@@ -98,20 +100,32 @@ class RunTree:
         self.client.log_batch(
             run_id,
             metrics=[Metric(name, value, now, 0) for name, value in (metrics or {}).items()],
-            params=[Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in (params or {}).items()],
+            params=_as_params(params or {}),
             tags=[RunTag(name, value) for name, value in (tags or {}).items()],
         )
 
-    def log_at(self, run_id: str, metrics: list[tuple[str, float, int, int]], tags: Mapping[str, str]) -> None:
-        """Log (name, value, time_ms, step) figures, and tags with the last of them; sending them again adds nothing.
+    def log_at(
+        self,
+        run_id: str,
+        metrics: list[tuple[str, float, int, int]],
+        tags: Mapping[str, str],
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log (name, value, time_ms, step) figures, parameters with the first and tags with the last of them.
 
-        All in one request as far as it takes them: a store needs longer for each than for what is in it.
+        Sending them again adds nothing. All goes in one request as far as it takes it: a store needs longer for each
+        than for what is in it.
         """
-        told = [RunTag(name, value) for name, value in tags.items()]
-        parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)] or ([[]] if told else [])
+        told, params = [RunTag(name, value) for name, value in tags.items()], params or {}
+        parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)]
+        parts = parts or ([[]] if told or params else [])
         for number, part in enumerate(parts, start=1):
-            figures = [Metric(*figure) for figure in part]
-            self.client.log_batch(run_id, metrics=figures, tags=told if number == len(parts) else [])
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(*figure) for figure in part],
+                params=_as_params(params) if number == 1 else [],
+                tags=told if number == len(parts) else [],
+            )
 
     def describe_experiment(self, note: str, runs_view: str) -> None:
         """Write the note that the UI shows above all runs, and the view of them that it links to."""
@@ -125,3 +139,7 @@ class RunTree:
     def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Copy a file into a run's artifacts."""
         self.client.log_artifact(run_id, str(path), folder)
+
+
+def _as_params(params: Mapping[str, Any]) -> list[Param]:
+    return [Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in params.items()]

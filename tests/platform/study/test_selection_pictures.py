@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from pretrieve.study.selection_pictures import (
     IMAGE_SIDE,
     LINE_HEIGHT,
     MARGIN,
+    NUM_THUMBNAIL_IMAGES,
+    THUMBNAIL_SIDE,
+    read_thumbnails,
     write_selection_pictures,
 )
 from pretrieve.study.source_units import ClassUnits
@@ -65,3 +70,32 @@ def test_a_sheet_is_drawn_again_only_where_the_choice_differs(units: ClassUnits,
     assert grey_at(path, 0, 0) == pytest.approx(GREYS[0], abs=3)
     write_selection_pictures(units.without([0]), chosen(0, 2), path)
     assert grey_at(path, 0, 1) == 255, "an image that is left out is not shown"
+
+
+def test_thumbnails_show_the_groups_in_the_sheets_order(units: ClassUnits, tmp_path: Path) -> None:
+    path = tmp_path / "uot.jpg"
+    write_selection_pictures(units, chosen(3, 0), path)
+    shown = []
+    for thumbnail in read_thumbnails(path):
+        with Image.open(io.BytesIO(base64.b64decode(thumbnail))) as image:
+            shown.append((image.size, int(np.asarray(image.convert("L")).mean())))
+    assert [size for size, _ in shown] == [(THUMBNAIL_SIDE, THUMBNAIL_SIDE), (2 * THUMBNAIL_SIDE, THUMBNAIL_SIDE)]
+    assert [grey for _, grey in shown] == pytest.approx([GREYS[3], GREYS[0]], abs=3)
+    assert NUM_THUMBNAIL_IMAGES >= 2
+
+
+def test_a_group_without_an_image_that_decodes_has_no_thumbnail(units: ClassUnits, tmp_path: Path) -> None:
+    path = tmp_path / "uot.jpg"
+    write_selection_pictures(units.without([6]), chosen(3, 1), path)
+    first, second = read_thumbnails(path)
+    assert first == ""
+    assert second
+
+
+def test_a_sheet_that_was_cut_off_is_drawn_again(units: ClassUnits, tmp_path: Path) -> None:
+    path = tmp_path / "uot.jpg"
+    write_selection_pictures(units, chosen(2, 0), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    write_selection_pictures(units, chosen(2, 0), path)
+    assert path.read_bytes() == whole

@@ -15,7 +15,7 @@ from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import InterruptionLog
 from pretrieve.tracking.ledger import Ledger, TrialEnd
-from pretrieve.tracking.spool import Spool
+from pretrieve.tracking.spool import Spool, read_spool
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -275,6 +275,73 @@ def test_a_run_that_somebody_deletes_is_made_again_and_told_everything(open_ledg
     ledger.deliver()
     assert history(ledger, ledger.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5)]
     assert len(ledger.tree.runs("trial")) == 1
+
+
+def test_a_run_that_somebody_deletes_while_the_store_goes_away_is_made_again(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger("deleted-and-away")
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.25})
+    ledger.deliver()
+    ledger.tree.client.delete_run(ledger.run_id("k1"))
+    spool.write_end("finished", {})
+
+    def refuse(*args: Any, **named: Any) -> str:
+        raise MlflowException("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.tree, "create", refuse)
+        with pytest.raises(MlflowException):
+            ledger.deliver()
+    ledger.deliver()
+    run = ledger.tree.client.get_run(ledger.run_id("k1"))
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+    assert history(ledger, ledger.run_id("k1"), "val/score") == [(1, 0.25)]
+
+
+def test_a_failed_trial_whose_run_was_deleted_holds_up_no_delivery(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("failed-and-deleted")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
+    ledger.fail("k1", "its process was lost", "process lost")
+    ledger.deliver()
+    ledger.tree.client.delete_run(ledger.run_id("k1"))
+    ledger.begin(spec("k1"), {})
+    ledger.begin(spec("k2"), {})
+    for key in ("k1", "k2"):
+        Spool(ledger.spool_path(key)).write_end("finished", {schema.VAL_SCORE: 0.5})
+    ledger.deliver()
+    assert {run.info.status for run in ledger.tree.runs("trial")} == {"FINISHED"}
+    assert history(ledger, ledger.run_id("k1"), "val/score")[0] == (1, 0.25), "it is told everything"
+
+
+def test_a_run_lasts_from_its_trials_first_word_to_its_last(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("lasting")
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_start("n1")
+    time.sleep(0.05)
+    spool.write_end("finished", {})
+    first, last = (line.time_ms for line in read_spool(ledger.spool_path("k1")))
+    time.sleep(0.05)
+    ledger.deliver()
+    info = ledger.tree.client.get_run(ledger.run_id("k1")).info
+    assert (info.start_time, info.end_time) == (first, last)
+
+
+def test_a_cell_that_is_recorded_again_ended_when_it_first_did(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("once")
+
+    def recorded(score: float) -> int:
+        ledger.record_cell("birds", "uot", metrics={schema.BEST_VAL_SCORE: score}, tags={schema.TAG_BEST: "{}"})
+        return int(ledger.tree.client.get_run(ledger.cell("birds", "uot")).info.end_time)
+
+    first = recorded(0.5)
+    time.sleep(0.01)
+    assert recorded(0.5) == first
+    assert recorded(0.75) > first
 
 
 def test_a_second_process_that_tells_the_same_trial_adds_nothing(open_ledger: OpenLedger) -> None:
