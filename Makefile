@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# How many test files run side by side; what runs in one file, its cluster and its stores, is its own.
+JOBS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -16,8 +18,8 @@ demo: $(VENV)/.installed  ## run the built-in study: the paper's table in miniat
 ui: $(VENV)/.installed  ## open the MLflow UI of the demo on loopback
 	$(BIN)/pretrieve ui
 
-test: $(VENV)/.installed-dev  ## run all tests with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+test: $(VENV)/.installed-dev  ## run all tests with coverage, two files at a time (JOBS=1: one)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 check: $(VENV)/.installed-dev  ## what CI runs: format, lint, types, import layers, tests with coverage
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -58,8 +59,19 @@ def start(arguments: Sequence[str], *, ray_address: str | None = None) -> subpro
     if ray_address is not None:
         environment |= {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "disabled"}
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        # Where a shell runs the tests in its background, they and what they start would ignore an interrupt.
+        preexec_fn=_hear_interrupts,
     )
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str], *, timeout_s: float = 300) -> str:
