@@ -62,7 +62,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "PRETRIEVE_DEMO" in os.environ:
         return Path(os.environ["PRETRIEVE_DEMO"]).resolve()
     folder = tmp_path_factory.mktemp("browsed")
-    finish(start(["demo", "--storage", str(folder), *LITTLE_TRAINING]), timeout_s=900)
+    settings = [word for setting in LITTLE_TRAINING for word in ("--set", setting)]
+    finish(start(["demo", "--storage", str(folder), *settings]), timeout_s=900)
     return folder / "demo"
 
 
