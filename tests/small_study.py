@@ -107,5 +107,6 @@ def check_nothing_is_lost_or_double(study: Path, *, num_runs: int, num_epochs: i
     assert {run.info.status for run in runs} == {"FINISHED"}
     client = MlflowClient(f"sqlite:///{study / 'mlflow.db'}")
     for run in runs:
-        steps = [figure.step for figure in client.get_metric_history(run.info.run_id, schema.LOSS_TARGET)]
-        assert sorted(steps) == list(range(1, num_epochs + 1)), "neither gaps nor doubles"
+        figures = client.get_metric_history(run.info.run_id, schema.LOSS_TARGET)
+        told = sorted((figure.step, figure.timestamp, figure.value) for figure in figures)
+        assert [step for step, _, _ in told] == list(range(1, num_epochs + 1)), f"a gap or a double: {run.data}, {told}"

@@ -55,20 +55,23 @@ def cluster() -> Iterator[dict[str, str]]:
     environment["RAY_USAGE_STATS_ENABLED"] = "0"
     environment.pop("RAY_ADDRESS", None)
     shared = ["--block", "--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
-    head = ["--head", f"--port={gcs}", f"--temp-dir={folder}", "--include-dashboard=true"]
+    head = ["--head", f"--port={gcs}", f"--temp-dir={folder / 'h'}", "--include-dashboard=true"]
     head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}"]
     processes: list[subprocess.Popen[bytes]] = []
     with (folder / "nodes.log").open("wb") as log:
         try:
-            for role in (head, [f"--address=127.0.0.1:{gcs}"]):
+            # Folders of their own, as on two machines: a node that first meets a job unpacks its working directory
+            # anew, and in a shared one would remove the one that the job's driver stands in.
+            for role in (head, [f"--address=127.0.0.1:{gcs}", f"--temp-dir={folder / 'n'}"]):
                 wait_for_port(gcs if processes else None)
                 # The agent's default port may be another node's.
                 command = [RAY, "start", *role, *shared, f"--dashboard-agent-listen-port={free_port()}"]
                 processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
             yield {**environment, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
         finally:
-            for process in reversed(processes):
+            for process in processes:
                 process.terminate()
+            for process in processes:
                 process.wait(timeout=60)
             shutil.rmtree(folder, ignore_errors=True)
 

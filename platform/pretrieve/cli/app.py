@@ -20,6 +20,7 @@ from pretrieve.cli.select_command import select
 from pretrieve.cli.status_command import status
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
 from pretrieve.cli.targets_command import targets
+from pretrieve.full_disk import is_disk_full
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -160,7 +161,14 @@ def _exit_status(error: Exception) -> int | None:
 
     if isinstance(error, UserError | SelectionInputError | DashboardError):
         return 2
-    return 1 if isinstance(error, PretrieveError | OSError) else None
+    if isinstance(error, OSError):
+        return 1 if _says_what(error) else None
+    return 1 if isinstance(error, PretrieveError) else None
+
+
+def _says_what(error: OSError) -> bool:
+    """Say whether its words are enough: `[Errno 2] No such file or directory` alone does not say which."""
+    return error.filename is not None or error.errno is None or is_disk_full(error)
 
 
 if __name__ == "__main__":

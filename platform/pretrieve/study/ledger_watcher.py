@@ -66,7 +66,7 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_ended(self, task: TrialTask) -> FailureKind | None:
         """Read how the trial ended and pass it on."""
-        self._budget.ended(task.spec.key)
+        self._ended(task)
         end = self._ledger.end_of(task.spec.key)
         cell = task.spec.target, task.spec.method
         # A worker looks whether its cell is stopped after the driver did: what it gave back is for a later run, as is
@@ -86,7 +86,7 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:
         """Record the trial as failed."""
-        self._budget.ended(task.spec.key)
+        self._ended(task)
         self._ledger.fail(task.spec.key, f"its process could not be started: {reason}", "process lost")
         self._tell(task, "failed")
         self._one_less()
@@ -99,6 +99,10 @@ class LedgerWatcher(TrialWatcher):
         """Say whether the budget is used up."""
         self._is_over = self._is_over or self._budget.used_up(self._ledger.finished) is not None
         return self._is_over
+
+    def _ended(self, task: TrialTask) -> None:
+        self._budget.ended(task.spec.key)
+        self._ledger.let_go(task.spec.key)
 
     def _one_less(self) -> None:
         self._num_ended += 1

@@ -63,7 +63,8 @@ class Delivery:
         self._to_open: set[str] = set()
         self._maybe_made: set[str] = set()
         self._untold: dict[str, Mapping[str, Any]] = {}
-        self._ended: set[str] = set()
+        self._ended: dict[str, str] = {}
+        self._under_way: set[str] = set()
         self._cells: dict[tuple[str, str], str] = {}
 
     def know_runs(self, trials: Iterable[Run], cells: Iterable[Run], results: Container[Outcome | None]) -> None:
@@ -74,7 +75,7 @@ class Delivery:
             if key not in self._run_ids or has_result:
                 self._run_ids[key] = str(run.info.run_id)
             if has_result:
-                self._ended.add(key)
+                self._ended[key] = run.data.tags[schema.TAG_OUTCOME]
             if schema.STOPPED_EPOCH in run.data.metrics:
                 self._stopped_epochs[key] = int(run.data.metrics[schema.STOPPED_EPOCH])
         for run in cells:
@@ -82,11 +83,22 @@ class Delivery:
 
     def begin(self, trial: BegunTrial) -> None:
         """Note that a trial starts; its run is opened with the next delivery. Waits for nobody."""
-        if trial.spec.key in self._ended:  # it was stopped, and goes to its end after all, in a spool of its own
-            self._ended.discard(trial.spec.key)
-            self._num_sent.pop(trial.spec.key, None)
-        self._begun[trial.spec.key] = trial
-        self._to_open.add(trial.spec.key)
+        key = trial.spec.key
+        if self._ended.get(key) == "stopped":  # it goes to its end after all, in a spool of its own
+            del self._ended[key]
+            self._num_sent.pop(key, None)
+        if key in self._ended:
+            return  # a process that was cut off told its end; the one that takes its place reads so, and returns
+        self._begun[key] = trial
+        self._to_open.add(key)
+
+    def keep(self, key: str) -> None:
+        """Leave a trial's spool where it is: a process may yet start that is to read there that the trial has ended."""
+        self._under_way.add(key)
+
+    def let_go(self, key: str) -> None:
+        """Let a trial's spool be removed once its end was sent: no other process starts."""
+        self._under_way.discard(key)
 
     def attach(self, path: Path) -> None:
         """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
@@ -127,7 +139,7 @@ class Delivery:
                 self._to_open.discard(key)
             for path in sorted(self._folder.glob("*.jsonl")):
                 if path.stem in self._ended:
-                    self._put_away(path)  # told again by a process that was cut off from the cluster
+                    self._put_away(path)
                 elif path.stem in self._run_ids:
                     self._send_spool(path)
             self._send_files()
@@ -255,7 +267,7 @@ class Delivery:
             self._stopped_epochs[path.stem] = last_epoch
         self._tree.end(run_id, "FINISHED", time_ms=end.time_ms)
         self._on_result(path.stem, lines)
-        self._ended.add(path.stem)
+        self._ended[path.stem] = end.outcome
         self._put_away(path)
 
     def _told_of_attempts(self, key: str, lines: Iterable[SpoolLine]) -> dict[str, str]:
@@ -267,6 +279,9 @@ class Delivery:
         return {schema.TAG_ATTEMPTS: attempts_as_text(earlier + attempts)}
 
     def _put_away(self, path: Path) -> None:
+        """Remove the spool of a trial whose end was sent, also one that a process made anew that was cut off."""
+        if path.stem in self._under_way:
+            return
         InterruptionLog(path).remove()
         BegunTrial.forget(self._folder, path.stem)
         path.unlink(missing_ok=True)

@@ -156,7 +156,12 @@ class Ledger:
         """Note that a trial starts; its run is opened with the next delivery, its own one where it was begun before."""
         begun = BegunTrial(spec, dict(parameters))
         when_there_is_room(lambda: begun.keep(self.spool_folder), self.tell_full)
+        self._delivery.keep(spec.key)
         self._delivery.begin(begun)
+
+    def let_go(self, key: str) -> None:
+        """Note that no process trains a trial any more, nor will one take the place of its last."""
+        self._delivery.let_go(key)
 
     def run_id(self, key: str) -> str:
         """Return the run of a trial.

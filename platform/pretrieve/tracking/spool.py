@@ -79,7 +79,6 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._cut_partial_line()
         lines = read_spool(path)
         self._last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
         ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
@@ -114,23 +113,23 @@ class Spool:
 
     def _append(self, fields: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut_partial_line()
-        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields}) + "\n"
+        # Nothing is ever taken back: a process that was cut off from the cluster may be writing the same file.
+        with self._path.open("ab") as file:
+            file.write((line if self._ends_with_a_line() else "\n" + line).encode())
 
-    def _cut_partial_line(self) -> None:
-        """Drop what a killed process or a full disk left of a line; the next one starts at its own beginning."""
-        if not self._path.exists():
-            return
-        whole = sum(len(line) for line, _ in _whole_lines(self._path.read_bytes()))
-        if whole < self._path.stat().st_size:
-            with self._path.open("r+b") as file:
-                file.truncate(whole)
+    def _ends_with_a_line(self) -> bool:
+        """Say whether the next line starts at its own beginning; a killed process or a full disk may have left half."""
+        size = self._path.stat().st_size
+        if size == 0:
+            return True
+        with self._path.open("rb") as file:
+            file.seek(size - 1)
+            return file.read(1) == b"\n"
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
-    """Read the whole lines of a spool; from the first unreadable one on, nothing is there yet.
+    """Read the whole lines of a spool. What a killed process or a full disk left of a line is passed over.
 
     Two processes may have written it: one on a node that was cut off from the cluster runs on for a while beside the
     one that took its place. They tell the same, so an epoch counts once, and a result is the end.
@@ -139,7 +138,7 @@ def read_spool(path: Path) -> list[SpoolLine]:
         return []
     lines: list[SpoolLine] = []
     last_epoch = 0
-    for _, line in _whole_lines(path.read_bytes()):
+    for line in _whole_lines(path.read_bytes()):
         if isinstance(line, SpooledEpoch):
             if line.epoch <= last_epoch:
                 continue
@@ -150,15 +149,13 @@ def read_spool(path: Path) -> list[SpoolLine]:
     return lines
 
 
-def _whole_lines(content: bytes) -> Iterator[tuple[bytes, SpoolLine]]:
-    for raw in content.splitlines(keepends=True):
+def _whole_lines(content: bytes) -> Iterator[SpoolLine]:
+    *ended, _ = content.split(b"\n")  # the last one is being written, or never will be
+    for raw in ended:
         try:
-            line = _parse(json.loads(raw))
-        except (ValueError, KeyError):
-            return
-        if not raw.endswith(b"\n"):
-            return
-        yield raw, line
+            yield _parse(json.loads(raw))
+        except (ValueError, KeyError, TypeError):
+            continue
 
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:

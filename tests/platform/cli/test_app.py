@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -80,7 +81,18 @@ def test_ui_of_a_study_that_never_ran_says_so(tmp_path: Path) -> None:
     assert "run it first" in out.stderr
 
 
-@pytest.mark.parametrize(("error", "status"), [(UserError("x"), 2), (PretrieveError("x"), 1), (KeyError("x"), None)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UserError("x"), 2),
+        (PretrieveError("x"), 1),
+        (KeyError("x"), None),
+        (OSError("the server does not answer"), 1),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "weights.pt"), 1),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), None),  # which? its traceback may tell
+    ],
+)
 def test_exit_status_tells_mistakes_from_failures_from_faults(error: Exception, status: int | None) -> None:
     assert cli._exit_status(error) == status
 

@@ -21,10 +21,14 @@ class StandIn:
     def __init__(self, ends: dict[str, TrialEnd]) -> None:
         self.finished: dict[str, Any] = {}
         self.failed: list[str] = []
+        self.let_go_of: list[str] = []
         self._ends = ends
 
     def end_of(self, key: str) -> TrialEnd:
         return self._ends[key]
+
+    def let_go(self, key: str) -> None:
+        self.let_go_of.append(key)
 
     def fail(self, key: str, message: str, failure: FailureKind) -> None:
         self.failed.append(key)
@@ -61,3 +65,4 @@ def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run
     assert watcher.trial_ended(trial("given back")) is None
     assert ledger.failed == ["silent"], "no failure of its own is recorded"
     assert told == [1, 1, 2]
+    assert ledger.let_go_of == ["silent", "broken", "given back"], "no process is to read their spools any more"

@@ -63,6 +63,7 @@ def test_runs_nest_and_carry_parameters_and_each_epochs_metrics(open_ledger: Ope
     run_id = ledger.run_id("k1")
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("finished", {schema.SECONDS: 3.0})
+    ledger.let_go("k1")
     ledger.deliver()
     run = ledger.tree.client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -358,10 +359,39 @@ def test_a_second_process_that_tells_the_same_trial_adds_nothing(open_ledger: Op
     ledger.deliver()
     run_id = ledger.run_id("k1")
     assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
+    ledger.let_go("k1")
+    ledger.deliver()
     cut_off.write_epoch(3, {"val/score": 0.0})
     ledger.deliver()
     assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
     assert not ledger.spool_path("k1").exists()
+
+
+def test_a_trial_begun_again_after_a_process_that_was_cut_off_told_its_end_reads_so_and_adds_nothing(
+    open_ledger: OpenLedger,
+) -> None:
+    """Ray gives up a node that goes on training; the trial's end is known before another process takes its place."""
+    ledger = open_ledger("told")
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    cut_off = Spool(ledger.spool_path("k1"))
+    for epoch in (1, 2):
+        cut_off.write_epoch(epoch, {"val/score": epoch / 4})
+    cut_off.write_end("finished", {})
+    ledger.deliver()
+    run_id = ledger.run_id("k1")
+    ledger.begin(spec("k1"), {"lr": 0.1})
+    ledger.deliver()
+    assert Spool(ledger.spool_path("k1")).outcome == "finished", "whoever takes its place has nothing to do"
+    assert ledger.tree.client.get_run(run_id).info.status == "FINISHED"
+    ledger.let_go("k1")
+    ledger.deliver()
+    assert not list(ledger.spool_folder.iterdir())
+    time.sleep(0.005)
+    for epoch in (1, 2):  # one that began without a look at what was there
+        Spool(ledger.spool_path("k1")).write_epoch(epoch, {"val/score": epoch / 4})
+    ledger.deliver()
+    assert ledger.run_id("k1") == run_id
+    assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
 
 
 def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -> None:
@@ -371,6 +401,7 @@ def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -
     log.append("node lost", "the node has died")
     log.append("hung", "no step in 2 s")
     Spool(ledger.spool_path("k1")).write_end("finished", {})
+    ledger.let_go("k1")
     ledger.deliver()
     tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
     assert json.loads(tags[schema.TAG_INTERRUPTIONS]) == {"hung": 1, "node lost": 1}
@@ -456,9 +487,11 @@ def test_a_stopped_trial_trained_to_its_end_is_one_that_was_begun_when_its_drive
     spool.write_epoch(1, {"val/score": 0.25})
     spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
     if strategy_may_stop:
+        ledger.let_go("k1")
         assert ledger.end_of("k1").outcome == "stopped"
         ledger.reopen("k1")
     else:
+        ledger.let_go("k1")
         ledger.deliver()
     assert "k1" not in ledger.finished
 

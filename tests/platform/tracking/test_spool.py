@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, SpooledStart, read_spool
@@ -43,14 +46,35 @@ def test_a_spool_that_was_never_written_is_empty(tmp_path: Path) -> None:
     assert read_spool(tmp_path / "none.jsonl") == []
 
 
-def test_a_garbled_line_hides_what_follows_and_is_cut_by_the_next_writer(tmp_path: Path) -> None:
+def test_a_garbled_line_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "key.jsonl"
     Spool(path).write_epoch(1, {"a": 1.0})
     with path.open("a") as file:
-        file.write('{"time_ms": 5, "ep{"time_ms": 6, "outcome": "failed"}\n')
+        file.write('{"time_ms": 5, "ep{"time_ms": 6, "outcome": "failed"}\n[1]\n\n')
     assert len(read_spool(path)) == 1
     Spool(path).write_epoch(2, {"a": 2.0})
     assert [line.metrics["a"] for line in read_spool(path)] == [1.0, 2.0]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from pretrieve.tracking.spool import Spool
+
+spool, begin_at = Spool(Path(sys.argv[1])), float(sys.argv[2])
+time.sleep(max(0.0, begin_at - time.time()))
+for epoch in range(1, 1001):
+    spool.write_epoch(epoch, {"a": float(epoch)})
+"""
+
+
+def test_two_processes_that_write_at_once_take_nothing_from_each_other(tmp_path: Path) -> None:
+    path, begin_at = tmp_path / "key.jsonl", str(time.time() + 3.0)
+    command = [sys.executable, "-c", WRITER, str(path), begin_at]
+    writers = [subprocess.Popen(command) for _ in range(2)]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [line.metrics["a"] for line in read_spool(path)] == list(range(1, 1001))
+    assert len(path.read_bytes().split()) >= 2_000, "both wrote at the same time"
 
 
 def test_a_line_cut_by_a_full_disk_does_not_garble_the_next_one(tmp_path: Path) -> None:
