@@ -27,18 +27,19 @@ def main() -> None:
     arguments = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        records = {name: searched(name, arguments.targets, Path(folder)) for name in SEARCHES}
+        records = {name: study_of(name, arguments.targets, Path(folder)).run() for name in SEARCHES}
     print(f"{'search':8} {'trials':>7} {'stopped':>8} {'trial seconds':>14} {'of the grid':>12} {'points':>8}")
     for name, record in records.items():
         print(line(name, record, records["grid"]))
     print(f"in {time.perf_counter() - started:.0f} s")
 
 
-def searched(name: str, targets: list[str], storage: Path) -> StudyRecord:
+def study_of(search: str, targets: list[str], storage: Path) -> Study:
+    """Make the study of one search, named like it."""
     augmentation = {"crop_area": [0.6, 1.0], "flip": False}
     pretraining = {"epochs": 4, "batch_size": 128, "lr": 0.1, "weight_decay": 1e-4, "augmentation": augmentation}
     return Study(
-        name=name,
+        name=search,
         source="characters",
         targets=targets,
         backbone={"name": "small_resnet", "pretrain": pretraining},
@@ -50,11 +51,11 @@ def searched(name: str, targets: list[str], storage: Path) -> StudyRecord:
             "source_weight": [1.0, 0.3],
             "head_lr_ratio": [1.0],
         },
-        search=SEARCHES[name],
+        search=SEARCHES[search],
         training={"epochs": 15, "batch_size": 32, "augmentation": augmentation},
         refit={"num_seeds": 1},
         storage=str(storage),
-    ).run()
+    )
 
 
 def line(name: str, record: StudyRecord, grid: StudyRecord) -> str:
