@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# How many test files run side by side; what runs in one file, its cluster and its stores, is its own.
+# How many test files run side by side, each in a process with clusters and stores of its own.
 JOBS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 

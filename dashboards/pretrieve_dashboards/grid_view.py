@@ -48,13 +48,12 @@ class GridView:
 
 def grid_view(cell: CellRecord) -> GridView:
     """Lay the trials of a cell out by learning rate and by everything else that varies."""
-    names = _varying(cell.trials)
-    columns = sorted({_point(trial.hyperparameters, names) for trial in cell.trials}, key=_from_largest)
-    rates = sorted({trial.hyperparameters.get(_ROW, 0.0) for trial in cell.trials}, reverse=True)
-    trials = {
-        (trial.hyperparameters.get(_ROW, 0.0), _point(trial.hyperparameters, names)): trial for trial in cell.trials
-    }
-    scores = [trial.score for trial in cell.trials if trial.score is not None]
+    trials = cell.placed_trials
+    names = _varying(trials)
+    columns = sorted({_point(trial.hyperparameters, names) for trial in trials}, key=_from_largest)
+    rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
+    placed = {(trial.hyperparameters[_ROW], _point(trial.hyperparameters, names)): trial for trial in trials}
+    scores = [trial.score for trial in trials if trial.score is not None]
     return GridView(
         columns=tuple(
             tuple(wording.hyperparameter(name, value) for name, value in zip(names, point, strict=True))
@@ -63,7 +62,7 @@ def grid_view(cell: CellRecord) -> GridView:
         rows=tuple(
             (
                 f"lr {wording.number(rate)}",
-                tuple(_entry(trials.get((rate, point)), cell.best, scores) for point in columns),
+                tuple(_entry(placed.get((rate, point)), cell.best, scores) for point in columns),
             )
             for rate in rates
         ),

@@ -71,19 +71,20 @@ class ParallelView:
 
 def parallel_view(cell: CellRecord) -> ParallelView:
     """Lay the trials of a cell out along its hyperparameters, finished or not."""
-    names = _varying(cell.trials)
+    trials = cell.placed_trials
+    names = _varying(trials)
     axes, columns = [], []
     for name in names:
-        axis, places = _axis(name, [trial.hyperparameters.get(name) for trial in cell.trials])
+        axis, places = _axis(name, [trial.hyperparameters.get(name) for trial in trials])
         axes.append(axis)
         columns.append(places)
     if names:
-        axis, places = _score_axis(cell.trials)
+        axis, places = _score_axis(trials)
         axes.append(axis)
         columns.append(places)
     lines = [
         ParallelLine(tuple(column[number] for column in columns), trial.state, is_chosen(trial, cell), trial.run_id)
-        for number, trial in enumerate(cell.trials)
+        for number, trial in enumerate(trials)
     ]
     return ParallelView(
         title=f"Hyperparameters and validation score of {cell.method} on {cell.target}",

@@ -18,7 +18,7 @@ _METRICS = (
     schema.TEST_SCORE,
     schema.SECONDS,
 )
-"""With seconds as the trial told them: what MLflow calls a run's duration begins when its run was opened, later."""
+"""With seconds as the trial told them: what MLflow calls a run's duration holds the time between two attempts too."""
 
 _ALWAYS = ("lr", "weight_decay", "head_lr_ratio")
 _WHERE_VARIED = ("source_weight", "top_k")

@@ -97,6 +97,11 @@ class CellRecord:
     test_ci95: float | None
     refits_with_leaks: tuple[TrialRecord, ...] = ()
 
+    @property
+    def placed_trials(self) -> tuple[TrialRecord, ...]:
+        """Trials whose place in the grid is recorded; one that begins now has not told it yet."""
+        return tuple(trial for trial in self.trials if "lr" in trial.hyperparameters)
+
     def num_in_state(self, state: TrialState) -> int:
         """Count the trials in a state."""
         return sum(trial.state == state for trial in self.trials)

@@ -5,6 +5,7 @@ import pytest
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.grid_view import grid_view
 from pretrieve_dashboards.missing import missing_parts, problems, remarks
+from pretrieve_dashboards.parallel_view import parallel_view
 from pretrieve_dashboards.report import render_report
 from pretrieve_dashboards.selection_view import margins, selection_view
 
@@ -45,6 +46,13 @@ def test_trial_without_a_number_of_groups_has_a_column_of_its_own(finished_study
     view = grid_view(replace(finished_study.cell("birds", "uot"), trials=trials))
     assert view.columns == (("K 50",), ("K —",))
     assert [entry.text for entry in view.rows[0][1]] == ["50.0", "75.0"]
+
+
+def test_a_trial_that_has_not_told_its_point_yet_has_no_place(finished_study, make_trial):
+    silent = replace(make_trial("b", state="running"), hyperparameters={})
+    cell = replace(finished_study.cell("birds", "uot"), trials=(make_trial("a", lr=0.1, score=0.5), silent))
+    assert [rate for rate, _ in grid_view(cell).rows] == ["lr 0.1"]
+    assert len(parallel_view(cell).lines) == 1
 
 
 def test_grid_of_a_cell_that_has_not_begun_is_empty(unfinished_study):

@@ -50,7 +50,7 @@ def run_distributed_trial(
             break
         task = smaller
     ended = Spool(task.spool_path)
-    if ended.outcome is None:
+    if ended.outcome is None or ended.num_ends == spool.num_ends:  # the end that is there is an earlier attempt's
         message = str(error or "its workers ended without a word")
         ended.write_end("failed", {}, message, failure=kind_of_error(error) if error else "process lost")
         return "failed"

@@ -159,7 +159,8 @@ def _run_refits(
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
         resources = places.resources()
         budget.runs_on(resources)
-        run_tasks(missing, resources, settings.folder / "tune-refits", watcher, study=settings.name)
+        with ledger.keeping(task.spec.key for task in missing):
+            run_tasks(missing, resources, settings.folder / "tune-refits", watcher, study=settings.name)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

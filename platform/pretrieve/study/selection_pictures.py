@@ -47,7 +47,10 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
     if _told(path).get("of") == identity:
         return
     sheet, num_pictures = _draw(units, groups)
-    comment = json.dumps({"of": identity, "num_pictures": num_pictures}).encode()
+    told = {"of": identity, "num_pictures": num_pictures}
+    if any(number == 0 for number in num_pictures):
+        del told["of"]  # a file may be away for a moment: it is drawn again when it is next asked for
+    comment = json.dumps(told).encode()
     with replacing(path) as temporary:
         sheet.save(temporary, "JPEG", quality=85, comment=comment)
 

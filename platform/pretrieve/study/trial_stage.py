@@ -71,7 +71,8 @@ class TrialStage:
         scratch = self.settings.folder / "tune-trials"
         resources = self.places.resources()
         self.budget.runs_on(resources)
-        run_tasks(tasks, resources, scratch, watcher, strategy, study=self.settings.name)
+        with self.ledger.keeping(task.spec.key for task in tasks):
+            run_tasks(tasks, resources, scratch, watcher, strategy, study=self.settings.name)
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the missing trials, one of each cell in turn.

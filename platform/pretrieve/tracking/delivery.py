@@ -18,7 +18,16 @@ from pretrieve.tracking.begun_trial import BegunTrial
 from pretrieve.tracking.interruptions import InterruptionLog, counts_as_text
 from pretrieve.tracking.learning_curve import curve_as_text
 from pretrieve.tracking.run_tree import RunTree
-from pretrieve.tracking.spool import RESULTS, Outcome, SpooledEnd, SpooledEpoch, SpooledStart, SpoolLine, read_spool
+from pretrieve.tracking.spool import (
+    RESULTS,
+    Outcome,
+    SpooledEnd,
+    SpooledEpoch,
+    SpooledStart,
+    SpoolLine,
+    latest_end,
+    read_spool,
+)
 
 RUN_IS_GONE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_STATE, INVALID_PARAMETER_VALUE)}
 """What MLflow says where somebody deleted a run."""
@@ -64,6 +73,7 @@ class Delivery:
         self._maybe_made: set[str] = set()
         self._untold: dict[str, Mapping[str, Any]] = {}
         self._ended: dict[str, str] = {}
+        self._params_told: dict[str, set[str]] = {}
         self._under_way: set[str] = set()
         self._cells: dict[tuple[str, str], str] = {}
 
@@ -74,12 +84,21 @@ class Delivery:
             has_result = run.data.tags.get(schema.TAG_OUTCOME) in results
             if key not in self._run_ids or has_result:
                 self._run_ids[key] = str(run.info.run_id)
-            if has_result:
+                self._params_told[key] = set(run.data.params)
+            if has_result and run.info.status == "FINISHED":  # else its driver was killed in between: it is told again
                 self._ended[key] = run.data.tags[schema.TAG_OUTCOME]
             if schema.STOPPED_EPOCH in run.data.metrics:
                 self._stopped_epochs[key] = int(run.data.metrics[schema.STOPPED_EPOCH])
         for run in cells:
             self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
+
+    def recall(self, trial: BegunTrial) -> None:
+        """Know of a trial that an earlier driver began: what is told of it yet comes with its parameters."""
+        key = trial.spec.key
+        self._begun[key] = trial
+        if key in self._run_ids:
+            told = self._params_told.get(key, ())
+            self._untold[key] = {name: value for name, value in trial.parameters.items() if name not in told}
 
     def begin(self, trial: BegunTrial) -> None:
         """Note that a trial starts; its run is opened with the next delivery. Waits for nobody."""
@@ -127,6 +146,11 @@ class Delivery:
                 )
             return self._cells[target, method]
 
+    def forget_cell(self, target: str, method: str) -> None:
+        """Let a cell whose run somebody deleted have another one."""
+        with self._sending:
+            self._cells.pop((target, method), None)
+
     def send(self) -> None:
         """Send what is there and was not sent.
 
@@ -135,7 +159,8 @@ class Delivery:
         """
         with self._sending:
             for key in sorted(self._to_open):
-                self._open(self._begun[key])
+                if key not in self._ended:  # while it was begun again, its end was sent
+                    self._open(self._begun[key])
                 self._to_open.discard(key)
             for path in sorted(self._folder.glob("*.jsonl")):
                 if path.stem in self._ended:
@@ -239,7 +264,7 @@ class Delivery:
         tags: dict[str, str] = {}
         if any(isinstance(line, SpooledStart | SpooledEnd) for line in new):
             tags = self._told_of_attempts(path.stem, lines)
-        end = new[-1] if new and isinstance(new[-1], SpooledEnd) else None
+        end = latest_end(new)
         if end is not None:
             figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
             tags |= self._told_of_end(path, lines, end)

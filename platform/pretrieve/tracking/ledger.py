@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import LedgerError
@@ -32,6 +32,7 @@ from pretrieve.tracking.spool import (
     SpooledEpoch,
     SpooledStart,
     SpoolLine,
+    latest_end,
     read_spool,
 )
 from pretrieve.training.settings import Hyperparameters
@@ -137,6 +138,8 @@ class Ledger:
                 BegunTrial.forget(self.spool_folder, key)  # delivered, and its driver killed before it was put away
             elif self.end_of(key).outcome in RESULTS:
                 self._delivery.begin(begun)
+            else:
+                self._delivery.recall(begun)
 
     @property
     def finished(self) -> Mapping[str, FinishedTrial]:
@@ -159,6 +162,21 @@ class Ledger:
         self._delivery.keep(spec.key)
         self._delivery.begin(begun)
 
+    @contextmanager
+    def keeping(self, keys: Iterable[str]) -> Iterator[None]:
+        """Keep, within the block, the spools of trials that are to start in it.
+
+        The end of one may come before its start: from a process that a lost driver left behind.
+        """
+        kept = list(keys)
+        for key in kept:
+            self._delivery.keep(key)
+        try:
+            yield
+        finally:
+            for key in kept:
+                self._delivery.let_go(key)
+
     def let_go(self, key: str) -> None:
         """Note that no process trains a trial any more, nor will one take the place of its last."""
         self._delivery.let_go(key)
@@ -179,7 +197,7 @@ class Ledger:
         if not lines:
             known = known or self.finished.get(key)  # delivered in between
             return TrialEnd(known.outcome, known.score) if known else TrialEnd(None, None)
-        end = lines[-1] if isinstance(lines[-1], SpooledEnd) else None
+        end = latest_end(lines)
         if end is not None and end.outcome in RESULTS:
             self._note_result(key, lines)
         return TrialEnd(end.outcome if end else None, _score(lines), end.failure if end else None)
@@ -258,7 +276,8 @@ class Ledger:
             (schema.KIND_CELL, "FAILED"),
         ):
             for run in self.persist(partial(self.tree.runs, kind, status="RUNNING")):
-                self.persist(partial(self.tree.end, str(run.info.run_id), status))
+                has_result = run.data.tags.get(schema.TAG_OUTCOME) in RESULTS  # somebody opened it
+                self.persist(partial(self.tree.end, str(run.info.run_id), "FINISHED" if has_result else status))
 
     def deliver(self) -> None:
         """Send what the spools hold and MLflow does not.
@@ -362,11 +381,15 @@ class Ledger:
         self._delivery.attach(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Write the summary of a cell and end its run, unless it ended so before: it is no longer since."""
+        """Write the summary of a cell and end its run; one that ended with the same summary keeps its end."""
 
         def record() -> None:
             run_id = self.cell(target, method)
             run = self.tree.client.get_run(run_id)
+            if run.info.lifecycle_stage == LifecycleStage.DELETED:
+                self._delivery.forget_cell(target, method)
+                run_id = self.cell(target, method)
+                run = self.tree.client.get_run(run_id)
             is_told = metrics.items() <= run.data.metrics.items() and tags.items() <= run.data.tags.items()
             if is_told and run.info.status == "FINISHED":
                 return

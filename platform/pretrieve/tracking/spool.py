@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +71,7 @@ SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
 class Spool:
     """The file of one trial, written by the trial and read by the ledger.
 
-    An epoch is written once: a trial that resumes from an earlier checkpoint and repeats an epoch adds no second line.
+    A trial that resumes from an earlier checkpoint and repeats an epoch adds no second line.
 
     Args:
       path: the file; made at the first line.
@@ -83,6 +83,12 @@ class Spool:
         self._last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
         ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
         self._outcome: Outcome | None = ends[-1] if ends else None
+        self._num_ends = len(ends)
+
+    @property
+    def num_ends(self) -> int:
+        """How many attempts had told their end when this spool was opened."""
+        return self._num_ends
 
     @property
     def outcome(self) -> Outcome | None:
@@ -113,19 +119,11 @@ class Spool:
 
     def _append(self, fields: dict[str, Any]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields}) + "\n"
-        # Nothing is ever taken back: a process that was cut off from the cluster may be writing the same file.
+        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields})
+        # A line of its own also where a killed process or a full disk left half of one. Nothing is ever taken back: a
+        # process that was cut off from the cluster may be writing the same file.
         with self._path.open("ab") as file:
-            file.write((line if self._ends_with_a_line() else "\n" + line).encode())
-
-    def _ends_with_a_line(self) -> bool:
-        """Say whether the next line starts at its own beginning; a killed process or a full disk may have left half."""
-        size = self._path.stat().st_size
-        if size == 0:
-            return True
-        with self._path.open("rb") as file:
-            file.seek(size - 1)
-            return file.read(1) == b"\n"
+            file.write(f"\n{line}\n".encode())
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
@@ -134,11 +132,13 @@ def read_spool(path: Path) -> list[SpoolLine]:
     Two processes may have written it: one on a node that was cut off from the cluster runs on for a while beside the
     one that took its place. They tell the same, so an epoch counts once, and a result is the end.
     """
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:  # none yet, or delivered and put away
         return []
     lines: list[SpoolLine] = []
     last_epoch = 0
-    for line in _whole_lines(path.read_bytes()):
+    for line in _whole_lines(content):
         if isinstance(line, SpooledEpoch):
             if line.epoch <= last_epoch:
                 continue
@@ -147,6 +147,19 @@ def read_spool(path: Path) -> list[SpoolLine]:
         if isinstance(line, SpooledEnd) and line.outcome in RESULTS:
             break
     return lines
+
+
+def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
+    """Return how the latest attempt of these lines ended; None where it did not.
+
+    An epoch that stands after the end was told by a process that was cut off.
+    """
+    for line in reversed(lines):
+        if isinstance(line, SpooledEnd):
+            return line
+        if isinstance(line, SpooledStart):
+            return None
+    return None
 
 
 def _whole_lines(content: bytes) -> Iterator[SpoolLine]:

@@ -74,6 +74,8 @@ def test_an_error_of_a_worker_is_recorded(make_task: MakeTask, tmp_path: Path) -
     assert isinstance(end, SpooledEnd)
     assert end.outcome == "failed"
     assert "IndexError" in end.message
+    assert run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers") == "failed"
+    assert len([line for line in read_spool(task.spool_path) if isinstance(line, SpooledEnd)]) == 2, "of each attempt"
 
 
 def test_a_step_that_does_not_fit_on_the_workers_is_computed_in_parts(make_task: MakeTask, tmp_path: Path) -> None:

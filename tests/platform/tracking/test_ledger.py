@@ -394,6 +394,99 @@ def test_a_trial_begun_again_after_a_process_that_was_cut_off_told_its_end_reads
     assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
 
 
+def test_a_trial_begun_again_while_its_end_is_sent_stays_finished(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger("meanwhile")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.5})
+    ledger.deliver()
+    Spool(ledger.spool_path("k1")).write_end("finished", {})
+    log_at = ledger.tree.log_at
+
+    def begun_again_meanwhile(*arguments: Any) -> None:
+        ledger.begin(spec("k1"), {})
+        log_at(*arguments)
+
+    monkeypatch.setattr(ledger.tree, "log_at", begun_again_meanwhile)
+    ledger.deliver()
+    ledger.let_go("k1")
+    ledger.deliver()
+    assert ledger.tree.client.get_run(ledger.run_id("k1")).info.status == "FINISHED"
+    assert not list(ledger.spool_folder.iterdir())
+
+
+def killed(*arguments: Any, **named: Any) -> None:
+    """Stand for a call in which the driver is killed."""
+    raise KeyboardInterrupt
+
+
+def test_a_trial_whose_end_comes_before_its_start_is_kept_for_whoever_starts_it(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver is killed while a trial of its trains on a node that is cut off; the next driver has it in its list."""
+    first = open_ledger("ahead")
+    first.begin(spec("k1"), {"lr": 0.1})
+    cut_off = Spool(first.spool_path("k1"))
+    cut_off.write_epoch(1, {"val/score": 0.5})
+    monkeypatch.setattr(first.tree, "log_at", killed)
+    with pytest.raises(KeyboardInterrupt):
+        first.deliver()
+    second = open_ledger("ahead")
+    with second.keeping(["k1", "k2"]):
+        cut_off.write_end("finished", {})
+        second.deliver()
+        assert second.finished["k1"].score == 0.5
+        assert Spool(second.spool_path("k1")).outcome == "finished"
+        second.begin(spec("k1"), {"lr": 0.1})
+    second.deliver()
+    assert not list(second.spool_folder.iterdir())
+    run = second.tree.client.get_run(second.run_id("k1"))
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+
+
+def test_a_driver_killed_between_a_trials_outcome_and_its_status_leaves_the_status_to_the_next(
+    open_ledger: OpenLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger("between")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+
+    monkeypatch.setattr(ledger.tree, "end", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.deliver()
+    again = open_ledger("between")
+    assert again.tree.client.get_run(again.run_id("k1")).info.status == "FINISHED"
+    assert not list(again.spool_folder.iterdir())
+    again.tree.reopen(again.run_id("k1"))
+    again.end_open()
+    assert again.tree.client.get_run(again.run_id("k1")).info.status == "FINISHED", "it has its result"
+
+
+def test_a_failure_counts_also_where_a_process_that_was_cut_off_told_an_epoch_after_it(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("after")
+    ledger.begin(spec("k1"), {})
+    cut_off = Spool(ledger.spool_path("k1"))
+    ledger.fail("k1", "it took too much memory", "out of memory")
+    cut_off.write_epoch(1, {"val/score": 0.5})
+    ledger.deliver()
+    assert ledger.end_of("k1") == TrialEnd("failed", 0.5, "out of memory")
+    run = ledger.tree.client.get_run(ledger.run_id("k1"))
+    assert (run.info.status, run.data.tags[schema.TAG_MESSAGE]) == ("FAILED", "it took too much memory")
+    Spool(ledger.spool_path("k1")).write_start("n2")
+    assert ledger.end_of("k1").outcome is None, "another attempt is under way"
+
+
+def test_a_cell_whose_run_was_deleted_has_another(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("deleted-cell")
+    for _ in range(2):
+        ledger.record_cell("birds", "uot", metrics={schema.BEST_VAL_SCORE: 0.5}, tags={})
+        ledger.tree.client.delete_run(ledger.cell("birds", "uot"))
+    ledger.record_cell("birds", "uot", metrics={schema.BEST_VAL_SCORE: 0.5}, tags={})
+    (cell,) = ledger.tree.runs("cell")
+    assert (cell.info.status, cell.data.metrics) == ("FINISHED", {schema.BEST_VAL_SCORE: 0.5})
+
+
 def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("counted")
     ledger.begin(spec("k1"), {})
