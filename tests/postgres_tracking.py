@@ -7,7 +7,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 USER = "nobody"
 """PostgreSQL refuses to run as root."""
@@ -142,11 +142,3 @@ def wait_until(is_so: Callable[[], bool], what: str, log: Path) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"not within {STARTING_S} s: {what}\n{log.read_text(encoding='utf-8')}"
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from postgres_tracking import free_port
+from ports import free_port
 from small_study import finish, start
 from smaller_miniatures import make_smaller
 

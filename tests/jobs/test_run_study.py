@@ -21,19 +21,13 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from PIL import Image
+from ports import free_port
 
 from pretrieve.tracking import schema
 
 pytestmark = pytest.mark.slow
 
 RAY = str(Path(sys.executable).with_name("ray"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 MY_TARGETS = """

@@ -29,12 +29,11 @@ def deliver_study(settings: StudySettings) -> int:
     if not settings.folder.is_dir():
         raise UserError(f"a study must have run before it can be delivered, but {settings.folder} does not exist")
     with sole_driver(settings.folder):
-        waiting = {path.stem for path in (settings.folder / "spool").glob("*.jsonl")}
         ledger = open_ledger(settings)
         left = {path.stem for path in ledger.spool_folder.glob("*.jsonl")}
         # The study's run was opened for this; whether the study is whole only a run of it can tell.
-        ledger.end_study("FAILED" if waiting else ledger.status_before)
-    return len(waiting - left)
+        ledger.end_study("FAILED" if ledger.told else ledger.status_before)
+    return len(ledger.told - left)
 
 
 def extract_features(settings: StudySettings, observer: StudyObserver) -> None:

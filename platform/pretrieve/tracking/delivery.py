@@ -16,7 +16,7 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.attempts import attempts_as_text, attempts_from_text, attempts_of
 from pretrieve.tracking.begun_trial import BegunTrial
 from pretrieve.tracking.interruptions import InterruptionLog, counts_as_text
-from pretrieve.tracking.learning_curve import curve_as_text
+from pretrieve.tracking.learning_curve import curve_as_text, last_epoch
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     RESULTS,
@@ -48,6 +48,9 @@ class Delivery:
       spool_folder: holds spools, and of each trial whose run is to be opened what it is to say.
       study_run_id: of the study's own run.
       on_result: called with the key and the lines of a trial whose end was sent, before its spool is removed.
+
+    Attributes:
+      told: keys of the trials of which something was sent.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Delivery:
         self._on_result = on_result
         # One at a time: a store that does not answer holds whoever sends for many seconds.
         self._sending = threading.RLock()
+        self.told: set[str] = set()
         self._run_ids: dict[str, str] = {}
         self._num_sent: dict[str, int] = {}
         self._told_before: dict[str, list[Attempt]] = {}
@@ -88,7 +92,9 @@ class Delivery:
             if has_result and run.info.status == "FINISHED":  # else its driver was killed in between: it is told again
                 self._ended[key] = run.data.tags[schema.TAG_OUTCOME]
             if schema.STOPPED_EPOCH in run.data.metrics:
-                self._stopped_epochs[key] = int(run.data.metrics[schema.STOPPED_EPOCH])
+                # A process that was cut off may have told more than the search had seen when it stopped the trial.
+                told = last_epoch(run.data.tags.get(schema.TAG_CURVE, "[]"))
+                self._stopped_epochs[key] = max(told, int(run.data.metrics[schema.STOPPED_EPOCH]))
         for run in cells:
             self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
 
@@ -260,19 +266,21 @@ class Delivery:
         known = self._stopped_epochs.get(path.stem, 0)
         epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > known]
         figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
-        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        last = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
         tags: dict[str, str] = {}
         if any(isinstance(line, SpooledStart | SpooledEnd) for line in new):
             tags = self._told_of_attempts(path.stem, lines)
         end = latest_end(new)
         if end is not None:
-            figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
+            figures += [(name, value, end.time_ms, last) for name, value in end.metrics.items()]
             tags |= self._told_of_end(path, lines, end)
         self._tree.log_at(run_id, figures, tags, self._untold.get(path.stem))
         self._untold.pop(path.stem, None)
         if end is not None:
-            self._end(path, run_id, lines, end, last_epoch)
+            self._end(path, run_id, lines, end, last)
         self._num_sent[path.stem] = len(lines)
+        if new:
+            self.told.add(path.stem)
 
     def _told_of_end(self, path: Path, lines: list[SpoolLine], end: SpooledEnd) -> dict[str, str]:
         # The message also where there is none: that of an attempt before would stay.
@@ -284,12 +292,12 @@ class Delivery:
             schema.TAG_CURVE: curve_as_text(lines),
         }
 
-    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last_epoch: int) -> None:
+    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last: int) -> None:
         if end.outcome not in RESULTS:
             self._tree.end(run_id, "FAILED", time_ms=end.time_ms)
             return  # its spool stays: the next attempt goes on in it, and repeats no epoch
         if end.outcome == "stopped":
-            self._stopped_epochs[path.stem] = last_epoch
+            self._stopped_epochs[path.stem] = last
         self._tree.end(run_id, "FINISHED", time_ms=end.time_ms)
         self._on_result(path.stem, lines)
         self._ended[path.stem] = end.outcome

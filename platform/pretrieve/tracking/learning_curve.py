@@ -24,3 +24,13 @@ def curve_as_text(lines: Iterable[SpoolLine]) -> str:
     if last >= MAX_POINTS:
         points = [points[round(number * last / (MAX_POINTS - 1))] for number in range(MAX_POINTS)]
     return json.dumps(points)
+
+
+def last_epoch(text: str) -> int:
+    """Return the last epoch of a curve in a tag; 0 where it has none.
+
+    >>> last_epoch('[[1, 0.25], [4, 0.33333]]'), last_epoch("[]")
+    (4, 0)
+    """
+    points = json.loads(text)
+    return int(points[-1][0]) if points else 0

@@ -142,6 +142,11 @@ class Ledger:
                 self._delivery.recall(begun)
 
     @property
+    def told(self) -> frozenset[str]:
+        """Keys of the trials of which this ledger sent something."""
+        return frozenset(self._delivery.told)
+
+    @property
     def finished(self) -> Mapping[str, FinishedTrial]:
         """Finished trials and refits by key, delivered or not."""
         with self._lock:

@@ -51,8 +51,20 @@ def test_what_waits_is_delivered_and_told(
     assert run.info.status == "FINISHED"
     assert run.data.metrics[schema.VAL_SCORE] == 0.25
     assert not list(ledger.spool_folder.glob("*.jsonl"))
+    assert study_status(settings) == "FAILED", "whether it is whole only a run of it can tell"
+    ledger.end_study("FINISHED")
+    Spool(ledger.spool_path("waits")).write_epoch(1, {schema.VAL_SCORE: 0.25})  # by a process that was cut off
     cli.app(["deliver", str(study_file)], standalone_mode=False)
     assert "0 trials were delivered" in capsys.readouterr().out
+    assert study_status(settings) == "FINISHED"
+
+
+def study_status(settings: StudySettings) -> str:
+    client = MlflowClient(settings.tracking())
+    experiment = client.get_experiment_by_name("waiting")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`{schema.TAG_KIND}` = 'study'")
+    return str(run.info.status)
 
 
 def test_a_study_that_never_ran_has_nothing_to_deliver(

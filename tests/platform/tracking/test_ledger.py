@@ -563,6 +563,26 @@ def test_a_stopped_trial_is_done_for_a_search_that_stops_and_goes_to_its_end_for
     assert whole.finished["k1"].score == 0.5
 
 
+def test_an_epoch_told_beyond_the_one_that_a_trial_was_stopped_at_is_told_once(open_ledger: OpenLedger) -> None:
+    """By a process that was cut off, and is further than the one that took its place."""
+    ledger = open_ledger("beyond")
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.25})
+    spool.write_epoch(2, {"val/score": 0.5})
+    spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
+    ledger.let_go("k1")
+    ledger.deliver()
+    whole = open_ledger("beyond")
+    whole.begin(spec("k1"), {})
+    time.sleep(0.005)
+    for epoch in (1, 2, 3):
+        Spool(whole.spool_path("k1")).write_epoch(epoch, {"val/score": epoch / 4})
+    Spool(whole.spool_path("k1")).write_end("finished", {})
+    whole.deliver()
+    assert history(whole, whole.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+
+
 @pytest.mark.parametrize("strategy_may_stop", [False, True])
 def test_a_stopped_trial_trained_to_its_end_is_one_that_was_begun_when_its_driver_is_killed(
     store: Path, strategy_may_stop: bool

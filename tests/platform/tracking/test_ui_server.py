@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,17 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from pretrieve.errors import UserError
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.ui_server import serve
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_studys_ui_answers_on_loopback(tmp_path: Path) -> None:
