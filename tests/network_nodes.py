@@ -7,12 +7,13 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ports import free_port
 
 HEAD_ADDRESS = "10.231.7.1"
 START_TIMEOUT_S = 120.0
@@ -88,9 +89,7 @@ class NetworkNodes:
         _ip("link", "add", f"{self._tag}b", "type", "bridge")
         _ip("address", "add", f"{HEAD_ADDRESS}/24", "dev", f"{self._tag}b")
         _ip("link", "set", f"{self._tag}b", "up")
-        with socket.socket() as free:
-            free.bind((HEAD_ADDRESS, 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port(HEAD_ADDRESS)
         self._ray([], "--head", f"--port={self._port}", f"--node-ip-address={HEAD_ADDRESS}", "--num-cpus=0")
         for number in (1, 2):
             node = Node(number, self._tag)

@@ -58,8 +58,8 @@ class ParallelView:
 
     Attributes:
       title: names the cell.
-      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has begun.
-      lines: the trials, the chosen one last, so that it lies on top.
+      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has told its point.
+      lines: the trials that have told their points, the chosen one last, so that it lies on top.
       alternative: the same in words.
     """
 
@@ -70,7 +70,7 @@ class ParallelView:
 
 
 def parallel_view(cell: CellRecord) -> ParallelView:
-    """Lay the trials of a cell out along its hyperparameters, finished or not."""
+    """Lay the trials of a cell that have told their points out along its hyperparameters, finished or not."""
     trials = cell.placed_trials
     names = _varying(trials)
     axes, columns = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pretrieve.search.tune_events import TrialWatcher
 from pretrieve.study.budget import BudgetKeeper
@@ -40,6 +40,14 @@ class LedgerWatcher(TrialWatcher):
         self._progressed = progressed
         self._total = total
         self._num_ended = 0
+
+    def still_missing(self, tasks: Sequence[TrialTask]) -> list[TrialTask]:
+        """Leave out the trials whose end a lost process told since they were listed; they count as ended."""
+        finished = self._ledger.finished
+        for task in tasks:
+            if task.spec.key in finished:
+                self._one_less()
+        return [task for task in tasks if task.spec.key not in finished]
 
     def trial_started(self, task: TrialTask) -> None:
         """Open the trial's run."""

@@ -21,7 +21,7 @@ def deliver_study(settings: StudySettings) -> int:
     """Send to MLflow what waits in a study's folder, and run nothing.
 
     Returns:
-      How many trials had something to send.
+      How many trials were delivered to their end.
 
     Raises:
       UserError: MLflow's store does not answer, or another process runs the study.
@@ -32,7 +32,8 @@ def deliver_study(settings: StudySettings) -> int:
         ledger = open_ledger(settings)
         left = {path.stem for path in ledger.spool_folder.glob("*.jsonl")}
         # The study's run was opened for this; whether the study is whole only a run of it can tell.
-        ledger.end_study("FAILED" if ledger.told else ledger.status_before)
+        is_whole = ledger.status_before == "FINISHED" and not ledger.told
+        ledger.end_study("FINISHED" if is_whole else "FAILED")
     return len(ledger.told - left)
 
 

@@ -157,10 +157,11 @@ def _run_refits(
         if budget.reached is not None:
             clock.notice("the best of each cell so far is refitted")
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
-        resources = places.resources()
-        budget.runs_on(resources)
         with ledger.keeping(task.spec.key for task in missing):
-            run_tasks(missing, resources, settings.folder / "tune-refits", watcher, study=settings.name)
+            resources = places.resources()
+            budget.runs_on(resources)
+            scratch = settings.folder / "tune-refits"
+            run_tasks(watcher.still_missing(missing), resources, scratch, watcher, study=settings.name)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

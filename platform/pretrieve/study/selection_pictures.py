@@ -37,7 +37,8 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
     Args:
       units: what it chose from.
       selection: the choice; its first NUM_GROUPS are shown, by rank, with up to NUM_IMAGES images each.
-      path: of the file. What it shows is told in it, so that a study run again decodes nothing.
+      path: of the file. What it shows is told in it, so that a study run again decodes none of the source's images,
+        unless a group had none that decodes.
 
     Raises:
       OSError: the file cannot be written.

@@ -64,15 +64,15 @@ class TrialStage:
         if num_missing and self.budget.used_up(self.ledger.finished) is None:
             tasks = [] if self.settings.search.proposes else self._in_turns(unfinished)
             watcher = LedgerWatcher(self.ledger, self.clock.observer, progressed, num_missing, self.budget)
-            self._run(tasks, watcher, self._strategy(unfinished))
+            with self.ledger.keeping(task.spec.key for task in self.plan.missing(unfinished)):
+                self._run(tasks, watcher, self._strategy(unfinished))
         return num_missing
 
     def _run(self, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy) -> None:
         scratch = self.settings.folder / "tune-trials"
         resources = self.places.resources()
         self.budget.runs_on(resources)
-        with self.ledger.keeping(task.spec.key for task in tasks):
-            run_tasks(tasks, resources, scratch, watcher, strategy, study=self.settings.name)
+        run_tasks(watcher.still_missing(tasks), resources, scratch, watcher, strategy, study=self.settings.name)
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the missing trials, one of each cell in turn.
@@ -115,7 +115,8 @@ class TrialStage:
                 CheckpointFile(task.checkpoint_path).remove()
                 self.ledger.reopen(task.spec.key)
             watcher = LedgerWatcher(self.ledger, self.clock.observer, lambda ended, of: None, len(tasks), self.budget)
-            self._run(tasks, watcher, Strategy())
+            with self.ledger.keeping(task.spec.key for task in tasks):
+                self._run(tasks, watcher, Strategy())
 
 
 def _after(num_before: int, progressed: Progressed) -> Callable[[int, int], None]:

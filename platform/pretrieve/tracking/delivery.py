@@ -16,7 +16,7 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.attempts import attempts_as_text, attempts_from_text, attempts_of
 from pretrieve.tracking.begun_trial import BegunTrial
 from pretrieve.tracking.interruptions import InterruptionLog, counts_as_text
-from pretrieve.tracking.learning_curve import curve_as_text, last_epoch
+from pretrieve.tracking.learning_curve import curve_as_text, last_epoch_of
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     RESULTS,
@@ -89,17 +89,27 @@ class Delivery:
             if key not in self._run_ids or has_result:
                 self._run_ids[key] = str(run.info.run_id)
                 self._params_told[key] = set(run.data.params)
-            if has_result and run.info.status == "FINISHED":  # else its driver was killed in between: it is told again
+            if has_result:
                 self._ended[key] = run.data.tags[schema.TAG_OUTCOME]
+                self._finish(run)
+            else:
+                self._told_before[key] = attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
             if schema.STOPPED_EPOCH in run.data.metrics:
                 # A process that was cut off may have told more than the search had seen when it stopped the trial.
-                told = last_epoch(run.data.tags.get(schema.TAG_CURVE, "[]"))
-                self._stopped_epochs[key] = max(told, int(run.data.metrics[schema.STOPPED_EPOCH]))
+                last_told = last_epoch_of(run.data.tags.get(schema.TAG_CURVE, "[]"))
+                self._stopped_epochs[key] = max(last_told, int(run.data.metrics[schema.STOPPED_EPOCH]))
         for run in cells:
             self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
 
+    def _finish(self, run: Run) -> None:
+        """Give a run that has its result the status: its driver was killed in between, or somebody opened it."""
+        if run.info.status != "FINISHED":
+            end = latest_end(read_spool(self._folder / f"{run.data.tags[schema.TAG_KEY]}.jsonl"))
+            time_ms = run.info.end_time if end is None else end.time_ms
+            self._tree.end(str(run.info.run_id), "FINISHED", time_ms=time_ms)
+
     def recall(self, trial: BegunTrial) -> None:
-        """Know of a trial that an earlier driver began: what is told of it yet comes with its parameters."""
+        """Know of a trial that an earlier driver began: what it still tells is sent with its parameters."""
         key = trial.spec.key
         self._begun[key] = trial
         if key in self._run_ids:
@@ -165,7 +175,7 @@ class Delivery:
         """
         with self._sending:
             for key in sorted(self._to_open):
-                if key not in self._ended:  # while it was begun again, its end was sent
+                if key not in self._ended:  # its end was sent while it was begun again
                     self._open(self._begun[key])
                 self._to_open.discard(key)
             for path in sorted(self._folder.glob("*.jsonl")):
@@ -266,18 +276,20 @@ class Delivery:
         known = self._stopped_epochs.get(path.stem, 0)
         epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > known]
         figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
-        last = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
         tags: dict[str, str] = {}
         if any(isinstance(line, SpooledStart | SpooledEnd) for line in new):
             tags = self._told_of_attempts(path.stem, lines)
         end = latest_end(new)
         if end is not None:
-            figures += [(name, value, end.time_ms, last) for name, value in end.metrics.items()]
+            figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
             tags |= self._told_of_end(path, lines, end)
+            if last_epoch < known:
+                del tags[schema.TAG_CURVE]  # the one that is there tells more
         self._tree.log_at(run_id, figures, tags, self._untold.get(path.stem))
         self._untold.pop(path.stem, None)
         if end is not None:
-            self._end(path, run_id, lines, end, last)
+            self._end(path, run_id, lines, end, last_epoch)
         self._num_sent[path.stem] = len(lines)
         if new:
             self.told.add(path.stem)
@@ -292,12 +304,12 @@ class Delivery:
             schema.TAG_CURVE: curve_as_text(lines),
         }
 
-    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last: int) -> None:
+    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last_epoch: int) -> None:
         if end.outcome not in RESULTS:
             self._tree.end(run_id, "FAILED", time_ms=end.time_ms)
             return  # its spool stays: the next attempt goes on in it, and repeats no epoch
         if end.outcome == "stopped":
-            self._stopped_epochs[path.stem] = last
+            self._stopped_epochs[path.stem] = last_epoch
         self._tree.end(run_id, "FINISHED", time_ms=end.time_ms)
         self._on_result(path.stem, lines)
         self._ended[path.stem] = end.outcome

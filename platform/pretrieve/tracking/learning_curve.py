@@ -26,10 +26,10 @@ def curve_as_text(lines: Iterable[SpoolLine]) -> str:
     return json.dumps(points)
 
 
-def last_epoch(text: str) -> int:
+def last_epoch_of(text: str) -> int:
     """Return the last epoch of a curve in a tag; 0 where it has none.
 
-    >>> last_epoch('[[1, 0.25], [4, 0.33333]]'), last_epoch("[]")
+    >>> last_epoch_of('[[1, 0.25], [4, 0.33333]]'), last_epoch_of("[]")
     (4, 0)
     """
     points = json.loads(text)

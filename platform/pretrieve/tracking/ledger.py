@@ -270,7 +270,8 @@ class Ledger:
         """End the runs that are open when nothing of the study runs any more.
 
         Trials that were stopped half-way, and those whose key left the plan after their driver was killed, end as
-        KILLED; the next attempt, if there is one, opens them again. Cells without a result end as FAILED.
+        KILLED; the next attempt, if there is one, opens them again. One that has its result, and that somebody opened,
+        ends as FINISHED; cells without a result end as FAILED.
 
         Raises:
           LedgerError: MLflow does not answer for `PATIENCE_S`.
@@ -281,7 +282,7 @@ class Ledger:
             (schema.KIND_CELL, "FAILED"),
         ):
             for run in self.persist(partial(self.tree.runs, kind, status="RUNNING")):
-                has_result = run.data.tags.get(schema.TAG_OUTCOME) in RESULTS  # somebody opened it
+                has_result = run.data.tags.get(schema.TAG_OUTCOME) in RESULTS
                 self.persist(partial(self.tree.end, str(run.info.run_id), "FINISHED" if has_result else status))
 
     def deliver(self) -> None:

@@ -92,7 +92,7 @@ class Spool:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the trial ended when this spool was opened; None where it had not."""
+        """The last end that was told when this spool was opened, of whichever attempt; None where there was none."""
         return self._outcome
 
     def write_start(self, worker: str) -> None:
@@ -150,9 +150,9 @@ def read_spool(path: Path) -> list[SpoolLine]:
 
 
 def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
-    """Return how the latest attempt of these lines ended; None where it did not.
+    """Return the last end, unless another attempt started after it; None where there is none.
 
-    An epoch that stands after the end was told by a process that was cut off.
+    An epoch after it does not count: a process that was cut off told it.
     """
     for line in reversed(lines):
         if isinstance(line, SpooledEnd):

@@ -59,6 +59,19 @@ def test_what_waits_is_delivered_and_told(
     assert study_status(settings) == "FINISHED"
 
 
+def test_a_study_whose_driver_was_killed_is_not_whole_where_nothing_waits(
+    make_settings: Callable[..., StudySettings], tmp_path: Path
+) -> None:
+    settings = make_settings(name="waiting")
+    make_folder(settings.folder)
+    open_ledger(settings)
+    study_file = tmp_path / "waiting.yaml"
+    study_file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
+    assert study_status(settings) == "RUNNING"
+    cli.app(["deliver", str(study_file)], standalone_mode=False)
+    assert study_status(settings) == "FAILED"
+
+
 def study_status(settings: StudySettings) -> str:
     client = MlflowClient(settings.tracking())
     experiment = client.get_experiment_by_name("waiting")

@@ -65,4 +65,7 @@ def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run
     assert watcher.trial_ended(trial("given back")) is None
     assert ledger.failed == ["silent"], "no failure of its own is recorded"
     assert told == [1, 1, 2]
+    ledger.finished["given back"] = TrialEnd("finished", 0.5)  # told by a process that was cut off
+    left = watcher.still_missing([trial("silent"), trial("given back")])
+    assert ([task.spec.key for task in left], told) == (["silent"], [1, 1, 2, 3])
     assert ledger.let_go_of == ["silent", "broken", "given back"], "no process is to read their spools any more"

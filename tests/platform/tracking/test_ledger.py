@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
+from pretrieve.tracking.attempts import attempts_from_text
 from pretrieve.tracking.interruptions import InterruptionLog
 from pretrieve.tracking.ledger import Ledger, TrialEnd
 from pretrieve.tracking.spool import Spool, read_spool
@@ -504,10 +505,22 @@ def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -
 def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("reopened")
     ledger.begin(spec("k1"), {})
-    Spool(ledger.spool_path("k1")).write_end("finished", {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.5})
+    spool.write_end("finished", {})
     ledger.deliver()
-    ledger.tree.reopen(ledger.run_id("k1"))
-    assert "k1" in open_ledger("reopened").finished
+    run_id = ledger.run_id("k1")
+    ledger.let_go("k1")
+    ledger.deliver()
+    for status in ("RUNNING", "KILLED"):
+        ledger.tree.client.update_run(run_id, status=status)
+        time.sleep(0.005)
+        Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.5})  # by a process that was cut off
+        again = open_ledger("reopened")
+        assert "k1" in again.finished
+        assert again.tree.client.get_run(run_id).info.status == "FINISHED"
+        assert not list(again.spool_folder.iterdir())
+    assert history(ledger, run_id, "val/score") == [(1, 0.5)]
 
 
 def test_a_trial_tried_again_keeps_its_first_parameters_and_loses_the_message_of_its_failure(
@@ -579,6 +592,31 @@ def test_an_epoch_told_beyond_the_one_that_a_trial_was_stopped_at_is_told_once(o
     for epoch in (1, 2, 3):
         Spool(whole.spool_path("k1")).write_epoch(epoch, {"val/score": epoch / 4})
     Spool(whole.spool_path("k1")).write_end("finished", {})
+    whole.deliver()
+    assert history(whole, whole.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+
+
+def test_what_a_stopped_trial_told_is_known_after_another_attempt_failed(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("failed-since")
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_start("n1")
+    spool.write_epoch(1, {"val/score": 0.25})
+    spool.write_epoch(2, {"val/score": 0.5})
+    spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
+    ledger.let_go("k1")
+    ledger.deliver()
+    failing = open_ledger("failed-since")
+    Spool(failing.spool_path("k1")).write_start("n2")
+    failing.fail("k1", "its process was lost", "process lost")
+    failing.deliver()
+    tags = failing.tree.client.get_run(failing.run_id("k1")).data.tags
+    assert [attempt.worker for attempt in attempts_from_text(tags[schema.TAG_ATTEMPTS])] == ["n1", "n2"]
+    time.sleep(0.005)
+    whole = open_ledger("failed-since")
+    whole.begin(spec("k1"), {})
+    for epoch in (1, 2, 3):
+        Spool(whole.spool_path("k1")).write_epoch(epoch, {"val/score": epoch / 4})
     whole.deliver()
     assert history(whole, whole.run_id("k1"), "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
 
