@@ -222,6 +222,7 @@ class Ledger:
         Raises:
           LedgerError: MLflow, which must have its first end before its second, does not answer for `PATIENCE_S`.
         """
+        self._delivery.let_go(key)
         self.persist(self.deliver)
         with self._lock:
             assert self._finished[key].outcome == "stopped", "what reached its end is done"
