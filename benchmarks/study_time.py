@@ -5,7 +5,8 @@
 Prints the time of a study's stage of trials, from before its workers start until MLflow has all that they told, times
 the CPUs it used, over that of the same trials one after the other in this process with neither Ray nor MLflow (goal ≤
 1.10 for trials of 10 s). Two trials at a time share caches and memory, which the loop's do not: the time of two loops
-side by side, in two processes without Ray, tells how much of the ratio that is.
+side by side, in two processes without Ray, tells how much of the ratio that is; and who used the CPUs during the
+study, what of the rest.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from cpu_seconds import CpuSeconds
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
 from pretrieve.search.trial import run_trial
 from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver
+from pretrieve.study.observer import Stage, StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
@@ -51,13 +53,34 @@ def main() -> None:
         tasks = planned_tasks(settings)
         alone_s = timed_loops([tasks], Path(storage, "alone"))
         beside_s = timed_loops([tasks[::2], tasks[1::2]], Path(storage, "beside"))
-        observer = StageSeconds()
+        observer = Watched()
         pt.Study.from_settings(settings).run(observer)
     study_s = observer.seconds["trials"]
     print(f"{len(tasks)} trials of {alone_s / len(tasks):.1f} s: loop {alone_s:.1f} s, study {study_s:.1f} s")
     print(f"study x {NUM_CPUS} CPUs / loop: {study_s * NUM_CPUS / alone_s:.3f} (goal <= 1.10)")
     print(f"two loops side by side {beside_s:.1f} s, x {NUM_CPUS} / loop: {beside_s * NUM_CPUS / alone_s:.3f}")
     print(f"study / two loops side by side: {study_s / beside_s:.3f}")
+    told = ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in sorted(observer.cpu.used.items()))
+    print(f"of {study_s * NUM_CPUS:.0f} s of {NUM_CPUS} CPUs the study used: {told}")
+
+
+class Watched(StageSeconds):
+    """Notes also who uses the CPUs while the trials run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu = CpuSeconds()
+
+    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+        """Begin to count."""
+        if stage == "trials":
+            self.cpu.begin()
+
+    def stage_finished(self, stage: Stage, seconds: float) -> None:
+        """Note it, and end the count."""
+        super().stage_finished(stage, seconds)
+        if stage == "trials":
+            self.cpu.end()
 
 
 def settings_of(num_trials: int, epochs: int, storage: str) -> StudySettings:
