@@ -58,15 +58,16 @@ def main() -> None:
     started = time.perf_counter()
     study = pt.Study.from_file(study_file, overrides=[f"storage={storage}", *arguments.overrides])
     record = study.run()
+    ranked = tuple(name for name in record.methods if name in RANKED)
     text = "\n".join(
         [
             f"{time.perf_counter() - started:.0f} s of wall time (less where an earlier run had done part of it)",
             "",
             score_table(record).to_text(),
             "",
-            *differences_as_text(record, "finetune"),
+            *(differences_as_text(record, "finetune") if "finetune" in record.methods else []),
             "",
-            *differences_as_text(record, "random", tuple(name for name in record.methods if name in RANKED)),
+            *(differences_as_text(record, "random", ranked) if "random" in record.methods else []),
         ]
     )
     print(text)
