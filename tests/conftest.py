@@ -14,10 +14,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_tracking_server_given() -> None:
+    """Take away the address that the environment of the tests may name."""
+    os.environ.pop(TRACKING_ADDRESS, None)
+
+
 @pytest.fixture(autouse=True)
-def no_tracking_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away the address that an environment, or a test before that called `set_tracking_uri`, may have left."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def no_tracking_server_left() -> Iterator[None]:
+    """Take away the address that a test leaves, as `mlflow.set_tracking_uri` writes it into the environment.
+
+    After the test and for good: the fixtures of the next file are made before its first test's own.
+    """
+    yield
+    os.environ.pop(TRACKING_ADDRESS, None)
 
 
 @pytest.fixture(scope="session")
