@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
 
 
