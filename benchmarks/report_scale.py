@@ -30,7 +30,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from PIL import Image
 
-from pretrieve.study.selection_pictures import NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE
+from pretrieve.stages.selection_pictures import NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE
 from pretrieve.tracking import schema
 from pretrieve.tracking.learning_curve import curve_as_text
 from pretrieve.tracking.spool import SpooledEpoch

@@ -15,16 +15,16 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
+from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.cells import Planner
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool
 from pretrieve_dashboards import load_study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pretrieve.study.observer import Stage, StudyObserver
+from pretrieve.stages.observer import Stage, StudyObserver
 
 
 class StageSeconds(StudyObserver):

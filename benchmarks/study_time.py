@@ -21,17 +21,17 @@ from pathlib import Path
 
 import torch
 from cpu_seconds import CpuSeconds
+from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
 from pretrieve.search.trial import run_trial
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.observer import Stage, StudyObserver
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.cells import Planner
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import Stage, StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.training.trial_spec import TrialTask
 
 METHODS = ["finetune", "uot"]

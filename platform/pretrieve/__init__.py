@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pretrieve.data.imagenet import load_imagenet
     from pretrieve.data.registry import register_target
     from pretrieve.errors import PretrieveError, StudyFileError, UserError
-    from pretrieve.study.observer import StudyObserver
+    from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.study import Study
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ _HOME = {
     "Projector": "pretrieve.backbones",
     "Study": "pretrieve.study.study",
     "StudyFileError": "pretrieve.errors",
-    "StudyObserver": "pretrieve.study.observer",
+    "StudyObserver": "pretrieve.stages.observer",
     "UserError": "pretrieve.errors",
     "image_set_from_arrays": "pretrieve.data.array_set",
     "load_folder_tree": "pretrieve.data.folder_tree",

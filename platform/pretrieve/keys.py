@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 KEY_LENGTH = 20
@@ -26,8 +27,17 @@ def content_key(**parts: Any) -> str:
     >>> content_key(lr=0.1, seed=0) == content_key(seed=0, lr=0.1)
     True
     """
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    canonical = json.dumps(_without_signed_zeros(parts), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _without_signed_zeros(value: Any) -> Any:
+    """Write −0.0 as 0.0: no result differs by the sign of a zero."""
+    if isinstance(value, Mapping):
+        return {name: _without_signed_zeros(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_signed_zeros(part) for part in value]
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:

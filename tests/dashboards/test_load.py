@@ -9,8 +9,8 @@ from mlflow.entities import Metric, Param
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.records import Attempt
-from pretrieve.study.selection_record import selection_record
-from pretrieve.study.source_units import ClassUnits
+from pretrieve.stages.selection_record import selection_record
+from pretrieve.stages.source_units import ClassUnits
 from pretrieve.tracking import schema
 from pretrieve_dashboards import DashboardError, load_study, ranked_similarity, score_table
 from pretrieve_dashboards.grid_view import grid_view

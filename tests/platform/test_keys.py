@@ -36,6 +36,10 @@ def test_a_key_is_short_lower_case_hexadecimal():
     assert set(key) <= set("0123456789abcdef")
 
 
+def test_the_sign_of_a_zero_makes_no_difference():
+    assert content_key(a=-0.0, b={"c": [1.0, -0.0]}) == content_key(a=0.0, b={"c": [1.0, 0.0]})
+
+
 def test_a_part_without_a_written_form_is_refused():
     with pytest.raises(TypeError, match="not JSON serializable"):
         content_key(part=object())

@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones._base import Architecture, find_architecture
 from pretrieve.backbones.parts import BackboneParts
 from pretrieve.backbones.state_dicts import (
     StateDict,
     faults_of,
     load_weights,
+    read_kept_weights,
     read_weights,
     refuse_faults,
     save_weights,
@@ -29,6 +31,7 @@ __all__ = [
     "keep_backbone",
     "load_weights",
     "parts_of_checkpoint",
+    "read_kept_weights",
     "read_weights",
     "save_weights",
 ]
@@ -58,6 +61,7 @@ class Backbone:
 
         Raises:
           BackboneError: the file does not fit the architecture.
+          DamagedArtifactError: the file does not hold what was written.
         """
         return self._trunk(self._parts())
 
@@ -68,6 +72,7 @@ class Backbone:
 
         Raises:
           BackboneError: the file does not fit the architecture.
+          DamagedArtifactError: the file does not hold what was written.
         """
         parts = self._parts()
         trunk, projector = self._trunk(parts), self.architecture.projector
@@ -85,6 +90,7 @@ class Backbone:
 
         Raises:
           BackboneError: the file does not fit the architecture.
+          DamagedArtifactError: the file does not hold what was written.
         """
         state = self._parts().classifier
         if not state:
@@ -96,7 +102,7 @@ class Backbone:
         return layer
 
     def _parts(self) -> BackboneParts:
-        return BackboneParts.of_joined(read_weights(self.weights_path))
+        return BackboneParts.of_joined(read_kept_weights(self.weights_path))
 
     def _trunk(self, parts: BackboneParts) -> nn.Module:
         trunk = _built(self.architecture.build)
@@ -146,7 +152,7 @@ def keep_backbone(architecture: Architecture, parts: BackboneParts, folder: Path
     state = parts.joined()
     identity = identify(architecture, state)
     path = folder / identity / "weights.pt"
-    if not path.exists():
+    if not is_kept(path):
         write_weights(state, path)
     return Backbone(architecture.name, path, identity)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.seals import read_sealed, sealing
 from pretrieve.errors import BackboneError
 
 StateDict = dict[str, Tensor]
@@ -29,28 +30,42 @@ def read_weights(path: Path) -> StateDict:
     Raises:
       BackboneError: the file is missing, or holds more than tensors.
     """
+    return _read(path, origin=path)
+
+
+def read_kept_weights(path: Path) -> StateDict:
+    """Read a state dict that `write_weights` wrote.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DamagedArtifactError: the file does not hold what was written.
+    """
+    return _read(BytesIO(read_sealed(path)), origin=path)
+
+
+def _read(file: Path | BytesIO, *, origin: Path) -> StateDict:
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        loaded: Any = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise BackboneError(
-            f"backbone weights must be a readable state dict of tensors, but {path}: {type(error).__name__}: {error}"
+            f"backbone weights must be a readable state dict of tensors, but {origin}: {type(error).__name__}: {error}"
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackboneError(f"backbone weights must be a mapping of names to tensors, but {path} holds another thing")
+        raise BackboneError(f"backbone weights must be a mapping of names to tensors, but {origin} holds another thing")
     return dict(state)
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict atomically, its tensors on the CPU."""
+    """Write a state dict into a sealed file, its tensors on the CPU."""
     on_cpu = {name: value.detach().cpu() for name, value in state.items()}
     # Through a file of Python's: torch's own does not tell a full disk from other errors.
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with sealing(path) as temporary, temporary.open("wb") as file:
         torch.save(on_cpu, file)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict atomically, its tensors on the CPU."""
+    """Write a network's state dict into a sealed file, its tensors on the CPU."""
     write_weights(network.state_dict(), path)
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from pretrieve.records.forecast import Forecast
     from pretrieve.study.budget import BudgetSettings
-    from pretrieve.study.planning.forecast import Forecast
     from pretrieve.study.study import Study
 
 
@@ -32,7 +32,7 @@ def plan(
     Runs nothing of it: a few steps of training are timed on the cluster of RAY_ADDRESS, else on this machine.
     After the study ran, the same command shows what each stage took beside what was told.
     """
-    from pretrieve.study.planning.forecast import FORECAST_FILE
+    from pretrieve.records.forecast import FORECAST_FILE
 
     loaded = load_study_argument(study, overrides, storage)
     forecast = loaded.plan()
@@ -45,7 +45,7 @@ def plan(
 
 
 def _print(study: Study, forecast: Forecast, folder: Path) -> None:
-    from pretrieve.study.planning.forecast import FORECAST_FILE, Forecast
+    from pretrieve.records.forecast import FORECAST_FILE, Forecast
 
     console = make_console()
     console.print(

@@ -10,8 +10,17 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
 
     `pretrieve status my_study.yaml`
     """
+    from rich.table import Table
+
+    from pretrieve.stages.inventory import read_inventory
     from pretrieve.study.study_lock import current_driver
     from pretrieve_dashboards import print_status
 
     loaded = load_study_argument(study, overrides, storage)
-    print_status(loaded.record(), make_console(), driver=current_driver(loaded.settings.folder))
+    console = make_console()
+    print_status(loaded.record(), console, driver=current_driver(loaded.settings.folder))
+    table = Table("stage", "artifacts", "in the store", box=None)
+    for stage in read_inventory(loaded.settings):
+        table.add_row(stage.stage, str(stage.num_artifacts), str(stage.num_there))
+    if table.row_count:
+        console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -72,12 +73,20 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     version = getattr(make, _VERSION, None)
     if version is None:
         return _checked(make(), reference)
-    folder = cache / content_key(reference=reference, version=version)
+    folder = cache / content_key(reference=reference, version=version, source=_source_of(make))
     stored = load_stored_set(folder)
     if stored is None:
         stored = _checked(make(), reference)
         save_image_set(stored, folder)
     return stored
+
+
+def _source_of(make: MakeImageSet) -> str | None:
+    """Return the text of a function, so that a changed one makes its set anew; None where it has none."""
+    try:
+        return inspect.getsource(make)
+    except (OSError, TypeError):  # typed at a prompt, or no plain function
+        return None
 
 
 def _find_function(reference: str) -> MakeImageSet:

@@ -12,7 +12,7 @@ from pretrieve.features.centroid_file import read_centroid_file
 from pretrieve_selection import SelectionSettings
 
 if TYPE_CHECKING:
-    from pretrieve.study.observer import StudyObserver
+    from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.settings import StudySettings
 
 

@@ -25,7 +25,7 @@ from pretrieve_dashboards.report import write_report
 from pretrieve_dashboards.run_links import run_links
 
 if TYPE_CHECKING:
-    from pretrieve.study.observer import StudyObserver
+    from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.planning.calibration import SpeedBook
     from pretrieve.study.settings import StudySettings
 
@@ -141,7 +141,7 @@ def cost_of_series(
     Raises:
       UserError: a study file does not fit the data or the cluster.
     """
-    from pretrieve.study.observer import StudyObserver
+    from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.planning.plan_study import forecast_study
 
     if is_mini and storage is None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.seals import read_sealed_array, read_sealed_arrays, sealing, write_sealed_arrays
+from pretrieve.artifacts.store import is_kept
 from pretrieve.errors import ImageSetError
 from pretrieve.features.shards import FeatureRequest, read_features
 
@@ -42,7 +43,7 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
       ImageSetError: no image of the table decodes.
     """
     path = matrix_path(folder, request.key)
-    if not path.exists():
+    if not (is_kept(path) and is_kept(_card_path(path))):
         _write(request, folder, path)
     return read_feature_matrix(folder, request.key)
 
@@ -52,11 +53,11 @@ def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
 
     Raises:
       FileNotFoundError: there is none.
+      DamagedArtifactError: a file does not hold what was written.
     """
     path = matrix_path(folder, key)
-    with np.load(_card_path(path), allow_pickle=False) as card:
-        rows, broken = card["rows"], tuple(json.loads(str(card["broken"])))
-    return FeatureMatrix(np.load(path, mmap_mode="r"), rows, broken)
+    card = read_sealed_arrays(_card_path(path))
+    return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
 
 
 def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
@@ -68,9 +69,8 @@ def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
     decoded = np.concatenate(rows)
     if not len(decoded):
         raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
-    with replacing(_card_path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(file, rows=decoded, broken=np.array(json.dumps(broken)))
-    with replacing(path) as temporary:
+    write_sealed_arrays(_card_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
+    with sealing(path) as temporary:
         _write_features(request, folder, temporary, num_rows=len(decoded))
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.seals import read_sealed, sealing
+from pretrieve.artifacts.store import is_kept
 from pretrieve.keys import content_key
 
 ROWS_PER_SHARD = 512
@@ -55,8 +56,8 @@ class FeatureRequest:
         return rows.append_column(MIRRORED, pa.array([True] * rows.num_rows)) if self.is_mirrored else rows
 
     def missing_shards(self, folder: Path) -> list[int]:
-        """List the shards that the cache does not hold yet."""
-        return [s for s in range(self.num_shards) if not self.shard_path(folder, s).exists()]
+        """List the shards that the feature cache does not hold, or held damaged."""
+        return [s for s in range(self.num_shards) if not is_kept(self.shard_path(folder, s))]
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one shard atomically.
+    """Write one shard, sealed.
 
     Args:
       table: columns index, path, label, feature (fixed-size list of float32, NaN where broken) and error.
       path: see `shard_path`.
     """
-    with replacing(path) as temporary:
+    with sealing(path) as temporary:
         pq.write_table(table, temporary, use_dictionary=False)  # no two features are the same: it would only cost time
 
 
@@ -108,9 +109,10 @@ def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBloc
 
     Raises:
       FileNotFoundError: a shard is missing; see `FeatureRequest.missing_shards`.
+      DamagedArtifactError: a shard does not hold what was written.
     """
     for shard in range(request.num_shards):
-        table = pq.read_table(request.shard_path(folder, shard))
+        table = pq.read_table(pa.BufferReader(read_sealed(request.shard_path(folder, shard))))
         good = table.filter(table["error"].is_null())
         bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
         yield FeatureBlock(

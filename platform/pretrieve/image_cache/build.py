@@ -9,7 +9,6 @@ from pathlib import Path
 import ray
 
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.image_cache.card import CARD, DamagedEntryError, verify_entry
 from pretrieve.image_cache.leftovers import remove_leftovers
 from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
@@ -26,13 +25,7 @@ def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEn
     return [entry for entry in unique.values() if not is_finished(entry, folder)]
 
 
-def build_entries(
-    entries: Sequence[CacheEntry],
-    folder: Path,
-    *,
-    on_progress: Callable[[int, int], None],
-    on_notice: Callable[[str], None] = lambda message: None,
-) -> None:
+def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:
     """Decode entries into the cache, in parallel on the connected cluster.
 
     What a killed build left of them is used: its finished parts are not decoded again, and its temporary folders are
@@ -42,14 +35,11 @@ def build_entries(
       entries: what `missing_entries` returned.
       folder: the cache, on storage that every node reaches.
       on_progress: called with (images done, images in all).
-      on_notice: told of each damaged entry.
 
     Raises:
       OSError: an image's file could not be read, or an entry not be written.
     """
     remove_leftovers(folder)
-    for entry in entries:
-        _remove_damaged(folder / entry.key, folder, on_notice)
     total = sum(entry.table.num_rows for entry in entries)
     done = 0
     on_progress(done, total)
@@ -62,16 +52,6 @@ def build_entries(
                 finish_entry(by_key[part.key], folder)
         done += sum(part.table.num_rows for part in parts)
         on_progress(done, total)
-
-
-def _remove_damaged(entry: Path, cache: Path, on_notice: Callable[[str], None]) -> None:
-    try:
-        verify_entry(entry)
-    except FileNotFoundError:
-        return
-    except DamagedEntryError as error:
-        on_notice(f"decoded again, because it is damaged: {error}")
-        (entry / CARD).unlink(missing_ok=True)
 
 
 def _written(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:

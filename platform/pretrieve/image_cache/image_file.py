@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import mmap
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from pretrieve.artifacts.seals import SealedFile
+
+HEADER_BYTES = 4096
+"""The header of a file of images is shorter than this."""
 
 
 class ImageFileWriter:
@@ -56,33 +62,46 @@ class ImageFileWriter:
 
 
 class MappedImages:
-    """The images of a .npy file, in memory that all processes of a node share: the system's cache of the file.
+    """The images of a sealed .npy file, in memory that all processes of a node share: the system's cache of the file.
 
     Args:
-      path: a file of `ImageFileWriter`, or a uint8 array that `numpy.save` wrote.
+      path: a file of `ImageFileWriter`, sealed.
 
     Attributes:
-      pixels: (N, H, W, 3) uint8, read-only, on the memory map.
+      image_shape: (H, W, 3) of one image.
       image_bytes: size of one image.
 
     Raises:
-      OSError, ValueError: the file cannot be mapped, or is shorter than its header says.
+      OSError: the file cannot be mapped.
+      DamagedArtifactError: its seal or its header is not what was written.
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            npy.read_magic(file)
-            shape, _, dtype = npy.read_array_header_1_0(file)
-            self._first_byte = file.tell()
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = SealedFile(path)
+        self._map = self._file.unchecked()
+        header = BytesIO(self._file.view(0, min(len(self._file), HEADER_BYTES)))
+        npy.read_magic(header)
+        shape, _, dtype = npy.read_array_header_1_0(header)
+        self._first_byte = header.tell()
         count = int(np.prod(shape))
-        self.pixels: NDArray[np.uint8] = np.frombuffer(
-            self._map, dtype=dtype, count=count, offset=self._first_byte
-        ).reshape(shape)
+        pixels = np.frombuffer(self._map, dtype=dtype, count=count, offset=self._first_byte)
+        self._pixels: NDArray[np.uint8] = pixels.reshape(shape)
+        self.image_shape = shape[1:]
         self.image_bytes = int(np.prod(shape[1:]))
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self._pixels)
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        """Return an image, (H, W, 3) uint8, read-only, on the memory map; it is compared with its digest.
+
+        Raises:
+          DamagedArtifactError: its bytes are not what was written.
+        """
+        start = self._first_byte + row * self.image_bytes
+        self._file.check(start, start + self.image_bytes)
+        image: NDArray[np.uint8] = self._pixels[row]
+        return image
 
     def read_ahead(self, row: int) -> None:
         """Ask the system to bring an image into memory meanwhile; of no effect where it is there already."""

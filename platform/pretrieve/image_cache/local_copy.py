@@ -11,7 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pretrieve.image_cache.card import CachedCard, DamagedEntryError, read_card, verify_entry
+from pretrieve.artifacts.seals import DamagedArtifactError
+from pretrieve.image_cache.card import CachedCard, read_card, verify_entry
 
 POLL_S = 5.0
 """How often a process that waits for another one's copy says that it is alive."""
@@ -24,7 +25,7 @@ def local_copy(
     """Return entries on this node's own disk, copying those that are not there yet.
 
     Reading images in random order from storage that all nodes share is slow. The first process of a node that asks for
-    an entry copies it; others that ask meanwhile wait for it. A copy is whole or absent, its checksums are compared
+    an entry copies it; others that ask meanwhile wait for it. A copy is whole or absent, its digests are compared
     before it is used, and it has the name of its entry, which is a hash of what is in it, so studies share it. Nothing
     removes a copy: the folder is the user's to empty, at best when no trial runs.
 
@@ -38,7 +39,7 @@ def local_copy(
 
     Raises:
       FileNotFoundError: an entry is not there.
-      DamagedEntryError: an entry is not what was written.
+      DamagedArtifactError: an entry is not what was written.
       OSError: the disk of `scratch` is full or not writable.
     """
     if scratch is None:
@@ -68,7 +69,7 @@ def _held(lock: FileLock, on_progress: Callable[[], None]) -> Iterator[None]:
 def _is_copy(copy: Path, entry: Path) -> bool:
     try:
         return verify_entry(copy) == read_card(entry)
-    except (FileNotFoundError, DamagedEntryError):
+    except (FileNotFoundError, DamagedArtifactError):
         return False
 
 
@@ -96,14 +97,14 @@ def _copy_file(source: str, destination: str, *, on_progress: Callable[[], None]
 
 def _verify_copy(temporary: Path, entry: Path) -> None:
     try:
-        verify_entry(temporary, checksums=True)
-    except DamagedEntryError:
-        verify_entry(entry, checksums=True)  # names the folder that is at fault, where it is not the copying
+        verify_entry(temporary, pixels=True)
+    except DamagedArtifactError:
+        verify_entry(entry, pixels=True)  # names the folder that is at fault, where it is not the copying
         raise
 
 
 def _check_room(card: CachedCard, copy: Path) -> None:
-    needed = sum(file.num_bytes for file in card.files)
+    needed = card.num_bytes
     free = shutil.disk_usage(copy.parent).free
     if needed > free:
         raise OSError(

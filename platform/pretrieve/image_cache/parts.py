@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pretrieve.artifacts.seals import seal
 from pretrieve.data.decode import decode_square, decode_whole, read_content
 from pretrieve.errors import ImageSetError
-from pretrieve.image_cache.card import CachedCard, Layout, describe_file, write_card
+from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, CachedCard, Layout, write_card
 from pretrieve.image_cache.image_file import ImageFileWriter
 from pretrieve.image_cache.leftovers import temporary_folder
-
-IMAGES = "images.npy"
-LABELS = "labels.npy"
-ASPECTS = "aspects.npy"
 
 ROWS_AT_ONCE = 32
 """Rows of encoded images that are copied out of the table together."""
@@ -41,9 +38,10 @@ def write_part(table: pa.Table, *, layout: Layout, size: int, folder: Path) -> N
     entry = folder.parent
     with temporary_folder(entry.parent, f"{entry.name}.{folder.name}") as temporary:
         broken = _decode_into(temporary, table, layout, size)
-        files = tuple(describe_file(temporary / name) for name in (IMAGES, LABELS, ASPECTS))
+        for name in (IMAGES, LABELS, ASPECTS):
+            seal(temporary / name)
         num_images = table.num_rows - len(broken)
-        write_card(temporary, CachedCard(num_images, layout, size, tuple(broken), parts=(), files=files))
+        write_card(temporary, CachedCard(num_images, layout, size, tuple(broken)))
         entry.mkdir(exist_ok=True)
         try:
             temporary.rename(folder)

@@ -13,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pretrieve.image_cache.card import DamagedEntryError, Layout, joined_card, verify_entry, write_card
+from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array
+from pretrieve.artifacts.store import set_aside
+from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, Layout, joined_card, read_card, verify_entry, write_card
 from pretrieve.image_cache.image_file import MappedImages
 from pretrieve.image_cache.leftovers import remove_folder
-from pretrieve.image_cache.parts import ASPECTS, IMAGES, LABELS, write_part
+from pretrieve.image_cache.parts import write_part
 
 PIXELS_VERSION = 2
 """Part of every entry's key; raise it when decoding or resizing gives other pixels."""
@@ -78,7 +80,7 @@ class EntryPart:
         return f"rows-{self.start:08d}-{self.start + self.table.num_rows:08d}"
 
     def is_whole(self, cache: Path) -> bool:
-        """Tell whether the part is in the cache, with files of the right sizes."""
+        """Tell whether the part is in the cache, with files that are what was written."""
         return _is_whole(cache / self.key / self.name)
 
     def write(self, cache: Path) -> None:
@@ -97,14 +99,17 @@ class EntryPart:
 
 
 def is_finished(entry: CacheEntry, cache: Path) -> bool:
-    """Tell whether an entry is in the cache, with files of the right sizes."""
+    """Tell whether an entry is in the cache, with files that are what was written."""
     return _is_whole(cache / entry.key)
 
 
 def _is_whole(folder: Path) -> bool:
     try:
         verify_entry(folder)
-    except (FileNotFoundError, DamagedEntryError):
+    except FileNotFoundError:
+        return False
+    except DamagedArtifactError as error:
+        set_aside(error)
         return False
     return True
 
@@ -116,7 +121,7 @@ def finish_entry(entry: CacheEntry, cache: Path) -> None:
       OSError: a part is absent, or the disk is full or not writable.
     """
     folder = cache / entry.key
-    write_card(folder, joined_card({part.name: verify_entry(folder / part.name) for part in entry.parts()}))
+    write_card(folder, joined_card({part.name: read_card(folder / part.name) for part in entry.parts()}))
 
 
 def write_entry(entry: CacheEntry, folder: Path) -> None:
@@ -144,7 +149,7 @@ class CachedImages:
 
     Raises:
       FileNotFoundError: an entry is not there.
-      DamagedEntryError: a file of an entry is absent or has another size than was written.
+      DamagedArtifactError: a file of an entry does not hold what was written.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -152,8 +157,8 @@ class CachedImages:
         self._maps = [MappedImages(part / IMAGES) for part in parts]
         self._starts = np.cumsum([0, *(len(images) for images in self._maps)])
         self._is_read = np.zeros(self._starts[-1], dtype=bool)
-        self._labels = torch.from_numpy(np.concatenate([np.load(part / LABELS) for part in parts]))
-        self._aspects = torch.from_numpy(np.concatenate([np.load(part / ASPECTS) for part in parts]))
+        self._labels = torch.from_numpy(np.concatenate([read_sealed_array(part / LABELS) for part in parts]))
+        self._aspects = torch.from_numpy(np.concatenate([read_sealed_array(part / ASPECTS) for part in parts]))
 
     @property
     def labels(self) -> Tensor:
@@ -170,6 +175,7 @@ class CachedImages:
 
         Raises:
           IndexError: an index is not in [0, N).
+          DamagedArtifactError: an image is not what was written.
         """
         rows = indices.numpy()
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
@@ -177,9 +183,9 @@ class CachedImages:
         maps = np.searchsorted(self._starts, rows, side="right") - 1
         places = rows - self._starts[maps]
         self._read_ahead(rows, maps, places)
-        out = np.empty((len(rows), *self._maps[0].pixels.shape[1:]), dtype=np.uint8)
+        out = np.empty((len(rows), *self._maps[0].image_shape), dtype=np.uint8)
         for image, file, place in zip(out, maps.tolist(), places.tolist(), strict=True):
-            image[:] = self._maps[file].pixels[place]
+            image[:] = self._maps[file][place]
         return torch.from_numpy(out)
 
     def _read_ahead(self, rows: NDArray[np.int64], maps: NDArray[np.int64], places: NDArray[np.int64]) -> None:

@@ -15,7 +15,7 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.shards import FeatureRequest, feature_key, features_of
 from pretrieve.keys import content_key
-from pretrieve.study.feature_stage import SOURCE, StudyFeatures
+from pretrieve.stages.features import SOURCE, StudyFeatures
 
 Progress = Callable[[int, int], None]
 

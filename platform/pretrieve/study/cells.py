@@ -12,7 +12,7 @@ import numpy as np
 from pretrieve.keys import content_key, derived_seed
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
-from pretrieve.study.materials import Materials, ReusedImages
+from pretrieve.stages.trial_inputs import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial
 from pretrieve.training.objectives import find_objective

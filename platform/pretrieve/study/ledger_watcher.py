@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.budget import BudgetKeeper
-from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.ledger import Ledger, TrialEnd

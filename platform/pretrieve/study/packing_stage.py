@@ -17,8 +17,8 @@ from pretrieve.keys import content_key
 from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
 from pretrieve.search.packing import Packing, cpu_candidates, gpu_candidates, pack
 from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.stage_clock import StageClock
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.training.trial_spec import TrialTask
 
 PROBE_VERSION = 1

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from pretrieve.errors import UserError
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.context import Context, walking
+from pretrieve.stages.features import FeaturesStage
+from pretrieve.stages.image_cache import describe_inputs
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.selection import SelectionStage
+from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.prepare import Preparation
-from pretrieve.study.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study_lock import sole_driver
 
 
@@ -47,8 +48,12 @@ def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
     Raises:
       UserError: the settings do not fit the data or the cluster.
     """
-    with _preparing(settings, observer) as preparation:
-        preparation.extract_features()
+    with _sole_walk(settings, observer) as context:
+        if FeaturesStage().applies(context):
+            features = context.get(FeaturesStage)
+            features.extract(features.image_sets)
+        else:
+            context.clock.notice("no method of this study reuses the source, so it needs no features")
 
 
 def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Path]:
@@ -64,13 +69,13 @@ def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Pa
     Raises:
       UserError: the settings do not fit the data or the cluster.
     """
-    with _preparing(settings, observer) as preparation:
-        artifacts = write_selection_records(settings, preparation.chosen(preparation.choice))
-    return [path for path, _ in artifacts if path.suffix == ".json"]
+    with _sole_walk(settings, observer) as context:
+        inputs = describe_inputs(context, context.get(SelectionStage))
+        return [path for path, _ in write_selection_records(settings, inputs) if path.suffix == ".json"]
 
 
 @contextmanager
-def _preparing(settings: StudySettings, observer: StudyObserver) -> Iterator[Preparation]:
+def _sole_walk(settings: StudySettings, observer: StudyObserver) -> Iterator[Context]:
     make_folder(settings.folder)
-    with sole_driver(settings.folder), ExitStack() as stack:
-        yield Preparation(settings, LazyCluster(stack, settings.compute), StageClock(observer))
+    with sole_driver(settings.folder), walking(settings, observer) as context:
+        yield context

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.search.tuner import run_tasks
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.budget import BudgetKeeper, Refits
 from pretrieve.study.cells import Cell, Planner, best_trial
-from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.ledger_watcher import LedgerWatcher
-from pretrieve.study.observer import StudyObserver
 from pretrieve.study.packing_stage import TrialPlaces
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.study.trial_stage import TrialStage
 from pretrieve.tracking import schema

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file, validate_study
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pretrieve.records import StudyRecord
-    from pretrieve.study.planning.forecast import Forecast
+    from pretrieve.records.forecast import Forecast
 
 
 class Study:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.features.centroid_file import NamedCentroids
-from pretrieve.study.backbone_stage import make_backbone
-from pretrieve.study.feature_stage import SOURCE, StudyFeatures
-from pretrieve.study.image_sets_stage import load_image_sets
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.context import walking
+from pretrieve.stages.features import SOURCE, FeaturesStage
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 
 
 def study_centroids(
@@ -41,15 +38,12 @@ def study_centroids(
                 f"an image set of study {settings.name!r} must be one of {', '.join(known)}, but is {name!r}."
                 f"{nearest_word(name, known)}"
             )
-    clock = StageClock(observer)
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack, settings.compute)
-        source, targets = load_image_sets(settings, clock)
-        class_names = {image_set.name: image_set.class_names for image_set in (*targets.values(), source)}
-        backbone = make_backbone(settings, source, cluster, clock)
-        features = StudyFeatures(settings, source, targets, backbone)
-        keys = {name: SOURCE if name == source.name else name for name in names}
-        if features.are_missing(keys.values()):
-            cluster.connect()
-            features.extract(keys.values(), clock)
-        return {name: NamedCentroids(features.centroids(key, clock), class_names[name]) for name, key in keys.items()}
+    with walking(settings, observer) as context:
+        sets, features = context.get(ImageSetsStage), context.get(FeaturesStage)
+        keys = {name: SOURCE if name == sets.source.name else name for name in names}
+        if any(features.request(key).missing_shards(features.folder) for key in keys.values()):
+            features.extract(keys.values())
+        return {
+            name: NamedCentroids(features.centroids(key), features.image_sets[key].class_names)
+            for name, key in keys.items()
+        }

@@ -12,9 +12,9 @@ from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialTask

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
 from pretrieve.search.tuner import run_tasks
+from pretrieve.stages.stage_clock import Progressed, StageClock
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.cells import Cell, interleaved
 from pretrieve.study.ledger_watcher import LedgerWatcher
 from pretrieve.study.packing_stage import TrialPlaces
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import Progressed, StageClock
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.checkpoint import CheckpointFile

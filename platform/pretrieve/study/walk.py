@@ -11,22 +11,24 @@ from typing import Any
 from pretrieve.atomic_files import write_json
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
 from pretrieve.records import StudyRecord
-from pretrieve.study.audit_stage import audit_artifacts
+from pretrieve.records.forecast import forecast_artifacts
+from pretrieve.stages import walk_order
+from pretrieve.stages.audit import audit_artifacts
+from pretrieve.stages.context import walking
+from pretrieve.stages.image_cache import write_left_out
+from pretrieve.stages.image_sets import card_artifacts
+from pretrieve.stages.inventory import write_inventory
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.selection_record import write_selection_records
+from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.trial_inputs import Materials
 from pretrieve.study.budget import BudgetKeeper
-from pretrieve.study.card_stage import card_artifacts
 from pretrieve.study.cells import Cell, Planner
-from pretrieve.study.lazy_cluster import LazyCluster, only_on_gpus
 from pretrieve.study.leftovers import remove_leftovers
-from pretrieve.study.materials import Materials
-from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.planning.forecast import forecast_artifacts
-from pretrieve.study.prepare import Preparation
-from pretrieve.study.quarantine import write_quarantine
 from pretrieve.study.search_stage import CellResult, failures, search
-from pretrieve.study.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
@@ -52,16 +54,19 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
       TrialsFailedError: some trials ended in an error; everything else is recorded, and the report says which.
       BudgetUsedUpError: the study's budget was used up first; the same holds.
     """
-    clock = StageClock(observer)
     make_folder(settings.folder)
     with sole_driver(settings.folder), ExitStack() as recording:
         ledger = open_ledger(settings)
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
-        with ExitStack() as stack:
-            cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
+        with walking(settings, observer) as context:
+            clock, cluster = context.clock, context.cluster
             budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, _earlier_seconds(ledger))
-            materials = Preparation(settings, cluster, clock).materials()
+            for stage in walk_order():
+                if stage().applies(context):
+                    context.get(stage)
+            write_inventory(context)
+            materials = trial_inputs(context)
             planner = Planner(settings, materials, ledger.spool_path)
             plan = TrialPlan(settings, planner, ledger, clock)
             _record_plan(settings, materials, plan.cells, ledger)
@@ -97,7 +102,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
 
 def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell], ledger: Ledger) -> None:
     plan_path = _write_plan(settings, materials, cells)
-    left_out = write_quarantine(materials, settings.folder)
+    left_out = write_left_out(materials, settings.folder)
     artifacts: list[tuple[Path, str | None]] = [(plan_path, None), (left_out, None)]
     artifacts += card_artifacts(settings.folder)
     artifacts += forecast_artifacts(settings.folder)

@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pretrieve.atomic_files import read_json
 from pretrieve.backbones import Preprocessing, find_architecture
-from pretrieve.backbones.backbone import load_weights, read_weights
+from pretrieve.backbones.backbone import load_weights, read_kept_weights
 from pretrieve.data.decode import decode_square
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.network import TwoHeadNetwork
@@ -46,7 +46,7 @@ class ImageClassifier(PythonModel):
             generator=torch.Generator(),
         ).eval()
         weights = context.artifacts["weights"]
-        state = {k: v for k, v in read_weights(weights).items() if not k.startswith("source_head.")}
+        state = {k: v for k, v in read_kept_weights(Path(weights)).items() if not k.startswith("source_head.")}
         load_weights(self._network, state, origin=weights)
 
     def predict(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.seals import read_sealed, sealing
+from pretrieve.artifacts.store import is_kept
 from pretrieve.training.network import TwoHeadNetwork
 
 
@@ -37,15 +39,15 @@ class CheckpointFile:
 
     def _write(self, state: Mapping[str, Any]) -> None:
         # Through a file of Python's: torch's own does not tell a full disk from other errors.
-        with replacing(self._path) as temporary, temporary.open("wb") as file:
+        with sealing(self._path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
 
     def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
-        """Load the state into network and optimizer and return the epochs done; 0 where there is no file."""
-        if not self._path.exists():
+        """Load the state into network and optimizer and return the epochs done; 0 where there is no whole file."""
+        if not is_kept(self._path):
             return 0
         # Not to where it was saved: that is the first worker's GPU, or one that this machine has not.
-        state = torch.load(self._path, map_location="cpu", weights_only=True)
+        state = torch.load(BytesIO(read_sealed(self._path)), map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["epochs_done"])

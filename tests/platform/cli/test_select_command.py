@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pretrieve.cli import app as cli
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.study_file import load_study_file
 
 TABLE_4 = [

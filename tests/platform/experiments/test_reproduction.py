@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pretrieve.errors import TrialsFailedError
 from pretrieve.experiments import Experiment, Results, SelectionPoint, Series, StudyPoint, reproduce, study_files
 from pretrieve.records import StudyRecord
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
 from pretrieve_dashboards.comparison import Comparison
 from pretrieve_dashboards.experiment_view import Findings

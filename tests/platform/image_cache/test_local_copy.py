@@ -1,12 +1,13 @@
-import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
 from filelock import FileLock
 
+from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.image_cache import local_copy as module
-from pretrieve.image_cache.card import DamagedEntryError
+from pretrieve.image_cache.card import read_card, write_card
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages, write_entry
 
@@ -66,9 +67,9 @@ def test_a_damaged_copy_and_the_remains_of_a_killed_copier_are_replaced(folders,
 
 def test_an_entry_that_is_damaged_is_named_and_not_copied(folders, scratch):
     content = bytearray(_images(folders[0]).read_bytes())
-    content[-1] ^= 1
+    content[300] ^= 1
     _images(folders[0]).write_bytes(content)
-    with pytest.raises(DamagedEntryError, match=f"checksum of {_images(folders[0])} is not"):
+    with pytest.raises(DamagedArtifactError, match=f"{_images(folders[0])} was changed"):
         local_copy(folders, scratch)
     assert not (scratch / "a").exists()
     assert not (scratch / ".a.tmp").exists()
@@ -80,13 +81,8 @@ def test_an_entry_that_is_not_there_is_named(tmp_path, scratch):
 
 
 def test_a_disk_without_room_for_an_entry_says_how_much_it_needs(folders, scratch):
-    num_bytes = 8 * 10**12
-    with _images(folders[0]).open("r+b") as file:
-        file.truncate(num_bytes)  # a hole takes no room where it is, but would where it is copied to
-    card = json.loads((folders[0] / "card.json").read_text(encoding="utf-8"))
-    (images,) = [file for file in card["files"] if file["name"].endswith("images.npy")]
-    images["num_bytes"] = num_bytes
-    (folders[0] / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    card = read_card(folders[0])
+    write_card(folders[0], replace(card, num_images=8 * 10**12 // (3 * card.size**2)))
     with pytest.raises(OSError, match=r"must have room for 8000\.0 GB of cached images, but has .* empty .*scratch"):
         local_copy(folders, scratch)
 

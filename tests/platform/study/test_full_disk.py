@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

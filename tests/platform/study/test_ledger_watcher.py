@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.budget import BudgetKeeper, BudgetSettings
 from pretrieve.study.ledger_watcher import LedgerWatcher
-from pretrieve.study.observer import StudyObserver
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.ledger import TrialEnd
 from pretrieve.training.settings import Hyperparameters

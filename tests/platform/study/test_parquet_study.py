@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pretrieve.data.forms import parquet_tables
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pretrieve.records import StudyRecord
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study import Study
 

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from mlflow import MlflowClient
 
 from pretrieve.data.decode import encode_png
 from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
+from pretrieve.stages.context import walking
+from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.stages.relationship import trial_inputs
 from pretrieve.study.cells import Planner
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.opening import open_ledger
-from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study import Study
 from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.walk import run_study
@@ -388,9 +386,8 @@ def test_what_decides_a_result_changes_every_key_and_nothing_else_does(
 
 
 def keys_of(settings: StudySettings) -> set[str]:
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack, settings.compute)
-        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
+    with walking(settings, StudyObserver()) as context:
+        materials = trial_inputs(context)
         settings.folder.mkdir(parents=True, exist_ok=True)
         cells = Planner(settings, materials, open_ledger(settings).spool_path).cells()
     return {task.spec.key for cell in cells for task in cell.trials}

@@ -13,11 +13,11 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
 from pretrieve.search.stopped_trial import Stop, record_stop
 from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.cells import Cell, Planner
-from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views import LineView, LiveView, terminal_view
 from pretrieve.study.views.progress_state import ProgressState, StageState

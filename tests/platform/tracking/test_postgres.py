@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from postgres_tracking import PostgresTracking
 
-from pretrieve.study.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema

@@ -21,8 +21,10 @@ from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 from pretrieve.search.compute import ComputeSettings, TrialResources
 from pretrieve.search.methods import METHODS
 from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.study.cells import objective_of
-from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.packing_stage import measure_packing, open_share, smallest_node, with_packing
 from pretrieve.study.settings import StudySettings
 from pretrieve.training.objectives import find_objective
@@ -75,6 +77,8 @@ class Calibration:
       resources: what a trial gets, with what the study leaves open decided.
       connect_s: what connecting to Ray took.
       num_cpus: of the cluster.
+      image_size: side of the cached squares in pixels.
+      feature_dim: D of the features that selections are made from.
     """
 
     speeds: Mapping[str, Speed]
@@ -83,34 +87,33 @@ class Calibration:
     resources: TrialResources
     connect_s: float
     num_cpus: int
+    image_size: int
+    feature_dim: int
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of a cached square."""
+        return 3 * self.image_size**2
 
 
-def calibrate(
-    settings: StudySettings,
-    source: ImageSet,
-    targets: Mapping[str, ImageSet],
-    cluster: LazyCluster,
-    book: SpeedBook,
-    *,
-    pretrains: bool,
-) -> Calibration:
+def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibration:
     """Measure what a forecast needs on the cluster that the study would run on.
 
     Args:
-      settings: the study.
-      source: its source.
-      targets: its targets by name.
-      cluster: connected to.
+      context: of the walk; its cluster is connected to.
       book: knows what was measured before.
       pretrains: whether a pre-training is to be timed as well.
 
     Raises:
       ResourceError: the cluster has not what a trial asks for.
     """
+    settings, cluster, sets = context.settings, context.cluster, context.get(ImageSetsStage)
+    source, targets = sets.source, sets.targets
     started = time.perf_counter()
     cluster.connect()
     connect_s = time.perf_counter() - started
-    size = find_architecture(settings.backbone.architecture_name).preprocessing.resize_size
+    architecture = find_architecture(settings.backbone.architecture_name)
+    size = architecture.preprocessing.resize_size
     decode_s: dict[str, float] = {}
     samples: dict[str, NDArray[np.uint8]] = {}
     for image_set in (*targets.values(), source):
@@ -127,7 +130,7 @@ def calibrate(
         speeds[name] = book.speed(threaded, side_by_side, resources.worker())
     whole = _pretraining_speed(settings, source, samples[source.name], book) if pretrains else None
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
-    return Calibration(speeds, whole, decode_s, resources, connect_s, num_cpus)
+    return Calibration(speeds, whole, decode_s, resources, connect_s, num_cpus, size, architecture.selection_dim)
 
 
 def _packed(cluster: LazyCluster, probes: Sequence[Probe]) -> ComputeSettings:

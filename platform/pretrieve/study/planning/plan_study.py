@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from pretrieve.backbones import find_architecture
 from pretrieve.data.image_set import ImageSet
 from pretrieve.records import CellRecord, StudyRecord
+from pretrieve.records.forecast import CellForecast, Forecast, StageForecast
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.stages import walk_order
+from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.context import Context, NotMadeError, walking
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.trial_inputs import Materials
 from pretrieve.study.cells import Planner, objective_of
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use
-from pretrieve.study.image_sets_stage import check_sizes, load_image_sets
-from pretrieve.study.lazy_cluster import LazyCluster, only_on_gpus
-from pretrieve.study.materials import Materials
-from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder
 from pretrieve.study.planning.calibration import Calibration, SpeedBook, calibrate
-from pretrieve.study.planning.forecast import CellForecast, Forecast, StageForecast
-from pretrieve.study.planning.preparation import PreparationForecast, find_backbone, forecast_preparation
 from pretrieve.study.planning.workload import makespan, refit_work, trial_work
-from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import SETTLING_METHOD
 from pretrieve.training.settings import Hyperparameters
 
@@ -43,17 +42,6 @@ REPORT_S_PER_TRIAL = 0.002
 MLFLOW_BYTES_PER_TRIAL = 60_000
 
 FINISHED = ("finished", "diverged")
-
-
-class _AbsentCluster(LazyCluster):
-    """Stands for a cluster where nothing is to be computed: whoever wants it finds that something is missing."""
-
-    def connect(self) -> None:
-        raise _IncompleteError
-
-
-class _IncompleteError(Exception):
-    """Something before the trials is not in the cache."""
 
 
 def forecast_study(settings: StudySettings, observer: StudyObserver, book: SpeedBook | None = None) -> Forecast:
@@ -75,25 +63,18 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     """
     started = time.perf_counter()
     make_folder(settings.folder)
-    clock = StageClock(observer)
-    source, targets = load_image_sets(settings, clock)
-    check_sizes(settings, source, targets)
-    record = _record(settings)
-    backbone = find_backbone(settings, source)
-    materials = _materials(settings) if backbone else None
-    counted = _Counting(settings, targets, materials, record).cells()
-    if materials is not None and not any(cell.num_missing for cell in counted):
-        return _nothing_left(settings, counted, record)
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
-        measured = calibrate(settings, source, targets, cluster, book or SpeedBook(), pretrains=backbone is None)
+    with walking(settings, observer, makes=False) as context:
+        targets = context.get(ImageSetsStage).targets
+        record, materials = _record(settings), _inputs(context)
+        counted = _Counting(settings, targets, materials, record).cells()
+        if materials is not None and not any(cell.num_missing for cell in counted):
+            return _nothing_left(settings, counted, record)
+        measured = calibrate(context, book or SpeedBook(), pretrains=context.find(BackboneStage) is None)
+        estimates = [stage().estimate(context, measured) for stage in walk_order() if stage().applies(context)]
+    before = [each for each in estimates if each is not None]
     cells = [cell.timed(settings, targets[cell.target], measured) for cell in counted]
-    before = PreparationForecast((), 0)
-    if materials is None:
-        before = forecast_preparation(settings, source, targets, backbone, measured)
-    stages = [*before.stages, *_training_stages(settings, cells, measured)]
-    if not before.stages or before.stages[0].stage != "backbone":
-        stages = [replace(stages[0], seconds=(stages[0].seconds or 0.0) + measured.connect_s), *stages[1:]]
+    stages = [*before, *_training_stages(settings, cells, measured)]
+    stages[0] = replace(stages[0], seconds=(stages[0].seconds or 0.0) + measured.connect_s)
     made = Forecast(
         study=settings.name,
         cells=tuple(cells),
@@ -101,7 +82,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
         num_concurrent=measured.resources.num_concurrent,
         cpus_per_trial=measured.resources.cpus * measured.resources.num_workers,
         gpus_per_trial=measured.resources.gpus * measured.resources.num_workers,
-        disk_bytes=before.disk_bytes + _training_bytes(settings, cells, measured),
+        disk_bytes=sum(stage.disk_bytes for stage in before) + _training_bytes(settings, cells, measured),
         peak_bytes=_num_sharing(measured) * max(speed.peak_bytes for speed in measured.speeds.values()),
         measured_s=time.perf_counter() - started,
         is_prepared=materials is not None,
@@ -141,14 +122,12 @@ def _record(settings: StudySettings) -> StudyRecord | None:
         return None
 
 
-def _materials(settings: StudySettings) -> Materials | None:
-    """Describe what the trials are made of where all of it is in the cache; else None, and nothing is computed."""
-    with ExitStack() as stack:
-        try:
-            absent = _AbsentCluster(stack, settings.compute)
-            return Preparation(settings, absent, StageClock(StudyObserver())).materials()
-        except _IncompleteError:
-            return None
+def _inputs(context: Context) -> Materials | None:
+    """Describe what the trials are made of where all of it is in the store; else None."""
+    try:
+        return trial_inputs(context)
+    except NotMadeError:
+        return None
 
 
 @dataclass(frozen=True)

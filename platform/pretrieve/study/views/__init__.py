@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from pretrieve.study.observer import StudyObserver
+from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views.line_view import LineView
 from pretrieve.study.views.live_view import LiveView

@@ -6,7 +6,7 @@ import time
 
 from rich.console import Console
 
-from pretrieve.study.observer import Stage, StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
 INTERVAL_S = 10.0
@@ -24,13 +24,13 @@ class LineView(StudyObserver):
         self._state = ProgressState()
         self._last_line = time.monotonic()
 
-    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         """Remember the stage; it is printed when it moves or ends."""
         self._state.start(stage, total, done)
         if done < total:
             self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
 
-    def stage_progressed(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Print now and then."""
         self._state.progress(stage, done, total, detail)
         if time.monotonic() - self._last_line < INTERVAL_S:
@@ -39,7 +39,7 @@ class LineView(StudyObserver):
         parts = [f"{stage}: {done} of {total}", *([detail] if detail else [])]
         self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))
 
-    def stage_finished(self, stage: Stage, seconds: float) -> None:
+    def stage_finished(self, stage: str, seconds: float) -> None:
         """Print what the stage took."""
         self._state.finish(stage, seconds)
         state = self._state.stages[stage]

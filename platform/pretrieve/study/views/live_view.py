@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pretrieve.study.observer import Stage, StudyObserver, TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
@@ -46,17 +46,17 @@ class LiveView(StudyObserver):
         ):
             yield
 
-    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         """Add the stage's line."""
         with self._lock:
             self._state.start(stage, total, done)
 
-    def stage_progressed(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Move the stage's bar."""
         with self._lock:
             self._state.progress(stage, done, total, detail)
 
-    def stage_finished(self, stage: Stage, seconds: float) -> None:
+    def stage_finished(self, stage: str, seconds: float) -> None:
         """Tick the stage off."""
         with self._lock:
             self._state.finish(stage, seconds)
@@ -99,7 +99,7 @@ class LiveView(StudyObserver):
             table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(stage, now))
         return table
 
-    def _timing(self, stage: Stage, now: float) -> str:
+    def _timing(self, stage: str, now: float) -> str:
         state = self._state.stages[stage]
         detail = f", {state.detail}" if state.detail else ""
         if state.seconds is not None:

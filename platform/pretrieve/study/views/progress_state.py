@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from pretrieve.study.observer import Stage, TrialEvent
+from pretrieve.stages.observer import TrialEvent
 
 
 @dataclass
@@ -54,7 +54,7 @@ class ProgressState:
       notices: what a user should know.
     """
 
-    stages: dict[Stage, StageState] = field(default_factory=dict)
+    stages: dict[str, StageState] = field(default_factory=dict)
     running: dict[tuple[str, str, str], TrialEvent] = field(default_factory=dict)
     best: dict[tuple[str, str], float] = field(default_factory=dict)
     num_failed: int = 0
@@ -62,21 +62,21 @@ class ProgressState:
     num_stopped: int = 0
     notices: list[str] = field(default_factory=list)
 
-    def start(self, stage: Stage, total: int, done: int) -> None:
+    def start(self, stage: str, total: int, done: int) -> None:
         """Begin a stage."""
         self.stages[stage] = StageState(total, done, done, time.monotonic())
 
-    def progress(self, stage: Stage, done: int, total: int, detail: str = "") -> None:
+    def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Move a stage on."""
         state = self.stages[stage]
         state.done, state.total, state.detail = done, total, detail
 
-    def finish(self, stage: Stage, seconds: float) -> None:
+    def finish(self, stage: str, seconds: float) -> None:
         """End a stage."""
         state = self.stages[stage]
         state.done, state.seconds = state.total, seconds
 
-    def seconds_left(self, stage: Stage, now: float) -> float | None:
+    def seconds_left(self, stage: str, now: float) -> float | None:
         """Estimate what is left of a stage; None before its first piece is done."""
         num_running = sum(f"{event.kind}s" == stage for event in self.running.values())
         return self.stages[stage].seconds_left(now, num_running)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from pretrieve.records import StudyRecord
+from pretrieve.stages.context import walking
+from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.stages.relationship import trial_inputs
 from pretrieve.study.cells import Planner
-from pretrieve.study.lazy_cluster import LazyCluster
-from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema
@@ -74,9 +72,8 @@ def steps(settings: StudySettings, run: Any) -> list[int]:
 def planned(settings: StudySettings, notices: list[str] | None = None) -> TrialPlan:
     """Plan a study whose artifacts are in the cache, and run nothing."""
     ear = Ear()
-    clock = StageClock(ear)
-    with ExitStack() as stack:
-        materials = Preparation(settings, LazyCluster(stack, settings.compute), clock).materials()
+    with walking(settings, ear) as context:
+        materials, clock = trial_inputs(context), context.clock
     make_folder(settings.folder)
     ledger = open_ledger(settings)
     plan = TrialPlan(settings, Planner(settings, materials, ledger.spool_path), ledger, clock)

@@ -1,0 +1,208 @@
+"""Files that carry a digest of their own content, so that a changed byte is found before it is used.
+
+A sealed file is its content followed by a seal: a digest of each block of the content, then the content's length and a
+digest of all that. Content and seal arrive by one rename, so there is never one without the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.atomic_files import replacing
+from pretrieve.errors import UserError
+
+BLOCK_BYTES = 1 << 20
+DIGEST_BYTES = 16
+MAGIC = b"PTRSEAL1"
+
+_TAIL = struct.Struct(f"<Q{DIGEST_BYTES}s{len(MAGIC)}s")
+
+_checked_blocks: dict[tuple[int, int, int, int], bytearray] = {}
+"""Which blocks of which files this process has compared with their digests: each is compared once."""
+
+
+class DamagedArtifactError(UserError):
+    """A file of the store does not hold what was written.
+
+    Attributes:
+      path: the file.
+      what: file and fault, without the remedy.
+    """
+
+    def __init__(self, path: Path, fault: str) -> None:
+        self.path, self.what, self._fault = path, f"{path} {fault}", fault
+        super().__init__(
+            f"a file that a study keeps must hold the bytes that were written, but {self.what}; run the study again: "
+            "it sets the file aside and makes it anew"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel from a worker to the driver."""
+        return DamagedArtifactError, (self.path, self._fault)
+
+
+class SealedFile:
+    """The content of a sealed file, mapped into memory; a block is compared with its digest when it is first asked for.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DamagedArtifactError: the seal is absent or broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_size < _TAIL.size:
+                raise DamagedArtifactError(path, f"has {status.st_size} bytes, too few for a seal")
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        view = memoryview(self._map)
+        self._num_bytes, digest, magic = _TAIL.unpack(view[-_TAIL.size :])
+        num_blocks = -(-self._num_bytes // BLOCK_BYTES)
+        if magic != MAGIC or len(view) != self._num_bytes + num_blocks * DIGEST_BYTES + _TAIL.size:
+            raise DamagedArtifactError(path, "was cut or changed: its seal is not where its length says")
+        self._digests = bytes(view[self._num_bytes : -_TAIL.size])
+        if digest != _digest_of_seal(self._num_bytes, self._digests):
+            raise DamagedArtifactError(path, "was changed: its seal is damaged")
+        identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+        self._is_checked = _checked_blocks.setdefault(identity, bytearray(num_blocks))
+
+    def __len__(self) -> int:
+        """Return the bytes of the content."""
+        return int(self._num_bytes)
+
+    def view(self, start: int = 0, stop: int | None = None) -> memoryview:
+        """Return a part of the content, all of it by default, whose blocks are compared with their digests.
+
+        Raises:
+          DamagedArtifactError: a block is not what was written.
+        """
+        stop = self._num_bytes if stop is None else stop
+        self.check(start, stop)
+        return memoryview(self._map)[start:stop]
+
+    def check(self, start: int, stop: int) -> None:
+        """Compare the blocks that hold the bytes from `start` up to `stop` with their digests.
+
+        Raises:
+          DamagedArtifactError: one is not what was written.
+        """
+        for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+            if self._is_checked[block]:
+                continue
+            begin = block * BLOCK_BYTES
+            content = memoryview(self._map)[begin : min(begin + BLOCK_BYTES, self._num_bytes)]
+            if _digest(content) != self._digests[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]:
+                raise DamagedArtifactError(self.path, f"was changed between bytes {begin} and {begin + len(content)}")
+            self._is_checked[block] = 1
+
+    def unchecked(self) -> mmap.mmap:
+        """Return the whole map, seal included, for a reader that calls `check` itself."""
+        return self._map
+
+
+def seal(path: Path) -> None:
+    """Append the seal to a file that was just written.
+
+    Raises:
+      OSError: the file cannot be read or written.
+    """
+    digests, num_bytes = [], 0
+    with path.open("r+b") as file:
+        while block := file.read(BLOCK_BYTES):
+            digests.append(_digest(block))
+            num_bytes += len(block)
+        joined = b"".join(digests)
+        file.write(joined + _TAIL.pack(num_bytes, _digest_of_seal(num_bytes, joined), MAGIC))
+
+
+@contextmanager
+def sealing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block succeeds, seal the file and rename it into place.
+
+    Raises:
+      OSError: the folder cannot be made or written to.
+    """
+    with replacing(path) as temporary:
+        yield temporary
+        seal(temporary)
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a sealed file is there and holds what was written; all of it is read, once a process."""
+    try:
+        SealedFile(path).view()
+    except (FileNotFoundError, DamagedArtifactError):
+        return False
+    return True
+
+
+def read_sealed(path: Path) -> memoryview:
+    """Return the content of a sealed file, compared with its digests.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DamagedArtifactError: it does not hold what was written.
+    """
+    return SealedFile(path).view()
+
+
+def read_sealed_json(path: Path) -> Any:
+    """Read what `write_sealed_json` wrote; raises like `read_sealed`."""
+    return json.loads(bytes(read_sealed(path)))
+
+
+def write_sealed_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON into a sealed file.
+
+    Raises:
+      TypeError, ValueError: `value` is not JSON-able (NaN counts as not).
+    """
+    with sealing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_sealed_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read what `write_sealed_arrays` wrote, by name; raises like `read_sealed`."""
+    with np.load(io.BytesIO(read_sealed(path)), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def write_sealed_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays by name into a sealed .npz file."""
+    with sealing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **cast("dict[str, Any]", arrays))
+
+
+def read_sealed_array(path: Path) -> NDArray[Any]:
+    """Map the array of a sealed .npy file, read-only, compared with its digests; raises like `read_sealed`."""
+    content = read_sealed(path)
+    file = io.BytesIO(content[: 1 << 12])
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read_header(file)
+    array = np.frombuffer(content, dtype=dtype, offset=file.tell())
+    return array.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashlib.sha256(content).digest()[:DIGEST_BYTES]
+
+
+def _digest_of_seal(num_bytes: int, digests: bytes) -> bytes:
+    return _digest(num_bytes.to_bytes(8, "little") + digests)

@@ -1,0 +1,155 @@
+"""The forecast of a study as data: what is left to do, and what it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pretrieve.atomic_files import read_json, write_json
+
+FORECAST_FILE = "forecast.json"
+
+
+def forecast_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
+    """List the forecast of a study among its files for MLflow, with its artifact folder, where there is one."""
+    path = folder / FORECAST_FILE
+    return [(path, None)] if path.exists() else []
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What a stage will take.
+
+    Attributes:
+      stage: its name, as the run times it.
+      seconds: wall time; None where it cannot be told beforehand.
+      work: what there is to do, for people; empty where nothing is.
+      disk_bytes: what is written and kept.
+    """
+
+    stage: str
+    seconds: float | None
+    work: str
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class CellForecast:
+    """What a cell will take.
+
+    Attributes:
+      target: of the cell.
+      method: of the cell.
+      num_trials: trials that it will have.
+      num_done: those of them that have a result.
+      num_refits: refits that it will have.
+      num_refits_done: those of them that have a result.
+      image_passes: images that are to pass through the network, trained on or scored, by all that is missing.
+      trial_s: seconds of one trial.
+      refit_s: seconds of one refit.
+    """
+
+    target: str
+    method: str
+    num_trials: int
+    num_done: int
+    num_refits: int
+    num_refits_done: int
+    image_passes: int
+    trial_s: float
+    refit_s: float
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds of all that is missing, one after the other."""
+        trials_s = (self.num_trials - self.num_done) * self.trial_s
+        return trials_s + (self.num_refits - self.num_refits_done) * self.refit_s
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left of a study, and what it will take on the cluster that was measured.
+
+    Attributes:
+      study: its name.
+      cells: in the study's order.
+      stages: in their order.
+      num_concurrent: trials at a time.
+      cpus_per_trial: of each.
+      gpus_per_trial: share of a GPU of each.
+      disk_bytes: what is written and kept, MLflow's own records included.
+      peak_bytes: of memory, by all trials that share it: of a GPU where there are any, else of all machines.
+      measured_s: what the calibration took.
+      is_prepared: whether everything before the trials is in the cache; else what of the ledger counts is not known.
+      may_stop: whether the search stops trials early, so that the trials' figures are upper bounds.
+      notes: what a user should know of the forecast.
+      stage_seconds_before: what the stages took until now, by name; a later look compares with it.
+      used: what of each limit of a budget the study used until now, by the limit's name and in its unit.
+    """
+
+    study: str
+    cells: tuple[CellForecast, ...]
+    stages: tuple[StageForecast, ...]
+    num_concurrent: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+    disk_bytes: int
+    peak_bytes: int
+    measured_s: float
+    is_prepared: bool
+    may_stop: bool
+    notes: tuple[str, ...] = ()
+    stage_seconds_before: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time of all stages whose time can be told."""
+        return sum(stage.seconds or 0.0 for stage in self.stages)
+
+    @property
+    def trial_hours(self) -> float:
+        """Hours of all trials and refits that are missing, one after the other."""
+        return sum(cell.missing_s for cell in self.cells) / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU-hours of the trials and refits that are missing."""
+        return self.gpus_per_trial * self.trial_hours
+
+    @property
+    def num_missing(self) -> int:
+        """Trials and refits without a result."""
+        return sum(c.num_trials - c.num_done + c.num_refits - c.num_refits_done for c in self.cells)
+
+    def took(self, stage_seconds: Mapping[str, float]) -> dict[str, float]:
+        """Return what each stage took since the forecast.
+
+        Args:
+          stage_seconds: what the stages took in all runs of the study, by name.
+        """
+        before = self.stage_seconds_before
+        spent = {name: value - before.get(name, 0.0) for name, value in stage_seconds.items()}
+        return {name.replace("_", " "): value for name, value in spent.items() if value > 0}
+
+    def write(self, folder: Path) -> Path:
+        """Write it into the study's folder, and return the file."""
+        path = folder / FORECAST_FILE
+        totals = {"wall_s": self.wall_s, "trial_hours": self.trial_hours, "gpu_hours": self.gpu_hours}
+        write_json(path, asdict(self) | totals)
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Forecast | None:
+        """Read what `write` wrote; None where nothing was."""
+        path = folder / FORECAST_FILE
+        if not path.exists():
+            return None
+        told: dict[str, Any] = read_json(path)
+        fields = {name: told[name] for name in cls.__dataclass_fields__ if name in told}  # of an earlier version
+        fields["cells"] = tuple(CellForecast(**cell) for cell in told["cells"])
+        fields["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
+        fields["notes"] = tuple(told["notes"])
+        return cls(**fields)

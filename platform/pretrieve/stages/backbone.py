@@ -1,0 +1,272 @@
+"""Stage: the study's backbone, from a file, from its publisher, or pre-trained on the source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ray
+import torch
+
+from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
+from pretrieve.artifacts.store import is_kept
+from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
+from pretrieve.backbones.backbone import StateDict, read_weights
+from pretrieve.cluster import causes_of_task_errors, whole_node
+from pretrieve.errors import BackboneError, UserError
+from pretrieve.image_cache.build import build_entries, missing_entries
+from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.keys import content_key
+from pretrieve.records.forecast import StageForecast
+from pretrieve.stages._base import Stage
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.source_units import ClassUnits
+from pretrieve.training.loop import EpochReport
+from pretrieve.training.pretraining import PretrainingSettings, pretrain
+from pretrieve.training.trial_spec import PROTOCOL_VERSION
+
+if TYPE_CHECKING:
+    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.study.settings import BackboneSettings
+
+BACKBONES = "backbones"
+PRETRAINED = "pretrained"
+POLL_INTERVAL_S = 0.5
+
+CO_TUNING = "co_tuning"
+
+
+class BackboneStage(Stage[Backbone]):
+    """Gives the pre-trained network, its weights in the store."""
+
+    name = "backbone"
+    place = 20
+
+    def load(self, context: Context) -> Backbone | None:
+        """Read the weights of a file or a publisher, or find those of an earlier pre-training.
+
+        Raises:
+          BackboneError: the weights cannot be had, do not fit, or are damaged and cannot be made again.
+          UserError: Co-Tuning needs a classifier, and the weights hold none.
+        """
+        settings = context.settings.backbone
+        found: Backbone | None
+        if settings.pretrain is None:
+            found = backbone_from_weights(settings, context.store.root / BACKBONES)
+        else:
+            found = _find_pretrained(context)
+        if found is not None:
+            _check_classifier(context.settings.methods, found)
+        return found
+
+    def make(self, context: Context) -> None:
+        """Pre-train the network on the study's source, in one Ray task that takes a node's CPUs, or a GPU.
+
+        Raises:
+          DivergedError: the loss was not finite.
+        """
+        pretrain = context.settings.backbone.pretrain
+        assert pretrain is not None, "weights of a file are always found"
+        with context.clock.stage(self.name, total=pretrain.epochs) as progressed:
+            context.cluster.connect()
+            images = context.store.root / "images"
+            entries = _source_entries(context)
+            build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
+            card = _card_path(context)
+            log = card.with_suffix(".epochs.jsonl")
+            log.unlink(missing_ok=True)
+            num_cpus, num_gpus = whole_node()
+            task = _Pretraining(
+                architecture_name=context.settings.backbone.architecture_name,
+                settings=pretrain,
+                num_classes=context.get(ImageSetsStage).source.num_classes,
+                seed=context.settings.seed,
+                num_threads=num_cpus,
+                images=tuple(images / entry.key for entry in entries),
+            )
+            run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)
+            pending = run.remote(task, context.store.root / BACKBONES, log)
+            while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
+                progressed(_count_lines(log), pretrain.epochs)
+            with causes_of_task_errors():
+                identity, device = ray.get(pending)
+            _check_same_weights(card, identity)
+            for path in (card.parents[1] / identity / card.name, card):  # two copies: a lost one is found again
+                write_sealed_json(path, {"identity": identity, "device": device})
+            progressed(pretrain.epochs, pretrain.epochs)
+
+    def num_pieces(self, context: Context) -> int:
+        """Count the epochs of the pre-training."""
+        pretrain = context.settings.backbone.pretrain
+        return 1 if pretrain is None else pretrain.epochs
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the weights, and of a pre-training the card that leads to them."""
+        found = context.find(BackboneStage)
+        weights = [] if found is None else [found.weights_path]
+        return weights if context.settings.backbone.pretrain is None else [_card_path(context), *weights]
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
+        """Count the steps of a pre-training that is missing, and the images to decode for it."""
+        pretrain = context.settings.backbone.pretrain
+        if pretrain is None or context.find(BackboneStage) is not None:
+            return None
+        assert measured.whole_node is not None, "measured where a pre-training is missing"
+        source, speed = context.get(ImageSetsStage).source, measured.whole_node
+        missing = missing_entries(_source_entries(context), context.store.root / "images")
+        num_images = sum(entry.table.num_rows for entry in missing)
+        steps = pretrain.epochs * (source.num_images("train") // pretrain.batch_size)
+        decoding_s = num_images * measured.decode_s[source.name] / measured.num_cpus
+        return StageForecast(
+            self.name,
+            decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s,
+            f"{pretrain.epochs} epochs of pre-training, {steps} steps",
+            disk_bytes=num_images * measured.image_bytes,
+        )
+
+
+def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:
+    """Take the weights of a file, or those that the network's publisher serves.
+
+    Args:
+      settings: of the backbone.
+      folder: of kept backbones.
+
+    Raises:
+      BackboneError: the weights cannot be had or do not fit.
+    """
+    architecture = find_architecture(settings.architecture_name)
+    if settings.weights is not None:
+        state, origin = read_weights(settings.weights), str(settings.weights)
+    else:
+        assert architecture.published_weights is not None, "validated with the settings"
+        state, origin = _download(architecture), f"{architecture.name}'s publisher"
+    return keep_backbone(architecture, parts_of_checkpoint(architecture, state, origin=origin), folder)
+
+
+def _download(architecture: Architecture) -> StateDict:
+    assert architecture.published_weights is not None, "asked only of architectures that have them"
+    try:
+        return architecture.published_weights()
+    except OSError as error:
+        raise BackboneError(
+            f"the published weights of {architecture.name} must be reachable, but: {error}; download them elsewhere "
+            "and give the file as backbone.weights"
+        ) from error
+
+
+def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: int) -> str:
+    """Identify a pre-training by everything that decides its weights."""
+    assert settings.pretrain is not None, "asked only of studies that pre-train"
+    architecture = find_architecture(settings.architecture_name)
+    return content_key(
+        kind="pretrained with its classifier",
+        version=PROTOCOL_VERSION,
+        architecture=architecture.name,
+        architecture_version=architecture.version,
+        preprocessing=architecture.preprocessing.to_dict(),
+        source=source_fingerprint,
+        settings=settings.pretrain.model_dump(mode="json"),
+        seed=seed,
+    )
+
+
+def _card_path(context: Context) -> Path:
+    source = context.get(ImageSetsStage).source.fingerprints["train"]
+    key = pretrained_key(context.settings.backbone, source, context.settings.seed)
+    return context.store.path(BACKBONES, f"{PRETRAINED}/{key}.json")
+
+
+def _source_entries(context: Context) -> list[CacheEntry]:
+    source = context.get(ImageSetsStage).source
+    size = find_architecture(context.settings.backbone.architecture_name).preprocessing.resize_size
+    return ClassUnits(source, "classes").entries(range(source.num_classes), size)
+
+
+def _find_pretrained(context: Context) -> Backbone | None:
+    """Return the backbone of an earlier pre-training; None where there is none.
+
+    Raises:
+      BackboneError: its weights are gone or damaged, and a GPU made them.
+    """
+    card = _card_path(context)
+    copies = [path for path in (card, *card.parents[1].glob(f"*/{card.name}")) if is_kept(path)]
+    if not copies:
+        return None
+    made = read_sealed_json(copies[0])
+    weights = context.store.path(BACKBONES, f"{made['identity']}/weights.pt")
+    if is_kept(weights):
+        return Backbone(context.settings.backbone.architecture_name, weights, made["identity"])
+    if made["device"] != "cpu":
+        raise BackboneError(
+            f"weights that a GPU pre-trained must stay in the store, but {weights} is gone or damaged, and a GPU would "
+            f"not train the same ones again: every trial made with them would stand beside others. Put the file back, "
+            f"or remove {card} and give the study another name to begin anew"
+        )
+    return None
+
+
+def _check_same_weights(card: Path, identity: str) -> None:
+    """Refuse weights that differ from those that an earlier run made under the same key.
+
+    Raises:
+      BackboneError: they do.
+    """
+    if not is_kept(card) or read_sealed_json(card)["identity"] == identity:
+        return
+    raise BackboneError(
+        f"weights that are pre-trained again must be those that were lost, but on this machine they come out as "
+        f"{identity}, not as {card} says: the study's trials were made with the others. Put the lost file back, or "
+        f"remove {card} and give the study another name to begin anew"
+    )
+
+
+def _check_classifier(methods: Sequence[str], backbone: Backbone) -> None:
+    if CO_TUNING in methods and backbone.load_classifier() is None:
+        raise UserError(
+            f"the method {CO_TUNING!r} needs the classifier that the backbone was pre-trained with, but the weights of "
+            f"{backbone.architecture_name} hold none; give weights that do, or leave the method out"
+        )
+
+
+def _count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+
+@dataclass(frozen=True)
+class _Pretraining:
+    """What a pre-training is made from; its network sees the images of the cache entries."""
+
+    architecture_name: str
+    settings: PretrainingSettings
+    num_classes: int
+    seed: int
+    num_threads: int
+    images: tuple[Path, ...]
+
+
+def _pretrain(task: _Pretraining, cache: Path, log: Path) -> tuple[str, str]:
+    """Pre-train in this process; return the identity of the weights, and the kind of device that made them."""
+    torch.set_num_threads(task.num_threads)
+    architecture = find_architecture(task.architecture_name)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def write(report: EpochReport) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": report.epoch, "loss": report.loss_target}) + "\n")
+
+    parts = pretrain(
+        architecture,
+        CachedImages(task.images),
+        num_classes=task.num_classes,
+        settings=task.settings,
+        seed=task.seed,
+        device=device,
+        on_epoch=write,
+    )
+    return keep_backbone(architecture, parts, cache).identity, device.type

@@ -1,0 +1,120 @@
+"""What the stages share: settings, store, cluster, clock, ledger, and what the stages before have made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pretrieve.artifacts.seals import DamagedArtifactError
+from pretrieve.artifacts.store import ArtifactStore, set_aside
+from pretrieve.errors import UserError
+from pretrieve.stages._base import Stage
+from pretrieve.stages.cluster_connection import LazyCluster, only_on_gpus
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.stage_clock import StageClock
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
+
+Made = TypeVar("Made")
+
+MAX_ATTEMPTS = 3
+"""How often a stage is made whose artifacts are gone, or damaged, before they are read."""
+
+
+class NotMadeError(Exception):
+    """Something is not in the store, and nothing is to be made."""
+
+
+@dataclass
+class Context:
+    """One walk through a study.
+
+    Attributes:
+      settings: the study.
+      cluster: connected to only when something is computed.
+      clock: times the stages and passes on what they notice.
+      makes: False looks at what is there and makes nothing.
+      results: what the stages have given so far.
+    """
+
+    settings: StudySettings
+    cluster: LazyCluster
+    clock: StageClock
+    makes: bool = True
+    results: dict[type[Stage[Any]], Any] = field(default_factory=dict)
+
+    @cached_property
+    def store(self) -> ArtifactStore:
+        """Where the artifacts lie that the studies of a storage share."""
+        return ArtifactStore(self.settings.cache)
+
+    def get(self, stage: type[Stage[Made]]) -> Made:
+        """Return what a stage gives, made where it is not in the store.
+
+        Raises:
+          NotMadeError: it is not in the store, and this walk makes nothing.
+          UserError: the settings do not fit the data or the cluster.
+        """
+        if stage not in self.results:
+            self.results[stage] = self._walked(stage())
+        return cast("Made", self.results[stage])
+
+    def find(self, stage: type[Stage[Made]]) -> Made | None:
+        """Return what a stage gives where it can be had without making anything; else None."""
+        makes, self.makes = self.makes, False
+        try:
+            return self.get(stage)
+        except NotMadeError:
+            return None
+        finally:
+            self.makes = makes
+
+    def _walked(self, stage: Stage[Made]) -> Made:
+        started = time.perf_counter()
+        found = self._loaded(stage)
+        if found is not None:
+            if total := stage.num_pieces(self):
+                self.clock.found(stage.name, total, time.perf_counter() - started)
+            return found
+        if not self.makes:
+            raise NotMadeError(stage.name)
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                stage.make(self)
+            except DamagedArtifactError as error:  # of a stage before, read meanwhile
+                set_aside(error)
+                self._forget_before(stage)
+                continue
+            made = self._loaded(stage)
+            if made is not None:
+                return made
+        raise UserError(
+            f"what the stage '{stage.name}' makes must stay in {self.store.root} until it is read, but was removed or "
+            f"damaged {MAX_ATTEMPTS} times meanwhile; stop what removes it, and run the study again"
+        )
+
+    def _loaded(self, stage: Stage[Made]) -> Made | None:
+        try:
+            return stage.load(self)
+        except DamagedArtifactError as error:
+            set_aside(error)
+            return None
+
+    def _forget_before(self, stage: Stage[Any]) -> None:
+        """Look again at what the stages before have made: some of it was damaged."""
+        self.results = {known: made for known, made in self.results.items() if known.place >= stage.place}
+
+
+@contextmanager
+def walking(settings: StudySettings, observer: StudyObserver, *, makes: bool = True) -> Iterator[Context]:
+    """Yield the context of one walk; a connection to a cluster that it makes is closed at the end."""
+    with ExitStack() as stack:
+        clock = StageClock(observer)
+        stack.enter_context(clock.passing_on_warnings())
+        cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
+        yield Context(settings, cluster, clock, makes=makes)

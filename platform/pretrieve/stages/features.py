@@ -1,0 +1,165 @@
+"""Stage: features of the source and the targets, extracted where a later stage asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.backbones import Backbone
+from pretrieve.data.image_set import ImageSet
+from pretrieve.features.class_centroids import class_centroids
+from pretrieve.features.extraction import extract_features
+from pretrieve.features.matrix import make_feature_matrix
+from pretrieve.features.shards import FeatureRequest, feature_key
+from pretrieve.records.forecast import StageForecast
+from pretrieve.search.methods import METHODS
+from pretrieve.stages._base import Stage
+from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.stage_clock import StageClock
+
+if TYPE_CHECKING:
+    from pretrieve.study.planning.calibration import Calibration
+
+FEATURES = "features"
+
+SOURCE = ""
+"""Stands for the source where a target's name may stand; no target is named so."""
+
+PIPELINE_START_S = 6.0
+"""What Ray Data needs until its first block, beside the processes that it starts."""
+
+
+@dataclass(frozen=True)
+class StudyFeatures:
+    """The features of a study's image sets: their keys now, their numbers where something asks for them.
+
+    Attributes:
+      context: of the walk.
+      backbone: the network whose features they are.
+      image_sets: the targets by name, and the source as SOURCE.
+    """
+
+    context: Context
+    backbone: Backbone
+    image_sets: Mapping[str, ImageSet]
+
+    @property
+    def folder(self) -> Path:
+        """Where features lie, by key."""
+        return self.context.store.root / FEATURES
+
+    def key(self, name: str) -> str:
+        """Return the key of the features of a target, or of SOURCE."""
+        return self.request(name).key
+
+    def request(self, name: str) -> FeatureRequest:
+        """Return what is extracted of the train split of a target, or of SOURCE."""
+        # A target is represented by its train split alone: validation images choose the configuration, so they may not
+        # choose the source as well.
+        image_set = self.image_sets[name]
+        key = feature_key(self.backbone.identity, image_set.fingerprints["train"])
+        return FeatureRequest(key, image_set.splits["train"])
+
+    def extract(self, names: Iterable[str]) -> None:
+        """Compute what is missing of these sets, in one pipeline on the cluster.
+
+        Raises:
+          OSError: an image's file could not be read, or a shard not be written.
+        """
+        requests = [self.request(name) for name in dict.fromkeys(names)]
+        total = sum(request.num_shards for request in requests)
+        missing = sum(len(request.missing_shards(self.folder)) for request in requests)
+        with self.context.clock.stage(FeaturesStage.name, total=total, done=total - missing) as progressed:
+            if missing:
+                self.context.cluster.connect()
+                extract_features(requests, self.backbone, self.folder, on_progress=progressed)
+
+    def centroids(self, name: str) -> NDArray[np.float64]:
+        """Average the extracted features of each class of a set, (K, D) float64.
+
+        Raises:
+          ImageSetError: a class has no image that decodes.
+        """
+        made = class_centroids(
+            self.request(name),
+            self.folder,
+            num_classes=self.image_sets[name].num_classes,
+            class_names=self.image_sets[name].class_names,
+            feature_dim=self.backbone.architecture.selection_dim,
+        )
+        notice_broken(made.broken, self.context.clock)
+        return made.means
+
+    def decoded_rows(self, name: str) -> NDArray[np.int64]:
+        """Write the matrix of a set's extracted features, and return the rows of its train table that are in it.
+
+        Raises:
+          ImageSetError: no image of the set decodes.
+        """
+        matrix = make_feature_matrix(self.request(name), self.folder)
+        notice_broken(matrix.broken, self.context.clock)
+        return matrix.rows
+
+
+class FeaturesStage(Stage[StudyFeatures]):
+    """Gives the keys of the study's features; they are extracted where a later stage is missing and asks for them."""
+
+    name = "features"
+    place = 30
+
+    def applies(self, context: Context) -> bool:
+        """Tell whether some method of the study selects."""
+        return any(METHODS[method].selector is not None for method in context.settings.methods)
+
+    def load(self, context: Context) -> StudyFeatures:
+        """Describe the features."""
+        sets = context.get(ImageSetsStage)
+        return StudyFeatures(context, context.get(BackboneStage), {SOURCE: sets.source, **sets.targets})
+
+    def num_pieces(self, context: Context) -> int:
+        """Show nothing before something is extracted."""
+        return 0
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the shards of all sets."""
+        features = context.get(FeaturesStage)
+        requests = [features.request(name) for name in features.image_sets]
+        return [each.shard_path(features.folder, shard) for each in requests for shard in range(each.num_shards)]
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
+        """Count the images whose features are missing; without a backbone those of all sets."""
+        sets, features = context.get(ImageSetsStage), context.find(FeaturesStage)
+        all_sets = (sets.source, *sets.targets.values())
+        if features is None:
+            counts = {each.name: each.num_images("train") for each in all_sets}
+        else:
+            requests = {features.image_sets[name].name: features.request(name) for name in features.image_sets}
+            counts = {
+                name: sum(each.shard_rows(shard).num_rows for shard in each.missing_shards(features.folder))
+                for name, each in requests.items()
+            }
+        total = sum(counts.values())
+        if not total:
+            return StageForecast(self.name, 0.0, "")
+        speed = next(iter(measured.speeds.values()))
+        decoding_s = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
+        forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
+        return StageForecast(
+            self.name,
+            PIPELINE_START_S + speed.process_s + decoding_s + forward_s,
+            f"{total:,} images",
+            disk_bytes=4 * measured.feature_dim * total,
+        )
+
+
+def notice_broken(broken: Iterable[str], clock: StageClock) -> None:
+    """Tell of images that are left out."""
+    for image in broken:
+        clock.notice(f"left out, because it does not decode: {image}")

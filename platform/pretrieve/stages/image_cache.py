@@ -1,0 +1,233 @@
+"""Stage: the images of the targets and of everything selected, decoded once; those that do not decode are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pretrieve.atomic_files import write_json
+from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.build import build_entries, missing_entries
+from pretrieve.image_cache.card import Layout, read_card
+from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.records.forecast import StageForecast
+from pretrieve.search.methods import METHODS
+from pretrieve.stages._base import Stage
+from pretrieve.stages.audit import AuditStage
+from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.context import Context
+from pretrieve.stages.features import notice_broken
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.selection import SourceChoice
+from pretrieve.stages.trial_inputs import Materials, split_entry
+from pretrieve.training.objectives import find_objective
+
+if TYPE_CHECKING:
+    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.study.settings import StudySettings
+
+IMAGES = "images"
+LEFT_OUT_ARTIFACT = "left_out_images.json"
+SPLITS = ("train", "val", "test")
+
+TRIALS_READ: tuple[tuple[str, Layout], ...] = (
+    ("train", "whole"),
+    ("val", "square"),
+    ("val", "whole"),  # refits train on it as well
+    ("test", "square"),
+)
+"""The splits of a target, and how their images are cached."""
+
+RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
+"""What Co-Tuning's relationships are learned from besides: training images as a network that predicts sees them."""
+
+
+class ImageCacheStage(Stage[Materials]):
+    """Decodes what the trials read, and describes what they are made of."""
+
+    name = "image cache"
+    place = 70
+
+    def load(self, context: Context) -> Materials | None:
+        """Describe the inputs of the trials where all their images are decoded.
+
+        Raises:
+          ImageSetError: no image of a split decodes, or none of a class of train.
+        """
+        inputs = describe_inputs(context, context.get(AuditStage))
+        entries = _needed_entries(context.settings, inputs)
+        if missing_entries(entries, inputs.images):
+            return None
+        for entry in entries:
+            notice_broken(read_card(inputs.images / entry.key).broken, context.clock)
+        for sentence in describe_left_out(count_decoded(inputs)):
+            context.clock.notice(sentence)
+        _check_what_decoded(inputs, context.settings.training.batch_size)
+        _check_what_is_reused(inputs)
+        return inputs
+
+    def make(self, context: Context) -> None:
+        """Decode on the cluster what the cache does not hold.
+
+        Raises:
+          OSError: an image's file could not be read, or an entry not be written.
+        """
+        inputs = describe_inputs(context, context.get(AuditStage))
+        entries = _needed_entries(context.settings, inputs)
+        missing = missing_entries(entries, inputs.images)
+        total, absent = _num_rows(entries), _num_rows(missing)
+        with context.clock.stage(self.name, total=total, done=total - absent) as progressed:
+            context.cluster.connect()
+            build_entries(missing, inputs.images, on_progress=progressed)
+
+    def num_pieces(self, context: Context) -> int:
+        """Count the images."""
+        return _num_rows(_needed_entries(context.settings, describe_inputs(context, context.get(AuditStage))))
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the folders of the entries."""
+        inputs = describe_inputs(context, context.get(AuditStage))
+        return [inputs.images / entry.key for entry in _needed_entries(context.settings, inputs)]
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
+        """Count the images to decode; what is reused of the source is an estimate before it is selected."""
+        sets, folder = context.get(ImageSetsStage), context.store.root / IMAGES
+        counts = {}
+        for name, target in sets.targets.items():
+            entries = [split_entry(target, split, measured.image_size, layout) for split, layout in TRIALS_READ]
+            counts[name] = _num_rows(missing_entries(entries, folder))
+        # A pre-training that is missing decodes all of the source before.
+        if context.find(BackboneStage) is not None:
+            counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
+        total = sum(counts.values())
+        seconds = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
+        return StageForecast(
+            self.name, seconds, f"{total:,} images" if total else "", disk_bytes=total * measured.image_bytes
+        )
+
+
+def describe_inputs(context: Context, choice: SourceChoice) -> Materials:
+    """Describe what the trials of a choice are made of; no image is decoded for it."""
+    sets = context.get(ImageSetsStage)
+    return Materials(
+        sets.source,
+        sets.targets,
+        context.get(BackboneStage),
+        choice.units,
+        choice.selections,
+        context.store.root / IMAGES,
+        top_ks=context.settings.grid.top_k or (None,),
+        units_with_leaks=choice.units_with_leaks,
+    )
+
+
+def _num_rows(entries: list[CacheEntry]) -> int:
+    return sum(entry.table.num_rows for entry in {entry.key: entry for entry in entries}.values())
+
+
+def _share_reused(context: Context) -> float:
+    """Estimate which share of the source is in any selection, as if each chose its groups by chance."""
+    settings, source = context.settings, context.get(ImageSetsStage).source
+    available = {
+        "class": source.num_classes,
+        "cluster": settings.selection.num_clusters,
+        "image": source.num_images("train"),
+    }[settings.selection.unit]
+    top_k = max(settings.grid.top_k or (settings.selection.top_k,))
+    num_selections = len(settings.targets) * sum(METHODS[method].selector is not None for method in settings.methods)
+    return float(1 - (1 - min(1.0, top_k / available)) ** num_selections)
+
+
+def _needed_entries(settings: StudySettings, materials: Materials) -> list[CacheEntry]:
+    size = materials.image_size
+    is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in settings.methods)
+    read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
+    entries = [
+        split_entry(target, split, size, layout) for target in materials.targets.values() for split, layout in read
+    ]
+    return [*entries, *materials.reused_entries()]
+
+
+def _check_what_decoded(materials: Materials, batch_size: int) -> None:
+    for name, target in materials.targets.items():
+        for split in SPLITS:
+            folder = materials.training_folder if split == "train" else materials.evaluation_folder
+            found = CachedImages([folder(name, split)]).labels.tolist()
+            lost = sorted(set(range(target.num_classes)) - set(found))
+            if not found or (split == "train" and lost):
+                names = ", ".join(target.class_names[k] for k in lost[:5])
+                raise ImageSetError(
+                    f"images of {name!r}, split {split!r}, must decode, but "
+                    + (f"none of {names} does" if found else "none does")
+                    + "; see the notes above for the files"
+                )
+            if split == "train" and len(found) < batch_size:
+                raise ImageSetError(
+                    f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
+                    f"but is {batch_size}; see the notes above for the files that do not"
+                )
+
+
+def _check_what_is_reused(materials: Materials) -> None:
+    for target, method in materials.selections:
+        for top_k in materials.top_ks:
+            reused = materials.reused(target, method, top_k)
+            assert reused is not None, "it has a selection"
+            cards = [read_card(folder) for folder in reused.folders]
+            if any(card.num_images for card in cards):
+                continue
+            raise ImageSetError(
+                f"what {method} reuses of the source for {target!r} must hold images, but of the {reused.num_units} "
+                f"units it selected first none is left: they {'do not decode' if cards else 'all show test images'}; "
+                "see the notes above, and select more of the source (selection.top_k, grid.top_k)"
+            )
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """How many images of a split there are, and how many count.
+
+    Attributes:
+      num_listed: images that the set lists.
+      num_decoded: of these, what training reads, and what a score is divided by.
+      left_out: "path: reason" of each other.
+    """
+
+    num_listed: int
+    num_decoded: int
+    left_out: tuple[str, ...]
+
+
+def count_decoded(materials: Materials) -> dict[str, dict[str, SplitCounts]]:
+    """Count the images of every target and split, from the finished image cache."""
+    return {name: {split: _counts(materials, name, split) for split in SPLITS} for name in materials.targets}
+
+
+def _counts(materials: Materials, name: str, split: str) -> SplitCounts:
+    folder = materials.training_folder if split == "train" else materials.evaluation_folder
+    card = read_card(folder(name, split))
+    return SplitCounts(materials.targets[name].num_images(split), card.num_images, card.broken)
+
+
+def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:
+    """Yield a sentence for each split whose score, or training, is of fewer images than are listed."""
+    for name, splits in counts.items():
+        for split, found in splits.items():
+            if found.left_out:
+                what = "training has" if split == "train" else f"a {split} score counts"
+                yield (
+                    f"{what} {found.num_decoded} of the {found.num_listed} {split} images of {name!r}: "
+                    f"{len(found.left_out)} left out, because undecodable"
+                )
+
+
+def write_left_out(materials: Materials, folder: Path) -> Path:
+    """Write the counts and names as JSON into a study's folder, also where nothing is left out."""
+    counts = count_decoded(materials)
+    write_json(
+        folder / LEFT_OUT_ARTIFACT,
+        {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts.items()},
+    )
+    return folder / LEFT_OUT_ARTIFACT

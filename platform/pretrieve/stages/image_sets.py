@@ -1,0 +1,199 @@
+"""Stage: the image sets of a study with a card of each, and what only their sizes show to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
+from pretrieve.artifacts.store import is_kept
+from pretrieve.atomic_files import replacing, write_json
+from pretrieve.data.dataset_card import make_card
+from pretrieve.data.folder_tree import passed_over_files
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.loading import load_source, load_target
+from pretrieve.data.settings import ImageSetSettings
+from pretrieve.errors import UserError
+from pretrieve.keys import content_key
+from pretrieve.search.methods import METHODS
+from pretrieve.stages._base import Stage
+from pretrieve.stages.context import Context
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
+
+IMAGE_SETS = "image_sets"
+CARDS = "cards"
+
+CARD_VERSION = 1
+"""Raise it when the same images give another card."""
+
+MAX_IMAGES = {"source": 10_000, "target": 50_000}
+"""Images that are read for a card; of a larger set a sample. That of a source is for orientation."""
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """The image sets of a study.
+
+    Attributes:
+      source: the pre-training data.
+      targets: the targets by name, in the study's order.
+    """
+
+    source: ImageSet
+    targets: Mapping[str, ImageSet]
+
+
+class ImageSetsStage(Stage[ImageSets]):
+    """Loads the source and the targets, and writes a card of each into the study's folder."""
+
+    name = "image sets"
+    place = 10
+
+    def load(self, context: Context) -> ImageSets:
+        """Load the sets; what a function makes, and the cards, are kept in the store.
+
+        Raises:
+          ImageSetError: one of them cannot be read.
+          UserError: more is asked for than the source or a target has.
+        """
+        settings, cache = context.settings, context.store.root / IMAGE_SETS
+        total = 1 + len(settings.targets)
+        with context.clock.stage(self.name, total=total) as progressed:
+            source = load_source(settings.source, seed=settings.seed, cache=cache)
+            _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
+            targets: dict[str, ImageSet] = {}
+            for number, target in enumerate(settings.targets, start=1):
+                progressed(number, total)
+                loaded = load_target(target, seed=settings.seed, cache=cache)
+                for warning in _keep_card(context, target, loaded, "target", partial(progressed, number, total)):
+                    context.clock.notice(f"{loaded.name}: {warning}")
+                targets[loaded.name] = loaded
+            progressed(total, total)
+        check_sizes(settings, source, targets)
+        return ImageSets(source, targets)
+
+    def num_pieces(self, context: Context) -> int:
+        """Show nothing beside what `load` shows."""
+        return 0
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the cards."""
+        sets = context.get(ImageSetsStage)
+        return [_card_path(context, sets.source, "source")] + [
+            _card_path(context, target, "target") for target in sets.targets.values()
+        ]
+
+
+def _keep_card(
+    context: Context, origin: ImageSetSettings, image_set: ImageSet, side: str, reported: Callable[..., None]
+) -> list[str]:
+    """Write the card of an image set into the study's folder, made where the store has none; return its warnings."""
+    path, folder = _card_path(context, image_set, side), context.settings.folder / CARDS
+    if not is_kept(path):
+        card = make_card(
+            image_set,
+            max_images=MAX_IMAGES[side],
+            seed=context.settings.seed,
+            passed_over=_passed_over(origin),
+            on_progress=lambda done, images: reported(detail=f"{image_set.name}: {done} of {images} images read"),
+        )
+        content = {"card": card.to_dict(), "warnings": list(card.warnings), "markdown": card.to_markdown()}
+        write_sealed_json(path, content)
+    found = read_sealed_json(path)
+    write_json(folder / f"{image_set.name}.json", found["card"])
+    with replacing(folder / f"{image_set.name}.md") as temporary:
+        temporary.write_text(found["markdown"], encoding="utf-8")
+    return list(found["warnings"])
+
+
+def _card_path(context: Context, image_set: ImageSet, side: str) -> Path:
+    key = content_key(
+        kind="card",
+        version=CARD_VERSION,
+        name=image_set.name,
+        class_names=image_set.class_names,
+        fingerprints=dict(image_set.fingerprints),
+        max_images=MAX_IMAGES[side],
+        seed=context.settings.seed,
+    )
+    return context.store.path(CARDS, f"{key}.json")
+
+
+def _passed_over(settings: ImageSetSettings) -> list[str]:
+    if settings.folder is None or settings.published is not None:
+        return []
+    return [path.relative_to(settings.folder).as_posix() for path in passed_over_files(settings.folder)]
+
+
+def card_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
+    """List the cards in a study's folder, with the artifact folder of each."""
+    return [(path, CARDS) for path in sorted((folder / CARDS).glob("*.*"))]
+
+
+def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> None:
+    """Refuse what only the sizes of the data show to be wrong, all faults at once.
+
+    Raises:
+      UserError: more is asked for than the source or a target has.
+    """
+    faults = [*_faults_of_source(settings, source), *_faults_of_targets(settings, targets)]
+    if faults:
+        raise UserError("the study does not fit its data:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+def _faults_of_source(settings: StudySettings, source: ImageSet) -> Iterator[str]:
+    if any(METHODS[method].selector for method in settings.methods):
+        yield from _faults_of_selection(settings, source)
+    pretrain = settings.backbone.pretrain
+    if pretrain is not None and source.num_images("train") < pretrain.batch_size:
+        yield (
+            f"backbone.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
+            f"{pretrain.batch_size}"
+        )
+
+
+def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[str]:
+    selection, num_images = settings.selection, source.num_images("train")
+    if selection.unit == "cluster" and selection.num_clusters > num_images:
+        yield (
+            f"selection.num_clusters must be at most the source's {num_images} images, but is {selection.num_clusters}"
+        )
+    available = {
+        "class": (source.num_classes, f"the source's {source.num_classes} groups"),
+        "cluster": (selection.num_clusters, f"selection.num_clusters, {selection.num_clusters}"),
+        "image": (num_images, f"the source's {num_images} images"),
+    }
+    number, described = available[selection.unit]
+    field, top_k = "selection.top_k", selection.top_k
+    if settings.grid.top_k:
+        field, top_k = "grid.top_k", max(settings.grid.top_k)
+    if top_k + selection.rank_from > number:
+        ranks, beside = "", ""
+        if selection.rank_from:
+            ranks, beside = f" from rank {selection.rank_from} on", f" less selection.rank_from, {selection.rank_from}"
+        yield f"{field} must be at most {described}{beside}, but is {top_k}{ranks}"
+    if selection.source_fraction == "as_target":
+        yield from _faults_of_regimes(settings)
+
+
+def _faults_of_regimes(settings: StudySettings) -> Iterator[str]:
+    for target in settings.targets:
+        if target.regime.restricts and target.regime.fraction is None:
+            yield (
+                f"selection.source_fraction must be a number where the regime of a target is no fraction, but is "
+                f"'as_target', and {target.display_name!r} has '{target.regime.describe()}'"
+            )
+
+
+def _faults_of_targets(settings: StudySettings, targets: Mapping[str, ImageSet]) -> Iterator[str]:
+    for name, target in targets.items():
+        if target.num_images("train") < settings.training.batch_size:
+            yield (
+                f"training.batch_size must be at most the training images of every target, but is "
+                f"{settings.training.batch_size} and {name!r} has {target.num_images('train')}"
+            )

@@ -1,0 +1,53 @@
+"""What each stage of a study keeps in the store: written by a run, so that it can be counted without the images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pretrieve.atomic_files import write_json
+from pretrieve.stages import walk_order
+from pretrieve.stages.context import Context
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
+
+INVENTORY_FILE = "artifacts.json"
+
+
+@dataclass(frozen=True)
+class StageInventory:
+    """What of a stage's artifacts is in the store.
+
+    Attributes:
+      stage: its name.
+      num_artifacts: files and folders that the study needs of it.
+      num_there: those of them that are in the store.
+    """
+
+    stage: str
+    num_artifacts: int
+    num_there: int
+
+
+def write_inventory(context: Context) -> None:
+    """Write into the study's folder where each stage's artifacts lie, relative to the store."""
+    stages = [stage() for stage in walk_order()]
+    paths = {stage.name: stage.artifacts(context) for stage in stages if stage.applies(context)}
+    root = context.store.root
+    kept = {name: [path.relative_to(root).as_posix() for path in found] for name, found in paths.items() if found}
+    write_json(context.settings.folder / INVENTORY_FILE, kept)
+
+
+def read_inventory(settings: StudySettings) -> list[StageInventory]:
+    """Count what of each stage's artifacts is in the store; nothing of a study that never came so far."""
+    path: Path = settings.folder / INVENTORY_FILE
+    if not path.exists():
+        return []
+    kept: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return [
+        StageInventory(name, len(paths), sum((settings.cache / path).exists() for path in paths))
+        for name, paths in kept.items()
+    ]

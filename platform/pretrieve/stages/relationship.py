@@ -1,0 +1,191 @@
+"""Stage: for Co-Tuning, how the source's categories relate to each target's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import ray
+import torch
+from numpy.typing import NDArray
+
+from pretrieve.artifacts.seals import sealing
+from pretrieve.artifacts.store import is_kept
+from pretrieve.backbones import Backbone
+from pretrieve.cluster import causes_of_task_errors, whole_node
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.keys import content_key, derived_seed
+from pretrieve.records.forecast import StageForecast
+from pretrieve.stages._base import Stage
+from pretrieve.stages.backbone import CO_TUNING
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_cache import ImageCacheStage
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.trial_inputs import Materials
+from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
+
+if TYPE_CHECKING:
+    from pretrieve.study.planning.calibration import Calibration
+
+RELATIONSHIP_VERSION = 1
+"""Raise it when the same images give another relationship."""
+
+RELATIONSHIPS = "relationships"
+HELD_OUT_FRACTION = 0.2
+"""Of each class's training images, as the original holds out: they choose and calibrate the regression."""
+
+BATCH_SIZE = 64
+
+REGRESSION_S_PER_CLASS = 0.05
+"""Of the calibrated logistic regression, for each class of the target (measured on 101 classes and 1,000)."""
+
+Estimate = Literal["calibrated", "direct"]
+
+
+@dataclass(frozen=True)
+class RelationshipRequest:
+    """One relationship that a study needs.
+
+    Attributes:
+      backbone: with its pre-trained classifier.
+      images: image-cache entry of the target's training images, as evaluation sees them.
+      num_target_classes: K of the target.
+      estimate: `calibrated`, by logistic regression as the original, or `direct`.
+      seed: draws what is held out.
+    """
+
+    backbone: Backbone
+    images: Path
+    num_target_classes: int
+    estimate: Estimate
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that decides the relationship."""
+        return content_key(
+            kind="relationship",
+            version=RELATIONSHIP_VERSION,
+            backbone=self.backbone.identity,
+            images=self.images.name,
+            estimate=self.estimate,
+            seed=self.seed,
+        )
+
+
+class RelationshipStage(Stage[Mapping[str, Path]]):
+    """Learns, for Co-Tuning, how the source's categories relate to each target's classes; gives a file a target."""
+
+    name = "relationships"
+    place = 80
+
+    def load(self, context: Context) -> Mapping[str, Path] | None:
+        """Find the relationships learned before; none are needed without the method."""
+        if CO_TUNING not in context.settings.methods:
+            return {}
+        paths = _paths(context)
+        return paths if all(map(is_kept, paths.values())) else None
+
+    def make(self, context: Context) -> None:
+        """Learn what is missing, a Ray task a target.
+
+        Raises:
+          UserError: a target's images allow no relationship.
+        """
+        paths = _paths(context)
+        missing = [name for name, path in paths.items() if not is_kept(path)]
+        num_done = len(paths) - len(missing)
+        with context.clock.stage(self.name, total=len(paths), done=num_done) as progressed:
+            context.cluster.connect()
+            requests = {paths[name]: _request(context, name) for name in missing}
+            _relate_on_cluster(requests, on_progress=progressed)
+
+    def num_pieces(self, context: Context) -> int:
+        """Count the targets; none without the method."""
+        return len(context.settings.targets) if CO_TUNING in context.settings.methods else 0
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the files of the relationships."""
+        return list(_paths(context).values()) if CO_TUNING in context.settings.methods else []
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
+        """Count the images to predict, and the regressions."""
+        settings, targets = context.settings, context.get(ImageSetsStage).targets.values()
+        if CO_TUNING not in settings.methods or context.find(RelationshipStage) is not None:
+            return None
+        speed = next(iter(measured.speeds.values()))
+        num_images = sum(target.num_images("train") for target in targets)
+        seconds = num_images / (speed.scored_per_s * speed.num_side_by_side) + speed.process_s
+        if settings.training.relationship == "calibrated":
+            seconds += REGRESSION_S_PER_CLASS * sum(target.num_classes for target in targets)
+        return StageForecast(self.name, seconds, f"{len(settings.targets)} targets")
+
+
+def trial_inputs(context: Context) -> Materials:
+    """Return everything that the trials are made of, made where it is not in the store."""
+    return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
+
+
+def _paths(context: Context) -> dict[str, Path]:
+    targets = context.get(ImageSetsStage).targets
+    return {name: context.store.path(RELATIONSHIPS, f"{_request(context, name).key}.npy") for name in targets}
+
+
+def _request(context: Context, target: str) -> RelationshipRequest:
+    settings, inputs = context.settings, context.get(ImageCacheStage)
+    return RelationshipRequest(
+        backbone=inputs.backbone,
+        images=inputs.evaluation_folder(target, "train"),
+        num_target_classes=inputs.targets[target].num_classes,
+        estimate=settings.training.relationship,
+        seed=derived_seed(settings.seed, "relationship", target),
+    )
+
+
+def _relate_on_cluster(missing: Mapping[Path, RelationshipRequest], *, on_progress: Callable[[int, int], None]) -> None:
+    num_cpus, num_gpus = whole_node()
+    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
+    pending = [run.remote(request, path, num_cpus) for path, request in missing.items()]
+    for number, reference in enumerate(pending, start=1):
+        with causes_of_task_errors():
+            ray.get(reference)
+        on_progress(number, len(pending))
+
+
+def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    images = CachedImages([request.images])
+    labels = images.labels.numpy()
+    probabilities = source_probabilities(request.backbone, images)
+    if request.estimate == "direct":
+        relationship = direct_relationship(probabilities, labels, num_target_classes=request.num_target_classes)
+    else:
+        held_out = hold_out(labels, fraction=HELD_OUT_FRACTION, rng=np.random.default_rng(request.seed))
+        relationship = learn_relationship(
+            probabilities, labels, num_target_classes=request.num_target_classes, is_held_out=held_out
+        )
+    with sealing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, relationship)
+
+
+@torch.inference_mode()
+def source_probabilities(backbone: Backbone, images: CachedImages) -> NDArray[np.float64]:
+    """Predict the source's categories for each image, by the backbone and its pre-trained classifier.
+
+    Returns:
+      (N, K_source) float64, rows sum to one.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    classifier = backbone.load_classifier()
+    assert classifier is not None, "checked before the task was sent"
+    network = torch.nn.Sequential(backbone.load(), classifier).to(device).eval()
+    parts: list[NDArray[np.float64]] = []
+    for rows in torch.arange(len(images)).split(BATCH_SIZE):
+        pixels = to_unit_range(images.gather(rows), device)
+        logits = network(evaluation_view(pixels, backbone.architecture.preprocessing))
+        parts.append(logits.double().softmax(1).cpu().numpy())
+    return np.concatenate(parts)

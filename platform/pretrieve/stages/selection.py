@@ -1,0 +1,199 @@
+"""Stage: which part of the source each method reuses for each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.artifacts.store import is_kept
+from pretrieve.data.group_lists import read_group_list
+from pretrieve.features.matrix import matrix_path
+from pretrieve.records.forecast import StageForecast
+from pretrieve.search.methods import METHODS
+from pretrieve.stages._base import Stage
+from pretrieve.stages.clusters import ClustersStage, cluster_request
+from pretrieve.stages.context import Context
+from pretrieve.stages.features import SOURCE, FeaturesStage
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.selection_requests import (
+    SelectionRequest,
+    find_selection,
+    select_groups_on_cluster,
+    select_images_on_cluster,
+)
+from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, SourceUnits
+from pretrieve_selection import Selection
+
+if TYPE_CHECKING:
+    from pretrieve.study.planning.calibration import Calibration
+
+SELECTIONS = "selections"
+
+SELECTION_S = 0.1
+"""One selection among classes or clusters: a task, and a solve of milliseconds."""
+
+CellName = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SourceChoice:
+    """What a study reuses of its source.
+
+    Attributes:
+      units: what can be chosen, by target.
+      selections: by (target, method), of the methods that select.
+      units_with_leaks: of the targets whose units were cut by an audit, the whole units.
+    """
+
+    units: Mapping[str, SourceUnits]
+    selections: Mapping[CellName, Selection]
+    units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
+
+
+class SelectionStage(Stage[SourceChoice]):
+    """Ranks the units of the source for each target and method that selects."""
+
+    name = "selection"
+    place = 50
+
+    def load(self, context: Context) -> SourceChoice | None:
+        """Read the selections made before, and describe the units that they choose from.
+
+        Raises:
+          UserError: a list of groups names none of the source.
+        """
+        requests = _requests(context)
+        if not requests:
+            return SourceChoice({}, {})
+        found = {cell: find_selection(request, _folder(context)) for cell, request in requests.items()}
+        units = None if None in found.values() else _units(context)
+        if units is None:
+            return None
+        settings, targets = context.settings, context.get(ImageSetsStage).targets
+        selections = {cell: selection for cell, selection in found.items() if selection is not None}
+        for (target, method), selection in selections.items():
+            if not selection.converged:
+                context.clock.notice(
+                    f"the selection of {method} for {target} has not converged after {selection.iterations} "
+                    "iterations; its ranking may change with more"
+                )
+        kept = {target: units.keeping(_kept_fraction(context, target), settings.seed) for target in targets}
+        return SourceChoice(kept, selections)
+
+    def make(self, context: Context) -> None:
+        """Select by Ray tasks what is missing.
+
+        Raises:
+          SelectionInputError: features do not allow a selection.
+        """
+        features, requests = context.get(FeaturesStage), _requests(context).values()
+        missing = [request for request in requests if find_selection(request, _folder(context)) is None]
+        targets = sorted({request.target for request in missing})
+        features.extract([SOURCE, *targets])
+        total, num_found = len(requests), len(requests) - len(missing)
+        # Loading what the selections are made from is not part of the stage's time.
+        if context.settings.selection.unit == "image":
+            for name in (SOURCE, *targets):
+                features.decoded_rows(name)
+            labels = context.get(ImageSetsStage).source.splits["train"]["label"].to_numpy()
+            with context.clock.stage(self.name, total=total, done=num_found) as progressed:
+                context.cluster.connect()
+                select_images_on_cluster(missing, features.folder, labels, _folder(context), on_progress=progressed)
+            return
+        centroids = {target: features.centroids(target) for target in targets}
+        source = _source_centroids(context)
+        with context.clock.stage(self.name, total=total, done=num_found) as progressed:
+            context.cluster.connect()
+            select_groups_on_cluster(missing, source, centroids, _folder(context), on_progress=progressed)
+
+    def num_pieces(self, context: Context) -> int:
+        """Count the selections."""
+        return len(_requests(context))
+
+    def artifacts(self, context: Context) -> list[Path]:
+        """List the files of the selections."""
+        return [request.path(_folder(context)) for request in _requests(context).values()]
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
+        """Count the selections; of single images the time is not known beforehand."""
+        settings = context.settings
+        num_selecting = sum(METHODS[method].selector is not None for method in settings.methods)
+        if not num_selecting or context.find(SelectionStage) is not None:
+            return None
+        number = num_selecting * len(settings.targets)
+        seconds = None if settings.selection.unit == "image" else number * SELECTION_S
+        return StageForecast(self.name, seconds, f"{number} selections")
+
+
+def _folder(context: Context) -> Path:
+    return context.store.root / SELECTIONS
+
+
+def _kept_fraction(context: Context, target: str) -> float:
+    fraction = context.settings.selection.source_fraction
+    if fraction == "as_target":
+        (regime,) = [each.regime for each in context.settings.targets if each.display_name == target]
+        fraction = regime.fraction
+    return 1.0 if fraction is None else fraction
+
+
+def _requests(context: Context) -> dict[CellName, SelectionRequest]:
+    """List the selections that the study needs, by cell."""
+    selecting = [method for method in context.settings.methods if METHODS[method].selector is not None]
+    targets = context.get(ImageSetsStage).targets if selecting else ()
+    return {(target, method): _request(context, target, method) for target in targets for method in selecting}
+
+
+def _request(context: Context, target: str, method: str) -> SelectionRequest:
+    selection, sets, features = context.settings.selection, context.get(ImageSetsStage), context.get(FeaturesStage)
+    groups = selection.label_groups[target] if method == "label" else None
+    names = sets.source.class_names
+    return SelectionRequest(
+        target=target,
+        selector=str(METHODS[method].selector),
+        # One ranking for every number of units in the grid: it is cut at each of them.
+        settings=replace(selection.core, top_k=max(context.settings.grid.top_k or (selection.top_k,))),
+        seed=context.settings.seed,
+        unit=selection.unit,
+        units_key=_units_key(context),
+        source_features=features.key(SOURCE),
+        target_features=features.key(target),
+        max_images_per_class=selection.max_images_per_class,
+        label_groups=None if groups is None else tuple(read_group_list(groups, names)),
+        source_names=names if selection.unit == "class" else (),
+        target_names=sets.targets[target].class_names,
+        rank_from=selection.rank_from,
+    )
+
+
+def _units_key(context: Context) -> str:
+    unit = context.settings.selection.unit
+    if unit == "class":
+        return "classes"
+    return cluster_request(context).key if unit == "cluster" else context.get(FeaturesStage).key(SOURCE)
+
+
+def _units(context: Context) -> SourceUnits | None:
+    """Describe what is chosen from; None where it is to be made first."""
+    unit, source = context.settings.selection.unit, context.get(ImageSetsStage).source
+    if unit == "class":
+        return ClassUnits(source, _units_key(context))
+    if unit == "image":
+        features = context.get(FeaturesStage)
+        if not is_kept(matrix_path(features.folder, features.key(SOURCE))):
+            return None
+        return ImageUnits(source, _units_key(context), features.decoded_rows(SOURCE))
+    clusters = context.get(ClustersStage)
+    assignment = clusters.assignment_of_rows(source.num_images("train"))
+    return ClusterUnits(source, _units_key(context), assignment, len(clusters.sizes))
+
+
+def _source_centroids(context: Context) -> NDArray[np.float64]:
+    if context.settings.selection.unit == "class":
+        return context.get(FeaturesStage).centroids(SOURCE)
+    return context.get(ClustersStage).centroids

@@ -1,0 +1,236 @@
+"""What a selection chooses from: the classes, the clusters or the single images of a source."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.regimes import draw_nested, share_of
+from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
+from pretrieve.keys import content_key, derived_seed
+from pretrieve.stages.selection_settings import Unit
+
+
+@dataclass(frozen=True)
+class SourceUnits(ABC):
+    """The units of a source's train split, numbered from 0; a selection is a list of such numbers.
+
+    Attributes:
+      source: the pre-training data.
+      key: what the numbering depends on, beside the images themselves.
+      kept_fraction: share of its images that each unit gives, in (0, 1]; what a smaller one gives, a larger one does.
+      seed: decides which images those are.
+      dropped: rows of the source's train table that no unit gives, such as copies of a target's test images.
+    """
+
+    source: ImageSet
+    key: str
+    kept_fraction: float = field(default=1.0, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+    dropped: tuple[int, ...] = field(default=(), kw_only=True)
+    unit: ClassVar[Unit]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Count the units."""
+
+    @abstractmethod
+    def name(self, group: int) -> str:
+        """Name a unit for people."""
+
+    def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        """Return the rows of the source's train table that the units give, ascending."""
+        return self._left(self._chosen(groups))
+
+    @abstractmethod
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        """Return the rows that belong to any of the units, of each its share, ascending."""
+
+    @abstractmethod
+    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
+        """Describe the image-cache entries that hold the units' images, in an order that does not depend on rank.
+
+        They are trained on, so they hold whole images.
+        """
+
+    def keeping(self, fraction: float, seed: int) -> SourceUnits:
+        """Return the same units, each of which gives a share of its images."""
+        return replace(self, kept_fraction=fraction, seed=seed)
+
+    def without(self, rows: Sequence[int]) -> SourceUnits:
+        """Return the same units, which do not give these rows of the source's train table."""
+        return replace(self, dropped=tuple(sorted({*self.dropped, *map(int, rows)})))
+
+    def identity(self, groups: Sequence[int]) -> str:
+        """Hash which images are chosen, whatever their rank."""
+        return content_key(
+            kind="reused",
+            source=self.source.fingerprints["train"],
+            units=self.key,
+            groups=sorted(groups),
+            **self._restriction(groups),
+        )
+
+    def class_counts(self, groups: Sequence[int]) -> dict[str, int]:
+        """Count the chosen images by the name of their class, the most frequent first."""
+        counts = Counter(self.labels[self.rows(groups)].tolist())
+        return {self.source.class_names[label]: number for label, number in counts.most_common()}
+
+    def _restriction(self, groups: Sequence[int]) -> dict[str, Any]:
+        """Return what a key must say beside the units; nothing where they give all their images."""
+        told: dict[str, Any] = {}
+        if self.kept_fraction < 1:
+            told |= {"kept_fraction": self.kept_fraction, "seed": self.seed}
+        if self.dropped:
+            lost = np.intersect1d(self._chosen(groups), self.dropped)
+            told |= {"dropped": lost.tolist()} if lost.size else {}
+        return told
+
+    def _left(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[~np.isin(rows, self.dropped)] if self.dropped else rows
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) int64, the class of each row of the source's train table."""
+        labels: NDArray[np.int64] = self.source.splits["train"]["label"].to_numpy()
+        return labels
+
+
+class GroupUnits(SourceUnits):
+    """Units of many images: each has an image-cache entry, which selections that share the unit share."""
+
+    @property
+    @abstractmethod
+    def _assignment(self) -> NDArray[np.int64]:
+        """(N,) int64, the unit of each row of the source's train table; −1 for none."""
+
+    @property
+    @abstractmethod
+    def _entry_origin(self) -> dict[str, str]:
+        """What the key of an entry says beside its number."""
+
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        return np.sort(np.concatenate([self._share_of(group) for group in groups]))
+
+    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
+        """Describe one entry a unit; none of a unit that has no image left."""
+        return [self._entry(group, size) for group in sorted(groups) if self.rows([group]).size]
+
+    def _entry(self, group: int, size: int) -> CacheEntry:
+        key = content_key(
+            version=PIXELS_VERSION,
+            group=int(group),
+            size=size,
+            layout="whole",
+            **self._entry_origin,
+            **self._restriction([group]),
+        )
+        return CacheEntry(key, self.source.splits["train"].take(self.rows([group])), size, layout="whole")
+
+    def _share_of(self, group: int) -> NDArray[np.int64]:
+        rows = self._members[group]
+        if self.kept_fraction == 1:
+            return rows
+        seed = derived_seed(self.seed, "source_fraction", self.unit, int(group))
+        return draw_nested(rows, share_of(len(rows), self.kept_fraction), seed=seed)
+
+    @cached_property
+    def _members(self) -> list[NDArray[np.int64]]:
+        """The rows of each unit, ascending; rows that are assigned to −1 are in none."""
+        order = np.argsort(self._assignment, kind="stable")
+        bounds = np.searchsorted(self._assignment[order], np.arange(len(self) + 1))
+        return [order[start:stop] for start, stop in pairwise(bounds)]
+
+
+class ClassUnits(GroupUnits):
+    """The classes of a source."""
+
+    unit = "class"
+
+    def __len__(self) -> int:
+        """Count the classes."""
+        return self.source.num_classes
+
+    def name(self, group: int) -> str:
+        """Return the name of the class."""
+        return self.source.class_names[group]
+
+    @property
+    def _assignment(self) -> NDArray[np.int64]:
+        return self.labels
+
+    @property
+    def _entry_origin(self) -> dict[str, str]:
+        return {"kind": "group", "images": self.source.fingerprints["train"]}
+
+
+@dataclass(frozen=True)
+class ClusterUnits(GroupUnits):
+    """The clusters of a source's features.
+
+    Attributes:
+      assignment: (N,) int64, the cluster of each row of the source's train table; −1 where the image does not decode.
+      num_clusters: K.
+    """
+
+    assignment: NDArray[np.int64]
+    num_clusters: int
+    unit = "cluster"
+
+    def __len__(self) -> int:
+        """Count the clusters."""
+        return self.num_clusters
+
+    def name(self, group: int) -> str:
+        """Name a cluster by its number, its size and its most frequent class."""
+        members = self._members[group]
+        (label, number), *_ = Counter(self.labels[members].tolist()).most_common(1)
+        share = number / len(members)
+        return f"cluster {group}: {len(members)} images, {share:.0%} {self.source.class_names[label]}"
+
+    @property
+    def _assignment(self) -> NDArray[np.int64]:
+        return self.assignment
+
+    @property
+    def _entry_origin(self) -> dict[str, str]:
+        return {"kind": "cluster", "clusters": self.key}
+
+
+@dataclass(frozen=True)
+class ImageUnits(SourceUnits):
+    """The single images of a source that decode.
+
+    Attributes:
+      decoded: (N,) int64, ascending: the row of each unit in the source's train table.
+    """
+
+    decoded: NDArray[np.int64]
+    unit = "image"
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.decoded)
+
+    def name(self, group: int) -> str:
+        """Return the path of the image."""
+        return str(self.source.splits["train"]["path"][int(self.decoded[group])].as_py())
+
+    def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
+        return np.sort(self.decoded[list(groups)])
+
+    def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
+        """Describe one entry for all: single images of one selection are no unit of another."""
+        key = content_key(
+            kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size, layout="whole"
+        )
+        return [CacheEntry(key, self.source.splits["train"].take(self.rows(groups)), size, layout="whole")]

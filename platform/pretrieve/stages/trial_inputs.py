@@ -1,0 +1,126 @@
+"""What a study's trials are made of: image sets, backbone, selections and where the cached images lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pretrieve.backbones import Backbone
+from pretrieve.data.image_set import ImageSet
+from pretrieve.image_cache.card import Layout
+from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
+from pretrieve.keys import content_key
+from pretrieve.stages.source_units import SourceUnits
+from pretrieve_selection import Selection
+
+
+@dataclass(frozen=True)
+class ReusedImages:
+    """The part of the source that a cell trains on.
+
+    Attributes:
+      identity: hash of which images these are.
+      folders: their image-cache entries, in an order that does not depend on rank.
+      num_units: how many classes, clusters or images were chosen.
+      has_leaks: whether what an audit leaves out is among them.
+    """
+
+    identity: str
+    folders: tuple[Path, ...]
+    num_units: int
+    has_leaks: bool = False
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Everything that exists before the first trial.
+
+    Attributes:
+      source: the pre-training data.
+      targets: the targets by name.
+      backbone: the pre-trained network.
+      units: what the selections choose from, by target: the share of its images that a unit gives may differ.
+      selections: by (target, method), of the methods that select.
+      images: folder of the image cache.
+      top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
+      relationships: for Co-Tuning, the file of each target's relationship of categories.
+      units_with_leaks: the whole units of the targets whose `units` leave out copies of test images.
+    """
+
+    source: ImageSet
+    targets: Mapping[str, ImageSet]
+    backbone: Backbone
+    units: Mapping[str, SourceUnits]
+    selections: Mapping[tuple[str, str], Selection]
+    images: Path
+    top_ks: tuple[int | None, ...] = (None,)
+    relationships: Mapping[str, Path] = field(default_factory=dict)
+    units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
+    _reused: dict[tuple[str, str, int | None, bool], ReusedImages] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def reused(
+        self, target: str, method: str, top_k: int | None = None, *, with_leaks: bool = False
+    ) -> ReusedImages | None:
+        """Return what a trial reuses of the source; None for a method without a selector.
+
+        Args:
+          target: of the cell.
+          method: of the cell.
+          top_k: the first so many units of the cell's selection; None for all of them.
+          with_leaks: also what an audit leaves out.
+        """
+        selection = self.selections.get((target, method))
+        if selection is None:
+            return None
+        cut = (target, method, top_k, with_leaks)
+        if cut not in self._reused:  # asked for by each trial of a cell, and long to make for many images
+            groups = selection.groups[:top_k]
+            units = self.units_with_leaks.get(target, self.units[target]) if with_leaks else self.units[target]
+            self._reused[cut] = ReusedImages(
+                identity=units.identity(groups),
+                folders=tuple(self.images / entry.key for entry in units.entries(groups, self.image_size)),
+                num_units=len(groups),
+                has_leaks=units.identity(groups) != self.units[target].identity(groups),
+            )
+        return self._reused[cut]
+
+    def reused_entries(self) -> list[CacheEntry]:
+        """List the image-cache entries that some trial reuses of the source, each once."""
+        entries = {
+            entry.key: entry
+            for (target, _), selection in self.selections.items()
+            for units in (self.units[target], self.units_with_leaks.get(target))
+            if units is not None
+            for top_k in self.top_ks
+            for entry in units.entries(selection.groups[:top_k], self.image_size)
+        }
+        return list(entries.values())
+
+    def training_folder(self, target: str, split: str) -> Path:
+        """Return the image-cache entry of a target's split that is trained on: whole images, to crop from."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, "whole").key
+
+    def evaluation_folder(self, target: str, split: str) -> Path:
+        """Return the image-cache entry of a target's split that is predicted on: centre squares."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, "square").key
+
+    @property
+    def image_size(self) -> int:
+        """Side of the cached squares in pixels."""
+        return self.backbone.architecture.preprocessing.resize_size
+
+
+def split_entry(image_set: ImageSet, split: str, size: int, layout: Layout) -> CacheEntry:
+    """Describe the cache entry of a whole split."""
+    key = content_key(
+        kind="split",
+        version=PIXELS_VERSION,
+        images=image_set.fingerprints[split],
+        split=split,
+        size=size,
+        layout=layout,
+    )
+    return CacheEntry(key=key, table=image_set.splits[split], size=size, layout=layout)

@@ -1,0 +1,226 @@
+"""What a study may vary beyond the paper's table: few labels, shares of the source, numbers of units, deciles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pretrieve.backbones import Backbone
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_of_contents
+from pretrieve.errors import StudyFileError
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.keys import content_key
+from pretrieve.stages.context import walking
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.selection_record import selection_record
+from pretrieve.stages.source_units import ClassUnits
+from pretrieve.stages.trial_inputs import Materials
+from pretrieve.study.cells import Planner
+from pretrieve.study.opening import open_ledger
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.walk import run_study
+from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialTask
+from pretrieve_selection import Selection
+
+MakeSettings = Callable[..., StudySettings]
+ONE_POINT: dict[str, Any] = {"lr": [0.02], "weight_decay": [0.0], "source_weight": [0.5]}
+HALF = {"registered": "tiny-a", "regime": {"fraction": 0.5}}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_target_of_half_its_labels_chooses_how_many_halved_groups_it_reuses(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        targets=[HALF],
+        methods=["uot"],
+        grid={**ONE_POINT, "top_k": [1, 3]},
+        selection={"source_fraction": "as_target"},
+        training={"epochs": 1, "batch_size": 4},
+        refit={"num_seeds": 1},
+    )
+    study = run_study(settings, StudyObserver())
+    cell = study.cell("tiny-a", "uot")
+    assert study.targets[0].num_images == {"train": 12, "val": 3, "test": 18}
+    assert (cell.num_in_state("finished"), len(cell.refits)) == (2, 1)
+    record = json.loads((settings.folder / "selections" / "tiny-a" / "uot.json").read_text(encoding="utf-8"))
+    assert (record["num_selected"], record["num_images"]) == (3, 12)
+    assert record["ranks"] == [0, 1, 2]
+    assert record["margins"]["1"] == pytest.approx(record["scores"][0] - record["scores"][1])
+    assert record["margins"]["3"] == record["margin"] > 0
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_single_images_of_every_number_in_the_grid_are_cached(make_settings: MakeSettings) -> None:
+    settings = make_settings(
+        targets=["tiny-a"],
+        methods=["uot"],
+        grid={**ONE_POINT, "top_k": [4, 9]},
+        selection={"unit": "image", "rank_from": 3, "max_images_per_class": 5},
+    )
+    with walking(settings, StudyObserver()) as context:
+        materials = trial_inputs(context)
+    reused = {top_k: materials.reused("tiny-a", "uot", top_k) for top_k in (4, 9)}
+    assert all(each is not None for each in reused.values())
+    assert {top_k: len(CachedImages(each.folders)) for top_k, each in reused.items() if each} == {4: 4, 9: 9}
+
+
+@pytest.fixture
+def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], Planner]:
+    """Plan a study of materials whose every identity is known, without computing any of them."""
+
+    def make(settings: StudySettings) -> Planner:
+        table = table_of_contents([str(row) for row in range(12)], [b""] * 12, [0, 1, 2, 3, 4, 5] * 2)
+        source = ImageSet("tiny-source", tuple("abcdef"), {"train": table}, {"train": "source"})
+        splits = {"train": table, "val": table, "test": table}
+        target = ImageSet("tiny-a", tuple("abcdef"), splits, {split: f"a-{split}" for split in splits})
+        scores = np.arange(6.0)
+        chosen = {
+            ("tiny-a", method): Selection.from_scores("uot", scores, top_k=top_k)
+            for method, top_k in (("uot", 4), ("label", 2))
+        }
+        units = {"tiny-a": ClassUnits(source, "classes")}
+        backbone = Backbone("small_resnet", tmp_path / "weights.pt", "backbone")
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        materials = Materials(source, {"tiny-a": target}, backbone, units, chosen, tmp_path / "images")
+        return Planner(settings, materials, open_ledger(settings).spool_path)
+
+    return make
+
+
+def trials_of(planner: Planner, method: str) -> tuple[TrialTask, ...]:
+    return next(cell.trials for cell in planner.cells() if cell.method == method)
+
+
+def test_a_number_of_units_in_the_grid_gives_each_trial_its_part_of_the_selection(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner]
+) -> None:
+    labels = {"label_groups": {"tiny-a": [5, 4]}}
+    settings = make_settings(
+        targets=["tiny-a"],
+        methods=["finetune", "uot", "label"],
+        grid={**ONE_POINT, "top_k": [1, 2, 4]},
+        selection=labels,
+    )
+    planner = made_by_hand(settings)
+    assert [len(task.source) for task in trials_of(planner, "uot")] == [1, 2, 4]
+    assert trials_of(planner, "uot")[0].spec.describe() == "lr 0.02, wd 0, λ 0.5, K 1, head ×10"
+    assert [task.provenance["selection.top_k"] for task in trials_of(planner, "uot")] == [1, 2, 4]
+    assert len(trials_of(planner, "finetune")) == 1
+    # A list of two groups is the same images for every larger number: one trial.
+    assert [len(task.source) for task in trials_of(planner, "label")] == [1, 2]
+
+    (cell,) = [cell for cell in planner.cells() if cell.method == "uot"]
+    for refit in planner.refits(cell, cell.trials[1].spec.hyperparameters):
+        assert refit.source == cell.trials[1].source
+
+
+def test_keys_of_trials_do_not_hear_of_settings_that_are_not_used(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner]
+) -> None:
+    plain = make_settings(targets=["tiny-a"], methods=["uot"], grid=ONE_POINT, selection={"top_k": 4})
+    (task,) = trials_of(made_by_hand(plain), "uot")
+    assert task.spec.key == content_key(
+        protocol=PROTOCOL_VERSION,
+        kind="trial",
+        target="tiny-a",
+        method="uot",
+        objective="joint",
+        hyperparameters={"lr": 0.02, "weight_decay": 0.0, "head_lr_ratio": 10.0, "source_weight": 0.5},
+        training=plain.training.model_dump(mode="json"),
+        seed=0,
+        metric="top1",
+        backbone="backbone",
+        train=["a-train"],
+        evaluate="a-val",
+        reused=content_key(kind="reused", source="source", units="classes", groups=[2, 3, 4, 5]),
+    )
+    grown = make_settings(targets=["tiny-a"], methods=["uot"], grid={**ONE_POINT, "top_k": [2, 4]})
+    assert task.spec.key in {each.spec.key for each in trials_of(made_by_hand(grown), "uot")}
+
+
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("finetune", {"gradient_gap": True}),
+        ("finetune", {"source_batch_size": 4}),
+        ("finetune", {"source_objective": "pseudo_label"}),
+        ("uot", {"source_objective": "joint"}),
+        ("uot", {"relationship": "direct"}),
+        ("uot", {"synchronised_batch_norm": True}),
+        ("uot", {"augmentation": {"magnitude": 5, "num_ops": 1, "cutout_fraction": 0.0}}),
+    ],
+)
+def test_what_a_trial_does_not_read_is_not_in_its_key(
+    make_settings: MakeSettings,
+    made_by_hand: Callable[[StudySettings], Planner],
+    method: str,
+    change: dict[str, Any],
+) -> None:
+    training = {"epochs": 2, "batch_size": 8}
+    keys = [
+        trials_of(made_by_hand(make_settings(targets=["tiny-a"], grid=ONE_POINT, training=each)), method)[0].spec.key
+        for each in (training, {**training, **change})
+    ]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gradient_gap": True},
+        {"source_batch_size": 4},
+        {"source_objective": "pseudo_label"},
+        {"decay_factor": 0.5},
+        {"augmentation": {"flip": False}},
+    ],
+)
+def test_what_a_trial_reads_is_in_its_key(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner], change: dict[str, Any]
+) -> None:
+    training = {"epochs": 2, "batch_size": 8}
+    keys = [
+        trials_of(made_by_hand(make_settings(targets=["tiny-a"], grid=ONE_POINT, training=each)), "uot")[0].spec.key
+        for each in (training, {**training, **change})
+    ]
+    assert keys[0] != keys[1]
+
+
+def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_images_lowers() -> None:
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    table = table_of_contents([str(row) for row in range(8)], [b""] * 8, labels)
+    units = ClassUnits(ImageSet("pool", tuple("abcd"), {"train": table}, {"train": "f"}), "classes").keeping(0.5, 0)
+    decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
+    record = selection_record(units, decile, target="t", method="uot", others={}, expected=[1, 3], top_ks=(1, 2))
+    assert record["ranks"] == [1, 2]
+    assert record["scores"] == [2.0, 1.0]
+    assert record["margins"] == {"1": 1.0, "2": 1.0}
+    assert record["num_images"] == 2
+    assert record["recall"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ["random"], "selection": {"rank_from": 2}}, "rank_from: must be 0 for the method 'random'"),
+        (
+            {"methods": ["label"], "selection": {"rank_from": 2, "label_groups": {"tiny-a": [1]}}},
+            "rank_from: must be 0 for the method 'label'",
+        ),
+        ({"selection": {"rank_from": -1}}, "rank_from must be an integer >= 0, but is -1"),
+        ({"selection": {"source_fraction": 0}}, "source_fraction must be a number > 0 and <= 1, or 'as_target'"),
+        ({"selection": {"source_fraction": "half"}}, "source_fraction must be a number .* but is 'half'"),
+        ({"selection": {"unit": "image", "source_fraction": 0.5}}, "source_fraction: must be left out where unit is"),
+        ({"targets": [{"registered": "tiny-a", "regime": {"shots": 5}}]}, "shots: no such field; known here: frac"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(
+    make_settings: MakeSettings, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StudyFileError, match=message):
+        make_settings(**{"targets": ["tiny-a"], **changes})

@@ -1,0 +1,119 @@
+"""The image cache of a study's targets: whole images to train on, centre squares to predict on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pretrieve.backbones import Backbone
+from pretrieve.data.decode import decode_square, decode_whole, encode_png
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_fingerprint, table_of_contents
+from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.stages.audit import AuditStage
+from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.context import walking
+from pretrieve.stages.image_cache import ImageCacheStage
+from pretrieve.stages.image_sets import ImageSets, ImageSetsStage
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.selection import SourceChoice
+from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits
+from pretrieve.stages.trial_inputs import Materials
+from pretrieve.study.settings import StudySettings
+from pretrieve_selection import Selection
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def wide_set(name: str, seed: int) -> ImageSet:
+    """Two classes of pictures that are 60 × 40."""
+    rng = np.random.default_rng(seed)
+    splits = {}
+    for split in ("train", "val", "test"):
+        pictures = rng.integers(0, 256, (4, 40, 60, 3), dtype=np.uint8)
+        splits[split] = table_of_contents(["a", "b", "c", "d"], list(map(encode_png, pictures)), [0, 1, 0, 1])
+    fingerprints = {split: table_fingerprint(table) for split, table in splits.items()}
+    return ImageSet(name, ("a", "b"), splits, fingerprints)
+
+
+@pytest.fixture
+def materials(tmp_path: Path, make_settings: Callable[..., StudySettings]) -> Materials:
+    source, target = wide_set("source", 1), wide_set("target", 2)
+    selection = Selection("uot", (1,), np.array([0.0, 1.0]), margin=1.0, converged=True, iterations=1)
+    backbone = Backbone("small_resnet", tmp_path / "weights.pt", "identity")
+    choice = SourceChoice({"target": ClassUnits(source, "classes")}, {("target", "uot"): selection})
+    settings = make_settings(methods=["uot"], training={"epochs": 1, "batch_size": 4}, storage=str(tmp_path / "runs2"))
+    with walking(settings, StudyObserver()) as context:
+        context.results |= {
+            ImageSetsStage: ImageSets(source, {"target": target}),
+            BackboneStage: backbone,
+            AuditStage: choice,
+        }
+        return context.get(ImageCacheStage)
+
+
+def test_training_reads_whole_images_and_evaluation_centre_squares(materials: Materials) -> None:
+    size = materials.image_size
+    for split, folder, decode in (
+        ("train", materials.training_folder, lambda content: decode_whole(content, size)[0]),
+        ("val", materials.training_folder, lambda content: decode_whole(content, size)[0]),
+        ("val", materials.evaluation_folder, lambda content: decode_square(content, size)),
+        ("test", materials.evaluation_folder, lambda content: decode_square(content, size)),
+    ):
+        images = CachedImages([folder("target", split)])
+        contents = materials.targets["target"].splits[split]["content"].to_pylist()
+        expected = np.stack([decode(content) for content in contents])
+        np.testing.assert_array_equal(images.gather(torch.arange(4)).numpy(), expected)
+        assert images.aspects.tolist() == [1.5 if folder == materials.training_folder else 1] * 4
+
+
+def test_reused_images_are_whole(materials: Materials) -> None:
+    reused = materials.reused("target", "uot")
+    assert reused is not None
+    images = CachedImages(reused.folders)
+    assert images.aspects.tolist() == [1.5, 1.5]
+    assert images.labels.tolist() == [1, 1]
+
+
+def test_a_selection_of_which_no_image_decodes_is_refused_before_the_trials(
+    tmp_path: Path, make_settings: Callable[..., StudySettings]
+) -> None:
+    source, target = wide_set("source", 1), wide_set("target", 2)
+    contents = [
+        b"no image" if label else content
+        for content, label in zip(
+            source.splits["train"]["content"].to_pylist(), source.splits["train"]["label"].to_pylist(), strict=True
+        )
+    ]
+    table = table_of_contents(["a", "b", "c", "d"], contents, [0, 1, 0, 1])
+    broken = replace(
+        source,
+        splits={**source.splits, "train": table},
+        fingerprints={**source.fingerprints, "train": table_fingerprint(table)},
+    )
+    selection = Selection("uot", (1,), np.array([0.0, 1.0]), margin=1.0, converged=True, iterations=1)
+    backbone = Backbone("small_resnet", tmp_path / "weights.pt", "identity")
+    choice = SourceChoice({"target": ClassUnits(broken, "classes")}, {("target", "uot"): selection})
+    settings = make_settings(methods=["uot"], training={"epochs": 1, "batch_size": 4}, storage=str(tmp_path / "runs2"))
+    with walking(settings, StudyObserver()) as context:
+        context.results |= {
+            ImageSetsStage: ImageSets(broken, {"target": target}),
+            BackboneStage: backbone,
+            AuditStage: choice,
+        }
+        with pytest.raises(ImageSetError, match="of the 1 units it selected first none is left"):
+            context.get(ImageCacheStage)
+
+
+def test_every_kind_of_unit_is_cached_whole() -> None:
+    source = wide_set("source", 1)
+    clusters = ClusterUnits(source, "clusters", assignment=np.array([0, 0, 1, 1]), num_clusters=2)
+    images = ImageUnits(source, "images", decoded=np.arange(4))
+    for units in (ClassUnits(source, "classes"), clusters, images):
+        assert {entry.layout for entry in units.entries([0, 1], 32)} == {"whole"}
