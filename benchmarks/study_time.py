@@ -24,7 +24,7 @@ from cpu_seconds import CpuSeconds
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
-from pretrieve.search.trial import run_trial
+from pretrieve.execution.trial import run_trial
 from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import Stage, StudyObserver

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from pretrieve.keys import content_key, derived_seed
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.study.materials import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial

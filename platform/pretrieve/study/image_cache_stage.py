@@ -6,7 +6,7 @@ from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.card import Layout, read_card
 from pretrieve.image_cache.store import CachedImages, CacheEntry
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.study.feature_stage import notice_broken
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.materials import Materials, split_entry

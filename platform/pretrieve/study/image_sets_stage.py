@@ -9,7 +9,7 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.study.card_stage import CARDS_FOLDER, keep_card
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.tracking import schema

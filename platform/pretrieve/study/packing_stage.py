@@ -12,11 +12,11 @@ import torch
 from pretrieve.atomic_files import read_json, write_json
 from pretrieve.backbones import find_architecture
 from pretrieve.cluster import causes_of_task_errors
+from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.execution.packing import Packing, cpu_candidates, gpu_candidates, pack
+from pretrieve.execution.step_probe import Probe, Speed, measure_side_by_side
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
-from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.search.packing import Packing, cpu_candidates, gpu_candidates, pack
-from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.training.trial_spec import TrialTask

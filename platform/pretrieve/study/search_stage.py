@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.intervals import mean_and_ci95
-from pretrieve.search.tuner import run_tasks
 from pretrieve.study.budget import BudgetKeeper, Refits
 from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.lazy_cluster import LazyCluster

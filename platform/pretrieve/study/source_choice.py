@@ -10,7 +10,7 @@ import numpy as np
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.data.image_set import ImageSet
 from pretrieve.features.matrix import matrix_path
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.study.cluster_stage import ClusterRequest, SourceClusters, cluster_on_cluster, find_clusters
 from pretrieve.study.feature_stage import SOURCE, StudyFeatures, notice_broken
 from pretrieve.study.lazy_cluster import LazyCluster

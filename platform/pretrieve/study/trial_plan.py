@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from pretrieve.keys import derived_seed
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
-from pretrieve.search.tuner import run_tasks
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.cells import Cell, interleaved
 from pretrieve.study.ledger_watcher import LedgerWatcher

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.errors import BudgetUsedUpError, ResourceError
-from pretrieve.search.compute import TrialResources
+from pretrieve.execution.compute import TrialResources
 from pretrieve.study.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings

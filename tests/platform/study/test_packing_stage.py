@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pretrieve.search.compute import ComputeSettings
+from pretrieve.execution.compute import ComputeSettings
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.packing_stage import Node, open_share, with_packing
 from pretrieve.study.settings import StudySettings

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from pretrieve.execution.tune_events import record_stop
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
-from pretrieve.search.stopped_trial import Stop, record_stop
+from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
 from pretrieve.study.cells import Cell, Planner
 from pretrieve.study.observer import StudyObserver

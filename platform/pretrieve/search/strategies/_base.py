@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ray.tune.schedulers import TrialScheduler
 
-from pretrieve.search.stopped_trial import Stop
 from pretrieve.search.strategies.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -23,6 +22,34 @@ MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
 
 EPOCH = "epoch"
 """What a trial reports its progress as."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a trial was stopped.
+
+    Attributes:
+      epoch: the last one it trained.
+      num_epochs: those that it would have trained.
+      score: its validation score there, in [0, 1].
+      seconds: what it took.
+    """
+
+    epoch: int
+    num_epochs: int
+    score: float
+    seconds: float
+
+    def describe(self) -> str:
+        """Say it in a line.
+
+        >>> Stop(epoch=3, num_epochs=9, score=0.5, seconds=1.0).describe()
+        'stopped after epoch 3 of 9 with a validation score of 50.0%: others of its cell were ahead'
+        """
+        return (
+            f"stopped after epoch {self.epoch} of {self.num_epochs} with a validation score of "
+            f"{100 * self.score:.1f}%: others of its cell were ahead"
+        )
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from pretrieve.search.stopped_trial import Stop
-from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial
+from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial, Stop
 from pretrieve.search.tune_config import name_of
 from pretrieve.tracking import schema
 

@@ -17,10 +17,10 @@ from pretrieve.backbones import find_architecture
 from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ResourceError
+from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.step_probe import Probe, Speed, measure_side_by_side
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
-from pretrieve.search.compute import ComputeSettings, TrialResources
-from pretrieve.search.methods import METHODS
-from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
+from pretrieve.methods import METHODS
 from pretrieve.study.cells import objective_of
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.packing_stage import measure_packing, open_share, smallest_node, with_packing

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from pretrieve.backbones import find_architecture
 from pretrieve.data.image_set import ImageSet
+from pretrieve.methods import METHODS
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.study.cells import Planner, objective_of
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pretrieve.backbones import Backbone, find_architecture
 from pretrieve.data.image_set import ImageSet
 from pretrieve.image_cache.build import missing_entries
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.study.backbone_stage import backbone_from_weights, find_pretrained, pretrained_key
 from pretrieve.study.feature_stage import SOURCE, StudyFeatures
 from pretrieve.study.image_cache_stage import TRIALS_READ

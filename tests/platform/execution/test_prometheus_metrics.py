@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import ray
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.exported_figures import TrialFigures
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.prometheus_metrics import TrialFigures
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.spool import SpooledEnd, read_spool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.full_disk import when_there_is_room
-from pretrieve.search.heartbeat import Heartbeat
 
 WAITS_FOR_ROOM = "waits_for_room"
 """The figure in a trial's report, beside none of an epoch's, that says so."""

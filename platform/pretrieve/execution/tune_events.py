@@ -11,16 +11,18 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle, tune
 
+from pretrieve.execution.disk_space import WAITS_FOR_ROOM
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.prometheus_metrics import StudyFigures
+from pretrieve.execution.retries import kind_of_error
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
-from pretrieve.search.exported_figures import StudyFigures
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.room import WAITS_FOR_ROOM
-from pretrieve.search.stopped_trial import record_stop
-from pretrieve.search.strategies._base import Strategy
+from pretrieve.search.strategies._base import Stop, Strategy
 from pretrieve.search.tune_config import task_of
+from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
+from pretrieve.tracking.spool import Spool
+from pretrieve.training.checkpoint import CheckpointFile
 from pretrieve.training.trial_spec import TrialSpec, TrialTask
 
 MAX_STARTS = 20
@@ -84,6 +86,16 @@ def last_error(trial: Any) -> BaseException | None:
 def _last_words(trial: Any) -> str:
     error_file = trial.error_file
     return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
+
+
+def record_stop(task: TrialTask, stop: Stop) -> None:
+    """Write the end of a stopped trial and remove its checkpoint.
+
+    The driver writes it: the trial waits within its report of the epoch for the decision, and its thread ends there.
+    """
+    metrics = {schema.STOPPED_EPOCH: float(stop.epoch), schema.SECONDS: stop.seconds}
+    Spool(task.spool_path).write_end("stopped", metrics, stop.describe())
+    CheckpointFile(task.checkpoint_path).remove()
 
 
 class EndOfAll(tune.Stopper):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pretrieve.search.compute import TrialResources
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.search.strategies.catalogue import stopping_strategy
 from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings

@@ -15,11 +15,11 @@ import psutil
 import pytest
 from ray import cloudpickle
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.tune_events import TrialWatcher, last_error
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.tune_events import TrialWatcher, last_error
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings

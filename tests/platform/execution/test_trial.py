@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from pretrieve.backbones import find_architecture, register_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.search.compute import ComputeSettings, TrialResources
-from pretrieve.search.smaller_parts import with_smaller_parts
-from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.smaller_parts import with_smaller_parts
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
@@ -243,5 +243,5 @@ def test_a_method_without_a_source_stream_has_no_gap(make_task: MakeTask) -> Non
 
 def test_a_worker_loads_no_torchvision_before_it_needs_it() -> None:
     """Each worker's process imports this anew, and torchvision takes a second or two."""
-    code = "import sys, pretrieve.search.tuner; sys.exit('torchvision' in sys.modules)"
+    code = "import sys, pretrieve.execution.tuner; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.search.step_probe import Probe, ProbedTraining, RepeatedImages, Speed, measure_side_by_side
+from pretrieve.execution.step_probe import Probe, ProbedTraining, RepeatedImages, Speed, measure_side_by_side
 from pretrieve.training.settings import TrainingSettings
 
 

@@ -13,14 +13,14 @@ import torch
 
 from pretrieve.backbones import Backbone
 from pretrieve.backbones.backbone import save_weights
+from pretrieve.execution.disk_space import Room
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.full_disk import is_disk_full
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import derived_seed
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.room import Room
-from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
 from pretrieve.tracking.worker import this_worker

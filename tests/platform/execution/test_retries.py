@@ -9,7 +9,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayA
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from pretrieve.search.retries import kind_of_error, next_attempt
+from pretrieve.execution.retries import kind_of_error, next_attempt
 from pretrieve.tracking.interruptions import FailureKind, Interruption
 from pretrieve.training.trial_spec import TrialTask
 

@@ -17,11 +17,11 @@ from ray.train import WorkerGroupError
 from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.search.distributed_trial import run_distributed_trial
-from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.execution.distributed_trial import run_distributed_trial
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings

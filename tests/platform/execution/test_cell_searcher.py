@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.cell_searcher import CellSearcher
 from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
 from pretrieve.search.strategies.search_space import SearchSpace

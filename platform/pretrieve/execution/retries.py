@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.full_disk import is_disk_full
-from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking.interruptions import FailureKind, Interruption
 from pretrieve.training.trial_spec import TrialTask
 

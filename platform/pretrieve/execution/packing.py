@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pretrieve.search.step_probe import Speed
+from pretrieve.execution.step_probe import Speed
 
 MEMORY_MARGIN = 0.1
 """Share of a GPU's memory that stays free: batches of other cells, and what other programs take."""

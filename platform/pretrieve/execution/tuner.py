@@ -11,14 +11,14 @@ from typing import Any
 
 from ray import tune
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.distributed_trial import run_distributed_trial
-from pretrieve.search.exported_figures import StudyFigures, exported
-from pretrieve.search.retries import next_attempt
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.distributed_trial import run_distributed_trial
+from pretrieve.execution.prometheus_metrics import StudyFigures, exported
+from pretrieve.execution.retries import next_attempt
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies._base import Strategy
-from pretrieve.search.trial import run_trial
 from pretrieve.search.tune_config import TASK, as_text, name_of, task_of
-from pretrieve.search.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.trial_spec import TrialTask

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrieve.search.exported_figures import exported
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.room import Room
-from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
-from pretrieve.search.trial import run_worker
+from pretrieve.execution.disk_space import Room
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.prometheus_metrics import exported
+from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
+from pretrieve.execution.trial import run_worker
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
 from pretrieve.training.trial_spec import TrialTask
 from pretrieve.training.world import World
