@@ -15,10 +15,10 @@ from pretrieve.execution.disk_space import WAITS_FOR_ROOM
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import StudyFigures
 from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.tune_config import task_of
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
 from pretrieve.search.strategies._base import Stop, Strategy
-from pretrieve.search.tune_config import task_of
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
 from pretrieve.tracking.spool import Spool

@@ -129,13 +129,14 @@ class TrialPlan:
         tasks = {key: self.planner.trial(*pair, point) for key, point in told.items() if space.holds(point)}
         return tuple(task for key, task in tasks.items() if task.spec.key == key)
 
-    def add(self, task: TrialTask) -> None:
-        """Take in a trial that was proposed."""
-        cell = self._cells[task.spec.target, task.spec.method]
+    def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
+        """Take in a point that was proposed in a cell, and return its trial."""
+        task, cell = self.planner.trial(*pair, point), self._cells[pair]
         if task.spec.key not in {known.spec.key for known in cell.trials}:
             unknown = max(0, cell.num_unknown - 1)
-            self._cells[cell.target, cell.method] = Cell(cell.target, cell.method, (*cell.trials, task), unknown)
+            self._cells[pair] = Cell(*pair, (*cell.trials, task), unknown)
             self.changed()
+        return task
 
     def close_phase(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Note that nothing more will be proposed in these cells."""
@@ -189,7 +190,7 @@ class TrialPlan:
         return CellProblem(
             cell=(target, method),
             space=SearchSpace.of(self.grid(target, method), METHODS[method]),
-            make_task=lambda point: self.planner.trial(target, method, point),
+            key_of=lambda point: self.planner.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,
             seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
             scores={task.spec.hyperparameters: self._last_score(task.spec.key) for task in ended},

@@ -97,7 +97,7 @@ class TrialStage:
             search,
             num_epochs,
             plan.problems(cells),
-            proposed=plan.add,
+            plan=lambda pair, point: plan.add(pair, point).model_dump_json(),
             outcome_of=lambda key: self.ledger.end_of(key).outcome,
             earlier=earlier,
             begun=begun,

@@ -126,11 +126,11 @@ def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_b
         stopped.spec.hyperparameters.lr: 0.4,
     }
     proposals, proposed = Proposals(problem), []
-    while (task := proposals.next_task(str(len(proposed)))) is not None:
-        proposed.append(task)
+    while (proposal := proposals.propose(str(len(proposed)))) is not None:
+        proposed.append(proposal)
     assert len(proposed) == 3
-    assert proposed[0] == begun, "its own key, so its own run and checkpoint"
-    assert not {task.spec.key for task in proposed} & {t.spec.key for t in (finished, diverged, stopped)}
+    assert proposed[0] == (begun.spec.key, begun.spec.hyperparameters), "its own key, so its own run and checkpoint"
+    assert not {key for key, _ in proposed} & {t.spec.key for t in (finished, diverged, stopped)}
 
 
 def test_where_none_has_a_score_to_choose_by_the_best_stopped_trial_is_named_until_one_is_under_way(

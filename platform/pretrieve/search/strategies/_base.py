@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray.tune.schedulers import TrialScheduler
 
@@ -17,11 +18,26 @@ if TYPE_CHECKING:
 CellName = tuple[str, str]
 """Target and method: scores are compared within a cell alone, as those of two targets say nothing of each other."""
 
-MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
-"""Makes the scheduler of one cell from the settings and the number of epochs; it reads `EPOCH` and `val/score`."""
+TRIAL = "trial"
+"""What Tune's configuration holds a trial by: one text. Tune copies the whole grid, value by value, for each trial, and
+copies of a thousand records for each of a thousand trials would take longer than all else that the platform does."""
 
-EPOCH = "epoch"
-"""What a trial reports its progress as."""
+MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
+"""Makes the scheduler of one cell from the settings and the number of epochs; it reads EPOCH and VAL_SCORE."""
+
+
+class TrialName(NamedTuple):
+    """What tells a trial apart: target and method of its cell, and its key."""
+
+    target: str
+    method: str
+    key: str
+
+
+def name_of(config: Mapping[str, Any]) -> TrialName:
+    """Read the name of the trial in a configuration of Tune's."""
+    spec = json.loads(config[TRIAL])["spec"]
+    return TrialName(spec["target"], spec["method"], spec["key"])
 
 
 @dataclass(frozen=True)

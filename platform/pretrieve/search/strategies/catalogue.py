@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pretrieve.search.strategies._base import EarlierTrial, MakeScheduler, Strategy
+from pretrieve.search.strategies._base import CellName, EarlierTrial, MakeScheduler, Strategy
 from pretrieve.search.strategies.asha import asha
 from pretrieve.search.strategies.cell_scheduler import CellScheduler
 from pretrieve.search.strategies.cell_searcher import CellSearcher
 from pretrieve.search.strategies.median import median
 from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
 from pretrieve.search.strategies.settings import SearchSettings, StrategyName
-from pretrieve.tracking.spool import Outcome
-from pretrieve.training.trial_spec import TrialTask
+from pretrieve.training.settings import Hyperparameters
 
 SCHEDULERS: dict[StrategyName, MakeScheduler] = {"asha": asha, "median": median, "optuna": asha}
 
@@ -44,8 +43,8 @@ def proposing_strategy(
     num_epochs: int,
     problems: Sequence[CellProblem],
     *,
-    proposed: Callable[[TrialTask], None],
-    outcome_of: Callable[[str], Outcome | None],
+    plan: Callable[[CellName, Hyperparameters], str],
+    outcome_of: Callable[[str], str | None],
     earlier: Iterable[EarlierTrial] = (),
     begun: Iterable[EarlierTrial] = (),
 ) -> Strategy:
@@ -55,7 +54,7 @@ def proposing_strategy(
       settings: which strategy.
       num_epochs: of a trial that is not stopped.
       problems: the cells to search.
-      proposed: hears of each trial before it runs.
+      plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
       outcome_of: tells how a trial that just ended did, by its key.
       earlier: trials of the same cells that earlier runs ended.
       begun: trials that earlier runs began and this one goes on with.
@@ -66,6 +65,6 @@ def proposing_strategy(
         [Proposals(problem) for problem in problems],
         stopped=scheduler.stops if scheduler else (),
         outcome_of=outcome_of,
-        proposed=proposed,
+        plan=plan,
     )
     return Strategy(scheduler=scheduler, searcher=searcher)

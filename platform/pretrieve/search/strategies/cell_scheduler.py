@@ -8,9 +8,8 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial, Stop
-from pretrieve.search.tune_config import name_of
-from pretrieve.tracking import schema
+from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
+from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, name_of
 
 _NO_CONTROLLER: Any = None
 """Both schedulers decide by the scores alone; what was told by an earlier run has no controller any more."""
@@ -84,7 +83,7 @@ class CellScheduler(FIFOScheduler):
         for epoch, score in compared.scores:
             # As the last score of a trial that ends: both schedulers take it in, and neither decides anything.
             scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
-            scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, schema.VAL_SCORE: score})
+            scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, VAL_SCORE: score})
         scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
 
     def _forget(self, cell: CellName, key: str) -> None:
@@ -111,15 +110,15 @@ class CellScheduler(FIFOScheduler):
         # After its process was lost a trial may repeat an epoch.
         if not _is_told(result) or result[EPOCH] <= compared.last_epoch:
             return str(TrialScheduler.CONTINUE)
-        compared.scores.append((int(result[EPOCH]), float(result[schema.VAL_SCORE])))
+        compared.scores.append((int(result[EPOCH]), float(result[VAL_SCORE])))
         decision = self._of(cell_of(trial)).on_trial_result(tune_controller, trial, dict(result))
         if decision != TrialScheduler.STOP or result[EPOCH] >= self._num_epochs:
             return str(TrialScheduler.CONTINUE)
         self.stops[key_of(trial)] = Stop(
             epoch=int(result[EPOCH]),
             num_epochs=self._num_epochs,
-            score=float(result[schema.VAL_SCORE]),
-            seconds=float(result.get(schema.SECONDS, 0.0)),
+            score=float(result[VAL_SCORE]),
+            seconds=float(result.get(SECONDS, 0.0)),
         )
         return str(TrialScheduler.STOP)
 
@@ -139,7 +138,7 @@ class CellScheduler(FIFOScheduler):
 
 
 def _is_told(result: Mapping[str, Any]) -> bool:
-    return EPOCH in result and schema.VAL_SCORE in result
+    return EPOCH in result and VAL_SCORE in result
 
 
 def cell_of(trial: Any) -> CellName:
