@@ -25,6 +25,7 @@ from stage_seconds import StageSeconds
 
 import pretrieve as pt
 from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.study.cells import Planner
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import Stage, StudyObserver
@@ -32,7 +33,6 @@ from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.prepare import Preparation
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
-from pretrieve.training.trial_spec import TrialTask
 
 METHODS = ["finetune", "uot"]
 TARGETS = ["greek", "symbols"]

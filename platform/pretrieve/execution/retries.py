@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
 from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import is_disk_full
 from pretrieve.tracking.interruptions import FailureKind, Interruption
-from pretrieve.training.trial_spec import TrialTask
 
 MAX_RETRIES: dict[FailureKind, int | None] = {
     # A node that goes is no fault of the trial: a study on machines that may be taken back meets it all the time.

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from pretrieve.training.trial_spec import TrialTask
+from pretrieve.execution.trial_task import TrialTask
 
 NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
 """What torch says where it has no exception of its own for it."""
@@ -29,9 +29,10 @@ def with_smaller_parts(task: TrialTask) -> TrialTask | None:
     Returns:
       The task with more parts; None where a part would hold fewer than two images, of which batch norm needs as many.
     """
-    batches = [task.training.batch_size // task.num_workers]
+    spec = task.spec
+    batches = [spec.training.batch_size // task.num_workers]
     if task.source:
-        batches.append((task.training.source_batch_size or task.training.batch_size) // task.num_workers)
+        batches.append((spec.training.source_batch_size or spec.training.batch_size) // task.num_workers)
     shared = math.gcd(*batches)
-    larger = [n for n in range(2 * task.num_parts, shared + 1) if shared % n == 0 and min(batches) // n >= 2]
-    return task.model_copy(update={"num_parts": larger[0]}) if larger else None
+    larger = [n for n in range(2 * spec.num_parts, shared + 1) if shared % n == 0 and min(batches) // n >= 2]
+    return task.model_copy(update={"spec": spec.model_copy(update={"num_parts": larger[0]})}) if larger else None

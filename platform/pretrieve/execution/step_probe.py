@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from pretrieve.backbones import Architecture
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict
-from pretrieve.training.loop import FineTuning, fine_tune
+from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import find_objective, make_objective
 from pretrieve.training.optimizer import make_optimizer
@@ -210,7 +211,7 @@ class ProbedTraining:
                 raise _EnoughError
 
         with suppress(_EnoughError):
-            fine_tune(self._work, on_epoch=lambda report: None, on_step=on_step)
+            fine_tune(self._work, on_step=on_step)
         measured = stamps[WARM_UP_STEPS:]
         return (len(measured) - 1) / (measured[-1] - measured[0]) if len(measured) > 1 else 0.0
 

@@ -11,19 +11,19 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle, tune
 
-from pretrieve.execution.disk_space import WAITS_FOR_ROOM
+from pretrieve import metrics
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.execution.disk_space import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import StudyFigures
 from pretrieve.execution.retries import kind_of_error
-from pretrieve.execution.tune_config import task_of
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
 from pretrieve.search.strategies._base import Stop, Strategy
-from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
 from pretrieve.tracking.spool import Spool
-from pretrieve.training.checkpoint import CheckpointFile
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.training.trial_spec import TrialSpec
 
 MAX_STARTS = 20
 """A trial whose process ends before it can read why the last one did is not started again and again."""
@@ -93,8 +93,8 @@ def record_stop(task: TrialTask, stop: Stop) -> None:
 
     The driver writes it: the trial waits within its report of the epoch for the decision, and its thread ends there.
     """
-    metrics = {schema.STOPPED_EPOCH: float(stop.epoch), schema.SECONDS: stop.seconds}
-    Spool(task.spool_path).write_end("stopped", metrics, stop.describe())
+    figures = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
+    Spool(task.spool_path).write_end("stopped", figures, stop.describe())
     CheckpointFile(task.checkpoint_path).remove()
 
 
@@ -163,7 +163,7 @@ class TuneEvents(tune.Callback):
 
     def _task(self, trial: Any) -> TrialTask:
         if trial.trial_id not in self._of_trials:
-            task = task_of(trial.config)
+            task = TrialTask.of_config(trial.config)
             self._of_trials[trial.trial_id] = self._by_key.setdefault(task.spec.key, task)
         return self._of_trials[trial.trial_id]
 
@@ -180,7 +180,7 @@ class TuneEvents(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Tell that an epoch is done."""
-        if WAITS_FOR_ROOM in result:
+        if WAITS_FOR_DISK_SPACE in result:
             self._watcher.trial_waits_for_room(self._task(trial))
         elif "epoch" in result:
             metrics = {name: value for name, value in result.items() if isinstance(value, float)}

@@ -16,12 +16,11 @@ from pretrieve.execution.distributed_trial import run_distributed_trial
 from pretrieve.execution.prometheus_metrics import StudyFigures, exported
 from pretrieve.execution.retries import next_attempt
 from pretrieve.execution.trial import run_trial
-from pretrieve.execution.tune_config import as_text, task_of
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies._base import TRIAL, Strategy, name_of
 from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
 from pretrieve.tracking.spool import Spool
-from pretrieve.training.trial_spec import TrialTask
 
 
 def run_tasks(
@@ -52,7 +51,7 @@ def run_tasks(
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
-    given = {} if strategy.searcher else {TRIAL: tune.grid_search([as_text(task) for task in tasks])}
+    given = {} if strategy.searcher else {TRIAL: tune.grid_search([task.model_dump_json() for task in tasks])}
     trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
     tuner = tune.Tuner(
         trainable,
@@ -88,7 +87,7 @@ def run_tasks(
 
 
 def _trainable(config: dict[str, Any]) -> None:
-    planned, scratch = task_of(config), Path(config["scratch"])
+    planned, scratch = TrialTask.of_config(config), Path(config["scratch"])
     planned = planned.model_copy(update={"num_threads": int(config["worker"]["CPU"])})
     if stop_file(scratch, planned.spec).exists():
         return

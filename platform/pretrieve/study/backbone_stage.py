@@ -182,6 +182,6 @@ def _pretrain(
         settings=settings,
         seed=seed,
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        on_epoch=write,
+        callbacks=[write],
     )
     return keep_backbone(architecture, parts, cache).identity

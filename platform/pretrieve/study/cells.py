@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.keys import content_key, derived_seed
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
@@ -17,7 +18,7 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
-from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
+from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 
 
 @dataclass(frozen=True)
@@ -150,16 +151,16 @@ class Planner:
             hyperparameters=point,
             seed=seed,
             key=key,
+            training=settings.training,
+            metric=materials.targets[target].metric,
+            num_target_classes=materials.targets[target].num_classes,
+            num_source_classes=self._num_source_classes(target, objective),
         )
         return TrialTask(
             spec=spec,
             architecture_name=materials.backbone.architecture_name,
             weights_path=materials.backbone.weights_path,
             backbone_identity=materials.backbone.identity,
-            num_target_classes=materials.targets[target].num_classes,
-            num_source_classes=self._num_source_classes(target, objective),
-            training=settings.training,
-            metric=materials.targets[target].metric,
             train=tuple(materials.training_folder(target, split) for split in train),
             evaluate=(materials.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),

@@ -15,11 +15,11 @@ from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
 from pretrieve.execution.packing import Packing, cpu_candidates, gpu_candidates, pack
 from pretrieve.execution.step_probe import Probe, Speed, measure_side_by_side
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.stage_clock import StageClock
-from pretrieve.training.trial_spec import TrialTask
 
 PROBE_VERSION = 1
 SECONDS_EACH = 4.0
@@ -178,9 +178,9 @@ def probe_of_task(task: TrialTask) -> Probe:
     return Probe(
         architecture=find_architecture(task.architecture_name),
         objective=task.spec.objective,
-        training=task.training,
-        num_target_classes=task.num_target_classes,
-        num_source_classes=task.num_source_classes,
+        training=task.spec.training,
+        num_target_classes=task.spec.num_target_classes,
+        num_source_classes=task.spec.num_source_classes,
         pixels=images.gather(rows).numpy(),
         num_threads=task.num_threads,
     )
@@ -194,9 +194,9 @@ def _key(task: TrialTask, compute: ComputeSettings, node: Node) -> str:
         architecture=architecture.name,
         preprocessing=architecture.preprocessing.to_dict(),
         objective=task.spec.objective,
-        batch_size=task.training.batch_size,
-        source_batch_size=task.training.source_batch_size,
-        engine=task.training.augmentation.engine,
+        batch_size=task.spec.training.batch_size,
+        source_batch_size=task.spec.training.source_batch_size,
+        engine=task.spec.training.augmentation.engine,
         compute=compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
         node=asdict(node),
     )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.study.budget import BudgetKeeper, Refits
@@ -21,7 +22,6 @@ from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.study.trial_stage import TrialStage
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
-from pretrieve.training.trial_spec import TrialTask
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.keys import derived_seed
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
@@ -17,7 +18,6 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialTask
 
 SETTLING_METHOD = "finetune"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
@@ -16,8 +18,6 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import Progressed, StageClock
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking.ledger import Ledger
-from pretrieve.training.checkpoint import CheckpointFile
-from pretrieve.training.trial_spec import TrialTask
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pretrieve.atomic_files import write_json
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records import StudyRecord
 from pretrieve.study.audit_stage import audit_artifacts
 from pretrieve.study.budget import BudgetKeeper
@@ -31,7 +32,6 @@ from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
-from pretrieve.training.trial_spec import TrialTask
 
 
 def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -11,8 +11,9 @@ from pydantic import Field
 from pretrieve.backbones import Architecture, BackboneParts
 from pretrieve.keys import derived_seed
 from pretrieve.settings_model import SettingsModel
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
-from pretrieve.training.loop import EpochReport, FineTuning, fine_tune
+from pretrieve.training.loop import EpochCallback, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Finetune
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
@@ -44,7 +45,7 @@ def pretrain(
     settings: PretrainingSettings,
     seed: int,
     device: torch.device,
-    on_epoch: Callable[[EpochReport], None],
+    callbacks: Sequence[EpochCallback] = (),
 ) -> BackboneParts:
     """Train a fresh backbone to tell the source's classes apart.
 
@@ -55,7 +56,7 @@ def pretrain(
       settings: epochs, batch and rates.
       seed: decides first weights, order and crops.
       device: where to train.
-      on_epoch: called after each epoch.
+      callbacks: called after each epoch.
 
     Returns:
       The trained weights on `device`: the trunk, and the head as the classifier, a row for each class of the source.
@@ -86,5 +87,5 @@ def pretrain(
         seed=derived_seed(seed, "pretraining"),
         device=device,
     )
-    fine_tune(work, on_epoch=on_epoch)
+    fine_tune(work, callbacks=callbacks)
     return BackboneParts(backbone.state_dict(), classifier=network.target_head.state_dict())

@@ -20,12 +20,12 @@ from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
 from pretrieve.execution.distributed_trial import run_distributed_trial
 from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

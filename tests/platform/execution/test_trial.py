@@ -18,14 +18,15 @@ from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
 from pretrieve.execution.smaller_parts import with_smaller_parts
 from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 MakeTask = Callable[..., TrialTask]
+WITH_GAP = TrainingSettings(epochs=3, batch_size=8, gradient_gap=True)
 
 
 def epochs_of(task: TrialTask) -> list[SpooledEpoch]:
@@ -214,17 +215,14 @@ def test_a_trial_that_does_not_fit_in_parts_of_two_has_failed(make_task: MakeTas
 
 
 def test_parts_divide_both_streams(make_task: MakeTask) -> None:
-    task = make_task()
-    uneven = task.model_copy(update={"training": TrainingSettings(batch_size=24, source_batch_size=36)})
-    found, parts = uneven, []
+    found, parts = make_task(training=TrainingSettings(batch_size=24, source_batch_size=36)), []
     while (found := with_smaller_parts(found)) is not None:
-        parts.append(found.num_parts)
+        parts.append(found.spec.num_parts)
     assert parts == [2, 4, 12]
 
 
 def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: MakeTask) -> None:
-    plain, measured = make_task(key="plain"), make_task(key="measured")
-    measured = measured.model_copy(update={"training": measured.training.model_copy(update={"gradient_gap": True})})
+    plain, measured = make_task(key="plain"), make_task(key="measured", training=WITH_GAP)
     for task in (plain, measured):
         assert run_trial(task, report=lambda metrics: None) == "finished"
     for before, after in zip(epochs_of(plain), epochs_of(measured), strict=True):
@@ -235,8 +233,7 @@ def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: 
 
 
 def test_a_method_without_a_source_stream_has_no_gap(make_task: MakeTask) -> None:
-    task = make_task(objective="finetune")
-    task = task.model_copy(update={"training": task.training.model_copy(update={"gradient_gap": True})})
+    task = make_task(objective="finetune", training=WITH_GAP)
     assert run_trial(task, report=lambda metrics: None) == "finished"
     assert all(schema.GRADIENT_GAP not in line.metrics for line in epochs_of(task))
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
@@ -23,7 +24,7 @@ from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.training.trial_spec import TrialSpec
 
 MakeSettings = Callable[..., StudySettings]
 GRID = {"lr": [0.1, 0.001], "weight_decay": [0.0], "source_weight": [1.0]}
@@ -52,14 +53,14 @@ class BarePlanner:
                 hyperparameters=point,
                 seed=0,
                 key=key,
+                training=self.settings.training,
+                metric="top1",
+                num_target_classes=3,
+                num_source_classes=0,
             ),
             architecture_name="small_resnet",
             weights_path=Path("none"),
             backbone_identity="",
-            num_target_classes=3,
-            num_source_classes=0,
-            training=self.settings.training,
-            metric="top1",
             train=(),
             evaluate=(),
             source=(),

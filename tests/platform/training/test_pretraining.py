@@ -22,7 +22,7 @@ def run(images: ArrayImages, seed: int) -> tuple[BackboneParts, list[EpochReport
         settings=PretrainingSettings(epochs=4, batch_size=16, lr=0.02),
         seed=seed,
         device=torch.device("cpu"),
-        on_epoch=reports.append,
+        callbacks=[reports.append],
     )
     return parts, reports
 
