@@ -15,7 +15,7 @@ from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.ledger_watcher import LedgerWatcher
 from pretrieve.study.observer import StudyObserver
-from pretrieve.study.packing_stage import TrialPlaces
+from pretrieve.study.packing_stage import ResourceShares
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.trial_plan import TrialPlan
@@ -76,12 +76,12 @@ def search(
       ResourceError: the cluster has not what a trial asks for.
     """
     _tell_best_found(plan.cells, ledger, clock.observer)
-    places = TrialPlaces(planner.examples, cluster, settings.cache / "packings", clock)
+    resource_shares = ResourceShares(planner.examples, cluster, settings.cache / "packings", clock)
     budget.refits = Refits(
         _num_missing_refits(settings, plan, planner, ledger), planner.refits_longer_by(), planner.refit_bytes()
     )
     if runs_trials:
-        TrialStage(settings, plan, ledger, places, budget, clock).run()
+        TrialStage(settings, plan, ledger, resource_shares, budget, clock).run()
         _tell_used_up(budget, clock)
     else:
         _tell_missing(plan.cells, ledger, clock)
@@ -94,7 +94,7 @@ def search(
         results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
     refit_tasks = [task for result in results for task in result.all_refits]
     budget.refits = Refits()
-    _run_refits(settings, refit_tasks, ledger, places, budget, clock)
+    _run_refits(settings, refit_tasks, ledger, resource_shares, budget, clock)
     for result in results:
         _record(result, ledger)
     return results
@@ -142,7 +142,7 @@ def _run_refits(
     settings: StudySettings,
     tasks: Sequence[TrialTask],
     ledger: Ledger,
-    places: TrialPlaces,
+    resource_shares: ResourceShares,
     budget: BudgetKeeper,
     clock: StageClock,
 ) -> None:
@@ -158,7 +158,7 @@ def _run_refits(
             clock.notice("the best of each cell so far is refitted")
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
         with ledger.keeping(task.spec.key for task in missing):
-            resources = places.resources()
+            resources = resource_shares.resources()
             budget.runs_on(resources)
             scratch = settings.folder / "tune-refits"
             run_tasks(watcher.still_missing(missing), resources, scratch, watcher, study=settings.name)

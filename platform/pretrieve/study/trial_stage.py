@@ -13,7 +13,7 @@ from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_s
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.study.cells import Cell, interleaved
 from pretrieve.study.ledger_watcher import LedgerWatcher
-from pretrieve.study.packing_stage import TrialPlaces
+from pretrieve.study.packing_stage import ResourceShares
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.stage_clock import Progressed, StageClock
 from pretrieve.study.trial_plan import TrialPlan
@@ -28,7 +28,7 @@ class TrialStage:
       settings: the study.
       plan: knows the trials of each cell, and learns those that are proposed.
       ledger: knows what is finished and records the rest.
-      places: say what a trial gets, when something must run.
+      resource_shares: say what a trial gets, when something must run.
       budget: says when nothing more is to run.
       clock: times the stage.
     """
@@ -36,7 +36,7 @@ class TrialStage:
     settings: StudySettings
     plan: TrialPlan
     ledger: Ledger
-    places: TrialPlaces
+    resource_shares: ResourceShares
     budget: BudgetKeeper
     clock: StageClock
 
@@ -70,7 +70,7 @@ class TrialStage:
 
     def _run(self, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy) -> None:
         scratch = self.settings.folder / "tune-trials"
-        resources = self.places.resources()
+        resources = self.resource_shares.resources()
         self.budget.runs_on(resources)
         run_tasks(watcher.still_missing(tasks), resources, scratch, watcher, strategy, study=self.settings.name)
 

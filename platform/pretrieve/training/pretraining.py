@@ -36,6 +36,11 @@ class PretrainingSettings(SettingsModel):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: AugmentationSettings = AugmentationSettings()
 
+    @property
+    def training(self) -> TrainingSettings:
+        """The settings of the loop."""
+        return TrainingSettings(epochs=self.epochs, batch_size=self.batch_size, augmentation=self.augmentation)
+
 
 def pretrain(
     architecture: Architecture,
@@ -80,9 +85,7 @@ def pretrain(
         target=images,
         source=None,
         preprocessing=architecture.preprocessing,
-        settings=TrainingSettings(
-            epochs=settings.epochs, batch_size=settings.batch_size, augmentation=settings.augmentation
-        ),
+        settings=settings.training,
         hyperparameters=Hyperparameters(lr=settings.lr, weight_decay=settings.weight_decay, head_lr_ratio=1.0),
         seed=derived_seed(seed, "pretraining"),
         device=device,

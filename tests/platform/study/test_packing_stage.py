@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pretrieve.execution.compute import ComputeSettings
+from pretrieve.execution.measuring.packing import Node, open_share, with_packing
 from pretrieve.study.observer import StudyObserver
-from pretrieve.study.packing_stage import Node, open_share, with_packing
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

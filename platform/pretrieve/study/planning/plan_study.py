@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pretrieve.backbones import find_architecture
 from pretrieve.data.image_set import ImageSet
+from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.methods import METHODS
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.search.grid import GridSettings
@@ -20,7 +21,7 @@ from pretrieve.study.lazy_cluster import LazyCluster, only_on_gpus
 from pretrieve.study.materials import Materials
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.opening import make_folder
-from pretrieve.study.planning.calibration import Calibration, SpeedBook, calibrate
+from pretrieve.study.planning.calibration import Calibration, calibrate
 from pretrieve.study.planning.forecast import CellForecast, Forecast, StageForecast
 from pretrieve.study.planning.preparation import PreparationForecast, find_backbone, forecast_preparation
 from pretrieve.study.planning.workload import makespan, refit_work, trial_work

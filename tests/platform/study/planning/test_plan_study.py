@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from pretrieve.cli.app import main
+from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.planning import calibration
-from pretrieve.study.planning.calibration import SpeedBook
 from pretrieve.study.planning.forecast import CellForecast, Forecast, StageForecast
 from pretrieve.study.planning.plan_study import forecast_study
 from pretrieve.study.settings import StudySettings
