@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-
-import ray
-import torch
 
 from pretrieve.atomic_files import read_json, write_json
 from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
 from pretrieve.backbones.backbone import StateDict, read_weights
-from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import BackboneError
+from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.settings import BackboneSettings, StudySettings
 from pretrieve.study.source_units import ClassUnits
 from pretrieve.study.stage_clock import StageClock
-from pretrieve.training.loop import EpochReport
-from pretrieve.training.pretraining import PretrainingSettings, pretrain
+from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
-
-POLL_INTERVAL_S = 0.5
 
 
 def make_backbone(settings: StudySettings, source: ImageSet, cluster: LazyCluster, clock: StageClock) -> Backbone:
@@ -34,6 +25,7 @@ def make_backbone(settings: StudySettings, source: ImageSet, cluster: LazyCluste
 
     Raises:
       BackboneError: its weights cannot be had or do not fit.
+      DivergedError: the loss of the pre-training was not finite.
     """
     cache = settings.cache / "backbones"
     if settings.backbone.pretrain is None:
@@ -52,15 +44,16 @@ def make_backbone(settings: StudySettings, source: ImageSet, cluster: LazyCluste
         entries = ClassUnits(source, "classes").entries(range(source.num_classes), size)
         images = settings.cache / "images"
         build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
-        return pretrain_on_cluster(
-            settings.backbone,
-            [images / entry.key for entry in entries],
-            num_classes=source.num_classes,
-            seed=settings.seed,
-            key=key,
-            cache=cache,
-            on_epoch=progressed,
+        pretraining = PretrainingTask(
+            PretrainingSpec(num_classes=source.num_classes, settings=settings.backbone.pretrain, seed=settings.seed),
+            settings.backbone.architecture_name,
+            images=tuple(images / entry.key for entry in entries),
+            backbones=cache,
+            progress_path=cache / "pretrained" / f"{key}.epochs.jsonl",
         )
+        identity = pretraining.run_on_cluster(progressed)
+        write_json(_card(key, cache), {"identity": identity})
+        return Backbone(settings.backbone.architecture_name, cache / identity / "weights.pt", identity)
 
 
 def backbone_from_weights(settings: BackboneSettings, cache: Path) -> Backbone:
@@ -107,81 +100,12 @@ def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: in
 
 def find_pretrained(settings: BackboneSettings, key: str, cache: Path) -> Backbone | None:
     """Return the backbone of an earlier pre-training; None where there is none."""
-    card = cache / "pretrained" / f"{key}.json"
+    card = _card(key, cache)
     if not card.exists():
         return None
     identity = read_json(card)["identity"]
     return Backbone(settings.architecture_name, cache / identity / "weights.pt", identity)
 
 
-def pretrain_on_cluster(
-    settings: BackboneSettings,
-    images: list[Path],
-    *,
-    num_classes: int,
-    seed: int,
-    key: str,
-    cache: Path,
-    on_epoch: Callable[[int, int], None],
-) -> Backbone:
-    """Pre-train the backbone on the source in one Ray task that takes a node's CPUs, or a GPU.
-
-    Args:
-      settings: architecture and pre-training settings.
-      images: image-cache entries of the source.
-      num_classes: K of the source.
-      seed: decides first weights, order and crops.
-      key: see `pretrained_key`.
-      cache: folder of backbones.
-      on_epoch: called with (epochs done, epochs in all).
-
-    Raises:
-      DivergedError: the loss was not finite.
-    """
-    assert settings.pretrain is not None, "asked only of studies that pre-train"
-    num_cpus, num_gpus = whole_node()
-    log = cache / "pretrained" / f"{key}.epochs.jsonl"
-    log.unlink(missing_ok=True)
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)
-    pending = run.remote(settings.architecture_name, settings.pretrain, images, num_classes, seed, num_cpus, cache, log)
-    while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
-        on_epoch(_count_lines(log), settings.pretrain.epochs)
-    with causes_of_task_errors():
-        identity = ray.get(pending)
-    on_epoch(settings.pretrain.epochs, settings.pretrain.epochs)
-    write_json(cache / "pretrained" / f"{key}.json", {"identity": identity})
-    return Backbone(settings.architecture_name, cache / identity / "weights.pt", identity)
-
-
-def _count_lines(path: Path) -> int:
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
-
-
-def _pretrain(
-    name: str,
-    settings: PretrainingSettings,
-    folders: list[Path],
-    num_classes: int,
-    seed: int,
-    num_threads: int,
-    cache: Path,
-    log: Path,
-) -> str:
-    torch.set_num_threads(num_threads)
-    architecture = find_architecture(name)
-
-    def write(report: EpochReport) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": report.epoch, "loss": report.loss_target}) + "\n")
-
-    parts = pretrain(
-        architecture,
-        CachedImages(folders),
-        num_classes=num_classes,
-        settings=settings,
-        seed=seed,
-        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-        callbacks=[write],
-    )
-    return keep_backbone(architecture, parts, cache).identity
+def _card(key: str, cache: Path) -> Path:
+    return cache / "pretrained" / f"{key}.json"

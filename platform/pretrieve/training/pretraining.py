@@ -42,13 +42,25 @@ class PretrainingSettings(SettingsModel):
         return TrainingSettings(epochs=self.epochs, batch_size=self.batch_size, augmentation=self.augmentation)
 
 
+class PretrainingSpec(SettingsModel):
+    """What a pre-training computes.
+
+    Attributes:
+      num_classes: K of the source.
+      settings: epochs, batch and rates.
+      seed: decides first weights, order and crops.
+    """
+
+    num_classes: int
+    settings: PretrainingSettings
+    seed: int
+
+
 def pretrain(
     architecture: Architecture,
     images: LabelledImages,
+    spec: PretrainingSpec,
     *,
-    num_classes: int,
-    settings: PretrainingSettings,
-    seed: int,
     device: torch.device,
     callbacks: Sequence[EpochCallback] = (),
 ) -> BackboneParts:
@@ -57,9 +69,7 @@ def pretrain(
     Args:
       architecture: what to build.
       images: N training images of the source, N ≥ batch_size.
-      num_classes: K of the source.
-      settings: epochs, batch and rates.
-      seed: decides first weights, order and crops.
+      spec: classes, settings and seed.
       device: where to train.
       callbacks: called after each epoch.
 
@@ -69,13 +79,14 @@ def pretrain(
     Raises:
       DivergedError: the loss was not finite.
     """
+    settings, seed = spec.settings, spec.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "pretraining_weights"))
         backbone = architecture.build()
     network = TwoHeadNetwork(
         backbone,
         feature_dim=architecture.feature_dim,
-        num_target_classes=num_classes,
+        num_target_classes=spec.num_classes,
         num_source_classes=0,
         generator=torch.Generator().manual_seed(derived_seed(seed, "pretraining_head")),
     ).to(device)
