@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pretrieve.execution.disk_space import PatientWriter
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import exported
-from pretrieve.execution.retries import kind_of_error
-from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
+from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial import TrialProcess
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
@@ -68,7 +67,6 @@ def _fit(
     """Train once; return the error of the workers' own code, if any."""
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.exceptions import RayTrainError
 
     trainer = TorchTrainer(
         _train_worker,
@@ -83,7 +81,7 @@ def _fit(
     except WorkerGroupError as error:
         # What a worker's own code raised comes as it was raised; that its process is gone, Ray Train says itself. The
         # others then fail as well, at the next average of gradients.
-        if any(isinstance(failure, RayTrainError) for failure in error.worker_failures.values()):
+        if any(is_of_ray_train(failure) for failure in error.worker_failures.values()):
             raise
         return error
     return None

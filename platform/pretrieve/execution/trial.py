@@ -17,8 +17,7 @@ from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.disk_space import PatientWriter
 from pretrieve.execution.epoch_metrics import GpuMemory, GradientGapMetrics, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
-from pretrieve.execution.retries import kind_of_error
-from pretrieve.execution.smaller_parts import is_out_of_memory, with_smaller_parts
+from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import is_disk_full
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool

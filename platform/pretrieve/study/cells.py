@@ -20,6 +20,12 @@ from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 
+SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
+    "trial": (("train",), "val"),
+    "refit": (("train", "val"), "test"),
+}
+"""What a trial and a refit train on, and what they score."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -141,8 +147,8 @@ class Planner:
         materials, settings = self._materials, self._settings
         reused = materials.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
-        train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
-        key = self._key(kind, target, method, point, seed, train, evaluate, reused)
+        train, evaluate = SPLITS[kind]
+        key = self._key(kind, target, method, point, seed, reused)
         spec = TrialSpec(
             kind=kind,
             target=target,
@@ -172,20 +178,16 @@ class Planner:
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
-            provenance=self._provenance(target, train, evaluate, reused, point),
+            provenance=self._provenance(kind, target, point, reused),
         )
 
     def _provenance(
-        self,
-        target: str,
-        train: tuple[str, ...],
-        evaluate: str,
-        reused: ReusedImages | None,
-        point: Hyperparameters,
+        self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
     ) -> dict[str, str | float | int]:
-        """Tell, for people, where the trial's data come from; the key holds it already."""
+        """Describe, for people, where the trial's data come from; the key holds it already."""
         image_set = self._materials.targets[target]
-        told: dict[str, str | float | int] = {
+        train, evaluate = SPLITS[kind]
+        provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
             "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
             "data.evaluate": evaluate,
@@ -193,10 +195,10 @@ class Planner:
         }
         if reused:
             selection = self._settings.selection
-            told |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
+            provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
             if point.top_k is not None:
-                told["selection.top_k"] = point.top_k
-            told |= {
+                provenance["selection.top_k"] = point.top_k
+            provenance |= {
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": self._materials.units[target].kept_fraction,
                 "selection.unit": selection.unit,
@@ -205,7 +207,7 @@ class Planner:
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
             }
-        return told
+        return provenance
 
     def _told_of_leaks(self, target: str, reused: ReusedImages) -> dict[str, str]:
         if target not in self._materials.units_with_leaks:
@@ -214,15 +216,14 @@ class Planner:
 
     def _key(
         self,
-        kind: str,
+        kind: Literal["trial", "refit"],
         target: str,
         method: str,
         point: Hyperparameters,
         seed: int,
-        train: tuple[str, ...],
-        evaluate: str,
         reused: ReusedImages | None,
     ) -> str:
+        train, evaluate = SPLITS[kind]
         materials = self._materials
         image_set = materials.targets[target]
         objective = objective_of(method, self._settings)

@@ -67,7 +67,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
             _record_plan(settings, materials, plan.cells, ledger)
             plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
             with ledger.delivering():
-                results = search(settings, plan, planner, ledger, cluster, clock, budget, runs_trials=runs_trials)
+                results = search(plan, cluster, budget, runs_trials=runs_trials)
             ledger.end_open()
         _register_champions(settings, materials, results, ledger, clock)
         missing = failures(results, ledger)

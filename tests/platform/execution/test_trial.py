@@ -16,7 +16,7 @@ from pretrieve.backbones import find_architecture, register_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
-from pretrieve.execution.smaller_parts import with_smaller_parts
+from pretrieve.execution.retries import with_smaller_parts
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher

@@ -39,32 +39,25 @@ def stopping_strategy(
 
 
 def proposing_strategy(
-    settings: SearchSettings,
-    num_epochs: int,
+    stopping: Strategy,
     problems: Sequence[CellProblem],
     *,
     plan: Callable[[CellName, Hyperparameters], str],
     outcome_of: Callable[[str], str | None],
-    earlier: Iterable[EarlierTrial] = (),
-    begun: Iterable[EarlierTrial] = (),
 ) -> Strategy:
     """Make the strategy that proposes the trials as well.
 
     Args:
-      settings: which strategy.
-      num_epochs: of a trial that is not stopped.
+      stopping: stops them.
       problems: the cells to search.
       plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
-      outcome_of: tells how a trial that just ended did, by its key.
-      earlier: trials of the same cells that earlier runs ended.
-      begun: trials that earlier runs began and this one goes on with.
+      outcome_of: returns the outcome of a trial that just ended, by its key.
     """
     quiet_optuna()
-    scheduler = stopping_strategy(settings, num_epochs, earlier=earlier, begun=begun).scheduler
     searcher = CellSearcher(
         [Proposals(problem) for problem in problems],
-        stopped=scheduler.stops if scheduler else (),
+        stopped=stopping.scheduler.stops if stopping.scheduler else (),
         outcome_of=outcome_of,
         plan=plan,
     )
-    return Strategy(scheduler=scheduler, searcher=searcher)
+    return Strategy(stopping.scheduler, searcher)
