@@ -1,4 +1,4 @@
-"""What becomes of a trial whose process ended before it did: a policy for each kind of failure."""
+"""How a trial goes on whose process ended before it did: a policy for each kind of failure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MAX_RETRIES: dict[FailureKind, int | None] = {
 """How often a trial is started again after each kind of failure, within one run of the study; None: without limit."""
 
 NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
-"""What torch says where it has no exception of its own for it."""
+"""Words of torch's errors for want of memory that have no class of their own."""
 
 
 def kind_of_error(error: BaseException) -> FailureKind:
-    """Say what kind of failure an error is that a trial's process raised, or that Ray raised of it."""
+    """Return the kind of failure of an error that a trial's process raised, or that Ray raised about it."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return kind_of_error(error.cause)
     if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
@@ -48,7 +48,7 @@ def kind_of_error(error: BaseException) -> FailureKind:
 
 
 def _kind_of_workers(error: BaseException) -> FailureKind | None:
-    """Say what kind of failure Ray Train tells of the workers of one trial; None where the error is none of its."""
+    """Return the kind of failure of an error of Ray Train about the workers of a trial; None for any other error."""
     from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
     cause = getattr(error, "health_check_failure", None)
@@ -57,7 +57,7 @@ def _kind_of_workers(error: BaseException) -> FailureKind | None:
     if isinstance(error, ControllerError):
         return kind_of_error(error.controller_failure)
     if isinstance(error, WorkerGroupError):
-        # A worker that is gone takes the others with it, at the next average of gradients: their errors say nothing.
+        # When one worker is gone the others fail at the next average of gradients: their errors say nothing.
         failures = list(error.worker_failures.values())
         lost = [failure for failure in failures if is_of_ray_train(failure)]
         kinds = [kind_of_error(failure) for failure in lost or failures]
@@ -74,8 +74,8 @@ def is_of_ray_train(error: BaseException) -> bool:
 
 
 def _kind_of_death(message: str) -> FailureKind:
-    """Read why Ray says that a process is gone; it tells it in words alone."""
-    # Where it does not know, it lists what is common, the kernel's OOM killer among it.
+    """Read from Ray's message why a process is gone: there is no other sign of it."""
+    # Where Ray does not know, it lists common causes, the kernel's OOM killer among them.
     words = message.lower().partition("common causes")[0]
     if "out of memory" in words or "running low on memory" in words or "oom" in words.split():
         return "out of memory"

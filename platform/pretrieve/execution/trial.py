@@ -36,7 +36,7 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
     """Train, score and record one trial, from its checkpoint where it was begun before.
 
     A trial scores val after each epoch; a refit scores test once, at its end. Where a step does not fit into the
-    device's memory it is computed in parts, which the record tells, since batch norm then sees smaller batches.
+    device's memory it is computed in parts; the record says so, since batch norm then sees smaller batches.
 
     Args:
       task: what to run and where its inputs lie.
@@ -129,7 +129,7 @@ class TrialProcess:
         """Give a sign of life at each step, of the first process of a trial."""
         if self.spool is None:
             return nullcontext(lambda: None)
-        return Heartbeat(self.task.spool_path).beating(self.task.max_silence_s)
+        return Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
 
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test score of a refit, in the process that records it."""

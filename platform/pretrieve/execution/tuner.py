@@ -38,7 +38,7 @@ def run_tasks(
       tasks: trials and refits whose keys are not finished.
       resources: what each gets.
       scratch: folder for Tune's own state, removed at the end: the ledger is what decides what is done.
-      watcher: told of starts, epochs and ends.
+      watcher: follows starts, epochs and ends.
       strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
       study: name under which figures are exported to Prometheus.
     """
@@ -75,7 +75,7 @@ def run_tasks(
             storage_path=str(own.parent),
             verbose=0,
             stop=EndOfAll(watcher),
-            # Without limit: what becomes of each kind of failure is decided where the trial starts again.
+            # Without limit: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
             callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
         ),
@@ -123,12 +123,12 @@ def _folder_name(trial: Any) -> str:
 def _quiet_tune() -> None:
     """Keep Tune from writing logs and tables that the ledger and the live view write better.
 
-    And from taking ctrl-c for itself: it would end the search in good order, and the study would go on to refit the
+    Keep it from handling ctrl-c as well: it would end the search in good order, and the study would go on to refit the
     best of half a grid.
     """
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # A trial that waits for room on the disk reports that alone, and no score.
+    # A trial that waits for disk space reports that alone, and no score.
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")

@@ -30,7 +30,7 @@ PROBE_VERSION = 1
 
 
 def settle_packing(tasks: Sequence[TrialTask], cluster: LazyCluster, cache: Path, clock: StageClock) -> None:
-    """Measure what a trial is to get, where the study leaves it open, and tell the cluster's connection.
+    """Measure what a trial is to get, where the study leaves it open, and set it in the cluster's `compute`.
 
     Measured once for each network, image size, batch and kind of node, and kept: a study that goes on later goes on
     with the same threads, and with the same numbers.
@@ -52,7 +52,7 @@ def settle_packing(tasks: Sequence[TrialTask], cluster: LazyCluster, cache: Path
     else:
         packing = measure_packing(probe_of_task(task), node, cluster.compute)
         if packing is None:
-            return  # one trial alone does not fit: the trial itself tells, after it has tried smaller parts
+            return  # one trial alone does not fit: the trial itself reports it, after it has tried smaller parts
         number = packing.num_side_by_side
         write_json(path, asdict(packing) | {"device": node.device, "gain": packing.gain})
         clock.notice(_description(packing, node, open_field))

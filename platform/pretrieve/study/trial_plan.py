@@ -31,7 +31,7 @@ class TrialPlan:
       planner: makes the trials.
       ledger: knows what earlier runs did.
       clock: passes on what a user should know.
-      changed: hears that more trials are known.
+      changed: called when more trials are known.
     """
 
     settings: StudySettings
@@ -49,11 +49,11 @@ class TrialPlan:
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
             )
-        told = self._told()
+        begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, told) for pair in pairs if not self._waits(pair)}
+            self._cells |= {pair: self._cell(pair, begun) for pair in pairs if not self._waits(pair)}
 
-    def _told(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
+    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
         return self.ledger.points() if self.settings.search.proposes else {}
 
     def phases(self) -> list[list[tuple[str, str]]]:
@@ -73,8 +73,8 @@ class TrialPlan:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        told = self._told()
-        self._cells |= {pair: self._cell(pair, told) for pair in pairs}
+        begun = self._begun_points()
+        self._cells |= {pair: self._cell(pair, begun) for pair in pairs}
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
@@ -113,20 +113,20 @@ class TrialPlan:
         best = best_trial(settling, self.ledger.finished) if settling else None
         return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
 
-    def _cell(self, pair: tuple[str, str], told: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
+    def _cell(self, pair: tuple[str, str], begun: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
         grid = self.grid(*pair)
         whole = self.planner.cell(*pair, grid)
         if not self.settings.search.proposes:
             return whole
-        known = self._known_trials(pair, grid, told.get(pair, {}))
+        known = self._known_trials(pair, grid, begun.get(pair, {}))
         return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
 
     def _known_trials(
-        self, pair: tuple[str, str], grid: GridSettings, told: Mapping[str, Hyperparameters]
+        self, pair: tuple[str, str], grid: GridSettings, begun: Mapping[str, Hyperparameters]
     ) -> tuple[TrialTask, ...]:
         """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
         space = SearchSpace.of(grid, METHODS[pair[1]])
-        tasks = {key: self.planner.trial(*pair, point) for key, point in told.items() if space.holds(point)}
+        tasks = {key: self.planner.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         return tuple(task for key, task in tasks.items() if task.spec.key == key)
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
@@ -151,7 +151,7 @@ class TrialPlan:
         return [task for cell in cells for task in cell.trials if task.spec.key not in finished]
 
     def earlier(self, cells: Sequence[Cell], *, ended: bool) -> list[EarlierTrial]:
-        """List what earlier runs told of the trials of some cells, of those that ended or of those that did not.
+        """List trials of some cells with their scores of earlier runs: `ended=True` those that ended, else the others.
 
         One that diverged is left out: it has no score to choose by, so none should end for being behind it.
         """

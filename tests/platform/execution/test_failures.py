@@ -137,7 +137,7 @@ def test_the_error_is_read_where_tune_wrote_it(error: Exception, tmp_path: Path)
 
 def test_a_silent_trial_writes_down_where_it_stands(tmp_path: Path) -> None:
     heartbeat = Heartbeat(tmp_path / "key.jsonl")
-    with heartbeat.beating(0.2) as beat:
+    with heartbeat.started(0.2) as beat:
         beat()
         assert heartbeat.seen_at() is not None
         time.sleep(0.5)

@@ -27,7 +27,7 @@ MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
 
 
 class TrialName(NamedTuple):
-    """What tells a trial apart: target and method of its cell, and its key."""
+    """What identifies a trial: target and method of its cell, and its key."""
 
     target: str
     method: str
@@ -57,7 +57,7 @@ class Stop:
     seconds: float
 
     def describe(self) -> str:
-        """Say it in a line.
+        """Describe it in a line.
 
         >>> Stop(epoch=3, num_epochs=9, score=0.5, seconds=1.0).describe()
         'stopped after epoch 3 of 9 with a validation score of 50.0%: others of its cell were ahead'
@@ -70,7 +70,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A trial of the cell that told scores in an earlier run.
+    """A trial of the cell that has scores of an earlier run.
 
     Attributes:
       cell: its target and method.
@@ -96,7 +96,7 @@ class Strategy:
     searcher: CellSearcher | None = None
 
     def stop_of(self, key: str) -> Stop | None:
-        """Say where a trial was stopped; None where it was not."""
+        """Return where a trial was stopped; None where it was not."""
         return self.scheduler.stops.get(key) if self.scheduler else None
 
     def close(self, cell: CellName) -> None:

@@ -20,7 +20,7 @@ class CellSearcher(Searcher):
     Args:
       cells: the cells, in the order of the plan.
       stopped: keys of the trials that were stopped early: their last score counts.
-      outcome_of: tells how a trial that just ended did, by its key.
+      outcome_of: returns the outcome of a trial that just ended, by its key.
       plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
     """
 
@@ -65,7 +65,7 @@ class CellSearcher(Searcher):
         self._turns = [turn for turn in self._turns if turn.cell != cell]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Hear of an epoch: a model learns from ends alone."""
+        """Ignore an epoch: a model learns from ends alone."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Let the trial's cell learn how it ended; one that diverged scores 0."""
