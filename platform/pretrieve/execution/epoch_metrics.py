@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from pretrieve import metrics
@@ -40,16 +38,10 @@ class GpuMemory:
             report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
 
 
-@dataclass(frozen=True)
-class GradientGapMetrics:
-    """Adds δ² of Theorem 1 and what it is made of."""
-
-    probe: GapProbe
-
-    def __call__(self, report: EpochReport) -> None:
-        """Measure at the weights of the epoch's end, and add it."""
-        gap = self.probe.measure()
-        report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
-        report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
-        report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
-        report.metrics[metrics.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
+def add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:
+    """Measure δ² of Theorem 1 at the weights of the epoch's end, and add it with its parts."""
+    gap = probe.measure()
+    report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
+    report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
+    report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
+    report.metrics[metrics.SOURCE_GRADIENT_NORM] = gap.source_norm_squared

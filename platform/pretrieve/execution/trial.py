@@ -15,7 +15,7 @@ from pretrieve import metrics
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.disk_space import PatientWriter
-from pretrieve.execution.epoch_metrics import GpuMemory, GradientGapMetrics, add_losses, add_throughput
+from pretrieve.execution.epoch_metrics import GpuMemory, add_gradient_gap, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
@@ -160,7 +160,7 @@ class TrialProcess:
             measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
         if self.task.spec.kind == "trial":
             if work.settings.gradient_gap and work.objective.uses_source:
-                measurements.append(GradientGapMetrics(GapProbe(work, evaluate)))
+                measurements.append(partial(add_gradient_gap, GapProbe(work, evaluate)))
             measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
         return measurements
 

@@ -123,11 +123,11 @@ class Planner:
         Their scores say what the leaks are worth; no model is registered of them. A study that keeps its leaks later
         finds them done.
         """
-        told = [
+        images = [
             self._materials.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
             for with_leaks in (False, True)
         ]
-        if told[0] == told[1]:
+        if images[0] == images[1]:
             return []
         return [self._task("refit", cell.target, cell.method, best, seed, True) for seed in self._refit_seeds()]
 
@@ -202,14 +202,14 @@ class Planner:
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": self._materials.units[target].kept_fraction,
                 "selection.unit": selection.unit,
-                **self._told_of_leaks(target, reused),
+                **self._leaks_provenance(target, reused),
                 "selection.num_selected": reused.num_units,
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
             }
         return provenance
 
-    def _told_of_leaks(self, target: str, reused: ReusedImages) -> dict[str, str]:
+    def _leaks_provenance(self, target: str, reused: ReusedImages) -> dict[str, str]:
         if target not in self._materials.units_with_leaks:
             return {}
         return {"selection.leaks": "kept" if reused.has_leaks else "left out"}

@@ -59,49 +59,49 @@ def search(
     Raises:
       ResourceError: the cluster has not what a trial asks for.
     """
-    planner, ledger = plan.planner, plan.ledger
-    _report_best_found(plan)
-    resource_shares = ResourceShares(planner.examples, cluster, plan.settings.cache / "packings", plan.clock)
-    budget.refits = Refits(_num_missing_refits(plan), planner.refits_longer_by(), planner.refit_bytes())
+    before = _results(plan)
+    _report_best_found(before, plan)
+    resource_shares = ResourceShares(plan.planner.examples, cluster, plan.settings.cache / "packings", plan.clock)
+    num_missing = sum(_num_missing_refits(result, plan) for result in before)
+    budget.refits = Refits(num_missing, plan.planner.refits_longer_by(), plan.planner.refit_bytes())
     if not runs_trials:
         _notice_missing(plan)
     else:
         TrialStage(plan, resource_shares, budget).run()
         if budget.reached is not None:
             plan.clock.notice(f"{budget.reached}: no further trial is trained")
-    results = []
-    for cell in plan.cells:
-        best = best_trial(cell, ledger.finished)
-        point = best.spec.hyperparameters if best else None
-        refits = planner.refits(cell, point) if point else []
-        with_leaks = planner.refits_with_leaks(cell, point) if point else []
-        results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+    results = _results(plan)
     refit_tasks = [task for result in results for task in result.all_refits]
     budget.refits = Refits()
     _run_refits(plan, refit_tasks, resource_shares, budget)
     for result in results:
-        _record(result, ledger)
+        _record(result, plan.ledger)
     return results
 
 
-def _num_missing_refits(plan: TrialPlan) -> int:
-    planner, finished = plan.planner, plan.ledger.finished
-    best = [(cell, best_trial(cell, finished)) for cell in plan.cells]
-    found = [task for cell, trial in best if trial for task in planner.refits(cell, trial.spec.hyperparameters)]
-    with_leaks = [
-        task for cell, trial in best if trial for task in planner.refits_with_leaks(cell, trial.spec.hyperparameters)
-    ]
-    num_missing_with_leaks = sum(task.spec.key not in finished for task in with_leaks)
-    num_done = sum(task.spec.key in finished for task in found)
-    return len(plan.cells) * plan.settings.refit.num_seeds - num_done + num_missing_with_leaks
-
-
-def _report_best_found(plan: TrialPlan) -> None:
-    finished = plan.ledger.finished
+def _results(plan: TrialPlan) -> list[CellResult]:
+    """Choose the best configuration of each cell so far, and make its refits."""
+    results = []
     for cell in plan.cells:
-        best = best_trial(cell, finished)
-        if best is not None:
-            plan.clock.observer.best_found(cell.target, cell.method, _score(finished, best.spec.key))
+        best = best_trial(cell, plan.ledger.finished)
+        point = best.spec.hyperparameters if best else None
+        refits = plan.planner.refits(cell, point) if point else []
+        with_leaks = plan.planner.refits_with_leaks(cell, point) if point else []
+        results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+    return results
+
+
+def _num_missing_refits(result: CellResult, plan: TrialPlan) -> int:
+    finished = plan.ledger.finished
+    num_done = sum(task.spec.key in finished for task in result.refits)
+    return plan.settings.refit.num_seeds - num_done + sum(t.spec.key not in finished for t in result.refits_with_leaks)
+
+
+def _report_best_found(results: Sequence[CellResult], plan: TrialPlan) -> None:
+    for result in results:
+        if result.best is not None:
+            score = _score(plan.ledger.finished, result.best.spec.key)
+            plan.clock.observer.best_found(result.cell.target, result.cell.method, score)
 
 
 def _notice_missing(plan: TrialPlan) -> None:

@@ -23,6 +23,7 @@ from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
+from pretrieve.training.loop import fine_tune
 from pretrieve.training.settings import TrainingSettings
 
 MakeTask = Callable[..., TrialTask]
@@ -230,6 +231,17 @@ def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: 
         assert after.metrics[schema.GRADIENT_GAP] > 0
         assert -1 <= after.metrics[schema.GRADIENT_GAP_COSINE] <= 1
         assert schema.GRADIENT_GAP not in before.metrics
+
+
+def test_a_trial_computes_the_same_without_its_process(make_task: MakeTask) -> None:
+    """Spool, checkpoint and heartbeat change no number: training knows of none of them."""
+    task = make_task()
+    losses: list[float] = []
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    work = task.inputs(lambda: None).fine_tuning(task.spec, device=device)
+    fine_tune(work, callbacks=[lambda report: losses.append(report.loss_target)])
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert losses == [line.metrics[schema.LOSS_TARGET] for line in epochs_of(task)]
 
 
 def test_a_method_without_a_source_stream_has_no_gap(make_task: MakeTask) -> None:

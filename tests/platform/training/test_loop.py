@@ -167,6 +167,13 @@ def test_steps_in_parts_give_the_weights_of_whole_steps(make_work: MakeWork, obj
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_each_callback_sees_what_those_before_it_measured(make_work: MakeWork) -> None:
+    seen: list[dict[str, float]] = []
+    callbacks = [lambda report: report.metrics.update(epoch=report.epoch), lambda report: seen.append(report.metrics)]
+    fine_tune(make_work(epochs=2), callbacks=callbacks)
+    assert seen == [{"epoch": 1}, {"epoch": 2}]
+
+
 def test_the_time_spent_waiting_for_images_is_told(make_work: MakeWork) -> None:
     work = make_work(epochs=1)
 
