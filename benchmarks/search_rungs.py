@@ -21,7 +21,7 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from search_strategies import study_of
 
-from pretrieve.search.strategies._base import EPOCH
+from pretrieve.metrics import EPOCH
 from pretrieve.search.strategies.asha import asha
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.tracking import schema

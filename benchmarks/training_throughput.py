@@ -44,8 +44,9 @@ from pretrieve.backbones import Preprocessing, find_architecture
 from pretrieve.data.decode import decode_whole
 from pretrieve.data.image_table import table_of_files
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
-from pretrieve.training.loop import FineTuning, fine_tune
+from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import make_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
@@ -281,13 +282,14 @@ def run_ours(settings: dict[str, Any]) -> None:
     use_cpus(settings["cpus"])
     torch.set_num_threads(settings["cpus"])
     target, source = cached(settings, "target"), cached(settings, "source")
-    fine_tune(make_work(settings, target, source, num_steps=WARM_UP_STEPS), on_epoch=lambda report: None)
+    fine_tune(make_work(settings, target, source, num_steps=WARM_UP_STEPS))
     reports: list[Any] = []
-    fine_tune(make_work(settings, target, source, num_steps=settings["steps"]), on_epoch=reports.append)
+    fine_tune(make_work(settings, target, source, num_steps=settings["steps"]), callbacks=[reports.append])
     synchronise()
     report = reports[0]
-    other = 1.0 - report.forward_fraction - report.backward_fraction  # the backward part holds the optimizer's step
-    print(json.dumps({"images_per_s": report.images_per_s, "other_share": other}))
+    in_steps_s = report.part_s["forward"] + report.part_s["backward"]  # the backward part holds the optimizer's step
+    other = 1.0 - in_steps_s / report.elapsed_s
+    print(json.dumps({"images_per_s": report.num_images / report.elapsed_s, "other_share": other}))
 
 
 def run_resident(settings: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file
 

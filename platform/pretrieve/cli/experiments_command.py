@@ -62,9 +62,9 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     """Forecast the studies of each experiment on one cluster; data that are not there spoil their own rows alone."""
     from pretrieve.cluster import connected
     from pretrieve.errors import UserError
+    from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.experiments.catalogue import EXPERIMENTS
     from pretrieve.experiments.reproduction import cost_of_series
-    from pretrieve.study.planning.calibration import SpeedBook
     from pretrieve_dashboards.wording import duration
 
     found: dict[str, tuple[str, str]] = {}

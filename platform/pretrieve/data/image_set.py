@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pretrieve.errors import ImageSetError
-
-Metric = Literal["top1", "mean_per_class"]
+from pretrieve.metrics import Metric as Metric
 
 
 @dataclass(frozen=True)

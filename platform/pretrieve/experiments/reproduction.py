@@ -25,8 +25,8 @@ from pretrieve_dashboards.report import write_report
 from pretrieve_dashboards.run_links import run_links
 
 if TYPE_CHECKING:
+    from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.stages.observer import StudyObserver
-    from pretrieve.study.planning.calibration import SpeedBook
     from pretrieve.study.settings import StudySettings
 
 REPORT = "report.html"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pretrieve.errors import UserError
 from pretrieve.experiments._base import SelectionPoint, Series, StudyPoint
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.study.study_file import load_study_file, read_study_fields
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from pretrieve.search.methods import Method
+from pretrieve.methods import Method
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters
 
@@ -53,7 +53,7 @@ class GridSettings(SettingsModel):
     def points(self, method: Method) -> list[Hyperparameters]:
         """List every point of a method once, in a fixed order; each method has only what it reads.
 
-        >>> from pretrieve.search.methods import METHODS
+        >>> from pretrieve.methods import METHODS
         >>> [len(GridSettings().points(METHODS[name])) for name in ("finetune", "uot", "co_tuning")]
         [15, 45, 15]
         """

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import ray
-import torch
 
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
 from pretrieve.backbones.backbone import StateDict, read_weights
-from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.errors import BackboneError, UserError
+from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.image_cache.store import CacheEntry
 from pretrieve.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.source_units import ClassUnits
-from pretrieve.training.loop import EpochReport
-from pretrieve.training.pretraining import PretrainingSettings, pretrain
+from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
@@ -35,7 +29,6 @@ if TYPE_CHECKING:
 
 BACKBONES = "backbones"
 PRETRAINED = "pretrained"
-POLL_INTERVAL_S = 0.5
 
 CO_TUNING = "co_tuning"
 
@@ -77,27 +70,21 @@ class BackboneStage(Stage[Backbone]):
             entries = _source_entries(context)
             build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
             card = _card_path(context)
-            log = card.with_suffix(".epochs.jsonl")
-            log.unlink(missing_ok=True)
-            num_cpus, num_gpus = whole_node()
-            task = _Pretraining(
-                architecture_name=context.settings.backbone.architecture_name,
-                settings=pretrain,
-                num_classes=context.get(ImageSetsStage).source.num_classes,
-                seed=context.settings.seed,
-                num_threads=num_cpus,
+            task = PretrainingTask(
+                PretrainingSpec(
+                    num_classes=context.get(ImageSetsStage).source.num_classes,
+                    settings=pretrain,
+                    seed=context.settings.seed,
+                ),
+                context.settings.backbone.architecture_name,
                 images=tuple(images / entry.key for entry in entries),
+                backbones=context.store.root / BACKBONES,
+                progress_path=card.with_suffix(".epochs.jsonl"),
             )
-            run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_pretrain)
-            pending = run.remote(task, context.store.root / BACKBONES, log)
-            while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
-                progressed(_count_lines(log), pretrain.epochs)
-            with causes_of_task_errors():
-                identity, device = ray.get(pending)
+            identity, device = task.run_on_cluster(progressed)
             _check_same_weights(card, identity)
             for path in (card.parents[1] / identity / card.name, card):  # two copies: a lost one is found again
                 write_sealed_json(path, {"identity": identity, "device": device})
-            progressed(pretrain.epochs, pretrain.epochs)
 
     def num_pieces(self, context: Context) -> int:
         """Count the epochs of the pre-training."""
@@ -231,42 +218,3 @@ def _check_classifier(methods: Sequence[str], backbone: Backbone) -> None:
             f"the method {CO_TUNING!r} needs the classifier that the backbone was pre-trained with, but the weights of "
             f"{backbone.architecture_name} hold none; give weights that do, or leave the method out"
         )
-
-
-def _count_lines(path: Path) -> int:
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
-
-
-@dataclass(frozen=True)
-class _Pretraining:
-    """What a pre-training is made from; its network sees the images of the cache entries."""
-
-    architecture_name: str
-    settings: PretrainingSettings
-    num_classes: int
-    seed: int
-    num_threads: int
-    images: tuple[Path, ...]
-
-
-def _pretrain(task: _Pretraining, cache: Path, log: Path) -> tuple[str, str]:
-    """Pre-train in this process; return the identity of the weights, and the kind of device that made them."""
-    torch.set_num_threads(task.num_threads)
-    architecture = find_architecture(task.architecture_name)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    def write(report: EpochReport) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": report.epoch, "loss": report.loss_target}) + "\n")
-
-    parts = pretrain(
-        architecture,
-        CachedImages(task.images),
-        num_classes=task.num_classes,
-        settings=task.settings,
-        seed=task.seed,
-        device=device,
-        on_epoch=write,
-    )
-    return keep_backbone(architecture, parts, cache).identity, device.type

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pretrieve.errors import ResourceError
-from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
 from pretrieve.study.settings import StudySettings
 
 

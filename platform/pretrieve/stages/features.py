@@ -16,8 +16,8 @@ from pretrieve.features.class_centroids import class_centroids
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.matrix import make_feature_matrix
 from pretrieve.features.shards import FeatureRequest, feature_key
+from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
-from pretrieve.search.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import BackboneStage
 from pretrieve.stages.context import Context

@@ -12,8 +12,8 @@ from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.card import Layout, read_card
 from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
-from pretrieve.search.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.backbone import BackboneStage

@@ -18,7 +18,7 @@ from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
 from pretrieve.keys import content_key
-from pretrieve.search.methods import METHODS
+from pretrieve.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.store import is_kept
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.features.matrix import matrix_path
+from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
-from pretrieve.search.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.clusters import ClustersStage, cluster_request
 from pretrieve.stages.context import Context

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pretrieve.search.compute import TrialResources
+from pretrieve.execution.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use
 from pretrieve.tracking.ledger import FinishedTrial

@@ -7,17 +7,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
+from pretrieve.artifacts.seals import read_sealed_array
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.keys import content_key, derived_seed
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.stages.trial_inputs import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import FinishedTrial
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
-from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec, TrialTask
+from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
+
+SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
+    "trial": (("train",), "val"),
+    "refit": (("train", "val"), "test"),
+}
+"""What a trial and a refit train on, and what they score."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,11 @@ class Planner:
         Their scores say what the leaks are worth; no model is registered of them. A study that keeps its leaks later
         finds them done.
         """
-        told = [
+        images = [
             self._materials.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
             for with_leaks in (False, True)
         ]
-        if told[0] == told[1]:
+        if images[0] == images[1]:
             return []
         return [self._task("refit", cell.target, cell.method, best, seed, True) for seed in self._refit_seeds()]
 
@@ -140,8 +146,8 @@ class Planner:
         materials, settings = self._materials, self._settings
         reused = materials.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
-        train, evaluate = (("train",), "val") if kind == "trial" else (("train", "val"), "test")
-        key = self._key(kind, target, method, point, seed, train, evaluate, reused)
+        train, evaluate = SPLITS[kind]
+        key = self._key(kind, target, method, point, seed, reused)
         spec = TrialSpec(
             kind=kind,
             target=target,
@@ -150,16 +156,16 @@ class Planner:
             hyperparameters=point,
             seed=seed,
             key=key,
+            training=settings.training,
+            metric=materials.targets[target].metric,
+            num_target_classes=materials.targets[target].num_classes,
+            num_source_classes=self._num_source_classes(target, objective),
         )
         return TrialTask(
             spec=spec,
             architecture_name=materials.backbone.architecture_name,
             weights_path=materials.backbone.weights_path,
             backbone_identity=materials.backbone.identity,
-            num_target_classes=materials.targets[target].num_classes,
-            num_source_classes=self._num_source_classes(target, objective),
-            training=settings.training,
-            metric=materials.targets[target].metric,
             train=tuple(materials.training_folder(target, split) for split in train),
             evaluate=(materials.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),
@@ -171,20 +177,16 @@ class Planner:
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
-            provenance=self._provenance(target, train, evaluate, reused, point),
+            provenance=self._provenance(kind, target, point, reused),
         )
 
     def _provenance(
-        self,
-        target: str,
-        train: tuple[str, ...],
-        evaluate: str,
-        reused: ReusedImages | None,
-        point: Hyperparameters,
+        self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
     ) -> dict[str, str | float | int]:
-        """Tell, for people, where the trial's data come from; the key holds it already."""
+        """Describe, for people, where the trial's data come from; the key holds it already."""
         image_set = self._materials.targets[target]
-        told: dict[str, str | float | int] = {
+        train, evaluate = SPLITS[kind]
+        provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
             "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
             "data.evaluate": evaluate,
@@ -192,36 +194,35 @@ class Planner:
         }
         if reused:
             selection = self._settings.selection
-            told |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
+            provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
             if point.top_k is not None:
-                told["selection.top_k"] = point.top_k
-            told |= {
+                provenance["selection.top_k"] = point.top_k
+            provenance |= {
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": self._materials.units[target].kept_fraction,
                 "selection.unit": selection.unit,
-                **self._told_of_leaks(target, reused),
+                **self._leaks_provenance(target, reused),
                 "selection.num_selected": reused.num_units,
                 "data.source": self._materials.source.name,
                 "data.source_fingerprint": self._materials.source.fingerprints["train"],
             }
-        return told
+        return provenance
 
-    def _told_of_leaks(self, target: str, reused: ReusedImages) -> dict[str, str]:
+    def _leaks_provenance(self, target: str, reused: ReusedImages) -> dict[str, str]:
         if target not in self._materials.units_with_leaks:
             return {}
         return {"selection.leaks": "kept" if reused.has_leaks else "left out"}
 
     def _key(
         self,
-        kind: str,
+        kind: Literal["trial", "refit"],
         target: str,
         method: str,
         point: Hyperparameters,
         seed: int,
-        train: tuple[str, ...],
-        evaluate: str,
         reused: ReusedImages | None,
     ) -> str:
+        train, evaluate = SPLITS[kind]
         materials = self._materials
         image_set = materials.targets[target]
         objective = objective_of(method, self._settings)
@@ -252,7 +253,7 @@ class Planner:
         relationship = self._relationship(target, objective)
         if relationship is not None:
             # The classes of the pre-training, of which the study's source may hold a part.
-            return int(np.load(relationship, mmap_mode="r", allow_pickle=False).shape[1])
+            return int(read_sealed_array(relationship).shape[1])
         return self._materials.source.num_classes if find_objective(objective).uses_source_head else 0
 
     def _relationship(self, target: str, objective: str) -> Path | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pretrieve.search.tune_events import TrialWatcher
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.ledger import Ledger, TrialEnd
-from pretrieve.training.trial_spec import TrialTask
 
 
 class LedgerWatcher(TrialWatcher):

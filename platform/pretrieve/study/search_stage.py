@@ -7,21 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.intervals import mean_and_ci95
-from pretrieve.search.tuner import run_tasks
 from pretrieve.stages.cluster_connection import LazyCluster
-from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.stage_clock import StageClock
 from pretrieve.study.budget import BudgetKeeper, Refits
-from pretrieve.study.cells import Cell, Planner, best_trial
+from pretrieve.study.cells import Cell, best_trial
 from pretrieve.study.ledger_watcher import LedgerWatcher
-from pretrieve.study.packing_stage import TrialPlaces
-from pretrieve.study.settings import StudySettings
+from pretrieve.study.packing_stage import ResourceShares
 from pretrieve.study.trial_plan import TrialPlan
-from pretrieve.study.trial_stage import TrialStage
+from pretrieve.study.trial_stage import TrialStage, run_planned
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
-from pretrieve.training.trial_spec import TrialTask
 
 
 @dataclass(frozen=True)
@@ -47,27 +43,15 @@ class CellResult:
 
 
 def search(
-    settings: StudySettings,
-    plan: TrialPlan,
-    planner: Planner,
-    ledger: Ledger,
-    cluster: LazyCluster,
-    clock: StageClock,
-    budget: BudgetKeeper,
-    *,
-    runs_trials: bool = True,
+    plan: TrialPlan, cluster: LazyCluster, budget: BudgetKeeper, *, runs_trials: bool = True
 ) -> list[CellResult]:
     """Run the trials that are not finished, then the refits of each cell's best, and record the cells.
 
     Args:
-      settings: the study.
       plan: knows the trials of each cell.
-      planner: makes the refits.
-      ledger: knows what is finished and records the rest.
       cluster: connected to only when something must run.
-      clock: times the two stages.
       budget: says when nothing more is to run.
-      runs_trials: False refits the best of the trials that are finished, and tells what is missing of each cell.
+      runs_trials: False refits the best of the trials that are finished, and says what is missing of each cell.
 
     Returns:
       One result for each cell, in the plan's order.
@@ -75,77 +59,68 @@ def search(
     Raises:
       ResourceError: the cluster has not what a trial asks for.
     """
-    _tell_best_found(plan.cells, ledger, clock.observer)
-    places = TrialPlaces(planner.examples, cluster, settings.cache / "packings", clock)
-    budget.refits = Refits(
-        _num_missing_refits(settings, plan, planner, ledger), planner.refits_longer_by(), planner.refit_bytes()
-    )
-    if runs_trials:
-        TrialStage(settings, plan, ledger, places, budget, clock).run()
-        _tell_used_up(budget, clock)
+    before = _results(plan)
+    _report_best_found(before, plan)
+    resource_shares = ResourceShares(plan.planner.examples, cluster, plan.settings.cache / "packings", plan.clock)
+    num_missing = sum(_num_missing_refits(result, plan) for result in before)
+    budget.refits = Refits(num_missing, plan.planner.refits_longer_by(), plan.planner.refit_bytes())
+    if not runs_trials:
+        _notice_missing(plan)
     else:
-        _tell_missing(plan.cells, ledger, clock)
-    results = []
-    for cell in plan.cells:
-        best = best_trial(cell, ledger.finished)
-        point = best.spec.hyperparameters if best else None
-        refits = planner.refits(cell, point) if point else []
-        with_leaks = planner.refits_with_leaks(cell, point) if point else []
-        results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+        TrialStage(plan, resource_shares, budget).run()
+        if budget.reached is not None:
+            plan.clock.notice(f"{budget.reached}: no further trial is trained")
+    results = _results(plan)
     refit_tasks = [task for result in results for task in result.all_refits]
     budget.refits = Refits()
-    _run_refits(settings, refit_tasks, ledger, places, budget, clock)
+    _run_refits(plan, refit_tasks, resource_shares, budget)
     for result in results:
-        _record(result, ledger)
+        _record(result, plan.ledger)
     return results
 
 
-def _num_missing_refits(settings: StudySettings, plan: TrialPlan, planner: Planner, ledger: Ledger) -> int:
-    finished = ledger.finished
-    best = [(cell, best_trial(cell, finished)) for cell in plan.cells]
-    found = [task for cell, trial in best if trial for task in planner.refits(cell, trial.spec.hyperparameters)]
-    with_leaks = [
-        task for cell, trial in best if trial for task in planner.refits_with_leaks(cell, trial.spec.hyperparameters)
-    ]
-    num_missing_with_leaks = sum(task.spec.key not in finished for task in with_leaks)
-    num_done = sum(task.spec.key in finished for task in found)
-    return len(plan.cells) * settings.refit.num_seeds - num_done + num_missing_with_leaks
+def _results(plan: TrialPlan) -> list[CellResult]:
+    """Choose the best configuration of each cell so far, and make its refits."""
+    results = []
+    for cell in plan.cells:
+        best = best_trial(cell, plan.ledger.finished)
+        point = best.spec.hyperparameters if best else None
+        refits = plan.planner.refits(cell, point) if point else []
+        with_leaks = plan.planner.refits_with_leaks(cell, point) if point else []
+        results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+    return results
 
 
-def _tell_used_up(budget: BudgetKeeper, clock: StageClock) -> None:
-    if budget.reached is not None:
-        clock.notice(f"{budget.reached}: no further trial is trained")
+def _num_missing_refits(result: CellResult, plan: TrialPlan) -> int:
+    finished = plan.ledger.finished
+    num_done = sum(task.spec.key in finished for task in result.refits)
+    return plan.settings.refit.num_seeds - num_done + sum(t.spec.key not in finished for t in result.refits_with_leaks)
 
 
-def _tell_best_found(cells: Sequence[Cell], ledger: Ledger, observer: StudyObserver) -> None:
-    finished = ledger.finished
-    for cell in cells:
-        best = best_trial(cell, finished)
-        if best is not None:
-            observer.best_found(cell.target, cell.method, _score(finished, best.spec.key))
+def _report_best_found(results: Sequence[CellResult], plan: TrialPlan) -> None:
+    for result in results:
+        if result.best is not None:
+            score = _score(plan.ledger.finished, result.best.spec.key)
+            plan.clock.observer.best_found(result.cell.target, result.cell.method, score)
 
 
-def _tell_missing(cells: Sequence[Cell], ledger: Ledger, clock: StageClock) -> None:
-    finished = ledger.finished
-    for cell in cells:
+def _notice_missing(plan: TrialPlan) -> None:
+    finished = plan.ledger.finished
+    for cell in plan.cells:
         num_done = sum(task.spec.key in finished for task in cell.trials)
         if num_done == cell.num_planned:
             continue
         is_known = best_trial(cell, finished) is not None
         refitted = "the best of these is refitted" if is_known else "so there is nothing to refit"
-        clock.notice(
+        plan.clock.notice(
             f"{cell.target} · {cell.method}: {num_done} of {cell.num_planned} trials have a result; {refitted}"
         )
 
 
 def _run_refits(
-    settings: StudySettings,
-    tasks: Sequence[TrialTask],
-    ledger: Ledger,
-    places: TrialPlaces,
-    budget: BudgetKeeper,
-    clock: StageClock,
+    plan: TrialPlan, tasks: Sequence[TrialTask], resource_shares: ResourceShares, budget: BudgetKeeper
 ) -> None:
+    ledger, clock = plan.ledger, plan.clock
     missing = [task for task in tasks if task.spec.key not in ledger.finished]
     with clock.stage("refits", total=len(tasks), done=len(tasks) - len(missing)) as progressed:
         if not missing:
@@ -158,10 +133,7 @@ def _run_refits(
             clock.notice("the best of each cell so far is refitted")
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
         with ledger.keeping(task.spec.key for task in missing):
-            resources = places.resources()
-            budget.runs_on(resources)
-            scratch = settings.folder / "tune-refits"
-            run_tasks(watcher.still_missing(missing), resources, scratch, watcher, study=settings.name)
+            run_planned(plan, missing, watcher, resource_shares, budget)
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

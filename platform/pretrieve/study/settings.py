@@ -13,9 +13,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import BackboneError, nearest_word
-from pretrieve.search.compute import ComputeSettings
+from pretrieve.execution.compute import ComputeSettings
+from pretrieve.methods import MethodName
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import MethodName
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.settings_model import SettingsModel, existing_path
 from pretrieve.stages.selection_settings import StudySelectionSettings

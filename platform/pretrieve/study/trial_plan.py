@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.keys import derived_seed
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
@@ -17,7 +18,6 @@ from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialTask
 
 SETTLING_METHOD = "finetune"
 
@@ -31,7 +31,7 @@ class TrialPlan:
       planner: makes the trials.
       ledger: knows what earlier runs did.
       clock: passes on what a user should know.
-      changed: hears that more trials are known.
+      changed: called when more trials are known.
     """
 
     settings: StudySettings
@@ -49,11 +49,11 @@ class TrialPlan:
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
             )
-        told = self._told()
+        begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, told) for pair in pairs if not self._waits(pair)}
+            self._cells |= {pair: self._cell(pair, begun) for pair in pairs if not self._waits(pair)}
 
-    def _told(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
+    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
         return self.ledger.points() if self.settings.search.proposes else {}
 
     def phases(self) -> list[list[tuple[str, str]]]:
@@ -73,8 +73,8 @@ class TrialPlan:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        told = self._told()
-        self._cells |= {pair: self._cell(pair, told) for pair in pairs}
+        begun = self._begun_points()
+        self._cells |= {pair: self._cell(pair, begun) for pair in pairs}
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
@@ -113,29 +113,30 @@ class TrialPlan:
         best = best_trial(settling, self.ledger.finished) if settling else None
         return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
 
-    def _cell(self, pair: tuple[str, str], told: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
+    def _cell(self, pair: tuple[str, str], begun: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
         grid = self.grid(*pair)
         whole = self.planner.cell(*pair, grid)
         if not self.settings.search.proposes:
             return whole
-        known = self._known_trials(pair, grid, told.get(pair, {}))
+        known = self._known_trials(pair, grid, begun.get(pair, {}))
         return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
 
     def _known_trials(
-        self, pair: tuple[str, str], grid: GridSettings, told: Mapping[str, Hyperparameters]
+        self, pair: tuple[str, str], grid: GridSettings, begun: Mapping[str, Hyperparameters]
     ) -> tuple[TrialTask, ...]:
         """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
         space = SearchSpace.of(grid, METHODS[pair[1]])
-        tasks = {key: self.planner.trial(*pair, point) for key, point in told.items() if space.holds(point)}
+        tasks = {key: self.planner.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         return tuple(task for key, task in tasks.items() if task.spec.key == key)
 
-    def add(self, task: TrialTask) -> None:
-        """Take in a trial that was proposed."""
-        cell = self._cells[task.spec.target, task.spec.method]
+    def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
+        """Take in a point that was proposed in a cell, and return its trial."""
+        task, cell = self.planner.trial(*pair, point), self._cells[pair]
         if task.spec.key not in {known.spec.key for known in cell.trials}:
             unknown = max(0, cell.num_unknown - 1)
-            self._cells[cell.target, cell.method] = Cell(cell.target, cell.method, (*cell.trials, task), unknown)
+            self._cells[pair] = Cell(*pair, (*cell.trials, task), unknown)
             self.changed()
+        return task
 
     def close_phase(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Note that nothing more will be proposed in these cells."""
@@ -150,7 +151,7 @@ class TrialPlan:
         return [task for cell in cells for task in cell.trials if task.spec.key not in finished]
 
     def earlier(self, cells: Sequence[Cell], *, ended: bool) -> list[EarlierTrial]:
-        """List what earlier runs told of the trials of some cells, of those that ended or of those that did not.
+        """List trials of some cells with their scores of earlier runs: `ended=True` those that ended, else the others.
 
         One that diverged is left out: it has no score to choose by, so none should end for being behind it.
         """
@@ -189,7 +190,7 @@ class TrialPlan:
         return CellProblem(
             cell=(target, method),
             space=SearchSpace.of(self.grid(target, method), METHODS[method]),
-            make_task=lambda point: self.planner.trial(target, method, point),
+            key_of=lambda point: self.planner.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,
             seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
             scores={task.spec.hyperparameters: self._last_score(task.spec.key) for task in ended},

@@ -10,6 +10,7 @@ from typing import Any
 
 from pretrieve.atomic_files import write_json
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records import StudyRecord
 from pretrieve.records.forecast import forecast_artifacts
 from pretrieve.stages import walk_order
@@ -33,7 +34,6 @@ from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import FinishedTrial, Ledger
-from pretrieve.training.trial_spec import TrialTask
 
 
 def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:
@@ -72,7 +72,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
             _record_plan(settings, materials, plan.cells, ledger)
             plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
             with ledger.delivering():
-                results = search(settings, plan, planner, ledger, cluster, clock, budget, runs_trials=runs_trials)
+                results = search(plan, cluster, budget, runs_trials=runs_trials)
             ledger.end_open()
         _register_champions(settings, materials, results, ledger, clock)
         missing = failures(results, ledger)

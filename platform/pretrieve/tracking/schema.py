@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pretrieve.metrics import *  # noqa: F403  # they are part of the record, and lower floors report by them
+
 TAG_KIND = "pretrieve.kind"
 TAG_KEY = "pretrieve.key"
 TAG_TARGET = "pretrieve.target"
@@ -24,27 +26,6 @@ KIND_STUDY = "study"
 KIND_CELL = "cell"
 KIND_TRIAL = "trial"
 KIND_REFIT = "refit"
-
-VAL_SCORE = "val/score"
-TEST_SCORE = "test/score"
-LOSS_TARGET = "train/loss_target"
-LOSS_SOURCE = "train/loss_source"
-IMAGES_PER_S = "throughput/images_per_s"
-INPUT_WAIT_FRACTION = "throughput/input_wait_fraction"
-FORWARD_FRACTION = "throughput/forward_fraction"
-BACKWARD_FRACTION = "throughput/backward_fraction"
-GPU_MEMORY_GB = "throughput/gpu_memory_gb"
-NUM_PARTS = "train/num_parts"
-GRADIENT_GAP = "theory/delta_squared"
-GRADIENT_GAP_COSINE = "theory/gradient_cosine"
-TARGET_GRADIENT_NORM = "theory/target_gradient_norm_squared"
-SOURCE_GRADIENT_NORM = "theory/source_gradient_norm_squared"
-SECONDS = "cost/seconds"
-STOPPED_EPOCH = "search/stopped_epoch"
-BEST_VAL_SCORE = "best/val_score"
-TEST_MEAN = "test/score_mean"
-TEST_CI95 = "test/score_ci95"
-STAGE_SECONDS_PREFIX = "cost/stage_seconds/"
 
 PLAN_ARTIFACT = "plan.json"
 SELECTIONS_FOLDER = "selections"

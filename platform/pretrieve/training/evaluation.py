@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.data.image_set import Metric
+from pretrieve.metrics import Metric
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork

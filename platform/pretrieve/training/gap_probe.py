@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pretrieve.keys import derived_seed
 from pretrieve.training.augmentation import central_view, draw_strong_view, strong_view, weak_view
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.gradient_gap import GradientGap, estimate_gradient_gap
 from pretrieve.training.images import LabelledImages
-from pretrieve.training.loop import FineTuning
 from pretrieve.training.objectives import Batch
 
 NUM_BATCHES = 4

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrieve.backbones import Preprocessing
 from pretrieve.errors import PretrieveError
 from pretrieve.keys import derived_seed
-from pretrieve.training.checkpoint import CheckpointFile
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
 from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
-from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.step_clock import StepClock
+from pretrieve.training.step_clock import StepClock, StepPartName
 from pretrieve.training.step_inputs import EpochInputs, StepPart
-from pretrieve.training.streams import steps_per_epoch
-from pretrieve.training.world import ALONE, World
 
 
 class DivergedError(PretrieveError):
@@ -38,70 +34,46 @@ class EpochReport:
       epoch: counted from 1.
       loss_target: mean over the epoch's steps.
       loss_source: the same of the source's part, before λ; None without one.
-      images_per_s: target and source images trained on per second, by all workers together.
-      input_wait_fraction: share of the time in which the network waited for its next batch, in [0, 1].
-      forward_fraction: share of the time in the forward pass, in [0, 1].
-      backward_fraction: share of the time in the backward pass and the optimizer's step, in [0, 1].
+      num_images: target and source images trained on, by all processes together.
+      elapsed_s: what it took.
+      part_s: seconds of it in each part of the steps: waiting for data, forward, backward with the optimizer's step.
+      metrics: what callbacks measured, by name; each callback sees what those before it added.
     """
 
     epoch: int
     loss_target: float
     loss_source: float | None
-    images_per_s: float
-    input_wait_fraction: float
-    forward_fraction: float
-    backward_fraction: float
+    num_images: int
+    elapsed_s: float
+    part_s: Mapping[StepPartName, float]
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class FineTuning:
-    """Everything that decides the weights at the end of a trial.
+EpochCallback = Callable[[EpochReport], None]
+"""Called after an epoch, with the network in training mode, in every process of a training."""
 
-    Attributes:
-      network: starts from the backbone's weights; trained in place.
-      objective: how a step's loss is made.
-      target: training images of the target; at least one batch.
-      source: images of the selected groups; None exactly when the objective uses none.
-      preprocessing: the backbone's.
-      settings: the protocol shared by all trials.
-      hyperparameters: the grid point.
-      seed: decides order, crops and flips.
-      device: where the network is.
-      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
-        it divides each worker's batches. Batch norm sees one part at a time.
-      world: the workers that share each batch. Their gradients are averaged; batch norm sees each one's own part unless
-        the settings synchronise it.
+
+class Checkpoint(Protocol):
+    """Keeps the state of a training between two epochs.
+
+    Nothing random is kept: every draw is a function of seed, epoch and step, see `streams`.
     """
 
-    network: TwoHeadNetwork
-    objective: Objective
-    target: LabelledImages
-    source: LabelledImages | None
-    preprocessing: Preprocessing
-    settings: TrainingSettings
-    hyperparameters: Hyperparameters
-    seed: int
-    device: torch.device
-    num_parts: int = 1
-    world: World = ALONE
+    def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the state after `epochs_done` epochs in place of the one before."""
+        ...
 
-    @property
-    def num_steps(self) -> int:
-        """Steps of one epoch."""
-        return steps_per_epoch(len(self.target), self.settings.batch_size)
-
-    @property
-    def source_batch_size(self) -> int:
-        """Source images of one step, of all workers; 0 without a source stream."""
-        return 0 if self.source is None else self.settings.source_batch_size or self.settings.batch_size
+    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
+        """Load the state that was kept and return its epochs done; change nothing and return 0 where there is none."""
+        ...
 
 
 def fine_tune(
     work: FineTuning,
     *,
-    on_epoch: Callable[[EpochReport], None],
+    callbacks: Sequence[EpochCallback] = (),
     on_step: Callable[[], None] = lambda: None,
-    checkpoint: CheckpointFile | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train `work.network` to the last epoch, from the checkpoint where there is one.
 
@@ -109,10 +81,9 @@ def fine_tune(
 
     Args:
       work: what to train on what, and how.
-      on_epoch: called after each epoch, before its checkpoint is written, with the network in training mode; by every
-        worker.
-      on_step: called after each step, for who watches that it moves.
-      checkpoint: where the state between epochs is kept; None keeps none. The first worker writes it, all read it.
+      callbacks: called after each epoch, one after the other, before its checkpoint is saved.
+      on_step: called after each step.
+      checkpoint: keeps the state between epochs; None keeps none. The first process saves it, all restore it.
 
     Raises:
       DivergedError: a loss or the weights were not finite; names epoch, step and settings.
@@ -125,11 +96,13 @@ def fine_tune(
     step_loss = _spread(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
         set_epoch_rates(optimizer, epoch, work.settings)
-        on_epoch(_train_epoch(work, step_loss, optimizer, epoch, on_step))
+        report = _train_epoch(work, step_loss, optimizer, epoch, on_step)
+        for callback in callbacks:
+            callback(report)
         if checkpoint and epoch + 1 < work.settings.epochs:
-            if work.world.is_first:
+            if work.process_group.is_first:
                 checkpoint.save(epoch + 1, work.network, optimizer)
-            work.world.wait()
+            work.process_group.wait()
 
 
 class _StepLoss(nn.Module):
@@ -146,7 +119,7 @@ class _StepLoss(nn.Module):
 
 def _spread(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
     """Average gradients over the workers where there are several."""
-    if work.world.size == 1:
+    if work.process_group.size == 1:
         return step_loss
     if work.settings.synchronised_batch_norm and work.device.type == "cuda":
         step_loss = nn.SyncBatchNorm.convert_sync_batchnorm(step_loss)
@@ -173,7 +146,7 @@ def _train_epoch(
 def _seeded_layers(work: FineTuning, epoch: int) -> Iterator[None]:
     """Let layers that draw, such as dropout, draw the same in this epoch whatever ran before it."""
     with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.world.rank))
+        torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.process_group.rank))
         yield
 
 
@@ -219,22 +192,20 @@ def _mean_loss(losses: list[StepLoss]) -> StepLoss:
 
 def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: StepClock, started: float) -> EpochReport:
     # Read once an epoch: on a GPU reading a loss waits for everything before it.
-    totals = work.world.mean(torch.stack([loss.total for loss in losses])).cpu()
+    totals = work.process_group.mean(torch.stack([loss.total for loss in losses])).cpu()
     _refuse_infinite(work, totals, epoch)
     _refuse_infinite_weights(work, epoch)
     sources = [loss.source for loss in losses if loss.source is not None]
-    loss_target = float(work.world.mean(torch.stack([loss.target for loss in losses])).mean())
-    loss_source = float(work.world.mean(torch.stack(sources)).mean()) if sources else None
-    seconds = clock.seconds()
-    elapsed_s = time.perf_counter() - started
+    loss_target = float(work.process_group.mean(torch.stack([loss.target for loss in losses])).mean())
+    loss_source = float(work.process_group.mean(torch.stack(sources)).mean()) if sources else None
+    part_s = clock.seconds()
     return EpochReport(
         epoch=epoch + 1,
         loss_target=loss_target,
         loss_source=loss_source,
-        images_per_s=work.num_steps * (work.settings.batch_size + work.source_batch_size) / elapsed_s,
-        input_wait_fraction=seconds["data"] / elapsed_s,
-        forward_fraction=seconds["forward"] / elapsed_s,
-        backward_fraction=seconds["backward"] / elapsed_s,
+        num_images=work.num_steps * (work.settings.batch_size + work.source_batch_size),
+        elapsed_s=time.perf_counter() - started,
+        part_s=part_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -11,8 +11,9 @@ from pydantic import Field
 from pretrieve.backbones import Architecture, BackboneParts
 from pretrieve.keys import derived_seed
 from pretrieve.settings_model import SettingsModel
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
-from pretrieve.training.loop import EpochReport, FineTuning, fine_tune
+from pretrieve.training.loop import EpochCallback, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Finetune
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
@@ -35,27 +36,42 @@ class PretrainingSettings(SettingsModel):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: AugmentationSettings = AugmentationSettings()
 
+    @property
+    def training(self) -> TrainingSettings:
+        """The settings of the loop."""
+        return TrainingSettings(epochs=self.epochs, batch_size=self.batch_size, augmentation=self.augmentation)
+
+
+class PretrainingSpec(SettingsModel):
+    """What a pre-training computes.
+
+    Attributes:
+      num_classes: K of the source.
+      settings: epochs, batch and rates.
+      seed: decides first weights, order and crops.
+    """
+
+    num_classes: int
+    settings: PretrainingSettings
+    seed: int
+
 
 def pretrain(
     architecture: Architecture,
     images: LabelledImages,
+    spec: PretrainingSpec,
     *,
-    num_classes: int,
-    settings: PretrainingSettings,
-    seed: int,
     device: torch.device,
-    on_epoch: Callable[[EpochReport], None],
+    callbacks: Sequence[EpochCallback] = (),
 ) -> BackboneParts:
     """Train a fresh backbone to tell the source's classes apart.
 
     Args:
       architecture: what to build.
       images: N training images of the source, N ≥ batch_size.
-      num_classes: K of the source.
-      settings: epochs, batch and rates.
-      seed: decides first weights, order and crops.
+      spec: classes, settings and seed.
       device: where to train.
-      on_epoch: called after each epoch.
+      callbacks: called after each epoch.
 
     Returns:
       The trained weights on `device`: the trunk, and the head as the classifier, a row for each class of the source.
@@ -63,13 +79,14 @@ def pretrain(
     Raises:
       DivergedError: the loss was not finite.
     """
+    settings, seed = spec.settings, spec.seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "pretraining_weights"))
         backbone = architecture.build()
     network = TwoHeadNetwork(
         backbone,
         feature_dim=architecture.feature_dim,
-        num_target_classes=num_classes,
+        num_target_classes=spec.num_classes,
         num_source_classes=0,
         generator=torch.Generator().manual_seed(derived_seed(seed, "pretraining_head")),
     ).to(device)
@@ -79,12 +96,10 @@ def pretrain(
         target=images,
         source=None,
         preprocessing=architecture.preprocessing,
-        settings=TrainingSettings(
-            epochs=settings.epochs, batch_size=settings.batch_size, augmentation=settings.augmentation
-        ),
+        settings=settings.training,
         hyperparameters=Hyperparameters(lr=settings.lr, weight_decay=settings.weight_decay, head_lr_ratio=1.0),
         seed=derived_seed(seed, "pretraining"),
         device=device,
     )
-    fine_tune(work, on_epoch=on_epoch)
+    fine_tune(work, callbacks=callbacks)
     return BackboneParts(backbone.state_dict(), classifier=network.target_head.state_dict())

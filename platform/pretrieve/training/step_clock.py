@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-Part = Literal["data", "forward", "backward"]
+StepPartName = Literal["data", "forward", "backward"]
 
 
 class StepClock:
@@ -24,11 +24,11 @@ class StepClock:
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
-        self._seconds: dict[Part, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
-        self._events: list[tuple[Part, torch.cuda.Event, torch.cuda.Event]] = []
+        self._seconds: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
+        self._events: list[tuple[StepPartName, torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
-    def part(self, part: Part) -> Iterator[None]:
+    def part(self, part: StepPartName) -> Iterator[None]:
         """Count the time of the block as that of a part."""
         if self._is_cuda and part != "data":
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -41,7 +41,7 @@ class StepClock:
         yield
         self._seconds[part] += time.perf_counter() - started
 
-    def seconds(self) -> dict[Part, float]:
+    def seconds(self) -> dict[StepPartName, float]:
         """Return the time of each part so far, after waiting for the GPU where there is one."""
         if self._events:
             self._events[-1][2].synchronize()

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,12 +19,10 @@ from pretrieve.training.augmentation import (
     strong_view,
     weak_view,
 )
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.objectives import Batch
 from pretrieve.training.streams import source_batch, target_order
-
-if TYPE_CHECKING:
-    from pretrieve.training.loop import FineTuning
 
 NUM_STEPS_AHEAD = 2
 """One step's batches wait while those of the next are made; more would only hold memory."""
@@ -131,7 +128,7 @@ class EpochInputs:
         return _StoredStep(target, self._stored_batch(self._work.source, rows, is_strong=is_strong))
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
-        mine = self._work.world.part(len(rows))
+        mine = self._work.process_group.part(len(rows))
         stored = images.gather(rows[mine])
         settings, side, aspect = self._work.settings.augmentation, stored.shape[1], images.aspects[rows]
         weak = draw_weak_view(len(rows), side=side, aspect=aspect, settings=settings, generator=self._generator)

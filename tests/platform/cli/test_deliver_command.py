@@ -16,7 +16,7 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve.tracking.begun_trial import BegunTrial
 from pretrieve.tracking.spool import Spool
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 
@@ -34,6 +34,10 @@ def test_what_waits_is_delivered_and_told(
         hyperparameters=Hyperparameters(lr=0.1),
         seed=0,
         key="waits",
+        training=TrainingSettings(),
+        metric="top1",
+        num_target_classes=3,
+        num_source_classes=0,
     )
     # As a driver leaves it that was killed while its server was away.
     BegunTrial(spec, {"lr": 0.1}).keep(ledger.spool_folder)

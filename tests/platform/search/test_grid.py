@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.training.settings import Hyperparameters
 
 

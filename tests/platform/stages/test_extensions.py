@@ -14,6 +14,7 @@ from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.keys import content_key
 from pretrieve.stages.context import walking
@@ -26,7 +27,7 @@ from pretrieve.study.cells import Planner
 from pretrieve.study.opening import open_ledger
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
-from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialTask
+from pretrieve.training.trial_spec import PROTOCOL_VERSION
 from pretrieve_selection import Selection
 
 MakeSettings = Callable[..., StudySettings]

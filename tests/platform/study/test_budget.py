@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.errors import BudgetUsedUpError, ResourceError
-from pretrieve.search.compute import TrialResources
+from pretrieve.execution.compute import TrialResources
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.study.settings import StudySettings
@@ -49,7 +49,7 @@ def test_gpu_hours_count_the_share_of_a_gpu_and_set_the_refits_aside(tmp_path: P
 
 def test_each_worker_of_a_trial_has_its_gpus(tmp_path: Path) -> None:
     kept = keeper(tmp_path, max_gpu_hours=2.0)
-    kept.runs_on(TrialResources(cpus=1, gpus=1.0, num_workers=2, num_places=4))
+    kept.runs_on(TrialResources(cpus=1, gpus=1.0, num_workers=2, num_shares=4))
     assert (kept.gpus_per_trial, kept.num_concurrent) == (2.0, 2)
     assert kept.used_up(finished(3000)) is None
     assert kept.used_up(finished(3700)) is not None

@@ -11,7 +11,7 @@ from pretrieve.study.budget import BudgetKeeper, BudgetSettings
 from pretrieve.study.ledger_watcher import LedgerWatcher
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.ledger import TrialEnd
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 
@@ -44,6 +44,10 @@ def trial(key: str) -> Any:
         hyperparameters=Hyperparameters(lr=0.1, source_weight=1.0),
         seed=0,
         key=key,
+        training=TrainingSettings(),
+        metric="top1",
+        num_target_classes=3,
+        num_source_classes=0,
     )
     return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"))
 

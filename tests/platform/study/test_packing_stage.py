@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pretrieve.search.compute import ComputeSettings
+from pretrieve.execution.compute import ComputeSettings
+from pretrieve.execution.measuring.packing import Node, open_share, with_packing
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.study.packing_stage import Node, open_share, with_packing
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import pytest
 
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import record_stop
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
-from pretrieve.search.stopped_trial import Stop, record_stop
+from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
@@ -22,7 +24,7 @@ from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.training.trial_spec import TrialSpec
 
 MakeSettings = Callable[..., StudySettings]
 GRID = {"lr": [0.1, 0.001], "weight_decay": [0.0], "source_weight": [1.0]}
@@ -51,14 +53,14 @@ class BarePlanner:
                 hyperparameters=point,
                 seed=0,
                 key=key,
+                training=self.settings.training,
+                metric="top1",
+                num_target_classes=3,
+                num_source_classes=0,
             ),
             architecture_name="small_resnet",
             weights_path=Path("none"),
             backbone_identity="",
-            num_target_classes=3,
-            num_source_classes=0,
-            training=self.settings.training,
-            metric="top1",
             train=(),
             evaluate=(),
             source=(),
@@ -125,11 +127,11 @@ def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_b
         stopped.spec.hyperparameters.lr: 0.4,
     }
     proposals, proposed = Proposals(problem), []
-    while (task := proposals.next_task(str(len(proposed)))) is not None:
-        proposed.append(task)
+    while (proposal := proposals.propose(str(len(proposed)))) is not None:
+        proposed.append(proposal)
     assert len(proposed) == 3
-    assert proposed[0] == begun, "its own key, so its own run and checkpoint"
-    assert not {task.spec.key for task in proposed} & {t.spec.key for t in (finished, diverged, stopped)}
+    assert proposed[0] == (begun.spec.key, begun.spec.hyperparameters), "its own key, so its own run and checkpoint"
+    assert not {key for key, _ in proposed} & {t.spec.key for t in (finished, diverged, stopped)}
 
 
 def test_where_none_has_a_score_to_choose_by_the_best_stopped_trial_is_named_until_one_is_under_way(

@@ -17,7 +17,7 @@ from pretrieve.tracking.attempts import attempts_from_text
 from pretrieve.tracking.interruptions import InterruptionLog
 from pretrieve.tracking.ledger import Ledger, TrialEnd
 from pretrieve.tracking.spool import Spool, read_spool
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 OpenLedger = Callable[[str], Ledger]
@@ -48,6 +48,10 @@ def spec(key: str, kind: Any = "trial") -> TrialSpec:
         hyperparameters=Hyperparameters(lr=0.1, source_weight=0.3),
         seed=0,
         key=key,
+        training=TrainingSettings(),
+        metric="top1",
+        num_target_classes=3,
+        num_source_classes=0,
     )
 
 

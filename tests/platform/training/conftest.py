@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import ArrayImages
-from pretrieve.training.loop import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import make_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings

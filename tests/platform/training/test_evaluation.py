@@ -7,8 +7,8 @@ import torch
 
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import ArrayImages
-from pretrieve.training.loop import FineTuning
 
 
 def test_mean_per_class_weighs_classes_and_top1_weighs_images() -> None:

@@ -15,9 +15,10 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pretrieve.backbones import find_architecture
-from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import ArrayImages
-from pretrieve.training.loop import FineTuning, fine_tune
+from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import find_objective, make_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
@@ -67,7 +68,7 @@ def train(folder: Path, objective: str, kill_at: int | None) -> None:
 
     register_optimizer_step_post_hook(kill)
     work = work_of(objective)
-    fine_tune(work, on_epoch=lambda report: None, checkpoint=CheckpointFile(folder / "trial.pt"))
+    fine_tune(work, checkpoint=CheckpointFile(folder / "trial.pt"))
     torch.save(work.network.state_dict(), folder / "weights.pt")
 
 

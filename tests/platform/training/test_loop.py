@@ -9,15 +9,16 @@ from typing import Literal
 import pytest
 import torch
 
-from pretrieve.training.checkpoint import CheckpointFile
+from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import accuracy, predict
-from pretrieve.training.loop import DivergedError, EpochReport, FineTuning, fine_tune
+from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.loop import DivergedError, EpochReport, fine_tune
 
 MakeWork = Callable[..., FineTuning]
 
 
 def trained_weights(work: FineTuning, checkpoint: CheckpointFile | None = None) -> dict[str, torch.Tensor]:
-    fine_tune(work, on_epoch=lambda report: None, checkpoint=checkpoint)
+    fine_tune(work, checkpoint=checkpoint)
     return {name: value.clone() for name, value in work.network.state_dict().items()}
 
 
@@ -30,7 +31,7 @@ def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Ten
 def test_training_learns_to_tell_colours_apart(make_work: MakeWork, objective: str) -> None:
     work = make_work(objective=objective, epochs=8)
     reports: list[EpochReport] = []
-    fine_tune(work, on_epoch=reports.append)
+    fine_tune(work, callbacks=[reports.append])
     assert [report.epoch for report in reports] == list(range(1, 9))
     assert reports[-1].loss_target < 0.5 * reports[0].loss_target
     predictions = predict(work.network, work.target, work.preprocessing, work.device)
@@ -59,10 +60,10 @@ def test_a_resumed_trial_ends_with_the_weights_of_one_left_alone(
 
     checkpoint = CheckpointFile(tmp_path / "trial.pt")
     with pytest.raises(KilledError):
-        fine_tune(make_work(), on_epoch=kill, checkpoint=checkpoint)
+        fine_tune(make_work(), callbacks=[kill], checkpoint=checkpoint)
     epochs: list[int] = []
     resumed = make_work()
-    fine_tune(resumed, on_epoch=lambda report: epochs.append(report.epoch), checkpoint=checkpoint)
+    fine_tune(resumed, callbacks=[lambda report: epochs.append(report.epoch)], checkpoint=checkpoint)
     assert epochs == list(range(stop_after + 1, 5))
     assert_identical(resumed.network.state_dict(), trained_weights(make_work()))
 
@@ -86,7 +87,7 @@ def test_layers_that_draw_do_so_alike_whatever_ran_before(
 
     checkpoint = CheckpointFile(tmp_path / "trial.pt")
     with pytest.raises(KilledError):
-        fine_tune(with_dropout(make_work(), engine), on_epoch=kill, checkpoint=checkpoint)
+        fine_tune(with_dropout(make_work(), engine), callbacks=[kill], checkpoint=checkpoint)
     torch.rand(7)  # as another trial of the same process would
     before = torch.random.get_rng_state()
     resumed = trained_weights(with_dropout(make_work(), engine), checkpoint)
@@ -96,7 +97,7 @@ def test_layers_that_draw_do_so_alike_whatever_ran_before(
 
 def test_a_loss_that_is_not_finite_ends_with_the_step_and_the_settings(make_work: MakeWork) -> None:
     with pytest.raises(DivergedError, match=r"epoch \d+, step \d+ \(lr 1e\+30"):
-        fine_tune(make_work(lr=1e30), on_epoch=lambda report: None)
+        fine_tune(make_work(lr=1e30))
 
 
 def test_weights_that_the_very_last_step_makes_infinite_are_no_result(
@@ -114,7 +115,7 @@ def test_weights_that_the_very_last_step_makes_infinite_are_no_result(
 
     monkeypatch.setattr(torch.optim.SGD, "step", step)
     with pytest.raises(DivergedError, match=rf"weights must stay finite, .* epoch 1, step {work.num_steps} \(lr"):
-        fine_tune(work, on_epoch=lambda report: None)
+        fine_tune(work)
 
 
 def test_the_last_partial_batch_is_dropped(make_work: MakeWork) -> None:
@@ -131,12 +132,12 @@ def test_source_batches_are_as_large_as_the_target_unless_told_otherwise(make_wo
 
 def test_a_removed_checkpoint_starts_from_the_beginning(make_work: MakeWork, tmp_path: Path) -> None:
     checkpoint = CheckpointFile(tmp_path / "trial.pt")
-    fine_tune(make_work(epochs=2), on_epoch=lambda report: None, checkpoint=checkpoint)
+    fine_tune(make_work(epochs=2), checkpoint=checkpoint)
     assert (tmp_path / "trial.pt").exists()
     checkpoint.remove()
     checkpoint.remove()
     epochs: list[int] = []
-    fine_tune(make_work(epochs=2), on_epoch=lambda report: epochs.append(report.epoch), checkpoint=checkpoint)
+    fine_tune(make_work(epochs=2), callbacks=[lambda report: epochs.append(report.epoch)], checkpoint=checkpoint)
     assert epochs == [1, 2]
 
 
@@ -166,6 +167,13 @@ def test_steps_in_parts_give_the_weights_of_whole_steps(make_work: MakeWork, obj
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_each_callback_sees_what_those_before_it_measured(make_work: MakeWork) -> None:
+    seen: list[dict[str, float]] = []
+    callbacks = [lambda report: report.metrics.update(epoch=report.epoch), lambda report: seen.append(report.metrics)]
+    fine_tune(make_work(epochs=2), callbacks=callbacks)
+    assert seen == [{"epoch": 1}, {"epoch": 2}]
+
+
 def test_the_time_spent_waiting_for_images_is_told(make_work: MakeWork) -> None:
     work = make_work(epochs=1)
 
@@ -181,6 +189,9 @@ def test_the_time_spent_waiting_for_images_is_told(make_work: MakeWork) -> None:
 
     shares = []
     for target in (work.target, SlowImages()):
-        fine_tune(replace(make_work(epochs=1), target=target), on_epoch=lambda r: shares.append(r.input_wait_fraction))
+        fine_tune(
+            replace(make_work(epochs=1), target=target),
+            callbacks=[lambda report: shares.append(report.part_s["data"] / report.elapsed_s)],
+        )
     assert 0 <= shares[0] <= 1
     assert shares[1] > 0.5

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pretrieve.errors import BackboneError
-from pretrieve.training.loop import FineTuning
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import HEAD_STD, TwoHeadNetwork
 
 

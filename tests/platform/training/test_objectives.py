@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pretrieve.training.loop import FineTuning
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import (
     Batch,

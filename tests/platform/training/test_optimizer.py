@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pretrieve.training.loop import FineTuning
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.optimizer import decay_at_epoch, make_optimizer, set_epoch_rates
 from pretrieve.training.settings import TrainingSettings
 

@@ -10,7 +10,7 @@ from pretrieve.backbones import BackboneParts, find_architecture, keep_backbone
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import EpochReport
-from pretrieve.training.pretraining import PretrainingSettings, pretrain
+from pretrieve.training.pretraining import PretrainingSettings, PretrainingSpec, pretrain
 
 
 def run(images: ArrayImages, seed: int) -> tuple[BackboneParts, list[EpochReport]]:
@@ -18,11 +18,9 @@ def run(images: ArrayImages, seed: int) -> tuple[BackboneParts, list[EpochReport
     parts = pretrain(
         find_architecture("small_resnet"),
         images,
-        num_classes=4,
-        settings=PretrainingSettings(epochs=4, batch_size=16, lr=0.02),
-        seed=seed,
+        PretrainingSpec(num_classes=4, settings=PretrainingSettings(epochs=4, batch_size=16, lr=0.02), seed=seed),
         device=torch.device("cpu"),
-        on_epoch=reports.append,
+        callbacks=[reports.append],
     )
     return parts, reports
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pretrieve.training.loop import FineTuning
+from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.objectives import make_objective
+from pretrieve.training.process_group import ProcessGroup
 from pretrieve.training.step_inputs import EpochInputs
-from pretrieve.training.world import World
 
 MakeWork = Callable[..., FineTuning]
 
@@ -37,7 +37,7 @@ def test_parts_of_a_step_are_the_step_taken_apart(make_work: MakeWork, num_parts
 
 def test_two_workers_see_the_halves_of_what_one_sees(make_work: MakeWork) -> None:
     whole = streams(make_work())
-    halves = [streams(replace(make_work(), world=World(rank, 2))) for rank in (0, 1)]
+    halves = [streams(replace(make_work(), process_group=ProcessGroup(rank, 2))) for rank in (0, 1)]
     for name, value in whole.items():
         assert torch.cat([half[name] for half in halves], dim=1).equal(value), name
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ray.tune.schedulers import TrialScheduler
 
-from pretrieve.search.stopped_trial import Stop
 from pretrieve.search.strategies.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -18,16 +18,59 @@ if TYPE_CHECKING:
 CellName = tuple[str, str]
 """Target and method: scores are compared within a cell alone, as those of two targets say nothing of each other."""
 
-MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
-"""Makes the scheduler of one cell from the settings and the number of epochs; it reads `EPOCH` and `val/score`."""
+TRIAL = "trial"
+"""What Tune's configuration holds a trial by: one text. Tune copies the whole grid, value by value, for each trial, and
+copies of a thousand records for each of a thousand trials would take longer than all else that the platform does."""
 
-EPOCH = "epoch"
-"""What a trial reports its progress as."""
+MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
+"""Makes the scheduler of one cell from the settings and the number of epochs; it reads EPOCH and VAL_SCORE."""
+
+
+class TrialName(NamedTuple):
+    """What identifies a trial: target and method of its cell, and its key."""
+
+    target: str
+    method: str
+    key: str
+
+
+def name_of(config: Mapping[str, Any]) -> TrialName:
+    """Read the name of the trial in a configuration of Tune's."""
+    spec = json.loads(config[TRIAL])["spec"]
+    return TrialName(spec["target"], spec["method"], spec["key"])
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a trial was stopped.
+
+    Attributes:
+      epoch: the last one it trained.
+      num_epochs: those that it would have trained.
+      score: its validation score there, in [0, 1].
+      seconds: what it took.
+    """
+
+    epoch: int
+    num_epochs: int
+    score: float
+    seconds: float
+
+    def describe(self) -> str:
+        """Describe it in a line.
+
+        >>> Stop(epoch=3, num_epochs=9, score=0.5, seconds=1.0).describe()
+        'stopped after epoch 3 of 9 with a validation score of 50.0%: others of its cell were ahead'
+        """
+        return (
+            f"stopped after epoch {self.epoch} of {self.num_epochs} with a validation score of "
+            f"{100 * self.score:.1f}%: others of its cell were ahead"
+        )
 
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A trial of the cell that told scores in an earlier run.
+    """A trial of the cell that has scores of an earlier run.
 
     Attributes:
       cell: its target and method.
@@ -53,7 +96,7 @@ class Strategy:
     searcher: CellSearcher | None = None
 
     def stop_of(self, key: str) -> Stop | None:
-        """Say where a trial was stopped; None where it was not."""
+        """Return where a trial was stopped; None where it was not."""
         return self.scheduler.stops.get(key) if self.scheduler else None
 
     def close(self, cell: CellName) -> None:

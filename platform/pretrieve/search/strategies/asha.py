@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from pretrieve.search.strategies._base import EPOCH
+from pretrieve.metrics import EPOCH, VAL_SCORE
 from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.tracking import schema
 
 
 def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
@@ -18,7 +17,7 @@ def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
     """
     return AsyncHyperBandScheduler(
         time_attr=EPOCH,
-        metric=schema.VAL_SCORE,
+        metric=VAL_SCORE,
         mode="max",
         max_t=num_epochs,
         grace_period=settings.grace(num_epochs),

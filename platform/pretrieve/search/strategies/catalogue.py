@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pretrieve.search.strategies._base import EarlierTrial, MakeScheduler, Strategy
+from pretrieve.search.strategies._base import CellName, EarlierTrial, MakeScheduler, Strategy
 from pretrieve.search.strategies.asha import asha
 from pretrieve.search.strategies.cell_scheduler import CellScheduler
 from pretrieve.search.strategies.cell_searcher import CellSearcher
 from pretrieve.search.strategies.median import median
 from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
 from pretrieve.search.strategies.settings import SearchSettings, StrategyName
-from pretrieve.tracking.spool import Outcome
-from pretrieve.training.trial_spec import TrialTask
+from pretrieve.training.settings import Hyperparameters
 
 SCHEDULERS: dict[StrategyName, MakeScheduler] = {"asha": asha, "median": median, "optuna": asha}
 
@@ -40,32 +39,25 @@ def stopping_strategy(
 
 
 def proposing_strategy(
-    settings: SearchSettings,
-    num_epochs: int,
+    stopping: Strategy,
     problems: Sequence[CellProblem],
     *,
-    proposed: Callable[[TrialTask], None],
-    outcome_of: Callable[[str], Outcome | None],
-    earlier: Iterable[EarlierTrial] = (),
-    begun: Iterable[EarlierTrial] = (),
+    plan: Callable[[CellName, Hyperparameters], str],
+    outcome_of: Callable[[str], str | None],
 ) -> Strategy:
     """Make the strategy that proposes the trials as well.
 
     Args:
-      settings: which strategy.
-      num_epochs: of a trial that is not stopped.
+      stopping: stops them.
       problems: the cells to search.
-      proposed: hears of each trial before it runs.
-      outcome_of: tells how a trial that just ended did, by its key.
-      earlier: trials of the same cells that earlier runs ended.
-      begun: trials that earlier runs began and this one goes on with.
+      plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
+      outcome_of: returns the outcome of a trial that just ended, by its key.
     """
     quiet_optuna()
-    scheduler = stopping_strategy(settings, num_epochs, earlier=earlier, begun=begun).scheduler
     searcher = CellSearcher(
         [Proposals(problem) for problem in problems],
-        stopped=scheduler.stops if scheduler else (),
+        stopped=stopping.scheduler.stops if stopping.scheduler else (),
         outcome_of=outcome_of,
-        proposed=proposed,
+        plan=plan,
     )
-    return Strategy(scheduler=scheduler, searcher=searcher)
+    return Strategy(stopping.scheduler, searcher)

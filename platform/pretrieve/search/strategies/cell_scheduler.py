@@ -8,13 +8,11 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from pretrieve.search.stopped_trial import Stop
-from pretrieve.search.strategies._base import EPOCH, CellName, EarlierTrial
-from pretrieve.search.tune_config import name_of
-from pretrieve.tracking import schema
+from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
+from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, name_of
 
 _NO_CONTROLLER: Any = None
-"""Both schedulers decide by the scores alone; what was told by an earlier run has no controller any more."""
+"""Both schedulers decide by the scores alone; scores of an earlier run have no controller any more."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class _Replayed:
 
 @dataclass
 class _Compared:
-    """A trial of a cell, with what it told: the cell's scheduler can be made anew from these.
+    """A trial of a cell with its scores: the cell's scheduler can be made anew from these.
 
     Attributes:
       trial: as Tune knows it, or as it stands for one of an earlier run.
@@ -45,12 +43,12 @@ class CellScheduler(FIFOScheduler):
     """Asks the scheduler of a trial's own cell whether the trial goes on.
 
     A trial is never stopped at its last epoch: there it is a result already. One that ends before it without being
-    stopped, as its loss became infinite, has no score to choose by; what it told is compared with nothing any more.
+    stopped, as its loss became infinite, has no score to choose by; its scores are compared with nothing any more.
 
     Args:
       make_scheduler: makes the scheduler of a cell.
       num_epochs: of a trial that is not stopped.
-      earlier: trials that earlier runs ended; what they told counts as if it were told now.
+      earlier: trials that earlier runs ended; their scores count as if they were reported now.
       begun: trials that earlier runs began and this one goes on with.
 
     Attributes:
@@ -79,17 +77,17 @@ class CellScheduler(FIFOScheduler):
         return FIFOScheduler, ()
 
     def _compare(self, cell: CellName, key: str, compared: _Compared) -> None:
-        """Introduce a trial to its cell with what it told; it was decided then whether it goes on."""
+        """Introduce a trial to its cell with its scores so far; it was decided then whether it goes on."""
         self._compared.setdefault(cell, {})[key] = compared
         scheduler = self._of(cell)
         for epoch, score in compared.scores:
             # As the last score of a trial that ends: both schedulers take it in, and neither decides anything.
             scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
-            scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, schema.VAL_SCORE: score})
+            scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, VAL_SCORE: score})
         scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
 
     def _forget(self, cell: CellName, key: str) -> None:
-        """Make the scheduler of a cell anew from what the other trials told."""
+        """Make the scheduler of a cell anew from the scores of the other trials."""
         forgotten = self._compared[cell].pop(key)
         if forgotten.scores:
             del self._by_cell[cell]
@@ -102,7 +100,7 @@ class CellScheduler(FIFOScheduler):
         return self._by_cell[cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Introduce a trial to its cell, with what it told before its process or its driver was lost."""
+        """Introduce a trial to its cell, with its scores from before its process or its driver was lost."""
         begun = self._begun.get(key_of(trial))
         self._compare(cell_of(trial), key_of(trial), _Compared(trial, list(begun.scores) if begun else []))
 
@@ -110,22 +108,22 @@ class CellScheduler(FIFOScheduler):
         """Decide whether a trial goes on after an epoch."""
         compared = self._compared[cell_of(trial)][key_of(trial)]
         # After its process was lost a trial may repeat an epoch.
-        if not _is_told(result) or result[EPOCH] <= compared.last_epoch:
+        if not _has_score(result) or result[EPOCH] <= compared.last_epoch:
             return str(TrialScheduler.CONTINUE)
-        compared.scores.append((int(result[EPOCH]), float(result[schema.VAL_SCORE])))
+        compared.scores.append((int(result[EPOCH]), float(result[VAL_SCORE])))
         decision = self._of(cell_of(trial)).on_trial_result(tune_controller, trial, dict(result))
         if decision != TrialScheduler.STOP or result[EPOCH] >= self._num_epochs:
             return str(TrialScheduler.CONTINUE)
         self.stops[key_of(trial)] = Stop(
             epoch=int(result[EPOCH]),
             num_epochs=self._num_epochs,
-            score=float(result[schema.VAL_SCORE]),
-            seconds=float(result.get(schema.SECONDS, 0.0)),
+            score=float(result[VAL_SCORE]),
+            seconds=float(result.get(SECONDS, 0.0)),
         )
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
-        """Take in the end of a trial: its last score was told with its epoch, and counts if it is one to choose by."""
+        """Take in the end of a trial: its last score came with its epoch, and counts if it is one to choose by."""
         if key_of(trial) not in self.stops and result.get(EPOCH, 0) < self._num_epochs:
             self._forget(cell_of(trial), key_of(trial))
 
@@ -139,8 +137,8 @@ class CellScheduler(FIFOScheduler):
         return f"{len(self.stops)} trials stopped in {len(self._by_cell)} cells"
 
 
-def _is_told(result: Mapping[str, Any]) -> bool:
-    return EPOCH in result and schema.VAL_SCORE in result
+def _has_score(result: Mapping[str, Any]) -> bool:
+    return EPOCH in result and VAL_SCORE in result
 
 
 def cell_of(trial: Any) -> CellName:

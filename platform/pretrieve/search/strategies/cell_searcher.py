@@ -8,12 +8,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from pretrieve.search.strategies._base import CellName
+from pretrieve.metrics import VAL_SCORE
+from pretrieve.search.strategies._base import TRIAL, CellName
 from pretrieve.search.strategies.optuna import Proposals
-from pretrieve.search.tune_config import TASK, as_text
-from pretrieve.tracking import schema
-from pretrieve.tracking.spool import Outcome
-from pretrieve.training.trial_spec import TrialTask
+from pretrieve.training.settings import Hyperparameters
 
 
 class CellSearcher(Searcher):
@@ -22,8 +20,8 @@ class CellSearcher(Searcher):
     Args:
       cells: the cells, in the order of the plan.
       stopped: keys of the trials that were stopped early: their last score counts.
-      outcome_of: tells how a trial that just ended did, by its key.
-      proposed: hears of each trial before it runs.
+      outcome_of: returns the outcome of a trial that just ended, by its key.
+      plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
     """
 
     def __init__(
@@ -31,14 +29,14 @@ class CellSearcher(Searcher):
         cells: Sequence[Proposals],
         *,
         stopped: Container[str],
-        outcome_of: Callable[[str], Outcome | None],
-        proposed: Callable[[TrialTask], None],
+        outcome_of: Callable[[str], str | None],
+        plan: Callable[[CellName, Hyperparameters], str],
     ) -> None:
         super().__init__()
         self._turns = list(cells)
         self._stopped = stopped
         self._outcome_of = outcome_of
-        self._proposed = proposed
+        self._plan = plan
         self._under_way: dict[str, tuple[Proposals, str]] = {}
         self.max_num_trials = sum(cell.num_left for cell in cells)
 
@@ -54,12 +52,12 @@ class CellSearcher(Searcher):
         """Return the next trial of the cell whose turn it is, or that nothing is left."""
         while self._turns:
             cell = self._turns.pop(0)
-            task = cell.next_task(trial_id)
-            if task is not None:
+            proposal = cell.propose(trial_id)
+            if proposal is not None:
+                key, point = proposal
                 self._turns.append(cell)
-                self._under_way[trial_id] = (cell, task.spec.key)
-                self._proposed(task)
-                return {TASK: as_text(task)}
+                self._under_way[trial_id] = (cell, key)
+                return {TRIAL: self._plan(cell.cell, point)}
         return Searcher.FINISHED
 
     def close(self, cell: CellName) -> None:
@@ -67,18 +65,18 @@ class CellSearcher(Searcher):
         self._turns = [turn for turn in self._turns if turn.cell != cell]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Hear of an epoch: a model learns from ends alone."""
+        """Ignore an epoch: a model learns from ends alone."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the trial's cell how it ended; one that diverged scores 0."""
+        """Let the trial's cell learn how it ended; one that diverged scores 0."""
         cell, key = self._under_way.pop(trial_id)
-        cell.tell(trial_id, key, None if error else self._score(key, result or {}))
+        cell.learn(trial_id, key, None if error else self._score(key, result or {}))
 
     def _score(self, key: str, result: Mapping[str, Any]) -> float | None:
         outcome = "stopped" if key in self._stopped else self._outcome_of(key)
         if outcome == "diverged":
             return 0.0
-        score = result.get(schema.VAL_SCORE)
+        score = result.get(VAL_SCORE)
         return float(score) if outcome in ("finished", "stopped") and score is not None else None
 
     def save(self, checkpoint_path: str) -> None:

@@ -6,9 +6,8 @@ import math
 
 from ray.tune.schedulers import MedianStoppingRule
 
-from pretrieve.search.strategies._base import EPOCH
+from pretrieve.metrics import EPOCH, VAL_SCORE
 from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.tracking import schema
 
 
 def median(settings: SearchSettings, num_epochs: int) -> MedianStoppingRule:
@@ -20,7 +19,7 @@ def median(settings: SearchSettings, num_epochs: int) -> MedianStoppingRule:
     """
     return MedianStoppingRule(
         time_attr=EPOCH,
-        metric=schema.VAL_SCORE,
+        metric=VAL_SCORE,
         mode="max",
         grace_period=settings.grace(num_epochs),
         min_samples_required=settings.min_trials,

@@ -1,4 +1,4 @@
-"""Points proposed by a model of the scores told so far (tree-structured Parzen estimators), for one cell."""
+"""Points proposed by a model of the scores so far (tree-structured Parzen estimators), for one cell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from ray.tune.search.optuna import OptunaSearch
 
+from pretrieve.metrics import VAL_SCORE
 from pretrieve.search.strategies._base import CellName
 from pretrieve.search.strategies.search_space import SearchSpace
-from pretrieve.tracking import schema
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialTask
 
 MAX_REPETITIONS = 50
 """How often in a row a model may propose what was tried; then the cell has nothing left to try."""
@@ -24,7 +23,7 @@ class CellProblem:
     Attributes:
       cell: its target and method.
       space: what may be proposed.
-      make_task: makes the trial of a point.
+      key_of: returns the key of a point's trial.
       num_trials: trials of the cell in all, those of earlier runs included.
       seed: of the model's draws.
       scores: score by point of the trials that earlier runs ended, 0 for one that diverged.
@@ -33,7 +32,7 @@ class CellProblem:
 
     cell: CellName
     space: SearchSpace
-    make_task: Callable[[Hyperparameters], TrialTask]
+    key_of: Callable[[Hyperparameters], str]
     num_trials: int
     seed: int
     scores: Mapping[Hyperparameters, float]
@@ -54,7 +53,7 @@ class Proposals:
         feasible = min(problem.num_trials, problem.space.num_points)
         self.num_left = len(problem.begun) + max(0, int(feasible) - len(known))
         self._score_by_key: dict[str, float | None] = {
-            problem.make_task(point).spec.key: score for point, score in problem.scores.items()
+            problem.key_of(point): score for point, score in problem.scores.items()
         }
         self._asked: dict[str, str] = {}
         self._search = self._warm_search()
@@ -65,7 +64,7 @@ class Proposals:
         names = list(problem.space.distributions())
         search = OptunaSearch(
             space=problem.space.distributions(),
-            metric=schema.VAL_SCORE,
+            metric=VAL_SCORE,
             mode="max",
             points_to_evaluate=[point.model_dump(include=set(names)) for point in (*problem.begun, *corners)],
             seed=problem.seed,
@@ -74,28 +73,28 @@ class Proposals:
             search.add_evaluated_point(point.model_dump(include=set(names)), score)
         return search
 
-    def next_task(self, trial_id: str) -> TrialTask | None:
-        """Propose a trial that was not tried; None where nothing is left.
+    def propose(self, trial_id: str) -> tuple[str, Hyperparameters] | None:
+        """Propose a point that was not tried, with the key of its trial; None where nothing is left.
 
         Args:
-          trial_id: what its end will be told by.
+          trial_id: what `learn` will be called with once the trial ended.
         """
         if self.num_left == 0:
             return None
         for repetition in range(MAX_REPETITIONS):
             asked_id = f"{trial_id}-{repetition}"
-            point = self._search.suggest(asked_id)
-            task = self._problem.make_task(Hyperparameters.model_validate(point))
-            if task.spec.key not in self._score_by_key:
+            point = Hyperparameters.model_validate(self._search.suggest(asked_id))
+            key = self._problem.key_of(point)
+            if key not in self._score_by_key:
                 self.num_left -= 1
                 self._asked[trial_id] = asked_id
-                self._score_by_key[task.spec.key] = None
-                return task
-            self._tell(asked_id, self._score_by_key[task.spec.key])
+                self._score_by_key[key] = None
+                return key, point
+            self._learn(asked_id, self._score_by_key[key])
         self.num_left = 0
         return None
 
-    def tell(self, trial_id: str, key: str, score: float | None) -> None:
+    def learn(self, trial_id: str, key: str, score: float | None) -> None:
         """Take in how a proposed trial ended.
 
         Args:
@@ -104,10 +103,10 @@ class Proposals:
           score: its last validation score in [0, 1]; None where it has no result.
         """
         self._score_by_key[key] = score
-        self._tell(self._asked.pop(trial_id), score)
+        self._learn(self._asked.pop(trial_id), score)
 
-    def _tell(self, asked_id: str, score: float | None) -> None:
-        result = None if score is None else {schema.VAL_SCORE: score}
+    def _learn(self, asked_id: str, score: float | None) -> None:
+        result = None if score is None else {VAL_SCORE: score}
         self._search.on_trial_complete(asked_id, result=result, error=score is None)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import Method
 from pretrieve.training.settings import Hyperparameters
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SearchSpace:
     def of(cls, grid: GridSettings, method: Method) -> SearchSpace:
         """Return the space of a method.
 
-        >>> from pretrieve.search.methods import METHODS
+        >>> from pretrieve.methods import METHODS
         >>> space = SearchSpace.of(GridSettings(weight_decay=(0.0,)), METHODS["uot"])
         >>> space.ranges, space.choices["weight_decay"]
         ({'lr': (0.001, 0.1), 'source_weight': (0.1, 1.0)}, (0.0,))

@@ -47,9 +47,9 @@ class SearchSettings(SettingsModel):
     def _has_no_unread_field(self) -> SearchSettings:
         unread = [name for name in _READ_BY if name in self.model_fields_set and self.strategy not in _READ_BY[name]]
         if unread:
-            told = "; ".join(f"{name} is read by {' and '.join(_READ_BY[name])}" for name in unread)
+            readers = "; ".join(f"{name} is read by {' and '.join(_READ_BY[name])}" for name in unread)
             raise ValueError(
-                f"strategy {self.strategy!r} must have only fields that it reads, but {told}; leave it out"
+                f"strategy {self.strategy!r} must have only fields that it reads, but {readers}; leave it out"
             )
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,54 +16,17 @@ from numpy.typing import NDArray
 from pretrieve.backbones import find_architecture
 from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
-from pretrieve.errors import ResourceError
+from pretrieve.execution.compute import ComputeSettings, TrialResources, num_shares_of
+from pretrieve.execution.measuring.packing import Node, measure_packing, open_share, smallest_node, with_packing
+from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
+from pretrieve.execution.measuring.speed import Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
-from pretrieve.search.compute import ComputeSettings, TrialResources
-from pretrieve.search.methods import METHODS
-from pretrieve.search.step_probe import Probe, Speed, measure_side_by_side
-from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.methods import METHODS
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.study.cells import objective_of
-from pretrieve.study.packing_stage import measure_packing, open_share, smallest_node, with_packing
 from pretrieve.study.settings import StudySettings
 from pretrieve.training.objectives import find_objective
-from pretrieve.training.settings import TrainingSettings
-
-NUM_IMAGES = 64
-"""Images that a probe trains on, repeated, and that are decoded to time it."""
-
-TRAINING_S = 6.0
-"""Seconds of training that are measured of each objective."""
-
-
-class SpeedBook:
-    """Speeds that were measured already, for several forecasts in a row on one cluster."""
-
-    def __init__(self) -> None:
-        self._speeds: dict[tuple[object, ...], Speed] = {}
-
-    def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
-        """Return the speed of trainings side by side, measured where none alike was.
-
-        Raises:
-          ResourceError: they do not fit into the GPU together.
-        """
-        training = probe.training
-        alike = (
-            *(probe.architecture.name, probe.objective, probe.num_target_classes, probe.num_source_classes),
-            *(training.batch_size, training.source_batch_size, training.augmentation, probe.num_threads),
-            *(num_side_by_side, *sorted(request.items())),
-        )
-        if alike not in self._speeds:
-            measured = measure_side_by_side(probe, num_side_by_side, request, seconds=TRAINING_S)
-            if measured is None:
-                raise ResourceError(
-                    f"trials that run at a time must fit into a GPU, but {num_side_by_side} of the objective "
-                    f"{probe.objective!r} do not: raise compute.gpus_per_trial, or lower training.batch_size"
-                )
-            self._speeds[alike] = measured
-        return self._speeds[alike]
 
 
 @dataclass(frozen=True)
@@ -120,32 +83,25 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
         samples[image_set.name], decode_s[image_set.name] = _decoded(image_set, size)
     sample = next(pixels for pixels in samples.values() if len(pixels))
     probes = _probes(settings, source, targets, sample)
-    cluster.compute = _packed(cluster, list(probes.values()))
-    resources = cluster.trial_resources()
     node = smallest_node()
-    side_by_side = max(1, min(resources.num_concurrent, _places_on(node.num_cpus, node.num_gpus, resources)))
-    speeds: dict[str, Speed] = {}
-    for name, probe in probes.items():
-        threaded = Probe(**{**vars(probe), "num_threads": resources.cpus})
-        speeds[name] = book.speed(threaded, side_by_side, resources.worker())
+    cluster.compute = _packed(cluster.compute, node, list(probes.values()))
+    resources = cluster.trial_resources()
+    on_node = num_shares_of({"CPU": node.num_cpus, "GPU": node.num_gpus}, resources.cpus, resources.gpus)
+    side_by_side = max(1, min(resources.num_concurrent, on_node))
+    speeds = {
+        name: book.speed(replace(probe, num_threads=resources.cpus), side_by_side, resources.worker())
+        for name, probe in probes.items()
+    }
     whole = _pretraining_speed(settings, source, samples[source.name], book) if pretrains else None
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
     return Calibration(speeds, whole, decode_s, resources, connect_s, num_cpus, size, architecture.selection_dim)
 
 
-def _packed(cluster: LazyCluster, probes: Sequence[Probe]) -> ComputeSettings:
-    node = smallest_node()
-    if open_share(cluster.compute, node) is None:
-        return cluster.compute
-    largest = max(probes, key=lambda probe: probe.images_per_step)
-    packing = measure_packing(largest, node, cluster.compute)
-    return cluster.compute if packing is None else with_packing(cluster.compute, packing.num_side_by_side, node)
-
-
-def _places_on(num_cpus: int, num_gpus: int, resources: TrialResources) -> int:
-    if resources.gpus:
-        return max(1, int(num_gpus / resources.gpus))
-    return max(1, num_cpus // resources.cpus)
+def _packed(compute: ComputeSettings, node: Node, probes: Sequence[Probe]) -> ComputeSettings:
+    if open_share(compute, node) is None:
+        return compute
+    packing = measure_packing(max(probes, key=lambda probe: probe.images_per_step), node, compute)
+    return compute if packing is None else with_packing(compute, packing.num_side_by_side, node)
 
 
 def _probes(
@@ -176,9 +132,7 @@ def _pretraining_speed(settings: StudySettings, source: ImageSet, pixels: NDArra
     probe = Probe(
         architecture=find_architecture(settings.backbone.architecture_name),
         objective="finetune",
-        training=TrainingSettings(
-            epochs=pretrain.epochs, batch_size=pretrain.batch_size, augmentation=pretrain.augmentation
-        ),
+        training=pretrain.training,
         num_target_classes=source.num_classes,
         num_source_classes=0,
         pixels=pixels,

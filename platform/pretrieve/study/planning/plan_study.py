@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from pretrieve.backbones import find_architecture
 from pretrieve.data.image_set import ImageSet
+from pretrieve.execution.measuring.speed import SpeedBook
+from pretrieve.methods import METHODS
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.records.forecast import CellForecast, Forecast, StageForecast
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages import walk_order
 from pretrieve.stages.backbone import BackboneStage
@@ -23,7 +24,7 @@ from pretrieve.stages.trial_inputs import Materials
 from pretrieve.study.cells import Planner, objective_of
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use
 from pretrieve.study.opening import make_folder
-from pretrieve.study.planning.calibration import Calibration, SpeedBook, calibrate
+from pretrieve.study.planning.calibration import Calibration, calibrate
 from pretrieve.study.planning.workload import makespan, refit_work, trial_work
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.trial_plan import SETTLING_METHOD

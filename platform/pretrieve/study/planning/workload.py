@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pretrieve.data.image_set import ImageSet
-from pretrieve.search.step_probe import Speed
+from pretrieve.execution.measuring.speed import Speed
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
 from pretrieve.training.streams import steps_per_epoch

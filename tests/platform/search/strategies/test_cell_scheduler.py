@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from pretrieve.search.strategies._base import EarlierTrial
+from pretrieve.search.strategies._base import TRIAL, EarlierTrial
 from pretrieve.search.strategies.catalogue import stopping_strategy
 from pretrieve.search.strategies.cell_scheduler import CellScheduler
 from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.search.tune_config import TASK
 
 NUM_EPOCHS = 9
 ASHA = SearchSettings(strategy="asha", grace_epochs=1)
@@ -28,7 +27,7 @@ class NamedTrial:
 
 
 def trial(key: str, target: str = "birds") -> NamedTrial:
-    return NamedTrial(key, {TASK: json.dumps({"spec": {"target": target, "method": "uot", "key": key}})})
+    return NamedTrial(key, {TRIAL: json.dumps({"spec": {"target": target, "method": "uot", "key": key}})})
 
 
 def scheduler_of(settings: SearchSettings, **earlier: Any) -> CellScheduler:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.methods import METHODS
 from pretrieve.search.strategies.cell_searcher import CellSearcher
 from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialTask
 
-MakeTask = Callable[..., TrialTask]
+Proposed = tuple[tuple[str, str], Hyperparameters]
+"""A cell and a point that was proposed in it."""
 
 PAPERS = GridSettings()
 
@@ -29,59 +29,64 @@ def _quiet() -> None:
 
 
 @pytest.fixture
-def problem(make_task: MakeTask) -> Callable[..., CellProblem]:
+def problem() -> Callable[..., CellProblem]:
     """Make the problem of one cell; a trial's key is its point."""
 
     def make(target: str = "t", grid: GridSettings = PAPERS, num_trials: int = 8, **more: Any) -> CellProblem:
-        def task_of(point: Hyperparameters) -> TrialTask:
-            task = make_task(key=f"{target}: {point.describe()}")
-            spec = task.spec.model_copy(update={"target": target, "hyperparameters": point})
-            return task.model_copy(update={"spec": spec})
+        def key_of(point: Hyperparameters) -> str:
+            return f"{target}: {point.describe()}"
 
         space = SearchSpace.of(grid, METHODS["uot"])
-        return CellProblem((target, "uot"), space, task_of, num_trials, seed=3, **({"scores": {}} | more))
+        return CellProblem((target, "uot"), space, key_of, num_trials, seed=3, **({"scores": {}} | more))
 
     return make
 
 
-def asked(problems: Sequence[CellProblem], score: Callable[[Hyperparameters], float]) -> list[TrialTask]:
+def into(planned: list[Proposed]) -> Callable[[tuple[str, str], Hyperparameters], str]:
+    def plan(cell: tuple[str, str], point: Hyperparameters) -> str:
+        planned.append((cell, point))
+        return "a trial"
+
+    return plan
+
+
+def asked(problems: Sequence[CellProblem], score: Callable[[Hyperparameters], float]) -> list[Proposed]:
     """Ask until nothing is left, and tell each trial's score before the next question."""
-    tasks: list[TrialTask] = []
+    planned: list[Proposed] = []
     cells = [Proposals(each) for each in problems]
-    searcher = CellSearcher(cells, stopped=(), outcome_of=lambda key: "finished", proposed=tasks.append)
+    searcher = CellSearcher(cells, stopped=(), outcome_of=lambda key: "finished", plan=into(planned))
     for number in range(100):
         if searcher.suggest(str(number)) == searcher.FINISHED:
-            assert len(tasks) <= searcher.max_num_trials
-            return tasks
-        told = {"epoch": 3.0, "val/score": score(tasks[-1].spec.hyperparameters)}
-        searcher.on_trial_complete(str(number), told)
+            assert len(planned) <= searcher.max_num_trials
+            return planned
+        searcher.on_trial_complete(str(number), {"epoch": 3.0, "val/score": score(planned[-1][1])})
     raise AssertionError("it never ends")
 
 
 def test_cells_are_asked_in_turn_and_one_that_is_done_is_left_out(problem: Callable[..., CellProblem]) -> None:
     tasks = asked([problem("a", num_trials=3), problem("b", num_trials=1), problem("c", num_trials=2)], lambda _: 0.5)
-    assert [task.spec.target for task in tasks] == ["a", "b", "c", "a", "c", "a"]
+    assert [target for (target, _), _ in tasks] == ["a", "b", "c", "a", "c", "a"]
 
 
 def test_the_corners_come_first_and_no_key_twice(problem: Callable[..., CellProblem]) -> None:
     tasks = asked([problem(num_trials=12)], lambda point: point.lr)
-    points = [task.spec.hyperparameters for task in tasks]
+    points = [point for _, point in tasks]
     corners = [(0.1, 1.0), (0.1, 0.1), (0.001, 1.0), (0.001, 0.1)]
     assert [(point.lr, point.source_weight) for point in points[:4]] == corners
-    assert len({task.spec.key for task in tasks}) == 12
+    assert len({point.describe() for point in points}) == 12
     assert all(0.001 <= point.lr <= 0.1 and point.weight_decay in (1e-4, 1e-5, 0.0) for point in points)
 
 
 def test_a_space_of_two_points_is_tried_whole_and_then_ends(problem: Callable[..., CellProblem]) -> None:
     tasks = asked([problem(grid=SMALL, num_trials=8)], lambda _: 0.5)
-    assert sorted(task.spec.hyperparameters.weight_decay for task in tasks) == [0.0, 1e-4]
+    assert sorted(point.weight_decay for _, point in tasks) == [0.0, 1e-4]
 
 
 def test_what_was_tried_is_told_and_what_was_begun_comes_first(problem: Callable[..., CellProblem]) -> None:
     corner = Hyperparameters(lr=0.1, source_weight=1.0, weight_decay=1e-4)
     begun = Hyperparameters(lr=0.02, source_weight=0.5, weight_decay=0.0)
     tasks = asked([problem(num_trials=6, scores={corner: 0.9}, begun=[begun])], lambda _: 0.5)
-    points = [task.spec.hyperparameters for task in tasks]
+    points = [point for _, point in tasks]
     assert points[0] == begun
     assert corner not in points
     assert len(points) == 5
@@ -94,30 +99,30 @@ def test_the_model_learns_where_scores_are_high(problem: Callable[..., CellProbl
         for weight in (0.1, 0.3, 1.0)
     }
     tasks = asked([problem(num_trials=15 + 4 + 10, scores=scores)], lambda point: 0.9 if point.lr > 0.03 else 0.1)
-    proposed = [task.spec.hyperparameters.lr for task in tasks[-10:]]
+    proposed = [point.lr for _, point in tasks[-10:]]
     assert sum(lr > 0.03 for lr in proposed) >= 7
 
 
 def test_a_diverged_trial_counts_as_the_worst_and_one_without_a_result_as_none(
     problem: Callable[..., CellProblem],
 ) -> None:
-    told: list[float | None] = []
+    learned: list[float | None] = []
     cell = Proposals(problem())
-    cell.tell = lambda trial_id, key, score: told.append(score)  # type: ignore[method-assign]
+    cell.learn = lambda trial_id, key, score: learned.append(score)  # type: ignore[method-assign]
     outcomes = iter(["diverged", "failed", None, "finished"])
-    searcher = CellSearcher([cell], stopped=(), outcome_of=lambda key: next(outcomes), proposed=lambda task: None)
+    searcher = CellSearcher([cell], stopped=(), outcome_of=lambda key: next(outcomes), plan=into([]))
     for number in range(4):
         searcher.suggest(str(number))
         searcher.on_trial_complete(str(number), {"epoch": 1.0, "val/score": 0.7, "test/score": 0.9})
-    assert told == [0.0, None, None, 0.7], "and what a test would say is not heard"
+    assert learned == [0.0, None, None, 0.7], "and what a test would say is not heard"
 
 
 def test_nothing_more_is_proposed_in_a_cell_whose_program_is_at_fault(problem: Callable[..., CellProblem]) -> None:
-    tasks: list[TrialTask] = []
+    tasks: list[Proposed] = []
     cells = [Proposals(problem("a", num_trials=9)), Proposals(problem("b", num_trials=2))]
-    searcher = CellSearcher(cells, stopped=(), outcome_of=lambda key: "failed", proposed=tasks.append)
+    searcher = CellSearcher(cells, stopped=(), outcome_of=lambda key: "failed", plan=into(tasks))
     searcher.suggest("0")
     searcher.close(("a", "uot"))
     while searcher.suggest(str(len(tasks))) != searcher.FINISHED:
         pass
-    assert [task.spec.target for task in tasks] == ["a", "b", "b"]
+    assert [target for (target, _), _ in tasks] == ["a", "b", "b"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pretrieve.data.array_set import image_set_from_arrays
-from pretrieve.search.step_probe import Speed
+from pretrieve.execution.measuring.speed import Speed
 from pretrieve.study.planning.workload import TRIAL_OVERHEAD_S, Work, makespan, refit_work, trial_work
 from pretrieve.training.settings import TrainingSettings
 

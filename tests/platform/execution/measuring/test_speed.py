@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.search.step_probe import Probe, ProbedTraining, RepeatedImages, Speed, measure_side_by_side
+from pretrieve.execution.measuring.probe import Probe, ProbeProcess, RepeatedImages
+from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
 from pretrieve.training.settings import TrainingSettings
 
 
@@ -27,7 +28,7 @@ def make_probe(objective: str = "finetune") -> Probe:
 
 @pytest.mark.parametrize("objective", ["finetune", "joint", "pseudo_label", "co_tuning"])
 def test_every_objective_can_be_measured(objective: str) -> None:
-    training = ProbedTraining(make_probe(objective))
+    training = ProbeProcess(make_probe(objective))
     assert training.train(seconds=0.2) > 0
     assert training.score(seconds=0.01) > 0
     assert training.epoch_s() > 0

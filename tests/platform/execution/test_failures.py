@@ -15,15 +15,15 @@ import psutil
 import pytest
 from ray import cloudpickle
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.tune_events import TrialWatcher, last_error
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import TrialWatcher, last_error
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 MakeTask = Callable[..., TrialTask]
 LONG = TrainingSettings(epochs=40, batch_size=8)
@@ -73,7 +73,7 @@ def signal_the_trial(task: TrialTask, number: signal.Signals) -> None:
 def test_a_trial_whose_process_ends_or_hangs_goes_on_in_another(
     number: signal.Signals, kind: FailureKind, make_task: MakeTask, tmp_path: Path
 ) -> None:
-    task = make_task(key=f"disturbed-{number}").model_copy(update={"training": LONG, "max_silence_s": 8.0})
+    task = make_task(key=f"disturbed-{number}", training=LONG).model_copy(update={"max_silence_s": 8.0})
     signal_the_trial(task, number)
     watcher = Watcher()
     run_tasks([task], TrialResources(1, 0), tmp_path / "tune", watcher)
@@ -137,7 +137,7 @@ def test_the_error_is_read_where_tune_wrote_it(error: Exception, tmp_path: Path)
 
 def test_a_silent_trial_writes_down_where_it_stands(tmp_path: Path) -> None:
     heartbeat = Heartbeat(tmp_path / "key.jsonl")
-    with heartbeat.beating(0.2) as beat:
+    with heartbeat.started(0.2) as beat:
         beat()
         assert heartbeat.seen_at() is not None
         time.sleep(0.5)

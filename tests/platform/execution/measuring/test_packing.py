@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pretrieve.search.packing import Packing, cpu_candidates, gpu_candidates, pack
-from pretrieve.search.step_probe import Speed
+from pretrieve.execution.measuring.packing import Packing, cpu_candidates, gpu_candidates, pack
+from pretrieve.execution.measuring.speed import Speed
 
 GB = 10**9
 

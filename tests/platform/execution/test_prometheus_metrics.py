@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import ray
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.exported_figures import TrialFigures
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.prometheus_metrics import TrialFigures
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.tracking.spool import SpooledEnd, read_spool
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 OF_RAY = {"ray_node_gram_used"}
 """Ray's own, exported only where a node has a GPU."""
@@ -93,7 +93,7 @@ class Ends(TrialWatcher):
 def test_every_figure_of_the_board_is_exported_while_a_study_runs(
     board: dict[str, Any], make_task: Callable[..., TrialTask], tmp_path: Path
 ) -> None:
-    long = make_task(key="long").model_copy(update={"training": TrainingSettings(epochs=120, batch_size=8)})
+    long = make_task(key="long", training=TrainingSettings(epochs=120, batch_size=8))
     unstartable = make_task(key="unstartable")
     unstartable.spool_path.parent.mkdir(parents=True, exist_ok=True)
     unstartable.spool_path.mkdir()  # raises outside of what a trial records, so its process counts as a failure

@@ -72,13 +72,13 @@ class TrialResources:
       cpus: of each worker.
       gpus: of each worker.
       num_workers: processes that train one trial together.
-      num_places: workers that the cluster holds at a time.
+      num_shares: shares of a worker that the cluster has.
     """
 
     cpus: int
     gpus: float
     num_workers: int = 1
-    num_places: int = 1
+    num_shares: int = 1
 
     @classmethod
     def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
@@ -96,9 +96,9 @@ class TrialResources:
         if gpus is None:
             share = 0.25 if settings.workers_per_trial == 1 else 1.0
             gpus = share if any(node.get("GPU", 0) for node in nodes) else 0.0
-        num_places = sum(_num_places(node, settings.num_cpus, gpus) for node in nodes)
+        num_shares = sum(num_shares_of(node, settings.num_cpus, gpus) for node in nodes)
         largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
-        if num_places < settings.workers_per_trial:
+        if num_shares < settings.workers_per_trial:
             many = settings.workers_per_trial
             subject = (
                 "a trial must fit on one node" if many == 1 else f"the {many} workers of a trial must fit on the nodes"
@@ -108,12 +108,12 @@ class TrialResources:
                 f"{'' if many == 1 else ' for each'}, and the nodes have: {'; '.join(sorted(set(largest)))}; lower "
                 "compute.cpus_per_trial or gpus_per_trial" + ("" if many == 1 else ", or workers_per_trial")
             )
-        return cls(settings.num_cpus, gpus, settings.workers_per_trial, num_places)
+        return cls(settings.num_cpus, gpus, settings.workers_per_trial, num_shares)
 
     @property
     def num_concurrent(self) -> int:
         """How many trials the cluster holds at a time."""
-        return max(1, self.num_places // self.num_workers)
+        return max(1, self.num_shares // self.num_workers)
 
     def worker(self) -> dict[str, float]:
         """Return the request of one worker, as Ray counts."""
@@ -124,7 +124,8 @@ class TrialResources:
         return self.worker() if self.num_workers == 1 else WAITING_REQUEST
 
 
-def _num_places(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+def num_shares_of(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Return how many workers with so many CPUs and GPUs each a node holds at a time."""
     by_cpu = int(node.get("CPU", 0) // cpus)
     # A share of a GPU lies on one GPU: three of 0.4 do not fit on one.
     num_gpus = int(node.get("GPU", 0))

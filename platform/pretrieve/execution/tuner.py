@@ -11,17 +11,16 @@ from typing import Any
 
 from ray import tune
 
-from pretrieve.search.compute import TrialResources
-from pretrieve.search.distributed_trial import run_distributed_trial
-from pretrieve.search.exported_figures import StudyFigures, exported
-from pretrieve.search.retries import next_attempt
-from pretrieve.search.strategies._base import Strategy
-from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_config import TASK, as_text, name_of, task_of
-from pretrieve.search.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
+from pretrieve.execution.compute import TrialResources
+from pretrieve.execution.distributed_trial import run_distributed_trial
+from pretrieve.execution.prometheus_metrics import StudyFigures, exported
+from pretrieve.execution.retries import next_attempt
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
+from pretrieve.search.strategies._base import TRIAL, Strategy, name_of
 from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
 from pretrieve.tracking.spool import Spool
-from pretrieve.training.trial_spec import TrialTask
 
 
 def run_tasks(
@@ -39,7 +38,7 @@ def run_tasks(
       tasks: trials and refits whose keys are not finished.
       resources: what each gets.
       scratch: folder for Tune's own state, removed at the end: the ledger is what decides what is done.
-      watcher: told of starts, epochs and ends.
+      watcher: follows starts, epochs and ends.
       strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
       study: name under which figures are exported to Prometheus.
     """
@@ -52,7 +51,7 @@ def run_tasks(
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
-    given = {} if strategy.searcher else {TASK: tune.grid_search([as_text(task) for task in tasks])}
+    given = {} if strategy.searcher else {TRIAL: tune.grid_search([task.model_dump_json() for task in tasks])}
     trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
     tuner = tune.Tuner(
         trainable,
@@ -76,7 +75,7 @@ def run_tasks(
             storage_path=str(own.parent),
             verbose=0,
             stop=EndOfAll(watcher),
-            # Without limit: what becomes of each kind of failure is decided where the trial starts again.
+            # Without limit: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
             callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
         ),
@@ -88,7 +87,7 @@ def run_tasks(
 
 
 def _trainable(config: dict[str, Any]) -> None:
-    planned, scratch = task_of(config), Path(config["scratch"])
+    planned, scratch = TrialTask.of_config(config), Path(config["scratch"])
     planned = planned.model_copy(update={"num_threads": int(config["worker"]["CPU"])})
     if stop_file(scratch, planned.spec).exists():
         return
@@ -124,12 +123,12 @@ def _folder_name(trial: Any) -> str:
 def _quiet_tune() -> None:
     """Keep Tune from writing logs and tables that the ledger and the live view write better.
 
-    And from taking ctrl-c for itself: it would end the search in good order, and the study would go on to refit the
+    Keep it from handling ctrl-c as well: it would end the search in good order, and the study would go on to refit the
     best of half a grid.
     """
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # A trial that waits for room on the disk reports that alone, and no score.
+    # A trial that waits for disk space reports that alone, and no score.
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")

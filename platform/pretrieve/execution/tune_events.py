@@ -1,4 +1,4 @@
-"""Tune's events in the driver: passed on to who watches, and what is done about failures, silence and broken cells."""
+"""Tune's events in the driver: each is passed on to a watcher; failed, silent and broken trials are dealt with here."""
 
 from __future__ import annotations
 
@@ -11,58 +11,60 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle, tune
 
+from pretrieve import metrics
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.execution.disk_space import WAITS_FOR_DISK_SPACE
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.prometheus_metrics import StudyFigures
+from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
-from pretrieve.search.exported_figures import StudyFigures
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.room import WAITS_FOR_ROOM
-from pretrieve.search.stopped_trial import record_stop
-from pretrieve.search.strategies._base import Strategy
-from pretrieve.search.tune_config import task_of
+from pretrieve.search.strategies._base import Stop, Strategy
 from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.tracking.spool import Spool
+from pretrieve.training.trial_spec import TrialSpec
 
 MAX_STARTS = 20
-"""A trial whose process ends before it can read why the last one did is not started again and again."""
+"""How often a trial is started at most, lost nodes aside, whatever its process can read of the ends before."""
 LOOK_INTERVAL_S = 1.0
 START_TIME_S = 600.0
-"""What a process may take until its first step: it imports, reads weights and perhaps copies images first."""
+"""How long a process may take until its first step: it imports, reads weights and perhaps copies images first."""
 MAX_MESSAGE_LENGTH = 4_000
 
 
 class TrialWatcher:
-    """Who is told what happens to the trials, in the driver's process; this one does nothing."""
+    """Follows the trials in the driver's process; this one does nothing."""
 
     def trial_started(self, task: TrialTask) -> None:
-        """Hear that a worker begins the trial, or begins it again after its process was lost."""
+        """Note that a worker begins the trial, or begins it again after its process was lost."""
 
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
-        """Hear that an epoch is done."""
+        """Note that an epoch is done."""
 
     def trial_waits_for_room(self, task: TrialTask) -> None:
-        """Hear, every few seconds, that a trial cannot write since the disk is full; it goes on once there is room."""
+        """Note, every few seconds, that a trial cannot write as the disk is full; it goes on once there is room."""
 
     def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
-        """Hear that the trial's process ended before the trial; it is started again where its kind allows it."""
+        """Note that the trial's process ended before the trial; its kind of failure decides whether it starts again."""
 
     def trial_ended(self, task: TrialTask) -> FailureKind | None:
-        """Hear that the trial returned; its outcome is in its spool. Returns what kind of failure it ended in."""
+        """Note that the trial returned, with its outcome in its spool, and return the kind of its failure."""
         return None
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:
-        """Hear that the trial's process could not be started; nothing of its end was recorded."""
+        """Note that the trial's process could not be started; nothing of its end was recorded."""
 
     def trial_skipped(self, task: TrialTask) -> None:
-        """Hear that the trial does not run, as a program error stopped its cell or all is over."""
+        """Note that the trial does not run, as a program error stopped its cell or all is over."""
 
     def is_over(self) -> bool:
-        """Say whether nothing more is to be trained: what runs is stopped, what waits does not start."""
+        """Return whether nothing more is to be trained: running trials are stopped, waiting ones do not start."""
         return False
 
 
 def stop_file(scratch: Path, spec: TrialSpec) -> Path:
-    """Return the file whose presence says that the trials of a cell are not to start."""
+    """Return the file that, while it exists, keeps the trials of a cell from starting."""
     return scratch / f"stopped-{content_key(target=spec.target, method=spec.method)}"
 
 
@@ -86,6 +88,16 @@ def _last_words(trial: Any) -> str:
     return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
 
 
+def record_stop(task: TrialTask, stop: Stop) -> None:
+    """Write the end of a stopped trial and remove its checkpoint.
+
+    The driver does it: the trial waits for the decision within its report of the epoch, and its thread ends there.
+    """
+    figures = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
+    Spool(task.spool_path).write_end("stopped", figures, stop.describe())
+    CheckpointFile(task.checkpoint_path).remove()
+
+
 class EndOfAll(tune.Stopper):
     """Stops all trials once the watcher says that it is over.
 
@@ -107,7 +119,7 @@ class EndOfAll(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        """Say whether all are to stop."""
+        """Return whether all trials are to stop."""
         if not self._is_over and time.monotonic() - self._asked_at_s >= LOOK_INTERVAL_S:
             self._is_over = self._watcher.is_over()
             self._asked_at_s = time.monotonic()
@@ -119,9 +131,9 @@ class TuneEvents(tune.Callback):
 
     Args:
       by_key: the tasks that run, as far as they are known beforehand.
-      watcher: told of them.
+      watcher: follows them.
       scratch: folder that the workers read too.
-      figures: of the study, exported.
+      figures: of the study, for Prometheus.
       strategy: stops trials early, or proposes them.
     """
 
@@ -151,12 +163,12 @@ class TuneEvents(tune.Callback):
 
     def _task(self, trial: Any) -> TrialTask:
         if trial.trial_id not in self._of_trials:
-            task = task_of(trial.config)
+            task = TrialTask.of_config(trial.config)
             self._of_trials[trial.trial_id] = self._by_key.setdefault(task.spec.key, task)
         return self._of_trials[trial.trial_id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell that a trial starts, unless its cell is stopped."""
+        """Pass a trial's start on, unless its cell is stopped."""
         task = self._task(trial)
         if task.spec.key not in self._begun and stop_file(self._scratch, task.spec).exists():
             return
@@ -167,15 +179,15 @@ class TuneEvents(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Tell that an epoch is done."""
-        if WAITS_FOR_ROOM in result:
+        """Pass an epoch on."""
+        if WAITS_FOR_DISK_SPACE in result:
             self._watcher.trial_waits_for_room(self._task(trial))
         elif "epoch" in result:
             metrics = {name: value for name, value in result.items() if isinstance(value, float)}
             self._watcher.trial_progressed(self._task(trial), metrics)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell that a trial returned or was stopped, and stop its cell where its program is at fault."""
+        """Pass the end of a trial on, and stop its cell where its program is at fault."""
         task = self._task(trial)
         self._silent_since.pop(task.spec.key, None)
         stop = self._strategy.stop_of(task.spec.key)
@@ -192,7 +204,7 @@ class TuneEvents(tune.Callback):
             self._strategy.close((task.spec.target, task.spec.method))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Write down why a trial's process ended: the process that takes its place reads what to do."""
+        """Record why a trial's process ended: the process that takes its place reads what to do."""
         task, error = self._task(trial), last_error(trial)
         key = task.spec.key
         heartbeat = Heartbeat(task.spool_path)
@@ -211,20 +223,20 @@ class TuneEvents(tune.Callback):
         self._figures.failed(kind)
         met = self._interruptions.setdefault(key, Counter())
         met[kind] += 1
-        # After one program error the trial ends by its own word, if it can be started at all.
+        # After one program error the next process records the end, if it can be started at all.
         if met["program error"] > 1 or met.total() - met["node lost"] >= MAX_STARTS:
             trial.max_failures = 0
         self._watch(task)
         self._watcher.trial_interrupted(task, kind, message)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tell that Tune gave a trial up."""
+        """Pass on that Tune gave a trial up."""
         self._silent_since.pop(self._task(trial).spec.key, None)
         self._figures.ended("process lost")
         self._watcher.trial_lost(self._task(trial), _last_words(trial))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Tell of the trials that ran when all was over: Tune ends them without a word."""
+        """Pass on the ends of the trials that ran when all was over: Tune has no event for them."""
         if not self._watcher.is_over():
             return
         for trial in trials:

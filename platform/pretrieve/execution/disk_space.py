@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.full_disk import when_there_is_room
-from pretrieve.search.heartbeat import Heartbeat
 
-WAITS_FOR_ROOM = "waits_for_room"
-"""The figure in a trial's report, beside none of an epoch's, that says so."""
+WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
+"""Reported in place of an epoch's metrics while a trial waits."""
 
 T = TypeVar("T")
 
 
-class Room:
-    """Writes of one trial.
+class PatientWriter:
+    """Writes the files of one trial.
 
     Args:
       heartbeat: of the trial, which goes on while it waits.
-      report: hears that it waits; None where a report needs more than one worker.
+      report: called with WAITS_FOR_DISK_SPACE while it waits; None where a report needs more than one process.
     """
 
     def __init__(self, heartbeat: Heartbeat, report: Callable[[dict[str, float]], None] | None) -> None:
@@ -28,9 +28,9 @@ class Room:
 
     def write(self, write: Callable[[], T]) -> T:
         """Write now, or once the disk is no longer full; see `when_there_is_room`."""
-        return when_there_is_room(write, self._say)
+        return when_there_is_room(write, self._report_waiting)
 
-    def _say(self) -> None:
+    def _report_waiting(self) -> None:
         self._heartbeat.touch()
         if self._report is not None:
-            self._report({WAITS_FOR_ROOM: 1.0})
+            self._report({WAITS_FOR_DISK_SPACE: 1.0})

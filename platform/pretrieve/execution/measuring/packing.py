@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pretrieve.search.step_probe import Speed
+import ray
+import torch
+
+from pretrieve.cluster import causes_of_task_errors
+from pretrieve.execution.compute import ComputeSettings, node_resources
+from pretrieve.execution.measuring.probe import Probe
+from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
 
 MEMORY_MARGIN = 0.1
 """Share of a GPU's memory that stays free: batches of other cells, and what other programs take."""
@@ -96,3 +102,85 @@ def cpu_candidates(num_cpus: int) -> list[int]:
     ([1, 2], [1, 2, 3, 4, 6, 12])
     """
     return [number for number in range(1, num_cpus + 1) if num_cpus % number == 0]
+
+
+@dataclass(frozen=True)
+class Node:
+    """The node that is measured: the smallest one that could run a trial.
+
+    Attributes:
+      num_cpus: its CPUs.
+      num_gpus: its GPUs.
+      device: name of its GPU, or of no GPU.
+    """
+
+    num_cpus: int
+    num_gpus: int
+    device: str
+
+    @property
+    def cpus_per_gpu(self) -> int:
+        """CPUs that stand beside each GPU."""
+        return max(1, self.num_cpus // max(1, self.num_gpus))
+
+
+def smallest_node() -> Node:
+    """Describe the node of the connected cluster that has the fewest CPUs among those with most kinds of resource."""
+    nodes = [node for node in node_resources() if node.get("CPU", 0)]
+    with_gpus = [node for node in nodes if node.get("GPU", 0)] or nodes
+    node = min(with_gpus, key=lambda each: each.get("CPU", 0))
+    num_gpus = int(node.get("GPU", 0))
+    device = "CPU"
+    if num_gpus:
+        with causes_of_task_errors():
+            device = ray.get(ray.remote(num_gpus=1)(_device_name).remote())
+    return Node(int(node.get("CPU", 1)), num_gpus, device)
+
+
+def _device_name() -> str:
+    # A cluster may count GPUs that torch does not see.
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "a GPU that torch does not see"
+
+
+def open_share(compute: ComputeSettings, node: Node) -> str | None:
+    """Name the setting that a measurement is to decide; None where the study decides it."""
+    if compute.workers_per_trial > 1:
+        return None
+    if node.num_gpus and compute.gpus_per_trial is None:
+        return "gpus_per_trial"
+    if compute.cpus_per_trial == "auto" and not (node.num_gpus and compute.gpus_per_trial):
+        return "cpus_per_trial"
+    return None
+
+
+def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, seconds: float = 4.0) -> Packing | None:
+    """Measure numbers of a probe's training side by side on a node.
+
+    Returns:
+      The best; None where not even one fits.
+    """
+    if open_share(compute, node) == "gpus_per_trial":
+
+        def measure(number: int) -> Speed | None:
+            share = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
+            return measure_side_by_side(probe, number, share, seconds=seconds)
+
+        return pack(measure, gpu_candidates(node.cpus_per_gpu, compute.num_cpus))
+
+    def measure_threads(number: int) -> Speed | None:
+        threads = node.num_cpus // number
+        return measure_side_by_side(
+            replace(probe, num_threads=threads), number, {"CPU": float(threads)}, seconds=seconds
+        )
+
+    return pack(measure_threads, cpu_candidates(node.num_cpus))
+
+
+def with_packing(compute: ComputeSettings, num_side_by_side: int, node: Node) -> ComputeSettings:
+    """Return the settings with what was left open decided."""
+    if open_share(compute, node) == "gpus_per_trial":
+        # Rounded down, as Ray counts in ten-thousandths: three times a rounded-up third would be more than one.
+        return compute.model_copy(
+            update={"gpus_per_trial": int(1e4 / num_side_by_side) / 1e4, "cpus_per_trial": compute.num_cpus}
+        )
+    return compute.model_copy(update={"cpus_per_trial": node.num_cpus // num_side_by_side})

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrieve.search.exported_figures import exported
-from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
-from pretrieve.search.room import Room
-from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
-from pretrieve.search.trial import run_worker
+from pretrieve.execution.disk_space import PatientWriter
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.prometheus_metrics import exported
+from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
+from pretrieve.execution.trial import TrialProcess
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool
-from pretrieve.training.trial_spec import TrialTask
-from pretrieve.training.world import World
+from pretrieve.training.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from ray.train import WorkerGroupError
@@ -68,7 +67,6 @@ def _fit(
     """Train once; return the error of the workers' own code, if any."""
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.exceptions import RayTrainError
 
     trainer = TorchTrainer(
         _train_worker,
@@ -83,7 +81,7 @@ def _fit(
     except WorkerGroupError as error:
         # What a worker's own code raised comes as it was raised; that its process is gone, Ray Train says itself. The
         # others then fail as well, at the next average of gradients.
-        if any(isinstance(failure, RayTrainError) for failure in error.worker_failures.values()):
+        if any(is_of_ray_train(failure) for failure in error.worker_failures.values()):
             raise
         return error
     return None
@@ -92,11 +90,11 @@ def _fit(
 def _train_worker(config: dict[str, Any]) -> None:
     import ray.train
 
-    task, world = TrialTask.model_validate(config["task"]), World.current()
+    task, group = TrialTask.model_validate(config["task"]), ProcessGroup.current()
     # A report of Ray Train's is one of all workers: the first, which alone writes, cannot say by one that it waits.
-    room = Room(Heartbeat(task.spool_path), report=None)
-    if not world.is_first:
-        run_worker(task, world, None, room, ray.train.report)
+    writer = PatientWriter(Heartbeat(task.spool_path), report=None)
+    if not group.is_first:
+        TrialProcess(task, None, writer, ray.train.report, group).run()
         return
     with exported(config["study"], task.spec, ray.train.report) as report:
-        run_worker(task, world, Spool(task.spool_path), room, report)
+        TrialProcess(task, Spool(task.spool_path), writer, report, group).run()

@@ -17,15 +17,15 @@ from ray.train import WorkerGroupError
 from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.search.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.search.distributed_trial import run_distributed_trial
-from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.execution.distributed_trial import run_distributed_trial
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -133,7 +133,7 @@ def test_the_workers_of_a_trial_may_need_every_cpu_of_the_cluster(make_task: Mak
     task = without_batch_norm(make_task(), tmp_path, num_workers=2)
     settings = ComputeSettings(workers_per_trial=2)
     resources, watcher = TrialResources.on_cluster(settings, node_resources()), Watcher()
-    assert resources.num_places == 2
+    assert resources.num_shares == 2
     in_a_thread(lambda: run_tasks([task], resources, tmp_path / "tune", watcher))
     assert watcher.heard == ["started", "epoch", "epoch", "epoch", "ended"]
     assert [len(losses(task)), Spool(task.spool_path).outcome] == [3, "finished"]
@@ -170,7 +170,7 @@ def test_a_killed_worker_ends_the_attempt_and_the_next_goes_on(make_task: MakeTa
 def test_workers_that_the_nodes_cannot_hold_are_refused() -> None:
     nodes = [{"CPU": 2.0}, {"CPU": 3.0}]
     fitting = TrialResources.on_cluster(ComputeSettings(cpus_per_trial=2, workers_per_trial=2), nodes)
-    assert (fitting.num_places, fitting.num_concurrent) == (2, 1)
+    assert (fitting.num_shares, fitting.num_concurrent) == (2, 1)
     with pytest.raises(ResourceError, match=r"3 workers of a trial must fit on the nodes.*or workers_per_trial"):
         TrialResources.on_cluster(ComputeSettings(cpus_per_trial=2, workers_per_trial=3), nodes)
 
@@ -178,14 +178,14 @@ def test_workers_that_the_nodes_cannot_hold_are_refused() -> None:
 def test_shares_of_a_gpu_lie_on_one_gpu() -> None:
     nodes = [{"CPU": 16.0, "GPU": 2.0}]
     resources = TrialResources.on_cluster(ComputeSettings(gpus_per_trial=0.4), nodes)
-    assert (resources.num_places, resources.num_concurrent) == (4, 4)
+    assert (resources.num_shares, resources.num_concurrent) == (4, 4)
     assert resources.worker() == {"CPU": 1.0, "GPU": 0.4}
 
 
 def test_the_workers_of_a_trial_have_a_gpu_each() -> None:
     nodes = [{"CPU": 16.0, "GPU": 4.0}]
     resources = TrialResources.on_cluster(ComputeSettings(workers_per_trial=2), nodes)
-    assert (resources.num_places, resources.num_concurrent) == (4, 2)
+    assert (resources.num_shares, resources.num_concurrent) == (4, 2)
     assert resources.worker() == {"CPU": 1.0, "GPU": 1.0}
     assert not {"CPU", "GPU"} & set(resources.bundle())
     with pytest.raises(ValidationError, match=r"several workers cannot share a GPU.*0\.5.*leave it out"):

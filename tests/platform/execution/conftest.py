@@ -13,9 +13,10 @@ import torch
 from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import identify, save_weights
 from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CacheEntry, write_entry
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.trial_spec import TrialSpec, TrialTask
+from pretrieve.training.trial_spec import TrialSpec
 
 MakeTask = Callable[..., TrialTask]
 
@@ -33,21 +34,33 @@ def make_task(tmp_path: Path) -> MakeTask:
     network = architecture.build()
     save_weights(network, tmp_path / "weights.pt")
 
-    def make(key: str = "k", kind: Any = "trial", lr: float = 0.02, objective: str = "joint") -> TrialTask:
+    def make(
+        key: str = "k",
+        kind: Any = "trial",
+        lr: float = 0.02,
+        objective: str = "joint",
+        training: TrainingSettings | None = None,
+    ) -> TrialTask:
         uses_source = objective in ("joint", "pseudo_label")
         point = Hyperparameters(lr=lr, source_weight=0.5 if uses_source else None)
         images = (tmp_path / "images" / "train",)
         return TrialTask(
             spec=TrialSpec(
-                kind=kind, target="t", method="uot", objective=objective, hyperparameters=point, seed=1, key=key
+                kind=kind,
+                target="t",
+                method="uot",
+                key=key,
+                objective=objective,
+                hyperparameters=point,
+                seed=1,
+                training=training or TrainingSettings(epochs=3, batch_size=8),
+                metric="top1",
+                num_target_classes=3,
+                num_source_classes=3 if uses_source else 0,
             ),
             architecture_name="small_resnet",
             weights_path=tmp_path / "weights.pt",
             backbone_identity=identify(architecture, network.state_dict()),
-            num_target_classes=3,
-            num_source_classes=3 if uses_source else 0,
-            training=TrainingSettings(epochs=3, batch_size=8),
-            metric="top1",
             train=images,
             evaluate=images,
             source=images if uses_source else (),

@@ -9,9 +9,9 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayA
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from pretrieve.search.retries import kind_of_error, next_attempt
+from pretrieve.execution.retries import kind_of_error, next_attempt
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.interruptions import FailureKind, Interruption
-from pretrieve.training.trial_spec import TrialTask
 
 COMMON_CAUSES = (
     "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the "
@@ -78,5 +78,5 @@ def test_a_trial_killed_for_memory_is_tried_smaller_until_it_cannot_be(make_task
     parts = []
     for count in range(4):
         attempt = next_attempt(task, times("out of memory", count))
-        parts.append(attempt.num_parts if isinstance(attempt, TrialTask) else attempt)
+        parts.append(attempt.spec.num_parts if isinstance(attempt, TrialTask) else attempt)
     assert parts == [1, 2, 4, "out of memory"]

@@ -15,17 +15,19 @@ from pydantic import ValidationError
 from pretrieve.backbones import find_architecture, register_architecture
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.errors import ResourceError
-from pretrieve.search.compute import ComputeSettings, TrialResources
-from pretrieve.search.smaller_parts import with_smaller_parts
-from pretrieve.search.trial import run_trial
-from pretrieve.search.tune_events import TrialWatcher
-from pretrieve.search.tuner import run_tasks
+from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.retries import with_smaller_parts
+from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
+from pretrieve.training.loop import fine_tune
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.trial_spec import TrialTask
 
 MakeTask = Callable[..., TrialTask]
+WITH_GAP = TrainingSettings(epochs=3, batch_size=8, gradient_gap=True)
 
 
 def epochs_of(task: TrialTask) -> list[SpooledEpoch]:
@@ -214,17 +216,14 @@ def test_a_trial_that_does_not_fit_in_parts_of_two_has_failed(make_task: MakeTas
 
 
 def test_parts_divide_both_streams(make_task: MakeTask) -> None:
-    task = make_task()
-    uneven = task.model_copy(update={"training": TrainingSettings(batch_size=24, source_batch_size=36)})
-    found, parts = uneven, []
+    found, parts = make_task(training=TrainingSettings(batch_size=24, source_batch_size=36)), []
     while (found := with_smaller_parts(found)) is not None:
-        parts.append(found.num_parts)
+        parts.append(found.spec.num_parts)
     assert parts == [2, 4, 12]
 
 
 def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: MakeTask) -> None:
-    plain, measured = make_task(key="plain"), make_task(key="measured")
-    measured = measured.model_copy(update={"training": measured.training.model_copy(update={"gradient_gap": True})})
+    plain, measured = make_task(key="plain"), make_task(key="measured", training=WITH_GAP)
     for task in (plain, measured):
         assert run_trial(task, report=lambda metrics: None) == "finished"
     for before, after in zip(epochs_of(plain), epochs_of(measured), strict=True):
@@ -234,14 +233,24 @@ def test_the_gradient_gap_is_recorded_on_request_and_changes_nothing(make_task: 
         assert schema.GRADIENT_GAP not in before.metrics
 
 
+def test_a_trial_computes_the_same_without_its_process(make_task: MakeTask) -> None:
+    """Spool, checkpoint and heartbeat change no number: training knows of none of them."""
+    task = make_task()
+    losses: list[float] = []
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    work = task.inputs(lambda: None).fine_tuning(task.spec, device=device)
+    fine_tune(work, callbacks=[lambda report: losses.append(report.loss_target)])
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert losses == [line.metrics[schema.LOSS_TARGET] for line in epochs_of(task)]
+
+
 def test_a_method_without_a_source_stream_has_no_gap(make_task: MakeTask) -> None:
-    task = make_task(objective="finetune")
-    task = task.model_copy(update={"training": task.training.model_copy(update={"gradient_gap": True})})
+    task = make_task(objective="finetune", training=WITH_GAP)
     assert run_trial(task, report=lambda metrics: None) == "finished"
     assert all(schema.GRADIENT_GAP not in line.metrics for line in epochs_of(task))
 
 
 def test_a_worker_loads_no_torchvision_before_it_needs_it() -> None:
     """Each worker's process imports this anew, and torchvision takes a second or two."""
-    code = "import sys, pretrieve.search.tuner; sys.exit('torchvision' in sys.modules)"
+    code = "import sys, pretrieve.execution.tuner; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

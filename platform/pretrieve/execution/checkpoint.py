@@ -1,4 +1,4 @@
-"""The state of a loop between two epochs, on disk: whole or absent."""
+"""The state of a training between two epochs, on disk: whole or absent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from pretrieve.training.network import TwoHeadNetwork
 
 
 class CheckpointFile:
-    """One file that holds the latest epoch of one trial.
-
-    Nothing random is stored: every draw is a function of seed, epoch and step, see `streams`.
+    """One file that holds the latest epoch of one trial; see `training.loop.Checkpoint`.
 
     Args:
       path: the file; its folder is made when needed.

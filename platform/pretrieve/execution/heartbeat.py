@@ -1,4 +1,4 @@
-"""A sign of life of each trial, so that one that hangs is seen: no exception ever tells of it."""
+"""A sign of life of each trial, by which a trial that hangs is found: it raises nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-BEAT_INTERVAL_S = 1.0
+TOUCH_INTERVAL_S = 1.0
 STACK_AT = 0.9
-"""Share of the allowed silence after which a trial writes down where it stands."""
+"""Fraction of the allowed silence after which a trial writes its stacks."""
 
 
 class Heartbeat:
@@ -26,37 +26,37 @@ class Heartbeat:
         self._stack_path = spool_path.with_suffix(".stack")
 
     @contextmanager
-    def beating(self, max_silence_s: float) -> Iterator[Callable[[], None]]:
-        """Yield what the trial calls at each step.
+    def started(self, max_silence_s: float) -> Iterator[Callable[[], None]]:
+        """Yield a function that the trial calls at each step.
 
         When it was not called for nearly `max_silence_s`, the stacks of the process's threads are written beside the
-        spool, by a watch that needs no turn of the interpreter.
+        spool, also where the interpreter itself hangs.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        last_s = -BEAT_INTERVAL_S
+        last_s = -TOUCH_INTERVAL_S
         with self._stack_path.open("w", encoding="utf-8") as stack:
 
-            def beat() -> None:
+            def on_step() -> None:
                 nonlocal last_s
-                if time.monotonic() - last_s >= BEAT_INTERVAL_S:
+                if time.monotonic() - last_s >= TOUCH_INTERVAL_S:
                     last_s = time.monotonic()
                     self.path.touch()
                     faulthandler.dump_traceback_later(STACK_AT * max_silence_s, file=stack)
 
-            beat()
+            on_step()
             try:
-                yield beat
+                yield on_step
             finally:
                 faulthandler.cancel_dump_traceback_later()
                 self.remove()
 
     def touch(self) -> None:
-        """Give the sign from outside of a step; where even this finds no room, there is none."""
+        """Give the sign outside of a step; on a full disk there may be none."""
         with contextlib.suppress(OSError):
             self.path.touch()
 
     def seen_at(self) -> int | None:
-        """Return the time stamp; only whether it changes means anything, as clocks of nodes differ."""
+        """Return the time stamp, ns; compare it only with itself, as the clocks of nodes differ."""
         try:
             return self.path.stat().st_mtime_ns
         except OSError:

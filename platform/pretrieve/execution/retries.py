@@ -1,16 +1,17 @@
-"""What becomes of a trial whose process ended before it did: a policy for each kind of failure."""
+"""How a trial goes on whose process ended before it did: a policy for each kind of failure."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
+import torch
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import is_disk_full
-from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking.interruptions import FailureKind, Interruption
-from pretrieve.training.trial_spec import TrialTask
 
 MAX_RETRIES: dict[FailureKind, int | None] = {
     # A node that goes is no fault of the trial: a study on machines that may be taken back meets it all the time.
@@ -25,9 +26,12 @@ MAX_RETRIES: dict[FailureKind, int | None] = {
 }
 """How often a trial is started again after each kind of failure, within one run of the study; None: without limit."""
 
+NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
+"""Words of torch's errors for want of memory that have no class of their own."""
+
 
 def kind_of_error(error: BaseException) -> FailureKind:
-    """Say what kind of failure an error is that a trial's process raised, or that Ray raised of it."""
+    """Return the kind of failure of an error that a trial's process raised, or that Ray raised about it."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return kind_of_error(error.cause)
     if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
@@ -44,28 +48,34 @@ def kind_of_error(error: BaseException) -> FailureKind:
 
 
 def _kind_of_workers(error: BaseException) -> FailureKind | None:
-    """Say what kind of failure Ray Train tells of the workers of one trial; None where the error is none of its."""
+    """Return the kind of failure of an error of Ray Train about the workers of a trial; None for any other error."""
     from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
-    from ray.train.v2._internal.exceptions import RayTrainError, WorkerHealthCheckFailedError
 
-    if isinstance(error, WorkerHealthCheckFailedError):
-        return kind_of_error(error.health_check_failure)
+    cause = getattr(error, "health_check_failure", None)
+    if is_of_ray_train(error) and isinstance(cause, BaseException):
+        return kind_of_error(cause)
     if isinstance(error, ControllerError):
         return kind_of_error(error.controller_failure)
     if isinstance(error, WorkerGroupError):
-        # A worker that is gone takes the others with it, at the next average of gradients: their errors say nothing.
+        # When one worker is gone the others fail at the next average of gradients: their errors say nothing.
         failures = list(error.worker_failures.values())
-        lost = [failure for failure in failures if isinstance(failure, RayTrainError)]
+        lost = [failure for failure in failures if is_of_ray_train(failure)]
         kinds = [kind_of_error(failure) for failure in lost or failures]
         return next((kind for kind in kinds if kind == "node lost"), kinds[0] if kinds else "process lost")
     if isinstance(error, TrainingFailedError):  # the node was told that it will be taken back
         return "node lost"
-    return "process lost" if isinstance(error, RayTrainError) else None
+    return "process lost" if is_of_ray_train(error) else None
+
+
+def is_of_ray_train(error: BaseException) -> bool:
+    """Tell whether Ray Train raised an error of its own: that a worker's process is gone or does not answer."""
+    # By name: the base of these errors lies in a private module.
+    return any(base.__name__ == "RayTrainError" for base in type(error).__mro__)
 
 
 def _kind_of_death(message: str) -> FailureKind:
-    """Read why Ray says that a process is gone; it tells it in words alone."""
-    # Where it does not know, it lists what is common, the kernel's OOM killer among it.
+    """Read from Ray's message why a process is gone: there is no other sign of it."""
+    # Where Ray does not know, it lists common causes, the kernel's OOM killer among them.
     words = message.lower().partition("common causes")[0]
     if "out of memory" in words or "running low on memory" in words or "oom" in words.split():
         return "out of memory"
@@ -95,3 +105,29 @@ def next_attempt(task: TrialTask, interruptions: Sequence[Interruption]) -> Tria
             return "out of memory"
         task = smaller
     return task
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory did not suffice, a device's or the machine's.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
+    (True, False)
+    """
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def with_smaller_parts(task: TrialTask) -> TrialTask | None:
+    """Halve the parts in which a step is computed, or more where half does not divide the batch.
+
+    Returns:
+      The task with more parts; None where a part would hold fewer than two images, of which batch norm needs as many.
+    """
+    spec = task.spec
+    batches = [spec.training.batch_size // task.num_workers]
+    if task.source:
+        batches.append((spec.training.source_batch_size or spec.training.batch_size) // task.num_workers)
+    shared = math.gcd(*batches)
+    larger = [n for n in range(2 * spec.num_parts, shared + 1) if shared % n == 0 and min(batches) // n >= 2]
+    return task.model_copy(update={"spec": spec.model_copy(update={"num_parts": larger[0]})}) if larger else None

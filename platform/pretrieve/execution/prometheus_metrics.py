@@ -8,7 +8,7 @@ from functools import cache
 
 from ray.util.metrics import Counter, Gauge
 
-from pretrieve.tracking import schema
+from pretrieve.metrics import BACKWARD_FRACTION, FORWARD_FRACTION, GPU_MEMORY_GB, IMAGES_PER_S, INPUT_WAIT_FRACTION
 from pretrieve.tracking.interruptions import FailureKind
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -23,9 +23,9 @@ SPOOL_DEPTH = "pretrieve_spool_depth"
 Report = Callable[[dict[str, float]], None]
 
 _STEP_PARTS = {
-    "data": schema.INPUT_WAIT_FRACTION,
-    "forward": schema.FORWARD_FRACTION,
-    "backward": schema.BACKWARD_FRACTION,
+    "data": INPUT_WAIT_FRACTION,
+    "forward": FORWARD_FRACTION,
+    "backward": BACKWARD_FRACTION,
 }
 
 
@@ -57,18 +57,18 @@ class TrialFigures:
 
     def end(self) -> None:
         """Let the worker count as idle: a gauge keeps its last figure otherwise."""
-        shown = (schema.IMAGES_PER_S, *_STEP_PARTS.values(), *(name for name in [schema.GPU_MEMORY_GB] if self._on_gpu))
+        shown = (IMAGES_PER_S, *_STEP_PARTS.values(), *(name for name in [GPU_MEMORY_GB] if self._on_gpu))
         self._set(dict.fromkeys(shown, 0.0))
 
     def _set(self, metrics: Mapping[str, float]) -> None:
         keys = tuple(self._tags)
-        if schema.IMAGES_PER_S in metrics:
+        if IMAGES_PER_S in metrics:
             images = _gauge(IMAGES_PER_SECOND, "images that a trial trains on, of both streams", *keys)
-            images.set(metrics[schema.IMAGES_PER_S], self._tags)
-        if schema.GPU_MEMORY_GB in metrics:
+            images.set(metrics[IMAGES_PER_S], self._tags)
+        if GPU_MEMORY_GB in metrics:
             self._on_gpu = True
             memory = _gauge(GPU_MEMORY_GIGABYTES, "most that tensors took on the GPU, in 10^9 bytes", *keys)
-            memory.set(metrics[schema.GPU_MEMORY_GB], self._tags)
+            memory.set(metrics[GPU_MEMORY_GB], self._tags)
         for part, name in _STEP_PARTS.items():
             if name in metrics:
                 share = _gauge(STEP_TIME_FRACTION, "share of the time in a part of the step, in [0, 1]", *keys, "part")
@@ -80,12 +80,12 @@ def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
     """Give a report that exports the figures of a trial's epochs as well, until the trial ends."""
     figures = TrialFigures(study, spec)
 
-    def tell(metrics: dict[str, float]) -> None:
+    def export_and_report(metrics: dict[str, float]) -> None:
         figures.epoch(metrics)
         report(metrics)
 
     try:
-        yield tell
+        yield export_and_report
     finally:
         figures.end()
 

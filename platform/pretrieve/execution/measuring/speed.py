@@ -1,0 +1,160 @@
+"""How fast trials are that run side by side, measured in processes of their own on the connected cluster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from pretrieve.cluster import causes_of_task_errors
+from pretrieve.errors import ResourceError
+from pretrieve.execution.measuring.probe import Probe, ProbeProcess
+
+NODE_TIMEOUT_S = 60.0
+"""Processes to be measured side by side wait so long for a node that has the resources of all."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of trainings side by side.
+
+    Attributes:
+      num_side_by_side: how many there were.
+      steps_per_s: training steps of each, on average.
+      scored_per_s: images that each scored, on average.
+      start_s: what each needs until its first step, its process being there.
+      epoch_s: what an epoch needs beside its steps: its checkpoint, and reporting it.
+      process_s: what a process needs until it can begin: it is started, and imports.
+      peak_bytes: memory of the largest: of the GPU where there is one, else of the process.
+      memory_bytes: memory of the GPU; 0 on a CPU.
+    """
+
+    num_side_by_side: int
+    steps_per_s: float
+    scored_per_s: float
+    start_s: float
+    epoch_s: float
+    process_s: float
+    peak_bytes: int
+    memory_bytes: int
+
+    @property
+    def total_steps_per_s(self) -> float:
+        """Steps of all of them together."""
+        return self.num_side_by_side * self.steps_per_s
+
+
+def measure_side_by_side(
+    probe: Probe, num_side_by_side: int, request: Mapping[str, float], *, seconds: float
+) -> Speed | None:
+    """Train and score a probe in several processes at once on the connected cluster.
+
+    Args:
+      probe: what to measure.
+      num_side_by_side: processes.
+      request: CPUs and GPUs of each, by Ray's names.
+      seconds: of training that are measured, and half as many of scoring.
+
+    Returns:
+      What was measured; None where they do not fit into the GPU's memory together.
+    """
+    options: dict[str, Any] = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
+    group = _shared_node(num_side_by_side, request)
+    if group is not None:
+        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+    actors: list[Any] = [ray.remote(ProbeProcess).options(**options).remote(probe) for _ in range(num_side_by_side)]
+    asked_at = time.perf_counter()
+    try:
+        with causes_of_task_errors():
+            started = ray.get([actor.start_times.remote() for actor in actors])
+            process_s = time.perf_counter() - asked_at - max(warm_s for _, warm_s in started)
+            epochs = ray.get([actor.epoch_s.remote() for actor in actors])
+            steps = ray.get([actor.train.remote(seconds) for actor in actors])
+            scored = ray.get([actor.score.remote(seconds / 2) for actor in actors])
+            memory = ray.get([actor.memory.remote() for actor in actors])
+    except (torch.OutOfMemoryError, ray.exceptions.RayActorError) as error:
+        if _is_out_of_memory(error):
+            return None
+        raise
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+        if group is not None:
+            ray.util.remove_placement_group(group)
+    return Speed(
+        num_side_by_side=num_side_by_side,
+        steps_per_s=_mean(steps),
+        scored_per_s=_mean(scored),
+        start_s=max(start_s for start_s, _ in started),
+        epoch_s=_mean(epochs),
+        process_s=process_s,
+        # A process on a GPU takes more than its tensors: each has a context of its own.
+        peak_bytes=max(max(own, of_all // num_side_by_side) for own, of_all, _ in memory),
+        memory_bytes=max(total for _, _, total in memory),
+    )
+
+
+def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> PlacementGroup | None:
+    """Reserve one node, and one GPU, for processes that are to share it: on several nodes Ray would spread them.
+
+    Returns:
+      None where no node has the resources for long; the processes then run where Ray sees fit.
+    """
+    whole = {name: math.ceil(num_side_by_side * amount) for name, amount in request.items() if amount > 0}
+    if not whole:
+        return None
+    group: PlacementGroup = ray.util.placement_group([whole], strategy="STRICT_PACK")
+    if group.wait(timeout_seconds=NODE_TIMEOUT_S):
+        return group
+    ray.util.remove_placement_group(group)
+    return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # An error in an actor's constructor reaches the caller as that actor's death, with the cause in its words.
+    return isinstance(error, torch.OutOfMemoryError) or "OutOfMemoryError" in str(error)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+class SpeedBook:
+    """Speeds that were measured already, for several forecasts in a row on one cluster.
+
+    Args:
+      seconds: of training that are measured of each probe.
+    """
+
+    def __init__(self, seconds: float = 6.0) -> None:
+        self._seconds = seconds
+        self._speeds: dict[tuple[object, ...], Speed] = {}
+
+    def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
+        """Return the speed of trainings side by side, measured where none alike was.
+
+        Raises:
+          ResourceError: they do not fit into the GPU together.
+        """
+        training = probe.training
+        alike = (
+            *(probe.architecture.name, probe.objective, probe.num_target_classes, probe.num_source_classes),
+            *(training.batch_size, training.source_batch_size, training.augmentation, probe.num_threads),
+            *(num_side_by_side, *sorted(request.items())),
+        )
+        if alike not in self._speeds:
+            measured = measure_side_by_side(probe, num_side_by_side, request, seconds=self._seconds)
+            if measured is None:
+                raise ResourceError(
+                    f"trials that run at a time must fit into a GPU, but {num_side_by_side} of the objective "
+                    f"{probe.objective!r} do not: raise compute.gpus_per_trial, or lower training.batch_size"
+                )
+            self._speeds[alike] = measured
+        return self._speeds[alike]

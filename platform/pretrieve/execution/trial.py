@@ -1,0 +1,179 @@
+"""Running one trial or refit: a plain function, called by a Ray worker and by tests alike."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from pretrieve import metrics
+from pretrieve.backbones.backbone import save_weights
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.execution.disk_space import PatientWriter
+from pretrieve.execution.epoch_metrics import GpuMemory, add_gradient_gap, add_losses, add_throughput
+from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.full_disk import is_disk_full
+from pretrieve.tracking.spool import RESULTS, Outcome, Spool
+from pretrieve.tracking.worker import this_worker
+from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.gap_probe import GapProbe
+from pretrieve.training.images import LabelledImages
+from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
+from pretrieve.training.process_group import ALONE, ProcessGroup
+
+Report = Callable[[dict[str, float]], None]
+
+
+def run_trial(task: TrialTask, *, report: Report) -> Outcome:
+    """Train, score and record one trial, from its checkpoint where it was begun before.
+
+    A trial scores val after each epoch; a refit scores test once, at its end. Where a step does not fit into the
+    device's memory it is computed in parts; the record says so, since batch norm then sees smaller batches.
+
+    Args:
+      task: what to run and where its inputs lie.
+      report: called after each epoch with its metrics, for whoever watches.
+
+    Returns:
+      `finished`; `diverged` where the loss was not finite; `failed` where the program raised: the error is in the
+      spool, so that one trial's fault ends that trial only.
+
+    Raises:
+      OSError: a disk that the trial does not wait for is full, such as that of the node's local copies.
+    """
+    spool = Spool(task.spool_path)
+    if spool.outcome in RESULTS:
+        return spool.outcome  # it ended just before its driver was killed: delivered it is not, done it is
+    try:
+        return _run_within_memory(task, spool, report)
+    except Exception as error:  # whatever the user's code or the machine did: it is recorded, and the study goes on
+        if is_disk_full(error):
+            raise  # there may be room when it is tried again
+        spool.write_end("failed", {}, traceback.format_exc(), failure=kind_of_error(error))
+        return "failed"
+
+
+def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome:
+    while True:
+        try:
+            return TrialProcess(task, spool, PatientWriter(Heartbeat(task.spool_path), report), report).run()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            smaller = with_smaller_parts(task) if is_out_of_memory(error) else None
+            if smaller is None:
+                raise
+        # Outside the except block, whose traceback holds the tensors of the step that did not fit.
+        task = smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class TrialProcess:
+    """One of the processes that train and score a trial.
+
+    Attributes:
+      task: what to run.
+      spool: of the first process, which alone scores and records; None for any other.
+      writer: writes spool, checkpoint and weights, and waits while the disk is full.
+      report: called by every process after each epoch, by those that record nothing with epoch and seconds alone. It
+        does not return where the search stops the trial.
+      process_group: the processes of the trial.
+    """
+
+    task: TrialTask
+    spool: Spool | None
+    writer: PatientWriter
+    report: Report
+    process_group: ProcessGroup = ALONE
+    _started_s: float = field(default_factory=time.perf_counter)
+
+    def run(self) -> Outcome:
+        """Run the trial from its checkpoint to its end.
+
+        Returns:
+          `finished` or `diverged`.
+
+        Raises:
+          Exception: whatever ended the training.
+        """
+        torch.set_num_threads(self.task.num_threads)
+        if self.spool is not None:
+            self.writer.write(partial(self.spool.write_start, this_worker()))
+        checkpoint = CheckpointFile(self.task.checkpoint_path, self.writer.write)
+        outcome: Outcome = "finished"
+        scores: dict[str, float] = {}
+        message = _note_on_parts(self.task.spec.num_parts)
+        try:
+            with self._heartbeat() as on_step:
+                scores = self._train_and_score(checkpoint, on_step)
+        except DivergedError as error:
+            outcome, message = "diverged", str(error)
+        if self.spool is not None:
+            ended = {**scores, metrics.SECONDS: self._seconds()}
+            self.writer.write(partial(self.spool.write_end, outcome, ended, message))
+            checkpoint.remove()
+        return outcome
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started_s
+
+    def _heartbeat(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give a sign of life at each step, of the first process of a trial."""
+        if self.spool is None:
+            return nullcontext(lambda: None)
+        return Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
+
+    def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
+        """Train to the last epoch; return the test score of a refit, in the process that records it."""
+        task, spec = self.task, self.task.spec
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpu_memory, inputs = GpuMemory(), task.inputs(on_step)
+        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
+
+        def score() -> float:
+            predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
+            return accuracy(predictions, inputs.evaluate.labels, spec.metric)
+
+        callbacks: list[EpochCallback] = [self._record]
+        if self.spool is not None:
+            callbacks = [gpu_memory, *self._measurements(work, inputs.evaluate, score), self._record]
+        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
+        if spec.kind == "trial" or self.spool is None:
+            return {}
+        assert task.weights_out is not None, "the plan gives every refit a place for its weights"
+        self.writer.write(partial(save_weights, work.network, task.weights_out))
+        return {metrics.TEST_SCORE: score()}
+
+    def _measurements(
+        self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
+    ) -> list[EpochCallback]:
+        measurements: list[EpochCallback] = [add_losses, add_throughput]
+        if work.num_parts > 1:
+            measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
+        if self.task.spec.kind == "trial":
+            if work.settings.gradient_gap and work.objective.uses_source:
+                measurements.append(partial(add_gradient_gap, GapProbe(work, evaluate)))
+            measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
+        return measurements
+
+    def _record(self, report: EpochReport) -> None:
+        if self.spool is not None:
+            self.writer.write(partial(self.spool.write_epoch, report.epoch, report.metrics))
+        self.report({metrics.EPOCH: float(report.epoch), **report.metrics, metrics.SECONDS: self._seconds()})
+
+
+def _note_on_parts(num_parts: int) -> str:
+    if num_parts == 1:
+        return ""
+    return (
+        f"a step did not fit into the device's memory: it was computed in {num_parts} parts, and batch norm saw one "
+        "part at a time"
+    )

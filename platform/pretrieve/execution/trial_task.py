@@ -1,0 +1,101 @@
+"""A trial as a task of the cluster: where its inputs lie, what it may use, and where it leaves what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pretrieve.artifacts.seals import read_sealed_array
+from pretrieve.backbones import Backbone
+from pretrieve.image_cache.local_copy import local_copy
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.search.strategies._base import TRIAL
+from pretrieve.settings_model import SettingsModel
+from pretrieve.training.fine_tuning import TrialInputs
+from pretrieve.training.trial_spec import TrialSpec
+
+
+class TrialTask(SettingsModel):
+    """How one trial runs.
+
+    Attributes:
+      spec: what it computes.
+      architecture_name: of the backbone.
+      weights_path: of the backbone.
+      backbone_identity: of the backbone.
+      train: image-cache entries to train on.
+      evaluate: image-cache entries to score.
+      source: image-cache entries of the selected groups.
+      relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
+      spool_path: where the trial writes its metrics.
+      checkpoint_path: where its state between epochs lies.
+      weights_out: where a refit leaves its final weights; None for a trial.
+      num_threads: of torch on a CPU.
+      num_workers: processes that share each batch, each with these threads and a GPU share of its own.
+      image_scratch: folder on each node's own disk that the images are copied to first; None reads them where they are.
+      max_silence_s: how long it may take no step before it counts as hung.
+      provenance: where its data come from, by the name of an MLflow parameter.
+    """
+
+    spec: TrialSpec
+    architecture_name: str
+    weights_path: Path
+    backbone_identity: str
+    train: tuple[Path, ...]
+    evaluate: tuple[Path, ...]
+    source: tuple[Path, ...]
+    relationship_path: Path | None = None
+    spool_path: Path
+    checkpoint_path: Path
+    weights_out: Path | None
+    num_threads: int
+    num_workers: int = 1
+    image_scratch: Path | None = None
+    max_silence_s: float = 1800.0
+    provenance: dict[str, str | float | int]
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> TrialTask:
+        """Read the task of a Tune trial's configuration, where `model_dump_json` wrote it."""
+        return cls.model_validate_json(config[TRIAL])
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the whole configuration, flat, as MLflow parameters."""
+        values: dict[str, Any] = {
+            **self.provenance,
+            "target": self.spec.target,
+            "method": self.spec.method,
+            "objective": self.spec.objective,
+            "seed": self.spec.seed,
+            "metric": self.spec.metric,
+            "backbone": self.architecture_name,
+            "backbone_identity": self.backbone_identity,
+            "num_target_classes": self.spec.num_target_classes,
+            "num_source_groups": len(self.source),
+        }
+        values |= {k: v for k, v in self.spec.hyperparameters.model_dump().items() if v is not None}
+        training = self.spec.training.model_dump()
+        augmentation = training.pop("augmentation")
+        values |= {f"training.{name}": value for name, value in training.items()}
+        return values | {f"augmentation.{name}": value for name, value in augmentation.items()}
+
+    def inputs(self, on_copied: Callable[[], None]) -> TrialInputs:
+        """Load the backbone and open the images; `on_copied` is called after each piece of a local copy."""
+
+        def images(entries: tuple[Path, ...]) -> CachedImages:
+            return CachedImages(local_copy(entries, self.image_scratch, on_copied))
+
+        backbone = Backbone(self.architecture_name, self.weights_path, self.backbone_identity)
+        related = self.relationship_path
+        return TrialInputs(
+            architecture=backbone.architecture,
+            backbone=backbone.load(),
+            target=images(self.train),
+            evaluate=images(self.evaluate),
+            source=images(self.source) if self.source else None,
+            source_classifier=backbone.load_classifier() if related else None,
+            relationship=np.array(read_sealed_array(related)) if related else None,
+        )

@@ -1,0 +1,32 @@
+"""How a split is scored, and the names of the figures that a trial, a cell and a study have in MLflow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Metric = Literal["top1", "mean_per_class"]
+"""Share of the images that are right, or its mean over the classes."""
+
+EPOCH = "epoch"
+"""How many epochs a trial has done, in what it reports while it runs."""
+
+VAL_SCORE = "val/score"
+TEST_SCORE = "test/score"
+LOSS_TARGET = "train/loss_target"
+LOSS_SOURCE = "train/loss_source"
+IMAGES_PER_S = "throughput/images_per_s"
+INPUT_WAIT_FRACTION = "throughput/input_wait_fraction"
+FORWARD_FRACTION = "throughput/forward_fraction"
+BACKWARD_FRACTION = "throughput/backward_fraction"
+GPU_MEMORY_GB = "throughput/gpu_memory_gb"
+NUM_PARTS = "train/num_parts"
+GRADIENT_GAP = "theory/delta_squared"
+GRADIENT_GAP_COSINE = "theory/gradient_cosine"
+TARGET_GRADIENT_NORM = "theory/target_gradient_norm_squared"
+SOURCE_GRADIENT_NORM = "theory/source_gradient_norm_squared"
+SECONDS = "cost/seconds"
+STOPPED_EPOCH = "search/stopped_epoch"
+BEST_VAL_SCORE = "best/val_score"
+TEST_MEAN = "test/score_mean"
+TEST_CI95 = "test/score_ci95"
+STAGE_SECONDS_PREFIX = "cost/stage_seconds/"

@@ -1,0 +1,108 @@
+"""A training that is ready to begin: its network, its images and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pretrieve.backbones import Architecture, Preprocessing
+from pretrieve.keys import derived_seed
+from pretrieve.training.images import LabelledImages
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives import Objective, Relationship, make_objective
+from pretrieve.training.process_group import ALONE, ProcessGroup
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
+from pretrieve.training.streams import steps_per_epoch
+from pretrieve.training.trial_spec import TrialSpec
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Everything that decides the weights at the end of a trial.
+
+    Attributes:
+      network: starts from the backbone's weights; trained in place.
+      objective: how a step's loss is made.
+      target: training images of the target; at least one batch.
+      source: images of the selected groups; None exactly when the objective uses none.
+      preprocessing: the backbone's.
+      settings: the protocol shared by all trials.
+      hyperparameters: the grid point.
+      seed: decides order, crops and flips.
+      device: where the network is.
+      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
+        it divides each process's batches. Batch norm sees one part at a time.
+      process_group: the processes that share each batch. Their gradients are averaged; batch norm sees each one's own
+        part unless the settings synchronise it.
+    """
+
+    network: TwoHeadNetwork
+    objective: Objective
+    target: LabelledImages
+    source: LabelledImages | None
+    preprocessing: Preprocessing
+    settings: TrainingSettings
+    hyperparameters: Hyperparameters
+    seed: int
+    device: torch.device
+    num_parts: int = 1
+    process_group: ProcessGroup = ALONE
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of one epoch."""
+        return steps_per_epoch(len(self.target), self.settings.batch_size)
+
+    @property
+    def source_batch_size(self) -> int:
+        """Source images of one step, of all processes; 0 without a source stream."""
+        return 0 if self.source is None else self.settings.source_batch_size or self.settings.batch_size
+
+
+@dataclass(frozen=True)
+class TrialInputs:
+    """What a trial is computed from, wherever it was kept.
+
+    Attributes:
+      architecture: of the backbone.
+      backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
+      target: images of the target to train on.
+      evaluate: images of the target to score.
+      source: images of the selected groups; None where the objective uses none.
+      source_classifier: D → K_source, as the backbone was pre-trained with; for Co-Tuning.
+      relationship: (K_target, K_source), for Co-Tuning.
+    """
+
+    architecture: Architecture
+    backbone: nn.Module
+    target: LabelledImages
+    evaluate: LabelledImages
+    source: LabelledImages | None
+    source_classifier: nn.Linear | None = None
+    relationship: Relationship | None = None
+
+    def fine_tuning(self, spec: TrialSpec, *, device: torch.device, process_group: ProcessGroup = ALONE) -> FineTuning:
+        """Make the training of a trial; the first weights of its heads are drawn from its seed."""
+        network = TwoHeadNetwork(
+            self.backbone,
+            feature_dim=self.architecture.feature_dim,
+            num_target_classes=spec.num_target_classes,
+            num_source_classes=spec.num_source_classes,
+            source_classifier=self.source_classifier,
+            generator=torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
+        ).to(device)
+        return FineTuning(
+            network=network,
+            objective=make_objective(spec.objective, spec.hyperparameters, relationship=self.relationship),
+            target=self.target,
+            source=self.source,
+            preprocessing=self.architecture.preprocessing,
+            settings=spec.training,
+            hyperparameters=spec.hyperparameters,
+            seed=spec.seed,
+            device=device,
+            num_parts=spec.num_parts,
+            process_group=process_group,
+        )
