@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.audit.candidates import unit_rows
 from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
 from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
@@ -41,14 +40,12 @@ class AuditThresholds:
     Attributes:
       hash_distance: bits; pairs at most so far apart are verified.
       likeness: of verified pairs, see `likeness`.
-      cosine: of features; None where only hashes bring pairs up.
       recall_by_alteration: share of the known copies, by what was done to them, that hash and pixels find together.
       num_set_aside: pairs of the samples that fit like copies, and so were not taken for different images.
     """
 
     hash_distance: Threshold
     likeness: Threshold
-    cosine: Threshold | None = None
     recall_by_alteration: Mapping[str, float] = field(default_factory=dict)
     num_set_aside: int = 0
 
@@ -108,41 +105,6 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
         likeness=threshold,
         recall_by_alteration={name: float(found[names == name].mean()) for name in ALTERATIONS},
         num_set_aside=int(are_leaks.sum()),
-    )
-
-
-def calibrate_cosine(
-    copies: NDArray[np.float32],
-    originals: NDArray[np.int64],
-    source: NDArray[np.float32],
-    test: NDArray[np.float32],
-    settings: AuditSettings,
-) -> Threshold:
-    """Choose the threshold of the cosine.
-
-    Pairs nearer than the median copy are leaks in the sample, and no different images; unless they are more than the
-    source images, of which each shows one picture: then the features do not tell copies from other images.
-
-    Args:
-      copies: (C, D) features of known copies.
-      originals: (C,) the row of the test image that each was made of.
-      source: (N, D) features of a sample of the source.
-      test: (V, M, D) features of the test images and of variants of them.
-      settings: recall, bound on false alarms: that of hashes.
-
-    Raises:
-      UserError: there are no copies or no source images.
-    """
-    units = np.stack([unit_rows(variant) for variant in test])
-    of_copies = (units[:, originals] * unit_rows(copies)).sum(axis=2).max(axis=0)
-    of_others = (unit_rows(source) @ units.transpose(0, 2, 1)).max(axis=0).reshape(-1)
-    are_leaks = of_others >= np.median(of_copies) if len(of_copies) else np.zeros(len(of_others), dtype=bool)
-    return choose_threshold(
-        of_copies,
-        of_others[~are_leaks] if are_leaks.sum() <= len(source) else of_others,
-        recall=settings.recall,
-        max_false_alarm_rate=settings.max_hash_false_alarms,
-        is_similarity=True,
     )
 
 

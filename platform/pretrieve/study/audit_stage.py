@@ -21,10 +21,7 @@ from pretrieve.data.decode import decode_square, read_content
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import UserError
-from pretrieve.features.shards import feature_key
 from pretrieve.keys import content_key
-from pretrieve.study.audit_features import ComparedFeatures
-from pretrieve.study.feature_stage import StudyFeatures
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.source_choice import SourceChoice
@@ -49,7 +46,6 @@ class AuditRequest:
       test: the target's test split.
       test_fingerprint: of it.
       settings: of the comparison.
-      by_features: identity of the backbone whose features bring up pairs beside the hashes; None: hashes alone.
     """
 
     target: str
@@ -59,7 +55,6 @@ class AuditRequest:
     test: pa.Table
     test_fingerprint: str
     settings: AuditSettings
-    by_features: str | None = None
 
     @property
     def key(self) -> str:
@@ -71,7 +66,6 @@ class AuditRequest:
             rows=content_key(rows=self.images["index"].to_pylist()),
             test=self.test_fingerprint,
             settings=asdict(self.settings),
-            **({} if self.by_features is None else {"features": feature_key(self.by_features, self.fingerprint)}),
         )
 
 
@@ -80,7 +74,6 @@ def audit_choice(
     source: ImageSet,
     targets: Mapping[str, ImageSet],
     choice: SourceChoice,
-    features: StudyFeatures,
     cluster: LazyCluster,
     clock: StageClock,
 ) -> SourceChoice:
@@ -97,17 +90,13 @@ def audit_choice(
     """
     if not settings.audit.enabled:
         return choice
-    compare, by_features = AuditSettings(), features.backbone.identity if settings.audit.features else None
-    requests = [
-        request for target in targets.values() for request in _requests(source, target, choice, compare, by_features)
-    ]
-    compared = ComparedFeatures(features, dict(targets), compare)
+    requests = [request for target in targets.values() for request in _requests(source, target, choice)]
     cache = settings.cache / schema.AUDITS_FOLDER
     missing = [request for request in requests if not (cache / f"{request.key}.json").exists()]
     with clock.stage("audit", total=len(requests), done=len(requests) - len(missing)) as progressed:
         for number, request in enumerate(missing):
             cluster.connect()
-            report = _audit(request, compared, partial(progressed, number, len(missing)))
+            report = _audit(request, partial(progressed, number, len(missing)))
             _keep(request, report, cache / f"{request.key}.json")
             progressed(number + 1, len(missing))
     units = dict(choice.units)
@@ -122,23 +111,16 @@ def audit_choice(
     return replace(choice, units=units, units_with_leaks=cut)
 
 
-def _audit(request: AuditRequest, compared: ComparedFeatures, told: Callable[[str], None]) -> LeakReport:
-    def tell(what: str) -> Callable[[int, int], None]:
-        return lambda done, total: told(f"{request.target}, {request.side}: {done} of {total} {what}")
-
-    features = None
-    if request.by_features is not None and request.side == "source":
-        features = compared.of_source(request.target, request.images, on_progress=tell("shards of features"))
-    elif request.by_features is not None:
-        features = compared.of_own(request.target, on_progress=tell("shards of features"))
+def _audit(request: AuditRequest, told: Callable[[str], None]) -> LeakReport:
     return audit_over_ray(
-        request.images, request.test, settings=request.settings, features=features, on_progress=tell("images")
+        request.images,
+        request.test,
+        settings=request.settings,
+        on_progress=lambda done, total: told(f"{request.target}, {request.side}: {done} of {total} images"),
     )
 
 
-def _requests(
-    source: ImageSet, target: ImageSet, choice: SourceChoice, settings: AuditSettings, by_features: str | None
-) -> list[AuditRequest]:
+def _requests(source: ImageSet, target: ImageSet, choice: SourceChoice) -> list[AuditRequest]:
     compared = {"train": (_own_images(target), "+".join(target.fingerprints[split] for split in ("train", "val")))}
     rows = _reused_rows(choice, target.name)
     if rows.size:
@@ -151,8 +133,7 @@ def _requests(
             fingerprint=fingerprint,
             test=target.splits["test"],
             test_fingerprint=target.fingerprints["test"],
-            settings=settings,
-            by_features=by_features,
+            settings=AuditSettings(),
         )
         for side, (images, fingerprint) in compared.items()
     ]

@@ -84,7 +84,7 @@ class Preparation:
         """
         settings, cluster, clock = self._settings, self._cluster, self._clock
         source, targets = self._image_sets
-        audited = audit_choice(settings, source, targets, self.choice, self._features, cluster, clock)
+        audited = audit_choice(settings, source, targets, self.choice, cluster, clock)
         materials = self.chosen(audited)
         cache_images(settings, materials, cluster, clock)
         return replace(materials, relationships=relate_categories(settings, materials, cluster, clock))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pretrieve.audit.audit import AuditFeatures
-from pretrieve.audit.settings import AuditSettings
-from pretrieve.backbones import Backbone, find_architecture, keep_backbone
-from pretrieve.backbones.parts import BackboneParts
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.data.registry import register_target
 from pretrieve.errors import UserError
-from pretrieve.study.audit_features import ComparedFeatures
-from pretrieve.study.audit_stage import AuditRequest, audit_artifacts, audit_choice
-from pretrieve.study.feature_stage import SOURCE, StudyFeatures
+from pretrieve.study.audit_stage import audit_artifacts, audit_choice
 from pretrieve.study.lazy_cluster import LazyCluster
 from pretrieve.study.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
@@ -101,26 +93,17 @@ def choice_of(source: ImageSet, *groups: int) -> SourceChoice:
     return SourceChoice({"birds": ClassUnits(source, "classes")}, {("birds", "uot"): selection})
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    """Keep a network whose features tell one picture from another."""
-    architecture = find_architecture("thumbnail_network:architecture")
-    trunk = architecture.build().state_dict()
-    return keep_backbone(architecture, BackboneParts(trunk), tmp_path_factory.mktemp("backbone"))
-
-
 @pytest.fixture
-def audit(backbone: Backbone) -> Audit:
+def audit() -> Audit:
     """Audit a choice, and keep what is told."""
 
     def run(
         settings: StudySettings, source: ImageSet, target: ImageSet, choice: SourceChoice
     ) -> tuple[SourceChoice, Ear]:
         ear, targets = Ear(), {"birds": target}
-        features = StudyFeatures(settings, source, targets, backbone)
         with ExitStack() as stack:
             cluster = LazyCluster(stack, settings.compute)
-            return audit_choice(settings, source, targets, choice, features, cluster, StageClock(ear)), ear
+            return audit_choice(settings, source, targets, choice, cluster, StageClock(ear)), ear
 
     return run
 
@@ -148,51 +131,6 @@ def test_leaks_are_recorded_shown_and_left_out_of_what_is_reused(
     assert any(name.endswith(".png") for name in names)
     assert ear.found == [(2, 0)]
     assert audit(settings, source, target, choice)[1].found == [(2, 2)]
-
-
-def test_features_bring_up_pairs_of_both_sides(
-    make_settings: MakeSettings, audit: Audit, source: ImageSet, target: ImageSet, tmp_path: Path
-) -> None:
-    settings = make_settings(audit={"features": True, "enabled": True}, storage=str(tmp_path))
-    choice = choice_of(source, 4, 2)
-    audit(settings, source, target, choice)
-    record = json.loads((settings.folder / "audits" / "birds-source.json").read_text(encoding="utf-8"))
-    found = {pair["source_index"]: pair["cosine"] for pair in record["pairs"]}
-    assert set(found) == {row for row in LEAKS if row % 5 in (4, 2)}
-    own = json.loads((settings.folder / "audits" / "birds-train.json").read_text(encoding="utf-8"))
-    assert [pair["source_index"] for pair in own["pairs"]] == [19]
-    cosines = [*found.values(), *(pair["cosine"] for pair in own["pairs"])]
-    assert all(cosine is not None and cosine > 0.9 for cosine in cosines), "brought up by their features too"
-    assert audit(settings, source, target, choice)[1].found == [(2, 2)]
-
-
-def test_features_are_those_of_the_whole_source_or_extracted_of_what_is_reused_alone(
-    make_settings: MakeSettings, backbone: Backbone, source: ImageSet, target: ImageSet, tmp_path: Path
-) -> None:
-    settings, targets = make_settings(storage=str(tmp_path)), {"birds": target}
-    features = StudyFeatures(settings, source, targets, backbone)
-    reused = source.splits["train"].take([3, 4, 9, 50])
-    few = AuditSettings(num_calibration_test=4)
-
-    def made() -> AuditFeatures:
-        return ComparedFeatures(features, targets, few).of_source("birds", reused, on_progress=lambda *done: None)
-
-    of_reused = made()
-    assert features.are_missing([SOURCE])
-    features.extract([SOURCE], StageClock(Ear()))
-    of_whole = made()
-    assert len(list(features.folder.iterdir())) == 5, "source, reused rows, test images, mirrored ones, copies"
-    np.testing.assert_array_equal(of_reused.source, of_whole.source)
-    np.testing.assert_array_equal(of_reused.test, of_whole.test)
-    assert of_reused.threshold == of_whole.threshold
-    mirrored = of_reused.test[1].reshape(-1, 3, 8, 8)
-    np.testing.assert_allclose(mirrored[..., ::-1], of_reused.test[0].reshape(-1, 3, 8, 8), atol=1e-5)
-
-
-def test_another_comparison_has_another_key(source: ImageSet, target: ImageSet) -> None:
-    request = AuditRequest("birds", "source", source.splits["train"], "a", target.splits["test"], "b", AuditSettings())
-    others = [replace(request, by_features=identity) for identity in ("one backbone", "another")]
-    assert len({request.key, *(other.key for other in others)}) == 3
 
 
 def test_without_drop_leaks_they_are_told_and_reused(
