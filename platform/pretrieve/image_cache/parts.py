@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pretrieve.artifacts.locks import temporary_folder
 from pretrieve.data.decode import decode_square, decode_whole, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.card import CachedCard, Layout, describe_file, write_card
 from pretrieve.image_cache.image_file import ImageFileWriter
-from pretrieve.image_cache.leftovers import temporary_folder
 
 IMAGES = "images.npy"
 LABELS = "labels.npy"
