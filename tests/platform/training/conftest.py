@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from array_images import ArrayImages
 
 from pretrieve.backbones import find_architecture
-from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import make_objective

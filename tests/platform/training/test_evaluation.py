@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from array_images import ArrayImages
 
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.evaluation import accuracy, predict
-from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import FineTuning
 
 
