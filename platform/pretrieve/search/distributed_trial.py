@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrieve.search.exported_figures import exported
 from pretrieve.search.heartbeat import Heartbeat
-from pretrieve.search.retries import kind_of_error
+from pretrieve.search.retries import is_of_ray_train, kind_of_error
 from pretrieve.search.room import Room
 from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.search.trial import run_worker
@@ -68,7 +68,6 @@ def _fit(
     """Train once; return the error of the workers' own code, if any."""
     from ray.train import RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
-    from ray.train.v2._internal.exceptions import RayTrainError
 
     trainer = TorchTrainer(
         _train_worker,
@@ -83,7 +82,7 @@ def _fit(
     except WorkerGroupError as error:
         # What a worker's own code raised comes as it was raised; that its process is gone, Ray Train says itself. The
         # others then fail as well, at the next average of gradients.
-        if any(isinstance(failure, RayTrainError) for failure in error.worker_failures.values()):
+        if any(is_of_ray_train(failure) for failure in error.worker_failures.values()):
             raise
         return error
     return None

@@ -46,21 +46,26 @@ def kind_of_error(error: BaseException) -> FailureKind:
 def _kind_of_workers(error: BaseException) -> FailureKind | None:
     """Say what kind of failure Ray Train tells of the workers of one trial; None where the error is none of its."""
     from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
-    from ray.train.v2._internal.exceptions import RayTrainError, WorkerHealthCheckFailedError
 
-    if isinstance(error, WorkerHealthCheckFailedError):
-        return kind_of_error(error.health_check_failure)
+    cause = getattr(error, "health_check_failure", None)
+    if is_of_ray_train(error) and isinstance(cause, BaseException):
+        return kind_of_error(cause)
     if isinstance(error, ControllerError):
         return kind_of_error(error.controller_failure)
     if isinstance(error, WorkerGroupError):
         # A worker that is gone takes the others with it, at the next average of gradients: their errors say nothing.
         failures = list(error.worker_failures.values())
-        lost = [failure for failure in failures if isinstance(failure, RayTrainError)]
+        lost = [failure for failure in failures if is_of_ray_train(failure)]
         kinds = [kind_of_error(failure) for failure in lost or failures]
         return next((kind for kind in kinds if kind == "node lost"), kinds[0] if kinds else "process lost")
     if isinstance(error, TrainingFailedError):  # the node was told that it will be taken back
         return "node lost"
-    return "process lost" if isinstance(error, RayTrainError) else None
+    return "process lost" if is_of_ray_train(error) else None
+
+
+def is_of_ray_train(error: BaseException) -> bool:
+    """Tell Ray Train's own errors from those of a user's code; their common class has no public name."""
+    return any(base.__name__ == "RayTrainError" for base in type(error).__mro__)
 
 
 def _kind_of_death(message: str) -> FailureKind:
