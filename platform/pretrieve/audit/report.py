@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pretrieve.audit.calibration import AuditThresholds
-from pretrieve.audit.thresholds import Threshold
+from pretrieve.audit.calibration import AuditThresholds, Threshold
 from pretrieve.audit.verification import Kind
 
 

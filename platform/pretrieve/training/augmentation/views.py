@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation._rows import RowsOfDraws
-from pretrieve.training.augmentation.crop_draws import Crops, draw_crops
+from pretrieve.training.augmentation.crop_draws import Crops, RowsOfDraws, draw_crops
 from pretrieve.training.augmentation.normalisation import normalise
 from pretrieve.training.augmentation.rand_augment import OperationDraws, draw_operations, rand_augment
 from pretrieve.training.augmentation.resampling import take_crops
