@@ -6,16 +6,14 @@ The source is the 200-class ImageNet subset at 64 px, the test images are those 
 copied into the source: resized, cropped by a tenth, re-compressed, mirrored, or several of these, each by amounts that
 are drawn anew and are not those of the calibration. Prints how many of them are found, by kind, and every other pair
 that is reported, with its names: those may be duplicates that the data really have, so they are drawn side by side
-(`--sheets FOLDER`) for a person to judge. `--no-ray` compares in this process; `--features` adds the cosine in the
-feature space of EfficientNet-Lite0 at 96 px, extracted over Ray, which takes minutes; `--within` audits each target's
-own train split against its test split instead.
+(`--sheets FOLDER`) for a person to judge. `--within` audits each target's own train split against its test split
+instead.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,9 +25,7 @@ import pyarrow as pa
 from folder_trees import load_module
 from numpy.typing import NDArray
 
-from pretrieve.audit.audit import AuditFeatures, audit_leaks
 from pretrieve.audit.contact_sheet import PairCard, write_contact_sheets
-from pretrieve.audit.copy_features import plan_test_features, read_audit_features
 from pretrieve.audit.known_copies import Pixels, cropped, mirrored_image, recompressed, resized
 from pretrieve.audit.report import LeakPair, LeakReport
 from pretrieve.audit.settings import AuditSettings
@@ -37,8 +33,6 @@ from pretrieve.audit.sharded_audit import audit_over_ray
 from pretrieve.cluster import connected
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_table import table_of_contents
-from pretrieve.features.extraction import extract_features
-from pretrieve.features.shards import FeatureRequest, features_of
 
 TARGETS = ("caltech101", "monkeys10", "dtd10")
 NUM_PLANTED = 50
@@ -47,7 +41,6 @@ MAX_FALSE_ALARMS_PER_10000 = 5
 SETTINGS = AuditSettings()
 
 Alter = Callable[[Pixels, np.random.Generator], Pixels]
-Audit = Callable[["LabelledImages", "LabelledImages", AuditFeatures | None], LeakReport]
 
 
 @dataclass(frozen=True)
@@ -99,21 +92,17 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets of what was not planted")
     parser.add_argument("--seed", type=int, default=0, help="of what is planted")
     parser.add_argument("--rows", type=int, help="take only so many source images")
-    parser.add_argument("--no-ray", action="store_true", help="run in this process")
-    parser.add_argument("--features", action="store_true", help="bring up pairs by features as well")
     parser.add_argument("--within", action="store_true", help="audit the train splits of the targets instead")
     arguments = parser.parse_args()
     if not (arguments.photos / "photos.py").is_file():
         sys.exit(f"the photographs must be at {arguments.photos}, but photos.py is not there")
-    audit = audit_locally if arguments.no_ray else audit_on_cluster
     if arguments.within:
-        audit_targets(arguments.photos, audit, arguments.sheets)
+        audit_targets(arguments.photos, arguments.sheets)
         return
     originals, test = load_photographs(arguments.photos, arguments.rows)
     source, copied, kinds = plant(originals, test, arguments.seed)
-    features = make_features(source, test) if arguments.features else None
     started, cpu_started = time.perf_counter(), time.process_time()
-    report = audit(source, test, features)
+    report = audit(source, test)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     planted = {(len(originals.images) + number, row) for number, row in enumerate(copied.tolist())}
     others = [pair for pair in report.pairs if (pair.source_index, pair.test_index) not in planted]
@@ -130,13 +119,13 @@ def main() -> None:
     sys.exit(not reached)
 
 
-def audit_targets(photos: Path, audit: Audit, sheets: Path | None) -> None:
+def audit_targets(photos: Path, sheets: Path | None) -> None:
     """Print which training images of each target show test images of it."""
     loader = load_module(photos / "photos.py")
     for target in TARGETS:
         packed = loader.load(photos / "px64" / f"target_{target}.npz")
         train, test = (_labelled(packed, np.flatnonzero(packed["split"] == split), target) for split in (0, 1))
-        report = audit(train, test, None)
+        report = audit(train, test)
         print(f"\n{target}, train against test", *report.summary(), sep="\n")
         print_pairs(report.pairs, train, test)
         if sheets is not None:
@@ -183,37 +172,13 @@ def plant(
     return LabelledImages(images, [*originals.names, *planted]), copied, kinds
 
 
-def audit_locally(source: LabelledImages, test: LabelledImages, features: AuditFeatures | None) -> LeakReport:
-    return audit_leaks(source.images, test.images, settings=SETTINGS, features=features)
-
-
-def audit_on_cluster(source: LabelledImages, test: LabelledImages, features: AuditFeatures | None) -> LeakReport:
+def audit(source: LabelledImages, test: LabelledImages) -> LeakReport:
     with connected():
-        return audit_over_ray(table_of(source), table_of(test), settings=SETTINGS, features=features)
+        return audit_over_ray(table_of(source), table_of(test), settings=SETTINGS)
 
 
 def table_of(side: LabelledImages) -> pa.Table:
     return table_of_contents(side.names, [encode_png(image) for image in side.images], [0] * len(side.names))
-
-
-def make_features(source: LabelledImages, test: LabelledImages) -> AuditFeatures:
-    """Extract, over Ray, what a study would: of both sides, of the mirrored test images, and of known copies."""
-    from pretrieve.backbones import find_architecture, keep_backbone, parts_of_checkpoint
-
-    architecture = find_architecture("efficientnet_lite0@96")
-    assert architecture.published_weights is not None, "its package brings them along"
-    tables = [table_of(side) for side in (source, test)]
-    with tempfile.TemporaryDirectory(prefix="pretrieve-audit-") as folder, connected():
-        parts = parts_of_checkpoint(architecture, architecture.published_weights(), origin="the package")
-        backbone = keep_backbone(architecture, parts, Path(folder))
-        started = time.perf_counter()
-        planned = plan_test_features(tables[1], "test", backbone, SETTINGS)
-        whole = FeatureRequest("source", tables[0])
-        requests = [whole, *planned.all]
-        extract_features(requests, backbone, Path(folder), on_progress=lambda done, total: None)
-        print(f"features: {time.perf_counter() - started:.0f} s")
-        of_source = features_of(whole, Path(folder), tables[0]["index"].to_numpy())
-        return read_audit_features(of_source, planned, Path(folder), SETTINGS)
 
 
 def print_found(report: LeakReport, num_originals: int, copied: NDArray[np.int64], kinds: list[str]) -> int:

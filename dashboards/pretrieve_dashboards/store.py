@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tempfile
@@ -16,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
+from pretrieve.errors import nearest_word
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client, without_password
 from pretrieve.tracking.run_pages import read_runs
@@ -66,14 +66,12 @@ class StudyStore:
     def _unknown_experiment(self, name: str) -> str:
         with self._answering():
             names = [str(each.name) for each in self._client.search_experiments() if each.name != "Default"]
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         listed = ", ".join(names[:MAX_NAMES_LISTED]) or "none yet"
         more = f" and {len(names) - MAX_NAMES_LISTED} more" if len(names) > MAX_NAMES_LISTED else ""
         return (
             f"a study must be one of MLflow's experiments, but {name!r} is not in "
             f"{without_password(self.tracking_uri)}, which holds: {listed}{more}; "
-            f"run the study first or give the address of its store.{hint}"
+            f"run the study first or give the address of its store.{nearest_word(name, names)}"
         )
 
     def runs(self, kind: str, *, key: str | None = None) -> list[Run]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 
@@ -61,5 +60,6 @@ def nearest_word(word: str, allowed: Iterable[str]) -> str:
     >>> nearest_word("greedyot", ["uot", "greedy_ot"])
     " Did you mean 'greedy_ot'?"
     """
-    matches = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    from pretrieve_selection.nearest_word import nearest_word as nearest  # late: its package loads SciPy and faiss
+
+    return nearest(word, allowed)

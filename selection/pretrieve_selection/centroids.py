@@ -1,4 +1,4 @@
-"""Average features by group, from parts that never meet in one memory."""
+"""Average features by group, from batches that never meet in one memory."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,7 +8,7 @@ from pretrieve_selection.errors import SelectionInputError
 
 
 class CentroidSums:
-    """Partial sums of features by group; the sums of all parts, merged, give the centroids.
+    """Sums of features by group, added batch by batch; divided by the counts they are the centroids.
 
     Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of
     their seven digits.
@@ -20,11 +20,10 @@ class CentroidSums:
     Raises:
       SelectionInputError: num_groups or dimension is not ≥ 1.
 
-    >>> first, second = CentroidSums(2, 1), CentroidSums(2, 1)
-    >>> first.add(np.array([[1.0], [5.0]]), [0, 1])
-    >>> second.add(np.array([[3.0]]), [0])
-    >>> first.merge(second)
-    >>> first.means().tolist(), first.counts().tolist()
+    >>> sums = CentroidSums(2, 1)
+    >>> sums.add(np.array([[1.0], [5.0]]), [0, 1])
+    >>> sums.add(np.array([[3.0]]), [0])
+    >>> sums.means().tolist(), sums.counts().tolist()
     ([[2.0], [5.0]], [2, 1])
     """
 
@@ -53,20 +52,6 @@ class CentroidSums:
         )
         self._sums += membership @ matrix
         self._counts += np.bincount(groups, minlength=len(self._counts))
-
-    def merge(self, other: "CentroidSums") -> None:
-        """Add all that another part has summed; the other part stays as it is.
-
-        Raises:
-          SelectionInputError: the parts differ in their number of groups or dimensions.
-        """
-        if self._sums.shape != other._sums.shape:
-            raise SelectionInputError(
-                f"parts must agree in (groups, dimensions), but have {self._sums.shape} and "
-                f"{other._sums.shape}; make them from one source and one backbone"
-            )
-        self._sums += other._sums
-        self._counts += other._counts
 
     def means(self) -> NDArray[np.float64]:
         """Return the centroids, (K, D) float64: raw averages, not normalised.

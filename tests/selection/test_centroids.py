@@ -1,5 +1,3 @@
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,15 +7,13 @@ from pretrieve_selection import CentroidSums, SelectionInputError
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_merged_parts_give_the_raw_averages(seed, num_parts):
+def test_parts_give_the_raw_averages(seed, num_parts):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(60, 3)).astype(np.float32)
     labels = np.concatenate([np.arange(4), rng.integers(0, 4, size=56)])
     total = CentroidSums(4, 3)
     for rows in np.array_split(rng.permutation(60), num_parts):
-        part = CentroidSums(4, 3)
-        part.add(features[rows], labels[rows])
-        total.merge(pickle.loads(pickle.dumps(part)))
+        total.add(features[rows], labels[rows])
     expected = [features[labels == group].astype(np.float64).mean(axis=0) for group in range(4)]
     np.testing.assert_allclose(total.means(), expected, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(total.counts(), np.bincount(labels))
@@ -37,13 +33,11 @@ def test_batch_without_rows_adds_nothing():
     assert sums.counts().tolist() == [1]
 
 
-def test_merging_leaves_the_other_part_and_counts_are_a_copy():
-    first, second = CentroidSums(1, 1), CentroidSums(1, 1)
-    second.add(np.ones((2, 1)), [0, 0])
-    first.merge(second)
-    first.counts()[0] = 7
-    first.merge(second)
-    assert (first.counts()[0], second.counts()[0]) == (4, 2)
+def test_counts_are_a_copy():
+    sums = CentroidSums(1, 1)
+    sums.add(np.ones((2, 1)), [0, 0])
+    sums.counts()[0] = 7
+    assert sums.counts()[0] == 2
 
 
 def test_empty_groups_are_an_error_that_names_them():
@@ -71,11 +65,6 @@ def test_batch_that_breaks_a_rule_is_refused_whole(features, labels, message):
     with pytest.raises(SelectionInputError, match=message):
         sums.add(features, labels)
     assert sums.counts().sum() == 0
-
-
-def test_parts_of_different_shape_do_not_merge():
-    with pytest.raises(SelectionInputError, match=r"\(2, 3\) and \(2, 4\)"):
-        CentroidSums(2, 3).merge(CentroidSums(2, 4))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])

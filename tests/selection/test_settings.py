@@ -20,7 +20,7 @@ def test_all_faults_are_reported_together():
     message = str(caught.value)
     for fault in (
         "top_k must be an integer >= 1, but is 0",
-        "cost must be a known cost, but is 'cosin': use 'cosine' or 'l2' (did you mean 'cosine'?)",
+        "cost must be a known cost, but is 'cosin': use 'cosine' or 'l2'. Did you mean 'cosine'?",
         "cost_scale must be a finite number > 0, but is -1.0",
         "entropy_weight must be a finite number > 0, but is nan",
         "max_iterations must be an integer >= 1, but is 2.5",

@@ -278,5 +278,5 @@ def test_mass_needs_an_entry_for_each_group():
 
 
 def test_unknown_method_is_an_error_with_the_nearest_word():
-    with pytest.raises(SelectionInputError, match=r"but is 'scale': .* \(did you mean 'scaling'\?\)"):
+    with pytest.raises(SelectionInputError, match=r"but is 'scale': .* Did you mean 'scaling'\?"):
         solve_unbalanced_transport(np.ones((1, 1)), method="scale")

@@ -1,108 +1,54 @@
-"""The audit of images in memory: which source images show what a test image shows."""
+"""Which source images show what a test image shows: near hashes bring pairs up, and their pixels decide."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.audit.calibration import AuditThresholds, calibrate, likeness, sample_rows
-from pretrieve.audit.candidates import NO_DISTANCE, Candidates, cosine_candidates, hash_candidates, joined
-from pretrieve.audit.hashed_images import HashedImages, hash_images
-from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.calibration import AuditThresholds, likeness
+from pretrieve.audit.hashed_images import HashedImages
+from pretrieve.audit.perceptual_hash import Hashes, matches_within, mirrored
+from pretrieve.audit.report import LeakPair
 from pretrieve.audit.settings import AuditSettings
-from pretrieve.audit.thresholds import Threshold
 from pretrieve.audit.verification import align
-from pretrieve.errors import ImageSetError
 
-DEFAULT_SETTINGS = AuditSettings()
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class AuditFeatures:
-    """Features that bring up pairs beside those of the hashes.
+class Candidates:
+    """Pairs of a source image and a test image, each pair once, by source row and then by test row.
 
     Attributes:
-      source: (N, D) float32, a row for each source image.
-      test: (V, M, D) float32, of each test image and of variants of it, such as the mirrored one.
-      threshold: of their cosine, see `calibration.calibrate_cosine`.
+      source: (P,) int64 rows.
+      test: (P,) int64 rows.
+      hash_distances: (P,) int64 bits, the least over windows and mirroring.
     """
 
-    source: NDArray[np.float32]
-    test: NDArray[np.float32]
-    threshold: Threshold
+    source: Indices
+    test: Indices
+    hash_distances: Indices
 
-
-def audit_leaks(
-    source_images: NDArray[np.uint8],
-    test_images: NDArray[np.uint8],
-    *,
-    settings: AuditSettings = DEFAULT_SETTINGS,
-    features: AuditFeatures | None = None,
-    thresholds: AuditThresholds | None = None,
-) -> LeakReport:
-    """Find the source images that show what a test image shows: resized, re-compressed, mirrored or cropped.
-
-    Pairs with near hashes, or near features, are candidates; each is then laid one over the other and compared pixel
-    by pixel. A blank image shows nothing, so it is in no pair.
-
-    Args:
-      source_images: (N, S, S, 3) uint8 RGB, S the settings' image_size.
-      test_images: (M, S, S, 3) uint8 RGB.
-      settings: what is compared and how sure the thresholds must be.
-      features: of the same images; None where hashes and pixels suffice.
-      thresholds: those of an earlier audit; None calibrates them on the images themselves.
-
-    Returns:
-      The pairs, whose indices count the rows of the two arrays.
-
-    Raises:
-      ImageSetError: the images have another type or shape, or features belong to other images.
-      UserError: there are no images to calibrate on.
-    """
-    source = hash_images(source_images, settings, place="the source")
-    test = hash_images(test_images, settings, place="the test split")
-    check_features(features, len(source), len(test))
-    if thresholds is None:
-        thresholds = calibrate(
-            source.take(sample_rows(len(source), settings.num_calibration_source, settings.seed, "source")),
-            test.take(sample_rows(len(test), settings.num_calibration_test, settings.seed, "test")),
-            settings,
-        )
-    if features is not None:
-        thresholds = replace(thresholds, cosine=features.threshold)
-    pairs, num_candidates = find_leaks(source, test, thresholds, settings, features)
-    return LeakReport(tuple(pairs), thresholds, len(source), len(test), num_candidates)
+    def __len__(self) -> int:
+        return len(self.source)
 
 
 def find_leaks(
-    source: HashedImages,
-    test: HashedImages,
-    thresholds: AuditThresholds,
-    settings: AuditSettings,
-    features: AuditFeatures | None,
+    source: HashedImages, test: HashedImages, thresholds: AuditThresholds, settings: AuditSettings
 ) -> tuple[list[LeakPair], int]:
-    """Find the pairs of one shard of the source; what is found of a source image depends on no other.
+    """Find the source images that show what a test image shows: resized, re-compressed, mirrored or cropped.
+
+    Pairs with near hashes are candidates; each is then laid one over the other and compared pixel by pixel. A blank
+    image shows nothing, so it is in no pair. What is found of a source image depends on no other source image.
 
     Returns:
       The pairs, by source row and then by test row, and how many candidates were looked at.
     """
     candidates = hash_candidates(source.hashes, test.hashes, math.floor(thresholds.hash_distance.value))
-    if features is not None:
-        by_cosine = cosine_candidates(features.source, features.test, features.threshold.value)
-        candidates = joined(candidates, by_cosine)
-    return _verified(candidates, source, test, thresholds, settings), len(candidates)
-
-
-def _verified(
-    candidates: Candidates,
-    source: HashedImages,
-    test: HashedImages,
-    thresholds: AuditThresholds,
-    settings: AuditSettings,
-) -> list[LeakPair]:
     fits = align(
         source.images[candidates.source],
         test.images[candidates.test],
@@ -110,7 +56,7 @@ def _verified(
         step=settings.window_step,
     )
     scores = likeness(fits)
-    return [
+    leaks = [
         LeakPair(
             source_index=int(candidates.source[pair]),
             test_index=int(candidates.test[pair]),
@@ -119,28 +65,38 @@ def _verified(
             correlation=float(fits.correlations[pair]),
             detail=float(fits.details[pair]),
             colour_error=float(fits.colour_errors[pair]),
-            hash_distance=_known(int(candidates.hash_distances[pair]), NO_DISTANCE),
-            cosine=None if np.isnan(candidates.cosines[pair]) else float(candidates.cosines[pair]),
+            hash_distance=int(candidates.hash_distances[pair]),
         )
         for pair in np.flatnonzero(scores >= thresholds.likeness.value).tolist()
     ]
+    return leaks, len(candidates)
 
 
-def _known(value: int, unknown: int) -> int | None:
-    return None if value == unknown else value
+def hash_candidates(source: Hashes, test: Hashes, radius: int) -> Candidates:
+    """Find the pairs of which one hash, of a window or mirrored, is near a hash of the other's whole image.
 
-
-def check_features(features: AuditFeatures | None, num_source: int, num_test: int) -> None:
-    """Refuse features of other images.
-
-    Raises:
-      ImageSetError: their rows are not as many as the images.
+    Args:
+      source: (W, N, words) uint64, those of the whole images first.
+      test: (V, M, words) uint64, likewise.
+      radius: bits, ≥ 0.
     """
-    if features is None:
-        return
-    found = (len(features.source), features.test.shape[1])
-    if found != (num_source, num_test):
-        raise ImageSetError(
-            f"features must have a row an image, {num_source} of the source and {num_test} of the test split, but have "
-            f"{found[0]} and {found[1]}; extract them again"
-        )
+    found = [
+        *(match for hashes in test for match in _with_mirrored(source[0], hashes, radius)),
+        *(match for hashes in source[1:] for match in _with_mirrored(hashes, test[0], radius)),
+    ]
+    return _unique(found, test.shape[1])
+
+
+def _with_mirrored(source: Hashes, test: Hashes, radius: int) -> Iterator[tuple[Indices, Indices, Indices]]:
+    yield from matches_within(source, test, radius)
+    yield from matches_within(source, mirrored(test), radius)
+
+
+def _unique(found: list[tuple[Indices, Indices, Indices]], num_test: int) -> Candidates:
+    """Keep each pair once, with its least distance."""
+    rows, columns, bits = (
+        (np.concatenate(parts) for parts in zip(*found, strict=True)) if found else np.zeros((3, 0), dtype=np.int64)
+    )
+    order = np.lexsort((bits, rows * num_test + columns))
+    pairs, first = np.unique((rows * num_test + columns)[order], return_index=True)
+    return Candidates(pairs // num_test, pairs % num_test, bits[order][first])

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.audit.candidates import unit_rows
 from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
 from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
 from pretrieve.audit.settings import AuditSettings
-from pretrieve.audit.thresholds import Threshold, choose_threshold
 from pretrieve.audit.verification import Alignments, align
+from pretrieve.errors import UserError
 from pretrieve.keys import derived_seed
 
 WORST_COLOUR_ERROR = 128.0
@@ -35,20 +35,44 @@ LEAST_LIKENESS_OF_LEAKS = 0.7
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """A line between copies and others, and what it is expected to do.
+
+    Attributes:
+      value: what is at most so far (or, of a similarity, at least so near) counts as a copy.
+      recall: share of the known copies on the right side.
+      false_alarm_rate: share of the known others on the wrong side.
+      num_copies: known copies it was chosen from.
+      num_others: pairs of different images, likewise.
+      reaches_recall: false where the bound on false alarms left less recall than was asked for.
+    """
+
+    value: float
+    recall: float
+    false_alarm_rate: float
+    num_copies: int
+    num_others: int
+    reaches_recall: bool
+
+    @property
+    def false_alarm_bound(self) -> float:
+        """What the rate is at most, with 95 % confidence where none was seen (the rule of three)."""
+        return max(self.false_alarm_rate, 3 / self.num_others)
+
+
+@dataclass(frozen=True)
 class AuditThresholds:
     """What counts as near.
 
     Attributes:
       hash_distance: bits; pairs at most so far apart are verified.
       likeness: of verified pairs, see `likeness`.
-      cosine: of features; None where only hashes bring pairs up.
       recall_by_alteration: share of the known copies, by what was done to them, that hash and pixels find together.
       num_set_aside: pairs of the samples that fit like copies, and so were not taken for different images.
     """
 
     hash_distance: Threshold
     likeness: Threshold
-    cosine: Threshold | None = None
     recall_by_alteration: Mapping[str, float] = field(default_factory=dict)
     num_set_aside: int = 0
 
@@ -111,41 +135,6 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
     )
 
 
-def calibrate_cosine(
-    copies: NDArray[np.float32],
-    originals: NDArray[np.int64],
-    source: NDArray[np.float32],
-    test: NDArray[np.float32],
-    settings: AuditSettings,
-) -> Threshold:
-    """Choose the threshold of the cosine.
-
-    Pairs nearer than the median copy are leaks in the sample, and no different images; unless they are more than the
-    source images, of which each shows one picture: then the features do not tell copies from other images.
-
-    Args:
-      copies: (C, D) features of known copies.
-      originals: (C,) the row of the test image that each was made of.
-      source: (N, D) features of a sample of the source.
-      test: (V, M, D) features of the test images and of variants of them.
-      settings: recall, bound on false alarms: that of hashes.
-
-    Raises:
-      UserError: there are no copies or no source images.
-    """
-    units = np.stack([unit_rows(variant) for variant in test])
-    of_copies = (units[:, originals] * unit_rows(copies)).sum(axis=2).max(axis=0)
-    of_others = (unit_rows(source) @ units.transpose(0, 2, 1)).max(axis=0).reshape(-1)
-    are_leaks = of_others >= np.median(of_copies) if len(of_copies) else np.zeros(len(of_others), dtype=bool)
-    return choose_threshold(
-        of_copies,
-        of_others[~are_leaks] if are_leaks.sum() <= len(source) else of_others,
-        recall=settings.recall,
-        max_false_alarm_rate=settings.max_hash_false_alarms,
-        is_similarity=True,
-    )
-
-
 def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
     """Return the (P,) least distances of pairs, over windows of either and over mirroring.
 
@@ -186,3 +175,61 @@ def _known_copies(
 
 def _aligned(source: NDArray[np.uint8], test: NDArray[np.uint8], settings: AuditSettings) -> Alignments:
     return align(source, test, smallest_side=settings.smallest_side, step=settings.window_step)
+
+
+def choose_threshold(
+    copies: NDArray[Any],
+    others: NDArray[Any],
+    *,
+    recall: float,
+    max_false_alarm_rate: float,
+    is_similarity: bool = False,
+    slack: float = 0.5,
+) -> Threshold:
+    """Choose the line for a stated recall, with false alarms bounded.
+
+    The recall needs a line not nearer than some value, the bound one not farther than another. Where both can be had,
+    the line lies between the two, so that neither hangs on the last image measured. Where not, the bound holds.
+
+    Args:
+      copies: (n,) measurements of known copies, n ≥ 1.
+      others: (m,) of pairs of different images, m ≥ 1.
+      recall: share of the copies that should be found, in (0, 1].
+      max_false_alarm_rate: share of the others that may be taken for copies, in [0, 1).
+      is_similarity: true where larger measurements are nearer.
+      slack: where between the two: 0 at what the recall needs, towards 1 at what the bound allows, in [0, 1).
+
+    Raises:
+      UserError: there are no copies or no others, or a share is outside its range.
+
+    >>> choose_threshold(np.array([1, 2, 3]), np.array([8, 9]), recall=1.0, max_false_alarm_rate=0.0).value
+    5.5
+    """
+    if not (len(copies) and len(others)):
+        raise UserError(
+            f"a threshold needs copies and other pairs, but there are {len(copies)} and {len(others)}; give more images"
+        )
+    if not (0 < recall <= 1 and 0 <= max_false_alarm_rate < 1):
+        raise UserError(
+            "recall must lie in (0, 1] and max_false_alarm_rate in [0, 1), but they are "
+            f"{recall} and {max_false_alarm_rate}"
+        )
+    sign = -1.0 if is_similarity else 1.0
+    near, far = np.sort(sign * copies.astype(np.float64)), np.sort(sign * others.astype(np.float64))
+    needed = near[int(np.ceil(recall * len(near) - 1e-9)) - 1]
+    first_beyond = far[int(max_false_alarm_rate * len(far) + 1e-9)]
+    reaches = bool(needed < first_beyond)
+    if not reaches:
+        line = np.nextafter(first_beyond, -np.inf)
+    elif np.isfinite(first_beyond):
+        line = needed + slack * (first_beyond - needed)
+    else:
+        line = needed
+    return Threshold(
+        value=float(sign * line),
+        recall=float((near <= line).mean()),
+        false_alarm_rate=float((far <= line).mean()),
+        num_copies=len(near),
+        num_others=len(far),
+        reaches_recall=reaches,
+    )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from pretrieve.audit.audit import DEFAULT_SETTINGS, AuditFeatures, check_features, find_leaks
+from pretrieve.audit.audit import find_leaks
 from pretrieve.audit.calibration import AuditThresholds, calibrate, sample_rows
 from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.report import LeakPair, LeakReport
@@ -24,6 +24,8 @@ from pretrieve.errors import ImageSetError
 ROWS_PER_SHARD = 1024
 """Source images of a task: seconds of work, and a few dozen megabytes of pixels and hashes."""
 
+DEFAULT_SETTINGS = AuditSettings()
+
 TASKS_PER_CPU = 2
 """Tasks that are submitted at a time: where the table holds the encoded images, their rows wait in Ray's memory."""
 
@@ -34,13 +36,11 @@ class DecodedRows:
 
     Attributes:
       images: (n, S, S, 3) uint8 RGB.
-      positions: (n,) int64, of each image in the table.
-      indices: (n,) int64, its value of the column `index`.
+      indices: (n,) int64, of each image, its value of the column `index`.
       broken: "path: reason" of the others.
     """
 
     images: NDArray[np.uint8]
-    positions: NDArray[np.int64]
     indices: NDArray[np.int64]
     broken: tuple[str, ...]
 
@@ -53,7 +53,6 @@ class _TestSide:
     indices: NDArray[np.int64]
     thresholds: AuditThresholds
     settings: AuditSettings
-    features: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,10 @@ def audit_over_ray(
     test: pa.Table,
     *,
     settings: AuditSettings = DEFAULT_SETTINGS,
-    features: AuditFeatures | None = None,
-    thresholds: AuditThresholds | None = None,
     rows_per_shard: int = ROWS_PER_SHARD,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LeakReport:
-    """Audit image tables on the connected cluster; see `audit.audit_leaks`.
+    """Audit image tables on the connected cluster; see `audit.find_leaks`.
 
     The result does not depend on the number of shards or of CPUs. Broken images are left out and named. The same table
     may stand on both sides only if its images may be paired with themselves; audit train against test instead.
@@ -83,8 +80,6 @@ def audit_over_ray(
       source: an image table, such as a source's train split, a selection of it, or a target's own train split.
       test: an image table, small enough for the memory of each task.
       settings: what is compared and how sure the thresholds must be.
-      features: a row for each row of the tables; those of broken images are not looked at.
-      thresholds: those of an earlier audit; None calibrates them on samples of the images.
       rows_per_shard: source images of a task, > 0.
       on_progress: called with (source images done, source images in all).
 
@@ -92,20 +87,16 @@ def audit_over_ray(
       The pairs, whose indices are those of the tables' column `index`.
 
     Raises:
-      ImageSetError: no test image decodes, or features belong to other tables.
+      ImageSetError: no test image decodes.
       OSError: an image's file cannot be read.
     """
-    check_features(features, source.num_rows, test.num_rows)
     decoded = decode_table(test, settings.image_size)
     if not len(decoded.images):
         raise ImageSetError(f"a test split must have an image that decodes, but none does: {decoded.broken[:1]}")
     hashed = hash_images(decoded.images, settings, place="the test split")
-    thresholds = thresholds or _calibrate(source, hashed, settings)
-    if features is not None:
-        thresholds = replace(thresholds, cosine=features.threshold)
-    test_features = None if features is None else features.test[:, decoded.positions]
-    shared = ray.put(_TestSide(hashed, decoded.indices, thresholds, settings, test_features))
-    results = _run_shards(source, shared, features, rows_per_shard, on_progress)
+    thresholds = _calibrate(source, hashed, settings)
+    shared = ray.put(_TestSide(hashed, decoded.indices, thresholds, settings))
+    results = _run_shards(source, shared, rows_per_shard, on_progress)
     pairs = sorted((p for r in results for p in r.pairs), key=lambda pair: (pair.source_index, pair.test_index))
     return LeakReport(
         tuple(pairs),
@@ -125,18 +116,16 @@ def decode_table(table: pa.Table, size: int) -> DecodedRows:
       OSError: a file cannot be read at all; that says nothing of the image in it.
     """
     images: list[NDArray[np.uint8]] = []
-    positions: list[int] = []
+    indices: list[int] = []
     broken: list[str] = []
-    rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
-    for position, (path, content) in enumerate(rows):
+    for index, path, content in zip(*(table[name].to_pylist() for name in ("index", "path", "content")), strict=True):
         try:
             images.append(decode_square(read_content(path, content), size))
-            positions.append(position)
+            indices.append(index)
         except ImageSetError as error:
             broken.append(f"{path}: {error}")
-    kept = np.array(positions, dtype=np.int64)
     stacked = np.stack(images) if images else np.empty((0, size, size, 3), dtype=np.uint8)
-    return DecodedRows(stacked, kept, table["index"].to_numpy()[kept], tuple(broken))
+    return DecodedRows(stacked, np.array(indices, dtype=np.int64), tuple(broken))
 
 
 def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) -> AuditThresholds:
@@ -152,7 +141,6 @@ def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) ->
 def _run_shards(
     source: pa.Table,
     shared: ray.ObjectRef[_TestSide],
-    features: AuditFeatures | None,
     rows_per_shard: int,
     on_progress: Callable[[int, int], None],
 ) -> Sequence[_ShardResult]:
@@ -166,9 +154,7 @@ def _run_shards(
     while waiting or pending:
         while waiting and len(pending) < TASKS_PER_CPU * max(1, ray.cluster_resources().get("CPU", 1)):
             start = waiting.popleft()
-            rows = slice(start, start + rows_per_shard)
-            own = None if features is None else (features.source[rows], features.threshold)
-            pending[run.remote(source.slice(start, rows_per_shard), shared, own)] = start
+            pending[run.remote(source.slice(start, rows_per_shard), shared)] = start
         (finished,), _ = ray.wait(list(pending), num_returns=1)
         start = pending.pop(finished)
         with causes_of_task_errors():
@@ -178,13 +164,10 @@ def _run_shards(
     return [results[start] for start in sorted(results)]
 
 
-def _audit_shard(table: pa.Table, shared: _TestSide, own_features: Any) -> _ShardResult:
+def _audit_shard(table: pa.Table, shared: _TestSide) -> _ShardResult:
     decoded = decode_table(table, shared.settings.image_size)
     source = hash_images(decoded.images, shared.settings, place="the source")
-    features = None
-    if own_features is not None and shared.features is not None:
-        features = AuditFeatures(own_features[0][decoded.positions], shared.features, own_features[1])
-    found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings, features)
+    found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings)
     pairs = [
         replace(
             pair,

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import bz2
+import errno
+import gzip
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple, NoReturn, cast
 
-from pretrieve.data.archive_members import Member, read_members
-from pretrieve.data.archive_names import MemberPaths
-from pretrieve.data.staging import finish_move, move_into, staging_folder
+from pretrieve.artifacts.locks import remove_leftovers, temporary_folder
 from pretrieve.errors import ImageSetError
 
-_HEADER_BYTES = 2048  # what a member's headers and padding take in a tar, ordinarily
+CHUNK_BYTES = 1 << 20
+MAX_NAME_BYTES = 255  # of one folder or file: what every common file system takes
+MAX_PATH_BYTES = 1024
+MAX_FOLDERS = 64
+SHOWN_CHARACTERS = 120
+HEADER_BYTES = 2048  # what a member's headers and padding take in a tar, ordinarily
+COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+ENCRYPTED = 0x1
 
 Progress = Callable[[int, int], None]
 
@@ -35,6 +59,15 @@ class UnpackLimits:
 
 
 ORDINARY_LIMITS = UnpackLimits()
+
+
+class _Member(NamedTuple):
+    """A file or folder of an archive; its content is read before the next member is asked for."""
+
+    name: str
+    is_folder: bool
+    packed_bytes: int
+    chunks: Iterator[bytes]
 
 
 def unpack_archive(
@@ -65,66 +98,286 @@ def unpack_archive(
     """
     if not archive.is_file():
         raise ImageSetError(f"an archive must be a file, but {archive} is none; check the path")
+    place = folder if folder.is_dir() else folder.parent  # an existing folder may be a disk of its own
+    remove_leftovers(place, folder.name)
     if finish_move(folder, label=archive.name):
         return
-    with staging_folder(folder) as staging:
-        _unpack(archive, staging, limits, progress)
+    with temporary_folder(place, folder.name) as staging:
+        _unpack(archive, staging, limits, progress or (lambda done, total: None))
         if contains is not None and not (staging / contains).exists():
             raise ImageSetError(
                 f"{archive} must contain {contains!r}, but does not; it is another archive, or another version of it"
             )
-        move_into(staging, folder, label=archive.name)
+        _move_into(staging, folder, label=archive.name)
 
 
-def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progress | None) -> None:
-    paths, budget, size = MemberPaths(archive), _Budget(archive, limits), archive.stat().st_size
+def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progress) -> None:
+    def refuse(fault: str) -> NoReturn:
+        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, and it may be made to fill the disk")
+
+    size, num_bytes = archive.stat().st_size, 0
+    seen: dict[str, tuple[str, bool]] = {}
     with archive.open("rb") as file:
-        for member in read_members(file, archive, max_bytes=limits.max_bytes + _HEADER_BYTES * limits.max_members):
-            budget.open(member)
-            path = staging / paths.add(member.name, is_folder=member.is_folder)
+        members = _members(file, archive, max_bytes=limits.max_bytes + HEADER_BYTES * limits.max_members)
+        for number, member in enumerate(members):
+            if number >= limits.max_members:
+                refuse(f"hold at most {limits.max_members:,} members, but holds more")
+            path = staging / _place(member, seen, archive)
             if member.is_folder:
                 path.mkdir(parents=True, exist_ok=True)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
+            most, member_bytes = max(limits.ratio_from_bytes, limits.max_ratio * member.packed_bytes), 0
             with path.open("xb") as unpacked:
-                for chunk in member.chunks():
-                    budget.spend(len(chunk))
+                for chunk in member.chunks:
+                    num_bytes, member_bytes = num_bytes + len(chunk), member_bytes + len(chunk)
+                    if num_bytes > limits.max_bytes:
+                        refuse(f"unpack to at most {limits.max_bytes:,} bytes, but holds more")
+                    if member_bytes > most:
+                        refuse(
+                            f"unfold no member more than {limits.max_ratio:g} times, but {member.name!r} has over "
+                            f"{member_bytes:,} bytes in {member.packed_bytes:,}"
+                        )
                     unpacked.write(chunk)
-                    if progress is not None:
-                        progress(min(file.tell(), size), size)
-    if progress is not None:
-        progress(size, size)
+                    progress(min(file.tell(), size), size)
+    progress(size, size)
 
 
-class _Budget:
-    """Counts what an archive unfolds to, and ends it at a limit."""
+def _place(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path) -> PurePosixPath:
+    """Turn the name that an archive writes into a path below a folder; "." for the folder itself.
 
-    def __init__(self, archive: Path, limits: UnpackLimits) -> None:
-        self._archive = archive
-        self._limits = limits
-        self._num_members = 0
-        self._num_bytes = 0
-        self._member: Member | None = None
-        self._member_bytes = 0
+    Names that differ in case alone, or in how an accent is composed, are one file on many disks; they are refused on
+    every disk, so that an archive gives the same files everywhere or none.
 
-    def open(self, member: Member) -> None:
-        self._num_members += 1
-        self._member, self._member_bytes = member, 0
-        if self._num_members > self._limits.max_members:
-            self._refuse(f"hold at most {self._limits.max_members:,} members, but holds more")
+    Args:
+      member: a folder may come again, a file may not.
+      seen: of the archive's members so far, by what would be one file: the path and whether it is a folder.
+      archive: named in messages.
 
-    def spend(self, num_bytes: int) -> None:
-        assert self._member is not None
-        self._num_bytes += num_bytes
-        self._member_bytes += num_bytes
-        if self._num_bytes > self._limits.max_bytes:
-            self._refuse(f"unpack to at most {self._limits.max_bytes:,} bytes, but holds more")
-        most = max(self._limits.ratio_from_bytes, self._limits.max_ratio * self._member.packed_bytes)
-        if self._member_bytes > most:
-            self._refuse(
-                f"unfold no member more than {self._limits.max_ratio:g} times, but {self._member.name!r} has over "
-                f"{self._member_bytes:,} bytes in {self._member.packed_bytes:,}"
+    Raises:
+      ImageSetError: the name leads out of the folder, no disk could hold it, or it is taken.
+    """
+
+    def check(holds: bool, rule: str, value: str) -> None:
+        if not holds:
+            shown = name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…"
+            raise ImageSetError(
+                f"a member of {archive} must {rule}, but {shown!r} {value}; nothing was unpacked, get the archive from "
+                "its publisher"
             )
 
-    def _refuse(self, fault: str) -> None:
-        raise ImageSetError(f"{self._archive} must {fault}; nothing was unpacked, and it may be made to fill the disk")
+    name, below = member.name, "lie below the folder it is unpacked to"
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    check("\0" not in name and "\\" not in name, "be named without NUL and backslash", "is not")
+    check(not name.startswith("/") and not re.match(r"[A-Za-z]:", name), below, "has an absolute path")
+    check(".." not in parts, below, "leads out of it")
+    try:
+        lengths = [len(os.fsencode(part)) for part in parts]
+    except UnicodeEncodeError:
+        check(False, "have a name that this system can write", "has not")
+    check(
+        len(parts) <= MAX_FOLDERS and max(lengths, default=0) <= MAX_NAME_BYTES and sum(lengths) <= MAX_PATH_BYTES,
+        f"have a path of at most {MAX_FOLDERS} folders and {MAX_PATH_BYTES} bytes, {MAX_NAME_BYTES} a name",
+        "is longer",
+    )
+    check(bool(parts) or member.is_folder, "name a file", "names none")
+    for depth in range(1, len(parts) + 1):
+        path, is_folder = "/".join(parts[:depth]), member.is_folder or depth < len(parts)
+        key = unicodedata.normalize("NFC", path).lower()
+        taken, was_folder = seen.get(key, (path, True))
+        check(taken == path, "differ from all others by more than case", f"differs from {taken!r} by no more")
+        is_new = key not in seen
+        check(is_new or (is_folder and was_folder), "be there once", "is there twice, or as a file and as a folder")
+        seen[key] = (path, is_folder)
+    return PurePosixPath(*parts)
+
+
+def _members(file: IO[bytes], archive: Path, *, max_bytes: int) -> Iterator[_Member]:
+    """Read the members of an archive in order, with nothing in it believed; `max_bytes` bounds a tar with its headers.
+
+    Raises:
+      ImageSetError: it is no archive, not whole, encrypted, or holds what is neither file nor folder.
+    """
+    start = file.read(len(max(COMPRESSIONS, key=len)))
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if start.startswith(ZIP_STARTS):
+        return _zip_members(file, archive, size)
+    unpacked = next((unpack(file) for magic, unpack in COMPRESSIONS.items() if start.startswith(magic)), file)
+    return _tar_members(_ForwardStream(unpacked, archive, max_bytes), archive, size)
+
+
+@contextmanager
+def _reading(archive: Path, place: str) -> Iterator[None]:
+    """Turn whatever zipfile, tarfile and the decompressors raise on bad bytes into one kind of error."""
+    try:
+        yield
+    except ImageSetError:
+        raise
+    except Exception as error:  # zlib.error, LZMAError, BadZipFile, EOFError, struct.error, RecursionError, …
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault: bz2 and gzip give their OSErrors no number, a seek to nowhere gives EINVAL
+        reason = str(error) or type(error).__name__
+        _check(False, archive, f"be a whole zip or tar archive, but {place} cannot be read: {reason}")
+
+
+def _check(holds: bool, archive: Path, fault: str) -> None:
+    if not holds:
+        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, get it from its publisher again")
+
+
+def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]:
+    with _reading(archive, "its table of contents"):
+        opened = zipfile.ZipFile(file)
+    for info in opened.infolist():
+        name = info.filename
+        written = info.orig_filename  # zipfile cuts the other one at a NUL
+        _check("\0" not in written, archive, f"name its members without NUL, but one is {written!r}")
+        _check(not info.flag_bits & ENCRYPTED, archive, f"be free of passwords, but {name!r} is encrypted")
+        is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
+        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link or a device")
+        # Python's readers of the other methods unpack a whole block at once, however large it turns out.
+        is_bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        _check(is_bounded, archive, f"be stored or deflated, but {name!r} is packed by method {info.compress_type}")
+        is_folder = name.endswith("/")  # is_dir() fails on an empty name
+        with _reading(archive, f"member {name!r}"):
+            stream = opened.open(info)
+        with stream:
+            chunks = _chunks(partial(_read_zip, stream), info.file_size, archive, name)
+            yield _Member(name, is_folder, min(info.compress_size, size), chunks)
+
+
+def _read_zip(stream: IO[bytes], size: int) -> bytes:
+    return stream.read(size or 1)  # a read past the end gives nothing, but compares the checksum
+
+
+def _chunks(read: Callable[[int], bytes], size: int, archive: Path, name: str) -> Iterator[bytes]:
+    left = size
+    while True:
+        with _reading(archive, f"member {name!r}"):
+            chunk = read(min(CHUNK_BYTES, left))
+            if left and not chunk:
+                raise EOFError(f"{left:,} of its {size:,} bytes are missing")
+        if not chunk:
+            return
+        left -= len(chunk)
+        yield chunk
+
+
+class _ForwardStream:
+    """What tarfile reads from: goes forward alone, in small steps, and stops at a limit.
+
+    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, and jump back for ever.
+    """
+
+    def __init__(self, file: IO[bytes], archive: Path, max_bytes: int) -> None:
+        self._file = file
+        self._archive = archive
+        self._max_bytes = max_bytes
+        self._position = 0
+        self.last = b""
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        if position < self._position:
+            raise tarfile.ReadError("a header points backwards")
+        while self._position < position and self.read(min(CHUNK_BYTES, position - self._position)):
+            pass
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= CHUNK_BYTES:
+            raise tarfile.ReadError(f"a header claims {size:,} bytes")
+        self.last = self._file.read(size)
+        self._position += len(self.last)
+        holds = self._position <= self._max_bytes
+        _check(holds, self._archive, f"unpack to at most {self._max_bytes:,} bytes with its headers, but holds more")
+        return self.last
+
+
+def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_Member]:
+    place = "its first header"
+    with _reading(archive, place):
+        opened: Any = tarfile.TarFile(fileobj=cast(Any, stream))
+    while True:
+        with _reading(archive, place):
+            info = opened.next()
+        if info is None:
+            break
+        opened.members.clear()  # or it keeps every header of the archive in memory
+        name, is_plain = info.name, (info.isreg() or info.isdir()) and not info.issparse()
+        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link, a device or a sparse file")
+        _check(info.size >= 0, archive, f"hold members of 0 bytes or more, but {name!r} has {info.size}")
+        place = f"what follows member {name!r}"
+        # A compressed tar does not say what a member takes up.
+        yield _Member(name, info.isdir(), size, _chunks(stream.read, info.size, archive, name))
+    with _reading(archive, place):
+        # At a cut or damaged header tarfile stops as if it were the last member's.
+        if stream.last != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("a header is damaged" if len(stream.last) == tarfile.BLOCKSIZE else "the archive ends early")
+        while stream.read(CHUNK_BYTES):  # to the end, where a compressed stream has its checksum
+            pass
+
+
+def _move_into(staging: Path, folder: Path, *, label: str) -> None:
+    """Move what a staging folder holds into `folder`, overwriting nothing; folders on both sides become one.
+
+    Into an existing folder that takes several renames. They start from a folder named after `label`, which says after
+    a kill that everything was there: `finish_move` goes on.
+
+    Raises:
+      ImageSetError: something has a name already; then nothing was moved.
+    """
+    if not folder.exists():
+        staging.rename(folder)
+        return
+    for path in _conflicts(staging, folder):
+        raise ImageSetError(
+            f"what {label} unpacks must not overwrite anything, but {path} exists; "
+            "remove it if it is left from an earlier attempt, or choose another folder"
+        )
+    staging.rename(_moving(folder, label))
+    finish_move(folder, label=label)
+
+
+def finish_move(folder: Path, *, label: str) -> bool:
+    """Finish a move that a kill interrupted; False where there is none.
+
+    Raises:
+      ImageSetError: something took a name meanwhile.
+    """
+    moving = _moving(folder, label)
+    if not moving.is_dir():
+        return False
+    for path in _conflicts(moving, folder):
+        raise ImageSetError(f"what {label} unpacks must not overwrite anything, but {path} exists by now; remove it")
+    _merge(moving, folder)
+    shutil.rmtree(moving)
+    return True
+
+
+def _moving(folder: Path, label: str) -> Path:
+    return folder / f".{label}.moving"
+
+
+def _conflicts(staging: Path, folder: Path) -> Iterator[Path]:
+    for entry in sorted(staging.iterdir()):
+        path = folder / entry.name
+        if _are_folders(entry, path):
+            yield from _conflicts(entry, path)
+        elif os.path.lexists(path):
+            yield path
+
+
+def _merge(staging: Path, folder: Path) -> None:
+    for entry in sorted(staging.iterdir()):
+        if _are_folders(entry, folder / entry.name):
+            _merge(entry, folder / entry.name)
+        else:
+            entry.rename(folder / entry.name)
+
+
+def _are_folders(entry: Path, path: Path) -> bool:
+    return entry.is_dir() and path.is_dir() and not path.is_symlink()

@@ -18,9 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pretrieve.data.jpeg_markers import lacks_end_marker
 from pretrieve.data.parquet_reference import is_reference, read_reference
 from pretrieve.errors import ImageSetError
+
+START_OF_SCAN = 0xDA  # markers of a JPEG file
+END_OF_IMAGE = b"\xff\xd9"
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers that no length follows."""
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded, half a gigabyte: Pillow's own, whatever a user's code made of that."""
@@ -104,7 +108,7 @@ def load_pixels(image: Image.Image, content: bytes) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():
         image.load()
-    if image.format == "JPEG" and lacks_end_marker(content):
+    if image.format == "JPEG" and _lacks_end_marker(content):
         raise ImageSetError(
             "an image must decode, but this JPEG is truncated: it has no end marker, as if its copying broke off; copy "
             "it again"
@@ -182,3 +186,34 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _lacks_end_marker(content: bytes) -> bool:
+    """Tell whether a JPEG's pixels have no end marker behind them.
+
+    Where a download broke off, its file may have its full length, zeros at its end. Those are pixels to a decoder, grey
+    ones, and it tells nobody. Pixels themselves never hold an end marker, so its absence shows that the end is missing.
+
+    Args:
+      content: a JPEG file, of which thumbnails in its header do not count.
+    """
+    return content.find(END_OF_IMAGE, _start_of_pixels(content)) < 0
+
+
+def _start_of_pixels(content: bytes) -> int:
+    """Return the position of the first scan, or the end of the file where it has none."""
+    position = 2
+    while position + 4 <= len(content):
+        if content[position] != 0xFF:
+            position += 1  # some writers leave stray bytes between segments, which decoders skip as well
+            continue
+        marker = content[position + 1]
+        if marker == START_OF_SCAN:
+            return position
+        if marker == 0xFF:
+            position += 1
+        elif marker in STANDALONE:
+            position += 2
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return len(content)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.atomic_files import read_json, write_json
 from pretrieve.errors import ImageSetError, UserError
 
@@ -93,17 +93,16 @@ def file_md5(path: Path, progress: Progress | None = None) -> str:
 
 @contextmanager
 def _locked(part: Path) -> Iterator[IO[bytes]]:
-    with part.open("ab") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(locked(part.with_name(f".{part.name}.lock"), is_optional=True))
+        except LockedError:
             raise UserError(
                 f"{part} must be written by one process, but another one downloads it; wait for it"
             ) from None
-        except OSError:  # a file system without locks
-            pass
         try:
-            yield file
+            with part.open("ab") as file:
+                yield file
         finally:
             # A refused address leaves nothing to go on from. Gone already means renamed, or removed as a wrong file.
             with suppress(FileNotFoundError):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
@@ -13,8 +16,12 @@ from pretrieve.data.forms.given_rows import GivenRows
 from pretrieve.data.forms.parquet_tables import load_parquet
 from pretrieve.data.forms.table_paths import find_tables
 from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.imagenet_names import WNID, find_names, names_of_classes
 from pretrieve.errors import ImageSetError
+
+WNID = re.compile(r"n\d{8}")
+
+_WNIDS_OF_ILSVRC = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
+"""SHA-256 of the 1000 WordNet ids of ILSVRC 2012, sorted, one a line."""
 
 _INNER_FOLDERS = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC")
 _SOLUTION = "LOC_val_solution.csv"
@@ -151,3 +158,48 @@ def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | N
         return loaded
     class_names = [f"{wnid} {names[wnid]}" for wnid in sorted(names)]
     return ImageSet(name, tuple(class_names), loaded.splits, loaded.fingerprints, metric)
+
+
+def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]:
+    """Name classes by WordNet id and first synonym.
+
+    Names come from `LOC_synset_mapping.txt`, `imagenet_class_index.json` or `words.txt` where one lies in a folder; for
+    exactly the 1000 classes of ILSVRC else from torchvision. A class that none of them names keeps its bare id.
+
+    Args:
+      wnids: K WordNet ids, sorted.
+      folders: where to look, the nearest first.
+    """
+    known = find_names(folders)
+    if known is None and hashlib.sha256("\n".join(wnids).encode()).hexdigest() == _WNIDS_OF_ILSVRC:
+        from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+        known = dict(zip(wnids, _IMAGENET_CATEGORIES, strict=True))
+    return [f"{wnid} {known[wnid]}" if known and wnid in known else wnid for wnid in wnids]
+
+
+def find_names(folders: Iterable[Path]) -> dict[str, str] | None:
+    """Read the first list of names in some folders: the first synonym of each WordNet id; None where there is none."""
+    for folder in folders:
+        for file, read in (
+            ("LOC_synset_mapping.txt", _read_named_lines),
+            ("imagenet_class_index.json", _read_class_index),
+            ("words.txt", _read_named_lines),
+        ):
+            if (folder / file).is_file():
+                return read(folder / file)
+    return None
+
+
+def _read_named_lines(file: Path) -> dict[str, str]:
+    names = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        wnid, _, synonyms = line.replace("\t", " ", 1).partition(" ")
+        if WNID.fullmatch(wnid) and synonyms.strip():
+            names[wnid] = synonyms.split(",")[0].strip()
+    return names
+
+
+def _read_class_index(file: Path) -> dict[str, str]:
+    pairs = json.loads(file.read_text(encoding="utf-8")).values()
+    return {wnid: name.replace("_", " ") for wnid, name in pairs}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pretrieve.data.archives import unpack_archive
+from pretrieve.artifacts.locks import LockedError, locked
+from pretrieve.data.archives import finish_move, unpack_archive
 from pretrieve.data.download import download, file_md5
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.staging import finish_move
 from pretrieve.errors import ImageSetError, UserError
 
 Step = Literal["download", "verify", "unpack"]
@@ -44,7 +42,11 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
       OSError: the disk is full or not writable.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with _one_process(root):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root / ".prepare.lock", is_optional=True))
+        except LockedError:
+            raise UserError(f"one process at a time may prepare {root}, but another one does; wait for it") from None
         archives = published.facts.archives
         waiting = [archive for archive in archives if not _is_done(archive, archives, root)]
         _check_files(published.facts, waiting, root)
@@ -53,22 +55,6 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
             if not _is_plain(archive):
                 _unpack(archive, root, progress)
     return published.load(root)
-
-
-@contextmanager
-def _one_process(root: Path) -> Iterator[None]:
-    lock = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise UserError(f"one process at a time may prepare {root}, but another one does; wait for it") from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _is_done(archive: Archive, archives: Sequence[Archive], root: Path) -> bool:

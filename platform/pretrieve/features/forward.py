@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
-from pretrieve.features.shards import MIRRORED, feature_array
+from pretrieve.features.shards import feature_array
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 
 MAX_BATCH_SIZE = 256
@@ -51,8 +51,7 @@ def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
     """Decode images to the squares that the network sees; a broken one becomes a row of zeros with its error.
 
     Args:
-      table: rows of an image table; further columns are passed on. With a column MIRRORED, left and right of its images
-        are exchanged.
+      table: rows of an image table; further columns are passed on.
       preprocessing: of the backbone, of which its normalisation is left to `FeatureNetwork`.
 
     Returns:
@@ -73,9 +72,6 @@ def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
             pixels[row] = decode_square(read_content(path, content), preprocessing.resize_size)[inner, inner]
         except ImageSetError as error:
             errors[row] = str(error)
-    if MIRRORED in table.column_names:
-        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-        table = table.drop_columns([MIRRORED])
     column = pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), size * size * 3)
     decoded = table.drop_columns(["content"]).append_column("pixels", column)
     return decoded.append_column("error", pa.array(errors, pa.string()))

@@ -19,9 +19,6 @@ from pretrieve.keys import content_key
 ROWS_PER_SHARD = 512
 """Rows of a shard: 512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""
 
-
-MIRRORED = "is_mirrored"
-
 FEATURES_VERSION = 2
 """Raise it when decoding or the forward pass gives other features."""
 
@@ -33,12 +30,10 @@ class FeatureRequest:
     Attributes:
       key: hash of the backbone's identity and the table's fingerprint.
       table: the images (`image_table.SCHEMA`).
-      is_mirrored: whether the network sees them with left and right exchanged; part of the key.
     """
 
     key: str
     table: pa.Table
-    is_mirrored: bool = False
 
     @property
     def num_shards(self) -> int:
@@ -51,9 +46,8 @@ class FeatureRequest:
         return shard_path(folder, self.key, shard, self.num_shards)
 
     def shard_rows(self, shard: int) -> pa.Table:
-        """Return the images of one shard; with a column MIRRORED where they are."""
-        rows = self.table.slice(shard * ROWS_PER_SHARD, ROWS_PER_SHARD)
-        return rows.append_column(MIRRORED, pa.array([True] * rows.num_rows)) if self.is_mirrored else rows
+        """Return the images of one shard."""
+        return self.table.slice(shard * ROWS_PER_SHARD, ROWS_PER_SHARD)
 
     def missing_shards(self, folder: Path) -> list[int]:
         """List the shards that the feature cache does not hold, or held damaged."""
@@ -77,15 +71,9 @@ class FeatureBlock:
     broken: tuple[str, ...]
 
 
-def feature_key(backbone_identity: str, table_fingerprint: str, *, is_mirrored: bool = False) -> str:
+def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
     """Identify features: same backbone (with its preprocessing) and same images, same key."""
-    return content_key(
-        kind="features",
-        version=FEATURES_VERSION,
-        backbone=backbone_identity,
-        images=table_fingerprint,
-        **({"is_mirrored": True} if is_mirrored else {}),
-    )
+    return content_key(kind="features", version=FEATURES_VERSION, backbone=backbone_identity, images=table_fingerprint)
 
 
 def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
@@ -121,31 +109,6 @@ def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBloc
             labels=good["label"].to_numpy(),
             broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
         )
-
-
-def features_of(request: FeatureRequest, folder: Path, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Read the features of some images, shard by shard.
-
-    Args:
-      request: features that are there.
-      folder: the feature cache.
-      indices: (n,) int64, ascending values of the table's column `index`.
-
-    Returns:
-      (n, D) float32; zeros for an image that does not decode.
-
-    Raises:
-      FileNotFoundError: a shard is missing.
-    """
-    found: NDArray[np.float32] | None = None
-    for block in read_features(request, folder):
-        if found is None:
-            found = np.zeros((len(indices), block.features.shape[1]), dtype=np.float32)
-        places = np.searchsorted(indices, block.rows).clip(max=max(0, len(indices) - 1))
-        wanted = indices[places] == block.rows if len(indices) else np.zeros(len(block.rows), dtype=bool)
-        found[places[wanted]] = block.features[wanted]
-    assert found is not None, "an image table has rows"
-    return found
 
 
 def feature_array(features: NDArray[np.float32], errors: Sequence[str | None]) -> pa.Array:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import ray
 
+from pretrieve.artifacts.locks import remove_leftovers
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.image_cache.leftovers import remove_leftovers
 from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
 IMAGES_PER_TASK = IMAGES_PER_PART

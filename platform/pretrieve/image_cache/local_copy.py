@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from pretrieve.artifacts.locks import locked
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.image_cache.card import CachedCard, read_card, verify_entry
 
-POLL_S = 5.0
-"""How often a process that waits for another one's copy says that it is alive."""
 COPIED_AT_ONCE = 64 * 2**20
 
 
@@ -51,19 +47,10 @@ def _copied(entry: Path, scratch: Path, on_progress: Callable[[], None]) -> Path
     copy = scratch / entry.name
     if not _is_copy(copy, entry):
         scratch.mkdir(parents=True, exist_ok=True)
-        with _held(FileLock(scratch / f".{entry.name}.lock"), on_progress):
+        with locked(scratch / f".{entry.name}.lock", on_wait=on_progress):
             if not _is_copy(copy, entry):  # else another process made it while this one waited
                 _make_copy(entry, copy, on_progress)
     return copy
-
-
-@contextmanager
-def _held(lock: FileLock, on_progress: Callable[[], None]) -> Iterator[None]:
-    while True:
-        on_progress()
-        with suppress(Timeout), lock.acquire(timeout=POLL_S):
-            yield
-            return
 
 
 def _is_copy(copy: Path, entry: Path) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pretrieve.artifacts.locks import temporary_folder
 from pretrieve.artifacts.seals import seal
 from pretrieve.data.decode import decode_square, decode_whole, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, CachedCard, Layout, write_card
 from pretrieve.image_cache.image_file import ImageFileWriter
-from pretrieve.image_cache.leftovers import temporary_folder
 
 ROWS_AT_ONCE = 32
 """Rows of encoded images that are copied out of the table together."""

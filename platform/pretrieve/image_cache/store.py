@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pretrieve.artifacts.locks import temporary_folder
 from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array
 from pretrieve.artifacts.store import set_aside
 from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, Layout, joined_card, read_card, verify_entry, write_card
 from pretrieve.image_cache.image_file import MappedImages
-from pretrieve.image_cache.leftovers import remove_folder
 from pretrieve.image_cache.parts import write_part
 
 PIXELS_VERSION = 2
@@ -92,9 +92,9 @@ class EntryPart:
         folder = cache / self.key / self.name
         if self.is_whole(cache):
             return
-        if folder.exists():
-            with suppress(FileNotFoundError):  # another process was faster
-                remove_folder(folder, cache)
+        if folder.exists():  # it is moved out of the way whole, so that no part of it ever stands in its place
+            with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
+                folder.rename(temporary / folder.name)  # or another process was faster
         write_part(self.table, layout=self.layout, size=self.size, folder=folder)
 
 

@@ -116,7 +116,6 @@ def _key(task: TrialTask, compute: ComputeSettings, node: Node) -> str:
         objective=task.spec.objective,
         batch_size=task.spec.training.batch_size,
         source_batch_size=task.spec.training.source_batch_size,
-        engine=task.spec.training.augmentation.engine,
         compute=compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
         node=asdict(node),
     )

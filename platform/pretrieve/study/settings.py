@@ -134,14 +134,10 @@ class StudyAuditSettings(SettingsModel):
       enabled: compare the source images that any method reuses, and the target's own training images, with its test
         images, and record the pairs that show one picture.
       drop_leaks: reuse no source image that shows a test image; implies `enabled`.
-      features: bring up pairs that are near in the backbone's features as well, beside those of near hashes. Not by
-        default: on real photographs the hashes alone found all 50 planted copies of 50, features brought none more and
-        no fewer false alarms, and took several times as long (benchmarks/leakage_audit.py).
     """
 
     enabled: bool = False
     drop_leaks: bool = False
-    features: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from pretrieve.bounded_yaml import YamlRefusedError, load_bounded_yaml
 from pretrieve.errors import StudyFileError, UserError, nearest_word
 from pretrieve.study.settings import FieldFaultsError, StudySettings
 from pretrieve.tracking.address import without_password
 
 MAX_FILE_BYTES = 1024**2
+
+MAX_DEPTH = 40
+"""Lists and mappings inside one another; a study needs six."""
 
 MAX_FAULT = 1_000
 """Letters of a fault's description."""
@@ -62,9 +65,44 @@ def _read_yaml(path: Path) -> Any:
     if num_bytes > MAX_FILE_BYTES:
         raise UserError(f"a study file must have at most {MAX_FILE_BYTES:,} bytes, but {path} has {num_bytes:,}")
     try:
-        return load_bounded_yaml(path.read_text(encoding="utf-8"))
-    except (YamlRefusedError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} must be YAML, but: {error}") from error
+    return _load_yaml(text, place=str(path))
+
+
+def _load_yaml(text: str, *, place: str) -> Any:
+    """Read plain values: mappings, lists, words, numbers, dates.
+
+    A few lines of aliases of aliases stand for billions of values, so there are none.
+
+    Raises:
+      UserError: it is no YAML, is too deep, has an anchor or an alias, or a value that cannot be made.
+    """
+    try:
+        _check_events(text)
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = str(error)
+    except (ValueError, OverflowError, TypeError, AttributeError, LookupError) as error:
+        # A date of month 13, a whole number of thousands of digits: YAML's own tags raise what Python raises.
+        reason = f"a value cannot be made: {error}"
+    raise UserError(f"{place} must be YAML, but: {reason}")
+
+
+def _check_events(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it must be at most {MAX_DEPTH} lists and mappings deep; write it flatter")
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            mark = "*" if isinstance(event, yaml.AliasEvent) else "&"
+            place = "" if event.start_mark is None else f" in line {event.start_mark.line + 1}"
+            raise yaml.YAMLError(
+                f"it must have no anchors and aliases, but has {mark}{event.anchor}{place}; write the value out in "
+                "each place"
+            )
 
 
 def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> StudySettings:
@@ -125,11 +163,7 @@ def _with_overrides(fields: dict[str, Any], overrides: Sequence[str]) -> dict[st
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
-        try:
-            value = load_bounded_yaml(text)
-        except YamlRefusedError as error:
-            shown = without_password(repr(override))
-            raise UserError(f"the value of --set {shown} must be YAML, but: {error}") from error
+        value = _load_yaml(text, place=f"the value of --set {without_password(repr(override))}")
         fields = _replaced(fields, name.split("."), value)
     return fields
 

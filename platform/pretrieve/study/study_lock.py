@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.errors import StudyInUseError
+
+LOCK, HOLDER = "driver.lock", "driver.txt"
 
 
 @contextmanager
@@ -23,32 +24,30 @@ def sole_driver(folder: Path) -> Iterator[None]:
     Raises:
       StudyInUseError: another process holds it; names its host and process.
     """
-    holder = folder / "driver.txt"
-    lock = FileLock(folder / "driver.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-        raise StudyInUseError(
-            f"one process at a time may run a study, but {folder} is being run by {who}; wait for it, or stop it"
-        ) from None
-    try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / LOCK))
+        except LockedError:
+            raise StudyInUseError(
+                f"one process at a time may run a study, but {folder} is being run by {_holder(folder)}; wait for it, "
+                "or stop it"
+            ) from None
+        stack.callback((folder / HOLDER).unlink, missing_ok=True)
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
 
 
 def current_driver(folder: Path) -> str | None:
     """Say who runs a study at this moment; None where nobody does."""
-    lock_path, holder = folder / "driver.lock", folder / "driver.txt"
-    if not lock_path.exists():
+    if not (folder / LOCK).exists():
         return None
-    lock = FileLock(lock_path, timeout=0)
     try:
-        lock.acquire()
-    except Timeout:
-        return holder.read_text(encoding="utf-8") if holder.exists() else "another process"
-    lock.release()
-    return None
+        with locked(folder / LOCK):
+            return None
+    except LockedError:
+        return _holder(folder)
+
+
+def _holder(folder: Path) -> str:
+    holder = folder / HOLDER
+    return holder.read_text(encoding="utf-8") if holder.exists() else "another process"

@@ -51,12 +51,11 @@ class GapProbe:
         return [self._batch(images, part, generator if has_strong_view else None) for part in rows.split(size)]
 
     def _batch(self, images: LabelledImages, rows: Tensor, strong_generator: torch.Generator | None) -> Batch:
-        device, preprocessing = self.work.device, self.work.preprocessing
-        settings = self.work.settings.augmentation.model_copy(update={"engine": "batched"})
+        device, preprocessing, settings = self.work.device, self.work.preprocessing, self.work.settings.augmentation
         stored, aspect = images.gather(rows).to(device), images.aspects[rows]
         side = stored.shape[1]
         centre = central_view(side=side, preprocessing=preprocessing, aspect=aspect)
-        plain = weak_view(stored, centre, preprocessing=preprocessing, settings=settings)
+        plain = weak_view(stored, centre, preprocessing=preprocessing)
         strong = None
         if strong_generator is not None:
             draws = draw_strong_view(len(rows), side=side, settings=settings, generator=strong_generator, aspect=aspect)

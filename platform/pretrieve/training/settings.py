@@ -21,8 +21,6 @@ class AugmentationSettings(SettingsModel):
       num_ops: operations that RandAugment applies to a strong view, one after the other.
       magnitude: of RandAugment's operations, from 0 (nothing) to 30.
       cutout_fraction: side of the grey square over a strong view, in sides of the view; 0 for none.
-      engine: `batched` makes the views of a batch together on the device that trains; `torchvision` makes them by
-        torchvision's own transforms, image by image: the same distribution, other draws, slower.
     """
 
     crop_area: tuple[Fraction, Fraction] = (0.08, 1.0)
@@ -31,7 +29,6 @@ class AugmentationSettings(SettingsModel):
     num_ops: Annotated[int, Field(ge=0)] = 2
     magnitude: Annotated[int, Field(ge=0, le=30)] = 10
     cutout_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5
-    engine: Literal["batched", "torchvision"] = "batched"
 
     @field_validator("crop_area", "crop_aspect")
     @classmethod

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pretrieve.keys import derived_seed
 from pretrieve.training.augmentation import (
+    Crops,
     StrongDraws,
-    WeakDraws,
     draw_strong_view,
     draw_weak_view,
     strong_view,
@@ -44,7 +44,7 @@ class _StoredBatch:
 
     images: Tensor
     labels: Tensor
-    weak: WeakDraws
+    weak: Crops
     strong: StrongDraws | None
 
 
@@ -93,9 +93,8 @@ class EpochInputs:
     def __iter__(self) -> Iterator[list[StepPart]]:
         """Yield the steps in order; some are made ahead, by a thread that ends with the iteration."""
         # A GPU makes the views itself, its kernels queued behind those of the step before; a CPU makes them in the
-        # thread, unless torchvision does: it draws from torch's global generator, as layers of the network may.
-        is_batched = self._work.settings.augmentation.engine == "batched"
-        makes_views = is_batched and self._work.device.type != "cuda"
+        # thread.
+        makes_views = self._work.device.type != "cuda"
         with ThreadPoolExecutor(1, thread_name_prefix="step-inputs") as thread:
             _let_compute_alone(thread)
             waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
@@ -150,7 +149,7 @@ class EpochInputs:
         preprocessing, settings = work.preprocessing, work.settings.augmentation
         images = stored.images.to(device, non_blocking=True)
         labels = stored.labels.to(device, non_blocking=True)
-        weak = weak_view(images, stored.weak, preprocessing=preprocessing, settings=settings)
+        weak = weak_view(images, stored.weak, preprocessing=preprocessing)
         strong = None
         if stored.strong is not None:
             strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)

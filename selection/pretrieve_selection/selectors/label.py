@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.nearest_word import hint_nearest
+from pretrieve_selection.nearest_word import nearest_word
 from pretrieve_selection.selection import Selection
 from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
@@ -70,9 +70,9 @@ def _find_group(group: int | str, group_names: Sequence[str] | None) -> int:
             f"a name must belong to one group, but {group!r} belongs to the groups {matches}; "
             "give the WordNet id or the index"
         )
-    hint = hint_nearest(group, (word for name in group_names for word in _words_for(name)))
+    hint = nearest_word(group, (word for name in group_names for word in _words_for(name)))
     raise SelectionInputError(
-        f"each group must be one of the source, but {group!r} is not{hint}; use a name or WordNet id of the source"
+        f"each group must be one of the source, but {group!r} is not; use a name or WordNet id of the source.{hint}"
     )
 
 

@@ -67,7 +67,7 @@ def test_an_iteration_that_ended_early_is_marked_in_table_and_figure(lonely_clas
     ("changes", "message"),
     [
         ({"costs": []}, "costs must hold at least one word, but is empty: use 'cosine' or 'l2'"),
-        ({"costs": ["cosin"]}, r"costs must not hold 'cosin': .*did you mean 'cosine'"),
+        ({"costs": ["cosin"]}, r"costs must not hold 'cosin': .*Did you mean 'cosine'"),
         ({"costs": "cosine"}, r"costs must be a list, but is the single word 'cosine'; write \['cosine'\]"),
         ({"cost_scales": []}, "cost_scales must hold at least one number, but is empty"),
         ({"cost_scales": [0.1, 0.0]}, "cost_scales must be finite numbers > 0, but number 1 of them is 0.0"),

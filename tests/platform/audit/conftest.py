@@ -11,6 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pretrieve.audit.audit import find_leaks
+from pretrieve.audit.calibration import calibrate, sample_rows
+from pretrieve.audit.hashed_images import hash_images
+from pretrieve.audit.report import LeakReport
 from pretrieve.audit.settings import AuditSettings
 
 Pixels = NDArray[np.uint8]
@@ -46,6 +50,24 @@ def small_settings() -> AuditSettings:
         num_calibration_source=60,
         num_nearest=60,
     )
+
+
+@pytest.fixture(scope="session")
+def audit_in_process() -> Callable[[Pixels, Pixels, AuditSettings], LeakReport]:
+    """Audit images in memory, without Ray: the reference of `audit_over_ray`."""
+
+    def run(source_images: Pixels, test_images: Pixels, settings: AuditSettings) -> LeakReport:
+        source = hash_images(source_images, settings, place="the source")
+        test = hash_images(test_images, settings, place="the test split")
+        thresholds = calibrate(
+            source.take(sample_rows(len(source), settings.num_calibration_source, settings.seed, "source")),
+            test.take(sample_rows(len(test), settings.num_calibration_test, settings.seed, "test")),
+            settings,
+        )
+        pairs, num_candidates = find_leaks(source, test, thresholds, settings)
+        return LeakReport(tuple(pairs), thresholds, len(source), len(test), num_candidates)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pretrieve.audit.audit import AuditFeatures, audit_leaks
+from pretrieve.audit.audit import find_leaks, hash_candidates
+from pretrieve.audit.hashed_images import hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
-from pretrieve.audit.report import TABLE_SCHEMA
-from pretrieve.audit.thresholds import choose_threshold
-from pretrieve.errors import ImageSetError
+from pretrieve.audit.perceptual_hash import perceptual_hashes
+from pretrieve.audit.windows import window_grid
 
 
 def plant(source, test, seed=0):
@@ -28,9 +27,9 @@ def planted(make_pictures):
 
 
 @pytest.fixture(scope="module")
-def report(planted, small_settings):
+def report(planted, small_settings, audit_in_process):
     source, _, test = planted
-    return audit_leaks(source, test, settings=small_settings)
+    return audit_in_process(source, test, small_settings)
 
 
 def test_planted_copies_are_found_and_nothing_else(report, planted):
@@ -46,62 +45,47 @@ def test_planted_copies_are_found_and_nothing_else(report, planted):
 def test_report_says_what_was_compared(report):
     assert (report.num_source, report.num_test, report.num_compared) == (80, 20, 1600)
     assert report.num_candidates >= len(report.pairs)
-    text = report.to_text()
-    assert text.startswith("8 leaks: 8 of 80 source images show 8 of 20 test images\n1,600 pairs compared")
-    assert len(text.splitlines()) == text.splitlines().index("") + 2 + len(report.pairs)
-
-
-def test_report_becomes_a_table_and_json(report):
-    table = report.to_table()
-    assert table.schema == TABLE_SCHEMA
-    assert table["source_index"].to_pylist() == list(report.source_indices)
-    assert table["cosine"].null_count == len(report.pairs)
-    value = json.loads(report.to_json())
-    assert value["num_compared"] == 1600
-    assert [pair["kind"] for pair in value["pairs"]] == table["kind"].to_pylist()
-    assert value["thresholds"]["hash_distance"]["num_copies"] == 12 * len(ALTERATIONS)
+    first, second, *_ = report.summary()
+    assert first == "8 leaks: 8 of 80 source images show 8 of 20 test images"
+    assert second.startswith("1,600 pairs compared")
+    assert report.thresholds.hash_distance.num_copies == 12 * len(ALTERATIONS)
 
 
 def test_what_is_found_in_a_part_of_the_source_is_what_is_found_of_it_in_the_whole(planted, report, small_settings):
     source, _, test = planted
-    found = []
+    hashed, found = hash_images(test, small_settings, place="the test split"), []
     for start in range(0, 80, 23):
-        kwargs = {"settings": small_settings, "thresholds": report.thresholds}
-        part = audit_leaks(source[start : start + 23], test, **kwargs)
-        found += [replace(pair, source_index=pair.source_index + start) for pair in part.pairs]
+        part = hash_images(source[start : start + 23], small_settings, place="the source")
+        pairs, _ = find_leaks(part, hashed, report.thresholds, small_settings)
+        found += [replace(pair, source_index=pair.source_index + start) for pair in pairs]
     assert tuple(found) == report.pairs
 
 
-def test_features_bring_up_a_pair_that_the_hashes_miss(planted, report, small_settings):
-    source, pairs, test = planted
-    rng = np.random.default_rng(0)
-    of_source, of_test = (rng.normal(size=(n, 32)).astype(np.float32) for n in (80, 20))
-    of_source[pairs[1][0]] = of_test[pairs[1][1]]
-    of_source[0] = of_test[0]  # near in feature space alone: its pixels speak against it
-    cosine = choose_threshold(np.ones(2), np.zeros(2), recall=1, max_false_alarm_rate=0, is_similarity=True)
-    blind = choose_threshold(np.zeros(2), np.ones(2), recall=1, max_false_alarm_rate=0)  # hashes that are the same
-    thresholds = type(report.thresholds)(blind, report.thresholds.likeness)
-    features = AuditFeatures(of_source, of_test[None], cosine)
-    kwargs = {"settings": small_settings, "thresholds": thresholds}
-    without = audit_leaks(source, test, **kwargs)
-    found = audit_leaks(source, test, **kwargs, features=features)
-    assert pairs[1] not in [(pair.source_index, pair.test_index) for pair in without.pairs]
-    added = [pair for pair in found.pairs if pair not in without.pairs and pair.hash_distance is None]
-    assert [(pair.source_index, pair.test_index) for pair in added] == [pairs[1]]
-    assert added[0].cosine == pytest.approx(1)
-
-
-def test_features_of_other_images_are_refused(planted, small_settings):
-    source, _, test = planted
-    cosine = choose_threshold(np.ones(2), np.zeros(2), recall=1, max_false_alarm_rate=0, is_similarity=True)
-    features = AuditFeatures(np.ones((79, 4), np.float32), np.ones((1, 20, 4), np.float32), cosine)
-    with pytest.raises(ImageSetError, match="80 of the source and 20 of the test split, but have 79 and 20"):
-        audit_leaks(source, test, settings=small_settings, features=features)
-
-
-def test_planted_copies_are_found_among_real_photographs(photographs, small_settings):
+def test_planted_copies_are_found_among_real_photographs(photographs, small_settings, audit_in_process):
     source, pairs = plant(*photographs)
-    found = audit_leaks(source, photographs[1], settings=small_settings)
+    found = audit_in_process(source, photographs[1], small_settings)
     missed = set(pairs) - {(pair.source_index, pair.test_index) for pair in found.pairs}
     assert len(missed) <= 1
     assert len(found.pairs) <= len(pairs) + 1
+
+
+@pytest.fixture(scope="module")
+def hashes(make_pictures):
+    """Function that hashes images in the windows of crops down to nine tenths."""
+    return lambda images: perceptual_hashes(images, window_grid(0.9, 0.05))
+
+
+@pytest.mark.parametrize("name", ["mirrored", "cropped", "cropped, mirrored"])
+@pytest.mark.parametrize("is_swapped", [False, True], ids=["copy in the source", "copy among the test images"])
+def test_each_copy_is_a_candidate_with_its_original_once(make_pictures, hashes, name, is_swapped):
+    images = make_pictures(15, seed=5)
+    copies = hashes(alter(images, name, np.random.default_rng(0)))
+    pair = (hashes(images), copies) if is_swapped else (copies, hashes(images))
+    found = hash_candidates(*pair, radius=32)
+    assert found.source.tolist() == found.test.tolist() == list(range(15))
+    assert (found.hash_distances <= 32).all()
+
+
+def test_no_candidates_are_an_empty_list(make_pictures, hashes):
+    found = hash_candidates(hashes(make_pictures(4, seed=6)), hashes(make_pictures(3, seed=7)), radius=4)
+    assert len(found) == 0

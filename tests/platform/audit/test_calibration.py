@@ -1,14 +1,7 @@
 import numpy as np
 import pytest
 
-from pretrieve.audit.calibration import (
-    calibrate,
-    calibrate_cosine,
-    least_distances,
-    likeness,
-    pair_distances,
-    sample_rows,
-)
+from pretrieve.audit.calibration import calibrate, least_distances, likeness, pair_distances, sample_rows
 from pretrieve.audit.hashed_images import hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
 from pretrieve.audit.settings import AuditSettings
@@ -54,16 +47,6 @@ def test_least_distances_are_those_of_single_pairs(sides):
         assert apart[row, column] == pair[0]
 
 
-def test_cosines_threshold_parts_copies_from_others(rng, small_settings):
-    test = rng.normal(size=(2, 20, 64)).astype(np.float32)
-    copies = np.concatenate([test[0], test[1]]) + 0.3 * rng.normal(size=(40, 64)).astype(np.float32)
-    source = rng.normal(size=(100, 64)).astype(np.float32)
-    chosen = calibrate_cosine(copies, np.tile(np.arange(20), 2), source, test, small_settings)
-    assert chosen.reaches_recall
-    assert chosen.recall == 1
-    assert 0.5 < chosen.value < 0.95
-
-
 def test_likeness_is_one_for_the_same_pixels_and_falls_with_each_difference():
     ones, none = np.ones(4, np.float32), np.zeros((4, 3))
     correlations, details = ones.copy(), ones.copy()
@@ -89,22 +72,3 @@ def test_images_of_another_size_are_refused():
 def test_faults_of_settings_are_listed_together():
     with pytest.raises(UserError, match=r"num_bits must be a positive multiple.* 100\n.*recall must lie.*1\.5"):
         AuditSettings(num_bits=100, recall=1.5)
-
-
-def test_leaks_in_the_sample_do_not_forbid_the_cosine_to_find_any(rng, small_settings):
-    test = rng.normal(size=(1, 20, 32)).astype(np.float32)
-    copies = test[0] + rng.normal(scale=0.2, size=(20, 32)).astype(np.float32)
-    source = rng.normal(size=(60, 32)).astype(np.float32)
-    clean = calibrate_cosine(copies, np.arange(20), source, test, small_settings)
-    source[:10] = test[0, :10]
-    leaky = calibrate_cosine(copies, np.arange(20), source, test, small_settings)
-    assert clean.reaches_recall
-    assert leaky.value == pytest.approx(clean.value, abs=0.05)
-
-
-def test_features_that_tell_nothing_apart_keep_their_bound(rng, small_settings):
-    same = np.ones(32, dtype=np.float32)
-    test, copies, source = (same + rng.normal(scale=1e-3, size=(n, 32)).astype(np.float32) for n in (20, 20, 60))
-    chosen = calibrate_cosine(copies, np.arange(20), source, test[None], small_settings)
-    assert not chosen.reaches_recall
-    assert chosen.false_alarm_rate <= small_settings.max_hash_false_alarms

@@ -2,9 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pretrieve.audit.audit import audit_leaks
 from pretrieve.audit.known_copies import ALTERATIONS, alter
-from pretrieve.audit.leaked_rows import drop_rows
 from pretrieve.audit.sharded_audit import audit_over_ray, decode_table
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_table import SCHEMA, table_of_contents
@@ -35,7 +33,7 @@ def test_tables_decode_without_their_broken_images(images):
     source, _ = images
     decoded = decode_table(_broken(_table(source, "source"), 4), 64)
     np.testing.assert_array_equal(decoded.images, np.delete(source, 4, axis=0))
-    assert decoded.indices.tolist() == decoded.positions.tolist() == [row for row in range(60) if row != 4]
+    assert decoded.indices.tolist() == [row for row in range(60) if row != 4]
     (broken,) = decoded.broken
     assert broken.startswith("source/4: an image must decode")
 
@@ -65,10 +63,10 @@ def test_shards_change_nothing_and_broken_images_are_left_out(images, small_sett
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_cluster_finds_what_one_process_finds(images, small_settings):
+def test_a_cluster_finds_what_one_process_finds(images, small_settings, audit_in_process):
     source, test = images
     over_ray = audit_over_ray(_table(source, "source"), _table(test, "test"), settings=small_settings)
-    assert over_ray == audit_leaks(source, test, settings=small_settings)
+    assert over_ray == audit_in_process(source, test, small_settings)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -76,16 +74,3 @@ def test_a_test_split_of_broken_images_alone_is_refused(images, small_settings):
     table = _table(images[1][:1], "test")
     with pytest.raises(ImageSetError, match=r"must have an image that decodes.*test/0"):
         audit_over_ray(table, _broken(table, 0), settings=small_settings)
-
-
-def test_dropped_rows_are_gone_and_the_others_counted_again(images):
-    table = _table(images[0][:6], "source")
-    kept = drop_rows(table, [4, 1, 4])
-    assert kept["path"].to_pylist() == ["source/0", "source/2", "source/3", "source/5"]
-    assert kept["index"].to_pylist() == [0, 1, 2, 3]
-    assert drop_rows(table, []).equals(table)
-
-
-def test_rows_of_another_table_are_refused(images):
-    with pytest.raises(ImageSetError, match="index 9 is not among its 6 rows"):
-        drop_rows(_table(images[0][:6], "source"), [1, 9])

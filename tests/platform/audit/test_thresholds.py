@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pretrieve.audit.thresholds import choose_threshold
+from pretrieve.audit.calibration import choose_threshold
 from pretrieve.errors import UserError
 
 

@@ -95,7 +95,7 @@ def test_without_a_list_there_is_no_recall(centroids: list[object], tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--method", "uott"], "did you mean 'uot'"),
+        (["--method", "uott"], "Did you mean 'uot'"),
         (["--cost", "cosin"], "cosine"),
         (["--cost-scale", "-1"], "cost_scale must be"),
         (["--top", "7"], "7"),

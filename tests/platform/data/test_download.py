@@ -91,7 +91,7 @@ def ranges(server: Server) -> list[str | None]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def fetch(server: Server, path: Path, **options: Any) -> None:

@@ -11,8 +11,7 @@ from PIL import Image
 from pretrieve.data.decode import read_content
 from pretrieve.data.forms import parquet_tables
 from pretrieve.data.group_lists import read_group_list
-from pretrieve.data.imagenet import load_imagenet
-from pretrieve.data.imagenet_names import names_of_classes
+from pretrieve.data.imagenet import load_imagenet, names_of_classes
 from pretrieve.errors import ImageSetError
 
 TENCH, FISH, SHARK = "n01440764", "n01443537", "n01484850"

@@ -224,7 +224,7 @@ def test_the_wrong_archive_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "train.tar").write_bytes(TEST)
     with pytest.raises(ImageSetError, match="must contain 'train', but does not"):
         prepare(Birds(Archive("train.tar", None, None, "set", "set/train")), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"train.tar"}
+    assert {path.name for path in tmp_path.iterdir()} == {"train.tar", ".prepare.lock"}
 
 
 def test_a_move_cut_by_a_kill_is_finished_though_what_it_contains_is_there(

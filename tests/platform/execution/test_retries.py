@@ -6,12 +6,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
-from ray.train import ControllerError, WorkerGroupError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
 from pretrieve.execution.retries import kind_of_error, next_attempt
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.interruptions import FailureKind, Interruption
+
+(RAY_TRAIN_ERROR,) = TrainingFailedError.__bases__
+(WorkerHealthCheckFailedError,) = (
+    each for each in RAY_TRAIN_ERROR.__subclasses__() if each.__name__ == "WorkerHealthCheckFailedError"
+)
 
 COMMON_CAUSES = (
     "Worker unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the "

@@ -96,7 +96,7 @@ def test_a_long_copy_says_that_it_goes_on(folders, scratch, monkeypatch):
 
 
 def test_a_process_that_waits_for_anothers_copy_says_so(folders, scratch, monkeypatch):
-    monkeypatch.setattr("pretrieve.image_cache.local_copy.POLL_S", 0.05)
+    monkeypatch.setattr("pretrieve.artifacts.locks.POLL_S", 0.05)
     scratch.mkdir(parents=True)
     lock, told = FileLock(scratch / f".{folders[0].name}.lock"), []
     lock.acquire()

@@ -13,7 +13,7 @@ from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 
 
 def _visible(folder):
-    return [path for path in folder.iterdir() if path.name != ".writers.lock"]
+    return list(folder.iterdir())
 
 
 def _decoded(entry):

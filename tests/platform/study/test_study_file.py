@@ -89,6 +89,7 @@ trainning: {epochs: 3}
         ("source={folder: source, registered: digits}", "exactly one of folder, .* but folder and registered is"),
         ("audit={drop_leaks: true, enabled: false}", "'drop_leaks: true' needs the audit, but 'enabled' is false"),
         ("audit={drop_leak: true}", "audit.drop_leak: no such field.*Did you mean 'drop_leaks'"),
+        ("audit={features: true}", "audit.features: no such field"),
         ("training.batch_size=1", "training.batch_size = 1"),
         ("compute.workers_per_trial=3", r"training\.batch_size: must be a multiple of compute\.workers_per_trial, 3"),
     ],

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from array_images import ArrayImages
 
 from pretrieve.backbones import find_architecture
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import ArrayImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import make_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings

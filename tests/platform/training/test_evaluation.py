@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from array_images import ArrayImages
 
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import ArrayImages
 
 
 def test_mean_per_class_weighs_classes_and_top1_weighs_images() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from array_images import ArrayImages
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pretrieve.backbones import find_architecture
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import find_objective, make_objective
@@ -75,7 +75,8 @@ def train(folder: Path, objective: str, kill_at: int | None) -> None:
 def run(folder: Path, objective: str, kill_at: int | None) -> int:
     folder.mkdir(exist_ok=True)
     command = [sys.executable, __file__, str(folder), objective, str(kill_at or 0)]
-    return subprocess.run(command, check=False).returncode
+    paths = os.pathsep.join(sys.path)  # the process finds what the tests import
+    return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": paths}).returncode
 
 
 @pytest.mark.parametrize("objective", ["joint", "pseudo_label"])

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -68,16 +67,12 @@ def test_a_resumed_trial_ends_with_the_weights_of_one_left_alone(
     assert_identical(resumed.network.state_dict(), trained_weights(make_work()))
 
 
-def with_dropout(work: FineTuning, engine: Literal["batched", "torchvision"]) -> FineTuning:
+def with_dropout(work: FineTuning) -> FineTuning:
     work.network.backbone = torch.nn.Sequential(work.network.backbone, torch.nn.Dropout(0.5))
-    augmentation = work.settings.augmentation.model_copy(update={"engine": engine})
-    return replace(work, settings=work.settings.model_copy(update={"augmentation": augmentation}))
+    return work
 
 
-@pytest.mark.parametrize("engine", ["batched", "torchvision"])
-def test_layers_that_draw_do_so_alike_whatever_ran_before(
-    make_work: MakeWork, tmp_path: Path, engine: Literal["batched", "torchvision"]
-) -> None:
+def test_layers_that_draw_do_so_alike_whatever_ran_before(make_work: MakeWork, tmp_path: Path) -> None:
     class KilledError(Exception):
         pass
 
@@ -87,12 +82,12 @@ def test_layers_that_draw_do_so_alike_whatever_ran_before(
 
     checkpoint = CheckpointFile(tmp_path / "trial.pt")
     with pytest.raises(KilledError):
-        fine_tune(with_dropout(make_work(), engine), callbacks=[kill], checkpoint=checkpoint)
+        fine_tune(with_dropout(make_work()), callbacks=[kill], checkpoint=checkpoint)
     torch.rand(7)  # as another trial of the same process would
     before = torch.random.get_rng_state()
-    resumed = trained_weights(with_dropout(make_work(), engine), checkpoint)
+    resumed = trained_weights(with_dropout(make_work()), checkpoint)
     assert torch.random.get_rng_state().equal(before), "the caller's random state stays as it was"
-    assert_identical(resumed, trained_weights(with_dropout(make_work(), engine)))
+    assert_identical(resumed, trained_weights(with_dropout(make_work())))
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_step_and_the_settings(make_work: MakeWork) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from array_images import ArrayImages
 from torch import nn
 
 from pretrieve.backbones import BackboneParts, find_architecture, keep_backbone
 from pretrieve.training.evaluation import accuracy, predict
-from pretrieve.training.images import ArrayImages
 from pretrieve.training.loop import EpochReport
 from pretrieve.training.pretraining import PretrainingSettings, PretrainingSpec, pretrain
 

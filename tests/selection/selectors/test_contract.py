@@ -129,7 +129,7 @@ def test_different_dimensions_are_an_error(name, centroids):
 
 
 def test_unknown_method_is_an_error_with_the_nearest_word():
-    with pytest.raises(SelectionInputError, match=r"is 'greedy-ot'.*did you mean 'greedy_ot'"):
+    with pytest.raises(SelectionInputError, match=r"is 'greedy-ot'.*Did you mean 'greedy_ot'"):
         make_selector("greedy-ot")
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, find_label, image_set_of_lists, read_lines, read_rows
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import (
+    ClassLists,
+    ListedImages,
+    ListedSet,
+    find_label,
+    read_lines,
+    read_rows,
+)
 
 PAGE = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/"
 RELEASE = "fgvc-aircraft-2013b"
 
 
-class Aircraft(PublishedSet):
+class Aircraft(ListedSet):
     """Classes are variants, the finest of the three levels; their names hold spaces and slashes: 'F/A-18'."""
 
     name = "aircraft"
@@ -29,24 +35,17 @@ class Aircraft(PublishedSet):
                 f"{RELEASE}.tar.gz",
                 f"{PAGE}archives/{RELEASE}.tar.gz",
                 md5="d4acdd33327262359767eeaa97a4f732",
-                folder=".",
                 contains=RELEASE,
             ),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `data/images/<number>.jpg` of the release by its lists of variants."""
         folder = root / RELEASE / "data"
         class_names = read_lines(folder / "variants.txt")
         label_of_variant = {variant: label for label, variant in enumerate(class_names)}
-        return image_set_of_lists(
-            {split: _read_list(folder, split, label_of_variant) for split in self.facts.num_images},
-            name=name,
-            class_names=class_names,
-            root=root,
-            metric=self.facts.metric,
-        )
+        return class_names, {split: _read_list(folder, split, label_of_variant) for split in self.facts.num_images}
 
 
 def _read_list(folder: Path, split: str, label_of_variant: dict[str, int]) -> ListedImages:

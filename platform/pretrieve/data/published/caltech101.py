@@ -34,10 +34,9 @@ class Caltech101(PublishedSet):
                 "caltech-101.zip",
                 "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
                 md5="3138e1922a9193bfa496528edbbc45d0",
-                folder=".",
                 contains=f"caltech-101/{FOLDER}.tar.gz",
             ),
-            Archive(f"caltech-101/{FOLDER}.tar.gz", None, md5=None, folder=".", contains=FOLDER),
+            Archive(f"caltech-101/{FOLDER}.tar.gz", None, md5=None, contains=FOLDER),
         ),
     )
 

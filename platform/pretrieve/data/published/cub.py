@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, image_set_of_lists, read_number, read_rows
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, read_number, read_rows
 from pretrieve.errors import ImageSetError
 
 FOLDER = "CUB_200_2011"
 SPLIT_OF_FLAG = {1: "train", 0: "test"}
 
 
-class Cub(PublishedSet):
+class Cub(ListedSet):
     """Images, labels and splits are three lists, joined by the image's id.
 
     A class is called '001.Black_footed_Albatross'; its number is left out.
@@ -34,22 +33,16 @@ class Cub(PublishedSet):
                 "CUB_200_2011.tgz",
                 "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
                 md5="97eceeb196236b17998738112f37df78",
-                folder=".",
                 contains=f"{FOLDER}/images",
             ),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `CUB_200_2011/images/<class>/*.jpg` by the lists beside them."""
         folder = root / FOLDER
-        return image_set_of_lists(
-            _read_splits(folder),
-            name=name,
-            class_names=[class_name.partition(".")[2] for _, class_name in read_rows(folder / "classes.txt", 2)],
-            root=root,
-            metric=self.facts.metric,
-        )
+        class_names = [class_name.partition(".")[2] for _, class_name in read_rows(folder / "classes.txt", 2)]
+        return class_names, _read_splits(folder)
 
 
 def _read_splits(folder: Path) -> dict[str, ListedImages]:

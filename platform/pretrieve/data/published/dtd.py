@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, find_label, image_set_of_lists, read_lines
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, find_label, read_lines
 
 
-class Dtd(PublishedSet):
+class Dtd(ListedSet):
     """The first of the ten official partitions; classes are in the order of their names."""
 
     name = "dtd"
@@ -26,24 +25,18 @@ class Dtd(PublishedSet):
                 "dtd-r1.0.1.tar.gz",
                 "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
                 md5="fff73e5086ae6bdbea199a49dfb8a4c1",
-                folder=".",
                 contains="dtd",
             ),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `dtd/images/<class>/*.jpg` by the lists of `dtd/labels/`."""
         folder = root / "dtd"
         class_names = sorted({_class_of(image) for image in read_lines(folder / "labels" / "train1.txt")})
         label_of_class = {class_name: label for label, class_name in enumerate(class_names)}
-        return image_set_of_lists(
-            {split: _read_list(folder, f"{split}1.txt", label_of_class) for split in self.facts.num_images},
-            name=name,
-            class_names=class_names,
-            root=root,
-            metric=self.facts.metric,
-        )
+        splits = {split: _read_list(folder, f"{split}1.txt", label_of_class) for split in self.facts.num_images}
+        return class_names, splits
 
 
 def _class_of(image: str) -> str:

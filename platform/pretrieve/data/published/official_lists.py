@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.published._base import PublishedSet
 from pretrieve.errors import ImageSetError, nearest_word
 
 UNREADABLE = (IndexError, MatReadError, NotImplementedError, OSError, TypeError, ValueError, Warning, zlib.error)
@@ -158,32 +160,35 @@ def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...
     return tuple(name_of[label] for label in sorted(name_of))
 
 
-def image_set_of_lists(
-    splits: Mapping[str, ListedImages], *, name: str, class_names: Sequence[str], root: Path, metric: Metric
-) -> ImageSet:
-    """Make an image set from what its publisher's lists say.
+ClassLists = tuple[Sequence[str], Mapping[str, ListedImages]]
+"""The K names of classes, and for each of train, val, test its images."""
 
-    Args:
-      splits: for each of train, val, test: its images.
-      name: what the study calls the set.
-      class_names: K names.
-      root: the folder below which every image lies; fingerprints do not depend on where it is.
-      metric: how the set is scored.
 
-    Raises:
-      ImageSetError: a label is none of the K, images are not on disk, or a class has no training image.
-    """
-    for images in splits.values():
-        _check_labels(images, len(class_names))
-    _check_images(splits, root)
-    tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
-    return ImageSet(
-        name=name,
-        class_names=tuple(class_names),
-        splits=tables,
-        fingerprints={split: table_fingerprint(table, root) for split, table in tables.items()},
-        metric=metric,
-    )
+class ListedSet(PublishedSet):
+    """A set whose classes and splits its publisher's lists say."""
+
+    @abstractmethod
+    def lists(self, root: Path) -> ClassLists:
+        """Read the lists below the root.
+
+        Raises:
+          ImageSetError: a list is missing or says what it cannot.
+        """
+
+    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+        """Make the set of what the lists say; fingerprints do not depend on where the root is.
+
+        Raises:
+          ImageSetError: as `lists`; or a label is none of the K, images are not on disk, or a class has no training
+            image.
+        """
+        class_names, splits = self.lists(root)
+        for images in splits.values():
+            _check_labels(images, len(class_names))
+        _check_images(splits, root)
+        tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
+        fingerprints = {split: table_fingerprint(table, root) for split, table in tables.items()}
+        return ImageSet(name, tuple(class_names), tables, fingerprints, self.facts.metric)
 
 
 def _check_is_there(path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
+from pretrieve.data.published._base import Archive, PublishedFacts
 from pretrieve.data.published.official_lists import (
+    ClassLists,
     ListedImages,
+    ListedSet,
     class_names_of,
-    image_set_of_lists,
     read_number,
     read_rows,
 )
@@ -17,7 +17,7 @@ from pretrieve.data.published.official_lists import (
 FILES = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 
 
-class Pets(PublishedSet):
+class Pets(ListedSet):
     """The official trainval list is the paper's training set; a class is called as its images are: 'Abyssinian_100'."""
 
     name = "pets"
@@ -31,33 +31,22 @@ class Pets(PublishedSet):
         page="https://www.robots.ox.ac.uk/~vgg/data/pets/",
         archives=(
             Archive(
-                "images.tar.gz",
-                f"{FILES}images.tar.gz",
-                md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
-                folder=".",
-                contains="images",
+                "images.tar.gz", f"{FILES}images.tar.gz", md5="5c4f3ee8e5d25df40f4fd59a7f44e54c", contains="images"
             ),
             Archive(
                 "annotations.tar.gz",
                 f"{FILES}annotations.tar.gz",
                 md5="95a8c909bbe2e81eed6a22bccdf3f68f",
-                folder=".",
                 contains="annotations",
             ),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `images/<breed>_<number>.jpg` by the two lists of `annotations/`."""
         splits = {"train": _read_list(root, "trainval.txt"), "test": _read_list(root, "test.txt")}
         breeds = [path.stem.rpartition("_")[0] for path in splits["train"].paths]
-        return image_set_of_lists(
-            splits,
-            name=name,
-            class_names=class_names_of(splits["train"], breeds),
-            root=root,
-            metric=self.facts.metric,
-        )
+        return class_names_of(splits["train"], breeds), splits
 
 
 def _read_list(root: Path, file: str) -> ListedImages:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, image_set_of_lists, read_matlab
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, read_matlab
 from pretrieve.errors import ImageSetError
 
 TEST_LABELS = "cars_test_annos_withlabels.mat"
 
 
-class StanfordCars(PublishedSet):
+class StanfordCars(ListedSet):
     """Class names are those of `devkit/cars_meta.mat`; the labels of test came later, in a file of their own.
 
     Stanford serves none of the files any longer, so they are found by their md5.
@@ -28,27 +27,21 @@ class StanfordCars(PublishedSet):
         licence="not stated; research use",
         page="https://ai.stanford.edu/~jkrause/cars/car_dataset.html",
         archives=(
-            Archive("car_devkit.tgz", None, md5="c3b158d763b6e2245038c8ad08e45376", folder=".", contains="devkit"),
-            Archive("cars_train.tgz", None, md5="065e5b463ae28d29e77c1b4b166cfe61", folder=".", contains="cars_train"),
-            Archive("cars_test.tgz", None, md5="4ce7ebf6a94d07f1952d94dd34c4d501", folder=".", contains="cars_test"),
-            Archive(TEST_LABELS, None, md5="b0a2b23655a3edd16d84508592a98d10", folder=".", contains=TEST_LABELS),
+            Archive("car_devkit.tgz", None, md5="c3b158d763b6e2245038c8ad08e45376", contains="devkit"),
+            Archive("cars_train.tgz", None, md5="065e5b463ae28d29e77c1b4b166cfe61", contains="cars_train"),
+            Archive("cars_test.tgz", None, md5="4ce7ebf6a94d07f1952d94dd34c4d501", contains="cars_test"),
+            Archive(TEST_LABELS, None, md5="b0a2b23655a3edd16d84508592a98d10", contains=TEST_LABELS),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `cars_train/*.jpg` and `cars_test/*.jpg` by the annotations of each."""
         (class_names,) = read_matlab(root / "devkit" / "cars_meta.mat", "class_names")
         splits = {
             "train": _read_annotations(root / "devkit" / "cars_train_annos.mat", root / "cars_train"),
             "test": _read_annotations(root / TEST_LABELS, root / "cars_test"),
         }
-        return image_set_of_lists(
-            splits,
-            name=name,
-            class_names=[cell.item() for cell in class_names],
-            root=root,
-            metric=self.facts.metric,
-        )
+        return [cell.item() for cell in class_names], splits
 
 
 def _read_annotations(origin: Path, folder: Path) -> ListedImages:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, class_names_of, image_set_of_lists, read_matlab
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, class_names_of, read_matlab
 
 PAGE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 
 
-class StanfordDogs(PublishedSet):
+class StanfordDogs(ListedSet):
     """Labels and splits are those of `train_list.mat` and `test_list.mat`, class names those of the image folders.
 
     A name is a WordNet id and a breed: 'n02085620-Chihuahua'.
@@ -27,22 +26,16 @@ class StanfordDogs(PublishedSet):
         licence="not stated; research use (the images are ImageNet's)",
         page=PAGE,
         archives=(
-            Archive("images.tar", f"{PAGE}images.tar", md5=None, folder=".", contains="Images"),
-            Archive("lists.tar", f"{PAGE}lists.tar", md5=None, folder=".", contains="train_list.mat"),
+            Archive("images.tar", f"{PAGE}images.tar", md5=None, contains="Images"),
+            Archive("lists.tar", f"{PAGE}lists.tar", md5=None, contains="train_list.mat"),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `Images/<class>/*.jpg` by the two lists."""
         splits = {split: _read_list(root, f"{split}_list.mat") for split in ("train", "test")}
         folders = [path.parent.name for path in splits["train"].paths]
-        return image_set_of_lists(
-            splits,
-            name=name,
-            class_names=class_names_of(splits["train"], folders),
-            root=root,
-            metric=self.facts.metric,
-        )
+        return class_names_of(splits["train"], folders), splits
 
 
 def _read_list(root: Path, file: str) -> ListedImages:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
-from pretrieve.data.published.official_lists import ListedImages, find_label, image_set_of_lists, read_lines
+from pretrieve.data.published._base import Archive, PublishedFacts
+from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, find_label, read_lines
 
 PAGE = "https://3dvision.princeton.edu/projects/2010/SUN/"
 
 
-class Sun397(PublishedSet):
+class Sun397(ListedSet):
     """The first of the ten official partitions: 50 images of each class to train on and 50 to test on.
 
     A line of the lists is '/a/apartment_building/outdoor/sun_….jpg': the class is called 'apartment_building/outdoor'.
@@ -27,29 +26,23 @@ class Sun397(PublishedSet):
         licence="not stated; research use",
         page=PAGE,
         archives=(
-            Archive("SUN397.tar.gz", None, md5="8ca2778205c41d23104230ba66911c7a", folder=".", contains="SUN397"),
+            Archive("SUN397.tar.gz", None, md5="8ca2778205c41d23104230ba66911c7a", contains="SUN397"),
             Archive(
                 "Partitions.zip",
                 f"{PAGE}download/Partitions.zip",
                 md5="29a205c0a0129d21f36cbecfefe81881",
-                folder=".",
                 contains="Training_01.txt",
             ),
         ),
     )
 
-    def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
+    def lists(self, root: Path) -> ClassLists:
         """Read `SUN397/<letter>/<class>/*.jpg` by the lists that Partitions.zip puts at the root."""
         class_folders = read_lines(root / "ClassName.txt")
         label_of_folder = {folder: label for label, folder in enumerate(class_folders)}
         files = {"train": "Training_01.txt", "test": "Testing_01.txt"}
-        return image_set_of_lists(
-            {split: _read_list(root, file, label_of_folder) for split, file in files.items()},
-            name=name,
-            class_names=[folder[len("/a/") :] for folder in class_folders],
-            root=root,
-            metric=self.facts.metric,
-        )
+        splits = {split: _read_list(root, file, label_of_folder) for split, file in files.items()}
+        return [folder[len("/a/") :] for folder in class_folders], splits
 
 
 def _read_list(root: Path, file: str, label_of_folder: dict[str, int]) -> ListedImages:

@@ -1,9 +1,9 @@
 """Crops, flips, RandAugment, Cutout and normalisation in batches, on the device that trains."""
 
+from pretrieve.training.augmentation.crop_draws import Crops
 from pretrieve.training.augmentation.normalisation import evaluation_view, normalise, to_unit_range
 from pretrieve.training.augmentation.views import (
     StrongDraws,
-    WeakDraws,
     central_view,
     draw_strong_view,
     draw_weak_view,
@@ -12,8 +12,8 @@ from pretrieve.training.augmentation.views import (
 )
 
 __all__ = [
+    "Crops",
     "StrongDraws",
-    "WeakDraws",
     "central_view",
     "draw_strong_view",
     "draw_weak_view",

@@ -1,18 +1,36 @@
-"""Which part of each image a view shows, and which views are mirrored."""
+"""Draws, a row an image: which part of each image a view shows, and which views are mirrored."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from pretrieve.training.augmentation._rows import RowsOfDraws
 from pretrieve.training.settings import AugmentationSettings
 
 NUM_TRIES = 10
 """As torchvision's: then the central crop that comes closest."""
+
+Draws = TypeVar("Draws", bound="RowsOfDraws")
+
+
+class RowsOfDraws:
+    """Base of frozen dataclasses whose fields all have one row an image.
+
+    So each of several workers can make the draws of a whole batch and apply its own rows only; together they give the
+    views that one worker would.
+    """
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
+
+    def __getitem__(self: Draws, rows: slice | Tensor) -> Draws:
+        """Return the draws of some images: a slice, or an index or boolean tensor on the CPU."""
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        return type(self)(**{name: getattr(self, name)[rows] for name in names})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pretrieve.training.augmentation._rows import RowsOfDraws
+from pretrieve.training.augmentation.crop_draws import RowsOfDraws
 from pretrieve.training.augmentation.operations import OPERATIONS, apply_operation
 
 

@@ -8,29 +8,11 @@ import torch
 from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation._rows import RowsOfDraws
-from pretrieve.training.augmentation.crop_draws import Crops, draw_crops
-from pretrieve.training.augmentation.cutout import cut_out
+from pretrieve.training.augmentation.crop_draws import Crops, RowsOfDraws, draw_crops
 from pretrieve.training.augmentation.normalisation import normalise
-from pretrieve.training.augmentation.per_image import transform_each
 from pretrieve.training.augmentation.rand_augment import OperationDraws, draw_operations, rand_augment
 from pretrieve.training.augmentation.resampling import take_crops
 from pretrieve.training.settings import AugmentationSettings
-
-
-@dataclass(frozen=True)
-class WeakDraws(RowsOfDraws):
-    """All chance in the weak views of B images, on the CPU.
-
-    Attributes:
-      crops: boxes and flips.
-      aspect: (B,) float64, width / height of the originals.
-      seeds: (B,) int64, of torchvision's transforms where those make the views.
-    """
-
-    crops: Crops
-    aspect: Tensor
-    seeds: Tensor
 
 
 @dataclass(frozen=True)
@@ -43,14 +25,14 @@ class StrongDraws(RowsOfDraws):
       cutout_centres: (B, 2) float64 in [0, 1), shares of width and height.
     """
 
-    weak: WeakDraws
+    weak: Crops
     operations: OperationDraws
     cutout_centres: Tensor
 
 
 def draw_weak_view(
     count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
-) -> WeakDraws:
+) -> Crops:
     """Draw a crop and a flip for each image.
 
     Args:
@@ -62,10 +44,11 @@ def draw_weak_view(
     """
     proportions = torch.ones(count, dtype=torch.float64) if aspect is None else aspect.double().cpu()
     crops = draw_crops(proportions, side=side, settings=settings, generator=generator)
-    return WeakDraws(crops, proportions, torch.randint(2**62, (count,), generator=generator))
+    torch.randint(2**62, (count,), generator=generator)  # not used: the draws after it stay those of version 0.1
+    return crops
 
 
-def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> WeakDraws:
+def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> Crops:
     """Choose what a network sees when it predicts: the central square of each picture, without chance.
 
     Args:
@@ -74,7 +57,7 @@ def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> 
       aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; 1 for centre squares.
 
     >>> preprocessing = Preprocessing(resize_size=8, image_size=6, mean=(0.5,) * 3, std=(0.5,) * 3)
-    >>> central_view(side=8, preprocessing=preprocessing, aspect=torch.tensor([1.0, 2.0])).crops.boxes
+    >>> central_view(side=8, preprocessing=preprocessing, aspect=torch.tensor([1.0, 2.0])).boxes
     tensor([[1, 1, 6, 6],
             [2, 1, 3, 6]])
     """
@@ -83,8 +66,7 @@ def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> 
     width = (seen / proportions.clamp(min=1)).round().clamp(min=1)
     height = (seen * proportions.clamp(max=1)).round().clamp(min=1)
     boxes = torch.stack([(side - width) // 2, (side - height) // 2, width, height], 1).long()
-    crops = Crops(boxes, torch.zeros(len(boxes), dtype=torch.bool))
-    return WeakDraws(crops, proportions, torch.zeros(len(boxes), dtype=torch.int64))
+    return Crops(boxes, torch.zeros(len(boxes), dtype=torch.bool))
 
 
 def draw_strong_view(
@@ -98,21 +80,18 @@ def draw_strong_view(
     )
 
 
-def weak_view(
-    images: Tensor, draws: WeakDraws, *, preprocessing: Preprocessing, settings: AugmentationSettings
-) -> Tensor:
+def weak_view(images: Tensor, draws: Crops, *, preprocessing: Preprocessing) -> Tensor:
     """Crop, resize, flip and normalise each image as it was drawn (both streams of eq. 6; x' of eq. 7).
 
     Args:
       images: (B, R, R, 3) uint8, as they are stored, on any device.
       draws: of these B images, for squares of R pixels.
       preprocessing: side of the result and normalisation.
-      settings: those of the draws.
 
     Returns:
       (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
     """
-    return normalise(_cropped(images, draws, preprocessing, settings, is_strong=False), preprocessing)
+    return normalise(take_crops(images, draws, preprocessing.image_size), preprocessing)
 
 
 def strong_view(
@@ -129,18 +108,32 @@ def strong_view(
     Returns:
       (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
     """
-    views = _cropped(images, draws.weak, preprocessing, settings, is_strong=True)
-    if settings.engine == "batched":
-        views = rand_augment(views, draws.operations, settings.magnitude)
+    views = take_crops(images, draws.weak, preprocessing.image_size)
+    views = rand_augment(views, draws.operations, settings.magnitude)
     return cut_out(normalise(views, preprocessing), draws.cutout_centres, settings.cutout_fraction)
 
 
-def _cropped(
-    images: Tensor, draws: WeakDraws, preprocessing: Preprocessing, settings: AugmentationSettings, *, is_strong: bool
-) -> Tensor:
-    size = preprocessing.image_size
-    if settings.engine == "batched":
-        return take_crops(images, draws.crops, size)
-    return transform_each(
-        images, seeds=draws.seeds, aspect=draws.aspect, size=size, settings=settings, is_strong=is_strong
-    )
+def cut_out(images: Tensor, centres: Tensor, fraction: float) -> Tensor:
+    """Put a square of the mean colour over each image.
+
+    Args:
+      images: (B, 3, S, S) float32, normalised, so that the mean colour is 0; changed in place.
+      centres: (B, 2) in [0, 1), as shares of width and height; the square is clipped at the border.
+      fraction: of the square's side in S; 0 changes nothing.
+
+    Returns:
+      The images.
+
+    >>> cut_out(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0.5]]), 0.5)[0, 0].long()
+    tensor([[1, 1, 1, 1],
+            [0, 1, 1, 1],
+            [0, 1, 1, 1],
+            [1, 1, 1, 1]])
+    """
+    size = images.shape[-1]
+    length = round(fraction * size)
+    first = ((centres * size).long() - length // 2).to(images.device, non_blocking=True)
+    places = torch.arange(size, device=images.device)
+    covered = (places >= first[..., None]) & (places < first[..., None] + length)
+    columns, rows = covered.unbind(1)
+    return images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)

@@ -16,12 +16,6 @@ from pretrieve.training.objectives._base import (
 )
 from pretrieve.training.settings import Hyperparameters
 
-ORIGINAL_TRADE_OFF = 2.3
-"""Weight of the source categories' term in the original."""
-
-PAPER_LEARNING_RATES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-"""The learning rates that section 4.1 searches for Co-Tuning, one decade below those of the other methods."""
-
 
 class CoTuning(Objective):
     """Target cross-entropy + trade-off · cross-entropy of the source head against p(y_source | y_target).

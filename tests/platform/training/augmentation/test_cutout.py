@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pretrieve.training.augmentation.cutout import cut_out
+from pretrieve.training.augmentation.views import cut_out
 
 
 def test_the_square_has_half_the_side_around_its_centre_and_is_clipped_at_the_border() -> None:

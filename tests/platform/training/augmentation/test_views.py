@@ -7,11 +7,12 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import ks_2samp
 from torch import Tensor
+from torchvision.transforms import v2
 
 from pretrieve.backbones import Preprocessing
 from pretrieve.training.augmentation import (
+    Crops,
     StrongDraws,
-    WeakDraws,
     central_view,
     draw_strong_view,
     draw_weak_view,
@@ -21,9 +22,10 @@ from pretrieve.training.augmentation import (
     to_unit_range,
     weak_view,
 )
-from pretrieve.training.augmentation.cutout import cut_out
-from pretrieve.training.augmentation.operations import OPERATIONS, apply_operation
+from pretrieve.training.augmentation.crop_draws import draw_crops
+from pretrieve.training.augmentation.operations import NUM_MAGNITUDES, OPERATIONS, apply_operation
 from pretrieve.training.augmentation.resampling import take_crops
+from pretrieve.training.augmentation.views import cut_out
 from pretrieve.training.settings import AugmentationSettings
 
 SIDE = 24
@@ -31,7 +33,6 @@ COLOURED = Preprocessing(resize_size=SIDE, image_size=16, mean=(0.1, 0.2, 0.3), 
 PLAIN = Preprocessing(resize_size=SIDE, image_size=SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 WHOLE = AugmentationSettings(crop_area=(1.0, 1.0), crop_aspect=(1.0, 1.0), flip=False)
 BATCHED = AugmentationSettings()
-TORCHVISION = AugmentationSettings(engine="torchvision")
 
 
 def stored_images(count: int) -> Tensor:
@@ -40,7 +41,7 @@ def stored_images(count: int) -> Tensor:
 
 def weak_draws(
     count: int, settings: AugmentationSettings = BATCHED, seed: int = 0, aspect: Tensor | None = None
-) -> WeakDraws:
+) -> Crops:
     generator = torch.Generator().manual_seed(seed)
     return draw_weak_view(count, side=SIDE, settings=settings, generator=generator, aspect=aspect)
 
@@ -49,11 +50,9 @@ def strong_draws(count: int, settings: AugmentationSettings = BATCHED, seed: int
     return draw_strong_view(count, side=SIDE, settings=settings, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("engine", ["batched", "torchvision"])
-def test_the_whole_image_without_flip_is_the_image(engine: str) -> None:
+def test_the_whole_image_without_flip_is_the_image() -> None:
     images = stored_images(4)
-    settings = AugmentationSettings.model_validate(WHOLE.model_dump() | {"engine": engine})
-    view = weak_view(images, weak_draws(4, settings), preprocessing=PLAIN, settings=settings)
+    view = weak_view(images, weak_draws(4, WHOLE), preprocessing=PLAIN)
     torch.testing.assert_close(view, images.permute(0, 3, 1, 2) / 255, atol=1e-6, rtol=0)
 
 
@@ -68,33 +67,29 @@ def test_normalising_is_dividing_by_255_and_by_the_deviation_from_the_mean() -> 
         assert normalised.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("settings", [BATCHED, TORCHVISION])
-def test_each_image_has_its_own_view_and_the_generator_decides_it(settings: AugmentationSettings) -> None:
+def view_of(images: Tensor, draws: Crops | StrongDraws) -> Tensor:
+    if isinstance(draws, Crops):
+        return weak_view(images, draws, preprocessing=COLOURED)
+    return strong_view(images, draws, preprocessing=COLOURED, settings=BATCHED)
+
+
+def test_each_image_has_its_own_view_and_the_generator_decides_it() -> None:
     images = stored_images(1).expand(8, -1, -1, -1)
-    for draw, view_of in ((weak_draws, weak_view), (strong_draws, strong_view)):
-        first, again, other = (
-            view_of(images, draw(8, settings, seed), preprocessing=COLOURED, settings=settings) for seed in (1, 1, 2)
-        )
+    for draw in (weak_draws, strong_draws):
+        first, again, other = (view_of(images, draw(8, BATCHED, seed)) for seed in (1, 1, 2))
         assert first.shape == (8, 3, 16, 16)
         assert first.equal(again)
         assert not first.equal(other)
         assert not any(torch.allclose(one, two) for one, two in itertools.combinations(first, 2))
 
 
-@pytest.mark.parametrize("settings", [BATCHED, TORCHVISION])
 @pytest.mark.parametrize("rows", [slice(3, 7), torch.tensor([9, 0, 4]), torch.arange(12) % 3 == 0])
-def test_a_worker_with_its_rows_makes_the_views_that_one_worker_would(
-    rows: slice | Tensor, settings: AugmentationSettings
-) -> None:
+def test_a_worker_with_its_rows_makes_the_views_that_one_worker_would(rows: slice | Tensor) -> None:
     images = stored_images(12)
-    aspect = torch.linspace(0.4, 2.5, 12)
-    weak = weak_draws(12, settings, aspect=aspect)
-    strong = strong_draws(12, settings)
+    weak, strong = weak_draws(12, aspect=torch.linspace(0.4, 2.5, 12)), strong_draws(12)
     assert len(weak[rows]) == len(strong[rows]) == len(images[rows])
-    for draws, view_of in ((weak, weak_view), (strong, strong_view)):
-        whole = view_of(images, draws, preprocessing=COLOURED, settings=settings)
-        part = view_of(images[rows], draws[rows], preprocessing=COLOURED, settings=settings)
-        assert part.equal(whole[rows])
+    for draws in (weak, strong):
+        assert view_of(images[rows], draws[rows]).equal(view_of(images, draws)[rows])
 
 
 def test_a_strong_view_is_crop_operations_and_cutout_one_after_the_other() -> None:
@@ -102,7 +97,7 @@ def test_a_strong_view_is_crop_operations_and_cutout_one_after_the_other() -> No
     view = strong_view(images, draws, preprocessing=COLOURED, settings=BATCHED)
     names = list(OPERATIONS)
     for row in range(30):
-        single = take_crops(images[row : row + 1], draws.weak.crops[row : row + 1], 16)
+        single = take_crops(images[row : row + 1], draws.weak[row : row + 1], 16)
         for operation, negative in zip(
             draws.operations.operations[row].tolist(), draws.operations.negative[row].tolist(), strict=True
         ):
@@ -116,11 +111,33 @@ def test_without_operations_and_cutout_a_strong_view_is_a_weak_one() -> None:
     settings = AugmentationSettings(num_ops=0, cutout_fraction=0)
     images, draws = stored_images(6), strong_draws(6, settings)
     strong = strong_view(images, draws, preprocessing=COLOURED, settings=settings)
-    assert strong.equal(weak_view(images, draws.weak, preprocessing=COLOURED, settings=settings))
+    assert strong.equal(weak_view(images, draws.weak, preprocessing=COLOURED))
+
+
+def torchvisions_views(
+    images: Tensor, *, size: int, seed: int = 0, aspect: float = 1.0, is_strong: bool = False
+) -> Tensor:
+    """Make (B, 3, S, S) uint8 views by torchvision's own transforms, one image after the other: the reference."""
+    generator = torch.Generator().manual_seed(seed)
+    draw_crops(torch.full((len(images),), aspect).double(), side=SIDE, settings=BATCHED, generator=generator)
+    seeds = torch.randint(2**62, (len(images),), generator=generator)  # those after the draws of our views
+    steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+    if is_strong:
+        steps.append(v2.RandAugment(BATCHED.num_ops, BATCHED.magnitude, NUM_MAGNITUDES))
+    transform = v2.Compose(steps)
+    shape = [round(SIDE * max(1, 1 / aspect)), round(SIDE * max(1, aspect))]  # a squeezed image is stretched first
+    planes = images.permute(0, 3, 1, 2)
+    stretched = planes if aspect == 1 else v2.functional.resize(planes, shape, antialias=True)
+    views = []
+    with torch.random.fork_rng(devices=[]):
+        for image, own_seed in zip(stretched, seeds.tolist(), strict=True):
+            torch.manual_seed(own_seed)
+            views.append(transform(image))
+    return torch.stack(views)
 
 
 @pytest.mark.parametrize("aspect", [1.0, 2.0, 1 / 3])
-def test_both_engines_show_the_same_parts_of_the_images(aspect: float) -> None:
+def test_weak_views_show_the_parts_of_the_images_that_torchvisions_do(aspect: float) -> None:
     """Pixels that say where they lie tell which part a view shows: left, right, top and bottom edge of the crop."""
     count = 300
     ramp = torch.linspace(0, 255, SIDE).round().to(torch.uint8)
@@ -129,40 +146,36 @@ def test_both_engines_show_the_same_parts_of_the_images(aspect: float) -> None:
     )
     images, aspects = place.expand(count, -1, -1, -1), torch.full((count,), aspect)
     small = Preprocessing(resize_size=SIDE, image_size=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    edges = []
-    for settings in (BATCHED, TORCHVISION):
-        view = weak_view(images, weak_draws(count, settings, aspect=aspects), preprocessing=small, settings=settings)
-        edges.append((view[:, 0, 0, 0], view[:, 0, 0, -1], view[:, 1, 0, 0], view[:, 1, -1, 0]))
+    views = (
+        weak_view(images, weak_draws(count, aspect=aspects), preprocessing=small),
+        torchvisions_views(images, size=8, aspect=aspect) / 255,
+    )
+    edges = [(view[:, 0, 0, 0], view[:, 0, 0, -1], view[:, 1, 0, 0], view[:, 1, -1, 0]) for view in views]
     for ours, theirs in zip(*edges, strict=True):
         assert ks_2samp(ours.numpy(), theirs.numpy()).pvalue > 0.01
 
 
-def test_both_engines_give_strong_views_of_the_same_spread() -> None:
-    images = stored_images(1).expand(300, -1, -1, -1)
-    statistics = []
-    for settings in (BATCHED, TORCHVISION):
-        view = strong_view(images, strong_draws(300, settings, seed=1), preprocessing=PLAIN, settings=settings)
-        statistics.append((view.mean((1, 2, 3)), view.std((1, 2, 3)), (view == 0).float().mean((1, 2, 3))))
+def test_strong_views_have_the_spread_of_torchvisions() -> None:
+    images, draws = stored_images(1).expand(300, -1, -1, -1), strong_draws(300, seed=1)
+    reference = normalise(torchvisions_views(images, size=SIDE, seed=1, is_strong=True), PLAIN)
+    views = (
+        strong_view(images, draws, preprocessing=PLAIN, settings=BATCHED),
+        cut_out(reference, draws.cutout_centres, BATCHED.cutout_fraction),
+    )
+    statistics = [(v.mean((1, 2, 3)), v.std((1, 2, 3)), (v == 0).float().mean((1, 2, 3))) for v in views]
     for ours, theirs in zip(*statistics, strict=True):
         assert ks_2samp(ours.numpy(), theirs.numpy()).pvalue > 0.01
 
 
-def test_torchvisions_engine_leaves_the_global_generator_alone() -> None:
-    before = torch.random.get_rng_state()
-    strong_view(stored_images(2), strong_draws(2, TORCHVISION), preprocessing=COLOURED, settings=TORCHVISION)
-    assert torch.random.get_rng_state().equal(before)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("settings", [BATCHED, TORCHVISION])
-def test_a_gpu_makes_the_same_views(settings: AugmentationSettings) -> None:
+def test_a_gpu_makes_the_same_views() -> None:
     images, one_grey_level = stored_images(16), 1.01 / 255 / 0.25
-    weak = weak_draws(16, settings)
-    on_gpu = weak_view(images.cuda(), weak, preprocessing=COLOURED, settings=settings)
+    weak = weak_draws(16)
+    on_gpu = weak_view(images.cuda(), weak, preprocessing=COLOURED)
     assert on_gpu.is_cuda
-    on_cpu = weak_view(images, weak, preprocessing=COLOURED, settings=settings)
+    on_cpu = weak_view(images, weak, preprocessing=COLOURED)
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=one_grey_level, rtol=0)
-    strong = strong_view(images.cuda(), strong_draws(16, settings), preprocessing=COLOURED, settings=settings)
+    strong = strong_view(images.cuda(), strong_draws(16), preprocessing=COLOURED, settings=BATCHED)
     assert strong.is_cuda
     assert strong.is_contiguous(memory_format=torch.channels_last)
 
@@ -171,7 +184,7 @@ def test_the_central_view_of_a_square_picture_is_what_evaluation_sees() -> None:
     preprocessing = Preprocessing(resize_size=SIDE, image_size=16, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     images = stored_images(3)
     centre = central_view(side=SIDE, preprocessing=preprocessing, aspect=torch.ones(3))
-    view = weak_view(images, centre, preprocessing=preprocessing, settings=BATCHED)
+    view = weak_view(images, centre, preprocessing=preprocessing)
     torch.testing.assert_close(view, evaluation_view(to_unit_range(images, torch.device("cpu")), preprocessing))
 
 
@@ -180,7 +193,7 @@ def test_the_central_view_of_a_squeezed_picture_is_its_central_square() -> None:
     images = torch.zeros((1, SIDE, SIDE, 3), dtype=torch.uint8)
     images[:, :, :6], images[:, :, 18:] = 255, 255
     centre = central_view(side=SIDE, preprocessing=PLAIN, aspect=torch.tensor([2.0]))
-    assert weak_view(images, centre, preprocessing=PLAIN, settings=BATCHED).abs().max() == 0
+    assert weak_view(images, centre, preprocessing=PLAIN).abs().max() == 0
 
 
 def test_evaluation_crops_the_centre_and_normalises() -> None:
@@ -207,7 +220,7 @@ def test_unit_range_keeps_colours_and_places() -> None:
         ("magnitude", 31, "less than or equal to 30"),
         ("num_ops", -1, "greater than or equal to 0"),
         ("cutout_fraction", 1.5, "less than or equal to 1"),
-        ("engine", "kornia", "'batched' or 'torchvision'"),
+        ("engine", "torchvision", "Extra inputs are not permitted"),
     ],
 )
 def test_settings_out_of_range_are_refused(field: str, value: object, message: str) -> None:
