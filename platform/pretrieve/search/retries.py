@@ -9,7 +9,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 
 from pretrieve.full_disk import is_disk_full
 from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
-from pretrieve.tracking.interruptions import FailureKind, Interruption
+from pretrieve.tracking.spool import FailureKind, Interruption
 from pretrieve.training.trial_spec import TrialTask
 
 MAX_RETRIES: dict[FailureKind, int | None] = {

@@ -22,8 +22,7 @@ from pretrieve.search.retries import kind_of_error
 from pretrieve.search.room import Room
 from pretrieve.search.smaller_parts import is_out_of_memory, with_smaller_parts
 from pretrieve.tracking import schema
-from pretrieve.tracking.spool import RESULTS, Outcome, Spool
-from pretrieve.tracking.worker import this_worker
+from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.gap_probe import GapProbe

@@ -20,7 +20,7 @@ from pretrieve.search.room import WAITS_FOR_ROOM
 from pretrieve.search.stopped_trial import record_stop
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.tune_config import task_of
-from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
+from pretrieve.tracking.spool import DriverSpool, FailureKind
 from pretrieve.training.trial_spec import TrialSpec, TrialTask
 
 MAX_STARTS = 20
@@ -204,9 +204,10 @@ class TuneEvents(tune.Callback):
             message = str(error)
         self._hung.discard(key)
         heartbeat.remove()
-        log = InterruptionLog(task.spool_path)
+        spool = DriverSpool(task.spool_path)
         when_there_is_room(
-            lambda: log.append(kind, message[-MAX_MESSAGE_LENGTH:]), lambda: self._watcher.trial_waits_for_room(task)
+            lambda: spool.write_interruption(kind, message[-MAX_MESSAGE_LENGTH:]),
+            lambda: self._watcher.trial_waits_for_room(task),
         )
         self._figures.failed(kind)
         met = self._interruptions.setdefault(key, Counter())

@@ -48,7 +48,8 @@ class TrialStage:
         """
         plan = self.plan
         total = sum(cell.num_planned for cell in plan.cells)
-        found = sum(task.spec.key in self.ledger.finished for cell in plan.cells for task in cell.trials)
+        finished = self.ledger.finished
+        found = sum(task.spec.key in finished for cell in plan.cells for task in cell.trials)
         with self.clock.stage("trials", total=total, done=found) as progressed:
             num_run = 0
             for pairs in plan.phases():
@@ -64,7 +65,7 @@ class TrialStage:
         if num_missing and self.budget.used_up(self.ledger.finished) is None:
             tasks = [] if self.settings.search.proposes else self._in_turns(unfinished)
             watcher = LedgerWatcher(self.ledger, self.clock.observer, progressed, num_missing, self.budget)
-            with self.ledger.keeping(task.spec.key for task in self.plan.missing(unfinished)):
+            with self.ledger.keeping_spools(task.spec.key for task in self.plan.missing(unfinished)):
                 self._run(tasks, watcher, self._strategy(unfinished))
         return num_missing
 
@@ -115,7 +116,7 @@ class TrialStage:
                 CheckpointFile(task.checkpoint_path).remove()
                 self.ledger.reopen(task.spec.key)
             watcher = LedgerWatcher(self.ledger, self.clock.observer, lambda ended, of: None, len(tasks), self.budget)
-            with self.ledger.keeping(task.spec.key for task in tasks):
+            with self.ledger.keeping_spools(task.spec.key for task in tasks):
                 self._run(tasks, watcher, Strategy())
 
 

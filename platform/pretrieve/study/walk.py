@@ -30,7 +30,8 @@ from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import FinishedTrial, Ledger
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.trial_spec import TrialTask
 
 
@@ -185,7 +186,7 @@ def _winners(results: Sequence[CellResult], ledger: Ledger) -> dict[str, CellRes
     return {target: result for target, (_, result) in winners.items()}
 
 
-def _has_score(task: TrialTask, finished: Mapping[str, FinishedTrial]) -> bool:
+def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
     return task.spec.key in finished and finished[task.spec.key].score is not None
 
 

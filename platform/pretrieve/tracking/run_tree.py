@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import for_client
-from pretrieve.tracking.run_pages import read_runs
+from pretrieve.tracking.address import for_client, read_runs
 
 MAX_PARAM_LENGTH = 6_000
 
@@ -107,7 +106,7 @@ class RunTree:
     def log_at(
         self,
         run_id: str,
-        metrics: list[tuple[str, float, int, int]],
+        metrics: Sequence[tuple[str, float, int, int]],
         tags: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
     ) -> None:
@@ -116,15 +115,15 @@ class RunTree:
         Sending them again adds nothing. All goes in one request as far as it takes it: a store needs longer for each
         than for what is in it.
         """
-        told, params = [RunTag(name, value) for name, value in tags.items()], params or {}
+        last, params = [RunTag(name, value) for name, value in tags.items()], params or {}
         parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)]
-        parts = parts or ([[]] if told or params else [])
+        parts = parts or ([[]] if last or params else [])
         for number, part in enumerate(parts, start=1):
             self.client.log_batch(
                 run_id,
                 metrics=[Metric(*figure) for figure in part],
                 params=_as_params(params) if number == 1 else [],
-                tags=told if number == len(parts) else [],
+                tags=last if number == len(parts) else [],
             )
 
     def describe_experiment(self, note: str, runs_view: str) -> None:

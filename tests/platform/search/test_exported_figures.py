@@ -19,8 +19,7 @@ from pretrieve.search.exported_figures import TrialFigures
 from pretrieve.search.tune_events import TrialWatcher
 from pretrieve.search.tuner import run_tasks
 from pretrieve.tracking import schema
-from pretrieve.tracking.interruptions import FailureKind
-from pretrieve.tracking.spool import SpooledEnd, read_spool
+from pretrieve.tracking.spool import FailureKind, SpooledEnd, read_spool
 from pretrieve.training.settings import TrainingSettings
 from pretrieve.training.trial_spec import TrialTask
 

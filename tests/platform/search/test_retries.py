@@ -10,7 +10,7 @@ from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from pretrieve.search.retries import kind_of_error, next_attempt
-from pretrieve.tracking.interruptions import FailureKind, Interruption
+from pretrieve.tracking.spool import FailureKind, Interruption
 from pretrieve.training.trial_spec import TrialTask
 
 COMMON_CAUSES = (
