@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from mlflow.entities import LifecycleStage, Run
@@ -15,15 +15,14 @@ from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     DRIVER_SUFFIX,
     SUFFIX,
-    Begun,
     DamagedSpoolError,
     DriverSpool,
     Outcome,
     SpooledEpoch,
     SpoolLine,
     latest_end,
+    older_version,
     read_spool,
-    refuse_older_spools,
     set_aside,
 )
 from pretrieve.tracking.trial_state import (
@@ -32,23 +31,17 @@ from pretrieve.tracking.trial_state import (
     Effect,
     EndRun,
     Event,
-    FindRun,
     Log,
-    MakeRun,
-    RemoveSpool,
-    ReopenRun,
-    RunDeleted,
+    LoggedRun,
+    Note,
     RunFound,
-    RunListed,
-    RunMade,
-    RunOpened,
-    SendingBegins,
-    SpoolLost,
     SpoolRead,
+    Task,
     TrialState,
     advance,
     attempts_from_text,
 )
+from pretrieve.training.trial_spec import TrialSpec
 
 RUN_IS_GONE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_STATE, INVALID_PARAMETER_VALUE)}
 """What MLflow says where somebody deleted a run."""
@@ -76,13 +69,12 @@ class Delivery:
         self._folder = folder
         self._study_run_id = study_run_id
         self._notice = notice
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()
         # One at a time: a store that does not answer holds whoever sends for many seconds.
         self._sending = threading.RLock()
         self._trials: dict[str, TrialState] = {}
         self._cells: dict[tuple[str, str], str] = {}
         self._unanswered: set[str] = set()
-        self._files: set[Path] = set()
 
     def take_over(self, results: Collection[Outcome]) -> None:
         """Learn what earlier drivers left: in MLflow, and in the folder where they could not send it.
@@ -94,34 +86,25 @@ class Delivery:
           MlflowException: the store does not answer.
           UserError: a study of version 0.1 left spools.
         """
-        refuse_older_spools(self._folder)
+        for path in sorted([*self._folder.glob("*.begun.json"), *self._folder.glob("*.interruptions")])[:1]:
+            raise older_version(path)
         for run in [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self._tree.runs(kind)]:
-            self._feed(run.data.tags[schema.TAG_KEY], self._listed(run, results))
+            listed = _state_from(run, results)
+            # Of several runs of one key the one with a result counts, or the oldest.
+            if listed.delivered or listed.key not in self._trials:
+                self._trials[listed.key] = listed
+            if listed.delivered and run.info.status != "FINISHED":
+                # Its driver was killed between outcome and status, or somebody opened it.
+                end = latest_end(self.lines(listed.key))
+                time_ms = end.time_ms if end else run.info.end_time
+                self._tree.end(str(run.info.run_id), "FINISHED", time_ms=time_ms)
         for run in self._tree.runs(schema.KIND_CELL):
             self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
         for path in sorted(self._folder.glob(f"*{DRIVER_SUFFIX}")):
-            self.read(path.stem)
-            self._feed(path.stem, BegunEarlier(DriverSpool(path).begun()))
-
-    def _listed(self, run: Run, results: Collection[Outcome]) -> RunListed:
-        tags, metrics = run.data.tags, run.data.metrics
-        # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
-        outcome = next((word for word in results if word == tags.get(schema.TAG_OUTCOME)), None)
-        is_ended, end_ms = run.info.status == "FINISHED", run.info.end_time
-        if outcome and not is_ended:
-            end = latest_end(self.lines(tags[schema.TAG_KEY]))
-            end_ms = end.time_ms if end else end_ms
-        return RunListed(
-            run_id=str(run.info.run_id),
-            params=frozenset(run.data.params),
-            outcome=outcome,
-            last_score=metrics.get(
-                schema.TEST_SCORE if tags[schema.TAG_KIND] == schema.KIND_REFIT else schema.VAL_SCORE
-            ),
-            seconds=metrics.get(schema.SECONDS, 0.0),
-            is_ended=is_ended,
-            end_ms=end_ms,
-        )
+            begun = DriverSpool(path).begun()
+            if begun is not None:  # else its result could not be sent, and does not count before it is begun again
+                self.read(path.stem)
+            self._feed(path.stem, BegunEarlier(begun))
 
     def trials(self) -> list[TrialState]:
         """Return the trials that are known, delivered or not."""
@@ -140,8 +123,15 @@ class Delivery:
 
     def read(self, key: str) -> TrialState:
         """Take in what a trial's spool says, send nothing, and return what is known of the trial."""
-        self.record(key, SpoolRead(self.lines(key)))
+        self._read(key)
         return self.trial(key)
+
+    def _read(self, key: str) -> tuple[SpoolRead, tuple[Effect, ...]]:
+        with self._changing:  # else what another thread reads later might be recorded before
+            lines = () if self.trial(key).delivered else self.lines(key)
+            ends = latest_end(lines) is not None
+            read = SpoolRead(lines, tuple(DriverSpool(self._spool_path(key)).interruptions()) if ends else ())
+            return read, self.record(key, read)
 
     def lines(self, key: str) -> tuple[SpoolLine, ...]:
         """Read a trial's spool; one that is damaged is set aside, and then there is none."""
@@ -149,28 +139,19 @@ class Delivery:
             return tuple(read_spool(self._spool_path(key)))
         except DamagedSpoolError as error:
             set_aside(error, self._notice)
-            self.record(key, SpoolLost())
+            self.record(key, Note.SPOOL_LOST)
             return ()
 
-    def attach(self, path: Path) -> None:
-        """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
-        self._files.add(path)
-
-    def cell(self, target: str, method: str) -> str:
-        """Return the run of a cell, made at its first use."""
+    def cell(self, target: str, method: str, *, anew: bool = False) -> str:
+        """Return the run of a cell, made at its first use, and made anew where somebody deleted it."""
         with self._sending:
-            if (target, method) not in self._cells:
+            if anew or (target, method) not in self._cells:
                 note = f"All trials and refits of {method} on {target}; what they come to is written here at the end."
                 tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method, schema.TAG_NOTE: note}
                 self._cells[target, method] = self._made_once(
                     f"{target} · {method}", kind=schema.KIND_CELL, parent=self._study_run_id, tags=tags
                 )
             return self._cells[target, method]
-
-    def forget_cell(self, target: str, method: str) -> None:
-        """Let a cell whose run somebody deleted have another one."""
-        with self._sending:
-            self._cells.pop((target, method), None)
 
     def send(self) -> None:
         """Send what is there and was not sent.
@@ -182,65 +163,59 @@ class Delivery:
             spooled = {path.stem for path in self._folder.glob(f"*{SUFFIX}")}
             due = [state for state in self.trials() if state.must_open or state.key in spooled]
             for state in sorted(due, key=lambda state: state.key):
-                self._feed(state.key, SendingBegins())
+                self._feed(state.key, Note.SENDING)
                 if state.must_open:
-                    self._feed(state.key, RunOpened())
+                    self._feed(state.key, Note.OPENED)
                 if state.key in spooled:
                     self._send_spool(state.key)
-            while self._files:
-                path = self._files.pop()
-                try:
-                    self._tree.log_artifact(self._study_run_id, path)
-                except BaseException:
-                    self._files.add(path)
-                    raise
 
     def _send_spool(self, key: str) -> None:
         state = self.trial(key)
         if not state.delivered and not state.is_open:
             return
-        lines = () if state.delivered else self.lines(key)
-        ends = latest_end(lines) is not None
-        read = SpoolRead(lines, tuple(DriverSpool(self._spool_path(key)).interruptions()) if ends else ())
+        read, effects = self._read(key)
         try:
-            self._feed(key, read)
+            self._carry_out(key, effects)
         except MlflowException as error:
             if error.error_code not in RUN_IS_GONE or state.run is None:
                 raise
-            found = self._find_run(key, state.run.run_id)
-            if not isinstance(found, RunDeleted):
+            if self._find_run(state.run.run_id, key) is not Note.RUN_DELETED:
                 raise
-            self._feed(key, found)
-            self._feed(key, RunOpened())
+            self._feed(key, Note.RUN_DELETED)
+            self._feed(key, Note.OPENED)
             self._feed(key, read)
-        self._feed(key, Delivered(lines))
+        self._feed(key, Delivered(read.lines))
 
     def _feed(self, key: str, event: Event) -> None:
         """Take in an event and carry out its effects, and what follows from them."""
-        for effect in self.record(key, event):
-            following = self._carry_out(key, effect)
+        self._carry_out(key, self.record(key, event))
+
+    def _carry_out(self, key: str, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            following = self._do(key, effect)
             if following is not None:
                 self._feed(key, following)
 
-    def _carry_out(self, key: str, effect: Effect) -> Event | None:
-        match effect:
-            case MakeRun():
-                return RunMade(self._make_run(effect.begun))
-            case FindRun():
-                return self._find_run(key, effect.run_id)
-            case ReopenRun():
-                self._tree.reopen(effect.run_id)
-            case Log():
-                self._tree.log_at(effect.run_id, effect.figures, effect.tags, effect.params)
-            case EndRun():
-                self._tree.end(effect.run_id, effect.status, time_ms=effect.time_ms)
-            case RemoveSpool():
-                self._spool_path(key).with_suffix(DRIVER_SUFFIX).unlink(missing_ok=True)
-                self._spool_path(key).unlink(missing_ok=True)
+    def _do(self, key: str, effect: Effect) -> Event | None:
+        state, spool = self.trial(key), self._spool_path(key)
+        if effect is Task.MAKE_RUN and state.begun is not None:
+            return RunFound(LoggedRun(self._make_run(state.begun.spec)))
+        if effect is Task.REMOVE_SPOOL:
+            spool.with_suffix(DRIVER_SUFFIX).unlink(missing_ok=True)
+            spool.unlink(missing_ok=True)
+            return None
+        assert state.run is not None, "what is left is done to its run"
+        if effect is Task.FIND_RUN:
+            return self._find_run(state.run.run_id, key)
+        if effect is Task.REOPEN_RUN:
+            self._tree.reopen(state.run.run_id)
+        elif isinstance(effect, Log):
+            self._tree.log_at(state.run.run_id, effect.figures, effect.tags, effect.params)
+        elif isinstance(effect, EndRun):
+            self._tree.end(state.run.run_id, effect.status, time_ms=effect.time_ms)
         return None
 
-    def _make_run(self, begun: Begun) -> str:
-        spec = begun.spec
+    def _make_run(self, spec: TrialSpec) -> str:
         tags = {
             schema.TAG_KEY: spec.key,
             schema.TAG_TARGET: spec.target,
@@ -248,8 +223,7 @@ class Delivery:
             schema.TAG_NOTE: _NOTES[spec.kind].format(method=spec.method, target=spec.target),
         }
         parent = self.cell(spec.target, spec.method)
-        lines = self.lines(spec.key)
-        start_ms = lines[0].time_ms if lines else None
+        start_ms = next((line.time_ms for line in self.lines(spec.key)), None)
         return self._made_once(spec.describe(), kind=spec.kind, parent=parent, tags=tags, start_ms=start_ms)
 
     def _made_once(
@@ -266,30 +240,41 @@ class Delivery:
         self._unanswered.discard(identity)
         return made
 
-    def _find_run(self, key: str, run_id: str) -> RunFound | RunDeleted:
+    def _find_run(self, run_id: str, key: str) -> RunFound | Note:
         try:
             run = self._tree.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in RUN_IS_GONE:
                 raise
-            return RunDeleted()
+            return Note.RUN_DELETED
         if run.info.lifecycle_stage == LifecycleStage.DELETED:
-            return RunDeleted()
-        return RunFound(
-            status=run.info.status,
-            outcome=run.data.tags.get(schema.TAG_OUTCOME, ""),
-            params=frozenset(run.data.params),
-            attempts=tuple(attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))),
-            last_epoch=self._last_epoch_of_other_spools(key, run),
-        )
+            return Note.RUN_DELETED
+        tags, params = run.data.tags, frozenset(run.data.params)
+        attempts = tuple(attempts_from_text(tags.get(schema.TAG_ATTEMPTS, "[]")))
+        held = LoggedRun(run_id, params, attempts, last_epoch=self._last_epoch_of_other_spools(run, key))
+        return RunFound(held, run.info.status, tags.get(schema.TAG_OUTCOME, ""))
 
-    def _last_epoch_of_other_spools(self, key: str, run: Run) -> int:
+    def _last_epoch_of_other_spools(self, run: Run, key: str) -> int:
         name = next((name for name in (schema.LOSS_TARGET, schema.VAL_SCORE) if name in run.data.metrics), None)
         if name is None:
             return 0
-        told = {(line.epoch, line.time_ms) for line in self.lines(key) if isinstance(line, SpooledEpoch)}
+        spooled = {(line.epoch, line.time_ms) for line in self.lines(key) if isinstance(line, SpooledEpoch)}
         history = self._tree.client.get_metric_history(run.info.run_id, name)
-        return max((each.step for each in history if (each.step, each.timestamp) not in told), default=0)
+        return max((each.step for each in history if (each.step, each.timestamp) not in spooled), default=0)
 
     def _spool_path(self, key: str) -> Path:
         return self._folder / f"{key}{SUFFIX}"
+
+
+def _state_from(run: Run, results: Collection[Outcome]) -> TrialState:
+    tags, metrics = run.data.tags, run.data.metrics
+    # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
+    outcome = next((word for word in results if word == tags.get(schema.TAG_OUTCOME)), None)
+    return TrialState(
+        key=tags[schema.TAG_KEY],
+        outcome=outcome,
+        last_score=metrics.get(schema.TEST_SCORE if tags[schema.TAG_KIND] == schema.KIND_REFIT else schema.VAL_SCORE),
+        seconds=metrics.get(schema.SECONDS, 0.0),
+        run=LoggedRun(str(run.info.run_id), frozenset(run.data.params), is_read=False),
+        delivered=outcome,
+    )

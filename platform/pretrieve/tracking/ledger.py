@@ -29,7 +29,7 @@ from pretrieve.tracking.spool import (
     Spool,
     SpooledEpoch,
 )
-from pretrieve.tracking.trial_state import Reopened, SpoolKept, SpoolReleased, TrialState
+from pretrieve.tracking.trial_state import Note, TrialState
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -69,8 +69,8 @@ class Ledger:
         self.spool_folder = folder / "spool"
         self.notice: Callable[[str], None] = logger.warning
         self._results = RESULTS if stopped_is_done else RESULTS - {"stopped"}
-        self._is_away = False
-        self._is_full = False
+        self._waits_for: set[str] = set()
+        self._files: set[Path] = set()
         self.study_run_id = self._open_study(study)
         self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, lambda text: self.notice(text))
         with uncollected():
@@ -109,7 +109,7 @@ class Ledger:
         begun = Begun(spec, dict(parameters))
         spool = DriverSpool(self.spool_path(spec.key))
         when_there_is_room(lambda: spool.write_begun(begun), self.notify_disk_full)
-        self._delivery.record(spec.key, SpoolKept())
+        self._delivery.record(spec.key, Note.SPOOL_KEPT)
         self._delivery.record(spec.key, begun)
 
     @contextmanager
@@ -120,7 +120,7 @@ class Ledger:
         """
         kept = list(keys)
         for key in kept:
-            self._delivery.record(key, SpoolKept())
+            self._delivery.record(key, Note.SPOOL_KEPT)
         try:
             yield
         finally:
@@ -129,7 +129,7 @@ class Ledger:
 
     def release_spool(self, key: str) -> None:
         """Note that no process trains a trial any more, nor will one take the place of its last."""
-        self._delivery.record(key, SpoolReleased())
+        self._delivery.record(key, Note.SPOOL_RELEASED)
 
     def run_id(self, key: str) -> str:
         """Return the run of a trial.
@@ -162,7 +162,7 @@ class Ledger:
         assert self._delivery.trial(key).outcome == "stopped", "what reached its end is done"
         self.release_spool(key)
         self.persist(self.deliver)
-        self._delivery.record(key, Reopened())
+        self._delivery.record(key, Note.REOPENED)
 
     def scores(self, key: str) -> list[tuple[int, float]]:
         """Return (epoch, validation score) of all epochs of a trial so far, in order.
@@ -230,6 +230,13 @@ class Ledger:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
         self._delivery.send()
+        for path in tuple(self._files):
+            self._files.discard(path)  # before it is sent: it may change again meanwhile
+            try:
+                self.tree.log_artifact(self.study_run_id, path)
+            except BaseException:
+                self._files.add(path)
+                raise
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
@@ -295,34 +302,29 @@ class Ledger:
                 return done
 
     def _notify_away(self, error: Exception) -> None:
-        if not self._is_away:
-            said = without_password(str(error))
-            self.notice(f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
-        self._is_away = True
+        said = without_password(str(error))
+        self._notify("store", True, f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
 
     def _notify_back(self) -> None:
-        if self._is_away:
-            self.notice("MLflow answers again")
-        self._is_away = False
+        self._notify("store", False, "MLflow answers again")
 
     def notify_disk_full(self) -> None:
         """Say, once, that the study waits since its disk is full."""
-        if not self._is_full:
-            self.notice(
-                f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
-                "make room, and the study goes on by itself"
-            )
-        self._is_full = True
+        full = f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
+        self._notify("disk", True, full + "make room, and the study goes on by itself")
 
     def notify_disk_has_room(self) -> None:
         """Say, once, that it goes on after it waited."""
-        if self._is_full:
-            self.notice("there is room on the disk again, and the study goes on")
-        self._is_full = False
+        self._notify("disk", False, "there is room on the disk again, and the study goes on")
+
+    def _notify(self, what: str, waits: bool, message: str) -> None:
+        if waits != (what in self._waits_for):
+            self.notice(message)
+        (self._waits_for.add if waits else self._waits_for.discard)(what)
 
     def attach(self, path: Path) -> None:
         """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
-        self._delivery.attach(path)
+        self._files.add(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Write the summary of a cell and end its run; one that ended with the same summary keeps its end."""
@@ -331,8 +333,7 @@ class Ledger:
             run_id = self.cell(target, method)
             run = self.tree.client.get_run(run_id)
             if run.info.lifecycle_stage == LifecycleStage.DELETED:
-                self._delivery.forget_cell(target, method)
-                run_id = self.cell(target, method)
+                run_id = self._delivery.cell(target, method, anew=True)
                 run = self.tree.client.get_run(run_id)
             is_recorded = metrics.items() <= run.data.metrics.items() and tags.items() <= run.data.tags.items()
             if is_recorded and run.info.status == "FINISHED":

@@ -51,12 +51,7 @@ class DamagedSpoolError(PretrieveError):
 
 @dataclass(frozen=True)
 class SpooledStart:
-    """That an attempt at the trial began.
-
-    Attributes:
-      worker: where.
-      time_ms: when, milliseconds since 1970.
-    """
+    """That an attempt at the trial began on a worker, at a time in milliseconds since 1970."""
 
     worker: str
     time_ms: int
@@ -64,12 +59,9 @@ class SpooledStart:
 
 @dataclass(frozen=True)
 class SpooledEpoch:
-    """Metrics of one epoch.
+    """Metrics of one epoch, by the names of `schema`, measured at a time in milliseconds since 1970.
 
-    Attributes:
-      epoch: counted from 1; the step of the metrics.
-      time_ms: when they were measured, milliseconds since 1970.
-      metrics: by name, as design.md's record names them.
+    Epochs count from 1 and are the steps of the metrics.
     """
 
     epoch: int
@@ -102,12 +94,7 @@ SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
 
 @dataclass(frozen=True)
 class Begun:
-    """That the driver began a trial, and what MLflow is to hold of it.
-
-    Attributes:
-      spec: of the trial.
-      parameters: its whole configuration, by the names of MLflow's parameters.
-    """
+    """That the driver began a trial: its whole configuration, by the names of MLflow's parameters."""
 
     spec: TrialSpec
     parameters: Mapping[str, Any]
@@ -115,13 +102,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Interruption:
-    """One end of a trial's process before the trial's own.
-
-    Attributes:
-      kind: what ended it.
-      message: what Ray said of it.
-      time_ms: when its driver heard of it, milliseconds since 1970.
-    """
+    """One end of a trial's process before the trial's own: what Ray said of it, and when (milliseconds since 1970)."""
 
     kind: FailureKind
     message: str
@@ -135,6 +116,10 @@ class Spool:
 
     Args:
       path: the file; made at the first line. A damaged one is set aside.
+
+    Attributes:
+      outcome: the last end when this spool was opened, of whichever attempt; None where there was none.
+      num_ends: how many attempts had an end then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -146,18 +131,8 @@ class Spool:
             set_aside(error, logger.warning)
         self._last_epoch = last_epoch(lines)
         ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
-        self._outcome: Outcome | None = ends[-1] if ends else None
-        self._num_ends = len(ends)
-
-    @property
-    def num_ends(self) -> int:
-        """How many attempts had an end when this spool was opened."""
-        return self._num_ends
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """The last end when this spool was opened, of whichever attempt; None where there was none."""
-        return self._outcome
+        self.outcome: Outcome | None = ends[-1] if ends else None
+        self.num_ends = len(ends)
 
     def write_start(self, worker: str) -> None:
         """Append that an attempt begins."""
@@ -249,16 +224,6 @@ def set_aside(error: DamagedSpoolError, notice: Callable[[str], None]) -> None:
     notice(f"{error}; it is kept as {aside.name}, and the trial goes on from its checkpoint or starts again")
 
 
-def refuse_older_spools(folder: Path) -> None:
-    """Refuse what a study of version 0.1 has not sent to MLflow.
-
-    Raises:
-      UserError: there is some.
-    """
-    for path in sorted([*folder.glob("*.begun.json"), *folder.glob("*.interruptions")])[:1]:
-        raise _older_version(path)
-
-
 def last_epoch(lines: Sequence[SpoolLine]) -> int:
     """Return the last epoch of a spool; 0 where it has none."""
     return max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
@@ -303,7 +268,7 @@ def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     except FileNotFoundError:  # none yet, or sent and removed
         return
     if next(filter(None, parts), b"").startswith(b'{"'):
-        raise _older_version(path)
+        raise older_version(path)
     for number, part in enumerate(parts):
         if not part:
             continue
@@ -325,7 +290,8 @@ def _parse(fields: dict[str, Any]) -> SpoolLine:
     return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"], fields.get("failure"))
 
 
-def _older_version(path: Path) -> UserError:
+def older_version(path: Path) -> UserError:
+    """Return the error that a file of version 0.1 is."""
     return UserError(
         f"a spool must be of this version, but version 0.1 left {path}: run the study again in a fresh folder "
         "(another `name` or `storage`)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 from pretrieve.records import Attempt
@@ -28,9 +29,6 @@ MAX_POINTS = 40
 """Of a curve in a tag: what a figure shows; the metric itself has every epoch."""
 MAX_MESSAGE_LENGTH = 5_000
 
-Figure = tuple[str, float, int, int]
-"""Name, value, time in milliseconds since 1970, and step of a metric."""
-
 
 @dataclass(frozen=True)
 class LoggedRun:
@@ -39,8 +37,8 @@ class LoggedRun:
     Attributes:
       run_id: of its run.
       params: names of the parameters it has.
-      attempts: those that it has from spools that are gone.
-      last_epoch: up to which it has the metrics, whatever the spool says.
+      attempts: that its tag holds; some may be of spools that are gone.
+      last_epoch: up to which it has metrics of spools that are gone.
       num_lines: of the spool that it has.
       is_read: whether attempts and last epoch were read from it; until then nothing is logged.
     """
@@ -50,7 +48,7 @@ class LoggedRun:
     attempts: tuple[Attempt, ...] = ()
     last_epoch: int = 0
     num_lines: int = 0
-    is_read: bool = False
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,26 +94,23 @@ class TrialState:
         return self.run is not None and self.run.is_read and bool(self.begun or self.run.params)
 
 
+class Note(Enum):
+    """An event that is said in a word."""
+
+    SPOOL_KEPT = "a process of the trial may start from now on"
+    SPOOL_RELEASED = "no process trains the trial any more, nor will one take the place of its last"
+    SPOOL_LOST = "the spool was damaged and set aside, or has fewer lines than before"
+    REOPENED = "the trial, which was stopped, is to be trained to its end after all"
+    SENDING = "what there is of the trial is about to be sent"
+    OPENED = "the effects of SENDING are done"
+    RUN_DELETED = "somebody deleted the trial's run"
+
+
 @dataclass(frozen=True)
 class BegunEarlier:
-    """An earlier driver began the trial, and has not removed its files; None where they do not say how."""
+    """An earlier driver began the trial and did not remove its files; None where they do not say how it was begun."""
 
     begun: Begun | None
-
-
-@dataclass(frozen=True)
-class SpoolKept:
-    """A process of the trial may start from now on."""
-
-
-@dataclass(frozen=True)
-class SpoolReleased:
-    """No process trains the trial any more, nor will one take the place of its last."""
-
-
-@dataclass(frozen=True)
-class Reopened:
-    """The trial, which was stopped, is to be trained to its end after all."""
 
 
 @dataclass(frozen=True)
@@ -127,21 +122,6 @@ class SpoolRead:
 
 
 @dataclass(frozen=True)
-class SpoolLost:
-    """The trial's spool was damaged and set aside, or holds fewer lines than before."""
-
-
-@dataclass(frozen=True)
-class SendingBegins:
-    """What there is of the trial is about to be sent."""
-
-
-@dataclass(frozen=True)
-class RunOpened:
-    """The effects of `SendingBegins` are done."""
-
-
-@dataclass(frozen=True)
 class Delivered:
     """The effects of reading these lines are done."""
 
@@ -149,123 +129,50 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class RunListed:
-    """MLflow had a run of the trial when the study was opened.
-
-    Attributes:
-      run_id: its id.
-      params: names of its parameters.
-      outcome: its result; None where it has none, or one that does not count for this study.
-      last_score: the score that it holds.
-      seconds: what the trial took.
-      is_ended: whether it has the status of a run with a result.
-      end_ms: when the trial ended, where it has not; None where nothing says.
-    """
-
-    run_id: str
-    params: frozenset[str]
-    outcome: Outcome | None
-    last_score: float | None = None
-    seconds: float = 0.0
-    is_ended: bool = True
-    end_ms: int | None = None
-
-
-@dataclass(frozen=True)
-class RunMade:
-    """The trial has a run from now on."""
-
-    run_id: str
-
-
-@dataclass(frozen=True)
 class RunFound:
-    """The trial's run was looked at before something is logged to it.
+    """The trial's run was made, or looked at before anything is logged to it.
 
     Attributes:
+      run: what it holds.
       status: MLflow's word.
       outcome: that its tag holds; empty where there is none.
-      params: names of its parameters.
-      attempts: that its tag holds.
-      last_epoch: the last one that it has and that the spool has not, since it was another spool's.
     """
 
-    status: str
+    run: LoggedRun
+    status: str = "RUNNING"
     outcome: str = ""
-    params: frozenset[str] = frozenset()
-    attempts: tuple[Attempt, ...] = ()
-    last_epoch: int = 0
 
 
-@dataclass(frozen=True)
-class RunDeleted:
-    """Somebody deleted the trial's run."""
+Event = Note | Begun | BegunEarlier | SpoolRead | Delivered | RunFound
 
 
-Event = (
-    Begun
-    | BegunEarlier
-    | SpoolKept
-    | SpoolReleased
-    | Reopened
-    | SpoolRead
-    | SpoolLost
-    | SendingBegins
-    | RunOpened
-    | Delivered
-    | RunListed
-    | RunMade
-    | RunFound
-    | RunDeleted
-)
+class Task(Enum):
+    """An effect that is said in a word."""
 
-
-@dataclass(frozen=True)
-class MakeRun:
-    """Make the trial's run; ends in `RunMade`."""
-
-    begun: Begun
-
-
-@dataclass(frozen=True)
-class FindRun:
-    """Look at the trial's run; ends in `RunFound` or `RunDeleted`."""
-
-    run_id: str
-
-
-@dataclass(frozen=True)
-class ReopenRun:
-    """Give the trial's run the status of one that goes on."""
-
-    run_id: str
+    MAKE_RUN = "make the trial's run; RunFound follows"
+    FIND_RUN = "look at the trial's run; RunFound or RUN_DELETED follows"
+    REOPEN_RUN = "give the trial's run the status of one that goes on"
+    REMOVE_SPOOL = "remove the trial's files: MLflow has all of it"
 
 
 @dataclass(frozen=True)
 class Log:
-    """Log metrics, tags and parameters to the trial's run."""
+    """Log to the trial's run: metrics as (name, value, milliseconds since 1970, step), tags and parameters."""
 
-    run_id: str
-    figures: Sequence[Figure]
+    figures: Sequence[tuple[str, float, int, int]]
     tags: Mapping[str, str]
-    params: Mapping[str, object]
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class EndRun:
-    """Give the trial's run a status, and the time at which the trial ended."""
+    """Give the trial's run a status, and the time at which the trial ended, in milliseconds since 1970."""
 
-    run_id: str
     status: str
-    time_ms: int | None
+    time_ms: int
 
 
-@dataclass(frozen=True)
-class RemoveSpool:
-    """Remove the trial's files: MLflow has all of it."""
-
-
-Effect = MakeRun | FindRun | ReopenRun | Log | EndRun | RemoveSpool
+Effect = Task | Log | EndRun
 Step = tuple[TrialState, tuple[Effect, ...]]
 
 
@@ -275,82 +182,67 @@ def advance(state: TrialState, event: Event) -> Step:
     Where effects fail, the event that says that they are done does not come. The same effects are then due again: each
     may be done twice.
     """
-    return _TRANSITIONS[type(event)](state, event)
+    match event:
+        case Begun():
+            return _begin(state, event), ()
+        case BegunEarlier():
+            return _begin_earlier(state, event.begun)
+        case SpoolRead():
+            return _read(state, event)
+        case Delivered():
+            return _deliver(state, event.lines)
+        case RunFound():
+            return _find(state, event)
+        case Note():
+            state = _NOTED[event](state)
+            return state, _opening(state) if event in (Note.SENDING, Note.RUN_DELETED) else ()
 
 
-def _begin(state: TrialState, begun: Begun) -> Step:
+def _begin(state: TrialState, begun: Begun) -> TrialState:
     if state.delivered == "stopped" and state.run:  # it goes to its end after all, in a spool of its own
         state = replace(state, outcome=None, delivered=None, run=replace(state.run, num_lines=0))
     if state.delivered:
-        return state, ()  # a process that was cut off ended it; the one that takes its place reads so, and returns
-    return replace(state, begun=begun, must_open=True, has_lost_lines=False), ()
+        return state  # a process that was cut off ended it; the one that takes its place reads so, and returns
+    return replace(state, begun=begun, must_open=True, has_lost_lines=False)
 
 
-def _recall(state: TrialState, event: BegunEarlier) -> Step:
+def _begin_earlier(state: TrialState, begun: Begun | None) -> Step:
     if state.delivered:
         return state, _removal(state)  # its driver was killed before it removed the files
     # One without a result gets a run only when it is begun again.
-    return replace(state, begun=event.begun, must_open=event.begun is not None and state.outcome in RESULTS), ()
-
-
-def _list(state: TrialState, listed: RunListed) -> Step:
-    if listed.outcome is None and state.run is not None:
-        return state, ()  # of several runs of one key the one with a result counts, or the oldest
-    state = replace(state, run=LoggedRun(listed.run_id, listed.params))
-    if listed.outcome is None:
-        return state, ()
-    state = replace(
-        state,
-        outcome=listed.outcome,
-        delivered=listed.outcome,
-        last_score=listed.last_score,
-        seconds=listed.seconds,
-    )
-    # Its driver was killed between outcome and status, or somebody opened it.
-    return state, () if listed.is_ended else (EndRun(listed.run_id, "FINISHED", listed.end_ms),)
-
-
-def _lose(state: TrialState, event: SpoolLost) -> Step:
-    run = replace(state.run, num_lines=0) if state.run else None
-    return replace(state, run=run, has_lost_lines=True), ()
-
-
-def _delete(state: TrialState, event: RunDeleted) -> Step:
-    state = replace(state, run=None, must_open=state.begun is not None)
-    return state, _opening(state)
+    return replace(state, begun=begun, must_open=begun is not None and state.outcome in RESULTS), ()
 
 
 def _opening(state: TrialState) -> tuple[Effect, ...]:
-    if state.delivered:
+    if state.delivered or (state.run is None and not (state.must_open and state.begun)):
         return ()
     if state.run is None:
-        return (MakeRun(state.begun),) if state.must_open and state.begun else ()
-    return (FindRun(state.run.run_id),) if state.must_open or not state.run.is_read else ()
+        return (Task.MAKE_RUN,)
+    return (Task.FIND_RUN,) if state.must_open or not state.run.is_read else ()
 
 
 def _find(state: TrialState, found: RunFound) -> Step:
-    assert state.run is not None, "it was looked for by its id"
-    run = replace(
-        state.run,
-        params=found.params,
-        attempts=found.attempts,
-        last_epoch=max(state.run.last_epoch, found.last_epoch),
-        is_read=True,
-    )
-    effects: list[Effect] = []
+    run, known = found.run, state.run
+    if known is not None:
+        run = replace(run, num_lines=known.num_lines, last_epoch=max(run.last_epoch, known.last_epoch))
+    effects: tuple[Effect, ...] = ()
     if state.must_open and found.status != "RUNNING":
-        effects.append(ReopenRun(run.run_id))
+        effects += (Task.REOPEN_RUN,)
     if state.must_open and found.outcome == "stopped":
         # No more: a driver that is killed before the trial's new end must leave it as one that was begun.
-        effects.append(Log(run.run_id, (), {schema.TAG_OUTCOME: ""}, {}))
-    return replace(state, run=run), tuple(effects)
+        effects += (Log((), {schema.TAG_OUTCOME: ""}, {}),)
+    return replace(state, run=run), effects
+
+
+def _lose(state: TrialState) -> TrialState:
+    return replace(state, run=state.run and replace(state.run, num_lines=0), has_lost_lines=True)
 
 
 def _read(state: TrialState, event: SpoolRead) -> Step:
     if state.delivered:  # also a spool that a process made anew that was cut off
         return state, _removal(state)
     if state.run and len(event.lines) < state.run.num_lines:
-        state, _ = _lose(state, SpoolLost())
+        state = _lose(state)
     if not event.lines:
         return state, ()
     end = latest_end(event.lines)
@@ -385,16 +277,15 @@ def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effec
         }
         if step >= run.last_epoch:  # else the curve that is there has more
             tags[schema.TAG_CURVE] = curve_as_text(event.lines)
-        ending = (EndRun(run.run_id, "FINISHED" if end.outcome in RESULTS else "FAILED", end.time_ms),)
+        ending = (EndRun("FINISHED" if end.outcome in RESULTS else "FAILED", end.time_ms),)
     # MLflow refuses another value of a parameter. The key says that the result is the same; where its images come from
     # may be told in other words since, and the words of its first attempt stay.
     given = state.begun.parameters if state.begun else {}
     params = {name: value for name, value in given.items() if name not in run.params}
-    return (Log(run.run_id, figures, tags, params), *ending) if figures or tags or params else ending
+    return (Log(figures, tags, params), *ending) if figures or tags or params else ending
 
 
-def _deliver(state: TrialState, event: Delivered) -> Step:
-    lines = event.lines
+def _deliver(state: TrialState, lines: Sequence[SpoolLine]) -> Step:
     if state.delivered or state.run is None:
         return state, ()
     run = replace(
@@ -413,32 +304,23 @@ def _deliver(state: TrialState, event: Delivered) -> Step:
 
 
 def _removal(state: TrialState) -> tuple[Effect, ...]:
-    return () if state.keeps_spool else (RemoveSpool(),)
+    return () if state.keeps_spool else (Task.REMOVE_SPOOL,)
 
 
-_TRANSITIONS: dict[type[Event], Callable[[TrialState, Any], Step]] = {
-    Begun: _begin,
-    BegunEarlier: _recall,
-    SpoolKept: lambda state, _: (replace(state, keeps_spool=True), ()),
-    SpoolReleased: lambda state, _: (replace(state, keeps_spool=False), ()),
-    Reopened: lambda state, _: (replace(state, outcome=None), ()),
-    SpoolRead: _read,
-    SpoolLost: _lose,
-    SendingBegins: lambda state, _: (state, _opening(state)),
-    RunOpened: lambda state, _: (replace(state, must_open=state.must_open and state.run is None), ()),
-    Delivered: _deliver,
-    RunListed: _list,
-    RunMade: lambda state, made: (replace(state, run=LoggedRun(made.run_id, is_read=True)), ()),
-    RunFound: _find,
-    RunDeleted: _delete,
+_NOTED: dict[Note, Callable[[TrialState], TrialState]] = {
+    Note.SPOOL_KEPT: lambda state: replace(state, keeps_spool=True),
+    Note.SPOOL_RELEASED: lambda state: replace(state, keeps_spool=False),
+    Note.SPOOL_LOST: _lose,
+    Note.REOPENED: lambda state: replace(state, outcome=None),
+    Note.SENDING: lambda state: state,
+    Note.OPENED: lambda state: replace(state, must_open=state.must_open and state.run is None),
+    Note.RUN_DELETED: lambda state: replace(state, run=None, must_open=state.begun is not None),
 }
 
 
 def _latest_score(lines: Iterable[SpoolLine]) -> float | None:
-    figures: dict[str, float] = {}
-    for line in lines:
-        if not isinstance(line, SpooledStart):
-            figures |= line.metrics
+    reports = [line.metrics for line in lines if not isinstance(line, SpooledStart)]
+    figures = {name: value for metrics in reports for name, value in metrics.items()}
     return figures.get(schema.TEST_SCORE, figures.get(schema.VAL_SCORE))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pretrieve.errors import LedgerError
+from pretrieve.errors import LedgerError, UserError
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import DriverSpool, Spool, read_spool
@@ -729,3 +729,107 @@ def test_runs_have_notes_that_a_person_reads(open_ledger: OpenLedger) -> None:
     assert client.get_run(cell).data.tags[schema.TAG_NOTE] == "**done**"
     assert client.get_run(ledger.study_run_id).data.tags[schema.TAG_NOTE] == "table"
     assert client.get_experiment(ledger.tree.experiment_id).tags[schema.TAG_NOTE] == "how to read it"
+
+
+def flip_a_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "flipped": flip_a_byte,
+    "halved": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("whose", [".jsonl", ".driver"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_trial_whose_spool_is_damaged_ends_as_one_left_alone(
+    open_ledger: OpenLedger, caplog: pytest.LogCaptureFixture, damage: str, whose: str
+) -> None:
+    first = open_ledger(f"{damage}{whose}")
+    first.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(first.spool_path("k1"))
+    spool.write_start("n1")
+    for epoch in (1, 2):
+        spool.write_epoch(epoch, {"val/score": epoch / 4})
+    first.deliver()
+    run_id = first.run_id("k1")
+    damaged = first.spool_path("k1").with_suffix(whose)
+    DAMAGE[damage](damaged)
+
+    second = open_ledger(f"{damage}{whose}")
+    assert (f"{damaged.name}.damaged" in caplog.text) == (damage == "flipped")
+    assert "k1" not in second.finished
+    second.begin(spec("k1"), {"lr": 0.1})
+    time.sleep(0.005)
+    spool = Spool(second.spool_path("k1"))
+    spool.write_start("n2")
+    for epoch in (2, 3):  # its checkpoint is that of the first epoch
+        spool.write_epoch(epoch, {"val/score": epoch / 4})
+    spool.write_end("finished", {})
+    assert second.end_of("k1").score == 0.75
+    second.release_spool("k1")
+    second.deliver()
+    run = second.tree.client.get_run(run_id)
+    assert second.run_id("k1") == run_id
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+    assert history(second, run_id, "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    assert [attempt.worker for attempt in attempts_from_text(run.data.tags[schema.TAG_ATTEMPTS])] == ["n1", "n2"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_to_the_spool_of_a_delivered_trial_loses_nothing(open_ledger: OpenLedger, damage: str) -> None:
+    ledger = open_ledger(f"{damage}-after")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+    ledger.deliver()
+    DAMAGE[damage](ledger.spool_path("k1"))
+    again = open_ledger(f"{damage}-after")
+    assert again.finished["k1"].score == 0.5
+    assert not list(again.spool_folder.iterdir())
+
+
+def test_a_trial_whose_spool_is_damaged_before_its_end_is_known_fails_and_is_tried_by_a_later_run(
+    open_ledger: OpenLedger,
+) -> None:
+    ledger, said = open_ledger("damaged-end"), []
+    ledger.notice = said.append
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.5})
+    spool.write_end("finished", {})
+    flip_a_byte(ledger.spool_path("k1"))
+    assert end(ledger.end_of("k1")) == ("failed", None, "process lost")
+    assert "k1.jsonl.damaged" in said[0]
+    ledger.deliver()
+    run = ledger.tree.client.get_run(ledger.run_id("k1"))
+    assert (run.info.status, run.data.metrics) == ("FAILED", {}), "no figure of it was taken"
+    again = open_ledger("damaged-end")
+    assert "k1" not in again.finished
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_trial_that_ended_is_not_done_while_nothing_says_what_it_was(open_ledger: OpenLedger, damage: str) -> None:
+    first = open_ledger(f"{damage}-unknown")
+    first.begin(spec("k1"), {"lr": 0.1})
+    Spool(first.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+    DAMAGE[damage](first.spool_path("k1").with_suffix(".driver"))
+    second = open_ledger(f"{damage}-unknown")
+    assert "k1" not in second.finished
+    second.begin(spec("k1"), {"lr": 0.1})
+    assert Spool(second.spool_path("k1")).outcome == "finished", "it is not trained again"
+    assert second.end_of("k1").score == 0.5
+    second.deliver()
+    run = second.tree.client.get_run(second.run_id("k1"))
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+
+
+def test_a_study_of_version_0_1_is_refused_by_name(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("old")
+    ledger.spool_folder.mkdir(parents=True)
+    (ledger.spool_folder / "k1.begun.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"version 0.1 left .*k1.begun.json: run the study again in a fresh folder"):
+        open_ledger("old")

@@ -20,7 +20,6 @@ from pretrieve.tracking.spool import (
     SpooledEpoch,
     SpooledStart,
     read_spool,
-    refuse_older_spools,
     this_worker,
 )
 from pretrieve.training.settings import Hyperparameters
@@ -133,10 +132,6 @@ def test_a_spool_of_version_0_1_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text('\n{"time_ms": 5, "epoch": 1, "metrics": {"a": 1.0}}\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"version 0.1 left .*key.jsonl: run the study again in a fresh folder"):
         read_spool(path)
-    refuse_older_spools(tmp_path)
-    (tmp_path / "key.begun.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=r"key\.begun\.json"):
-        refuse_older_spools(tmp_path)
 
 
 def begun(lr: float) -> Begun:
