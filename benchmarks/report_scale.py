@@ -32,8 +32,8 @@ from PIL import Image
 
 from pretrieve.stages.selection_pictures import NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE
 from pretrieve.tracking import schema
-from pretrieve.tracking.learning_curve import curve_as_text
 from pretrieve.tracking.spool import SpooledEpoch
+from pretrieve.tracking.trial_state import curve_as_text
 
 STUDY = "large"
 METHODS = ("finetune", "co_tuning", "random", "greedy_ot", "uot")

@@ -12,8 +12,7 @@ from mlflow.entities import Run
 
 from pretrieve.records import Attempt, AuditRecord, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import without_password
-from pretrieve.tracking.run_pages import uncollected
+from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.grid_point import grid_point
 from pretrieve_dashboards.plan import Plan, PlannedCell, parse_audit, parse_plan, parse_selection

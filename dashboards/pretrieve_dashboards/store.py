@@ -17,8 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import nearest_word
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import for_client, without_password
-from pretrieve.tracking.run_pages import read_runs
+from pretrieve.tracking.address import for_client, read_runs, without_password
 from pretrieve_dashboards.errors import DashboardError
 
 MAX_NAMES_LISTED = 10

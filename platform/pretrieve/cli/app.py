@@ -105,9 +105,9 @@ def ui(
     storage: Storage = None,
 ) -> None:
     """Open the MLflow UI of a study on loopback; ctrl-c ends it."""
+    from pretrieve.cli.ui_server import serve
     from pretrieve.demo import STUDY_FILE
     from pretrieve.tracking.address import sqlite_store
-    from pretrieve.tracking.ui_server import serve
 
     if study is not None and study.is_dir():
         serve(sqlite_store(study), study.absolute(), port=port)

@@ -9,7 +9,7 @@ from functools import cache
 from ray.util.metrics import Counter, Gauge
 
 from pretrieve.metrics import BACKWARD_FRACTION, FORWARD_FRACTION, GPU_MEMORY_GB, IMAGES_PER_S, INPUT_WAIT_FRACTION
-from pretrieve.tracking.interruptions import FailureKind
+from pretrieve.tracking.spool import FailureKind
 from pretrieve.training.trial_spec import TrialSpec
 
 IMAGES_PER_SECOND = "pretrieve_images_per_second"

@@ -11,7 +11,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTa
 
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import is_disk_full
-from pretrieve.tracking.interruptions import FailureKind, Interruption
+from pretrieve.tracking.spool import FailureKind, Interruption
 
 MAX_RETRIES: dict[FailureKind, int | None] = {
     # A node that goes is no fault of the trial: a study on machines that may be taken back meets it all the time.

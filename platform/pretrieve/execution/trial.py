@@ -20,8 +20,7 @@ from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import is_disk_full
-from pretrieve.tracking.spool import RESULTS, Outcome, Spool
-from pretrieve.tracking.worker import this_worker
+from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.gap_probe import GapProbe

@@ -21,8 +21,7 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
 from pretrieve.search.strategies._base import Stop, Strategy
-from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
-from pretrieve.tracking.spool import Spool
+from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool
 from pretrieve.training.trial_spec import TrialSpec
 
 MAX_STARTS = 20
@@ -216,9 +215,10 @@ class TuneEvents(tune.Callback):
             message = str(error)
         self._hung.discard(key)
         heartbeat.remove()
-        log = InterruptionLog(task.spool_path)
+        spool = DriverSpool(task.spool_path)
         when_there_is_room(
-            lambda: log.append(kind, message[-MAX_MESSAGE_LENGTH:]), lambda: self._watcher.trial_waits_for_room(task)
+            lambda: spool.write_interruption(kind, message[-MAX_MESSAGE_LENGTH:]),
+            lambda: self._watcher.trial_waits_for_room(task),
         )
         self._figures.failed(kind)
         met = self._interruptions.setdefault(key, Counter())

@@ -19,8 +19,7 @@ from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies._base import TRIAL, Strategy, name_of
-from pretrieve.tracking.interruptions import FailureKind, Interruption, InterruptionLog
-from pretrieve.tracking.spool import Spool
+from pretrieve.tracking.spool import DriverSpool, FailureKind, Interruption, Spool
 
 
 def run_tasks(
@@ -91,7 +90,7 @@ def _trainable(config: dict[str, Any]) -> None:
     planned = planned.model_copy(update={"num_threads": int(config["worker"]["CPU"])})
     if stop_file(scratch, planned.spec).exists():
         return
-    interruptions = InterruptionLog(planned.spool_path).read(since_ms=config["since_ms"])
+    interruptions = DriverSpool(planned.spool_path).interruptions(since_ms=config["since_ms"])
     task = next_attempt(planned, interruptions)
     if not isinstance(task, TrialTask):
         _give_up(planned, task, interruptions)

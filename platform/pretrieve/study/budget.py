@@ -13,7 +13,7 @@ from pydantic import Field
 from pretrieve.execution.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
 from pretrieve.study.disk_use import cache_disk_use, study_disk_use
-from pretrieve.tracking.ledger import FinishedTrial
+from pretrieve.tracking.trial_state import TrialState
 
 HOUR_S = 3600.0
 DISK_LOOK_INTERVAL_S = 30.0
@@ -57,7 +57,7 @@ class Refits:
     longer_by: float = 1.0
     bytes_each: int = 0
 
-    def seconds(self, finished: Mapping[str, FinishedTrial]) -> float:
+    def seconds(self, finished: Mapping[str, TrialState]) -> float:
         """Estimate their trial-seconds; 0 while no trial tells."""
         # Those that were stopped or diverged did not take what a refit will.
         whole = [trial.seconds for trial in finished.values() if trial.outcome == "finished" and trial.seconds > 0]
@@ -105,7 +105,7 @@ class BudgetKeeper:
         """Note that it runs no more."""
         self._running.pop(key, None)
 
-    def used_up(self, finished: Mapping[str, FinishedTrial]) -> str | None:
+    def used_up(self, finished: Mapping[str, TrialState]) -> str | None:
         """Say which limit is reached, what is set aside for the refits included; None where none is.
 
         Args:
@@ -115,7 +115,7 @@ class BudgetKeeper:
         self.reached = self.reached or found
         return found
 
-    def _limit_reached(self, finished: Mapping[str, FinishedTrial]) -> str | None:
+    def _limit_reached(self, finished: Mapping[str, TrialState]) -> str | None:
         budget = self.budget
         reserved_s = self.refits.seconds(finished)
         if budget.max_gpu_hours is not None:

@@ -14,7 +14,7 @@ from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.trial_inputs import Materials, ReusedImages
 from pretrieve.study.settings import StudySettings
-from pretrieve.tracking.ledger import FinishedTrial
+from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
@@ -289,7 +289,7 @@ def objective_of(method: str, settings: StudySettings) -> str:
     return settings.training.source_objective or by_unit
 
 
-def best_trial(cell: Cell, finished: Mapping[str, FinishedTrial]) -> TrialTask | None:
+def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
     """Choose the configuration with the best validation score; the first of the grid where scores are equal.
 
     Returns:

@@ -9,8 +9,8 @@ from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.budget import BudgetKeeper
 from pretrieve.tracking import schema
-from pretrieve.tracking.interruptions import FailureKind
-from pretrieve.tracking.ledger import Ledger, TrialEnd
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.spool import FailureKind
 
 
 class LedgerWatcher(TrialWatcher):
@@ -57,13 +57,13 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
         """Pass an epoch on."""
-        self._ledger.tell_room()
+        self._ledger.notify_disk_has_room()
         score = metrics.get(schema.TEST_SCORE, metrics.get(schema.VAL_SCORE))
         self._tell(task, "progressed", score=score, epoch=int(metrics.get("epoch", 0)))
 
     def trial_waits_for_room(self, task: TrialTask) -> None:
         """Say that the disk is full."""
-        self._ledger.tell_full()
+        self._ledger.notify_disk_full()
 
     def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
         """Say why the trial's process ended."""
@@ -83,12 +83,12 @@ class LedgerWatcher(TrialWatcher):
             self._one_less()
             return None
         if end.outcome is None:
-            end = TrialEnd("failed", None, "program error")
             message = f"it returned, but wrote no end to {task.spool_path}"
             self._ledger.fail(task.spec.key, message, "program error")
+            end = self._ledger.end_of(task.spec.key)
         if end.failure == "program error":
             self._broken.add(cell)
-        self._tell(task, end.outcome or "failed", score=end.score)
+        self._tell(task, end.outcome or "failed", score=end.last_score)
         self._one_less()
         return end.failure
 
@@ -110,7 +110,7 @@ class LedgerWatcher(TrialWatcher):
 
     def _ended(self, task: TrialTask) -> None:
         self._budget.ended(task.spec.key)
-        self._ledger.let_go(task.spec.key)
+        self._ledger.release_spool(task.spec.key)
 
     def _one_less(self) -> None:
         self._num_ended += 1

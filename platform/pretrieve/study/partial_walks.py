@@ -33,9 +33,9 @@ def deliver_study(settings: StudySettings) -> int:
         ledger = open_ledger(settings)
         left = {path.stem for path in ledger.spool_folder.glob("*.jsonl")}
         # The study's run was opened for this; whether the study is whole only a run of it can tell.
-        is_whole = ledger.status_before == "FINISHED" and not ledger.told
+        is_whole = ledger.status_before == "FINISHED" and not ledger.sent_keys
         ledger.end_study("FINISHED" if is_whole else "FAILED")
-    return len(ledger.told - left)
+    return len(ledger.sent_keys - left)
 
 
 def extract_features(settings: StudySettings, observer: StudyObserver) -> None:

@@ -17,7 +17,8 @@ from pretrieve.study.packing_stage import ResourceShares
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.study.trial_stage import TrialStage, run_planned
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import FinishedTrial, Ledger
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.trial_state import TrialState
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _run_refits(
         if budget.reached is not None:
             clock.notice("the best of each cell so far is refitted")
         watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
-        with ledger.keeping(task.spec.key for task in missing):
+        with ledger.keeping_spools(task.spec.key for task in missing):
             run_planned(plan, missing, watcher, resource_shares, budget)
 
 
@@ -158,7 +159,7 @@ def _record(result: CellResult, ledger: Ledger) -> None:
     ledger.record_cell(cell.target, cell.method, metrics=metrics, tags=tags)
 
 
-def _score(finished: Mapping[str, FinishedTrial], key: str) -> float:
+def _score(finished: Mapping[str, TrialState], key: str) -> float:
     score = finished[key].score
     assert score is not None, "the best trial was chosen by its score"
     return score

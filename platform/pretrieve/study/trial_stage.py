@@ -57,7 +57,7 @@ class TrialStage:
         if num_missing and self.budget.used_up(plan.ledger.finished) is None:
             tasks = [] if plan.settings.search.proposes else self._in_turns(unfinished)
             watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.budget)
-            with plan.ledger.keeping(task.spec.key for task in plan.missing(unfinished)):
+            with plan.ledger.keeping_spools(task.spec.key for task in plan.missing(unfinished)):
                 run_planned(plan, tasks, watcher, self.resource_shares, self.budget, self._strategy(unfinished))
         return num_missing
 
@@ -101,7 +101,7 @@ class TrialStage:
                 CheckpointFile(task.checkpoint_path).remove()
                 plan.ledger.reopen(task.spec.key)
             watcher = LedgerWatcher(plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.budget)
-            with plan.ledger.keeping(task.spec.key for task in tasks):
+            with plan.ledger.keeping_spools(task.spec.key for task in tasks):
                 run_planned(plan, tasks, watcher, self.resource_shares, self.budget)
 
 

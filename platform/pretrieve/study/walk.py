@@ -33,7 +33,8 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_lock import sole_driver
 from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import FinishedTrial, Ledger
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.trial_state import TrialState
 
 
 def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:
@@ -190,7 +191,7 @@ def _winners(results: Sequence[CellResult], ledger: Ledger) -> dict[str, CellRes
     return {target: result for target, (_, result) in winners.items()}
 
 
-def _has_score(task: TrialTask, finished: Mapping[str, FinishedTrial]) -> bool:
+def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
     return task.spec.key in finished and finished[task.spec.key].score is not None
 
 

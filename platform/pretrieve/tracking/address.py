@@ -1,13 +1,22 @@
-"""Addresses of MLflow's stores, which may hold a password: hiding it, and keeping it from what MLflow prints."""
+"""MLflow's stores: their addresses, which may hold a password that nothing prints, and reading thousands of runs."""
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
 DATABASE = "mlflow.db"
+PAGE_SIZE = 5_000
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -56,3 +65,38 @@ def for_client(address: str) -> str:
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Hold Python's search for cycles off: over the millions of objects of a large page it takes half of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def read_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
+    """Read all runs that nobody deleted and a filter lets through, oldest first; one request a page, none a run.
+
+    Raises:
+      MlflowException: the store does not answer.
+    """
+    found: list[Run] = []
+    token: str | None = None
+    while True:
+        with uncollected():
+            page = client.search_runs(
+                [experiment_id],
+                filter_string=filter_string,
+                max_results=PAGE_SIZE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+        found += page
+        token = page.token
+        if not token:
+            return found

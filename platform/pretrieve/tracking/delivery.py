@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from pretrieve.records import Attempt
 from pretrieve.tracking import schema
-from pretrieve.tracking.attempts import attempts_as_text, attempts_from_text, attempts_of
-from pretrieve.tracking.begun_trial import BegunTrial
-from pretrieve.tracking.interruptions import InterruptionLog, counts_as_text
-from pretrieve.tracking.learning_curve import curve_as_text, last_epoch_of
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
-    RESULTS,
+    DRIVER_SUFFIX,
+    SUFFIX,
+    DamagedSpoolError,
+    DriverSpool,
     Outcome,
-    SpooledEnd,
     SpooledEpoch,
-    SpooledStart,
     SpoolLine,
     latest_end,
+    older_version,
     read_spool,
+    set_aside,
 )
+from pretrieve.tracking.trial_state import (
+    BegunEarlier,
+    Delivered,
+    Effect,
+    EndRun,
+    Event,
+    Log,
+    LoggedRun,
+    Note,
+    RunFound,
+    SpoolRead,
+    Task,
+    TrialState,
+    advance,
+    attempts_from_text,
+)
+from pretrieve.training.trial_spec import TrialSpec
 
 RUN_IS_GONE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_STATE, INVALID_PARAMETER_VALUE)}
 """What MLflow says where somebody deleted a run."""
@@ -39,133 +53,105 @@ _NOTES = {
 
 
 class Delivery:
-    """Opens the runs of trials, and sends their spools.
+    """Feeds what spools and MLflow say to the states of the trials, and carries out the effects.
 
     What was sent twice (after a kill between sending and noting it) is stored once, as every figure carries its time.
 
     Args:
       tree: the study's runs.
-      spool_folder: holds spools, and of each trial whose run is to be opened what it is to say.
+      folder: holds the spools.
       study_run_id: of the study's own run.
-      on_result: called with the key and the lines of a trial whose end was sent, before its spool is removed.
-
-    Attributes:
-      told: keys of the trials of which something was sent.
+      notice: hears of what a user should know.
     """
 
-    def __init__(
-        self,
-        tree: RunTree,
-        spool_folder: Path,
-        study_run_id: str,
-        on_result: Callable[[str, list[SpoolLine]], None],
-    ) -> None:
+    def __init__(self, tree: RunTree, folder: Path, study_run_id: str, notice: Callable[[str], None]) -> None:
         self._tree = tree
-        self._folder = spool_folder
+        self._folder = folder
         self._study_run_id = study_run_id
-        self._on_result = on_result
+        self._notice = notice
+        self._changing = threading.RLock()
         # One at a time: a store that does not answer holds whoever sends for many seconds.
         self._sending = threading.RLock()
-        self.told: set[str] = set()
-        self._run_ids: dict[str, str] = {}
-        self._num_sent: dict[str, int] = {}
-        self._told_before: dict[str, list[Attempt]] = {}
-        self._stopped_epochs: dict[str, int] = {}
-        self._files: set[Path] = set()
-        self._begun: dict[str, BegunTrial] = {}
-        self._to_open: set[str] = set()
-        self._maybe_made: set[str] = set()
-        self._untold: dict[str, Mapping[str, Any]] = {}
-        self._ended: dict[str, str] = {}
-        self._params_told: dict[str, set[str]] = {}
-        self._under_way: set[str] = set()
+        self._trials: dict[str, TrialState] = {}
         self._cells: dict[tuple[str, str], str] = {}
+        self._unanswered: set[str] = set()
 
-    def know_runs(self, trials: Iterable[Run], cells: Iterable[Run], results: Container[Outcome | None]) -> None:
-        """Take over the runs that MLflow has already; `results` are the ends that need nothing more told."""
-        for run in trials:
-            key = run.data.tags[schema.TAG_KEY]
-            has_result = run.data.tags.get(schema.TAG_OUTCOME) in results
-            if key not in self._run_ids or has_result:
-                self._run_ids[key] = str(run.info.run_id)
-                self._params_told[key] = set(run.data.params)
-            if has_result:
-                self._ended[key] = run.data.tags[schema.TAG_OUTCOME]
-                self._finish(run)
-            else:
-                self._told_before[key] = attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
-            if schema.STOPPED_EPOCH in run.data.metrics:
-                # A process that was cut off may have told more than the search had seen when it stopped the trial.
-                last_told = last_epoch_of(run.data.tags.get(schema.TAG_CURVE, "[]"))
-                self._stopped_epochs[key] = max(last_told, int(run.data.metrics[schema.STOPPED_EPOCH]))
-        for run in cells:
-            self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
+    def take_over(self, results: Collection[Outcome]) -> None:
+        """Learn what earlier drivers left: in MLflow, and in the folder where they could not send it.
 
-    def _finish(self, run: Run) -> None:
-        """Give a run that has its result the status: its driver was killed in between, or somebody opened it."""
-        if run.info.status != "FINISHED":
-            end = latest_end(read_spool(self._folder / f"{run.data.tags[schema.TAG_KEY]}.jsonl"))
-            time_ms = run.info.end_time if end is None else end.time_ms
-            self._tree.end(str(run.info.run_id), "FINISHED", time_ms=time_ms)
-
-    def recall(self, trial: BegunTrial) -> None:
-        """Know of a trial that an earlier driver began: what it still tells is sent with its parameters."""
-        key = trial.spec.key
-        self._begun[key] = trial
-        if key in self._run_ids:
-            told = self._params_told.get(key, ())
-            self._untold[key] = {name: value for name, value in trial.parameters.items() if name not in told}
-
-    def begin(self, trial: BegunTrial) -> None:
-        """Note that a trial starts; its run is opened with the next delivery. Waits for nobody."""
-        key = trial.spec.key
-        if self._ended.get(key) == "stopped":  # it goes to its end after all, in a spool of its own
-            del self._ended[key]
-            self._num_sent.pop(key, None)
-        if key in self._ended:
-            return  # a process that was cut off told its end; the one that takes its place reads so, and returns
-        self._begun[key] = trial
-        self._to_open.add(key)
-
-    def keep(self, key: str) -> None:
-        """Leave a trial's spool where it is: a process may yet start that is to read there that the trial has ended."""
-        self._under_way.add(key)
-
-    def let_go(self, key: str) -> None:
-        """Let a trial's spool be removed once its end was sent: no other process starts."""
-        self._under_way.discard(key)
-
-    def attach(self, path: Path) -> None:
-        """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
-        self._files.add(path)
-
-    def has_run(self, key: str) -> bool:
-        """Say whether a trial has a run."""
-        return key in self._run_ids
-
-    def run_id(self, key: str) -> str:
-        """Return the run of a trial.
+        Args:
+          results: ends after which a trial does not run again.
 
         Raises:
-          KeyError: it has none yet.
+          MlflowException: the store does not answer.
+          UserError: a study of version 0.1 left spools.
         """
-        return self._run_ids[key]
+        for path in sorted([*self._folder.glob("*.begun.json"), *self._folder.glob("*.interruptions")])[:1]:
+            raise older_version(path)
+        for run in [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self._tree.runs(kind)]:
+            listed = _state_from(run, results)
+            # Of several runs of one key the one with a result counts, or the oldest.
+            if listed.delivered or listed.key not in self._trials:
+                self._trials[listed.key] = listed
+            if listed.delivered and run.info.status != "FINISHED":
+                # Its driver was killed between outcome and status, or somebody opened it.
+                end = latest_end(self.lines(listed.key))
+                time_ms = end.time_ms if end else run.info.end_time
+                self._tree.end(str(run.info.run_id), "FINISHED", time_ms=time_ms)
+        for run in self._tree.runs(schema.KIND_CELL):
+            self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
+        for path in sorted(self._folder.glob(f"*{DRIVER_SUFFIX}")):
+            begun = DriverSpool(path).begun()
+            if begun is not None:  # else its result could not be sent, and does not count before it is begun again
+                self.read(path.stem)
+            self._feed(path.stem, BegunEarlier(begun))
 
-    def cell(self, target: str, method: str) -> str:
-        """Return the run of a cell, made at its first use."""
+    def trials(self) -> list[TrialState]:
+        """Return the trials that are known, delivered or not."""
+        with self._changing:
+            return list(self._trials.values())
+
+    def trial(self, key: str) -> TrialState:
+        """Return what is known of a trial."""
+        return self._trials.get(key) or TrialState(key)
+
+    def record(self, key: str, event: Event) -> tuple[Effect, ...]:
+        """Take in an event, and return what is to be done. Waits for nobody."""
+        with self._changing:
+            self._trials[key], effects = advance(self.trial(key), event)
+        return effects
+
+    def read(self, key: str) -> TrialState:
+        """Take in what a trial's spool says, send nothing, and return what is known of the trial."""
+        self._read(key)
+        return self.trial(key)
+
+    def _read(self, key: str) -> tuple[SpoolRead, tuple[Effect, ...]]:
+        with self._changing:  # else what another thread reads later might be recorded before
+            lines = () if self.trial(key).delivered else self.lines(key)
+            ends = latest_end(lines) is not None
+            read = SpoolRead(lines, tuple(DriverSpool(self._spool_path(key)).interruptions()) if ends else ())
+            return read, self.record(key, read)
+
+    def lines(self, key: str) -> tuple[SpoolLine, ...]:
+        """Read a trial's spool; one that is damaged is set aside, and then there is none."""
+        try:
+            return tuple(read_spool(self._spool_path(key)))
+        except DamagedSpoolError as error:
+            set_aside(error, self._notice)
+            self.record(key, Note.SPOOL_LOST)
+            return ()
+
+    def cell(self, target: str, method: str, *, anew: bool = False) -> str:
+        """Return the run of a cell, made at its first use, and made anew where somebody deleted it."""
         with self._sending:
-            if (target, method) not in self._cells:
+            if anew or (target, method) not in self._cells:
                 note = f"All trials and refits of {method} on {target}; what they come to is written here at the end."
                 tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method, schema.TAG_NOTE: note}
                 self._cells[target, method] = self._made_once(
                     f"{target} · {method}", kind=schema.KIND_CELL, parent=self._study_run_id, tags=tags
                 )
             return self._cells[target, method]
-
-    def forget_cell(self, target: str, method: str) -> None:
-        """Let a cell whose run somebody deleted have another one."""
-        with self._sending:
-            self._cells.pop((target, method), None)
 
     def send(self) -> None:
         """Send what is there and was not sent.
@@ -174,159 +160,121 @@ class Delivery:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
         with self._sending:
-            for key in sorted(self._to_open):
-                if key not in self._ended:  # its end was sent while it was begun again
-                    self._open(self._begun[key])
-                self._to_open.discard(key)
-            for path in sorted(self._folder.glob("*.jsonl")):
-                if path.stem in self._ended:
-                    self._put_away(path)
-                elif path.stem in self._run_ids:
-                    self._send_spool(path)
-            self._send_files()
+            spooled = {path.stem for path in self._folder.glob(f"*{SUFFIX}")}
+            due = [state for state in self.trials() if state.must_open or state.key in spooled]
+            for state in sorted(due, key=lambda state: state.key):
+                self._feed(state.key, Note.SENDING)
+                if state.must_open:
+                    self._feed(state.key, Note.OPENED)
+                if state.key in spooled:
+                    self._send_spool(state.key)
 
-    def _send_files(self) -> None:
-        while self._files:
-            path = self._files.pop()
-            try:
-                self._tree.log_artifact(self._study_run_id, path)
-            except BaseException:
-                self._files.add(path)
-                raise
-
-    def _open(self, trial: BegunTrial) -> None:
-        spec, parameters = trial.spec, dict(trial.parameters)
-        run = self._run_to_go_on(spec.key)
-        if run is not None:
-            self._told_before[spec.key] = attempts_from_text(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
-            if run.info.status != "RUNNING":
-                self._tree.reopen(self._run_ids[spec.key])
-            if run.data.tags.get(schema.TAG_OUTCOME) == "stopped":
-                # No more: a driver that is killed before the trial's new end must leave it as one that was begun.
-                self._tree.log(self._run_ids[spec.key], tags={schema.TAG_OUTCOME: ""})
-            # MLflow refuses another value. The key says that the result is the same; where its images come from may be
-            # told in other words since, and the words of its first attempt stay.
-            parameters = {name: value for name, value in parameters.items() if name not in run.data.params}
-        else:
-            tags = {
-                schema.TAG_KEY: spec.key,
-                schema.TAG_TARGET: spec.target,
-                schema.TAG_METHOD: spec.method,
-                schema.TAG_NOTE: _NOTES[spec.kind].format(method=spec.method, target=spec.target),
-            }
-            parent = self.cell(spec.target, spec.method)
-            lines = read_spool(self._folder / f"{spec.key}.jsonl")
-            self._run_ids[spec.key] = self._made_once(
-                spec.describe(), kind=spec.kind, parent=parent, tags=tags, start_ms=lines[0].time_ms if lines else None
-            )
-        self._untold[spec.key] = parameters  # they travel with the trial's first figures
-
-    def _run_to_go_on(self, key: str) -> Run | None:
-        """Read the run that a trial has; None where it has none, or none any more since somebody deleted it."""
-        if key not in self._run_ids:
-            return None
+    def _send_spool(self, key: str) -> None:
+        state = self.trial(key)
+        if not state.delivered and not state.is_open:
+            return
+        read, effects = self._read(key)
         try:
-            run = self._tree.client.get_run(self._run_ids[key])
+            self._carry_out(key, effects)
         except MlflowException as error:
-            if error.error_code not in RUN_IS_GONE:
+            if error.error_code not in RUN_IS_GONE or state.run is None:
                 raise
-        else:
-            if run.info.lifecycle_stage != LifecycleStage.DELETED:
-                return run
-        self._forget_run(key)
+            if self._find_run(state.run.run_id, key) is not Note.RUN_DELETED:
+                raise
+            self._feed(key, Note.RUN_DELETED)
+            self._feed(key, Note.OPENED)
+            self._feed(key, read)
+        self._feed(key, Delivered(read.lines))
+
+    def _feed(self, key: str, event: Event) -> None:
+        """Take in an event and carry out its effects, and what follows from them."""
+        self._carry_out(key, self.record(key, event))
+
+    def _carry_out(self, key: str, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            following = self._do(key, effect)
+            if following is not None:
+                self._feed(key, following)
+
+    def _do(self, key: str, effect: Effect) -> Event | None:
+        state, spool = self.trial(key), self._spool_path(key)
+        if effect is Task.MAKE_RUN and state.begun is not None:
+            return RunFound(LoggedRun(self._make_run(state.begun.spec)))
+        if effect is Task.REMOVE_SPOOL:
+            spool.with_suffix(DRIVER_SUFFIX).unlink(missing_ok=True)
+            spool.unlink(missing_ok=True)
+            return None
+        assert state.run is not None, "what is left is done to its run"
+        if effect is Task.FIND_RUN:
+            return self._find_run(state.run.run_id, key)
+        if effect is Task.REOPEN_RUN:
+            self._tree.reopen(state.run.run_id)
+        elif isinstance(effect, Log):
+            self._tree.log_at(state.run.run_id, effect.figures, effect.tags, effect.params)
+        elif isinstance(effect, EndRun):
+            self._tree.end(state.run.run_id, effect.status, time_ms=effect.time_ms)
         return None
 
-    def _forget_run(self, key: str) -> None:
-        """Let a trial have another run, opened at the latest with the next delivery, which is told everything."""
-        self._to_open.add(key)
-        del self._run_ids[key]
-        for known in (self._num_sent, self._stopped_epochs, self._told_before):
-            known.pop(key, None)
+    def _make_run(self, spec: TrialSpec) -> str:
+        tags = {
+            schema.TAG_KEY: spec.key,
+            schema.TAG_TARGET: spec.target,
+            schema.TAG_METHOD: spec.method,
+            schema.TAG_NOTE: _NOTES[spec.kind].format(method=spec.method, target=spec.target),
+        }
+        parent = self.cell(spec.target, spec.method)
+        start_ms = next((line.time_ms for line in self.lines(spec.key)), None)
+        return self._made_once(spec.describe(), kind=spec.kind, parent=parent, tags=tags, start_ms=start_ms)
 
     def _made_once(
         self, name: str, *, kind: str, parent: str, tags: Mapping[str, str], start_ms: int | None = None
     ) -> str:
         """Make a run, unless an earlier try that seemed to fail made it: a store may do what it does not answer."""
         identity = f"{kind} {sorted(tags.items())}"
-        if identity in self._maybe_made:
+        if identity in self._unanswered:
             found = self._tree.find(kind, tags)
             if found is not None:
                 return found
-        self._maybe_made.add(identity)
+        self._unanswered.add(identity)
         made = self._tree.create(name, kind=kind, parent=parent, tags=tags, start_ms=start_ms)
-        self._maybe_made.discard(identity)
+        self._unanswered.discard(identity)
         return made
 
-    def _send_spool(self, path: Path) -> None:
-        key = path.stem
+    def _find_run(self, run_id: str, key: str) -> RunFound | Note:
         try:
-            self._send_lines(path, self._run_ids[key])
+            run = self._tree.client.get_run(run_id)
         except MlflowException as error:
-            is_gone = error.error_code in RUN_IS_GONE and key in self._begun and self._run_to_go_on(key) is None
-            if not is_gone:
+            if error.error_code not in RUN_IS_GONE:
                 raise
-            self._open(self._begun[key])
-            self._to_open.discard(key)
-            self._send_lines(path, self._run_ids[key])
+            return Note.RUN_DELETED
+        if run.info.lifecycle_stage == LifecycleStage.DELETED:
+            return Note.RUN_DELETED
+        tags, params = run.data.tags, frozenset(run.data.params)
+        attempts = tuple(attempts_from_text(tags.get(schema.TAG_ATTEMPTS, "[]")))
+        held = LoggedRun(run_id, params, attempts, last_epoch=self._last_epoch_of_other_spools(run, key))
+        return RunFound(held, run.info.status, tags.get(schema.TAG_OUTCOME, ""))
 
-    def _send_lines(self, path: Path, run_id: str) -> None:
-        lines = read_spool(path)
-        new = lines[self._num_sent.get(path.stem, 0) :]
-        # A trial that was stopped and is now trained to its end tells its first epochs a second time.
-        known = self._stopped_epochs.get(path.stem, 0)
-        epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > known]
-        figures = [(name, value, e.time_ms, e.epoch) for e in epochs for name, value in e.metrics.items()]
-        last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
-        tags: dict[str, str] = {}
-        if any(isinstance(line, SpooledStart | SpooledEnd) for line in new):
-            tags = self._told_of_attempts(path.stem, lines)
-        end = latest_end(new)
-        if end is not None:
-            figures += [(name, value, end.time_ms, last_epoch) for name, value in end.metrics.items()]
-            tags |= self._told_of_end(path, lines, end)
-            if last_epoch < known:
-                del tags[schema.TAG_CURVE]  # the one that is there tells more
-        self._tree.log_at(run_id, figures, tags, self._untold.get(path.stem))
-        self._untold.pop(path.stem, None)
-        if end is not None:
-            self._end(path, run_id, lines, end, last_epoch)
-        self._num_sent[path.stem] = len(lines)
-        if new:
-            self.told.add(path.stem)
+    def _last_epoch_of_other_spools(self, run: Run, key: str) -> int:
+        name = next((name for name in (schema.LOSS_TARGET, schema.VAL_SCORE) if name in run.data.metrics), None)
+        if name is None:
+            return 0
+        spooled = {(line.epoch, line.time_ms) for line in self.lines(key) if isinstance(line, SpooledEpoch)}
+        history = self._tree.client.get_metric_history(run.info.run_id, name)
+        return max((each.step for each in history if (each.step, each.timestamp) not in spooled), default=0)
 
-    def _told_of_end(self, path: Path, lines: list[SpoolLine], end: SpooledEnd) -> dict[str, str]:
-        # The message also where there is none: that of an attempt before would stay.
-        return {
-            schema.TAG_OUTCOME: end.outcome,
-            schema.TAG_MESSAGE: end.message[-5_000:],  # the error stands last in a traceback
-            schema.TAG_FAILURE: end.failure or "",
-            schema.TAG_INTERRUPTIONS: counts_as_text(InterruptionLog(path).read()),
-            schema.TAG_CURVE: curve_as_text(lines),
-        }
+    def _spool_path(self, key: str) -> Path:
+        return self._folder / f"{key}{SUFFIX}"
 
-    def _end(self, path: Path, run_id: str, lines: list[SpoolLine], end: SpooledEnd, last_epoch: int) -> None:
-        if end.outcome not in RESULTS:
-            self._tree.end(run_id, "FAILED", time_ms=end.time_ms)
-            return  # its spool stays: the next attempt goes on in it, and repeats no epoch
-        if end.outcome == "stopped":
-            self._stopped_epochs[path.stem] = last_epoch
-        self._tree.end(run_id, "FINISHED", time_ms=end.time_ms)
-        self._on_result(path.stem, lines)
-        self._ended[path.stem] = end.outcome
-        self._put_away(path)
 
-    def _told_of_attempts(self, key: str, lines: Iterable[SpoolLine]) -> dict[str, str]:
-        """Tell the attempts of a trial, also those whose spool is gone since it was stopped and goes on."""
-        attempts = attempts_of(lines)
-        if not attempts:
-            return {}
-        earlier = [each for each in self._told_before.get(key, []) if each.start_ms < attempts[0].start_ms]
-        return {schema.TAG_ATTEMPTS: attempts_as_text(earlier + attempts)}
-
-    def _put_away(self, path: Path) -> None:
-        """Remove the spool of a trial whose end was sent, also one that a process made anew that was cut off."""
-        if path.stem in self._under_way:
-            return
-        InterruptionLog(path).remove()
-        BegunTrial.forget(self._folder, path.stem)
-        path.unlink(missing_ok=True)
+def _state_from(run: Run, results: Collection[Outcome]) -> TrialState:
+    tags, metrics = run.data.tags, run.data.metrics
+    # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
+    outcome = next((word for word in results if word == tags.get(schema.TAG_OUTCOME)), None)
+    return TrialState(
+        key=tags[schema.TAG_KEY],
+        outcome=outcome,
+        last_score=metrics.get(schema.TEST_SCORE if tags[schema.TAG_KIND] == schema.KIND_REFIT else schema.VAL_SCORE),
+        seconds=metrics.get(schema.SECONDS, 0.0),
+        run=LoggedRun(str(run.info.run_id), frozenset(run.data.params), is_read=False),
+        delivered=outcome,
+    )

@@ -1,4 +1,4 @@
-"""The ledger: which trials are finished, and everything that is told of them, delivered to MLflow."""
+"""The ledger: the record of a study, which trials have their result, and the delivery of both to MLflow."""
 
 from __future__ import annotations
 
@@ -7,34 +7,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflow.entities import LifecycleStage, Run
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from pretrieve.errors import LedgerError
 from pretrieve.full_disk import has_no_room, when_there_is_room
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import without_password
-from pretrieve.tracking.begun_trial import BegunTrial, kept_trials
+from pretrieve.tracking.address import uncollected, without_password
 from pretrieve.tracking.delivery import Delivery
-from pretrieve.tracking.interruptions import FailureKind
-from pretrieve.tracking.run_pages import uncollected
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     RESULTS,
-    Outcome,
+    SUFFIX,
+    Begun,
+    DriverSpool,
+    FailureKind,
     Spool,
-    SpooledEnd,
     SpooledEpoch,
-    SpooledStart,
-    SpoolLine,
-    latest_end,
-    read_spool,
 )
+from pretrieve.tracking.trial_state import Note, TrialState
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -48,43 +43,11 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class FinishedTrial:
-    """A trial or refit whose key never runs again.
-
-    Attributes:
-      key: hash of everything that decides its result.
-      outcome: `finished`, `diverged` or `stopped`.
-      score: validation score of a trial, test score of a refit, in [0, 1]; None unless it finished.
-      seconds: what it took.
-    """
-
-    key: str
-    outcome: Outcome
-    score: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrialEnd:
-    """How an attempt at a trial ended, as its spool tells.
-
-    Attributes:
-      outcome: None where it ended without a word.
-      score: the latest it told, in [0, 1]; None where it told none.
-      failure: what kind of failure, where it failed.
-    """
-
-    outcome: Outcome | None
-    score: float | None
-    failure: FailureKind | None = None
-
-
 class Ledger:
     """The record of one study.
 
-    Trials write spools; the ledger reads them and writes MLflow, in batches, from one process. What is finished it
-    knows from MLflow and from the spools, so a store that is away holds up no trial.
+    Trials write spools; the ledger reads them and writes MLflow, in batches, from one process. It knows from MLflow and
+    from the spools what is finished, so a store that is away holds up no trial.
 
     Args:
       tracking_uri: MLflow's store.
@@ -95,6 +58,7 @@ class Ledger:
 
     Raises:
       MlflowException: the store does not answer.
+      UserError: a study of version 0.1 left spools in the folder.
     """
 
     def __init__(
@@ -105,14 +69,12 @@ class Ledger:
         self.spool_folder = folder / "spool"
         self.notice: Callable[[str], None] = logger.warning
         self._results = RESULTS if stopped_is_done else RESULTS - {"stopped"}
-        self._lock = threading.Lock()
-        self._finished: dict[str, FinishedTrial] = {}
-        self._is_away = False
-        self._is_full = False
+        self._waits_for: set[str] = set()
+        self._files: set[Path] = set()
         self.study_run_id = self._open_study(study)
-        self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, self._note_result)
+        self._delivery = Delivery(self.tree, self.spool_folder, self.study_run_id, lambda text: self.notice(text))
         with uncollected():
-            self._take_over()
+            self._delivery.take_over(self._results)
         self._delivery.send()
 
     def _open_study(self, study: str) -> str:
@@ -124,37 +86,19 @@ class Ledger:
             return run_id
         return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
 
-    def _take_over(self) -> None:
-        """Learn what earlier drivers left: in MLflow, and in the folder where they could not deliver it."""
-        trials = [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self.tree.runs(kind)]
-        self._delivery.know_runs(trials, self.tree.runs(schema.KIND_CELL), self._results)
-        for run in trials:
-            # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
-            if run.data.tags.get(schema.TAG_OUTCOME) in self._results:
-                self._finished[run.data.tags[schema.TAG_KEY]] = _from_run(run)
-        for begun in kept_trials(self.spool_folder):
-            key = begun.spec.key
-            if key in self._finished:
-                BegunTrial.forget(self.spool_folder, key)  # delivered, and its driver killed before it was put away
-            elif self.end_of(key).outcome in RESULTS:
-                self._delivery.begin(begun)
-            else:
-                self._delivery.recall(begun)
-
     @property
-    def told(self) -> frozenset[str]:
+    def sent_keys(self) -> frozenset[str]:
         """Keys of the trials of which this ledger sent something."""
-        return frozenset(self._delivery.told)
+        return frozenset(state.key for state in self._delivery.trials() if state.has_sent)
 
     @property
-    def finished(self) -> Mapping[str, FinishedTrial]:
-        """Finished trials and refits by key, delivered or not."""
-        with self._lock:
-            return dict(self._finished)
+    def finished(self) -> Mapping[str, TrialState]:
+        """Trials and refits that have their result, by key, delivered or not."""
+        return {state.key: state for state in self._delivery.trials() if state.outcome in self._results}
 
     def spool_path(self, key: str) -> Path:
         """Return the file that the trial of this key writes."""
-        return self.spool_folder / f"{key}.jsonl"
+        return self.spool_folder / f"{key}{SUFFIX}"
 
     def cell(self, target: str, method: str) -> str:
         """Return the run of a cell, made at its first use."""
@@ -162,29 +106,30 @@ class Ledger:
 
     def begin(self, spec: TrialSpec, parameters: Mapping[str, Any]) -> None:
         """Note that a trial starts; its run is opened with the next delivery, its own one where it was begun before."""
-        begun = BegunTrial(spec, dict(parameters))
-        when_there_is_room(lambda: begun.keep(self.spool_folder), self.tell_full)
-        self._delivery.keep(spec.key)
-        self._delivery.begin(begun)
+        begun = Begun(spec, dict(parameters))
+        spool = DriverSpool(self.spool_path(spec.key))
+        when_there_is_room(lambda: spool.write_begun(begun), self.notify_disk_full)
+        self._delivery.record(spec.key, Note.SPOOL_KEPT)
+        self._delivery.record(spec.key, begun)
 
     @contextmanager
-    def keeping(self, keys: Iterable[str]) -> Iterator[None]:
+    def keeping_spools(self, keys: Iterable[str]) -> Iterator[None]:
         """Keep, within the block, the spools of trials that are to start in it.
 
         The end of one may come before its start: from a process that a lost driver left behind.
         """
         kept = list(keys)
         for key in kept:
-            self._delivery.keep(key)
+            self._delivery.record(key, Note.SPOOL_KEPT)
         try:
             yield
         finally:
             for key in kept:
-                self._delivery.let_go(key)
+                self.release_spool(key)
 
-    def let_go(self, key: str) -> None:
+    def release_spool(self, key: str) -> None:
         """Note that no process trains a trial any more, nor will one take the place of its last."""
-        self._delivery.let_go(key)
+        self._delivery.record(key, Note.SPOOL_RELEASED)
 
     def run_id(self, key: str) -> str:
         """Return the run of a trial.
@@ -192,29 +137,21 @@ class Ledger:
         Raises:
           KeyError: it has none yet.
         """
-        return self._delivery.run_id(key)
+        run = self._delivery.trial(key).run
+        if run is None:
+            raise KeyError(key)
+        return run.run_id
 
-    def end_of(self, key: str) -> TrialEnd:
-        """Tell how a trial that just ended did, and count it as finished from now on if it is."""
-        with self._lock:
-            known = self._finished.get(key)
-        lines = [] if known else read_spool(self.spool_path(key))
-        if not lines:
-            known = known or self.finished.get(key)  # delivered in between
-            return TrialEnd(known.outcome, known.score) if known else TrialEnd(None, None)
-        end = latest_end(lines)
-        if end is not None and end.outcome in RESULTS:
-            self._note_result(key, lines)
-        return TrialEnd(end.outcome if end else None, _score(lines), end.failure if end else None)
-
-    def _note_result(self, key: str, lines: list[SpoolLine]) -> None:
-        end = lines[-1]
-        assert isinstance(end, SpooledEnd)
-        if end.outcome not in self._results:
-            return
-        score = _score(lines) if end.outcome == "finished" else None
-        with self._lock:
-            self._finished[key] = FinishedTrial(key, end.outcome, score, end.metrics.get(schema.SECONDS, 0.0))
+    def end_of(self, key: str) -> TrialState:
+        """Say how a trial that just ended did; it counts as finished from now on if it is."""
+        state = self._delivery.trial(key)
+        if state.outcome in self._results:
+            return state
+        state = self._delivery.read(key)
+        if state.outcome is None and state.has_lost_lines:
+            self.fail(key, "its spool was damaged: a later run of the study trains it again", "process lost")
+            state = self._delivery.read(key)
+        return state
 
     def reopen(self, key: str) -> None:
         """Take back that a stopped trial is done: it is to be trained to its end after all, in its own run.
@@ -222,26 +159,26 @@ class Ledger:
         Raises:
           LedgerError: MLflow, which must have its first end before its second, does not answer for `PATIENCE_S`.
         """
-        self._delivery.let_go(key)
+        assert self._delivery.trial(key).outcome == "stopped", "what reached its end is done"
+        self.release_spool(key)
         self.persist(self.deliver)
-        with self._lock:
-            assert self._finished[key].outcome == "stopped", "what reached its end is done"
-            del self._finished[key]
+        self._delivery.record(key, Note.REOPENED)
 
     def scores(self, key: str) -> list[tuple[int, float]]:
-        """Return (epoch, validation score) of all epochs that a trial has told, in order; empty where it told none.
+        """Return (epoch, validation score) of all epochs of a trial so far, in order.
 
         Raises:
           LedgerError: MLflow has them, and does not answer for `PATIENCE_S`.
         """
-        lines = read_spool(self.spool_path(key))
+        lines = self._delivery.lines(key)
         epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
-        told = {line.epoch: line.metrics[schema.VAL_SCORE] for line in epochs}
-        if not told and self._delivery.has_run(key):
-            run_id = self._delivery.run_id(key)
+        scores = {line.epoch: line.metrics[schema.VAL_SCORE] for line in epochs}
+        run = self._delivery.trial(key).run
+        if not scores and run is not None:
+            run_id = run.run_id
             history = self.persist(lambda: self.tree.client.get_metric_history(run_id, schema.VAL_SCORE))
-            told = {figure.step: figure.value for figure in history}
-        return sorted(told.items())
+            scores = {figure.step: figure.value for figure in history}
+        return sorted(scores.items())
 
     def points(self) -> dict[tuple[str, str], dict[str, Hyperparameters]]:
         """Read the hyperparameters of all trials that were begun: by cell, then by key.
@@ -252,20 +189,20 @@ class Ledger:
         found: dict[tuple[str, str], dict[str, Hyperparameters]] = {}
         for run in self.persist(lambda: self.tree.runs(schema.KIND_TRIAL)):
             tags, params = run.data.tags, run.data.params
-            told = {name: params[name] for name in Hyperparameters.model_fields if name in params}
-            if "lr" in told:  # of a run whose driver was killed before it told its parameters the folder keeps them
+            point = {name: params[name] for name in Hyperparameters.model_fields if name in params}
+            if "lr" in point:  # the spools have those of a run that has no parameters yet
                 cell = found.setdefault((tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]), {})
-                cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(told)
-        for begun in kept_trials(self.spool_folder):
-            if begun.spec.kind == schema.KIND_TRIAL:
-                cell = found.setdefault((begun.spec.target, begun.spec.method), {})
-                cell[begun.spec.key] = begun.spec.hyperparameters
+                cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(point)
+        begun = [state.begun for state in self._delivery.trials() if state.begun and not state.delivered]
+        for spec in sorted((each.spec for each in begun), key=lambda spec: spec.key):
+            if spec.kind == schema.KIND_TRIAL:
+                found.setdefault((spec.target, spec.method), {})[spec.key] = spec.hyperparameters
         return found
 
     def fail(self, key: str, message: str, failure: FailureKind) -> None:
         """Record that a trial is given up, so that its run does not stay open."""
         spool = Spool(self.spool_path(key))
-        when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.tell_full)
+        when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.notify_disk_full)
 
     def end_open(self) -> None:
         """End the runs that are open when nothing of the study runs any more.
@@ -293,6 +230,13 @@ class Ledger:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
         self._delivery.send()
+        for path in tuple(self._files):
+            self._files.discard(path)  # before it is sent: it may change again meanwhile
+            try:
+                self.tree.log_artifact(self.study_run_id, path)
+            except BaseException:
+                self._files.add(path)
+                raise
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
@@ -326,9 +270,9 @@ class Ledger:
         try:
             self.deliver()
         except Exception as error:  # whatever it is, the metrics are safe in the spools and the trials go on
-            self._tell_away(error)
+            self._notify_away(error)
         else:
-            self._tell_back()
+            self._notify_back()
 
     def persist(self, action: Callable[[], T]) -> T:
         """Do what needs the store, again and again while it does not answer.
@@ -341,51 +285,46 @@ class Ledger:
             try:
                 done = action()
             except (MlflowException, OSError) as error:
-                self._tell_away(error)
+                self._notify_away(error)
                 if has_no_room(self.spool_folder):
                     give_up_at = time.monotonic() + PATIENCE_S  # it is not the store that is away
                 if time.monotonic() > give_up_at:
-                    waiting = len(list(self.spool_folder.glob("*.jsonl")))
+                    waiting = len(list(self.spool_folder.glob(f"*{SUFFIX}")))
                     raise LedgerError(
                         f"MLflow's store must answer, but did not for {PATIENCE_S:.0f} s: "
-                        f"{without_password(str(error))}; what {waiting} trials told waits in "
+                        f"{without_password(str(error))}; what {waiting} trials wrote waits in "
                         f"{self.spool_folder}: once the store answers, `pretrieve deliver` with the same study file "
                         "sends it, and running the study again finishes it"
                     ) from None  # MLflow's own words may hold the address with its password
                 time.sleep(RETRY_INTERVAL_S)
             else:
-                self._tell_back()
+                self._notify_back()
                 return done
 
-    def _tell_away(self, error: Exception) -> None:
-        if not self._is_away:
-            said = without_password(str(error))
-            self.notice(f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
-        self._is_away = True
+    def _notify_away(self, error: Exception) -> None:
+        said = without_password(str(error))
+        self._notify("store", True, f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
 
-    def _tell_back(self) -> None:
-        if self._is_away:
-            self.notice("MLflow answers again")
-        self._is_away = False
+    def _notify_back(self) -> None:
+        self._notify("store", False, "MLflow answers again")
 
-    def tell_full(self) -> None:
+    def notify_disk_full(self) -> None:
         """Say, once, that the study waits since its disk is full."""
-        if not self._is_full:
-            self.notice(
-                f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
-                "make room, and the study goes on by itself"
-            )
-        self._is_full = True
+        full = f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
+        self._notify("disk", True, full + "make room, and the study goes on by itself")
 
-    def tell_room(self) -> None:
+    def notify_disk_has_room(self) -> None:
         """Say, once, that it goes on after it waited."""
-        if self._is_full:
-            self.notice("there is room on the disk again, and the study goes on")
-        self._is_full = False
+        self._notify("disk", False, "there is room on the disk again, and the study goes on")
+
+    def _notify(self, what: str, waits: bool, message: str) -> None:
+        if waits != (what in self._waits_for):
+            self.notice(message)
+        (self._waits_for.add if waits else self._waits_for.discard)(what)
 
     def attach(self, path: Path) -> None:
         """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
-        self._delivery.attach(path)
+        self._files.add(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Write the summary of a cell and end its run; one that ended with the same summary keeps its end."""
@@ -394,11 +333,10 @@ class Ledger:
             run_id = self.cell(target, method)
             run = self.tree.client.get_run(run_id)
             if run.info.lifecycle_stage == LifecycleStage.DELETED:
-                self._delivery.forget_cell(target, method)
-                run_id = self.cell(target, method)
+                run_id = self._delivery.cell(target, method, anew=True)
                 run = self.tree.client.get_run(run_id)
-            is_told = metrics.items() <= run.data.metrics.items() and tags.items() <= run.data.tags.items()
-            if is_told and run.info.status == "FINISHED":
+            is_recorded = metrics.items() <= run.data.metrics.items() and tags.items() <= run.data.tags.items()
+            if is_recorded and run.info.status == "FINISHED":
                 return
             self.tree.log(run_id, metrics=metrics, tags=tags)
             self.tree.end(run_id, "FINISHED")
@@ -443,22 +381,3 @@ class Ledger:
     def end_study(self, status: str) -> None:
         """End the study's run as FINISHED or FAILED."""
         self.persist(lambda: self.tree.end(self.study_run_id, status))
-
-
-def _score(lines: Sequence[SpoolLine]) -> float | None:
-    told = [line.metrics for line in lines if not isinstance(line, SpooledStart)]
-    figures = {name: value for metrics in told for name, value in metrics.items()}
-    return figures.get(schema.TEST_SCORE, figures.get(schema.VAL_SCORE))
-
-
-def _from_run(run: Run) -> FinishedTrial:
-    tags, metrics = run.data.tags, run.data.metrics
-    outcome: Outcome = next(word for word in RESULTS if word == tags[schema.TAG_OUTCOME])
-    is_refit = tags[schema.TAG_KIND] == schema.KIND_REFIT
-    score = metrics.get(schema.TEST_SCORE if is_refit else schema.VAL_SCORE)
-    return FinishedTrial(
-        key=tags[schema.TAG_KEY],
-        outcome=outcome,
-        score=score if outcome == "finished" else None,
-        seconds=metrics.get(schema.SECONDS, 0.0),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import for_client
-from pretrieve.tracking.run_pages import read_runs
+from pretrieve.tracking.address import for_client, read_runs
 
 MAX_PARAM_LENGTH = 6_000
 
@@ -87,27 +86,15 @@ class RunTree:
         """Mark an existing run as running again."""
         self.client.update_run(run_id, status="RUNNING")
 
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        params: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Log present figures (step 0, now), parameters and tags of a run."""
+    def log(self, run_id: str, *, metrics: Mapping[str, float] | None = None, tags: Mapping[str, str]) -> None:
+        """Log present figures (step 0, now) and tags of a run."""
         now = time.time_ns() // 1_000_000
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in (metrics or {}).items()],
-            params=_as_params(params or {}),
-            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
-        )
+        self.log_at(run_id, [(name, value, now, 0) for name, value in (metrics or {}).items()], tags)
 
     def log_at(
         self,
         run_id: str,
-        metrics: list[tuple[str, float, int, int]],
+        metrics: Sequence[tuple[str, float, int, int]],
         tags: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
     ) -> None:
@@ -116,15 +103,15 @@ class RunTree:
         Sending them again adds nothing. All goes in one request as far as it takes it: a store needs longer for each
         than for what is in it.
         """
-        told, params = [RunTag(name, value) for name, value in tags.items()], params or {}
+        params = params or {}
         parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)]
-        parts = parts or ([[]] if told or params else [])
+        parts = parts or ([[]] if tags or params else [])
         for number, part in enumerate(parts, start=1):
             self.client.log_batch(
                 run_id,
                 metrics=[Metric(*figure) for figure in part],
-                params=_as_params(params) if number == 1 else [],
-                tags=told if number == len(parts) else [],
+                params=[Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in params.items() if number == 1],
+                tags=[RunTag(name, value) for name, value in tags.items() if number == len(parts)],
             )
 
     def describe_experiment(self, note: str, runs_view: str) -> None:
@@ -139,7 +126,3 @@ class RunTree:
     def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Copy a file into a run's artifacts."""
         self.client.log_artifact(run_id, str(path), folder)
-
-
-def _as_params(params: Mapping[str, Any]) -> list[Param]:
-    return [Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in params.items()]

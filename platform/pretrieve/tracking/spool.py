@@ -1,30 +1,57 @@
-"""What a trial has to tell, appended to a file of its own first: no tracking server can slow or fail a trial."""
+"""What is known of a trial, appended to files of its own first: no tracking server can slow or fail a trial.
+
+Each trial has two files. Its processes write `<key>.jsonl`; its driver, which may be on another node, writes
+`<key>.driver`. Each line carries its checksum and its length, so that damage is found and never read as a number.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
+import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pretrieve.tracking.interruptions import FailureKind
+from pretrieve.errors import PretrieveError, UserError
+from pretrieve.training.trial_spec import TrialSpec
 
 Outcome = Literal["finished", "diverged", "stopped", "failed"]
 
 RESULTS: frozenset[Outcome] = frozenset(("finished", "diverged", "stopped"))
 """Ends that are results: the trial does not run again, unless one that was stopped is asked for to its last epoch."""
 
+FailureKind = Literal["node lost", "process lost", "out of memory", "hung", "disk full", "program error"]
+
+SUFFIX, DRIVER_SUFFIX = ".jsonl", ".driver"
+
+_LINE = re.compile(rb"([0-9a-f]{8}) ([0-9]+) (.*)")
+_CUT_HEADER = re.compile(rb"[0-9a-f]{1,8}|[0-9a-f]{8} [0-9]*")
+
+logger = logging.getLogger(__name__)
+
+
+class DamagedSpoolError(PretrieveError):
+    """A line of a spool does not fit its checksum.
+
+    Attributes:
+      path: of the spool.
+    """
+
+    def __init__(self, path: Path, line: int) -> None:
+        self.path = path
+        super().__init__(f"each line of a spool must fit its checksum, but line {line} of {path} does not")
+
 
 @dataclass(frozen=True)
 class SpooledStart:
-    """That an attempt at the trial began.
-
-    Attributes:
-      worker: where.
-      time_ms: when, milliseconds since 1970.
-    """
+    """That an attempt at the trial began on a worker, at a time in milliseconds since 1970."""
 
     worker: str
     time_ms: int
@@ -32,12 +59,9 @@ class SpooledStart:
 
 @dataclass(frozen=True)
 class SpooledEpoch:
-    """Metrics of one epoch.
+    """Metrics of one epoch, by the names of `schema`, measured at a time in milliseconds since 1970.
 
-    Attributes:
-      epoch: counted from 1; the step of the metrics.
-      time_ms: when they were measured, milliseconds since 1970.
-      metrics: by name, as design.md's record names them.
+    Epochs count from 1 and are the steps of the metrics.
     """
 
     epoch: int
@@ -68,41 +92,56 @@ class SpooledEnd:
 SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
 
 
+@dataclass(frozen=True)
+class Begun:
+    """That the driver began a trial: its whole configuration, by the names of MLflow's parameters."""
+
+    spec: TrialSpec
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """One end of a trial's process before the trial's own: what Ray said of it, and when (milliseconds since 1970)."""
+
+    kind: FailureKind
+    message: str
+    time_ms: int
+
+
 class Spool:
     """The file of one trial, written by the trial and read by the ledger.
 
     A trial that resumes from an earlier checkpoint and repeats an epoch adds no second line.
 
     Args:
-      path: the file; made at the first line.
+      path: the file; made at the first line. A damaged one is set aside.
+
+    Attributes:
+      outcome: the last end when this spool was opened, of whichever attempt; None where there was none.
+      num_ends: how many attempts had an end then.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        lines = read_spool(path)
-        self._last_epoch = max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+        lines: list[SpoolLine] = []
+        try:
+            lines = read_spool(path)
+        except DamagedSpoolError as error:
+            set_aside(error, logger.warning)
+        self._last_epoch = last_epoch(lines)
         ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
-        self._outcome: Outcome | None = ends[-1] if ends else None
-        self._num_ends = len(ends)
-
-    @property
-    def num_ends(self) -> int:
-        """How many attempts had told their end when this spool was opened."""
-        return self._num_ends
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """The last end that was told when this spool was opened, of whichever attempt; None where there was none."""
-        return self._outcome
+        self.outcome: Outcome | None = ends[-1] if ends else None
+        self.num_ends = len(ends)
 
     def write_start(self, worker: str) -> None:
         """Append that an attempt begins."""
-        self._append({"worker": worker})
+        _append(self._path, {"worker": worker})
 
     def write_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Append the metrics of an epoch, unless they are there already."""
         if epoch > self._last_epoch:
-            self._append({"epoch": epoch, "metrics": dict(metrics)})
+            _append(self._path, {"epoch": epoch, "metrics": dict(metrics)})
             self._last_epoch = epoch
 
     def write_end(
@@ -115,44 +154,85 @@ class Spool:
     ) -> None:
         """Append how the trial ended; `failure` says what kind of failure where it failed."""
         end = {"outcome": outcome, "metrics": dict(metrics), "message": message}
-        self._append(end if failure is None else {**end, "failure": failure})
+        _append(self._path, end if failure is None else {**end, "failure": failure})
 
-    def _append(self, fields: dict[str, Any]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields})
-        # A line of its own also where a killed process or a full disk left half of one. Nothing is ever taken back: a
-        # process that was cut off from the cluster may be writing the same file.
-        with self._path.open("ab") as file:
-            file.write(f"\n{line}\n".encode())
+
+class DriverSpool:
+    """What the driver adds to a trial's spool, in a file beside it.
+
+    Args:
+      spool_path: of the trial's spool.
+    """
+
+    def __init__(self, spool_path: Path) -> None:
+        self._path = spool_path.with_suffix(DRIVER_SUFFIX)
+
+    def write_begun(self, begun: Begun) -> None:
+        """Append that the trial begins: what a driver that is killed did not send, the next one sends."""
+        _append(self._path, {"spec": begun.spec.model_dump(mode="json"), "parameters": dict(begun.parameters)})
+
+    def write_interruption(self, kind: FailureKind, message: str) -> None:
+        """Append that the trial's process ended now, before the trial."""
+        _append(self._path, {"kind": kind, "message": message})
+
+    def begun(self) -> Begun | None:
+        """Return how the trial was begun last; None where that is not known."""
+        found = [fields for fields in self._lines() if "spec" in fields]
+        return Begun(TrialSpec.model_validate(found[-1]["spec"]), found[-1]["parameters"]) if found else None
+
+    def interruptions(self, *, since_ms: int = 0) -> list[Interruption]:
+        """Return the interruptions since a time, oldest first."""
+        found = [Interruption(**fields) for fields in self._lines() if "kind" in fields]
+        return [each for each in found if each.time_ms >= since_ms]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            return list(_whole_lines(self._path))
+        except DamagedSpoolError as error:
+            set_aside(error, logger.warning)
+            return []
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
     """Read the whole lines of a spool. What a killed process or a full disk left of a line is passed over.
 
     Two processes may have written it: one on a node that was cut off from the cluster runs on for a while beside the
-    one that took its place. They tell the same, so an epoch counts once, and a result is the end.
+    one that took its place. They report the same, so an epoch counts once, and a result is the end.
+
+    Raises:
+      DamagedSpoolError: a line is neither whole nor cut short by its writer.
+      UserError: a study of version 0.1 left the spool.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:  # none yet, or delivered and put away
-        return []
     lines: list[SpoolLine] = []
-    last_epoch = 0
-    for line in _whole_lines(content):
+    epoch = 0
+    for line in map(_parse, _whole_lines(path)):
         if isinstance(line, SpooledEpoch):
-            if line.epoch <= last_epoch:
+            if line.epoch <= epoch:
                 continue
-            last_epoch = line.epoch
+            epoch = line.epoch
         lines.append(line)
         if isinstance(line, SpooledEnd) and line.outcome in RESULTS:
             break
     return lines
 
 
+def set_aside(error: DamagedSpoolError, notice: Callable[[str], None]) -> None:
+    """Rename a damaged spool and say so: from now on there is none."""
+    aside = error.path.with_name(f"{error.path.name}.damaged")
+    with suppress(FileNotFoundError):  # another process that reads it was faster
+        error.path.replace(aside)
+    notice(f"{error}; it is kept as {aside.name}, and the trial goes on from its checkpoint or starts again")
+
+
+def last_epoch(lines: Sequence[SpoolLine]) -> int:
+    """Return the last epoch of a spool; 0 where it has none."""
+    return max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
+
+
 def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
     """Return the last end, unless another attempt started after it; None where there is none.
 
-    An epoch after it does not count: a process that was cut off told it.
+    An epoch after it does not count: it comes from a process that was cut off.
     """
     for line in reversed(lines):
         if isinstance(line, SpooledEnd):
@@ -162,13 +242,44 @@ def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
     return None
 
 
-def _whole_lines(content: bytes) -> Iterator[SpoolLine]:
-    *ended, _ = content.split(b"\n")  # the last one is being written, or never will be
-    for raw in ended:
-        try:
-            yield _parse(json.loads(raw))
-        except (ValueError, KeyError, TypeError):
+def this_worker() -> str:
+    """Name the worker that this process is, for people: its node, and the GPUs that Ray gave it.
+
+    Ray sets CUDA_VISIBLE_DEVICES to a process's GPUs; where nobody set it, or set it to none, the node alone is named.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    gpus = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    node = socket.gethostname()
+    return f"{node} · GPU {' + '.join(gpus)}" if gpus else node
+
+
+def _append(path: Path, fields: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields}).encode()
+    # A line of its own also where a killed process or a full disk left half of one. Nothing is ever taken back: a
+    # process that was cut off from the cluster may be writing the same file.
+    with path.open("ab") as file:
+        file.write(b"\n%08x %d %s\n" % (zlib.crc32(text), len(text), text))
+
+
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        parts = path.read_bytes().split(b"\n")
+    except FileNotFoundError:  # none yet, or sent and removed
+        return
+    if next(filter(None, parts), b"").startswith(b'{"'):
+        raise older_version(path)
+    for number, part in enumerate(parts):
+        if not part:
             continue
+        whole = _LINE.fullmatch(part)
+        if whole and int(whole[2]) == len(whole[3]) and int(whole[1], 16) == zlib.crc32(whole[3]):
+            yield json.loads(whole[3])
+            continue
+        # An empty line stands between two that were written whole, so none follows one that was cut short.
+        is_cut = int(whole[2]) > len(whole[3]) if whole else _CUT_HEADER.fullmatch(part) is not None
+        if not is_cut or (number + 1 < len(parts) and not parts[number + 1]):
+            raise DamagedSpoolError(path, number + 1)
 
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:
@@ -177,3 +288,11 @@ def _parse(fields: dict[str, Any]) -> SpoolLine:
     if "epoch" in fields:
         return SpooledEpoch(fields["epoch"], fields["time_ms"], fields["metrics"])
     return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"], fields.get("failure"))
+
+
+def older_version(path: Path) -> UserError:
+    """Return the error that a file of version 0.1 is."""
+    return UserError(
+        f"a spool must be of this version, but version 0.1 left {path}: run the study again in a fresh folder "
+        "(another `name` or `storage`)"
+    )

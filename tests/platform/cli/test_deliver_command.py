@@ -14,8 +14,7 @@ from pretrieve.errors import UserError
 from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
-from pretrieve.tracking.begun_trial import BegunTrial
-from pretrieve.tracking.spool import Spool
+from pretrieve.tracking.spool import Begun, DriverSpool, Spool
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -40,7 +39,7 @@ def test_what_waits_is_delivered_and_told(
         num_source_classes=0,
     )
     # As a driver leaves it that was killed while its server was away.
-    BegunTrial(spec, {"lr": 0.1}).keep(ledger.spool_folder)
+    DriverSpool(ledger.spool_path("waits")).write_begun(Begun(spec, {"lr": 0.1}))
     spool = Spool(ledger.spool_path("waits"))
     spool.write_epoch(1, {schema.VAL_SCORE: 0.25})
     spool.write_end("finished", {schema.SECONDS: 2.0})

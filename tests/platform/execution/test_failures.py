@@ -21,8 +21,7 @@ from pretrieve.execution.retries import kind_of_error
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher, last_error
 from pretrieve.execution.tuner import run_tasks
-from pretrieve.tracking.interruptions import FailureKind, InterruptionLog
-from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
+from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
 
 MakeTask = Callable[..., TrialTask]
@@ -79,7 +78,7 @@ def test_a_trial_whose_process_ends_or_hangs_goes_on_in_another(
     run_tasks([task], TrialResources(1, 0), tmp_path / "tune", watcher)
     assert watcher.interrupted == [(task.spec.key, kind)]
     assert end_of(task).outcome == "finished"
-    assert [line.kind for line in InterruptionLog(task.spool_path).read()] == [kind]
+    assert [line.kind for line in DriverSpool(task.spool_path).interruptions()] == [kind]
     epochs = [line.epoch for line in read_spool(task.spool_path) if isinstance(line, SpooledEpoch)]
     assert epochs == list(range(1, 41))
     assert Heartbeat(task.spool_path).seen_at() is None

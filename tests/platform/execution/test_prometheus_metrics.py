@@ -20,8 +20,7 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.tracking import schema
-from pretrieve.tracking.interruptions import FailureKind
-from pretrieve.tracking.spool import SpooledEnd, read_spool
+from pretrieve.tracking.spool import FailureKind, SpooledEnd, read_spool
 from pretrieve.training.settings import TrainingSettings
 
 OF_RAY = {"ray_node_gram_used"}

@@ -10,7 +10,7 @@ from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
 from pretrieve.execution.retries import kind_of_error, next_attempt
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.tracking.interruptions import FailureKind, Interruption
+from pretrieve.tracking.spool import FailureKind, Interruption
 
 (RAY_TRAIN_ERROR,) = TrainingFailedError.__bases__
 (WorkerHealthCheckFailedError,) = (

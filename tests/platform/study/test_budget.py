@@ -16,14 +16,14 @@ from pretrieve.study.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import FinishedTrial
+from pretrieve.tracking.trial_state import TrialState
 from pretrieve_dashboards import load_study
 
 MakeSettings = Callable[..., StudySettings]
 
 
-def finished(*seconds: float) -> dict[str, FinishedTrial]:
-    return {f"key{n}": FinishedTrial(f"key{n}", "finished", 0.5, each) for n, each in enumerate(seconds)}
+def finished(*seconds: float) -> dict[str, TrialState]:
+    return {f"key{n}": TrialState(f"key{n}", "finished", 0.5, each) for n, each in enumerate(seconds)}
 
 
 def keeper(folder: Path, **limits: float) -> BudgetKeeper:
@@ -92,7 +92,7 @@ def test_room_for_the_weights_of_the_refits_is_set_aside(tmp_path: Path) -> None
 
 
 def test_what_refits_take_is_told_by_trials_that_went_to_their_ends() -> None:
-    stopped = {"early": FinishedTrial("early", "stopped", None, 1.0)}
+    stopped = {"early": TrialState("early", "stopped", None, 1.0)}
     assert Refits(num_missing=2).seconds(finished(10.0, 20.0) | stopped) == 30.0
     assert Refits(num_missing=2).seconds(stopped) == 2.0
 
@@ -147,7 +147,7 @@ def test_a_study_stops_at_its_budget_refits_the_best_so_far_and_goes_on_with_a_l
     limited = make_settings(**fields, budget={"max_wall_hours": 10.0})
     real = BudgetKeeper._limit_reached
 
-    def reached(self: BudgetKeeper, done: dict[str, FinishedTrial]) -> str | None:
+    def reached(self: BudgetKeeper, done: dict[str, TrialState]) -> str | None:
         # Seconds of these trials tell nothing: the limit is reached when the first has a result.
         if self.refits.num_missing and done:
             return "budget.max_wall_hours is 10, with 9 used and 1 set aside for the refits"

@@ -9,8 +9,8 @@ from typing import Any
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.budget import BudgetKeeper, BudgetSettings
 from pretrieve.study.ledger_watcher import LedgerWatcher
-from pretrieve.tracking.interruptions import FailureKind
-from pretrieve.tracking.ledger import TrialEnd
+from pretrieve.tracking.spool import FailureKind
+from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -18,20 +18,21 @@ from pretrieve.training.trial_spec import TrialSpec
 class StandIn:
     """A ledger of trials whose ends are given."""
 
-    def __init__(self, ends: dict[str, TrialEnd]) -> None:
+    def __init__(self, ends: dict[str, TrialState]) -> None:
         self.finished: dict[str, Any] = {}
         self.failed: list[str] = []
-        self.let_go_of: list[str] = []
+        self.released: list[str] = []
         self._ends = ends
 
-    def end_of(self, key: str) -> TrialEnd:
+    def end_of(self, key: str) -> TrialState:
         return self._ends[key]
 
-    def let_go(self, key: str) -> None:
-        self.let_go_of.append(key)
+    def release_spool(self, key: str) -> None:
+        self.released.append(key)
 
     def fail(self, key: str, message: str, failure: FailureKind) -> None:
         self.failed.append(key)
+        self._ends[key] = TrialState(key, "failed", failure=failure)
 
 
 def trial(key: str) -> Any:
@@ -55,9 +56,9 @@ def trial(key: str) -> Any:
 def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run(tmp_path: Path) -> None:
     """Its worker sees that the cell is stopped after the driver was told to start it, and writes nothing."""
     ends = {
-        "silent": TrialEnd(None, None),
-        "broken": TrialEnd("failed", None, "program error"),
-        "given back": TrialEnd(None, None),
+        "silent": TrialState(""),
+        "broken": TrialState("broken", "failed", failure="program error"),
+        "given back": TrialState(""),
     }
     ledger, told = StandIn(ends), []
     budget = BudgetKeeper(BudgetSettings(), tmp_path, tmp_path / "cache")
@@ -69,7 +70,7 @@ def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run
     assert watcher.trial_ended(trial("given back")) is None
     assert ledger.failed == ["silent"], "no failure of its own is recorded"
     assert told == [1, 1, 2]
-    ledger.finished["given back"] = TrialEnd("finished", 0.5)  # told by a process that was cut off
+    ledger.finished["given back"] = TrialState("given back", "finished", 0.5)  # told by a process that was cut off
     left = watcher.still_missing([trial("silent"), trial("given back")])
     assert ([task.spec.key for task in left], told) == (["silent"], [1, 1, 2, 3])
-    assert ledger.let_go_of == ["silent", "broken", "given back"], "no process is to read their spools any more"
+    assert ledger.released == ["silent", "broken", "given back"], "no process is to read their spools any more"

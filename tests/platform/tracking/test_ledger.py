@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from pretrieve.errors import LedgerError
+from pretrieve.errors import LedgerError, UserError
 from pretrieve.tracking import schema
-from pretrieve.tracking.attempts import attempts_from_text
-from pretrieve.tracking.interruptions import InterruptionLog
-from pretrieve.tracking.ledger import Ledger, TrialEnd
-from pretrieve.tracking.spool import Spool, read_spool
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.spool import DriverSpool, Spool, read_spool
+from pretrieve.tracking.trial_state import TrialState, attempts_from_text
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -55,6 +54,10 @@ def spec(key: str, kind: Any = "trial") -> TrialSpec:
     )
 
 
+def end(state: TrialState) -> tuple[str | None, float | None, str | None]:
+    return state.outcome, state.score, state.failure
+
+
 def history(ledger: Ledger, run_id: str, name: str) -> list[tuple[int, float]]:
     return sorted((m.step, m.value) for m in ledger.tree.client.get_metric_history(run_id, name))
 
@@ -68,7 +71,7 @@ def test_runs_nest_and_carry_parameters_and_each_epochs_metrics(open_ledger: Ope
     run_id = ledger.run_id("k1")
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("finished", {schema.SECONDS: 3.0})
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     run = ledger.tree.client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -131,7 +134,7 @@ def test_a_diverged_trial_is_a_result_without_a_score(open_ledger: OpenLedger) -
     assert ledger.end_of("k1").outcome == "diverged"
     ledger.deliver()
     assert ledger.finished["k1"].score is None
-    assert ledger.end_of("k1") == TrialEnd("diverged", None)
+    assert end(ledger.end_of("k1")) == ("diverged", None, None)
     tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
     assert tags[schema.TAG_MESSAGE] == "the loss must stay finite"
 
@@ -220,7 +223,7 @@ def test_a_trial_that_ends_without_a_word_has_no_outcome(open_ledger: OpenLedger
     ledger = open_ledger("silent")
     ledger.begin(spec("k1"), {})
     Spool(ledger.spool_path("k1")).write_epoch(1, {"val/score": 0.25})
-    assert ledger.end_of("k1") == TrialEnd(None, 0.25)
+    assert (ledger.end_of("k1").outcome, ledger.end_of("k1").last_score) == (None, 0.25)
 
 
 def test_a_trial_starts_while_the_store_is_away_and_an_error_of_the_block_is_the_one_seen(
@@ -364,7 +367,7 @@ def test_a_second_process_that_tells_the_same_trial_adds_nothing(open_ledger: Op
     ledger.deliver()
     run_id = ledger.run_id("k1")
     assert history(ledger, run_id, "val/score") == [(1, 0.25), (2, 0.5)]
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     cut_off.write_epoch(3, {"val/score": 0.0})
     ledger.deliver()
@@ -388,7 +391,7 @@ def test_a_trial_begun_again_after_a_process_that_was_cut_off_told_its_end_reads
     ledger.deliver()
     assert Spool(ledger.spool_path("k1")).outcome == "finished", "whoever takes its place has nothing to do"
     assert ledger.tree.client.get_run(run_id).info.status == "FINISHED"
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     assert not list(ledger.spool_folder.iterdir())
     time.sleep(0.005)
@@ -415,7 +418,7 @@ def test_a_trial_begun_again_while_its_end_is_sent_stays_finished(
 
     monkeypatch.setattr(ledger.tree, "log_at", begun_again_meanwhile)
     ledger.deliver()
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     assert ledger.tree.client.get_run(ledger.run_id("k1")).info.status == "FINISHED"
     assert not list(ledger.spool_folder.iterdir())
@@ -438,7 +441,7 @@ def test_a_trial_whose_end_comes_before_its_start_is_kept_for_whoever_starts_it(
     with pytest.raises(KeyboardInterrupt):
         first.deliver()
     second = open_ledger("ahead")
-    with second.keeping(["k1", "k2"]):
+    with second.keeping_spools(["k1", "k2"]):
         cut_off.write_end("finished", {})
         second.deliver()
         assert second.finished["k1"].score == 0.5
@@ -475,7 +478,8 @@ def test_a_failure_counts_also_where_a_process_that_was_cut_off_told_an_epoch_af
     ledger.fail("k1", "it took too much memory", "out of memory")
     cut_off.write_epoch(1, {"val/score": 0.5})
     ledger.deliver()
-    assert ledger.end_of("k1") == TrialEnd("failed", 0.5, "out of memory")
+    assert end(ledger.end_of("k1")) == ("failed", None, "out of memory")
+    assert ledger.end_of("k1").last_score == 0.5
     run = ledger.tree.client.get_run(ledger.run_id("k1"))
     assert (run.info.status, run.data.tags[schema.TAG_MESSAGE]) == ("FAILED", "it took too much memory")
     Spool(ledger.spool_path("k1")).write_start("n2")
@@ -495,15 +499,15 @@ def test_a_cell_whose_run_was_deleted_has_another(open_ledger: OpenLedger) -> No
 def test_what_cut_a_trial_short_is_counted_in_its_run(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("counted")
     ledger.begin(spec("k1"), {})
-    log = InterruptionLog(ledger.spool_path("k1"))
-    log.append("node lost", "the node has died")
-    log.append("hung", "no step in 2 s")
+    driver = DriverSpool(ledger.spool_path("k1"))
+    driver.write_interruption("node lost", "the node has died")
+    driver.write_interruption("hung", "no step in 2 s")
     Spool(ledger.spool_path("k1")).write_end("finished", {})
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     tags = ledger.tree.client.get_run(ledger.run_id("k1")).data.tags
     assert json.loads(tags[schema.TAG_INTERRUPTIONS]) == {"hung": 1, "node lost": 1}
-    assert log.read() == []
+    assert driver.interruptions() == []
 
 
 def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(open_ledger: OpenLedger) -> None:
@@ -514,7 +518,7 @@ def test_a_finished_trial_stays_finished_whatever_is_done_to_its_runs_status(ope
     spool.write_end("finished", {})
     ledger.deliver()
     run_id = ledger.run_id("k1")
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     for status in ("RUNNING", "KILLED"):
         ledger.tree.client.update_run(run_id, status=status)
@@ -588,7 +592,7 @@ def test_an_epoch_told_beyond_the_one_that_a_trial_was_stopped_at_is_told_once(o
     spool.write_epoch(1, {"val/score": 0.25})
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     whole = open_ledger("beyond")
     whole.begin(spec("k1"), {})
@@ -602,13 +606,13 @@ def test_an_epoch_told_beyond_the_one_that_a_trial_was_stopped_at_is_told_once(o
 
 def test_what_a_stopped_trial_told_is_known_after_another_attempt_failed(open_ledger: OpenLedger) -> None:
     ledger = open_ledger("failed-since")
-    ledger.begin(spec("k1"), {})
+    ledger.begin(spec("k1"), {"lr": 0.1})
     spool = Spool(ledger.spool_path("k1"))
     spool.write_start("n1")
     spool.write_epoch(1, {"val/score": 0.25})
     spool.write_epoch(2, {"val/score": 0.5})
     spool.write_end("stopped", {schema.STOPPED_EPOCH: 1.0}, "stopped after epoch 1 of 3")
-    ledger.let_go("k1")
+    ledger.release_spool("k1")
     ledger.deliver()
     failing = open_ledger("failed-since")
     Spool(failing.spool_path("k1")).write_start("n2")
@@ -645,7 +649,7 @@ def test_a_stopped_trial_trained_to_its_end_is_one_that_was_begun_when_its_drive
         assert ledger.end_of("k1").outcome == "stopped"
         ledger.reopen("k1")
     else:
-        ledger.let_go("k1")
+        ledger.release_spool("k1")
         ledger.deliver()
     assert "k1" not in ledger.finished
 
@@ -689,7 +693,7 @@ def test_a_run_tells_where_and_when_its_trial_worked_also_before_its_end(open_le
     ((worker, start_ms, end_ms),) = attempts()
     assert (worker, end_ms) == ("n1 · GPU 0", None)
     assert abs(start_ms - time.time() * 1000) < 60_000
-    assert ledger.end_of("k1") == TrialEnd(None, None)
+    assert end(ledger.end_of("k1")) == (None, None, None)
     again = Spool(ledger.spool_path("k1"))
     again.write_start("n2")
     again.write_end("finished", {"val/score": 0.5})
@@ -729,3 +733,107 @@ def test_runs_have_notes_that_a_person_reads(open_ledger: OpenLedger) -> None:
     assert client.get_run(cell).data.tags[schema.TAG_NOTE] == "**done**"
     assert client.get_run(ledger.study_run_id).data.tags[schema.TAG_NOTE] == "table"
     assert client.get_experiment(ledger.tree.experiment_id).tags[schema.TAG_NOTE] == "how to read it"
+
+
+def flip_a_byte(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "flipped": flip_a_byte,
+    "halved": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("whose", [".jsonl", ".driver"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_trial_whose_spool_is_damaged_ends_as_one_left_alone(
+    open_ledger: OpenLedger, caplog: pytest.LogCaptureFixture, damage: str, whose: str
+) -> None:
+    first = open_ledger(f"{damage}{whose}")
+    first.begin(spec("k1"), {"lr": 0.1})
+    spool = Spool(first.spool_path("k1"))
+    spool.write_start("n1")
+    for epoch in (1, 2):
+        spool.write_epoch(epoch, {"val/score": epoch / 4})
+    first.deliver()
+    run_id = first.run_id("k1")
+    damaged = first.spool_path("k1").with_suffix(whose)
+    DAMAGE[damage](damaged)
+
+    second = open_ledger(f"{damage}{whose}")
+    assert (f"{damaged.name}.damaged" in caplog.text) == (damage == "flipped")
+    assert "k1" not in second.finished
+    second.begin(spec("k1"), {"lr": 0.1})
+    time.sleep(0.005)
+    spool = Spool(second.spool_path("k1"))
+    spool.write_start("n2")
+    for epoch in (2, 3):  # its checkpoint is that of the first epoch
+        spool.write_epoch(epoch, {"val/score": epoch / 4})
+    spool.write_end("finished", {})
+    assert second.end_of("k1").score == 0.75
+    second.release_spool("k1")
+    second.deliver()
+    run = second.tree.client.get_run(run_id)
+    assert second.run_id("k1") == run_id
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+    assert history(second, run_id, "val/score") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    assert [attempt.worker for attempt in attempts_from_text(run.data.tags[schema.TAG_ATTEMPTS])] == ["n1", "n2"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_to_the_spool_of_a_delivered_trial_loses_nothing(open_ledger: OpenLedger, damage: str) -> None:
+    ledger = open_ledger(f"{damage}-after")
+    ledger.begin(spec("k1"), {})
+    Spool(ledger.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+    ledger.deliver()
+    DAMAGE[damage](ledger.spool_path("k1"))
+    again = open_ledger(f"{damage}-after")
+    assert again.finished["k1"].score == 0.5
+    assert not list(again.spool_folder.iterdir())
+
+
+def test_a_trial_whose_spool_is_damaged_before_its_end_is_known_fails_and_is_tried_by_a_later_run(
+    open_ledger: OpenLedger,
+) -> None:
+    ledger, said = open_ledger("damaged-end"), []
+    ledger.notice = said.append
+    ledger.begin(spec("k1"), {})
+    spool = Spool(ledger.spool_path("k1"))
+    spool.write_epoch(1, {"val/score": 0.5})
+    spool.write_end("finished", {})
+    flip_a_byte(ledger.spool_path("k1"))
+    assert end(ledger.end_of("k1")) == ("failed", None, "process lost")
+    assert "k1.jsonl.damaged" in said[0]
+    ledger.deliver()
+    run = ledger.tree.client.get_run(ledger.run_id("k1"))
+    assert (run.info.status, run.data.metrics) == ("FAILED", {}), "no figure of it was taken"
+    again = open_ledger("damaged-end")
+    assert "k1" not in again.finished
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_trial_that_ended_is_not_done_while_nothing_says_what_it_was(open_ledger: OpenLedger, damage: str) -> None:
+    first = open_ledger(f"{damage}-unknown")
+    first.begin(spec("k1"), {"lr": 0.1})
+    Spool(first.spool_path("k1")).write_end("finished", {schema.VAL_SCORE: 0.5})
+    DAMAGE[damage](first.spool_path("k1").with_suffix(".driver"))
+    second = open_ledger(f"{damage}-unknown")
+    assert "k1" not in second.finished
+    second.begin(spec("k1"), {"lr": 0.1})
+    assert Spool(second.spool_path("k1")).outcome == "finished", "it is not trained again"
+    assert second.end_of("k1").score == 0.5
+    second.deliver()
+    run = second.tree.client.get_run(second.run_id("k1"))
+    assert (run.info.status, run.data.params) == ("FINISHED", {"lr": "0.1"})
+
+
+def test_a_study_of_version_0_1_is_refused_by_name(open_ledger: OpenLedger) -> None:
+    ledger = open_ledger("old")
+    ledger.spool_folder.mkdir(parents=True)
+    (ledger.spool_folder / "k1.begun.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match=r"version 0.1 left .*k1.begun.json: run the study again in a fresh folder"):
+        open_ledger("old")

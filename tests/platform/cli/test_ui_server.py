@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from ports import free_port
 
+from pretrieve.cli.ui_server import serve
 from pretrieve.errors import UserError
 from pretrieve.tracking.ledger import Ledger
-from pretrieve.tracking.ui_server import serve
 
 
 def test_a_studys_ui_answers_on_loopback(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_studys_ui_answers_on_loopback(tmp_path: Path) -> None:
     Ledger(tracking_uri=uri, study="birds", folder=tmp_path, owns_artifacts=True)
     port = free_port()
     code = (
-        "from pathlib import Path; from pretrieve.tracking.ui_server import serve; "
+        "from pathlib import Path; from pretrieve.cli.ui_server import serve; "
         f"serve({uri!r}, Path({str(tmp_path)!r}), port={port})"
     )
     server = subprocess.Popen(
