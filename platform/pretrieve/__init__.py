@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pretrieve.backbones import Architecture, Preprocessing, Projector, register_backbone
+    from pretrieve.cluster import connected
     from pretrieve.data.array_set import image_set_from_arrays
     from pretrieve.data.dataset_card import DatasetCard, make_card
     from pretrieve.data.folder_tree import load_folder_tree
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
     from pretrieve.data.forms.hugging_face import image_set_from_hugging_face
     from pretrieve.data.forms.parquet_tables import load_parquet
     from pretrieve.data.forms.torchvision_sets import image_set_from_torchvision
+    from pretrieve.data.group_lists import read_group_list
     from pretrieve.data.image_set import ImageSet, ImageSource, ImageTarget
     from pretrieve.data.imagenet import load_imagenet
     from pretrieve.data.registry import register_target
     from pretrieve.errors import PretrieveError, StudyFileError, UserError
+    from pretrieve.features.centroid_file import NamedCentroids, read_centroid_file
     from pretrieve.study.observer import StudyObserver
+    from pretrieve.study.settings import DEFAULT_STORAGE
     from pretrieve.study.study import Study
+    from pretrieve.study.study_centroids import study_centroids
+    from pretrieve.study.views import terminal_view
+    from pretrieve.tracking.address import for_client, without_password
 
 __version__ = "0.1.0"
 
@@ -53,14 +60,25 @@ _HOME = {
     "DatasetCard": "pretrieve.data.dataset_card",
     "register_backbone": "pretrieve.backbones",
     "register_target": "pretrieve.data.registry",
+    "DEFAULT_STORAGE": "pretrieve.study.settings",
+    "NamedCentroids": "pretrieve.features.centroid_file",
+    "connected": "pretrieve.cluster",
+    "for_client": "pretrieve.tracking.address",
+    "read_centroid_file": "pretrieve.features.centroid_file",
+    "read_group_list": "pretrieve.data.group_lists",
+    "study_centroids": "pretrieve.study.study_centroids",
+    "terminal_view": "pretrieve.study.views",
+    "without_password": "pretrieve.tracking.address",
 }
 
 __all__ = [
+    "DEFAULT_STORAGE",
     "Architecture",
     "DatasetCard",
     "ImageSet",
     "ImageSource",
     "ImageTarget",
+    "NamedCentroids",
     "Preprocessing",
     "PretrieveError",
     "Projector",
@@ -69,6 +87,8 @@ __all__ = [
     "StudyObserver",
     "UserError",
     "__version__",
+    "connected",
+    "for_client",
     "image_set_from_arrays",
     "image_set_from_examples",
     "image_set_from_hugging_face",
@@ -78,8 +98,13 @@ __all__ = [
     "load_imagenet",
     "load_parquet",
     "make_card",
+    "read_centroid_file",
+    "read_group_list",
     "register_backbone",
     "register_target",
+    "study_centroids",
+    "terminal_view",
+    "without_password",
 ]
 
 
