@@ -14,6 +14,7 @@ from pretrieve.paper._base import (
     by,
     on,
 )
+from pretrieve.paper.tables_1_to_3 import PUBLISHED_1A
 from pretrieve_dashboards import (
     Comparison,
     Curve,
@@ -34,10 +35,9 @@ PUBLISHED = Published(
     "Table 1 (a), which prints fine-tuning and, as its 100 classes are the first tenth, UOT there; the rest of the "
     "figure is printed without numbers",
     {
-        ("cub · finetune", FIRST): 75.49,
-        ("caltech101 · finetune", FIRST): 90.11,
-        ("cub · uot", FIRST): 77.21,
-        ("caltech101 · uot", FIRST): 91.11,
+        (row_name(target, method), FIRST): PUBLISHED_1A.values[method, target]
+        for method in ("finetune", "uot")
+        for target in ("cub", "caltech101")
     },
 )
 

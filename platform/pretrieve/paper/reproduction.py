@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrieve import DEFAULT_STORAGE, Study, for_client, without_password
+from pretrieve import DEFAULT_STORAGE, Study, connected, for_client, without_password
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
 from pretrieve.paper._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
 from pretrieve.paper.points import load_point, problem_of_files, problem_of_study
@@ -82,26 +82,27 @@ def reproduce(
     series = experiment.series(is_mini=is_mini)
     if class_means is not None:
         check_class_means(experiment, is_mini=is_mini)
-        loaded: dict[str, Study] = {}
+        loaded: dict[StudyPoint | SelectionPoint, Study] = {}
         folder = (storage or DEFAULT_STORAGE) / experiment.name
     else:
         # All of them before any of them runs: a wrong folder is to be told now, not after a night.
-        loaded = {_key(point): load_point(point, storage) for point in series.points}
+        loaded = {point: load_point(point, storage) for point in series.points}
         folder = next(iter(loaded.values())).settings.storage / experiment.name
     run = _Run(experiment, series, folder, is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
-            problem_of_study(selection, loaded[_key(selection)], observer)
+            problem_of_study(selection, loaded[selection], observer)
             if class_means is None
             else problem_of_files(selection, class_means)
         )
     view = run.write()
     studies = series.studies if class_means is None else ()
-    with _one_cluster(len(studies)):
+    # One connection to Ray for a whole series; a single study connects where it has something to do.
+    with connected() if len(studies) > 1 else nullcontext():
         for number, point in enumerate(studies, start=1):
             if on_point is not None:
                 on_point(point.label, number, len(studies))
-            run.train(point, loaded[_key(point)], observer)
+            run.train(point, loaded[point], observer)
             view = run.write()
     run.log_report(loaded)
     return Reproduction(view, run.report_path, tuple(run.failures))
@@ -120,22 +121,6 @@ def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
             f"--class-means must be given for an experiment that looks at selections, but {experiment.name!r} trains; "
             "leave it out"
         )
-
-
-def _key(point: StudyPoint | SelectionPoint) -> str:
-    return f"{type(point).__name__} {point.label}"
-
-
-@contextmanager
-def _one_cluster(num_studies: int) -> Iterator[None]:
-    """Hold one connection to Ray for all studies of a series; a single one connects where it has something to do."""
-    if num_studies < 2:
-        yield
-        return
-    from pretrieve import connected
-
-    with connected():
-        yield
 
 
 @dataclass
@@ -168,13 +153,13 @@ class _Run:
         write_experiment(view, self.report_path)
         return view
 
-    def log_report(self, studies: Mapping[str, Study]) -> None:
+    def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
         """Give the report to the runs of its studies as well: MLflow's pages then show the published numbers."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         stores = {
-            self.records[point.label].run_id: studies[_key(point)].settings.tracking()
+            self.records[point.label].run_id: studies[point].settings.tracking()
             for point in self.series.studies
             if point.label in self.records
         }
