@@ -9,10 +9,13 @@ import pytest
 
 def make_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut the networks' pre-training and the trials' epochs: minutes of arithmetic would show nothing more."""
-    from pretrieve.experiments import reproduction, study_files
+    from pretrieve.paper import points, reproduction
+
+    load_point = points.load_point
 
     def load(point, where):  # type: ignore[no-untyped-def]
         words = ("backbone.pretrain.epochs=1", "training.epochs=2", "grid.lr=[0.03]")
-        return study_files.load_point(replace(point, overrides=(*point.overrides, *words)), where)
+        return load_point(replace(point, overrides=(*point.overrides, *words)), where)
 
-    monkeypatch.setattr(reproduction, "load_point", load)
+    for module in (points, reproduction):
+        monkeypatch.setattr(module, "load_point", load)

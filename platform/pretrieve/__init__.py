@@ -11,84 +11,76 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pretrieve.backbones import Architecture, Preprocessing, Projector, register_backbone
-    from pretrieve.data.array_set import image_set_from_arrays
-    from pretrieve.data.dataset_card import DatasetCard, make_card
-    from pretrieve.data.folder_tree import load_folder_tree
-    from pretrieve.data.forms.csv_table import load_csv
-    from pretrieve.data.forms.examples import image_set_from_examples
-    from pretrieve.data.forms.hugging_face import image_set_from_hugging_face
-    from pretrieve.data.forms.parquet_tables import load_parquet
-    from pretrieve.data.forms.torchvision_sets import image_set_from_torchvision
-    from pretrieve.data.image_set import ImageSet, ImageSource, ImageTarget
-    from pretrieve.data.imagenet import load_imagenet
-    from pretrieve.data.registry import register_target
-    from pretrieve.errors import PretrieveError, StudyFileError, UserError
-    from pretrieve.stages.observer import StudyObserver
-    from pretrieve.study.study import Study
+    from pretrieve.backbones import Architecture as Architecture
+    from pretrieve.backbones import Preprocessing as Preprocessing
+    from pretrieve.backbones import Projector as Projector
+    from pretrieve.backbones import register_backbone as register_backbone
+    from pretrieve.cluster import connected as connected
+    from pretrieve.data.array_set import image_set_from_arrays as image_set_from_arrays
+    from pretrieve.data.dataset_card import DatasetCard as DatasetCard
+    from pretrieve.data.dataset_card import make_card as make_card
+    from pretrieve.data.folder_tree import load_folder_tree as load_folder_tree
+    from pretrieve.data.forms.csv_table import load_csv as load_csv
+    from pretrieve.data.forms.examples import image_set_from_examples as image_set_from_examples
+    from pretrieve.data.forms.hugging_face import image_set_from_hugging_face as image_set_from_hugging_face
+    from pretrieve.data.forms.parquet_tables import load_parquet as load_parquet
+    from pretrieve.data.forms.torchvision_sets import image_set_from_torchvision as image_set_from_torchvision
+    from pretrieve.data.group_lists import read_group_list as read_group_list
+    from pretrieve.data.image_set import ImageSet as ImageSet
+    from pretrieve.data.image_set import ImageSource as ImageSource
+    from pretrieve.data.image_set import ImageTarget as ImageTarget
+    from pretrieve.data.imagenet import load_imagenet as load_imagenet
+    from pretrieve.data.registry import register_target as register_target
+    from pretrieve.errors import PretrieveError as PretrieveError
+    from pretrieve.errors import StudyFileError as StudyFileError
+    from pretrieve.errors import UserError as UserError
+    from pretrieve.features.centroid_file import NamedCentroids as NamedCentroids
+    from pretrieve.features.centroid_file import read_centroid_file as read_centroid_file
+    from pretrieve.stages.observer import StudyObserver as StudyObserver
+    from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
+    from pretrieve.study.study import Study as Study
+    from pretrieve.study.study_centroids import study_centroids as study_centroids
+    from pretrieve.study.views import terminal_view as terminal_view
+    from pretrieve.tracking.address import for_client as for_client
+    from pretrieve.tracking.address import without_password as without_password
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Architecture": "pretrieve.backbones",
-    "ImageSet": "pretrieve.data.image_set",
-    "ImageSource": "pretrieve.data.image_set",
-    "ImageTarget": "pretrieve.data.image_set",
-    "PretrieveError": "pretrieve.errors",
-    "Preprocessing": "pretrieve.backbones",
-    "Projector": "pretrieve.backbones",
-    "Study": "pretrieve.study.study",
-    "StudyFileError": "pretrieve.errors",
-    "StudyObserver": "pretrieve.stages.observer",
-    "UserError": "pretrieve.errors",
-    "image_set_from_arrays": "pretrieve.data.array_set",
-    "load_folder_tree": "pretrieve.data.folder_tree",
-    "load_csv": "pretrieve.data.forms.csv_table",
-    "load_parquet": "pretrieve.data.forms.parquet_tables",
-    "image_set_from_torchvision": "pretrieve.data.forms.torchvision_sets",
-    "image_set_from_hugging_face": "pretrieve.data.forms.hugging_face",
-    "image_set_from_examples": "pretrieve.data.forms.examples",
-    "load_imagenet": "pretrieve.data.imagenet",
-    "make_card": "pretrieve.data.dataset_card",
-    "DatasetCard": "pretrieve.data.dataset_card",
-    "register_backbone": "pretrieve.backbones",
-    "register_target": "pretrieve.data.registry",
+_HOMES = {
+    "backbones": ("Architecture", "Preprocessing", "Projector", "register_backbone"),
+    "cluster": ("connected",),
+    "data.array_set": ("image_set_from_arrays",),
+    "data.dataset_card": ("DatasetCard", "make_card"),
+    "data.folder_tree": ("load_folder_tree",),
+    "data.forms.csv_table": ("load_csv",),
+    "data.forms.examples": ("image_set_from_examples",),
+    "data.forms.hugging_face": ("image_set_from_hugging_face",),
+    "data.forms.parquet_tables": ("load_parquet",),
+    "data.forms.torchvision_sets": ("image_set_from_torchvision",),
+    "data.group_lists": ("read_group_list",),
+    "data.image_set": ("ImageSet", "ImageSource", "ImageTarget"),
+    "data.imagenet": ("load_imagenet",),
+    "data.registry": ("register_target",),
+    "errors": ("PretrieveError", "StudyFileError", "UserError"),
+    "features.centroid_file": ("NamedCentroids", "read_centroid_file"),
+    "stages.observer": ("StudyObserver",),
+    "study.settings": ("DEFAULT_STORAGE",),
+    "study.study": ("Study",),
+    "study.study_centroids": ("study_centroids",),
+    "study.views": ("terminal_view",),
+    "tracking.address": ("for_client", "without_password"),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Architecture",
-    "DatasetCard",
-    "ImageSet",
-    "ImageSource",
-    "ImageTarget",
-    "Preprocessing",
-    "PretrieveError",
-    "Projector",
-    "Study",
-    "StudyFileError",
-    "StudyObserver",
-    "UserError",
-    "__version__",
-    "image_set_from_arrays",
-    "image_set_from_examples",
-    "image_set_from_hugging_face",
-    "image_set_from_torchvision",
-    "load_csv",
-    "load_folder_tree",
-    "load_imagenet",
-    "load_parquet",
-    "make_card",
-    "register_backbone",
-    "register_target",
-]
+__all__ = sorted([*_HOME_OF, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `pretrieve --help` must not wait for torch and Ray."""
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _HOME_OF:
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module 'pretrieve' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -19,6 +19,8 @@ from pretrieve_selection.image_scores import IMAGE_METHODS, ImageScores, score_i
 from pretrieve_selection.image_selection import ImageSelection, select_images
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
 from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
+from pretrieve_selection.input_checks import check_centroids
+from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.recall import recall_at_k
 from pretrieve_selection.selection import Selection, rank_groups
 from pretrieve_selection.selectors import (
@@ -60,8 +62,10 @@ __all__ = [
     "TransportPlan",
     "TransportSettings",
     "UotSelector",
+    "check_centroids",
     "cluster_features",
     "cosine_cost",
+    "describe_choices",
     "euclidean_cost",
     "make_selector",
     "rank_groups",

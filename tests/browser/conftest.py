@@ -70,7 +70,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def experiment_reports(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> dict[str, Path]:
     """Run a figure and a table of the paper in miniature."""
-    from pretrieve.experiments import EXPERIMENTS, reproduce
+    from pretrieve.paper.catalogue import EXPERIMENTS
+    from pretrieve.paper.reproduction import reproduce
 
     storage = tmp_path_factory.mktemp("experiments")
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from watched_page import Watched
 
-from pretrieve.experiments import EXPERIMENTS
+from pretrieve.paper.catalogue import EXPERIMENTS
 from pretrieve.tracking import schema
 from pretrieve_dashboards import load_study
 from pretrieve_dashboards.runs_view import runs_view_address

@@ -155,7 +155,9 @@ def test_the_dockerfile_passes_hadolint_and_copies_what_is_there(deploy: Path, r
     assert out.returncode == 0, out.stdout + out.stderr
     lines = (deploy / "Dockerfile").read_text(encoding="utf-8").splitlines()
     copied = [word for line in lines if line.startswith("COPY") for word in line.split()[2:-1]]
-    assert {"pyproject.toml", "README.md", "platform", "selection", "dashboards"} <= set(copied)
+    before_the_installation = copied[: copied.index("jobs")]
+    needed = {"pyproject.toml", "README.md", "LICENSE", "platform", "selection", "dashboards", "jobs/studies"}
+    assert needed == set(before_the_installation)
     assert all((repository / name).exists() for name in copied)
 
 

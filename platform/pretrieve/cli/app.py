@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pretrieve import __version__
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.deliver_command import deliver
@@ -42,6 +43,21 @@ app.command()(deliver)
 app.add_typer(cache, name="cache")
 app.command()(experiments)
 app.command()(reproduce)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"pretrieve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

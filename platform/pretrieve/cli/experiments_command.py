@@ -11,7 +11,11 @@ from pretrieve.cli.study_argument import Storage, make_console
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pretrieve.experiments._base import Series
+    from pretrieve.paper._base import Series, StudyPoint
+    from pretrieve.study.planning.calibration import SpeedBook
+
+SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
+SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 
 
 def experiments(
@@ -31,8 +35,8 @@ def experiments(
     from rich.table import Table
     from rich.text import Text
 
-    from pretrieve.experiments.catalogue import EXPERIMENTS
-    from pretrieve.experiments.study_files import studies_folder
+    from pretrieve.paper.catalogue import EXPERIMENTS
+    from pretrieve.paper.points import studies_folder
 
     table = Table(show_edge=False, pad_edge=False)
     numbers = ("studies", "trials", "refits", *(("wall time", "GPU-hours") if cost else ()))
@@ -63,31 +67,96 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     from pretrieve.cluster import connected
     from pretrieve.errors import UserError
     from pretrieve.execution.measuring.speed import SpeedBook
-    from pretrieve.experiments.catalogue import EXPERIMENTS
-    from pretrieve.experiments.reproduction import cost_of_series
+    from pretrieve.paper.catalogue import EXPERIMENTS
+    from pretrieve.paper.reproduction import MINI_STORAGE
     from pretrieve_dashboards.wording import duration
 
     found: dict[str, tuple[str, str]] = {}
     book = SpeedBook()
+    if is_mini and storage is None:
+        storage = MINI_STORAGE
     with connected():
         for experiment in EXPERIMENTS.values():
             typer.echo(f"forecasting {experiment.name} …", err=True)
             try:
-                made = cost_of_series(experiment.series(is_mini=is_mini), book, is_mini=is_mini, storage=storage)
+                wall_s, gpu_hours = _cost_of_series(experiment.series(is_mini=is_mini), storage, book)
             except UserError as error:
                 typer.echo(f"{experiment.name}: {error}", err=True)
                 found[experiment.name] = ("–", "–")
             else:
-                found[experiment.name] = duration(made.wall_s), f"{made.gpu_hours:.2f}"
+                found[experiment.name] = duration(wall_s), f"{gpu_hours:.2f}"
     return found
 
 
 def _counts(series: Series) -> tuple[int, int]:
     """Count trials and refits; a file that is missing or broken spoils its own row alone."""
     from pretrieve.errors import UserError
-    from pretrieve.experiments.study_files import count_trials
 
     try:
         return count_trials(series)
     except UserError:
         return 0, 0
+
+
+def count_trials(series: Series) -> tuple[int, int]:
+    """Count the trials and refits that a series plans, whether the data are there or not.
+
+    What two points share is counted in each: a study runs it once.
+
+    Returns:
+      Number of trials, number of refits.
+
+    Raises:
+      UserError: a file is missing or no YAML.
+    """
+    counts = [_count(point) for point in series.studies]
+    return sum(trials for trials, _ in counts), sum(refits for _, refits in counts)
+
+
+def _count(point: StudyPoint) -> tuple[int, int]:
+    from pretrieve.methods import METHODS
+    from pretrieve.paper.points import studies_folder
+    from pretrieve.search.grid import GridSettings
+    from pretrieve.study.study_file import read_study_fields
+
+    fields = read_study_fields(studies_folder() / point.file, overrides=point.overrides)
+    grid = GridSettings.model_validate(fields.get("grid", {}))
+    methods, num_targets = fields["methods"], len(fields["targets"])
+    num_seeds = fields.get("refit", {}).get("num_seeds", 2)
+    settled = grid.with_head_lr_ratio(grid.head_lr_ratio[0]) if grid.settles_head_lr_ratio(methods) else grid
+    num_trials = sum(len((grid if method == "finetune" else settled).points(METHODS[method])) for method in methods)
+    return num_targets * num_trials, num_targets * len(methods) * num_seeds
+
+
+def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tuple[float, float]:
+    """Forecast what is left of a series: wall time of its studies in s, one after the other, and GPU-hours.
+
+    A study that several points share counts once, and so does what is made before the trials of several studies on one
+    source with one network; of a selection that is looked at alone counts what is made before it.
+
+    Raises:
+      UserError: a study file does not fit the data or the cluster.
+    """
+    from pretrieve.paper._base import StudyPoint
+    from pretrieve.paper.points import load_point
+    from pretrieve.stages.observer import StudyObserver
+    from pretrieve.study.planning.plan_study import forecast_study
+
+    shared: dict[tuple[str, str], float] = {}
+    own: dict[str, tuple[float, float]] = {}
+    for point in series.points:
+        settings = load_point(point, storage).settings
+        alike = settings.model_dump_json()
+        is_trained = isinstance(point, StudyPoint)
+        if alike in own and (own[alike] != (0.0, 0.0) or not is_trained):
+            continue
+        forecast = forecast_study(settings, StudyObserver(), book)
+        basis = settings.model_dump_json(include={"source", "backbone"})
+        needed = SHARED_STAGES if is_trained else SELECTING_STAGES
+        for stage in forecast.stages:
+            if stage.stage in needed:
+                shared[basis, stage.stage] = max(shared.get((basis, stage.stage), 0.0), stage.seconds or 0.0)
+        rest_s = sum(stage.seconds or 0.0 for stage in forecast.stages if stage.stage not in SHARED_STAGES)
+        own[alike] = (rest_s, forecast.gpu_hours) if is_trained else (0.0, 0.0)
+    wall_s = sum(shared.values()) + sum(rest_s for rest_s, _ in own.values())
+    return wall_s, sum(gpu_hours for _, gpu_hours in own.values())

@@ -39,8 +39,8 @@ def reproduce(
     `pretrieve reproduce table1a --mini`
     """
     from pretrieve.errors import TrialsFailedError
-    from pretrieve.experiments import find_experiment
-    from pretrieve.experiments import reproduce as reproduce_experiment
+    from pretrieve.paper.catalogue import find_experiment
+    from pretrieve.paper.reproduction import reproduce as reproduce_experiment
     from pretrieve_dashboards.experiment_terminal import print_experiment
 
     console = make_console()

@@ -1,0 +1,39 @@
+"""The ten experiments of the paper, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pretrieve.errors import UserError, nearest_word
+from pretrieve.paper._base import Experiment
+from pretrieve.paper.figure2b import FIGURE2B
+from pretrieve.paper.figure3a import FIGURE3A
+from pretrieve.paper.figure3b import FIGURE3B
+from pretrieve.paper.figure4a import FIGURE4A
+from pretrieve.paper.figure4b import FIGURE4B
+from pretrieve.paper.table4 import TABLE4
+from pretrieve.paper.tables_1_to_3 import TABLE1A, TABLE1B, TABLE2, TABLE3
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    experiment.name: experiment
+    for experiment in (
+        *(TABLE1A, TABLE1B, TABLE2, TABLE3, TABLE4),
+        *(FIGURE2B, FIGURE3A, FIGURE3B, FIGURE4A, FIGURE4B),
+    )
+}
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return an experiment by its name.
+
+    Raises:
+      UserError: there is none of that name.
+
+    >>> find_experiment("figure4a").place
+    'Figure 4a'
+    """
+    if name not in EXPERIMENTS:
+        raise UserError(
+            f"an experiment must be one of {', '.join(EXPERIMENTS)}, but is {name!r}.{nearest_word(name, EXPERIMENTS)}"
+        )
+    return EXPERIMENTS[name]

@@ -1,0 +1,230 @@
+"""Running an experiment point by point, with its report written anew after each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pretrieve import DEFAULT_STORAGE, Study, connected, for_client, without_password
+from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
+from pretrieve.paper._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
+from pretrieve.paper.points import load_point, problem_of_files, problem_of_study
+from pretrieve.records import StudyRecord
+from pretrieve_dashboards import (
+    ExperimentView,
+    Findings,
+    deviations,
+    missing_parts,
+    run_page,
+    write_experiment,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from pretrieve import StudyObserver
+
+REPORT = "report.html"
+ARTIFACT_FOLDER = "experiments"
+"""Where the runs of the studies have the reports of the experiments that they are part of."""
+MINI_STORAGE = DEFAULT_STORAGE / "mini"
+"""Where miniatures lie unless told otherwise: their reports are not to stand in the place of the paper's size."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What an experiment came to.
+
+    Attributes:
+      view: everything that its report says.
+      report_path: the report.
+      failures: what each study with failed trials said.
+    """
+
+    view: ExperimentView
+    report_path: Path
+    failures: tuple[str, ...]
+
+
+def reproduce(
+    experiment: Experiment,
+    *,
+    is_mini: bool = False,
+    storage: Path | None = None,
+    class_means: Path | None = None,
+    observer: StudyObserver | None = None,
+    on_point: Callable[[str, int, int], None] | None = None,
+) -> Reproduction:
+    """Run what is missing of an experiment and write its report, anew after each point of the series.
+
+    Running it again computes nothing twice: each study finds what it has by its keys, that of other experiments of the
+    same study as well.
+
+    Args:
+      experiment: one of the catalogue.
+      is_mini: in miniature, on images that come along.
+      storage: folder of studies, caches and reports; None: what the study files say, for a miniature `MINI_STORAGE`.
+      class_means: folder of centroids in files that stand in for features; nothing is trained then.
+      observer: hears what the studies do; None shows it on the terminal.
+      on_point: called with the label of each study, its number from 1, and the number of studies.
+
+    Returns:
+      The view and where its report lies; failed trials are told, and the rest is shown.
+
+    Raises:
+      UserError: a study file does not fit the data or the cluster, or the experiment trains and class means are given.
+    """
+    if is_mini and storage is None:
+        storage = MINI_STORAGE
+    series = experiment.series(is_mini=is_mini)
+    if class_means is not None:
+        check_class_means(experiment, is_mini=is_mini)
+        loaded: dict[StudyPoint | SelectionPoint, Study] = {}
+        folder = (storage or DEFAULT_STORAGE) / experiment.name
+    else:
+        # All of them before any of them runs: a wrong folder is to be told now, not after a night.
+        loaded = {point: load_point(point, storage) for point in series.points}
+        folder = next(iter(loaded.values())).settings.storage / experiment.name
+    run = _Run(experiment, series, folder, is_mini=is_mini, class_means=class_means)
+    for selection in series.selections:
+        run.problems[selection.label] = (
+            problem_of_study(selection, loaded[selection], observer)
+            if class_means is None
+            else problem_of_files(selection, class_means)
+        )
+    view = run.write()
+    studies = series.studies if class_means is None else ()
+    # One connection to Ray for a whole series; a single study connects where it has something to do.
+    with connected() if len(studies) > 1 else nullcontext():
+        for number, point in enumerate(studies, start=1):
+            if on_point is not None:
+                on_point(point.label, number, len(studies))
+            run.train(point, loaded[point], observer)
+            view = run.write()
+    run.log_report(loaded)
+    return Reproduction(view, run.report_path, tuple(run.failures))
+
+
+def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
+    """Refuse centroids in files where they answer nothing.
+
+    Raises:
+      UserError: the experiment looks at no selection, or is in miniature.
+    """
+    if is_mini:
+        raise UserError("--class-means must be given without --mini: the centroids in files are of the paper's data")
+    if not experiment.full.selections:
+        raise UserError(
+            f"--class-means must be given for an experiment that looks at selections, but {experiment.name!r} trains; "
+            "leave it out"
+        )
+
+
+@dataclass
+class _Run:
+    experiment: Experiment
+    series: Series
+    folder: Path
+    is_mini: bool
+    class_means: Path | None
+    records: dict[str, StudyRecord] = field(default_factory=dict)
+    problems: dict[str, SelectionProblem] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / REPORT
+
+    def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
+        try:
+            record = study.run(observer)
+        except (TrialsFailedError, BudgetUsedUpError) as error:
+            self.failures.append(f"{point.label}: {error}")
+            record = study.record()
+        self.records[point.label] = record
+        # The study's own report is of its latest point: each point's is kept here.
+        write_report(record, self.folder / self._study_report(point.label))
+
+    def write(self) -> ExperimentView:
+        view = self.view()
+        write_experiment(view, self.report_path)
+        return view
+
+    def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
+        """Give the report to the runs of its studies as well: MLflow's pages then show the published numbers."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        stores = {
+            self.records[point.label].run_id: studies[point].settings.tracking()
+            for point in self.series.studies
+            if point.label in self.records
+        }
+        for run_id, address in stores.items():
+            try:
+                client = MlflowClient(tracking_uri=for_client(address))
+                client.log_artifact(run_id, str(self.report_path), f"{ARTIFACT_FOLDER}/{self.experiment.name}")
+            except MlflowException as error:
+                self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
+
+    def view(self) -> ExperimentView:
+        experiment = self.experiment
+        return ExperimentView(
+            name=experiment.name,
+            place=experiment.place,
+            question=experiment.question,
+            findings=self._findings(),
+            deviations=self._deviations(),
+            missing=(*self._missing(), *self.failures),
+            studies={label: self._study_report(label) for label in self.records},
+            stores={record.name: record.tracking_uri for record in self.records.values()},
+            run_pages=self._run_pages(),
+        )
+
+    def _run_pages(self) -> dict[str, str]:
+        pages = {
+            refit.run_id: run_page(record, refit.run_id)
+            for record in self.records.values()
+            for cell in record.cells
+            for refit in cell.refits
+        }
+        return {run_id: page for run_id, page in pages.items() if page}
+
+    def _findings(self) -> Findings:
+        found = self.experiment.find(Results(self.records, self.problems))
+        compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
+        return replace(found, comparisons=compared)
+
+    def _deviations(self) -> Sequence[str]:
+        if self.class_means is None:
+            return (*self.series.deviations, *self._deviations_of_settings())
+        return (*self.series.deviations, f"the centroids are those in {self.class_means}; nothing was extracted here")
+
+    def _deviations_of_settings(self) -> Sequence[str]:
+        """Tell what the studies' own settings say: files and `--set` may be other than the series was written for.
+
+        What its studies differ in, and what they select, is what the experiment is about.
+        """
+        told = [
+            [
+                f"{each.what}: {each.here}; in the paper: {each.paper}"
+                for each in deviations(record)
+                if each.part in ("backbone", "training", "grid", "seeds")
+            ]
+            for record in self.records.values()
+        ]
+        return [line for line in (told[0] if told else ()) if all(line in others for others in told)]
+
+    def _missing(self) -> Sequence[str]:
+        labels = [point.label for point in self.series.studies if point.label not in self.records]
+        if labels and self.class_means is not None:
+            return [f"nothing was trained, as the selections were made from centroids in files: {', '.join(labels)}"]
+        not_run = [f"not run yet: {', '.join(labels)}"] if labels else []
+        parts = [f"{label} · {part}" for label, record in self.records.items() for part in missing_parts(record)]
+        return [*parts, *not_run]
+
+    def _study_report(self, label: str) -> str:
+        return f"studies/{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-')}.html"
