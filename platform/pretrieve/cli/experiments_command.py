@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pretrieve.paper._base import Series, StudyPoint
-    from pretrieve.study.planning.calibration import SpeedBook
+    from pretrieve.execution.measuring.speed import SpeedBook
 
 SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
 SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
