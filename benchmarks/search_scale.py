@@ -19,12 +19,12 @@ from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
+from pretrieve.stages.cells import Planner
 from pretrieve.stages.cluster_connection import LazyCluster
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.study.cells import Planner
-from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool
 from pretrieve_dashboards import load_study

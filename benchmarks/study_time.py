@@ -27,12 +27,12 @@ from stage_seconds import StageSeconds
 import pretrieve as pt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
+from pretrieve.stages.cells import Planner
 from pretrieve.stages.cluster_connection import LazyCluster
 from pretrieve.stages.observer import Stage, StudyObserver
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.study.cells import Planner
-from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.walk import make_folder, open_ledger
 
 METHODS = ["finetune", "uot"]
 TARGETS = ["greek", "symbols"]

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from pretrieve.stages.observer import StudyObserver as StudyObserver
     from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
     from pretrieve.study.study import Study as Study
-    from pretrieve.study.study_centroids import study_centroids as study_centroids
     from pretrieve.study.views import terminal_view as terminal_view
+    from pretrieve.study.walk import study_centroids as study_centroids
     from pretrieve.tracking.address import for_client as for_client
     from pretrieve.tracking.address import without_password as without_password
 
@@ -66,7 +66,7 @@ _HOMES = {
     "stages.observer": ("StudyObserver",),
     "study.settings": ("DEFAULT_STORAGE",),
     "study.study": ("Study",),
-    "study.study_centroids": ("study_centroids",),
+    "study.walk": ("study_centroids",),
     "study.views": ("terminal_view",),
     "tracking.address": ("for_client", "without_password"),
 }

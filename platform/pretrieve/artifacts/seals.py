@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.atomic_files import replacing
 from pretrieve.errors import UserError
 
 BLOCK_BYTES = 1 << 20

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
 from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.audit.verification import Alignments, align
 from pretrieve.errors import UserError
-from pretrieve.keys import derived_seed
 
 WORST_COLOUR_ERROR = 128.0
 """Mean difference of colours that counts as much as no correlation at all.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.atomic_files import replacing
 from pretrieve.errors import UserError
 
 IMAGE_SIDE = 128

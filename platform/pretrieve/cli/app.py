@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pretrieve import __version__
+from pretrieve.artifacts.full_disk import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.deliver_command import deliver
@@ -21,7 +22,6 @@ from pretrieve.cli.select_command import select
 from pretrieve.cli.status_command import status
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
 from pretrieve.cli.targets_command import targets
-from pretrieve.full_disk import is_disk_full
 
 app = typer.Typer(
     no_args_is_help=True,

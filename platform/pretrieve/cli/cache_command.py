@@ -12,7 +12,7 @@ import typer
 from pretrieve.cli.study_argument import make_console
 
 if TYPE_CHECKING:
-    from pretrieve.study.cache_contents import CacheItem
+    from pretrieve.artifacts.pruning import CacheItem
 
 BYTES_PER_GB = 1e9
 
@@ -30,7 +30,7 @@ def list_(storage: Folder = None) -> None:
 
     `pretrieve cache list --storage /shared/runs`
     """
-    from pretrieve.study.cache_contents import cache_items
+    from pretrieve.artifacts.pruning import cache_items
 
     folder = _storage(storage)
     _print(cache_items(folder / "cache"), f"Caches of {folder}")
@@ -61,8 +61,8 @@ def prune(
     Results, weights of refits and MLflow's record are no part of the caches. While a study of the storage runs, nothing
     is removed.
     """
+    from pretrieve.artifacts.pruning import cache_items, may_go, remove_items
     from pretrieve.errors import UserError
-    from pretrieve.study.cache_contents import cache_items, may_go, remove_items
 
     if unused_days is None and max_gb is None:
         raise UserError("pruning needs a rule of what may go: give --unused-days, --max-gb or both")

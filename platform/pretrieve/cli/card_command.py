@@ -31,7 +31,7 @@ def card(
 
     `pretrieve card digits --json digits.json`
     """
-    from pretrieve.atomic_files import write_json
+    from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.dataset_card import make_card
 
     loaded, passed_over = _load(image_set)

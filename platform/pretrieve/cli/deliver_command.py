@@ -12,7 +12,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
     Trains nothing. `pretrieve run` does the same and then goes on with the study.
     """
-    from pretrieve.study.partial_walks import deliver_study
+    from pretrieve.study.walk import deliver_study
 
     num_trials = deliver_study(load_study_argument(study, overrides, storage).settings)
     typer.echo(f"{num_trials} trials were delivered" if num_trials != 1 else "1 trial was delivered")

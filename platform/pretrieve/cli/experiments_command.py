@@ -11,8 +11,8 @@ from pretrieve.cli.study_argument import Storage, make_console
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pretrieve.paper._base import Series, StudyPoint
     from pretrieve.execution.measuring.speed import SpeedBook
+    from pretrieve.paper._base import Series, StudyPoint
 
 SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
 SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
@@ -140,7 +140,7 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     from pretrieve.paper._base import StudyPoint
     from pretrieve.paper.points import load_point
     from pretrieve.stages.observer import StudyObserver
-    from pretrieve.study.planning.plan_study import forecast_study
+    from pretrieve.study.forecast_study import forecast_study
 
     shared: dict[tuple[str, str], float] = {}
     own: dict[str, tuple[float, float]] = {}

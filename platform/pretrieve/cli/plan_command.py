@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pretrieve.records.forecast import Forecast
-    from pretrieve.study.budget import BudgetSettings
+    from pretrieve.stages.budget import BudgetSettings
     from pretrieve.study.study import Study
 
 

@@ -49,7 +49,7 @@ def select(
     """
     import numpy as np
 
-    from pretrieve.atomic_files import write_json
+    from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.group_lists import read_group_list
     from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
 
@@ -83,9 +83,9 @@ def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCe
             raise UserError("--source must be given: a file of centroids; or --study, whose own source it then is")
         return read_centroid_file(Path(source)), read_centroid_file(Path(target))
 
-    from pretrieve.study.study_centroids import study_centroids
     from pretrieve.study.study_file import load_study_file
     from pretrieve.study.views import terminal_view
+    from pretrieve.study.walk import study_centroids
 
     settings = load_study_file(study)
     source = source or settings.source.display_name

@@ -12,8 +12,8 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     """
     from rich.table import Table
 
+    from pretrieve.artifacts.study_lock import current_driver
     from pretrieve.stages.inventory import read_inventory
-    from pretrieve.study.study_lock import current_driver
     from pretrieve_dashboards import print_status
 
     loaded = load_study_argument(study, overrides, storage)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.data.card_text import as_markdown, as_text
 from pretrieve.data.card_warnings import warnings_of
 from pretrieve.data.duplicates import (
@@ -24,7 +25,6 @@ from pretrieve.data.duplicates import (
 from pretrieve.data.folder_names import SPLITS, names_alike
 from pretrieve.data.image_scan import ImageFacts, scan_images
 from pretrieve.data.image_set import ImageSet
-from pretrieve.keys import derived_seed
 
 DEFAULT_MAX_IMAGES = 50_000
 

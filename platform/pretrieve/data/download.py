@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pretrieve.artifacts.atomic_files import read_json, write_json
 from pretrieve.artifacts.locks import LockedError, locked
-from pretrieve.atomic_files import read_json, write_json
 from pretrieve.errors import ImageSetError, UserError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pretrieve.artifacts.keys import content_key
 from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.forms.csv_table import load_csv
 from pretrieve.data.forms.parquet_tables import load_parquet
@@ -17,7 +18,6 @@ from pretrieve.data.registry import find_image_set
 from pretrieve.data.settings import ColumnSettings, ImageSetSettings
 from pretrieve.data.splits import with_test, with_validation
 from pretrieve.errors import ImageSetError
-from pretrieve.keys import content_key
 
 
 def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:

@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import ImageSetError
-from pretrieve.keys import derived_seed
 from pretrieve.settings_model import SettingsModel
 
 Counts = NDArray[np.int64]

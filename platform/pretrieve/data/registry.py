@@ -8,11 +8,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
+from pretrieve.artifacts.keys import content_key
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.stored_set import load_stored_set, save_image_set
 from pretrieve.errors import ImageSetError, nearest_word
 from pretrieve.import_by_name import declares, find_attribute, import_module_of
-from pretrieve.keys import content_key
 
 ENTRY_POINT_GROUP = "pretrieve.targets"
 

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import ImageSetError
-from pretrieve.keys import derived_seed
 
 _PURPOSES = {"val": "validation", "test": "the test"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from pretrieve.artifacts.full_disk import when_there_is_room
 from pretrieve.execution.heartbeat import Heartbeat
-from pretrieve.full_disk import when_there_is_room
 
 WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
 """Reported in place of an epoch's metrics while a trial waits."""

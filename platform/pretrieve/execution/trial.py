@@ -12,6 +12,7 @@ from functools import partial
 import torch
 
 from pretrieve import metrics
+from pretrieve.artifacts.full_disk import is_disk_full
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.disk_space import PatientWriter
@@ -19,7 +20,6 @@ from pretrieve.execution.epoch_metrics import GpuMemory, add_gradient_gap, add_l
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.full_disk import is_disk_full
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning

@@ -7,15 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pretrieve.atomic_files import read_json, write_json
+from pretrieve.artifacts.atomic_files import read_json, write_json
 
 FORECAST_FILE = "forecast.json"
-
-
-def forecast_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
-    """List the forecast of a study among its files for MLflow, with its artifact folder, where there is one."""
-    path = folder / FORECAST_FILE
-    return [(path, None)] if path.exists() else []
 
 
 @dataclass(frozen=True)

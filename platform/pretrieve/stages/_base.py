@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from pretrieve.records.forecast import StageForecast
 
 if TYPE_CHECKING:
+    from pretrieve.stages.calibration import Calibration
     from pretrieve.stages.context import Context
-    from pretrieve.study.planning.calibration import Calibration
 
 Made = TypeVar("Made")
 
@@ -25,10 +25,12 @@ class Stage(ABC, Generic[Made]):
     Attributes:
       name: as the user reads it.
       place: where it stands in the walk; stages are walked in rising order.
+      is_on_demand: whether it is walked only where a later stage asks for it.
     """
 
     name: ClassVar[str]
     place: ClassVar[float]
+    is_on_demand: ClassVar[bool] = False
 
     def applies(self, context: Context) -> bool:
         """Tell whether the study has this stage."""
@@ -38,8 +40,11 @@ class Stage(ABC, Generic[Made]):
     def load(self, context: Context) -> Made | None:
         """Return what the stage gives where all of it is in the store; None where something is missing."""
 
-    def make(self, context: Context) -> None:
-        """Make what is missing and put it into the store, so that `load` finds it.
+    def make(self, context: Context) -> Made | None:
+        """Make what is missing.
+
+        Returns:
+          What the stage gives; None where `load` now finds it in the store.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.

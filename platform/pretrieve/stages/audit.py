@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
-from pretrieve.atomic_files import write_json
 from pretrieve.audit.contact_sheet import MAX_PAIRS, PairCard, write_contact_sheets
 from pretrieve.audit.report import LeakPair, LeakReport
 from pretrieve.audit.settings import AuditSettings
@@ -23,7 +24,6 @@ from pretrieve.data.decode import decode_square, read_content
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import UserError
-from pretrieve.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
@@ -32,7 +32,7 @@ from pretrieve.stages.selection import SelectionStage, SourceChoice
 from pretrieve.stages.stage_clock import StageClock
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
 
 AUDITS = "audits"
 

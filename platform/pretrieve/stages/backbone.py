@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
@@ -14,7 +15,6 @@ from pretrieve.errors import BackboneError, UserError
 from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.store import CacheEntry
-from pretrieve.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
@@ -24,7 +24,7 @@ from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
     from pretrieve.study.settings import BackboneSettings
 
 BACKBONES = "backbones"

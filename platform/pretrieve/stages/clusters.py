@@ -12,11 +12,11 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.seals import read_sealed_arrays, write_sealed_arrays
 from pretrieve.artifacts.store import is_kept
 from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.features.matrix import read_feature_matrix
-from pretrieve.keys import content_key, derived_seed
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
@@ -25,7 +25,7 @@ from pretrieve.stages.stage_clock import StageClock
 from pretrieve_selection import cluster_features
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
 
 CLUSTERS = "clusters"
 

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import ArtifactStore, set_aside
 from pretrieve.errors import UserError
+from pretrieve.stages import walk_order
 from pretrieve.stages._base import Stage
+from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.cluster_connection import LazyCluster, only_on_gpus
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
 
 if TYPE_CHECKING:
+    from pretrieve.records import StudyRecord
     from pretrieve.study.settings import StudySettings
+    from pretrieve.tracking.ledger import Ledger
 
 Made = TypeVar("Made")
 
@@ -30,6 +34,19 @@ class NotMadeError(Exception):
     """Something is not in the store, and nothing is to be made."""
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What a walk that runs trials writes into, and what it may cost.
+
+    Attributes:
+      ledger: the record of the study.
+      budget: what the study may still cost.
+    """
+
+    ledger: Ledger
+    budget: BudgetKeeper
+
+
 @dataclass
 class Context:
     """One walk through a study.
@@ -39,6 +56,8 @@ class Context:
       cluster: connected to only when something is computed.
       clock: times the stages and passes on what they notice.
       makes: False looks at what is there and makes nothing.
+      runs_trials: False runs no trial, and goes on with the results that are there.
+      recording: the study's ledger and its budget; None for a walk that runs nothing.
       results: what the stages have given so far.
     """
 
@@ -46,12 +65,47 @@ class Context:
     cluster: LazyCluster
     clock: StageClock
     makes: bool = True
+    runs_trials: bool = True
+    recording: Recording | None = None
     results: dict[type[Stage[Any]], Any] = field(default_factory=dict)
 
     @cached_property
     def store(self) -> ArtifactStore:
         """Where the artifacts lie that the studies of a storage share."""
         return ArtifactStore(self.settings.cache)
+
+    @cached_property
+    def record(self) -> StudyRecord | None:
+        """What earlier runs of the study left in MLflow; None where it was never run."""
+        from pretrieve_dashboards import load_study
+        from pretrieve_dashboards.errors import DashboardError
+
+        try:
+            return load_study(self.settings.tracking(), self.settings.name)
+        except DashboardError:
+            return None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The record of the study."""
+        return self._recording.ledger
+
+    @property
+    def budget(self) -> BudgetKeeper:
+        """What the study may still cost."""
+        return self._recording.budget
+
+    @property
+    def _recording(self) -> Recording:
+        if self.recording is None:
+            raise NotMadeError("the ledger")
+        return self.recording
+
+    def walk(self) -> None:
+        """Walk all stages in their order, but those that wait until one asks for them."""
+        for stage in walk_order():
+            if not stage.is_on_demand and stage().applies(self):
+                self.get(stage)
 
     def get(self, stage: type[Stage[Made]]) -> Made:
         """Return what a stage gives, made where it is not in the store.
@@ -85,12 +139,12 @@ class Context:
             raise NotMadeError(stage.name)
         for _ in range(MAX_ATTEMPTS):
             try:
-                stage.make(self)
+                made = stage.make(self)
             except DamagedArtifactError as error:  # of a stage before, read meanwhile
                 set_aside(error)
                 self._forget_before(stage)
                 continue
-            made = self._loaded(stage)
+            made = self._loaded(stage) if made is None else made
             if made is not None:
                 return made
         raise UserError(
@@ -111,10 +165,12 @@ class Context:
 
 
 @contextmanager
-def walking(settings: StudySettings, observer: StudyObserver, *, makes: bool = True) -> Iterator[Context]:
+def walking(
+    settings: StudySettings, observer: StudyObserver, *, makes: bool = True, recording: Recording | None = None
+) -> Iterator[Context]:
     """Yield the context of one walk; a connection to a cluster that it makes is closed at the end."""
     with ExitStack() as stack:
         clock = StageClock(observer)
         stack.enter_context(clock.passing_on_warnings())
         cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
-        yield Context(settings, cluster, clock, makes=makes)
+        yield Context(settings, cluster, clock, makes=makes, recording=recording)

@@ -25,7 +25,7 @@ from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.stage_clock import StageClock
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
 
 FEATURES = "features"
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrieve.atomic_files import write_json
+from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.card import Layout, read_card
@@ -25,7 +25,7 @@ from pretrieve.stages.trial_inputs import Materials, split_entry
 from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
     from pretrieve.study.settings import StudySettings
 
 IMAGES = "images"

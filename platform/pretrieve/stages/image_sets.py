@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pretrieve.artifacts.atomic_files import replacing, write_json
+from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
-from pretrieve.atomic_files import replacing, write_json
 from pretrieve.data.dataset_card import make_card
 from pretrieve.data.folder_tree import passed_over_files
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
-from pretrieve.keys import content_key
 from pretrieve.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context

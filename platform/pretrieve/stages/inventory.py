@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrieve.atomic_files import write_json
+from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.stages import walk_order
 from pretrieve.stages.context import Context
 

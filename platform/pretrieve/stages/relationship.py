@@ -12,12 +12,12 @@ import ray
 import torch
 from numpy.typing import NDArray
 
+from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.seals import sealing
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import Backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.image_cache.store import CachedImages
-from pretrieve.keys import content_key, derived_seed
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import CO_TUNING
@@ -29,7 +29,7 @@ from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
 
 RELATIONSHIP_VERSION = 1
 """Raise it when the same images give another relationship."""

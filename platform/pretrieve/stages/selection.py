@@ -30,7 +30,7 @@ from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, 
 from pretrieve_selection import Selection
 
 if TYPE_CHECKING:
-    from pretrieve.study.planning.calibration import Calibration
+    from pretrieve.stages.calibration import Calibration
 
 SELECTIONS = "selections"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from pretrieve.atomic_files import replacing
+from pretrieve.artifacts.atomic_files import replacing
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.stages.source_units import SourceUnits

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pretrieve.atomic_files import replacing, write_json
+from pretrieve.artifacts.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.stages.source_units import SourceUnits

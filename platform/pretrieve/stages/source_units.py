@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.regimes import draw_nested, share_of
 from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
-from pretrieve.keys import content_key, derived_seed
 from pretrieve.stages.selection_settings import Unit
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pretrieve.artifacts.keys import content_key
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
 from pretrieve.image_cache.card import Layout
 from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
-from pretrieve.keys import content_key
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve_selection import Selection
 

@@ -18,8 +18,8 @@ from pretrieve.methods import MethodName
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.settings_model import SettingsModel, existing_path
+from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings
-from pretrieve.study.budget import BudgetSettings
 from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings

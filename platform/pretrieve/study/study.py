@@ -80,7 +80,7 @@ class Study:
         Raises:
           UserError: the settings do not fit the data or the cluster.
         """
-        from pretrieve.study.planning.plan_study import forecast_study
+        from pretrieve.study.forecast_study import forecast_study
 
         with self._watched_by(observer) as view:
             return forecast_study(self.settings, view)
@@ -91,7 +91,7 @@ class Study:
         Raises:
           UserError: the settings do not fit the data or the cluster.
         """
-        from pretrieve.study.partial_walks import extract_features
+        from pretrieve.study.walk import extract_features
 
         with self._watched_by(observer) as view:
             extract_features(self.settings, view)
@@ -105,7 +105,7 @@ class Study:
         Raises:
           UserError: the settings do not fit the data or the cluster.
         """
-        from pretrieve.study.partial_walks import make_selections
+        from pretrieve.study.walk import make_selections
 
         with self._watched_by(observer) as view:
             return make_selections(self.settings, view)

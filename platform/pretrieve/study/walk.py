@@ -1,40 +1,31 @@
-"""The walk of a study, from its settings to its report; every arrow of it is a module's job."""
+"""The walk of a study: all of its stages, or those up to the one that is asked for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-from pretrieve.atomic_files import write_json
-from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
-from pretrieve.execution.trial_task import TrialTask
+from mlflow.exceptions import MlflowException
+
+from pretrieve.artifacts.study_lock import sole_driver
+from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError, nearest_word
+from pretrieve.features.centroid_file import NamedCentroids
 from pretrieve.records import StudyRecord
-from pretrieve.records.forecast import forecast_artifacts
-from pretrieve.stages import walk_order
-from pretrieve.stages.audit import audit_artifacts
-from pretrieve.stages.context import walking
-from pretrieve.stages.image_cache import write_left_out
-from pretrieve.stages.image_sets import card_artifacts
-from pretrieve.stages.inventory import write_inventory
+from pretrieve.stages.budget import BudgetKeeper
+from pretrieve.stages.context import Context, Recording, walking
+from pretrieve.stages.features import SOURCE, FeaturesStage
+from pretrieve.stages.image_cache import describe_inputs
+from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.refits import RefitsStage
+from pretrieve.stages.report import ReportStage, earlier_seconds
+from pretrieve.stages.selection import SelectionStage
 from pretrieve.stages.selection_record import write_selection_records
-from pretrieve.stages.stage_clock import StageClock
-from pretrieve.stages.trial_inputs import Materials
-from pretrieve.study.budget import BudgetKeeper
-from pretrieve.study.cells import Cell, Planner
-from pretrieve.study.leftovers import remove_leftovers
-from pretrieve.study.opening import make_folder, open_ledger
-from pretrieve.study.search_stage import CellResult, failures, search
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.study_lock import sole_driver
-from pretrieve.study.trial_plan import TrialPlan
 from pretrieve.tracking import schema
+from pretrieve.tracking.address import is_database, without_password
 from pretrieve.tracking.ledger import Ledger
-from pretrieve.tracking.trial_state import TrialState
 
 
 def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:
@@ -45,7 +36,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
     Args:
       settings: the study.
       observer: hears of stages, trials and what a user should know.
-      runs_trials: False refits the best of the trials that are finished, runs none, and tells what is missing.
+      runs_trials: False refits the best of the trials that are finished, runs none, and says what is missing.
 
     Returns:
       The record that MLflow holds at the end.
@@ -60,181 +51,167 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         ledger = open_ledger(settings)
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
-        with walking(settings, observer) as context:
-            clock, cluster = context.clock, context.cluster
-            budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, _earlier_seconds(ledger))
-            for stage in walk_order():
-                if stage().applies(context):
-                    context.get(stage)
-            write_inventory(context)
-            materials = trial_inputs(context)
-            planner = Planner(settings, materials, ledger.spool_path)
-            plan = TrialPlan(settings, planner, ledger, clock)
-            _record_plan(settings, materials, plan.cells, ledger)
-            plan.changed = lambda: ledger.attach(_write_plan(settings, materials, plan.cells))
-            with ledger.delivering():
-                results = search(plan, cluster, budget, runs_trials=runs_trials)
-            ledger.end_open()
-        _register_champions(settings, materials, results, ledger, clock)
-        missing = failures(results, ledger)
-        is_whole = not missing and not any(result.cell.num_unknown for result in results)
-        left = remove_leftovers(settings.folder, {task.spec.key for task in missing})
-        if left is not None:
-            clock.notice(left)
-        record = _finish(settings, ledger, clock, is_whole=is_whole)
-    if missing and budget.reached is not None:
-        num_done = sum(result.best is not None for result in results)
+        budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, earlier_seconds(ledger))
+        with walking(settings, observer, recording=Recording(ledger, budget)) as context:
+            context.runs_trials = runs_trials
+            context.walk()
+    _check_whole(context)
+    return context.get(ReportStage)
+
+
+def _check_whole(context: Context) -> None:
+    """Raise where trials or refits that were to run have no result.
+
+    Raises:
+      BudgetUsedUpError: for want of budget.
+      TrialsFailedError: for their errors.
+    """
+    results, report = context.get(RefitsStage), context.settings.folder / schema.REPORT_ARTIFACT
+    if results.missing and context.budget.reached is not None:
+        num_done = sum(result.best is not None for result in results.cells)
         raise BudgetUsedUpError(
-            f"{budget.reached}: {len(missing)} trials and refits were not run to their ends; {num_done} of "
-            f"{len(results)} cells have a best configuration, and the report "
-            f"({settings.folder / schema.REPORT_ARTIFACT}) shows them; give a larger budget and run the study again to "
-            "go on from there"
+            f"{context.budget.reached}: {len(results.missing)} trials and refits were not run to their ends; "
+            f"{num_done} of {len(results.cells)} cells have a best configuration, and the report ({report}) shows "
+            "them; give a larger budget and run the study again to go on from there"
         )
-    failed = missing if runs_trials else [task for task in missing if task.spec.kind == "refit"]
+    failed = [task for task in results.missing if context.runs_trials or task.spec.kind == "refit"]
     if failed:
         named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in failed[:5])
         trials = "1 trial has" if len(failed) == 1 else f"{len(failed)} trials have"
         raise TrialsFailedError(
-            f"{trials} no result, the first: {named}. Their errors stand in MLflow and in the report "
-            f"({settings.folder / schema.REPORT_ARTIFACT}); run the study again to try them again"
+            f"{trials} no result, the first: {named}. Their errors stand in MLflow and in the report ({report}); run "
+            "the study again to try them again"
         )
-    return record
 
 
-def _record_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell], ledger: Ledger) -> None:
-    plan_path = _write_plan(settings, materials, cells)
-    left_out = write_left_out(materials, settings.folder)
-    artifacts: list[tuple[Path, str | None]] = [(plan_path, None), (left_out, None)]
-    artifacts += card_artifacts(settings.folder)
-    artifacts += forecast_artifacts(settings.folder)
-    artifacts += audit_artifacts(settings.folder)
-    artifacts += write_selection_records(settings, materials)
-    ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
+def deliver_study(settings: StudySettings) -> int:
+    """Send to MLflow what waits in a study's folder, and run nothing.
+
+    Returns:
+      How many trials were delivered to their end.
+
+    Raises:
+      UserError: MLflow's store does not answer, or another process runs the study.
+    """
+    if not settings.folder.is_dir():
+        raise UserError(f"a study must have run before it can be delivered, but {settings.folder} does not exist")
+    with sole_driver(settings.folder):
+        ledger = open_ledger(settings)
+        left = {path.stem for path in ledger.spool_folder.glob("*.jsonl")}
+        # The study's run was opened for this; whether the study is whole only a run of it can say.
+        is_whole = ledger.status_before == "FINISHED" and not ledger.sent_keys
+        ledger.end_study("FINISHED" if is_whole else "FAILED")
+    return len(ledger.sent_keys - left)
 
 
-def _write_plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) -> Path:
-    path = settings.folder / schema.PLAN_ARTIFACT
-    write_json(path, _plan(settings, materials, cells))
-    return path
+def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
+    """Walk as far as the features that the study's selections are made from, and compute what is missing of them.
+
+    Args:
+      settings: the study.
+      observer: hears of stages and what a user should know.
+
+    Raises:
+      UserError: the settings do not fit the data or the cluster.
+    """
+    with _sole_walk(settings, observer) as context:
+        if FeaturesStage().applies(context):
+            features = context.get(FeaturesStage)
+            features.extract(features.image_sets)
+        else:
+            context.clock.notice("no method of this study reuses the source, so it needs no features")
 
 
-def _plan(settings: StudySettings, materials: Materials, cells: Sequence[Cell]) -> dict[str, Any]:
-    targets = [
-        {
-            "name": name,
-            "metric": target.metric,
-            "num_classes": target.num_classes,
-            "num_images": {split: target.num_images(split) for split in ("train", "val", "test")},
-        }
-        for name, target in materials.targets.items()
-    ]
-    return {
-        "backbone": materials.backbone.architecture_name,
-        # The address may hold a password, and artifacts are for everyone to see.
-        "settings": settings.model_dump(mode="json", exclude={"tracking_uri"}),
-        "methods": list(settings.methods),
-        "targets": targets,
-        "cells": [
-            {
-                "target": cell.target,
-                "method": cell.method,
-                "trial_keys": [task.spec.key for task in cell.trials],
-                "num_trials": cell.num_planned,
-            }
-            for cell in cells
-        ],
-    }
+def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Path]:
+    """Walk as far as the study's selections, and write the record of each into its folder; MLflow gets it in the run.
+
+    Args:
+      settings: the study.
+      observer: hears of stages and what a user should know.
+
+    Returns:
+      The records, a JSON file each.
+
+    Raises:
+      UserError: the settings do not fit the data or the cluster.
+    """
+    with _sole_walk(settings, observer) as context:
+        inputs = describe_inputs(context, context.get(SelectionStage))
+        return [path for path, _ in write_selection_records(settings, inputs) if path.suffix == ".json"]
 
 
-def _register_champions(
-    settings: StudySettings,
-    materials: Materials,
-    results: Sequence[CellResult],
-    ledger: Ledger,
-    clock: StageClock,
-) -> None:
-    winners = _winners(results, ledger)
-    models: dict[str, str] = {}
-    with clock.stage("models", total=len(winners)) as progressed:
-        from pretrieve.tracking.champions import Champion, register_champion
+def study_centroids(
+    settings: StudySettings, names: Sequence[str], observer: StudyObserver
+) -> Mapping[str, NamedCentroids]:
+    """Average the features of each class of some of a study's image sets, from its caches where they are there.
 
-        for target, result in winners.items():
-            refit = _usable_refit(result, ledger)
-            if refit is None or refit.weights_out is None:
-                clock.notice(f"no model is registered for {target}: the weights of its refits are gone from storage")
-                continue
-            champion = Champion(
-                model_name=f"{settings.name}.{target}",
-                key=refit.spec.key,
-                run_id=ledger.run_id(refit.spec.key),
-                weights_path=refit.weights_out,
-                architecture_name=refit.architecture_name,
-                class_names=materials.targets[target].class_names,
-                description=f"{refit.spec.method}, best on validation of {target}: {refit.spec.describe()}",
+    A target's centroids are those of its train split, as in the study itself.
+
+    Args:
+      settings: the study.
+      names: of its source or its targets.
+      observer: hears of stages and of images that do not decode.
+
+    Returns:
+      The centroids by name.
+
+    Raises:
+      UserError: a name is of no image set of the study; or an image set or the backbone does not fit.
+    """
+    known = (settings.source.display_name, *(target.display_name for target in settings.targets))
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"an image set of study {settings.name!r} must be one of {', '.join(known)}, but is {name!r}."
+                f"{nearest_word(name, known)}"
             )
-            models[target] = register_champion(champion, ledger.tree)
-            progressed(len(models), len(winners))
-    ledger.record_study(metrics={}, tags={schema.TAG_MODELS: json.dumps(models)}, artifacts=[])
+    with walking(settings, observer) as context:
+        sets, features = context.get(ImageSetsStage), context.get(FeaturesStage)
+        keys = {name: SOURCE if name == sets.source.name else name for name in names}
+        if any(features.request(key).missing_shards(features.folder) for key in keys.values()):
+            features.extract(keys.values())
+        return {
+            name: NamedCentroids(features.centroids(key), features.image_sets[key].class_names)
+            for name, key in keys.items()
+        }
 
 
-def _winners(results: Sequence[CellResult], ledger: Ledger) -> dict[str, CellResult]:
-    """Choose each target's method on validation: choosing it on test would make the test score a lie."""
-    winners: dict[str, tuple[float, CellResult]] = {}
-    finished = ledger.finished
-    for result in results:
-        if result.best is None or not any(_has_score(task, finished) for task in result.refits):
-            continue
-        score = finished[result.best.spec.key].score
-        target = result.cell.target
-        if score is not None and (target not in winners or score > winners[target][0]):
-            winners[target] = (score, result)
-    return {target: result for target, (_, result) in winners.items()}
+@contextmanager
+def _sole_walk(settings: StudySettings, observer: StudyObserver) -> Iterator[Context]:
+    make_folder(settings.folder)
+    with sole_driver(settings.folder), walking(settings, observer) as context:
+        yield context
 
 
-def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
-    return task.spec.key in finished and finished[task.spec.key].score is not None
+def make_folder(folder: Path) -> None:
+    """Make the study's folder.
+
+    Raises:
+      UserError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"storage must be a folder that can be written to, but {folder}: {error}") from error
 
 
-def _usable_refit(result: CellResult, ledger: Ledger) -> TrialTask | None:
-    """Return the first refit with a test score whose weights are in storage."""
-    for task in result.refits:
-        if _has_score(task, ledger.finished) and task.weights_out is not None and task.weights_out.exists():
-            return task
-    return None
+def open_ledger(settings: StudySettings) -> Ledger:
+    """Open the record of a study, made where there is none.
 
-
-def _finish(settings: StudySettings, ledger: Ledger, clock: StageClock, *, is_whole: bool) -> StudyRecord:
-    from pretrieve_dashboards import experiment_note, load_study, run_notes, score_table, shared_runs_view, write_report
-
-    ledger.end_study("FINISHED" if is_whole else "FAILED")
-    with clock.stage("report", total=1) as progressed:
-        ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-        record = load_study(settings.tracking(), settings.name, with_curves=True)
-        report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
-        write_report(record, report)
-        table.write_text(score_table(record).to_csv(), encoding="utf-8")
-        ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
-        ledger.write_notes(
-            run_notes(record, report), experiment=experiment_note(record), runs_view=shared_runs_view(record)
+    Raises:
+      UserError: MLflow's store does not answer.
+    """
+    try:
+        return Ledger(
+            tracking_uri=settings.tracking(),
+            study=settings.name,
+            folder=settings.folder,
+            owns_artifacts=is_database(settings.tracking()),
+            stopped_is_done=settings.search.may_stop,
         )
-        progressed(1, 1)
-    ledger.record_study(metrics=_stage_seconds(ledger, {"report": clock.seconds["report"]}), tags={}, artifacts=[])
-    return record
-
-
-def _earlier_seconds(ledger: Ledger) -> float:
-    """Add up what the stages of the study's earlier runs took."""
-    metrics = _study_metrics(ledger)
-    return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
-
-
-def _study_metrics(ledger: Ledger) -> Mapping[str, float]:
-    metrics: Mapping[str, float] = ledger.persist(lambda: ledger.tree.client.get_run(ledger.study_run_id).data.metrics)
-    return metrics
-
-
-def _stage_seconds(ledger: Ledger, seconds: Mapping[Any, float]) -> dict[str, float]:
-    """Add this run's stage times to those of the study's earlier runs."""
-    before = _study_metrics(ledger)
-    names = {f"{schema.STAGE_SECONDS_PREFIX}{stage.replace(' ', '_')}": value for stage, value in seconds.items()}
-    return {name: before.get(name, 0.0) + value for name, value in names.items()}
+    except MlflowException as error:
+        raise UserError(
+            f"MLflow's store must answer, but that of study {settings.name!r} says: "
+            f"{without_password(str(error))}; check tracking_uri and MLFLOW_TRACKING_URI, or leave both "
+            "out for SQLite in the study's folder"
+        ) from None  # MLflow's own words may hold the address with its password

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
-from pretrieve.atomic_files import write_json
+from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.backbones import find_architecture
 from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from pretrieve.atomic_files import read_json
+from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.backbones import Preprocessing, find_architecture
 from pretrieve.backbones.backbone import load_weights, read_kept_weights
 from pretrieve.data.decode import decode_square

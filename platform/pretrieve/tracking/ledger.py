@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
+from pretrieve.artifacts.full_disk import has_no_room, when_there_is_room
 from pretrieve.errors import LedgerError
-from pretrieve.full_disk import has_no_room, when_there_is_room
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve.tracking.delivery import Delivery

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
-from pretrieve.keys import derived_seed
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Objective, Relationship, make_objective

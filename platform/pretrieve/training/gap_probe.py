@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pretrieve.keys import derived_seed
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.augmentation import central_view, draw_strong_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.gradient_gap import GradientGap, estimate_gradient_gap

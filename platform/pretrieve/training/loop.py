@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.errors import PretrieveError
-from pretrieve.keys import derived_seed
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss

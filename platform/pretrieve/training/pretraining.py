@@ -8,8 +8,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, BackboneParts
-from pretrieve.keys import derived_seed
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pretrieve.keys import derived_seed
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.augmentation import (
     Crops,
     StrongDraws,

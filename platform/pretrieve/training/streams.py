@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pretrieve.keys import derived_seed
+from pretrieve.artifacts.keys import derived_seed
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from pretrieve.cli import app as cli
 from pretrieve.errors import UserError
-from pretrieve.study.opening import make_folder, open_ledger
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Begun, DriverSpool, Spool
 from pretrieve.training.settings import Hyperparameters, TrainingSettings

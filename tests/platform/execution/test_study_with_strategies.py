@@ -11,14 +11,13 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.records import StudyRecord
+from pretrieve.stages.cells import Planner
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.stages.relationship import trial_inputs
-from pretrieve.study.cells import Planner
-from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.stages.trial_plan import TrialPlan
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.trial_plan import TrialPlan
-from pretrieve.study.walk import run_study
+from pretrieve.study.walk import make_folder, open_ledger, run_study
 from pretrieve.tracking import schema
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

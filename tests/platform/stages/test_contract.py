@@ -29,7 +29,7 @@ import numpy as np
 from pretrieve.artifacts.seals import read_sealed_arrays, write_sealed_arrays
 from pretrieve.artifacts.store import is_kept
 from pretrieve.features.shards import read_features
-from pretrieve.keys import content_key
+from pretrieve.artifacts.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.features import SOURCE, FeaturesStage

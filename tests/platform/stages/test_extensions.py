@@ -10,23 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pretrieve.artifacts.keys import content_key
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
-from pretrieve.keys import content_key
+from pretrieve.stages.cells import Planner
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationship import trial_inputs
 from pretrieve.stages.selection_record import selection_record
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.stages.trial_inputs import Materials
-from pretrieve.study.cells import Planner
-from pretrieve.study.opening import open_ledger
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.walk import run_study
+from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 from pretrieve_selection import Selection
 

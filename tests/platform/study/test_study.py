@@ -16,17 +16,16 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.data.decode import encode_png
 from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
+from pretrieve.stages.cells import Planner
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.stages.relationship import trial_inputs
-from pretrieve.study.cells import Planner
-from pretrieve.study.opening import open_ledger
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study import Study
-from pretrieve.study.study_lock import sole_driver
-from pretrieve.study.walk import run_study
+from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.tracking import schema
 from pretrieve_dashboards import DashboardError
 

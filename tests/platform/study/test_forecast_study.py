@@ -13,9 +13,9 @@ import yaml
 from pretrieve.cli.app import main
 from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.records.forecast import CellForecast, Forecast, StageForecast
+from pretrieve.stages import calibration
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.study.planning import calibration
-from pretrieve.study.planning.plan_study import forecast_study
+from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

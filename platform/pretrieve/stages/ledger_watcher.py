@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.study.budget import BudgetKeeper
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import FailureKind

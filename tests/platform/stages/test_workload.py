@@ -7,7 +7,7 @@ import pytest
 
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.execution.measuring.speed import Speed
-from pretrieve.study.planning.workload import TRIAL_OVERHEAD_S, Work, makespan, refit_work, trial_work
+from pretrieve.stages.workload import TRIAL_OVERHEAD_S, Work, makespan, refit_work, trial_work
 from pretrieve.training.settings import TrainingSettings
 
 SPEED = Speed(

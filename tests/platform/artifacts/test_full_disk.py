@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from pretrieve.artifacts.full_disk import has_no_room, is_disk_full, when_there_is_room
 from pretrieve.backbones.state_dicts import write_weights
-from pretrieve.full_disk import has_no_room, is_disk_full, when_there_is_room
 
 
 @pytest.fixture

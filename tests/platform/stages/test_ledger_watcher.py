@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pretrieve.stages.budget import BudgetKeeper, BudgetSettings
+from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.study.budget import BudgetKeeper, BudgetSettings
-from pretrieve.study.ledger_watcher import LedgerWatcher
 from pretrieve.tracking.spool import FailureKind
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.settings import Hyperparameters, TrainingSettings

@@ -6,20 +6,43 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.keys import derived_seed
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.stages.budget import Refits
+from pretrieve.stages.cells import Cell, Planner, best_trial
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.study.cells import Cell, Planner, best_trial
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
 
 SETTLING_METHOD = "finetune"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a cell came to.
+
+    Attributes:
+      cell: the cell.
+      best: the trial with the best validation score; None where none finished.
+      refits: the refits of its configuration.
+      refits_with_leaks: the same with the images that an audit left out, where there are any.
+    """
+
+    cell: Cell
+    best: TrialTask | None
+    refits: tuple[TrialTask, ...]
+    refits_with_leaks: tuple[TrialTask, ...] = ()
+
+    @property
+    def all_refits(self) -> tuple[TrialTask, ...]:
+        """Both."""
+        return self.refits + self.refits_with_leaks
 
 
 @dataclass
@@ -145,6 +168,17 @@ class TrialPlan:
         if self._cells != before:
             self.changed()
 
+    def results(self) -> list[CellResult]:
+        """Choose the best configuration of each cell so far, and make its refits."""
+        results = []
+        for cell in self.cells:
+            best = best_trial(cell, self.ledger.finished)
+            point = best.spec.hyperparameters if best else None
+            refits = self.planner.refits(cell, point) if point else []
+            with_leaks = self.planner.refits_with_leaks(cell, point) if point else []
+            results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
+        return results
+
     def missing(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the known trials of some cells that have no result."""
         finished = self.ledger.finished
@@ -202,3 +236,13 @@ class TrialPlan:
             return 0.0
         scores = self.ledger.scores(key)
         return scores[-1][1] if scores else 0.0
+
+
+def planned_refits(plan: TrialPlan) -> Refits:
+    """Say how many refits are to come, for the budget to set aside what they take."""
+    finished, results = plan.ledger.finished, plan.results()
+    num_planned = len(results) * plan.settings.refit.num_seeds
+    num_done = sum(task.spec.key in finished for result in results for task in result.refits)
+    num_with_leaks = sum(task.spec.key not in finished for result in results for task in result.refits_with_leaks)
+    num_missing = num_planned - num_done + num_with_leaks
+    return Refits(num_missing, plan.planner.refits_longer_by(), plan.planner.refit_bytes())

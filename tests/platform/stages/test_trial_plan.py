@@ -15,12 +15,12 @@ from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
+from pretrieve.stages.cells import Cell, Planner
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.study.cells import Cell, Planner
-from pretrieve.study.opening import make_folder, open_ledger
+from pretrieve.stages.trial_plan import TrialPlan
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.trial_plan import TrialPlan
+from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.settings import Hyperparameters

@@ -22,11 +22,14 @@ from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.measuring.speed import Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 from pretrieve.methods import METHODS
+from pretrieve.stages.cells import objective_of
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.study.cells import objective_of
 from pretrieve.study.settings import StudySettings
 from pretrieve.training.objectives import find_objective
+
+TUNE_START_S = 3.0
+"""What Tune needs until its first process is asked for, and to clear up at its end."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Calibration:
       num_cpus: of the cluster.
       image_size: side of the cached squares in pixels.
       feature_dim: D of the features that selections are made from.
+      weight_bytes: of the network's weights.
     """
 
     speeds: Mapping[str, Speed]
@@ -52,6 +56,12 @@ class Calibration:
     num_cpus: int
     image_size: int
     feature_dim: int
+    weight_bytes: int
+
+    @property
+    def tune_start_s(self) -> float:
+        """What passes until the first of several trials trains."""
+        return TUNE_START_S + max(speed.process_s for speed in self.speeds.values())
 
     @property
     def image_bytes(self) -> int:
@@ -94,7 +104,17 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
     }
     whole = _pretraining_speed(settings, source, samples[source.name], book) if pretrains else None
     num_cpus = int(ray.cluster_resources().get("CPU", 1))
-    return Calibration(speeds, whole, decode_s, resources, connect_s, num_cpus, size, architecture.selection_dim)
+    return Calibration(
+        speeds,
+        whole,
+        decode_s,
+        resources,
+        connect_s,
+        num_cpus,
+        image_size=size,
+        feature_dim=architecture.selection_dim,
+        weight_bytes=sum(4 * parameter.numel() for parameter in architecture.build().parameters()),
+    )
 
 
 def _packed(compute: ComputeSettings, node: Node, probes: Sequence[Probe]) -> ComputeSettings:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pretrieve.atomic_files import read_json, replacing, write_json
+from pretrieve.artifacts.atomic_files import read_json, replacing, write_json
 
 
 def test_the_file_appears_whole_when_the_block_ends(tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pretrieve.artifacts.pruning import CacheItem, cache_items, may_go, remove_items
+from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import StudyInUseError, UserError
-from pretrieve.study.cache_contents import CacheItem, cache_items, may_go, remove_items
-from pretrieve.study.study_lock import sole_driver
 
 DAY_S = 86_400.0
 NOW_S = 100 * DAY_S

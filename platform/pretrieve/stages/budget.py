@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pretrieve.artifacts.disk_use import cache_disk_use, study_disk_use
 from pretrieve.execution.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
-from pretrieve.study.disk_use import cache_disk_use, study_disk_use
 from pretrieve.tracking.trial_state import TrialState
 
 HOUR_S = 3600.0

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pretrieve.keys import KEY_LENGTH, content_key, derived_seed
+from pretrieve.artifacts.keys import KEY_LENGTH, content_key, derived_seed
 
 PARTS = {"lr": 0.1, "seed": 0, "settings": {"b": [1, 2], "a": "ü"}}
 
@@ -53,7 +53,7 @@ def test_a_part_that_is_no_finite_number_is_refused(value):
 
 def test_keys_and_seeds_are_the_same_in_another_process():
     script = (
-        "from pretrieve.keys import content_key, derived_seed;"
+        "from pretrieve.artifacts.keys import content_key, derived_seed;"
         f"print(content_key(**{PARTS!r}), derived_seed(3, 'epoch', 1))"
     )
     # Another hash seed would show an identity that hangs on the order of a set or on hash().

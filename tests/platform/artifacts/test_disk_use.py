@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pretrieve.study.disk_use import cache_disk_use, study_disk_use
+from pretrieve.artifacts.disk_use import cache_disk_use, study_disk_use
 
 
 def write(path: Path, num_bytes: int) -> None:

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 
 from pretrieve.errors import BudgetUsedUpError, ResourceError
 from pretrieve.execution.compute import TrialResources
+from pretrieve.stages.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.study.budget import BudgetKeeper, BudgetSettings, Refits
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema

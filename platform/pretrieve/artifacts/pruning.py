@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import UserError
-from pretrieve.study.study_lock import sole_driver
 
 BACKBONES = "backbones"
 """Kept unless it is named: pre-trained again on a GPU its weights would differ, and with them the key of each trial."""

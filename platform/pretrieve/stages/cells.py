@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.seals import read_sealed_array
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.keys import content_key, derived_seed
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.trial_inputs import Materials, ReusedImages

@@ -1,0 +1,90 @@
+"""Stage: the cells of the study with their trials, as far as they are known; recorded in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.records.forecast import FORECAST_FILE
+from pretrieve.stages._base import Stage
+from pretrieve.stages.audit import audit_artifacts
+from pretrieve.stages.cells import Cell, Planner
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_cache import write_left_out
+from pretrieve.stages.image_sets import card_artifacts
+from pretrieve.stages.inventory import write_inventory
+from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.selection_record import write_selection_records
+from pretrieve.stages.trial_plan import TrialPlan
+from pretrieve.tracking import schema
+
+
+class CellsStage(Stage[TrialPlan]):
+    """Makes a cell for each target and method, and writes what is planned and what it is made from into the record."""
+
+    name = "cells"
+    place = 82
+
+    def load(self, context: Context) -> TrialPlan:
+        """Make the cells, and record them with the selections, the cards, the audits and the forecast.
+
+        Raises:
+          NotMadeError: this walk has no ledger.
+          LedgerError: MLflow does not answer.
+        """
+        settings, ledger, inputs = context.settings, context.ledger, trial_inputs(context)
+        plan = TrialPlan(settings, Planner(settings, inputs, ledger.spool_path), ledger, context.clock)
+        forecast = settings.folder / FORECAST_FILE
+        write_inventory(context)
+        artifacts: list[tuple[Path, str | None]] = [
+            (_write_plan(context, plan.cells), None),
+            (write_left_out(inputs, settings.folder), None),
+            *card_artifacts(settings.folder),
+            *([(forecast, None)] if forecast.exists() else []),
+            *audit_artifacts(settings.folder),
+            *write_selection_records(settings, inputs),
+        ]
+        ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
+        plan.changed = lambda: ledger.attach(_write_plan(context, plan.cells))
+        return plan
+
+    def num_pieces(self, context: Context) -> int:
+        """Show nothing: what is planned is shown by the trials."""
+        return 0
+
+
+def _write_plan(context: Context, cells: Sequence[Cell]) -> Path:
+    path = context.settings.folder / schema.PLAN_ARTIFACT
+    write_json(path, _plan(context, cells))
+    return path
+
+
+def _plan(context: Context, cells: Sequence[Cell]) -> dict[str, Any]:
+    inputs, settings = trial_inputs(context), context.settings
+    targets = [
+        {
+            "name": name,
+            "metric": target.metric,
+            "num_classes": target.num_classes,
+            "num_images": {split: target.num_images(split) for split in ("train", "val", "test")},
+        }
+        for name, target in inputs.targets.items()
+    ]
+    return {
+        "backbone": inputs.backbone.architecture_name,
+        # The address may hold a password, and artifacts are for everyone to see.
+        "settings": settings.model_dump(mode="json", exclude={"tracking_uri"}),
+        "methods": list(settings.methods),
+        "targets": targets,
+        "cells": [
+            {
+                "target": cell.target,
+                "method": cell.method,
+                "trial_keys": [task.spec.key for task in cell.trials],
+                "num_trials": cell.num_planned,
+            }
+            for cell in cells
+        ],
+    }

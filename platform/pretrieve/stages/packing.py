@@ -1,0 +1,131 @@
+"""Stage: what each trial gets of a GPU, or how many threads, measured where the study leaves it open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pretrieve.artifacts.keys import content_key
+from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
+from pretrieve.artifacts.store import is_kept
+from pretrieve.backbones import find_architecture
+from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.measuring.packing import (
+    Node,
+    Packing,
+    measure_packing,
+    open_share,
+    smallest_node,
+    with_packing,
+)
+from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.image_cache.store import CachedImages
+from pretrieve.stages._base import Stage
+from pretrieve.stages.cell_plan import CellsStage
+from pretrieve.stages.context import Context, NotMadeError
+
+PACKINGS = "packings"
+PROBE_VERSION = 1
+
+
+class PackingStage(Stage[TrialResources]):
+    """Gives what each trial gets of the cluster, measured where the study leaves it open.
+
+    Measured once for each network, image size, batch and kind of node, and kept: a study that goes on later goes on
+    with the same threads, and with the same numbers.
+    """
+
+    name = "packing"
+    place = 85
+    is_on_demand = True
+
+    def load(self, context: Context) -> TrialResources | None:
+        """Connect to the cluster, and read what was measured on one like it.
+
+        Raises:
+          NotMadeError: this walk makes nothing, so it connects to no cluster.
+          ResourceError: no node has what a trial asks for.
+        """
+        if not context.makes:
+            raise NotMadeError(self.name)
+        context.cluster.connect()
+        node, compute = smallest_node(), context.cluster.compute
+        if open_share(compute, node) is not None:
+            path = _path(context, node)
+            if not is_kept(path):
+                return None
+            number = read_sealed_json(path)["num_side_by_side"]
+            if number is not None:
+                context.cluster.compute = with_packing(compute, number, node)
+        return context.cluster.trial_resources()
+
+    def make(self, context: Context) -> None:
+        """Train a few steps of the largest trial, more and more side by side."""
+        node, compute = smallest_node(), context.cluster.compute
+        packing = measure_packing(probe_of_task(_largest(context)), node, compute)
+        # Where one trial alone does not fit, the trial itself reports it, after it has tried smaller parts.
+        kept: dict[str, Any] = {"num_side_by_side": None}
+        if packing is not None:
+            kept = asdict(packing) | {"device": node.device, "gain": packing.gain}
+            context.clock.notice(_description(packing, node, str(open_share(compute, node))))
+        write_sealed_json(_path(context, node), kept)
+
+    def num_pieces(self, context: Context) -> int:
+        """Show nothing but the notice of what was measured."""
+        return 0
+
+
+def _largest(context: Context) -> TrialTask:
+    """Return a trial with a source stream, whose batch is larger, where there is one."""
+    return max(context.get(CellsStage).planner.examples(), key=lambda each: len(each.source) > 0)
+
+
+def _path(context: Context, node: Node) -> Path:
+    return context.store.path(PACKINGS, f"{_key(_largest(context), context.cluster.compute, node)}.json")
+
+
+def probe_of_task(task: TrialTask) -> Probe:
+    """Describe what a trial trains."""
+    images = CachedImages(task.train)
+    rows = torch.arange(min(NUM_IMAGES, len(images)))
+    return Probe(
+        architecture=find_architecture(task.architecture_name),
+        objective=task.spec.objective,
+        training=task.spec.training,
+        num_target_classes=task.spec.num_target_classes,
+        num_source_classes=task.spec.num_source_classes,
+        pixels=images.gather(rows).numpy(),
+        num_threads=task.num_threads,
+    )
+
+
+def _key(task: TrialTask, compute: ComputeSettings, node: Node) -> str:
+    architecture = find_architecture(task.architecture_name)
+    return content_key(
+        kind="packing",
+        version=PROBE_VERSION,
+        architecture=architecture.name,
+        preprocessing=architecture.preprocessing.to_dict(),
+        objective=task.spec.objective,
+        batch_size=task.spec.training.batch_size,
+        source_batch_size=task.spec.training.source_batch_size,
+        compute=compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
+        node=asdict(node),
+    )
+
+
+def _description(packing: Packing, node: Node, field: str) -> str:
+    measured = ", ".join(f"{speed.num_side_by_side}: {speed.total_steps_per_s:.3g}" for speed in packing.tried)
+    number = packing.num_side_by_side
+    if field == "gpus_per_trial":
+        chosen = f"{number} trials share each GPU ({node.device})"
+    else:
+        chosen = f"each trial has {node.num_cpus // number} of {node.num_cpus} CPUs"
+    return (
+        f"{chosen}: {packing.gain:.2f} times the trials an hour of one at a time (training steps a second of so many "
+        f"side by side: {measured}); compute.{field} overrides it"
+    )

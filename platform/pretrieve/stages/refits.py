@@ -1,0 +1,143 @@
+"""Stage: the best configuration of each cell, trained on train and val, and tested once a seed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pretrieve.execution.trial_task import TrialTask
+from pretrieve.intervals import mean_and_ci95
+from pretrieve.records.forecast import StageForecast
+from pretrieve.stages._base import Stage
+from pretrieve.stages.budget import Refits
+from pretrieve.stages.cell_counts import timed_cells
+from pretrieve.stages.context import Context
+from pretrieve.stages.ledger_watcher import LedgerWatcher
+from pretrieve.stages.leftovers import remove_leftovers
+from pretrieve.stages.trial_plan import CellResult, TrialPlan
+from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
+from pretrieve.stages.workload import makespan
+from pretrieve.tracking import schema
+from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.trial_state import TrialState
+
+if TYPE_CHECKING:
+    from pretrieve.stages.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """What the cells of a study came to.
+
+    Attributes:
+      cells: one for each cell, in the study's order.
+      missing: trials and refits without a result.
+    """
+
+    cells: tuple[CellResult, ...]
+    missing: tuple[TrialTask, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every trial and refit has a result."""
+        return not self.missing and not any(result.cell.num_unknown for result in self.cells)
+
+
+class RefitsStage(Stage[StudyResults]):
+    """Trains the best configuration of each cell on train and val, once a seed, and tests it once."""
+
+    name = "refits"
+    place = 100
+
+    def load(self, context: Context) -> StudyResults | None:
+        """Record what the cells came to where every refit has a result."""
+        plan = context.get(TrialsStage)
+        context.budget.refits = Refits()
+        return None if _missing_refits(plan) else _ended(context, plan)
+
+    def make(self, context: Context) -> StudyResults:
+        """Run the refits that have no result, unless the budget is used up.
+
+        Raises:
+          ResourceError: the cluster has not what a trial asks for.
+        """
+        plan, clock, budget = context.get(TrialsStage), context.clock, context.budget
+        ledger, missing = plan.ledger, _missing_refits(plan)
+        total = sum(len(result.all_refits) for result in plan.results())
+        with ledger.delivering(), clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
+            used_up = budget.used_up(ledger.finished)
+            if used_up is not None:
+                clock.notice(f"{used_up}: {len(missing)} refits are not run")
+            else:
+                if budget.reached is not None:
+                    clock.notice("the best of each cell so far is refitted")
+                watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
+                with ledger.keeping_spools(task.spec.key for task in missing):
+                    run_planned(context, missing, watcher)
+        return _ended(context, plan)
+
+    def num_pieces(self, context: Context) -> int:
+        """Count the refits."""
+        return sum(len(result.all_refits) for result in context.get(TrialsStage).results())
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast:
+        """Count the refits without a result."""
+        cells = timed_cells(context, measured)
+        refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
+        seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
+        return StageForecast(
+            self.name,
+            seconds,
+            f"{len(refits):,} refits" if refits else "",
+            disk_bytes=(measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits),
+        )
+
+
+def _missing_refits(plan: TrialPlan) -> list[TrialTask]:
+    finished = plan.ledger.finished
+    return [task for result in plan.results() for task in result.all_refits if task.spec.key not in finished]
+
+
+def _ended(context: Context, plan: TrialPlan) -> StudyResults:
+    """Record what each cell came to, and put away what nobody goes on from."""
+    ledger, results = plan.ledger, plan.results()
+    ledger.persist(ledger.deliver)
+    for result in results:
+        _record(result, ledger)
+    ledger.end_open()
+    missing = [*plan.missing(plan.cells), *_missing_refits(plan)]
+    removed = remove_leftovers(context.settings.folder, {task.spec.key for task in missing})
+    if removed is not None:
+        context.clock.notice(removed)
+    return StudyResults(tuple(results), tuple(missing))
+
+
+def _record(result: CellResult, ledger: Ledger) -> None:
+    cell, finished = result.cell, ledger.finished
+    if result.best is None:
+        return
+    best = result.best.spec
+    metrics = {schema.BEST_VAL_SCORE: _score(finished, best.key)}
+    scores = [finished[task.spec.key].score for task in result.refits if task.spec.key in finished]
+    tested = [score for score in scores if score is not None]
+    if tested:
+        mean, half_width = mean_and_ci95(tested)
+        metrics[schema.TEST_MEAN] = mean
+        if math.isfinite(half_width):
+            metrics[schema.TEST_CI95] = half_width
+    tags = {
+        schema.TAG_BEST: json.dumps(best.hyperparameters.model_dump(exclude_none=True)),
+        schema.TAG_BEST_KEY: best.key,
+        schema.TAG_REFIT_KEYS: json.dumps([task.spec.key for task in result.refits]),
+        schema.TAG_REFIT_KEYS_WITH_LEAKS: json.dumps([task.spec.key for task in result.refits_with_leaks]),
+    }
+    ledger.record_cell(cell.target, cell.method, metrics=metrics, tags=tags)
+
+
+def _score(finished: Mapping[str, TrialState], key: str) -> float:
+    score = finished[key].score
+    assert score is not None, "the best trial was chosen by its score"
+    return score

@@ -1,0 +1,88 @@
+"""Stage: the report, the table and the notes of a study, made from what MLflow holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pretrieve.records import StudyRecord
+from pretrieve.records.forecast import StageForecast
+from pretrieve.stages._base import Stage
+from pretrieve.stages.cell_counts import CellCountsStage
+from pretrieve.stages.context import Context
+from pretrieve.stages.refits import RefitsStage
+from pretrieve.tracking import schema
+from pretrieve.tracking.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pretrieve.stages.calibration import Calibration
+
+REPORT_S = 1.5
+REPORT_S_PER_TRIAL = 0.002
+"""Reading a study of 4,000 trials and writing its page (benchmarks/report_scale.py)."""
+
+
+class ReportStage(Stage[StudyRecord]):
+    """Ends the study's run, and writes its report; gives the record that MLflow holds at the end."""
+
+    name = "report"
+    place = 120
+
+    def load(self, context: Context) -> StudyRecord | None:
+        """Have the report written anew in each run."""
+        return None
+
+    def make(self, context: Context) -> StudyRecord:
+        """Read the record from MLflow, and write report, table and notes.
+
+        Raises:
+          LedgerError: MLflow does not answer.
+        """
+        from pretrieve_dashboards import (
+            experiment_note,
+            load_study,
+            run_notes,
+            score_table,
+            shared_runs_view,
+            write_report,
+        )
+
+        settings, ledger, clock = context.settings, context.ledger, context.clock
+        ledger.end_study("FINISHED" if context.get(RefitsStage).is_whole else "FAILED")
+        with clock.stage(self.name, total=1) as progressed:
+            ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
+            record = load_study(settings.tracking(), settings.name, with_curves=True)
+            report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
+            write_report(record, report)
+            table.write_text(score_table(record).to_csv(), encoding="utf-8")
+            ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
+            ledger.write_notes(
+                run_notes(record, report), experiment=experiment_note(record), runs_view=shared_runs_view(record)
+            )
+            progressed(1, 1)
+        seconds = {self.name: clock.seconds[self.name]}
+        ledger.record_study(metrics=_stage_seconds(ledger, seconds), tags={}, artifacts=[])
+        return record
+
+    def estimate(self, context: Context, measured: Calibration) -> StageForecast:
+        """Count the trials to read."""
+        num_runs = sum(cell.num_trials + cell.num_refits for cell in context.get(CellCountsStage))
+        return StageForecast(self.name, REPORT_S + REPORT_S_PER_TRIAL * num_runs, "1 page")
+
+
+def earlier_seconds(ledger: Ledger) -> float:
+    """Add up what the stages of the study's earlier runs took."""
+    metrics = _study_metrics(ledger)
+    return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
+
+
+def _study_metrics(ledger: Ledger) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = ledger.persist(lambda: ledger.tree.client.get_run(ledger.study_run_id).data.metrics)
+    return metrics
+
+
+def _stage_seconds(ledger: Ledger, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Add this run's stage times to those of the study's earlier runs."""
+    before = _study_metrics(ledger)
+    names = {f"{schema.STAGE_SECONDS_PREFIX}{stage.replace(' ', '_')}": value for stage, value in seconds.items()}
+    return {name: before.get(name, 0.0) + value for name, value in names.items()}
