@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
+
+STORE_VERSION = 2
+"""Part of every key; raise it when files of the store are written in another form."""
 
 KEY_LENGTH = 20
 """Hexadecimal digits of a key: 80 bits, so a billion artifacts collide with probability below 1e-6."""
@@ -15,7 +19,9 @@ def content_key(**parts: Any) -> str:
     """Hash everything that decides a result into one short key.
 
     Args:
-      **parts: JSON-able values; mappings are ordered by name, floats written with full precision.
+      **parts: JSON-able values; mappings are ordered by name, floats written with full precision. Of settings give what
+        differs from their defaults (`exclude_defaults`, `changed_fields`): a setting that is added later then leaves
+        the keys as they were. So a default never changes; what should be another value is given by a recipe.
 
     Returns:
       KEY_LENGTH hexadecimal digits; equal parts give equal keys on every machine.
@@ -27,8 +33,22 @@ def content_key(**parts: Any) -> str:
     >>> content_key(lr=0.1, seed=0) == content_key(seed=0, lr=0.1)
     True
     """
-    canonical = json.dumps(_without_signed_zeros(parts), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    whole = {"store": STORE_VERSION, **_without_signed_zeros(parts)}
+    canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def changed_fields(settings: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, for a key.
+
+    Raises:
+      TypeError: `settings` is no dataclass.
+    """
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if getattr(settings, each.name) != each.default
+    }
 
 
 def _without_signed_zeros(value: Any) -> Any:

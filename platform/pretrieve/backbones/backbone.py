@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pretrieve.artifacts.keys import STORE_VERSION
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones._base import Architecture, find_architecture
 from pretrieve.backbones.parts import BackboneParts
@@ -167,7 +168,9 @@ def identify(architecture: Architecture, state: StateDict) -> str:
     Returns:
       20 hexadecimal digits.
     """
-    digest = hashlib.sha256(f"{architecture.name}{architecture.preprocessing}{architecture.version}".encode())
+    digest = hashlib.sha256(
+        f"{STORE_VERSION}{architecture.name}{architecture.preprocessing}{architecture.version}".encode()
+    )
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())

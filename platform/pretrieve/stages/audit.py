@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.atomic_files import write_json
-from pretrieve.artifacts.keys import content_key
+from pretrieve.artifacts.keys import changed_fields, content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.audit.contact_sheet import MAX_PAIRS, PairCard, write_contact_sheets
@@ -73,7 +73,7 @@ class AuditRequest:
             images=self.fingerprint,
             rows=content_key(rows=self.images["index"].to_pylist()),
             test=self.test_fingerprint,
-            settings=asdict(self.settings),
+            settings=changed_fields(self.settings),
         )
 
 

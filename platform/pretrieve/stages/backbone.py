@@ -157,7 +157,7 @@ def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: in
         architecture_version=architecture.version,
         preprocessing=architecture.preprocessing.to_dict(),
         source=source_fingerprint,
-        settings=settings.pretrain.model_dump(mode="json"),
+        settings=settings.pretrain.model_dump(mode="json", exclude_defaults=True),
         seed=seed,
     )
 

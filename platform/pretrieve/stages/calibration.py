@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
@@ -25,8 +26,10 @@ from pretrieve.methods import METHODS
 from pretrieve.stages.cells import objective_of
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.study.settings import StudySettings
 from pretrieve.training.objectives import find_objective
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 TUNE_START_S = 3.0
 """What Tune needs until its first process is asked for, and to clear up at its end."""

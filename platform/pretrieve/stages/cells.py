@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.seals import read_sealed_array
@@ -13,11 +13,13 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.trial_inputs import Materials, ReusedImages
-from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
     "trial": (("train",), "val"),
@@ -236,10 +238,12 @@ class Planner:
             objective=objective,
             # Of the number of units the images decide, which are part of the key: cut out of a larger selection or
             # selected alone, they give one result.
-            hyperparameters=point.model_dump(exclude={"top_k"}),
-            training=_read_by(objective, kind, self._settings).model_dump(mode="json"),
+            hyperparameters=point.model_dump(exclude={"top_k"}, exclude_defaults=True),
+            training=_read_by(objective, kind, self._settings).model_dump(mode="json", exclude_defaults=True),
             seed=seed,
             metric=image_set.metric,
+            # A model that is registered tells classes by their names.
+            class_names=image_set.class_names,
             backbone=materials.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.study.settings import StudySettings
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 
 def only_on_gpus(settings: StudySettings) -> tuple[str, ...]:

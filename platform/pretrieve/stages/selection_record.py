@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from pretrieve.data.group_lists import read_group_list
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve.stages.trial_inputs import Materials
-from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve_selection import Selection, rank_groups, recall_at_k
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 MAX_LISTED = 1_000
 """Units that a record lists; a selection of many images has its first ones here and all of them in the cache."""

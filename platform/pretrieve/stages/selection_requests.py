@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from pretrieve.artifacts.keys import content_key, derived_seed
+from pretrieve.artifacts.keys import changed_fields, content_key, derived_seed
 from pretrieve.artifacts.seals import read_sealed_arrays, write_sealed_arrays
 from pretrieve.artifacts.store import is_kept
 from pretrieve.cluster import causes_of_task_errors, whole_node
@@ -65,7 +65,7 @@ class SelectionRequest:
             version=SELECTION_VERSION,
             name=self.target,  # decides the draw of `random`
             selector=self.selector,
-            settings=asdict(self.settings),
+            settings=changed_fields(self.settings),
             seed=self.seed,
             unit=self.unit,
             units=self.units_key,

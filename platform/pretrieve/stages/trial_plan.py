@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.execution.trial_task import TrialTask
@@ -16,9 +17,11 @@ from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages.budget import Refits
 from pretrieve.stages.cells import Cell, Planner, best_trial
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 SETTLING_METHOD = "finetune"
 

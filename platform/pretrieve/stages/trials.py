@@ -70,12 +70,8 @@ class TrialsStage(Stage[TrialPlan]):
         """Count the trials without a result, one of each cell in turn as they are begun."""
         cells = timed_cells(context, measured)
         missing = [cell.num_trials - cell.num_done for cell in cells]
-        in_turns = [
-            cell.trial_s
-            for turn in range(max(missing, default=0))
-            for cell, n in zip(cells, missing, strict=True)
-            if turn < n
-        ]
+        most = max(missing, default=0)
+        in_turns = [cell.trial_s for turn in range(most) for cell in cells if turn < cell.num_trials - cell.num_done]
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
         # A checkpoint holds the weights and their momentum.

@@ -114,7 +114,7 @@ def test_a_stage_in_one_file_is_planned_run_found_shown_and_pruned(
 
     def shown() -> list[list[str]]:
         run_command("status", str(file))
-        return [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("mean")]
+        return [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["mean"]]
 
     forecast = study.plan(Ear())
     names = [stage.stage for stage in forecast.stages]
