@@ -13,6 +13,8 @@ import torch
 
 from pretrieve import metrics
 from pretrieve.artifacts.full_disk import is_disk_full
+from pretrieve.artifacts.seals import DamagedArtifactError
+from pretrieve.artifacts.store import set_aside
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.disk_space import PatientWriter
@@ -56,6 +58,8 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
     except Exception as error:  # whatever the user's code or the machine did: it is recorded, and the study goes on
         if is_disk_full(error):
             raise  # there may be room when it is tried again
+        if isinstance(error, DamagedArtifactError):
+            set_aside(error)  # so that the next run of the study makes it anew
         spool.write_end("failed", {}, traceback.format_exc(), failure=kind_of_error(error))
         return "failed"
 

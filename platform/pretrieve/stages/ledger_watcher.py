@@ -88,6 +88,8 @@ class LedgerWatcher(TrialWatcher):
             end = self._ledger.end_of(task.spec.key)
         if end.failure == "program error":
             self._broken.add(cell)
+            reason = self._ledger.failure_message(task.spec.key)
+            self._observer.noticed(f"{cell[0]} · {cell[1]}, {task.spec.describe()}: failed ({reason or 'see MLflow'})")
         self._tell(task, end.outcome or "failed", score=end.last_score)
         self._one_less()
         return end.failure

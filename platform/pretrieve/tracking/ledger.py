@@ -28,6 +28,8 @@ from pretrieve.tracking.spool import (
     FailureKind,
     Spool,
     SpooledEpoch,
+    latest_end,
+    read_spool,
 )
 from pretrieve.tracking.trial_state import Note, TrialState
 from pretrieve.training.settings import Hyperparameters
@@ -152,6 +154,12 @@ class Ledger:
             self.fail(key, "its spool was damaged: a later run of the study trains it again", "process lost")
             state = self._delivery.read(key)
         return state
+
+    def failure_message(self, key: str) -> str:
+        """Return the last line of what a trial that just failed says of it; empty where it says nothing."""
+        end = latest_end(read_spool(self.spool_path(key)))
+        lines = end.message.strip().splitlines() if end is not None else []
+        return lines[-1] if lines else ""
 
     def reopen(self, key: str) -> None:
         """Take back that a stopped trial is done: it is to be trained to its end after all, in its own run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import torch
 from pretrieve.artifacts.keys import changed_fields
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.backbones import find_architecture
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import table_fingerprint, table_of_contents
+from pretrieve.data.registry import register_target
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.cells import Planner
 from pretrieve.stages.context import Context, walking
@@ -32,6 +36,28 @@ REMEDY = f"""If this change of keys is meant, raise the version of what changed,
 start anew), remove {GOLDEN.name} and run this test twice."""
 
 
+def bitmap(seed: int) -> bytes:
+    """Write a picture of 8 × 8 pixels by rule, as no encoder's version may enter a key either."""
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + 192, 0, 0, 54, 40, 8, 8, 1, 24, 0, 192, 2835, 2835, 0, 0)
+    return header + bytes((seed * 31 + place * 7 * (1 + seed % 5)) % 256 for place in range(192))
+
+
+def image_set(name: str, num_classes: int, splits: Mapping[str, int]) -> ImageSet:
+    """Make a set with so many images of each class in each split."""
+    tables = {}
+    for split, per_class in splits.items():
+        labels = [label for label in range(num_classes) for _ in range(per_class)]
+        paths = [f"{split}/{place}.bmp" for place in range(len(labels))]
+        contents = [bitmap(len(split) * 1000 + 50 * label + place) for place, label in enumerate(labels)]
+        tables[split] = table_of_contents(paths, contents, labels)
+    fingerprints = {split: table_fingerprint(table) for split, table in tables.items()}
+    return ImageSet(name, tuple(f"class {k}" for k in range(num_classes)), tables, fingerprints)
+
+
+register_target("golden-source")(lambda: image_set("golden-source", 6, {"train": 8}))
+register_target("golden-target")(lambda: image_set("golden-target", 3, {"train": 10, "test": 6}))
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     """Make a study whose network has weights by rule, so that no machine's arithmetic enters a key."""
@@ -41,11 +67,11 @@ def study(tmp_path: Path) -> Study:
     torch.save({**weights, **classifier}, tmp_path / "weights.pt")
     return Study(
         name="golden",
-        source="tiny-source",
-        targets=["tiny-a"],
+        source="golden-source",
+        targets=["golden-target"],
         backbone={"name": "small_resnet", "weights": str(tmp_path / "weights.pt")},
         methods=["finetune", "random", "label", "co_tuning"],
-        selection={"top_k": 2, "label_groups": {"tiny-a": [1, 4]}},
+        selection={"top_k": 2, "label_groups": {"golden-target": [1, 4]}},
         audit=True,
         grid={"lr": [0.02], "weight_decay": [0.0], "source_weight": [0.5], "co_tuning_lr": [0.01]},
         training={"epochs": 2, "batch_size": 8},

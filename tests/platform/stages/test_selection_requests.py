@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pretrieve.artifacts.seals import sealing, write_sealed_arrays
 from pretrieve.stages.selection_requests import (
     SelectionRequest,
     find_selection,
@@ -77,8 +78,8 @@ def test_what_decides_a_selection_changes_its_key(change: dict[str, Any]) -> Non
     assert replace(REQUEST, **change).key != REQUEST.key
 
 
-def test_a_selection_from_the_first_rank_has_the_key_that_it_had_before_ranks_could_be_chosen() -> None:
-    assert REQUEST.key == "a2174bffbc166b3ce0de"
+def test_a_setting_at_its_default_is_not_part_of_the_key() -> None:
+    assert replace(REQUEST, settings=SelectionSettings(top_k=1, cost_scale=0.01)).key == REQUEST.key
 
 
 def test_the_deciles_of_a_ranking_are_its_parts_and_keep_scores_and_margins() -> None:
@@ -122,6 +123,6 @@ def test_single_images_are_chosen_with_the_cap_and_without_the_broken_ones(tmp_p
 
 
 def write_matrix(folder: Path, features: Any, rows: list[int]) -> None:
-    folder.mkdir(parents=True)
-    np.save(folder / "matrix.npy", features)
-    np.savez(folder / "matrix.rows.npz", rows=np.array(rows), broken=np.array("[]"))
+    with sealing(folder / "matrix.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, features)
+    write_sealed_arrays(folder / "matrix.rows.npz", rows=np.array(rows), broken=np.array("[]"))
