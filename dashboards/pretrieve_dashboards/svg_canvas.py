@@ -1,15 +1,20 @@
-"""Figures of many lines as SVG text, written directly: where a report holds hundreds, each must cost milliseconds."""
+"""Figures as SVG text, written directly: a report holds hundreds, so that each must cost milliseconds.
+
+They stand alone, take the colour of the text around them on a dark page and a light one, and have no size of their own.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
 INK = "currentColor"
 ACCENT = "#2f81d6"
 SECOND = "#d0661a"
+COLORS = (ACCENT, SECOND, "#1a9273", "#b05cc4", "#c94f4f", "#8a7a1f", "#6f7a86")
+"""Of methods and curves, in order; each is at least 3 : 1 on white and on near-black."""
 FONT_SIZE = 9.0
 FONTS = "system-ui, sans-serif"
 CHARACTER_WIDTH = 5.2
@@ -68,6 +73,12 @@ class Canvas:
         paint = f'fill="none" stroke="{color}"' if is_open else f'fill="{color}"'
         self._parts.append(f'<circle cx="{_short(x)}" cy="{_short(y)}" r="{_short(radius)}" {paint}/>')
 
+    def mark(self, x: float, y: float, place: int, *, size: float = 2.6) -> None:
+        """Draw the mark of the method or curve at a place: one of seven shapes, which tell it without its colour."""
+        corners = _SHAPES[place % len(_SHAPES)]
+        points = " ".join(f"{_short(x + size * across)},{_short(y + size * down)}" for across, down in corners)
+        self._parts.append(f'<polygon points="{points}" fill="{color_of(place)}"/>')
+
     def text(
         self, x: float, y: float, words: str, *, anchor: str = "start", opacity: float = 1.0, bold: bool = False
     ) -> None:
@@ -87,6 +98,25 @@ class Canvas:
         )
 
 
+_SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
+    tuple((math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16)),
+    ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    ((0, -1.2), (1.2, 1), (-1.2, 1)),
+    ((0, 1.2), (1.2, -1), (-1.2, -1)),
+    (*((-0.4, -1.2), (0.4, -1.2), (0.4, -0.4), (1.2, -0.4), (1.2, 0.4), (0.4, 0.4)),)
+    + ((0.4, 1.2), (-0.4, 1.2), (-0.4, 0.4), (-1.2, 0.4), (-1.2, -0.4), (-0.4, -0.4)),
+    (*((-1.2, -0.7), (-0.7, -1.2), (0, -0.5), (0.7, -1.2), (1.2, -0.7), (0.5, 0)),)
+    + ((1.2, 0.7), (0.7, 1.2), (0, 0.5), (-0.7, 1.2), (-1.2, 0.7), (-0.5, 0)),
+)
+"""Circle, square, diamond, triangle, the same turned over, plus and cross, about 1 in radius."""
+
+
+def color_of(place: int) -> str:
+    """Return the colour of the method or curve at a place."""
+    return COLORS[place % len(COLORS)]
+
+
 class Scale:
     """A straight map from values to a drawing's coordinate.
 
@@ -104,6 +134,51 @@ class Scale:
         """Return the coordinate of a value."""
         share = 0.5 if self.high == self.low else (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
+
+
+def draw_axes(
+    canvas: Canvas,
+    across: Scale,
+    up: Scale,
+    *,
+    x_ticks: Mapping[float, str],
+    y_ticks: Mapping[float, str],
+    label: str,
+) -> None:
+    """Draw a line below, ticks with their words on both axes, and at the bottom right what they are."""
+    for value, word in y_ticks.items():
+        canvas.line([(across.start, up(value)), (across.end, up(value))], width=0.6, opacity=0.15)
+        canvas.text(across.start - 4, up(value) + 3, word, anchor="end")
+    for value, word in x_ticks.items():
+        canvas.line([(across(value), up.start), (across(value), up.start + 3)], opacity=0.7)
+        canvas.text(across(value), up.start + 13, word, anchor="middle")
+    canvas.line([(across.start, up.start), (across.end, up.start)], opacity=0.7)
+    canvas.text(across.end, up.start + 25, label, anchor="end", opacity=0.8)
+
+
+class Legend:
+    """Names with a sample each, in as many rows as they need.
+
+    Args:
+      names: in order.
+      width: of the drawing.
+    """
+
+    def __init__(self, names: Sequence[str], width: float) -> None:
+        self._places: list[tuple[str, float, float]] = []
+        x, y = 4.0, 10.0
+        for name in names:
+            if x > 4.0 and x + 14 + text_width(name) > width:
+                x, y = 4.0, y + 12.0
+            self._places.append((name, x, y))
+            x += 22 + text_width(name)
+        self.height = y + 4 if names else 0.0
+
+    def draw(self, canvas: Canvas, sample: Callable[[float, float, int], None]) -> None:
+        """Draw the names; `sample` draws what stands before one, around (x, y), by its place."""
+        for place, (name, x, y) in enumerate(self._places):
+            sample(x + 3, y - 3, place)
+            canvas.text(x + 11, y, name)
 
 
 def round_ticks(low: float, high: float, *, at_most: int = 5, whole: bool = False) -> tuple[float, ...]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pretrieve.ablations.svg import figure_settings, write_svg
 from pretrieve.atomic_files import replacing
-from pretrieve_dashboards.svg import figure_settings, write_svg
 from pretrieve_selection import SelectionInputError
 
 if TYPE_CHECKING:

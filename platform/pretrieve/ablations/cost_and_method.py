@@ -15,8 +15,9 @@ from pretrieve.ablations._base import Ablation
 from pretrieve.ablations.drawing import finish, new_figure
 from pretrieve.ablations.input_checks import check_cost_scales, check_expected_groups, check_words
 from pretrieve.ablations.scored_selection import select_and_score
-from pretrieve_dashboards.figures import COLORS, MARKERS, MAX_NAME_LENGTH
-from pretrieve_dashboards.svg import figure_settings
+from pretrieve.ablations.svg import MARKERS, figure_settings
+from pretrieve_dashboards.svg_canvas import COLORS
+from pretrieve_dashboards.views.scores import MAX_NAME_LENGTH
 from pretrieve_selection import COSTS, SelectionInputError, SelectionSettings
 from pretrieve_selection.input_checks import check_centroids
 

@@ -13,7 +13,7 @@ from pretrieve.ablations._base import Ablation
 from pretrieve.ablations.drawing import draw_line, finish, new_figure, use_log_axis
 from pretrieve.ablations.input_checks import check_cost_scales, check_expected_groups, check_words
 from pretrieve.ablations.scored_selection import select_and_score
-from pretrieve_dashboards.svg import INK, figure_settings
+from pretrieve.ablations.svg import INK, figure_settings
 from pretrieve_selection import COSTS, SelectionSettings
 from pretrieve_selection.input_checks import check_centroids
 

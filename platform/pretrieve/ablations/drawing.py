@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pretrieve_dashboards.figures import COLORS, MARKERS
-from pretrieve_dashboards.svg import INK, empty_figure
+from pretrieve.ablations.svg import INK, MARKERS, empty_figure
+from pretrieve_dashboards.svg_canvas import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _MOST_STEPS = 8
 def new_figure(*, height_in: float, percent_axis: Literal["x", "y"]) -> tuple[Figure, Axes]:
     """Make a figure of one pair of axes, of which `percent_axis` ("x" or "y") goes from 0 to 100%.
 
-    To be called, as all functions here, within `pretrieve_dashboards.svg.figure_settings`.
+    To be called, as all functions here, within `pretrieve.ablations.svg.figure_settings`.
     """
     figure, axes = empty_figure(height_in=height_in)
     # Whatever style matplotlib is set to: the dark ink is to stand on white where nothing else is known.

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pretrieve.ablations._base import Ablation
 from pretrieve.ablations.drawing import draw_line, finish, new_figure, use_log_axis
 from pretrieve.ablations.input_checks import check_expected_classes, check_labels, check_num_clusters
-from pretrieve_dashboards.svg import figure_settings
+from pretrieve.ablations.svg import figure_settings
 from pretrieve_selection import (
     COSTS,
     Clusters,

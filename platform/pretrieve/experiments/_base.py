@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pretrieve.features.centroid_file import NamedCentroids
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.experiment_view import Findings
+from pretrieve_dashboards.experiment import Findings
 from pretrieve_selection import SelectionSettings
 
 

@@ -8,8 +8,8 @@ from pretrieve.experiments._base import Experiment, Results, SelectionProblem, S
 from pretrieve.experiments.minis import SMALL_DATA, WEAK_SCALE
 from pretrieve.experiments.table4 import FULL_SELECTIONS, MINI_RECALL, MINI_SELECTIONS, ROWS
 from pretrieve_dashboards.comparison import Comparison, Published, Value
-from pretrieve_dashboards.experiment_view import Drawing, Findings, Listing
-from pretrieve_dashboards.ranked_groups import draw_ranked_groups
+from pretrieve_dashboards.curves import draw_ranked_groups
+from pretrieve_dashboards.experiment import Drawing, Findings, Listing
 from pretrieve_selection import Selection, make_selector, recall_at_k
 
 COLUMN = "recall"

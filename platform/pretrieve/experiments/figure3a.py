@@ -8,10 +8,19 @@ from typing import Any
 from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, by
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.comparison import AVERAGE, Comparison, Place, Published, Value
+from pretrieve_dashboards.comparison import (
+    AVERAGE,
+    Comparison,
+    Place,
+    Published,
+    Value,
+    gap_name,
+    gap_values,
+    method_values,
+    row_name,
+)
 from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment_view import Drawing, Findings
-from pretrieve_dashboards.score_values import gap_name, gap_values, method_values, row_name
+from pretrieve_dashboards.experiment import Drawing, Findings
 
 FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
 PARTS = tuple(f"{fraction:.0%}" for fraction in FRACTIONS)

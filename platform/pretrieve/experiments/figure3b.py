@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, by, on
-from pretrieve_dashboards.comparison import Comparison, Place, Published, Value
+from pretrieve_dashboards.comparison import Comparison, Place, Published, Value, row_name, series_values, targets_of
 from pretrieve_dashboards.curves import Curve, Level, draw_curves
-from pretrieve_dashboards.experiment_view import Drawing, Findings
-from pretrieve_dashboards.score_values import row_name, series_values, targets_of
+from pretrieve_dashboards.experiment import Drawing, Findings
 
 FULL_NUMBERS = (50, 100, 150, 200, 250, 300)
 MINI_NUMBERS = (20, 40, 80)

@@ -8,7 +8,7 @@ from pretrieve.experiments.minis import SMALL_DATA, WEAK_SCALE
 from pretrieve.experiments.table4 import FULL_SELECTIONS, MINI_RECALL, MINI_SELECTIONS, ROWS
 from pretrieve_dashboards.comparison import Comparison, Published, Value
 from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment_view import Drawing, Findings
+from pretrieve_dashboards.experiment import Drawing, Findings
 
 COST_SCALES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 COLUMNS = tuple(f"{scale:g}" for scale in COST_SCALES)
@@ -41,7 +41,6 @@ def find(results: Results) -> Findings:
         curves,
         x_label="cost_scale ε_c",
         y_label="recall in %",
-        is_logarithmic=True,
     )
     return Findings((comparison,), (Drawing("The same numbers over the logarithm of ε_c.", svg),))
 

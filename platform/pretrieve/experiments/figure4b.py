@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, by, on
-from pretrieve_dashboards.comparison import Comparison, Published
+from pretrieve_dashboards.comparison import Comparison, Published, row_name, series_values, targets_of
 from pretrieve_dashboards.curves import Curve, Level, draw_curves
-from pretrieve_dashboards.experiment_view import Drawing, Findings
-from pretrieve_dashboards.score_values import row_name, series_values, targets_of
+from pretrieve_dashboards.experiment import Drawing, Findings
 
 FIRST = "1"
 """The most similar part; its study trains the baseline as well, which reuses none."""

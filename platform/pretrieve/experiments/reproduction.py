@@ -17,12 +17,11 @@ from pretrieve.records import StudyRecord
 from pretrieve.study.settings import DEFAULT_STORAGE
 from pretrieve.study.study import Study
 from pretrieve.tracking.address import for_client, without_password
-from pretrieve_dashboards.experiment_report import write_experiment
-from pretrieve_dashboards.experiment_view import ExperimentView, Findings
-from pretrieve_dashboards.missing import missing_parts
-from pretrieve_dashboards.protocol_view import deviations
+from pretrieve_dashboards.experiment import ExperimentView, Findings, write_experiment
 from pretrieve_dashboards.report import write_report
-from pretrieve_dashboards.run_links import run_links
+from pretrieve_dashboards.views.missing import missing_parts
+from pretrieve_dashboards.views.protocol import deviations
+from pretrieve_dashboards.wording import run_links
 
 if TYPE_CHECKING:
     from pretrieve.study.observer import StudyObserver

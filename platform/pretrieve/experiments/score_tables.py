@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pretrieve.experiments._base import Results
-from pretrieve_dashboards.comparison import Published
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import method_values, score_comparison
+from pretrieve_dashboards.comparison import Published, method_values, score_comparison
+from pretrieve_dashboards.experiment import Findings
 
 
 def scores_of(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, WEAK_NETWORK, WEAK_SCALE, by, on
 from pretrieve.experiments.table1a import TARGETS
-from pretrieve_dashboards.comparison import AVERAGE, Value, published_table
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import method_values, score_comparison
+from pretrieve_dashboards.comparison import AVERAGE, Value, method_values, published_table, score_comparison
+from pretrieve_dashboards.experiment import Findings
 
 PUBLISHED = published_table(
     "Table 2",

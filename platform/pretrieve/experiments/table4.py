@@ -8,9 +8,8 @@ from pretrieve.ablations import recall_by_cost_and_method
 from pretrieve.experiments._base import ClassMeans, Experiment, Results, SelectionPoint, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, WEAK_NETWORK, WEAK_SCALE, by, on, with_expected
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.comparison import Comparison, Place, Value, published_table
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import method_values
+from pretrieve_dashboards.comparison import Comparison, Place, Value, method_values, published_table
+from pretrieve_dashboards.experiment import Findings
 
 SUPERVISED, SELF_SUPERVISED = "supervised", "self-supervised"
 COLUMNS = ("greedy_ot, l2", "greedy_ot, cosine", "uot, l2", "uot, cosine")

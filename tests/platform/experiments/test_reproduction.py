@@ -16,9 +16,8 @@ from pretrieve.experiments import Experiment, Results, SelectionPoint, Series, S
 from pretrieve.records import StudyRecord
 from pretrieve.study.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
-from pretrieve_dashboards.comparison import Comparison
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import series_values
+from pretrieve_dashboards.comparison import Comparison, series_values
+from pretrieve_dashboards.experiment import Findings
 
 
 class Counting(StudyObserver):

@@ -33,7 +33,7 @@ from pretrieve.study.source_choice import SourceChoice
 from pretrieve.study.source_units import ClassUnits
 from pretrieve.study.stage_clock import StageClock
 from pretrieve.study.walk import run_study
-from pretrieve_dashboards.leak_view import leak_rows
+from pretrieve_dashboards.views.leaks import leak_rows
 from pretrieve_selection import Selection
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 INK = "#010203"
 """Stands for currentColor, which matplotlib does not know."""
 
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+"""They tell curves apart without colour."""
+
 _WIDTH_IN = 4.6
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",

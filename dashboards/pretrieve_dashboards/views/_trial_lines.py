@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from pretrieve.records import TrialRecord
-from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, text_width
+from pretrieve.records import CellRecord, TrialRecord
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, text_width
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """How the line of a trial looks.
 
     Attributes:
@@ -56,10 +55,37 @@ def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
         canvas.dot(x, y, is_open=True, color=mark.color)
 
 
-def draw_legend(canvas: Canvas, states: Iterable[str], x: float, y: float, *, has_best: bool) -> None:
+class TrialLine(NamedTuple):
+    """The line of a trial in a figure.
+
+    Attributes:
+      points: in the figure's values.
+      state: of the trial.
+      is_best: whether it is the chosen configuration.
+      run_id: its MLflow run.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    state: str
+    is_best: bool
+    run_id: str
+
+
+def draw_line(canvas: Canvas, line: TrialLine, across: Scale, up: Scale) -> None:
+    """Draw a trial's line and its end."""
+    mark = mark_of(line.state, is_best=line.is_best)
+    points = [(across(x), up(y)) for x, y in line.points]
+    width = 1.8 if line.is_best else 0.9
+    canvas.line(points, color=mark.color, width=width, opacity=mark.opacity, dash=mark.dash)
+    draw_end(canvas, mark, *points[-1])
+    if len(points) == 1:
+        canvas.dot(*points[0], radius=1.8, color=mark.color)
+
+
+def draw_legend(canvas: Canvas, lines: Sequence[TrialLine], x: float, y: float) -> None:
     """Draw a sample of each kind of line that the figure has, in one row."""
-    shown = [("chosen", BEST)] if has_best else []
-    shown += [(state, mark_of(state)) for state in dict.fromkeys(states)]
+    shown = [("chosen", BEST)] if any(line.is_best for line in lines) else []
+    shown += [(state, mark_of(state)) for state in dict.fromkeys(line.state for line in lines if not line.is_best)]
     for name, mark in shown:
         canvas.line([(x, y - 3), (x + 16, y - 3)], color=mark.color, dash=mark.dash, opacity=max(mark.opacity, 0.6))
         draw_end(canvas, mark, x + 16, y - 3)
@@ -75,3 +101,13 @@ def counted_states(trials: Iterable[TrialRecord]) -> str:
     """
     counts = Counter(str(trial.state) for trial in trials)
     return ", ".join(f"{number} {state}" for state, number in counts.items()) or "none"
+
+
+def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:
+    """Say whether a trial is the configuration that its cell chose."""
+    return cell.best is not None and trial.score is not None and dict(trial.hyperparameters) == dict(cell.best)
+
+
+def chosen_trial(cell: CellRecord) -> TrialRecord | None:
+    """Return the trial whose configuration a cell chose; None before, or where its plan has another."""
+    return next((trial for trial in cell.trials if is_chosen(trial, cell)), None)
