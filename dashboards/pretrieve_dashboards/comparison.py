@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views.paired import AVERAGE, paired_differences
-from pretrieve_dashboards.wording import ABSENT
+from pretrieve_dashboards.views.paired import paired_differences
+from pretrieve_dashboards.wording import ABSENT, AVERAGE
 
 Place = tuple[str, str]
 """A row and a column."""
@@ -60,14 +60,14 @@ class Published:
         """The columns, in the order of the values."""
         return tuple(dict.fromkeys(column for _, column in self.values))
 
+    def text(self, row: str, column: str) -> str:
+        """Write a number as printed; empty where there is none."""
+        value = self.values.get((row, column))
+        return "" if value is None else f"{value:.2f}"
+
 
 def published_table(source: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Published:
     """Write a printed table down row by row.
-
-    Args:
-      source: the table, figure or section.
-      columns: its columns.
-      rows: one number in % for each column, by the name of the row.
 
     Raises:
       ValueError: a row has more or fewer numbers than there are columns.
@@ -146,15 +146,10 @@ class Comparison:
 
 
 def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) -> dict[Place, Value]:
-    """Return the test scores of a study, a row a method and a column a target, and the average over all targets.
+    """Return the test scores of a study by (row, target), finished or not; `row_of` names the row of a method.
 
-    Args:
-      record: a study, finished or not; a cell that is not tested has no value.
-      row_of: names the row of a method.
-
-    Returns:
-      Mean test score, its interval and its refits' runs by (row, target); by (row, `average`) the mean over the
-      targets, which has no interval and is left out where a target is not tested.
+    A cell that is not tested has no value. By (row, `average`) stands the mean over the targets, which has no interval
+    and is left out where a target is not tested.
     """
     values: dict[Place, Value] = {}
     for method in record.methods:
@@ -176,12 +171,7 @@ def score_comparison(
 ) -> Comparison:
     """Lay scores out as the paper's tables have them: targets as columns, the average last.
 
-    Args:
-      title: what the scores are.
-      heading: what the rows are.
-      values: by row and target.
-      published: the paper's.
-      rows: in the order to show them; one without a score shows that it is missing.
+    A row without a score shows that it is missing.
     """
     targets = dict.fromkeys(column for _, column in values if column != AVERAGE)
     columns = (*targets, AVERAGE) if len(targets) > 1 else tuple(targets)
@@ -190,9 +180,6 @@ def score_comparison(
 
 def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
     """Return the test scores along a series of studies, a row a target and method and a column a point.
-
-    Args:
-      records: the studies by the point of the series.
 
     >>> row_name("cub", "uot")
     'cub · uot'
@@ -208,10 +195,7 @@ def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
 def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -> dict[Place, Value]:
     """Return how much a method is ahead of a baseline along a series, seed by seed, a row a target.
 
-    Args:
-      records: the studies by the point of the series; one without a common seed gives no value.
-      method: the one ahead.
-      baseline: the one behind.
+    A study without a common seed gives no value.
     """
     return {
         (gap_name(difference.target, method, baseline), point): Value(

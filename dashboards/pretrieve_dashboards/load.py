@@ -21,7 +21,7 @@ from pretrieve_dashboards.store import StudyStore
 from pretrieve_dashboards.views.curves import trials_to_follow
 
 MAX_REQUESTS = 200
-"""For the curves of one study: each may take MLflow tenths of a second where it holds hundreds of thousands of values."""
+"""For the curves of one study: each may take tenths of a second where MLflow holds hundreds of thousands of values."""
 
 _HYPERPARAMETERS = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
 

@@ -86,7 +86,7 @@ class StudyStore:
         """Read how a metric of some runs went; one request a run, several at a time.
 
         Returns:
-          By run, (step, value, milliseconds since 1970) in the order of the steps; of a step that was logged twice the last one.
+          By run, (step, value, milliseconds since 1970) by step; of a step that was logged twice the last one.
         """
 
         def history(run_id: str) -> list[tuple[int, float, int]]:

@@ -11,6 +11,8 @@ from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
+AVERAGE = "average"
+"""The column of means over all targets, in our tables as in the paper's."""
 
 _SHORT_NAMES = {
     "lr": "lr ",

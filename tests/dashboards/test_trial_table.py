@@ -15,7 +15,7 @@ def test_trials_are_listed_best_first_with_where_they_ran_and_their_run(finished
         ["lr 0.1, wd 1e-4, head ×10", "finished", "75.0", "1 min 15 s", "n1 · GPU 0", "run-b"],
         ["lr 0.01, wd 1e-4, head ×10", "finished", "50.0", "2.0 s", "n1, n2", "run-a"],
     ]
-    assert table.row_runs == ("run-b", "run-a")
+    assert table.row_runs == ["run-b", "run-a"]
     assert [row[2].is_best for row in table.rows] == [True, False]
 
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.console import Console, RenderableType
 
 from pretrieve.records import CellRecord, StudyRecord, TargetRecord
 
 
-@dataclass(frozen=True)
-class TableCell:
+class TableCell(NamedTuple):
     """One entry of a table.
 
     Attributes:
@@ -47,6 +46,16 @@ class TableCell:
         return " ".join(filter(None, ("number" if self.is_number else "", "best" if self.is_best else "", self.style)))
 
 
+def numeric(value: int | str, run_id: str | None = None, *, is_best: bool = False) -> TableCell:
+    """Make the entry of a number."""
+    return TableCell(str(value) if isinstance(value, int) else value, run_id, is_number=True, is_best=is_best)
+
+
+def row(*entries: TableCell | str) -> tuple[TableCell, ...]:
+    """Make a row of entries and words."""
+    return tuple(TableCell(entry) if isinstance(entry, str) else entry for entry in entries)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table.
@@ -55,7 +64,7 @@ class Table:
       label: names it for screen readers.
       caption: what it shows, in a sentence.
       head: names of the columns.
-      rows: entries; the first of each names its row.
+      rows: of the report's table; the first entry of each names its row.
       num_left_out: rows that are not listed.
       row_runs: of each row the run whose id it states, None for none; empty where rows are of no runs.
       style: `pinned` keeps the first column in sight; `grid` is a heat map; `facts` has no rules.
@@ -64,10 +73,10 @@ class Table:
 
     label: str
     caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
+    head: Sequence[str]
+    rows: Sequence[tuple[TableCell, ...]]
     num_left_out: int = 0
-    row_runs: tuple[str | None, ...] = ()
+    row_runs: Sequence[str | None] = ()
     style: str = ""
     folded: str = ""
 
@@ -81,8 +90,7 @@ class Table:
         return replace(self, rows=self.rows[:at_most], row_runs=self.row_runs[:at_most], num_left_out=left_out)
 
 
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A figure.
 
     Attributes:
@@ -98,15 +106,8 @@ class Figure:
     label: str = ""
 
 
-@dataclass(frozen=True)
-class Lines:
-    """A list of sentences, or a text of many lines.
-
-    Attributes:
-      lines: one each.
-      folded: what is read before they are unfolded; empty for a list that stands open.
-      is_code: whether they are shown as they are, line by line.
-    """
+class Lines(NamedTuple):
+    """A list of sentences, or a text of many lines (`is_code`); below `folded`, if that is not empty."""
 
     lines: Sequence[str]
     folded: str = ""
@@ -165,43 +166,20 @@ class View:
         return ""
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
-        """Yield what the terminal shows of the whole study, whatever the scope; nothing where the report has it all.
-
-        Args:
-          record: the study.
-          console: its width decides the layout.
-        """
+        """Yield what the terminal shows of the whole study, whatever the scope; the console's width decides how."""
         return ()
 
 
 def of_target(record: StudyRecord, target: TargetRecord) -> StudyRecord:
     """Return the part of a study that belongs to a target."""
-    return replace(
-        record,
-        targets=(target,),
-        cells=tuple(cell for cell in record.cells if cell.target == target.name),
-        selections=tuple(selection for selection in record.selections if selection.target == target.name),
-    )
+    cells = tuple(cell for cell in record.cells if cell.target == target.name)
+    selections = tuple(selection for selection in record.selections if selection.target == target.name)
+    return replace(record, targets=(target,), cells=cells, selections=selections)
 
 
 def of_cell(record: StudyRecord, cell: CellRecord) -> StudyRecord:
     """Return the part of a study that belongs to a cell."""
-    return replace(
-        record,
-        targets=tuple(target for target in record.targets if target.name == cell.target),
-        methods=(cell.method,),
-        cells=(cell,),
-        selections=tuple(
-            each for each in record.selections if (each.target, each.method) == (cell.target, cell.method)
-        ),
-    )
-
-
-def words(*texts: str) -> list[TableCell]:
-    """Make entries of words."""
-    return [TableCell(text) for text in texts]
-
-
-def numbers(texts: Iterable[str], *, run_id: str | None = None) -> list[TableCell]:
-    """Make entries of numbers that come from one run."""
-    return [TableCell(text, run_id, is_number=True) for text in texts]
+    targets = tuple(target for target in record.targets if target.name == cell.target)
+    pair = (cell.target, cell.method)
+    selections = tuple(each for each in record.selections if (each.target, each.method) == pair)
+    return replace(record, targets=targets, methods=(cell.method,), cells=(cell,), selections=selections)

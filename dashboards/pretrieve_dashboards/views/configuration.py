@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, words
+from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, row
 
 CODE = Markup("<code>{}</code>")
 
@@ -24,14 +24,13 @@ class Configuration(View):
     order = 90
 
     def table(self, record: StudyRecord) -> Table:
-        places = {
-            "MLflow store": [TableCell(CODE.format(without_password(record.tracking_uri)))],
-            "Experiment": [TableCell(CODE.format(record.name) + f" ({record.experiment_id})")],
-            "Study run": [TableCell(record.run_id, record.run_id)],
-            "Open it": [TableCell(CODE.format(wording.ui_command(record.tracking_uri)))],
-            **{f"Model for {target}": [TableCell(CODE.format(uri))] for target, uri in record.models.items()},
-        }
-        rows = tuple((*words(name), *place) for name, place in places.items())
+        rows = [
+            row("MLflow store", CODE.format(without_password(record.tracking_uri))),
+            row("Experiment", CODE.format(record.name) + f" ({record.experiment_id})"),
+            row("Study run", TableCell(record.run_id, record.run_id)),
+            row("Open it", CODE.format(wording.ui_command(record.tracking_uri))),
+            *(row(f"Model for {target}", CODE.format(uri)) for target, uri in record.models.items()),
+        ]
         return Table(
             "Where the record is", "Where everything that the study recorded is found.", (), rows, style="facts"
         )

@@ -11,7 +11,7 @@ from rich.text import Text
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
 
 
 class CostByMethod(View):
@@ -27,7 +27,7 @@ class CostByMethod(View):
             "Training time by method",
             "Training time, summed over trials that may have run side by side.",
             ("method", "trials", "time", "refits", "time"),
-            tuple(_row(record, method) for method in record.methods),
+            [_row(record, method) for method in record.methods],
         )
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[Text]:
@@ -43,7 +43,7 @@ def _row(record: StudyRecord, method: str) -> tuple[TableCell, ...]:
     groups = [[trial for cell in cells for trial in cell.trials], [refit for cell in cells for refit in cell.refits]]
     address = wording.run_links(record).runs_with(schema.TAG_METHOD, method)
     name = Markup('<a href="{}">{}</a>').format(address, method) if address else method
-    return (*words(name), *numbers(text for group in groups for text in (str(len(group)), _time(group))))
+    return row(name, *(numeric(value) for group in groups for value in (len(group), _time(group))))
 
 
 def _time(trials: Sequence[TrialRecord]) -> str:
@@ -58,9 +58,9 @@ class CostByStage(View):
 
     def table(self, record: StudyRecord) -> Table | None:
         times = {**record.stage_seconds, "in all": sum(record.stage_seconds.values())}
-        rows = [(*words(stage), *numbers([wording.duration(s)], run_id=record.run_id)) for stage, s in times.items()]
+        rows = [row(stage, numeric(wording.duration(seconds), record.run_id)) for stage, seconds in times.items()]
         caption = "Wall time by stage, over all runs of the study."
-        return Table("Wall time by stage", caption, ("stage", "time"), tuple(rows)) if record.stage_seconds else None
+        return Table("Wall time by stage", caption, ("stage", "time"), rows) if record.stage_seconds else None
 
     def note(self, record: StudyRecord) -> str:
         return "" if record.stage_seconds else "No stage has recorded its time yet."

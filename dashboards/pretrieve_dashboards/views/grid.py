@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View
+from pretrieve_dashboards.views._base import Table, TableCell, View, row
 from pretrieve_dashboards.views._trial_lines import is_chosen
 
 _ROW = "lr"
@@ -37,7 +37,7 @@ class Grid(View):
         trials = cell.placed_trials
         if not trials:
             nothing = f"no trial has {'recorded its point yet' if cell.trials else 'begun'}"
-            return Table(label, caption, (), ((TableCell(nothing, style="none"),),), style="grid")
+            return Table(label, caption, (), [row(TableCell(nothing, style="none"))], style="grid")
         names = _varying(trials)
         columns = sorted({_point(trial, names) for trial in trials}, key=_from_largest)
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
@@ -48,13 +48,10 @@ class Grid(View):
             label,
             caption,
             ("", *(_column_head(names, point) for point in columns)),
-            tuple(
-                (
-                    TableCell(f"lr {wording.number(rate)}"),
-                    *(entries.get((rate, point), _NO_TRIAL) for point in columns),
-                )
+            [
+                row(f"lr {wording.number(rate)}", *(entries.get((rate, point), _NO_TRIAL) for point in columns))
                 for rate in rates
-            ),
+            ],
             style="grid",
         )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import AuditRecord, CellRecord, StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, numeric, row
 
 SIDES = {"source": "reused of the source", "train": "the target's own, to train on"}
 WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."
@@ -32,7 +32,7 @@ class LeakageAudit(View):
             "Images that show a test image of their target (resized, cropped, mirrored or compressed anew), and what "
             "became of them.",
             ("target", "images", "they show it", "test images shown", "pairs", "pairs compared", "fate"),
-            tuple(tuple(_audit_row(audit, drops_leaks)) for audit in record.audits),
+            [_audit_row(audit, drops_leaks) for audit in record.audits],
         )
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
@@ -43,26 +43,23 @@ class LeakageAudit(View):
         return WHERE_PAIRS_ARE
 
 
-def _audit_row(audit: AuditRecord, drops_leaks: bool) -> list[TableCell]:
+def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
     fate = "none were found"
     if audit.num_leaking:
         fate = "left out" if drops_leaks and audit.side == "source" else "kept"
     counts = (audit.num_leaking, audit.num_shown, audit.num_pairs, audit.num_compared)
-    return [*words(audit.target, SIDES[audit.side]), *numbers(f"{number:,}" for number in counts), *words(fate)]
+    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
 
 
 class LeakRow(NamedTuple):
     """One cell of which an audit left out images, refits of the same seeds with each other.
 
     Attributes:
-      target: name of the target.
-      method: name of the method.
       num_seeds: pairs of refits.
       without: mean test score without the leaks, in [0, 1], over these seeds: what the table shows.
       with_leaks: the same with them.
       gain: mean of the differences, with − without.
       gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN with one seed.
-      run_id: MLflow run of the cell.
     """
 
     target: str
@@ -96,23 +93,23 @@ class LeakGains(View):
             "Scores without and with leaks",
             "Test scores in %, without and with the source images that show test images.",
             ("target", "method", "seeds", "without", "with", "difference"),
-            tuple(_gain_row(row) for row in leak_rows(record)),
+            [_gain_row(each) for each in leak_rows(record)],
         )
 
     def note(self, record: StudyRecord) -> str:
         return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
 
 
-def _gain_row(row: LeakRow) -> tuple[TableCell, ...]:
-    difference = wording.score(row.gain, row.gain_ci95 if row.num_seeds > 1 else None)
-    scores = (wording.percent(row.without), wording.percent(row.with_leaks), difference)
-    return (*words(row.target, row.method), *numbers([str(row.num_seeds)]), *numbers(scores, run_id=row.run_id))
+def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
+    difference = wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None)
+    scores = (wording.percent(leak.without), wording.percent(leak.with_leaks), difference)
+    return row(leak.target, leak.method, numeric(leak.num_seeds), *(numeric(score, leak.run_id) for score in scores))
 
 
 def leak_rows(record: StudyRecord) -> tuple[LeakRow, ...]:
     """Return a row for each cell of a study that was trained both without and with leaks, in the order of the table."""
     rows = (_leak_row(cell) for cell in record.cells)
-    return tuple(row for row in rows if row is not None)
+    return tuple(filter(None, rows))
 
 
 def _leak_row(cell: CellRecord) -> LeakRow | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, cut, text_width
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
 from pretrieve_dashboards.views.selections import margins
 
 MAX_GROUPS_LISTED = 60
@@ -17,14 +18,8 @@ MAX_NAME_LENGTH = 20
 _WIDTH, _ROW, _TOP, _BOTTOM = 640.0, 16.0, 18.0, 18.0
 
 
-@dataclass(frozen=True)
-class MemberGroup:
-    """One group of the source that some method chose.
-
-    Attributes:
-      name: of the group.
-      ranks: by method, its rank among all groups; absent where the method did not choose it, or does not list it.
-    """
+class MemberGroup(NamedTuple):
+    """One group of the source, and its rank among all groups by each method that chose and lists it."""
 
     name: str
     ranks: dict[str, int]
@@ -47,14 +42,14 @@ class Membership(View):
             f"Groups for {record.targets[0].name} with their ranks",
             "Groups that any method chose, those of most methods first, with their rank by each; ·: not chosen.",
             ("group", *methods, "chosen by"),
-            tuple(
-                (
-                    *words(group.name),
-                    *numbers(str(group.ranks.get(method, "·")) for method in methods),
-                    *words(_chosen_by(group, len(methods))),
+            [
+                row(
+                    group.name,
+                    *(numeric(group.ranks.get(method, "·")) for method in methods),
+                    _chosen_by(group, len(methods)),
                 )
                 for group in listed
-            ),
+            ],
             num_left_out=len(groups) - len(listed),
             folded="The groups with their ranks by each method",
         )
@@ -79,9 +74,12 @@ def member_groups(selections: Sequence[SelectionRecord]) -> list[MemberGroup]:
 
 
 def _chosen_by(group: MemberGroup, num_methods: int) -> str:
-    if len(group.ranks) == num_methods:
-        return "all"
-    return f"{next(iter(group.ranks))} alone" if len(group.ranks) == 1 else f"{len(group.ranks)} methods"
+    kind = _kind(group, num_methods)
+    return {"all": "all", "alone": f"{next(iter(group.ranks))} alone", "some": f"{len(group.ranks)} methods"}[kind]
+
+
+def _kind(group: MemberGroup, num_methods: int) -> str:
+    return "all" if len(group.ranks) == num_methods else "alone" if len(group.ranks) == 1 else "some"
 
 
 def membership_figure(record: StudyRecord) -> str:
@@ -118,15 +116,11 @@ _PAINTS = {"all": (ACCENT, 1.0), "some": (ACCENT, 0.5), "alone": (SECOND, 1.0)}
 
 def _runs(groups: Sequence[MemberGroup], method: str, num_methods: int) -> list[tuple[int, int, str]]:
     """Join neighbouring columns of one kind: (first, one past the last, kind)."""
-    runs: list[tuple[int, int, str]] = []
-    for column, group in enumerate(groups):
-        if method not in group.ranks:
-            continue
-        kind = "all" if len(group.ranks) == num_methods else "alone" if len(group.ranks) == 1 else "some"
-        if runs and runs[-1][1:] == (column, kind):
-            runs[-1] = (runs[-1][0], column + 1, kind)
-        else:
-            runs.append((column, column + 1, kind))
+    runs, column = [], 0
+    for kind, same in groupby(groups, key=lambda each: _kind(each, num_methods) if method in each.ranks else ""):
+        end = column + len(list(same))
+        runs += [(column, end, kind)] if kind else []
+        column = end
     return runs
 
 

@@ -10,9 +10,9 @@ from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, round_ticks, text_width
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, words
+from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
+from pretrieve_dashboards.wording import AVERAGE
 
-AVERAGE = "average"
 BASELINE = "finetune"
 MAX_NAME_LENGTH = 30
 MAX_ROWS_DRAWN = 80
@@ -43,7 +43,15 @@ class Paired(View):
             f"Test score minus that of {baseline} in percentage points, refits of the same seed with each other; ± is "
             "half of the 95% interval of the mean difference; bold: the interval leaves out 0.",
             ("target", "method", "seeds", "difference"),
-            tuple(_row(each, runs.get((each.target, each.method))) for each in paired_differences(record, baseline)),
+            [
+                row(
+                    each.target,
+                    each.method,
+                    numeric(each.num_seeds),
+                    numeric(signed(each), runs.get((each.target, each.method)), is_best=is_clear(each)),
+                )
+                for each in paired_differences(record, baseline)
+            ],
         )
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
@@ -138,14 +146,6 @@ def _by_seed(cell: CellRecord, baseline: CellRecord) -> dict[int, float]:
 def _difference(target: str, method: str, by_seed: Mapping[int, float]) -> PairedDifference:
     mean, half_width = mean_and_ci95(list(by_seed.values()))
     return PairedDifference(target, method, len(by_seed), mean, half_width)
-
-
-def _row(each: PairedDifference, run_id: str | None) -> tuple[TableCell, ...]:
-    return (
-        *words(each.target, each.method),
-        TableCell(str(each.num_seeds), is_number=True),
-        TableCell(signed(each), run_id, is_number=True, is_best=is_clear(each)),
-    )
 
 
 def signed(each: PairedDifference) -> str:

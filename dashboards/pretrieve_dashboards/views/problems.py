@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
 
 MAX_LISTED = 200
 MAX_MESSAGE_LENGTH = 2_000
@@ -38,14 +38,7 @@ class NotedTrial(NamedTuple):
 
 
 class FailureRow(NamedTuple):
-    """One kind of failure in a study.
-
-    Attributes:
-      kind: of failure, or `diverged`.
-      num_interruptions: processes that it ended, whose trials were started again.
-      num_trials: trials and refits that it is the end of, so far.
-      policy: what is done about it.
-    """
+    """One kind of failure, or `diverged`: how often trials were started again after it, and how many it ended."""
 
     kind: str
     num_interruptions: int
@@ -94,8 +87,7 @@ class Remarks(View):
         return _noted_table(label, "They are not run again.", remarks(record), "remark", folded="Which, and how")
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[Text]:
-        number = len(remarks(record))
-        line = f"{number} of the trials and refits finished with a remark, which the report gives."
+        line = f"{len(remarks(record))} of the trials and refits finished with a remark, which the report gives."
         yield Text(line, style="dim")
 
 
@@ -114,31 +106,26 @@ class Failures(View):
             "Failures by kind",
             "How often each kind was met, and what is done about it; the trials it ended are listed above.",
             ("Kind", "Started again", "Ended trials", "What is done"),
-            tuple(
-                (
-                    *words(row.kind),
-                    *numbers([str(row.num_interruptions), str(row.num_trials)]),
-                    *words(row.policy),
-                )
-                for row in failure_rows(record)
-            ),
+            [
+                row(kind, numeric(interrupted), numeric(ended), policy)
+                for kind, interrupted, ended, policy in failure_rows(record)
+            ],
         )
 
 
-def problems(record: StudyRecord) -> tuple[NotedTrial, ...]:
+def problems(record: StudyRecord) -> list[NotedTrial]:
     """List the trials and refits that diverged or failed, in the order of the plan."""
-    return tuple(noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed"))
+    return [noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed")]
 
 
-def remarks(record: StudyRecord) -> tuple[NotedTrial, ...]:
+def remarks(record: StudyRecord) -> list[NotedTrial]:
     """List the trials and refits that have a score, but finished with a remark, in the order of the plan."""
-    return tuple(noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message)
+    return [noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message]
 
 
-def _all_trials(record: StudyRecord) -> Iterator[NotedTrial]:
-    for cell in record.cells:
-        for trial in (*cell.trials, *cell.refits):
-            yield NotedTrial(cell.target, cell.method, trial)
+def _all_trials(record: StudyRecord) -> list[NotedTrial]:
+    cells = record.cells
+    return [NotedTrial(cell.target, cell.method, trial) for cell in cells for trial in (*cell.trials, *cell.refits)]
 
 
 def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
@@ -159,17 +146,18 @@ def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
 
 def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: str, *, folded: str = "") -> Table:
     head = ("cell", "kind", "configuration", "state", reason, "MLflow run")
-    return Table(label, caption, head, tuple(map(_noted_row, noted[:MAX_LISTED])), folded=folded)
-
-
-def _noted_row(noted: NotedTrial) -> tuple[TableCell, ...]:
-    trial = noted.trial
-    return (
-        *words(f"{noted.target} · {noted.method}", trial.kind),
-        TableCell(wording.hyperparameters(trial.hyperparameters), style="whole"),
-        *words(trial.state, _folded_message(trial)),
-        TableCell(trial.run_id, trial.run_id),
-    )
+    rows = [
+        row(
+            f"{target} · {method}",
+            trial.kind,
+            TableCell(wording.hyperparameters(trial.hyperparameters), style="whole"),
+            trial.state,
+            _folded_message(trial),
+            TableCell(trial.run_id, trial.run_id),
+        )
+        for target, method, trial in noted[:MAX_LISTED]
+    ]
+    return Table(label, caption, head, rows, folded=folded)
 
 
 def _folded_message(trial: TrialRecord) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views._base import Table, View, words
+from pretrieve_dashboards.views._base import Table, View, row
 
 PAPER_BACKBONES = ("resnet18", "moco_resnet50")
 PAPER_METHODS = frozenset({"finetune", "co_tuning", "random", "greedy_ot", "uot", "label"})
@@ -80,7 +80,7 @@ class Protocol(View):
             "Where this study is not as the paper's (section 4.1 and appendix A), so that its numbers need not be the "
             "paper's.",
             ("part", "point", "the paper", "this study"),
-            tuple(tuple(words(*each)) for each in deviations(record)),
+            [row(*each) for each in deviations(record)],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views._base import Table, View, numbers, words
+from pretrieve_dashboards.views._base import Table, View, numeric, row
 
 STUDENT_T_975 = {2: "12.71", 3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
 """Quantiles of Student's t for n refits (n − 1 degrees of freedom)."""
@@ -30,5 +30,5 @@ class Reading(View):
 
     def table(self, record: StudyRecord) -> Table:
         head = ("refits n", *map(str, STUDENT_T_975))
-        row = (*words("t"), *numbers(STUDENT_T_975.values()))
-        return Table("Quantiles of Student's t", "Few refits make wide intervals.", head, (row,))
+        rows = [row("t", *map(numeric, STUDENT_T_975.values()))]
+        return Table("Quantiles of Student's t", "Few refits make wide intervals.", head, rows)

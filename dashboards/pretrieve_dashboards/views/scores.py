@@ -10,8 +10,8 @@ from rich.text import Text
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, round_ticks, text_width
-from pretrieve_dashboards.table import AVERAGE, ScoreTable, score_table, table_parts
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, words
+from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
+from pretrieve_dashboards.views._base import Figure, Table, View
 
 MAX_NAME_LENGTH = 30
 
@@ -28,22 +28,7 @@ class Scores(View):
     in_notebook = True
 
     def table(self, record: StudyRecord) -> Table:
-        scores = score_table(record)
-        average = (AVERAGE,) if len(scores.targets) > 1 else ()
-        return Table(
-            label="Test scores by method and target",
-            caption="Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not tested.",
-            head=("method", *scores.targets, *average),
-            rows=tuple(
-                (
-                    *words(method),
-                    *(_score(scores, target, method) for target in scores.targets),
-                    *(_average(scores, method) for _ in average),
-                )
-                for method in scores.methods
-            ),
-            style="pinned",
-        )
+        return score_table(record).shown()
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
         caption = "The same numbers: a dot is the mean of the refits, the line its 95% interval, cut at 0 and 100%."
@@ -55,18 +40,6 @@ class Scores(View):
         yield Text(f"{record.name}: {record.backbone}, test score in %{state}", style="bold")
         yield from table_parts(table, console)
         yield Text(_legend(record, table), style="dim")
-
-
-def _score(scores: ScoreTable, target: str, method: str) -> TableCell:
-    mean, is_best = scores.mean(target, method), method in scores.best_methods(target)
-    run_id = None if mean is None else scores.cells[target, method].run_id
-    text = wording.score(mean, scores.ci95(target, method))
-    return TableCell(text, run_id, is_number=True, is_best=is_best)
-
-
-def _average(scores: ScoreTable, method: str) -> TableCell:
-    text = wording.percent(scores.averages.get(method))
-    return TableCell(text, is_number=True, is_best=method in scores.best_averages())
 
 
 def _legend(record: StudyRecord, table: ScoreTable) -> str:

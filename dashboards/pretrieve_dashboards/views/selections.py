@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from markupsafe import Markup
 
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import COLORS, Canvas, Scale, draw_axes, round_ticks, text_width, tick_words
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
 
 NUM_GROUPS_LISTED = 10
 UNRANKED_METHODS = frozenset({"random"})
@@ -40,9 +39,7 @@ class Selections(View):
             f"Selected groups for {record.targets[0].name}",
             "The first groups of each selection, best first.",
             (counted, *(each.method for each in selections)),
-            tuple(
-                (*words(str(place)), *(_group(each, row) for each in selections)) for row, place in enumerate(places)
-            ),
+            [row(str(place), *(_group(each, line) for each in selections)) for line, place in enumerate(places)],
         )
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
@@ -50,19 +47,16 @@ class Selections(View):
         return [Figure(ranked_similarity(each), f"{each.method}: similarity by rank.") for each in ranked]
 
 
-def _group(selection: SelectionRecord, row: int) -> TableCell:
-    name, picture = (each[row] if row < len(each) else "" for each in (selection.names, selection.thumbnails))
-    return TableCell(PICTURED.format(name, name, picture) if picture else name)
+def _group(selection: SelectionRecord, line: int) -> str:
+    name, picture = (each[line] if line < len(each) else "" for each in (selection.names, selection.thumbnails))
+    return PICTURED.format(name, name, picture) if picture else name
 
 
-def _numbering(
-    selections: Sequence[SelectionRecord], num_rows: int
-) -> tuple[Literal["rank", "place"], tuple[int, ...]]:
+def _numbering(selections: Sequence[SelectionRecord], num_rows: int) -> tuple[str, Sequence[int]]:
     """Count the rows by rank, or by place in the selection where the ranks of the selections differ."""
-    rows = [{each.ranks[row] for each in selections if row < len(each.ranks)} for row in range(num_rows)]
-    if all(len(row) == 1 for row in rows):
-        return "rank", tuple(row.pop() for row in rows)
-    return "place", tuple(range(1, num_rows + 1))
+    ranks = [{each.ranks[line] for each in selections if line < len(each.ranks)} for line in range(num_rows)]
+    is_same = all(len(each) == 1 for each in ranks)
+    return ("rank", [each.pop() for each in ranks]) if is_same else ("place", range(1, num_rows + 1))
 
 
 class Overlap(View):
@@ -80,15 +74,15 @@ class Overlap(View):
             f"Overlap of the selections for {record.targets[0].name}",
             "Groups that two selections share, with the margin at the last chosen group.",
             ("method", *(each.method for each in record.selections), "margin", "solver"),
-            tuple(
-                (
-                    *words(one.method),
-                    *numbers(str(_num_shared(one, other)) for other in record.selections),
-                    *numbers([Markup("<br>").join(margins(one))], run_id=record.run_id),
-                    *words("converged" if one.converged else "did not converge"),
+            [
+                row(
+                    one.method,
+                    *(numeric(_num_shared(one, other)) for other in record.selections),
+                    numeric(Markup("<br>").join(margins(one)), record.run_id),
+                    "converged" if one.converged else "did not converge",
                 )
                 for one in record.selections
-            ),
+            ],
         )
 
 
@@ -148,13 +142,9 @@ def _draw_ranking(canvas: Canvas, selection: SelectionRecord, margin: float | No
         for x, y in points:
             canvas.dot(x, y, radius=1.6, color=COLORS[0])
     if margin is not None:
-        _draw_following(canvas, selection, across(last), up(lowest))
-
-
-def _draw_following(canvas: Canvas, selection: SelectionRecord, x: float, y: float) -> None:
-    canvas.dot(x, y, color=COLORS[1], is_open=True)
-    canvas.dot(_WIDTH - 80, 9, color=COLORS[1], is_open=True)
-    canvas.text(_WIDTH - 72, 12, "first left out" if _is_of_first_ranks(selection) else "next rank")
+        for x, y in ((across(last), up(lowest)), (_WIDTH - 80, 9)):
+            canvas.dot(x, y, color=COLORS[1], is_open=True)
+        canvas.text(_WIDTH - 72, 12, "first left out" if _is_of_first_ranks(selection) else "next rank")
 
 
 def _ranking_alternative(selection: SelectionRecord) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, cut, round_ticks, text_width
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, numbers, words
+from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, numeric, row
 
 UNKNOWN_WORKER = "not recorded"
 MAX_LANES_DRAWN = 64
@@ -159,7 +159,7 @@ def utilisation_table(times: WorkerTimes) -> Table:
         caption="Each worker with the most trials it ran side by side, and the share of the time in which the study "
         "ran that these were busy.",
         head=("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
-        rows=tuple(rows),
+        rows=rows,
     )
 
 
@@ -174,7 +174,7 @@ def _row(times: WorkerTimes, worker: str, lanes: Sequence[Lane]) -> tuple[TableC
         wording.duration(max(span.end_ms for span in spans) / 1000),
         wording.ABSENT if share is None else f"{100 * share:.0f} %",
     ]
-    return (*words(worker), *numbers(entries))
+    return row(worker, *map(numeric, entries))
 
 
 def utilisation_figure(times: WorkerTimes) -> str:

@@ -9,7 +9,6 @@ from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, by
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards.comparison import (
-    AVERAGE,
     Comparison,
     Place,
     Published,
@@ -21,6 +20,7 @@ from pretrieve_dashboards.comparison import (
 )
 from pretrieve_dashboards.curves import Curve, draw_curves
 from pretrieve_dashboards.experiment import Drawing, Findings
+from pretrieve_dashboards.wording import AVERAGE
 
 FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
 PARTS = tuple(f"{fraction:.0%}" for fraction in FRACTIONS)

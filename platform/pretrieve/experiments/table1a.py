@@ -5,7 +5,8 @@ from __future__ import annotations
 from pretrieve.experiments._base import Experiment, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY
 from pretrieve.experiments.score_tables import scores_of
-from pretrieve_dashboards.comparison import AVERAGE, published_table
+from pretrieve_dashboards.comparison import published_table
+from pretrieve_dashboards.wording import AVERAGE
 
 TARGETS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft", "dtd", "caltech101")
 METHODS = ("finetune", "co_tuning", "random", "greedy_ot", "uot")

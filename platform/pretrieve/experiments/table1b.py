@@ -7,8 +7,9 @@ from functools import partial
 from pretrieve.experiments._base import Experiment, Results, Series, StudyPoint
 from pretrieve.experiments.minis import SMALL_SCALE, STUDY, WEAK_NETWORK, WEAK_SCALE, by, on
 from pretrieve.experiments.table1a import TARGETS
-from pretrieve_dashboards.comparison import AVERAGE, Value, method_values, published_table, score_comparison
+from pretrieve_dashboards.comparison import Value, method_values, published_table, score_comparison
 from pretrieve_dashboards.experiment import Findings
+from pretrieve_dashboards.wording import AVERAGE
 
 REUSING = ("random", "greedy_ot", "uot")
 WITH_LABELS, WITHOUT_LABELS = "with labels", "without labels"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pretrieve.experiments import EXPERIMENTS, Results
-from pretrieve_dashboards.comparison import AVERAGE
+from pretrieve_dashboards.wording import AVERAGE
 
 NOTHING = Results()
 
