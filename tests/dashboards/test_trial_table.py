@@ -33,7 +33,7 @@ def test_unfinished_cell_lists_what_became_of_its_trials_below_those_with_a_scor
         ["stopped after 3 epochs at 12.5", "—", "3"],
     ]
     assert "5 of 5 trials begun" in table.caption
-    assert Trials().table(of_cell(unfinished_study, unfinished_study.cells[3])).rows == ()
+    assert Trials().table(of_cell(unfinished_study, unfinished_study.cells[3])).rows == []
 
 
 def test_what_scored_lowest_is_left_out_and_counted(finished_study, make_trial):

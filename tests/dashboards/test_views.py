@@ -77,7 +77,7 @@ def test_selections_stand_side_by_side_with_what_they_share(finished_study):
     assert table.texts()[0] == ["1", "[red] kite", "$x$ owl $y$"]
     assert table.texts()[2] == ["3", "", "鳥"]
     assert [row[1:3] for row in Overlap().table(record).texts()] == [["2", "1"], ["1", "3"]]
-    assert Selections().table(of_target(finished_study, finished_study.targets[1])).rows == ()
+    assert Selections().table(of_target(finished_study, finished_study.targets[1])).rows == []
 
 
 def test_pictures_stand_beside_the_names_of_their_groups(finished_study, make_selection):
