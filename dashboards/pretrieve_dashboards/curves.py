@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pretrieve_dashboards.comparison import Value
-from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, round_ticks, text_width
+from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, padded, round_ticks, text_width
 
 WIDE_RANGE = 100.0
 """Largest over smallest x from which on their axis is logarithmic."""
@@ -17,12 +17,7 @@ _WIDTH, _HEIGHT, _BOTTOM = 340.0, 190.0, 30.0
 
 @dataclass(frozen=True)
 class Curve:
-    """One line.
-
-    Attributes:
-      name: for the legend.
-      values: one for each x; None where it is not known.
-    """
+    """One line: a value for each x, None where it is not known."""
 
     name: str
     values: tuple[Value | None, ...]
@@ -30,12 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Level:
-    """A line that does not depend on x, such as a baseline.
-
-    Attributes:
-      name: for the legend.
-      value: its height.
-    """
+    """A line that does not depend on x, such as a baseline."""
 
     name: str
     value: Value
@@ -57,16 +47,17 @@ def draw_curves(
       xs: of the curves, ascending.
       curves: the lines; what is not known is left out.
       levels: drawn dashed from end to end.
-      x_label: of the axis.
-      y_label: of the axis.
+      x_label: what x is.
+      y_label: what the values are.
 
     Returns:
       SVG with a text alternative that lists every number.
     """
-    names = [each.name for each in (*curves, *levels)]
+    names = [*(curve.name for curve in curves), *(level.name for level in levels)]
     legend, canvas = Legend(names, _WIDTH), Canvas(_WIDTH, _HEIGHT)
     known = [value for curve in curves for value in curve.values if value] + [level.value for level in levels]
-    up = _percent_scale(known, legend.height + 8)
+    ends = [100 * (value.mean + sign * (value.ci95 or 0.0)) for value in known for sign in (-1, 1)]
+    up = Scale(*padded(ends), _HEIGHT - _BOTTOM, legend.height + 8)
     y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
     is_log = bool(xs) and xs[0] > 0 and xs[-1] / xs[0] >= WIDE_RANGE
     at = [math.log(x) if is_log else x for x in xs]
@@ -81,13 +72,6 @@ def draw_curves(
         canvas.line([(across.start, y), (across.end, y)], color=color_of(number), width=1.4, dash="5 3")
     legend.draw(canvas, canvas.mark)
     return canvas.write(title=title, alternative=_in_words(list(x_ticks.values()), curves, levels))
-
-
-def _percent_scale(values: Sequence[Value], top: float) -> Scale:
-    ends = [100 * (value.mean + sign * (value.ci95 or 0.0)) for value in values for sign in (-1, 1)]
-    low, high = min(ends, default=0.0), max(ends, default=100.0)
-    margin = 0.05 * (high - low) or 1.0
-    return Scale(low - margin, high + margin, _HEIGHT - _BOTTOM, top)
 
 
 def _draw_curve(canvas: Canvas, points: Mapping[float, Value], up: Scale, number: int) -> None:
@@ -108,17 +92,7 @@ def _in_words(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[L
 
 
 def draw_ranked_groups(title: str, groups: Sequence[int], masses: Sequence[float], expected: Collection[int]) -> str:
-    """Draw the mass of each selected group by rank, with those that a good selection should find marked.
-
-    Args:
-      title: what is shown, for screen readers.
-      groups: indices of the groups, best first.
-      masses: P·1 of each, in the same order.
-      expected: indices of the groups to be found.
-
-    Returns:
-      SVG with a text alternative.
-    """
+    """Draw the mass P·1 of each selected group by rank, best first; those that a good selection finds are marked."""
     legend, canvas = Legend(("expected", "other"), _WIDTH), Canvas(_WIDTH, _HEIGHT)
     up = Scale(0.0, max(masses, default=1.0), _HEIGHT - _BOTTOM, legend.height + 8)
     y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}

@@ -197,9 +197,10 @@ def print_experiment(view: ExperimentView, console: Console, *, report_path: Pat
         section = _comparison(comparison, number)
         console.print(Text(f"\n{comparison.title}, in %", style="bold"))
         console.print(printed_table(section.tables[0].head, section.tables[0].rows))
-        for papers in section.sections if comparison.published else ():
+        if comparison.published and comparison.stands_apart:
+            papers = _the_papers(comparison, comparison.published).tables[0]
             console.print(Text(f"\nThe paper's numbers, {comparison.published.source}", style="bold"))
-            console.print(printed_table(papers.tables[0].head, papers.tables[0].rows))
+            console.print(printed_table(papers.head, papers.rows))
     for heading, lines in (("Missing", view.missing), ("How this run departs from the paper", view.deviations)):
         if lines:
             console.print(Text("\n".join([f"\n{heading}", *(f"  {line}" for line in lines)])))

@@ -242,14 +242,10 @@ def _finite(score: Any) -> float | None:
 
 
 def grid_point(params: Mapping[str, str], top_ks: Sequence[int]) -> dict[str, float]:
-    """Read the point of the grid that a trial or refit stands for.
+    """Read the point of the grid that a trial or refit stands for, by the parameters of its MLflow run.
 
-    Args:
-      params: the parameters of its MLflow run.
-      top_ks: numbers of selected units in the present plan's grid; empty where it does not vary them.
-
-    Returns:
-      Value by name; `source_weight` and `top_k` only where the point has them.
+    `source_weight` and `top_k` are there only where the point has them; `top_ks` are the numbers of selected units in
+    the present plan's grid, empty where it does not vary them.
 
     >>> params = {"lr": "0.1", "selection.top_k": "100", "selection.num_selected": "100"}
     >>> grid_point(params, ()), grid_point(params, (50, 100))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,14 +22,8 @@ NUM_MISSING_LISTED = 8
 RUNS_VIEW = "study"
 """Key of the view: MLflow's UI finds it in a tag of the experiment, as it does the views that people share."""
 
-_METRICS = (
-    schema.TEST_MEAN,
-    schema.TEST_CI95,
-    schema.BEST_VAL_SCORE,
-    schema.VAL_SCORE,
-    schema.TEST_SCORE,
-    schema.SECONDS,
-)
+_SCORES = (schema.TEST_MEAN, schema.TEST_CI95, schema.BEST_VAL_SCORE, schema.VAL_SCORE, schema.TEST_SCORE)
+_METRICS = (*_SCORES, schema.SECONDS)
 """With seconds as the trial measured them: what MLflow calls a run's duration has the time between two attempts too."""
 
 _ALWAYS = ("lr", "weight_decay", "head_lr_ratio")
@@ -44,7 +38,7 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
       report: where the report lies beside MLflow's own copy.
 
     Returns:
-      Markdown of at most MAX_LENGTH characters; what does not fit is in the report.
+      Markdown of at most MAX_LENGTH characters; the report has what does not fit.
     """
     head = [
         f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
@@ -53,9 +47,9 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
         "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target.",
         _score_lines(record),
         _places(record, report),
-        *_missing_lines(record),
+        _missing(record),
     ]
-    return _fitted("\n\n".join(part for part in head if part), _best_lines(record))
+    return _fitted("\n\n".join(filter(None, head)), _best_lines(record))
 
 
 def experiment_note(record: StudyRecord) -> str:
@@ -75,7 +69,9 @@ def experiment_note(record: StudyRecord) -> str:
 
 def cell_note(record: StudyRecord, cell: CellRecord) -> str:
     """Write the note of a cell: what was chosen, what it scored, and the selection that it trained on."""
-    parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {_choice(record, cell)}"]
+    choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
+    choice = "no configuration is chosen yet." if cell.best is None else choice
+    parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {choice}"]
     if cell.test_mean is not None:
         scores = [
             f"{_linked(f'seed {refit.seed}', record, refit.run_id)} {wording.percent(refit.score)}"
@@ -98,12 +94,6 @@ def run_notes(record: StudyRecord, report: Path | None = None) -> dict[str, str]
     """Write the notes of a study's own run and of those of its cells, by run."""
     cells = {cell.run_id: cell_note(record, cell) for cell in record.cells if cell.run_id is not None}
     return {record.run_id: study_note(record, report), **cells}
-
-
-def _choice(record: StudyRecord, cell: CellRecord) -> str:
-    if cell.best is None:
-        return "no configuration is chosen yet."
-    return f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
 
 
 def _configuration(record: StudyRecord, cell: CellRecord) -> str:
@@ -131,12 +121,11 @@ def _places(record: StudyRecord, report: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _missing_lines(record: StudyRecord) -> Iterator[str]:
+def _missing(record: StudyRecord) -> str:
     missing = missing_parts(record)
-    if missing:
-        lines = [f"- {_escaped(part)}" for part in missing[:NUM_MISSING_LISTED]]
-        more = len(missing) - len(lines)
-        yield "\n".join(["Missing:", "", *lines, *([f"- and {more} more"] if more else [])])
+    lines = [f"- {_escaped(part)}" for part in missing[:NUM_MISSING_LISTED]]
+    more = [f"- and {len(missing) - len(lines)} more"] if len(missing) > len(lines) else []
+    return "\n".join(["Missing:", "", *lines, *more]) if missing else ""
 
 
 def _best_lines(record: StudyRecord) -> list[str]:
@@ -144,11 +133,9 @@ def _best_lines(record: StudyRecord) -> list[str]:
     for cell in record.cells:
         if cell.best is None:
             continue
-        configuration = _configuration(record, cell)
         method = _linked(cell.method, record, cell.run_id) if cell.run_id else _escaped(cell.method)
-        test = wording.score(cell.test_mean, cell.test_ci95)
-        validation = wording.percent(cell.best_val_score)
-        lines.append(f"\n| {_escaped(cell.target)} | {method} | {configuration} | {validation} | {test} |")
+        scores = f"{wording.percent(cell.best_val_score)} | {wording.score(cell.test_mean, cell.test_ci95)}"
+        lines.append(f"\n| {_escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
     return lines if len(lines) > 1 else []
 
 
@@ -181,11 +168,8 @@ def _escaped(words: str) -> str:
 def shared_runs_view(record: StudyRecord) -> str:
     """Describe the columns of the list of runs, as MLflow's UI keeps a shared view: scores, then hyperparameters.
 
-    Args:
-      record: the study; λ and K are columns where it has them.
-
-    Returns:
-      JSON, the value of the experiment's tag `schema.TAG_RUNS_VIEW`.
+    λ and K are columns where the study has them. Returns JSON, the value of the experiment's tag
+    `schema.TAG_RUNS_VIEW`.
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
     varied = [name for name in _WHERE_VARIED if any(name in trial.hyperparameters for trial in trials)]

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
+from typing import NamedTuple
 
 INK = "currentColor"
 ACCENT = "#2f81d6"
@@ -22,12 +23,7 @@ CHARACTER_WIDTH = 5.2
 
 
 class Canvas:
-    """A figure under construction, in the colour of the text around it, without a size of its own.
-
-    Args:
-      width: of the drawing, in units of which a text is FONT_SIZE high.
-      height: of the drawing.
-    """
+    """A figure under construction, as wide and high as given, in units of which a text is FONT_SIZE high."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width = width
@@ -117,18 +113,13 @@ def color_of(place: int) -> str:
     return COLORS[place % len(COLORS)]
 
 
-class Scale:
-    """A straight map from values to a drawing's coordinate.
+class Scale(NamedTuple):
+    """A straight map from values to a coordinate: `low` to `start`, `high` to `end`; where they are one, to the middle."""
 
-    Args:
-      low: the value at `start`.
-      high: the value at `end`; equal to `low`, every value lies in the middle.
-      start: coordinate.
-      end: coordinate, also below `start`.
-    """
-
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.high, self.start, self.end = low, high, start, end
+    low: float
+    high: float
+    start: float
+    end: float
 
     def __call__(self, value: float) -> float:
         """Return the coordinate of a value."""
@@ -156,13 +147,23 @@ def draw_axes(
     canvas.text(across.end, up.start + 25, label, anchor="end", opacity=0.8)
 
 
-class Legend:
-    """Names with a sample each, in as many rows as they need.
+def draw_columns(canvas: Canvas, across: Scale, ticks: Mapping[float, str], top: float, bottom: float) -> None:
+    """Draw thin upright lines with words below them, the one at 0 stronger."""
+    for value, word in ticks.items():
+        opacity = 0.6 if value == 0 else 0.15
+        canvas.line([(across(value), top), (across(value), bottom + 3)], width=0.6, opacity=opacity)
+        canvas.text(across(value), bottom + 13, word, anchor="middle")
 
-    Args:
-      names: in order.
-      width: of the drawing.
-    """
+
+def padded(values: Sequence[float], *, at_least: float = 0.0) -> tuple[float, float]:
+    """Return the range of some values and a twentieth of it on both sides; 0 to 100 where there are none."""
+    low, high = min(values, default=0.0), max(values, default=100.0)
+    margin = max(at_least, 0.05 * (high - low)) or 1.0
+    return low - margin, high + margin
+
+
+class Legend:
+    """Names with a sample each, in as many rows as the width needs."""
 
     def __init__(self, names: Sequence[str], width: float) -> None:
         self._places: list[tuple[str, float, float]] = []
@@ -182,13 +183,7 @@ class Legend:
 
 
 def round_ticks(low: float, high: float, *, at_most: int = 5, whole: bool = False) -> tuple[float, ...]:
-    """Choose round values between two.
-
-    Args:
-      low: the lower bound.
-      high: the upper bound, ≥ `low`.
-      at_most: intervals between them.
-      whole: whether they are integers.
+    """Choose round values between two, with `at_most` intervals between them; integers where `whole`.
 
     >>> round_ticks(0.0, 10.0, at_most=5), round_ticks(1, 4, whole=True)
     ((0.0, 2.0, 4.0, 6.0, 8.0, 10.0), (1.0, 2.0, 3.0, 4.0))

@@ -11,14 +11,7 @@ from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, 
 
 
 class Mark(NamedTuple):
-    """How the line of a trial looks.
-
-    Attributes:
-      color: of the line and its end.
-      dash: of the line; empty for an unbroken one.
-      end: what stands at its end: nothing, `cross`, `bar`, `ring` or `plus`.
-      opacity: of the line.
-    """
+    """How the line of a trial looks; at its end stands nothing, a `cross`, `bar`, `ring` or `plus`."""
 
     color: str = INK
     dash: str = ""
@@ -35,6 +28,8 @@ MARKS: Mapping[str, Mark] = {
     "running": Mark(INK, "2 2", "ring", 0.6),
 }
 
+_STROKES = {"cross": ((2.5, 2.5), (2.5, -2.5)), "plus": ((3, 0), (0, 3)), "bar": ((0, 3),)}
+
 
 def mark_of(trial_state: str, *, is_best: bool = False) -> Mark:
     """Return how a trial is drawn; one in a state of another version as one that ended early."""
@@ -43,27 +38,14 @@ def mark_of(trial_state: str, *, is_best: bool = False) -> Mark:
 
 def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
     """Draw what stands at the end of a trial's line."""
-    if mark.end == "cross":
-        canvas.line([(x - 2.5, y - 2.5), (x + 2.5, y + 2.5)], color=mark.color, width=1.2)
-        canvas.line([(x - 2.5, y + 2.5), (x + 2.5, y - 2.5)], color=mark.color, width=1.2)
-    elif mark.end == "plus":
-        canvas.line([(x - 3, y), (x + 3, y)], color=mark.color, width=1.2)
-        canvas.line([(x, y - 3), (x, y + 3)], color=mark.color, width=1.2)
-    elif mark.end == "bar":
-        canvas.line([(x, y - 3), (x, y + 3)], color=mark.color, width=1.2)
-    elif mark.end == "ring":
+    for across, down in _STROKES.get(mark.end, ()):
+        canvas.line([(x - across, y - down), (x + across, y + down)], color=mark.color, width=1.2)
+    if mark.end == "ring":
         canvas.dot(x, y, is_open=True, color=mark.color)
 
 
 class TrialLine(NamedTuple):
-    """The line of a trial in a figure.
-
-    Attributes:
-      points: in the figure's values.
-      state: of the trial.
-      is_best: whether it is the chosen configuration.
-      run_id: its MLflow run.
-    """
+    """The line of a trial in a figure: its points in the figure's values, and whether it is the chosen one."""
 
     points: tuple[tuple[float, float], ...]
     state: str

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, round_ticks
+from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded, round_ticks
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
 
@@ -117,10 +117,9 @@ def curve_figure(title: str, curves: LearningCurves) -> str:
     canvas = Canvas(_WIDTH, _HEIGHT)
     epochs = [epoch for line in curves.lines for epoch, _ in line.points]
     percents = [percent for line in curves.lines for _, percent in line.points]
-    low, high = min(percents), max(percents)
-    margin = max(0.5, 0.05 * (high - low))
+    low, high = padded(percents, at_least=0.5)
     across = Scale(min(epochs), max(epochs), _LEFT, _WIDTH - 10)
-    up = Scale(max(0.0, low - margin), min(100.0, high + margin), _HEIGHT - _BOTTOM, _TOP)
+    up = Scale(max(0.0, low), min(100.0, high), _HEIGHT - _BOTTOM, _TOP)
     x_ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6, whole=True)}
     y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=4)}
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="epoch; validation score in %")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, cut, text_width
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Legend, Scale, cut, text_width
 from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
 from pretrieve_dashboards.views.selections import margins
 
@@ -99,7 +100,9 @@ def membership_figure(record: StudyRecord) -> str:
         for start, end, kind in _runs(groups, method, len(methods)):
             color, opacity = _PAINTS[kind]
             canvas.box(across(start), y + 2, across(end) - across(start), _ROW - 4, color=color, opacity=opacity)
-    _draw_edges(canvas, across.start, len(methods), f"{wording.count(len(groups), 'group')}, a column each")
+    below = f"{wording.count(len(groups), 'group')}, a column each"
+    canvas.text(across.start, _TOP + _ROW * len(methods) + 11, below, opacity=0.8)
+    Legend(("chosen by all", "by several", "by one alone"), _WIDTH).draw(canvas, partial(_draw_sample, canvas))
     in_all = sum(len(group.ranks) == len(methods) for group in groups)
     parts = [f"{wording.count(len(groups), 'group')} in all, {in_all} of them chosen by all"]
     for each in selections:
@@ -124,10 +127,6 @@ def _runs(groups: Sequence[MemberGroup], method: str, num_methods: int) -> list[
     return runs
 
 
-def _draw_edges(canvas: Canvas, x: float, num_methods: int, below: str) -> None:
-    canvas.text(x, _TOP + _ROW * num_methods + 11, below, opacity=0.8)
-    for kind, name in (("all", "chosen by all"), ("some", "by several"), ("alone", "by one alone")):
-        color, opacity = _PAINTS[kind]
-        canvas.box(x, 3, 9, 8, color=color, opacity=opacity)
-        canvas.text(x + 13, 10.5, name)
-        x += 28 + text_width(name)
+def _draw_sample(canvas: Canvas, x: float, y: float, place: int) -> None:
+    color, opacity = list(_PAINTS.values())[place]
+    canvas.box(x - 4, y - 4, 9, 8, color=color, opacity=opacity)

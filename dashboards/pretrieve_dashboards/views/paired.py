@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards.errors import DashboardError
-from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, round_ticks, text_width
+from pretrieve_dashboards.svg_canvas import (
+    ACCENT,
+    INK,
+    Canvas,
+    Scale,
+    cut,
+    draw_columns,
+    padded,
+    round_ticks,
+    text_width,
+)
 from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
 from pretrieve_dashboards.wording import AVERAGE
 
@@ -78,8 +88,7 @@ def unpaired(record: StudyRecord) -> list[str]:
     return [f"{cell.target} · {cell.method}" for cell in others]
 
 
-@dataclass(frozen=True)
-class PairedDifference:
+class PairedDifference(NamedTuple):
     """A method's test score minus the baseline's, over the seeds that both have.
 
     Attributes:
@@ -102,10 +111,6 @@ def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple
 
     A seed decides heads, order and crops of both, so its luck cancels where it acts on both alike. The interval covers
     the seeds, not the draw of the images nor the choice of the configuration.
-
-    Args:
-      record: a study, finished or not.
-      baseline: the method that the others are compared with.
 
     Returns:
       One for each target and method that have a seed in common with the baseline, targets first, then the average of
@@ -170,14 +175,12 @@ def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str
     labels = [cut(f"{each.target} · {each.method}", MAX_NAME_LENGTH) for each in shown]
     across = _scale(shown, 10 + max(map(text_width, labels)))
     bottom = _TOP + _ROW * len(shown)
-    for tick in round_ticks(across.low, across.high, at_most=5):
-        canvas.line([(across(tick), _TOP), (across(tick), bottom + 3)], width=0.6, opacity=0.6 if tick == 0 else 0.15)
-        canvas.text(across(tick), bottom + 13, f"{tick:+g}" if tick else "0", anchor="middle")
-    for number, (each, label) in enumerate(zip(shown, labels, strict=True)):
-        _draw(canvas, each, label, across, _TOP + _ROW * (number + 0.5))
-    canvas.text(
-        across.end, bottom + 26, f"percentage points beside {baseline}, 95% interval", anchor="end", opacity=0.8
-    )
+    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in round_ticks(across.low, across.high, at_most=5)}
+    draw_columns(canvas, across, ticks, _TOP, bottom)
+    for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
+        _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
+    label = f"percentage points beside {baseline}, 95% interval"
+    canvas.text(across.end, bottom + 26, label, anchor="end", opacity=0.8)
     parts = [f"{each.target}, {each.method} {signed(each)} over {each.num_seeds} seeds" for each in differences]
     return canvas.write(title=f"Test score minus that of {baseline}", alternative="; ".join(parts) + ".")
 
@@ -187,9 +190,7 @@ def _scale(shown: Sequence[PairedDifference], left: float) -> Scale:
     limit = max(1.0, 300 * max(abs(each.mean) for each in shown))
     reach = [100 * each.ci95 if math.isfinite(each.ci95) else 0.0 for each in shown]
     ends = [100 * each.mean + sign * far for each, far in zip(shown, reach, strict=True) for sign in (-1, 1)]
-    low, high = max(-limit, min(0.0, *ends)), min(limit, max(0.0, *ends))
-    margin = 0.05 * (high - low) or 1.0
-    return Scale(low - margin, high + margin, left, _WIDTH - 10)
+    return Scale(*padded([max(-limit, min(0.0, *ends)), min(limit, max(0.0, *ends))]), left, _WIDTH - 10)
 
 
 def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: float) -> None:

@@ -9,7 +9,17 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, round_ticks, text_width
+from pretrieve_dashboards.svg_canvas import (
+    Canvas,
+    Legend,
+    Scale,
+    color_of,
+    cut,
+    draw_columns,
+    padded,
+    round_ticks,
+    text_width,
+)
 from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
 from pretrieve_dashboards.views._base import Figure, Table, View
 
@@ -53,13 +63,9 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
 
 
 def dot_plot(table: ScoreTable) -> str:
-    """Draw the table: for each target a dot a method, with its 95% interval, cut at 0 and 100%.
+    """Draw the table as SVG: for each target a dot a method, with its 95% interval, cut at 0 and 100%.
 
-    Args:
-      table: the scores; absent ones are left out.
-
-    Returns:
-      SVG with a text alternative that lists every number.
+    Absent scores are left out; the text alternative lists every number.
     """
     legend = Legend([cut(method, MAX_NAME_LENGTH) for method in table.methods], _WIDTH)
     targets = [cut(target, MAX_NAME_LENGTH) for target in table.targets]
@@ -67,9 +73,8 @@ def dot_plot(table: ScoreTable) -> str:
     top, bottom = legend.height + 6, legend.height + 6 + band * max(1, len(targets))
     canvas = Canvas(_WIDTH, bottom + _BOTTOM)
     across = _score_scale(table, 10 + max(map(text_width, targets), default=0.0))
-    for tick in round_ticks(across.low, across.high, at_most=6):
-        canvas.line([(across(tick), top), (across(tick), bottom)], width=0.6, opacity=0.15)
-        canvas.text(across(tick), bottom + 13, f"{tick:g}", anchor="middle")
+    ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6)}
+    draw_columns(canvas, across, ticks, top, bottom)
     canvas.line([(across.start, top), (across.start, bottom), (across.end, bottom)], opacity=0.7)
     for number, name in enumerate(targets):
         canvas.text(across.start - 5, top + band * (number + 0.5) + 3, name, anchor="end")
@@ -85,9 +90,8 @@ def _score_scale(table: ScoreTable, start: float) -> Scale:
     """Cover every interval, as far as it lies where a score can be."""
     cells = [cell for cell in table.cells.values() if cell.test_mean is not None]
     ends = [100 * ((cell.test_mean or 0.0) + sign * (cell.test_ci95 or 0.0)) for cell in cells for sign in (-1, 1)]
-    low, high = min(ends, default=0.0), max(ends, default=100.0)
-    margin = 0.05 * (high - low) or 1.0
-    return Scale(max(low - margin, 0.0), min(high + margin, 100.5), start, _WIDTH - 10)
+    low, high = padded(ends)
+    return Scale(max(low, 0.0), min(high, 100.5), start, _WIDTH - 10)
 
 
 def _draw_score(canvas: Canvas, table: ScoreTable, place: tuple[str, str], across: Scale, y: float) -> None:
