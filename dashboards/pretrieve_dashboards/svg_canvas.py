@@ -114,7 +114,7 @@ def color_of(place: int) -> str:
 
 
 class Scale(NamedTuple):
-    """A straight map from values to a coordinate: `low` to `start`, `high` to `end`; where they are one, to the middle."""
+    """A straight map from values to a coordinate: `low` to `start`, `high` to `end`; a single value to the middle."""
 
     low: float
     high: float

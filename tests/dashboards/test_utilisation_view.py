@@ -78,7 +78,7 @@ def test_unfinished_study_shows_lost_work_and_counts_what_has_no_times(unfinishe
 def test_study_before_its_first_trial_has_no_figure(unfinished_study):
     record = replace(unfinished_study, cells=unfinished_study.cells[3:])
     view = worker_times(record)
-    assert (view.lanes, Utilisation().applies(record)) == ((), False)
+    assert (view.lanes, Utilisation().applies(record)) == ([], False)
     assert view.share_used(()) is None
 
 

@@ -133,7 +133,7 @@ def test_margin_is_given_at_each_number_of_groups(make_selection):
 
 def test_whole_study_misses_nothing(finished_study):
     assert missing_parts(finished_study) == ()
-    assert problems(finished_study) == ()
+    assert problems(finished_study) == []
 
 
 def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
@@ -144,7 +144,7 @@ def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
         f"{hostile} · uot: 2 of 2 trials without a result (2 not begun), not tested yet",
     )
     assert [problem.trial.key for problem in problems(unfinished_study)] == ["d", "f"]
-    assert remarks(unfinished_study) == ()
+    assert remarks(unfinished_study) == []
 
 
 def test_trial_that_finished_with_a_message_is_a_remark_and_no_problem(finished_study, make_trial):
@@ -156,7 +156,7 @@ def test_trial_that_finished_with_a_message_is_a_remark_and_no_problem(finished_
         ("birds", "finetune", "a"),
         ("birds", "finetune", "r"),
     ]
-    assert problems(record) == ()
+    assert problems(record) == []
     assert missing_parts(record) == ()
 
 
