@@ -24,18 +24,13 @@ MIN_ROWS_OF_CELL = 20
 
 @dataclass(frozen=True)
 class Section:
-    """What a page shows under one heading: first words, then figures and tables side by side, then what is folded.
+    """What a page shows under one heading, in this order: texts, long figures, `beside`, folded tables, lists, notes.
 
     Attributes:
       title: the heading; empty for none.
       id: the place that links lead to; empty for none.
       link: how the list of the page's parts names it; empty to leave it out.
       style: `notice`, or `cell` for a box.
-      texts: paragraphs above everything.
-      lists: lists of sentences.
-      tables: those without a row are left out.
-      figures: the drawings.
-      notes: paragraphs below everything.
       sections: what stands below it, with smaller headings.
     """
 
@@ -92,9 +87,6 @@ def write_report(record: StudyRecord, path: Path) -> None:
 def render_report(record: StudyRecord) -> str:
     """Render a study, finished or not: what there is, and what is missing.
 
-    Args:
-      record: the study.
-
     Returns:
       HTML, self-contained; everything that comes from data is escaped.
     """
@@ -127,12 +119,7 @@ def render_page(page: Page) -> str:
 
 
 def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
-    """Lay the views of a study out: those of targets together, in a section for each target.
-
-    Args:
-      record: the study.
-      most_rows: of a cell's table.
-    """
+    """Lay out the views of a study, those of targets in a section a target; a table of a cell has at most `most_rows`."""
     sections: list[Section] = []
     for is_of_study, group in groupby(all_views(), key=lambda view: view.scope == "study"):
         views = list(group)

@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pretrieve.records import CellRecord, StudyRecord
+from pretrieve.records import StudyRecord, TrialState
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.views import all_views
 from pretrieve_dashboards.views.problems import failure_rows
 
 MAX_FAILURES_LISTED = 5
+STATES: tuple[TrialState, ...] = ("finished", "running", "diverged", "stopped", "failed")
 
 
 def print_study(record: StudyRecord, console: Console, *, report_path: Path | None = None) -> None:
@@ -49,7 +50,9 @@ def print_status(record: StudyRecord, console: Console, *, driver: str | None) -
       console: where to.
       driver: who runs it now; None where nobody does.
     """
-    console.print(Text(f"{record.name}: {_standing(record, driver)}", style="bold"))
+    idle = "finished" if record.is_finished else "nobody runs it; the same command goes on"
+    standing = idle if driver is None else f"run by {driver}"
+    console.print(Text(f"{record.name}: {standing}", style="bold"))
     console.print(_cells(record, is_running=driver is not None))
     for row in failure_rows(record):
         console.print(
@@ -59,27 +62,17 @@ def print_status(record: StudyRecord, console: Console, *, driver: str | None) -
         console.print(Text(line))
 
 
-def _standing(record: StudyRecord, driver: str | None) -> str:
-    if driver is not None:
-        return f"run by {driver}"
-    return "finished" if record.is_finished else "nobody runs it; the same command goes on"
-
-
 def _cells(record: StudyRecord, *, is_running: bool) -> Table:
     table = Table("target", "method", box=None)
     begun = "running" if is_running else "begun"
-    for name in ("trials", "done", begun, "diverged", "stopped", "failed", "best on val", "refits"):
+    for name in ("trials", "done", begun, *STATES[2:], "best on val", "refits"):
         table.add_column(name, justify="right")
     for cell in record.cells:
         best = "" if cell.best_val_score is None else f"{100 * cell.best_val_score:.1f}"
         refits = f"{sum(refit.state == 'finished' for refit in cell.refits)}"
-        table.add_row(cell.target, cell.method, str(cell.num_planned), *_counts(cell), best, refits)
+        counts = [str(cell.num_in_state(state) or "·") for state in STATES]
+        table.add_row(cell.target, cell.method, str(cell.num_planned), *counts, best, refits)
     return table
-
-
-def _counts(cell: CellRecord) -> list[str]:
-    numbers = [cell.num_in_state(state) for state in ("finished", "running", "diverged", "stopped", "failed")]
-    return [str(number) if number else "·" for number in numbers]
 
 
 def _failures(record: StudyRecord) -> list[str]:

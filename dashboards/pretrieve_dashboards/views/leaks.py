@@ -93,23 +93,26 @@ class LeakGains(View):
             "Scores without and with leaks",
             "Test scores in %, without and with the source images that show test images.",
             ("target", "method", "seeds", "without", "with", "difference"),
-            [_gain_row(each) for each in leak_rows(record)],
+            [
+                row(
+                    leak.target,
+                    leak.method,
+                    numeric(leak.num_seeds),
+                    numeric(wording.percent(leak.without), leak.run_id),
+                    numeric(wording.percent(leak.with_leaks), leak.run_id),
+                    numeric(wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None), leak.run_id),
+                )
+                for leak in leak_rows(record)
+            ],
         )
 
     def note(self, record: StudyRecord) -> str:
         return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
 
 
-def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
-    difference = wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None)
-    scores = (wording.percent(leak.without), wording.percent(leak.with_leaks), difference)
-    return row(leak.target, leak.method, numeric(leak.num_seeds), *(numeric(score, leak.run_id) for score in scores))
-
-
-def leak_rows(record: StudyRecord) -> tuple[LeakRow, ...]:
+def leak_rows(record: StudyRecord) -> list[LeakRow]:
     """Return a row for each cell of a study that was trained both without and with leaks, in the order of the table."""
-    rows = (_leak_row(cell) for cell in record.cells)
-    return tuple(filter(None, rows))
+    return list(filter(None, map(_leak_row, record.cells)))
 
 
 def _leak_row(cell: CellRecord) -> LeakRow | None:

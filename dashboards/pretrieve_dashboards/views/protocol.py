@@ -87,14 +87,8 @@ class Protocol(View):
 def deviations(record: StudyRecord) -> tuple[Deviation, ...]:
     """List where a study is not as the paper's (section 4.1, appendix A), as far as its settings say."""
     settings: Mapping[str, Any] = record.settings
-    return (
-        *_of_data(record, settings),
-        *_of_backbone(record, settings),
-        *_of_settings(settings),
-        *_of_selection(settings),
-        *_of_seeds(settings),
-        *_of_methods(record),
-    )
+    of_record = (*_of_data(record, settings), *_of_backbone(record, settings))
+    return (*of_record, *_of_settings(settings), *_of_selection(settings), *_of_table(record, settings))
 
 
 def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
@@ -120,10 +114,8 @@ def _named(image_set: Mapping[str, Any]) -> str:
 
 def _of_backbone(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
     backbone = settings.get("backbone")
-    name = record.backbone.split("@")[0]
-    if name not in PAPER_BACKBONES:
-        paper = "ResNet18 of ImageNet labels, or MoCo-v2 ResNet50"
-        yield Deviation("backbone", "network", paper, record.backbone)
+    if record.backbone.split("@")[0] not in PAPER_BACKBONES:
+        yield Deviation("backbone", "network", "ResNet18 of ImageNet labels, or MoCo-v2 ResNet50", record.backbone)
     if not isinstance(backbone, Mapping):
         return
     if backbone.get("pretrain"):
@@ -136,9 +128,8 @@ def _of_settings(settings: Mapping[str, Any]) -> Iterator[Deviation]:
     for setting in _SETTINGS:
         here = _at(settings, setting.path)
         if here is not NOT_SET and not _is_same(here, setting.paper):
-            yield Deviation(
-                setting.part, setting.what, setting.paper_words or _as_words(setting.paper), _as_words(here)
-            )
+            paper = setting.paper_words or _as_words(setting.paper)
+            yield Deviation(setting.part, setting.what, paper, _as_words(here))
 
 
 def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
@@ -148,8 +139,7 @@ def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
         return
     by_grid = _at(settings, "grid.top_k")
     here = by_grid if isinstance(by_grid, list) and by_grid else top_k
-    paper = NUM_CLUSTERS_CHOSEN if unit == "cluster" else NUM_CLASSES_CHOSEN
-    noun = "clusters" if unit == "cluster" else "classes"
+    noun, paper = ("clusters", NUM_CLUSTERS_CHOSEN) if unit == "cluster" else ("classes", NUM_CLASSES_CHOSEN)
     if here is not NOT_SET and here != paper:
         yield Deviation("selection", f"{noun} chosen", str(paper), _as_words(here))
     num_clusters = _at(settings, "selection.num_clusters")
@@ -157,13 +147,10 @@ def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
         yield Deviation("selection", "clusters", "2000", _as_words(num_clusters))
 
 
-def _of_seeds(settings: Mapping[str, Any]) -> Iterator[Deviation]:
+def _of_table(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
     num_seeds = _at(settings, "refit.num_seeds")
     if num_seeds is not NOT_SET:
         yield Deviation("seeds", "trainings behind a score", "not said, no interval", f"{num_seeds} a cell")
-
-
-def _of_methods(record: StudyRecord) -> Iterator[Deviation]:
     own = [method for method in record.methods if method not in PAPER_METHODS]
     if own:
         yield Deviation("methods", "rows of the table", "not in the paper", ", ".join(own))
