@@ -119,7 +119,7 @@ def render_page(page: Page) -> str:
 
 
 def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
-    """Lay out the views of a study, those of targets in a section a target; a table of a cell has at most `most_rows`."""
+    """Lay out the views of a study, those of targets in a section each; tables of cells have at most `most_rows`."""
     sections: list[Section] = []
     for is_of_study, group in groupby(all_views(), key=lambda view: view.scope == "study"):
         views = list(group)
