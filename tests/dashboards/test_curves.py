@@ -1,8 +1,11 @@
 from xml.etree import ElementTree
 
+import pytest
+
 from pretrieve_dashboards.comparison import Value
-from pretrieve_dashboards.curves import Curve, Level, draw_curves
-from pretrieve_dashboards.ranked_groups import draw_ranked_groups
+from pretrieve_dashboards.curves import Curve, Level, draw_curves, draw_ranked_groups
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(**changes):
@@ -29,9 +32,18 @@ def test_lines_levels_and_axes_are_named():
     assert "currentColor" in svg
 
 
-def test_a_logarithmic_axis_marks_the_values_that_were_measured():
-    svg = draw(xs=[0.001, 0.01, 1.0], is_logarithmic=True, tick_labels=["small", "middle", "large"])
-    assert all(f">{word}<" in svg for word in ("small", "middle", "large"))
+@pytest.mark.parametrize(
+    ("xs", "place_of_middle"),
+    [
+        pytest.param([0.001, 0.01, 1.0], 1 / 3, id="logarithmic from a hundredfold on"),
+        pytest.param([20.0, 40.0, 100.0], 0.25, id="else even"),
+    ],
+)
+def test_the_axis_marks_the_values_that_were_measured_where_they_lie(xs, place_of_middle):
+    root = ElementTree.fromstring(draw(xs=xs))
+    at = {"".join(node.itertext()): float(node.get("x")) for node in root.iter(f"{SVG}text")}
+    low, middle, high = (at[f"{x:g}"] for x in xs)
+    assert (middle - low) / (high - low) == pytest.approx(place_of_middle, abs=0.01)
 
 
 def test_nothing_known_is_drawn_as_nothing():

@@ -12,9 +12,15 @@ from rich.console import Console
 
 from pretrieve_dashboards.comparison import Comparison, Value, published_table
 from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment_report import render_experiment, write_experiment
-from pretrieve_dashboards.experiment_terminal import print_experiment
-from pretrieve_dashboards.experiment_view import Drawing, ExperimentView, Findings, Listing
+from pretrieve_dashboards.experiment import (
+    Drawing,
+    ExperimentView,
+    Findings,
+    Listing,
+    print_experiment,
+    render_experiment,
+    write_experiment,
+)
 
 PUBLISHED = published_table("Table 9", ("cub",), {"uot": (77.21,), "finetune": (75.49,)})
 HOSTILE = "<script>alert(1)</script>"

@@ -1,6 +1,6 @@
 import pytest
 
-from pretrieve_dashboards.grid_point import grid_point
+from pretrieve_dashboards.load import grid_point
 
 
 def of_run(num_selected, asked, top_k=None):

@@ -10,7 +10,7 @@ import pytest
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import render_report
-from pretrieve_dashboards.leak_view import leak_rows
+from pretrieve_dashboards.views.leaks import leak_rows
 
 
 @pytest.fixture

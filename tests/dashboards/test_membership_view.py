@@ -1,9 +1,14 @@
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from pretrieve_dashboards.membership_view import membership_figure, membership_table, membership_view
+from pretrieve_dashboards.views._base import of_target
+from pretrieve_dashboards.views.membership import Membership, member_groups
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+def birds_of(record):
+    return of_target(record, record.targets[0])
 
 
 def study_of(finished_study, make_selection):
@@ -19,17 +24,14 @@ def study_of(finished_study, make_selection):
 
 
 def test_groups_of_most_methods_come_first_with_their_ranks(finished_study, make_selection):
-    view = membership_view(study_of(finished_study, make_selection), "birds")
-    assert [(group.name, group.ranks) for group in view.groups] == [
+    record = birds_of(study_of(finished_study, make_selection))
+    assert [(group.name, group.ranks) for group in member_groups(record.selections)] == [
         ("owl", {"uot": 2, "nearest": 1, "random": 1}),
         ("kite", {"uot": 1, "nearest": 2}),
         ("coot", {"nearest": 3}),
         ("wren", {"uot": 3}),
     ]
-    assert (view.num_in_all, view.num_unique) == (1, {"uot": 1, "nearest": 1, "random": 0})
-    assert view.margins == {"uot": ("0.25",), "nearest": ("all chosen",), "random": ("0.1",)}
-    assert view.num_unlisted == {"uot": 0, "nearest": 0, "random": 4}
-    assert membership_table(view).texts() == [
+    assert Membership().table(record).texts() == [
         ["owl", "2", "1", "1", "all"],
         ["kite", "1", "2", "·", "2 methods"],
         ["coot", "·", "3", "·", "nearest alone"],
@@ -38,25 +40,24 @@ def test_groups_of_most_methods_come_first_with_their_ranks(finished_study, make
 
 
 def test_figure_joins_neighbours_and_says_the_same_in_words(finished_study, make_selection):
-    svg = membership_figure(membership_view(study_of(finished_study, make_selection), "birds"))
-    root = ElementTree.fromstring(svg)
+    (figure,) = Membership().figures(birds_of(study_of(finished_study, make_selection)))
+    root = ElementTree.fromstring(figure.svg)
     words = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
     assert {"uot", "nearest", "random", "1 alone", "0 alone", "4 groups, a column each"} <= words
-    assert "4 groups in all, 1 of them chosen by all; uot: 1 alone, margin 0.25;" in root.get("aria-label")
-    assert "random: 0 alone, margin 0.1 and 4 that are not listed." in root.get("aria-label")
+    assert root.get("aria-label").endswith(
+        "4 groups in all, 1 of them chosen by all; uot: 1 alone, margin 0.25; nearest: 1 alone, margin all chosen; "
+        "random: 0 alone, margin 0.1 and 4 that are not listed."
+    )
 
 
-def test_two_groups_of_one_name_stay_two(finished_study, make_selection):
+def test_two_groups_of_one_name_stay_two(make_selection):
     both = (
         make_selection("birds", "uot", (1,), ("crane",), (0.5,)),
         make_selection("birds", "nearest", (9,), ("crane",), (0.5,)),
     )
-    view = membership_view(replace(finished_study, selections=both), "birds")
-    assert [group.ranks for group in view.groups] == [{"uot": 1}, {"nearest": 1}]
+    assert [group.ranks for group in member_groups(both)] == [{"uot": 1}, {"nearest": 1}]
 
 
-def test_unfinished_study_shows_the_selections_there_are(unfinished_study):
-    one = membership_view(replace(unfinished_study, selections=unfinished_study.selections[:1]), "birds")
-    assert (one.methods, len(one.groups), membership_figure(one)) == (("random",), 2, "")
-    none = membership_view(replace(unfinished_study, selections=()), "birds")
-    assert (none.groups, membership_figure(none), membership_table(none).rows) == ((), "", ())
+def test_study_with_fewer_than_two_selections_has_nothing_to_compare(unfinished_study):
+    assert not Membership().applies(replace(unfinished_study, selections=unfinished_study.selections[:1]))
+    assert not Membership().applies(replace(unfinished_study, selections=()))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from pretrieve.records import TargetRecord
 from pretrieve.study.settings import StudySettings
-from pretrieve_dashboards.protocol_view import deviations, protocol_table
+from pretrieve_dashboards.views.protocol import Protocol, deviations
 
 
 def paper_study(finished_study, **changes):
@@ -78,6 +78,7 @@ def test_clusters_are_counted_as_the_paper_counts_them(finished_study):
 
 
 def test_plan_that_tells_little_is_compared_in_what_it_tells(unfinished_study):
-    found = deviations(replace(unfinished_study, settings={"training": {"epochs": 2}}))
+    record = replace(unfinished_study, settings={"training": {"epochs": 2}})
+    found = deviations(record)
     assert [(each.part, each.here) for each in found] == [("backbone", "small_resnet"), ("training", "2")]
-    assert protocol_table(found).texts()[1] == ["training", "epochs", "100", "2"]
+    assert Protocol().table(record).texts()[1] == ["training", "epochs", "100", "2"]

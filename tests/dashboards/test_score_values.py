@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from pretrieve_dashboards.comparison import AVERAGE, Value, published_table
-from pretrieve_dashboards.score_values import (
+from pretrieve_dashboards.comparison import (
+    AVERAGE,
+    Value,
     gap_values,
     method_values,
+    published_table,
     row_name,
     score_comparison,
     series_values,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.view_table import ViewTable, words
+from pretrieve_dashboards.views._base import Table, View, row
 
 PAPER_BACKBONES = ("resnet18", "moco_resnet50")
 PAPER_METHODS = frozenset({"finetune", "co_tuning", "random", "greedy_ot", "uot", "label"})
@@ -15,8 +14,7 @@ NUM_CLUSTERS_CHOSEN, NUM_CLASSES_CHOSEN = 200, 100
 NOT_SET = object()
 
 
-@dataclass(frozen=True)
-class Deviation:
+class Deviation(NamedTuple):
     """One point in which a study is not as the paper.
 
     Attributes:
@@ -32,13 +30,12 @@ class Deviation:
     here: str
 
 
-@dataclass(frozen=True)
-class _Setting:
+class _Setting(NamedTuple):
     part: str
     path: str
     what: str
     paper: Any
-    told: str = ""
+    paper_words: str = ""
     """How the paper says it, where the value alone would not be understood."""
 
 
@@ -66,35 +63,40 @@ _SETTINGS = (
 )
 
 
+class Protocol(View):
+    """Where the study is not as the paper's, so that its numbers need not be the paper's."""
+
+    id = "protocol"
+    title = "Beside the paper's protocol"
+    link = "Beside the paper"
+    order = 70
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(deviations(record))
+
+    def table(self, record: StudyRecord) -> Table:
+        return Table(
+            "Deviations from the paper's protocol",
+            "Where this study is not as the paper's (section 4.1 and appendix A), so that its numbers need not be the "
+            "paper's.",
+            ("part", "point", "the paper", "this study"),
+            [row(*each) for each in deviations(record)],
+        )
+
+
 def deviations(record: StudyRecord) -> tuple[Deviation, ...]:
-    """List where a study is not as the paper's (section 4.1, appendix A), as far as its plan tells."""
+    """List where a study is not as the paper's (section 4.1, appendix A), as far as its settings say."""
     settings: Mapping[str, Any] = record.settings
-    return (
-        *_of_data(record, settings),
-        *_of_backbone(record, settings),
-        *_of_settings(settings),
-        *_of_selection(settings),
-        *_of_seeds(settings),
-        *_of_methods(record),
-    )
-
-
-def protocol_table(found: Sequence[Deviation]) -> ViewTable:
-    """List deviations beside what the paper says."""
-    return ViewTable(
-        caption="Where this study is not as the paper's (section 4.1 and appendix A), so that its numbers need not be "
-        "the paper's.",
-        head=("part", "point", "the paper", "this study"),
-        rows=tuple(tuple(words(each.part, each.what, each.paper, each.here)) for each in found),
-    )
+    of_record = (*_of_data(record, settings), *_of_backbone(record, settings))
+    return (*of_record, *_of_settings(settings), *_of_selection(settings), *_of_table(record, settings))
 
 
 def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
     source = settings.get("source")
     if isinstance(source, Mapping) and not source.get("imagenet") and source.get("name") != "imagenet":
         yield Deviation("data", "source", "ImageNet-1k, 1,281,167 images", _named(source))
-    told: Sequence[Any] = settings.get("targets") or ()
-    for target, image_set in zip(record.targets, told, strict=False):
+    image_sets = settings.get("targets") or ()
+    for target, image_set in zip(record.targets, image_sets, strict=False):
         if not isinstance(image_set, Mapping):
             continue
         if not image_set.get("published"):
@@ -111,24 +113,23 @@ def _named(image_set: Mapping[str, Any]) -> str:
 
 
 def _of_backbone(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
-    told = settings.get("backbone")
-    name = record.backbone.split("@")[0]
-    if name not in PAPER_BACKBONES:
-        paper = "ResNet18 of ImageNet labels, or MoCo-v2 ResNet50"
-        yield Deviation("backbone", "network", paper, record.backbone)
-    if not isinstance(told, Mapping):
+    backbone = settings.get("backbone")
+    if record.backbone.split("@")[0] not in PAPER_BACKBONES:
+        yield Deviation("backbone", "network", "ResNet18 of ImageNet labels, or MoCo-v2 ResNet50", record.backbone)
+    if not isinstance(backbone, Mapping):
         return
-    if told.get("pretrain"):
+    if backbone.get("pretrain"):
         yield Deviation("backbone", "weights", "pre-trained on ImageNet-1k", "pre-trained on the study's source")
-    if told.get("image_size") not in (None, 224):
-        yield Deviation("backbone", "image size", "224 px", f"{told['image_size']} px")
+    if backbone.get("image_size") not in (None, 224):
+        yield Deviation("backbone", "image size", "224 px", f"{backbone['image_size']} px")
 
 
 def _of_settings(settings: Mapping[str, Any]) -> Iterator[Deviation]:
     for setting in _SETTINGS:
         here = _at(settings, setting.path)
         if here is not NOT_SET and not _is_same(here, setting.paper):
-            yield Deviation(setting.part, setting.what, setting.told or _told(setting.paper), _told(here))
+            paper = setting.paper_words or _as_words(setting.paper)
+            yield Deviation(setting.part, setting.what, paper, _as_words(here))
 
 
 def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
@@ -138,22 +139,18 @@ def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
         return
     by_grid = _at(settings, "grid.top_k")
     here = by_grid if isinstance(by_grid, list) and by_grid else top_k
-    paper = NUM_CLUSTERS_CHOSEN if unit == "cluster" else NUM_CLASSES_CHOSEN
-    noun = "clusters" if unit == "cluster" else "classes"
+    noun, paper = ("clusters", NUM_CLUSTERS_CHOSEN) if unit == "cluster" else ("classes", NUM_CLASSES_CHOSEN)
     if here is not NOT_SET and here != paper:
-        yield Deviation("selection", f"{noun} chosen", str(paper), _told(here))
+        yield Deviation("selection", f"{noun} chosen", str(paper), _as_words(here))
     num_clusters = _at(settings, "selection.num_clusters")
     if unit == "cluster" and num_clusters not in (NOT_SET, 2000):
-        yield Deviation("selection", "clusters", "2000", _told(num_clusters))
+        yield Deviation("selection", "clusters", "2000", _as_words(num_clusters))
 
 
-def _of_seeds(settings: Mapping[str, Any]) -> Iterator[Deviation]:
+def _of_table(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
     num_seeds = _at(settings, "refit.num_seeds")
     if num_seeds is not NOT_SET:
         yield Deviation("seeds", "trainings behind a score", "not said, no interval", f"{num_seeds} a cell")
-
-
-def _of_methods(record: StudyRecord) -> Iterator[Deviation]:
     own = [method for method in record.methods if method not in PAPER_METHODS]
     if own:
         yield Deviation("methods", "rows of the table", "not in the paper", ", ".join(own))
@@ -174,9 +171,9 @@ def _is_same(here: Any, paper: Any) -> bool:
     return bool(here == paper)
 
 
-def _told(value: Any) -> str:
+def _as_words(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(_told(each) for each in value)
+        return ", ".join(_as_words(each) for each in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float | int):

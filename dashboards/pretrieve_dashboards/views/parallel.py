@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from pretrieve.records import CellRecord, TrialRecord
+from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import INK, Canvas, Scale
-from pretrieve_dashboards.trial_marks import counted_states, draw_end, draw_legend, mark_of
+from pretrieve_dashboards.views._base import Figure, View
+from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
 
 MAX_VALUES_APART = 8
 """A hyperparameter with more values stands on a scale, as those of a random search do; fewer stand evenly apart."""
@@ -22,81 +23,61 @@ _WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 340.0, 170.0, 34.0, 24.0, 30.0
 _NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
 
 
-@dataclass(frozen=True)
-class ParallelAxis:
-    """One upright axis.
-
-    Attributes:
-      name: of the hyperparameter, or of the score.
-      ticks: (place from 0 at the bottom to 1 at the top, what stands there).
-    """
+class ParallelAxis(NamedTuple):
+    """One upright axis: its name, and (place from 0 at the bottom to 1 at the top, what stands there)."""
 
     name: str
     ticks: tuple[tuple[float, str], ...]
 
 
-@dataclass(frozen=True)
-class ParallelLine:
-    """One trial.
+class ParallelCoordinates(NamedTuple):
+    """The trials of a cell over its hyperparameters.
 
     Attributes:
-      places: on each axis, from 0 to 1; the last below 0 without a score.
-      state: of the trial.
-      is_best: whether it is the chosen configuration.
-      run_id: its MLflow run.
-    """
-
-    places: tuple[float, ...]
-    state: str
-    is_best: bool
-    run_id: str
-
-
-@dataclass(frozen=True)
-class ParallelView:
-    """Parallel coordinates of a cell.
-
-    Attributes:
-      title: names the cell.
-      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has told its point.
-      lines: the trials that have told their points, the chosen one last, so that it lies on top.
+      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has its point yet.
+      lines: the trials that have their points, the chosen one last, so that it lies on top. A line's points are
+        (number of the axis, place on it), the place of a missing score below 0.
       alternative: the same in words.
     """
 
-    title: str
     axes: tuple[ParallelAxis, ...]
-    lines: tuple[ParallelLine, ...]
+    lines: tuple[TrialLine, ...]
     alternative: str
 
 
-def parallel_view(cell: CellRecord) -> ParallelView:
-    """Lay the trials of a cell that have told their points out along its hyperparameters, finished or not."""
+class Parallel(View):
+    """One axis a hyperparameter that varies, and one for the score."""
+
+    title = "The search of each method"
+    order = 33
+    scope = "cell"
+
+    def figures(self, record: StudyRecord) -> Sequence[Figure]:
+        svg = parallel_figure(record.cells[0])
+        return (Figure(svg, "Hyperparameters and score."),) if svg else ()
+
+
+def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
+    """Lay the trials of a cell out along its hyperparameters, finished or not."""
     trials = cell.placed_trials
     names = _varying(trials)
-    axes, columns = [], []
-    for name in names:
-        axis, places = _axis(name, [trial.hyperparameters.get(name) for trial in trials])
-        axes.append(axis)
-        columns.append(places)
+    axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
     if names:
-        axis, places = _score_axis(trials)
-        axes.append(axis)
-        columns.append(places)
+        axes.append(_score_axis(trials))
     lines = [
-        ParallelLine(tuple(column[number] for column in columns), trial.state, is_chosen(trial, cell), trial.run_id)
+        TrialLine(
+            tuple((float(axis), places[number]) for axis, (_, places) in enumerate(axes)),
+            trial.state,
+            is_chosen(trial, cell),
+            trial.run_id,
+        )
         for number, trial in enumerate(trials)
     ]
-    return ParallelView(
-        title=f"Hyperparameters and validation score of {cell.method} on {cell.target}",
-        axes=tuple(axes),
+    return ParallelCoordinates(
+        axes=tuple(axis for axis, _ in axes),
         lines=tuple(sorted(lines, key=lambda line: line.is_best)),
         alternative=_in_words(cell, names),
     )
-
-
-def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:
-    """Say whether a trial is the configuration that its cell chose."""
-    return cell.best is not None and trial.score is not None and dict(trial.hyperparameters) == dict(cell.best)
 
 
 def _varying(trials: Sequence[TrialRecord]) -> list[str]:
@@ -107,9 +88,9 @@ def _varying(trials: Sequence[TrialRecord]) -> list[str]:
 def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list[float]]:
     """Place values apart where they are few, else on a scale; one that a trial does not have stands lowest."""
     known = sorted({value for value in values if value is not None})
-    told: list[float | None] = [*([None] if None in values else []), *known]
-    if len(told) <= MAX_VALUES_APART:
-        at = {value: place / max(1, len(told) - 1) for place, value in enumerate(told)}
+    apart: list[float | None] = [*([None] if None in values else []), *known]
+    if len(apart) <= MAX_VALUES_APART:
+        at = {value: place / max(1, len(apart) - 1) for place, value in enumerate(apart)}
         ticks = tuple(
             (place, wording.ABSENT if value is None else wording.number(value)) for value, place in at.items()
         )
@@ -131,8 +112,8 @@ def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float
         return ParallelAxis(SCORE, lowest), [WITHOUT_SCORE] * len(trials)
     low, high = min(scores), max(scores)
     scale = Scale(low, high, 0.0, 1.0)
-    told = (low, (low + high) / 2, high) if high > low else (high,)
-    ticks = tuple((scale(score), wording.percent(score)) for score in told)
+    marked = (low, (low + high) / 2, high) if high > low else (high,)
+    ticks = tuple((scale(score), wording.percent(score)) for score in marked)
     return ParallelAxis(SCORE, lowest + ticks), [
         WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials
     ]
@@ -151,30 +132,27 @@ def _in_words(cell: CellRecord, names: Sequence[str]) -> str:
     return "; ".join([*parts, f"what varies: {varied}" if varied else "nothing varies"]) + "."
 
 
-def parallel_figure(view: ParallelView) -> str:
-    """Draw parallel coordinates as SVG; empty words where the view has no axes."""
-    if not view.axes:
+def parallel_figure(cell: CellRecord) -> str:
+    """Draw parallel coordinates as SVG; empty where there are no axes."""
+    drawn = parallel_coordinates(cell)
+    if not drawn.axes:
         return ""
     canvas = Canvas(_WIDTH, _HEIGHT)
-    across = Scale(0, len(view.axes) - 1, _SIDE, _WIDTH - _SIDE - 8)
+    across = Scale(0, len(drawn.axes) - 1, _SIDE, _WIDTH - _SIDE - 8)
     up = Scale(WITHOUT_SCORE, 1.0, _HEIGHT - _BOTTOM, _TOP)
-    for line in view.lines:
-        mark = mark_of(line.state, is_best=line.is_best)
-        points = [(across(number), up(place)) for number, place in enumerate(line.places)]
-        width = 1.8 if line.is_best else 0.9
-        canvas.line(points, color=mark.color, width=width, opacity=mark.opacity, dash=mark.dash)
-        draw_end(canvas, mark, *points[-1])
-    for number, axis in enumerate(view.axes):
-        _draw_axis(canvas, axis, across(number), up, is_last=number == len(view.axes) - 1)
-    states = [line.state for line in view.lines if not line.is_best]
-    draw_legend(canvas, states, 2, 10, has_best=any(line.is_best for line in view.lines))
-    return canvas.write(title=view.title, alternative=view.alternative)
+    for line in drawn.lines:
+        draw_line(canvas, line, across, up)
+    for number, axis in enumerate(drawn.axes):
+        _draw_axis(canvas, axis, across(number), up, is_last=number == len(drawn.axes) - 1)
+    draw_legend(canvas, drawn.lines, 2, 10)
+    title = f"Hyperparameters and validation score of {cell.method} on {cell.target}"
+    return canvas.write(title=title, alternative=drawn.alternative)
 
 
 def _draw_axis(canvas: Canvas, axis: ParallelAxis, x: float, up: Scale, *, is_last: bool) -> None:
     canvas.line([(x, up(0.0)), (x, up(1.0))], color=INK, width=1.0, opacity=0.7)
-    for place, told in axis.ticks:
+    for place, word in axis.ticks:
         y = up(place)
         canvas.line([(x - 2, y), (x + 2, y)], width=1.0, opacity=0.7)
-        canvas.text(x + (6 if is_last else -5), y + 3, told, anchor="start" if is_last else "end")
+        canvas.text(x + (6 if is_last else -5), y + 3, word, anchor="start" if is_last else "end")
     canvas.text(min(x, _WIDTH - 34) if is_last else x, _HEIGHT - 6, axis.name, anchor="middle", bold=True)

@@ -1,29 +1,45 @@
-"""What a study still lacks, in words, what went wrong in it, and what finished otherwise than the protocol says."""
+"""What a study still lacks, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
-from pretrieve.records import CellRecord, StudyRecord, TrialRecord, TrialState
+from rich.console import Console
+from rich.text import Text
+
+from pretrieve.records import CellRecord, StudyRecord, TrialState
+from pretrieve_dashboards.views._base import Lines, View
 from pretrieve_dashboards.wording import count
 
 RESULT_STATES: tuple[TrialState, ...] = ("finished", "diverged", "stopped")
+NUM_OPEN, MAX_PRINTED, MAX_LISTED = 5, 10, 200
 
 
-@dataclass(frozen=True)
-class NotedTrial:
-    """A trial or refit whose message is to be read.
+class Missing(View):
+    """What has no result yet, above everything else."""
 
-    Attributes:
-      target: name of the target.
-      method: name of the method.
-      trial: what diverged, failed, or finished with a remark.
-    """
+    id = "missing"
+    title = "What is missing"
+    order = 15
+    style = "notice"
 
-    target: str
-    method: str
-    trial: TrialRecord
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(missing_parts(record))
+
+    def lists(self, record: StudyRecord) -> Sequence[Lines]:
+        parts = missing_parts(record)
+        others = [*parts[NUM_OPEN:MAX_LISTED], *_and_more(parts, MAX_LISTED)]
+        return (Lines(parts[:NUM_OPEN]), *([Lines(others, f"and {len(parts) - NUM_OPEN} more")] if others else []))
+
+    def printed(self, record: StudyRecord, console: Console) -> Iterable[Text]:
+        parts = missing_parts(record)
+        more = [f"{line}; the report lists them all" for line in _and_more(parts, MAX_PRINTED)]
+        yield Text("\nMissing", style="bold yellow")
+        yield from (Text(f"  {line}") for line in (*parts[:MAX_PRINTED], *more))
+
+
+def _and_more(parts: Sequence[str], at_most: int) -> list[str]:
+    return [f"and {len(parts) - at_most} more"] if len(parts) > at_most else []
 
 
 def missing_parts(record: StudyRecord) -> tuple[str, ...]:
@@ -59,19 +75,3 @@ def _missing_in(cell: CellRecord) -> Iterator[str]:
     elif any(refit.score is None for refit in cell.refits):
         num_untested = sum(refit.score is None for refit in cell.refits)
         yield f"{num_untested} of {count(len(cell.refits), 'refit')} without a test score"
-
-
-def problems(record: StudyRecord) -> tuple[NotedTrial, ...]:
-    """List the trials and refits that diverged or failed, in the order of the plan."""
-    return tuple(noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed"))
-
-
-def remarks(record: StudyRecord) -> tuple[NotedTrial, ...]:
-    """List the trials and refits that have a score, but finished with a remark, in the order of the plan."""
-    return tuple(noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message)
-
-
-def _all_trials(record: StudyRecord) -> Iterator[NotedTrial]:
-    for cell in record.cells:
-        for trial in (*cell.trials, *cell.refits):
-            yield NotedTrial(cell.target, cell.method, trial)
