@@ -60,6 +60,13 @@ def test_the_status_says_who_runs_it_and_why_trials_failed(
     assert first.split()[2:8] == ["4", "1", "·", "1", "·", "1"]
 
 
+def test_brackets_in_names_are_no_markup_in_the_status(finished_study: StudyRecord) -> None:
+    cells = tuple(replace(cell, target="[red]kites") for cell in finished_study.cells)
+    console = Console(file=io.StringIO(), width=160)
+    print_status(replace(finished_study, cells=cells), console, driver=None)
+    assert "[red]kites" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_the_report_names_the_error_of_a_long_traceback_that_was_cut_at_its_beginning(
     finished_study: StudyRecord, make_trial: Any
 ) -> None:
