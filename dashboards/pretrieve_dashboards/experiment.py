@@ -202,6 +202,6 @@ def print_experiment(view: ExperimentView, console: Console, *, report_path: Pat
             console.print(Text(f"\nThe paper's numbers, {comparison.published.source}", style="bold"))
             console.print(printed_table(papers.head, papers.rows))
     for heading, lines in (("Missing", view.missing), ("How this run departs from the paper", view.deviations)):
-        if lines:
-            console.print(Text("\n".join([f"\n{heading}", *(f"  {line}" for line in lines)])))
+        for line in (Text(f"\n{heading}", style="bold"), *(Text(f"  {line}") for line in lines)) if lines else ():
+            console.print(line)
     console.print(Text(f"\nreport  {report_path}"), soft_wrap=True)

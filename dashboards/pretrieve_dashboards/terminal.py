@@ -11,7 +11,7 @@ from rich.text import Text
 from pretrieve.records import StudyRecord, TrialState
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.views import all_views
-from pretrieve_dashboards.views.problems import failure_rows
+from pretrieve_dashboards.views.problems import failure_rows, problems
 
 MAX_FAILURES_LISTED = 5
 STATES: tuple[TrialState, ...] = ("finished", "running", "diverged", "stopped", "failed")
@@ -54,10 +54,8 @@ def print_status(record: StudyRecord, console: Console, *, driver: str | None) -
     standing = idle if driver is None else f"run by {driver}"
     console.print(Text(f"{record.name}: {standing}", style="bold"))
     console.print(_cells(record, is_running=driver is not None))
-    for row in failure_rows(record):
-        console.print(
-            Text(f"{row.kind}: {row.num_interruptions} started again, {row.num_trials} ended by it ({row.policy})")
-        )
+    for kind, num_interruptions, num_trials, policy in failure_rows(record):
+        console.print(Text(f"{kind}: {num_interruptions} started again, {num_trials} ended by it ({policy})"))
     for line in _failures(record):
         console.print(Text(line))
 
@@ -71,27 +69,17 @@ def _cells(record: StudyRecord, *, is_running: bool) -> Table:
         best = "" if cell.best_val_score is None else f"{100 * cell.best_val_score:.1f}"
         refits = f"{sum(refit.state == 'finished' for refit in cell.refits)}"
         counts = [str(cell.num_in_state(state) or "·") for state in STATES]
-        table.add_row(cell.target, cell.method, str(cell.num_planned), *counts, best, refits)
+        table.add_row(Text(cell.target), Text(cell.method), str(cell.num_planned), *counts, best, refits)
     return table
 
 
 def _failures(record: StudyRecord) -> list[str]:
     """Name failed trials with the last line of what they said: the error itself, below its traceback."""
-    failed = [
-        (cell, trial) for cell in record.cells for trial in (*cell.trials, *cell.refits) if trial.state == "failed"
-    ]
-    lines = [
-        f"{cell.target} · {cell.method}, {trial.kind} {trial.key[:8]}: {_last_line(trial.message)}"
-        for cell, trial in failed[:MAX_FAILURES_LISTED]
-    ]
-    left = len(failed) - len(lines)
-    return (
-        [*lines, f"and {wording.count(left, 'more failed trial')}; the report has all with their tracebacks"]
-        if left
-        else lines
-    )
-
-
-def _last_line(message: str) -> str:
-    lines = [line for line in message.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no reason given"
+    failed = [noted for noted in problems(record) if noted.trial.state == "failed"]
+    lines = []
+    for target, method, trial in failed[:MAX_FAILURES_LISTED]:
+        last_line = (trial.message.strip().splitlines() or ["no reason given"])[-1].strip()
+        lines.append(f"{target} · {method}, {trial.kind} {trial.key[:8]}: {last_line}")
+    left = wording.count(len(failed) - len(lines), "more failed trial")
+    more = [f"and {left}; the report has all with their tracebacks"] if len(failed) > len(lines) else []
+    return lines + more

@@ -20,7 +20,7 @@ def draw(**changes):
     return draw_curves(**given | changes)
 
 
-def test_every_number_is_told_in_words_and_what_is_missing_too():
+def test_every_number_is_given_in_words_and_what_is_missing_too():
     (label,) = [ElementTree.fromstring(draw()).attrib["aria-label"]]
     assert label == ("Score over K. uot: 50: 50.00 ± 1.00, 300: 75.00; random: nothing yet; label: 70.00 throughout.")
 
@@ -51,7 +51,7 @@ def test_nothing_known_is_drawn_as_nothing():
     assert draw(curves=[], levels=[]).startswith("<svg")
 
 
-def test_ranked_groups_tell_how_many_expected_ones_are_found_and_where_the_last_one_is():
+def test_ranked_groups_say_how_many_expected_ones_are_found_and_where_the_last_one_is():
     svg = draw_ranked_groups("Ranked similarity", (7, 3, 9), (5.0, 2.0, 1.0), {3, 4, 7})
     label = ElementTree.fromstring(svg).attrib["aria-label"]
     expected = "2 of 3 expected groups are among the first 3; the last one has rank 2."

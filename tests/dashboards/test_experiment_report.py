@@ -131,6 +131,14 @@ def test_an_experiment_without_departures_studies_or_gaps_says_nothing_of_them(v
     assert "Where the numbers come from" not in text
 
 
+def test_an_experiment_without_a_number_yet_shows_its_columns() -> None:
+    begun = Comparison("Test score", "method", (), ("cub",), {}, PUBLISHED)
+    listing = Listing("First groups", ("rank", "group"), ())
+    text = " ".join(Words(render_experiment(ExperimentView("x", "X", "?", Findings((begun,), (), (listing,))))).words)
+    assert "method cub" in text
+    assert "rank group" in text
+
+
 def test_report_is_written_into_a_folder_that_is_made(view: ExperimentView, tmp_path: Path) -> None:
     write_experiment(view, tmp_path / "table9" / "report.html")
     assert (tmp_path / "table9" / "report.html").read_text(encoding="utf-8") == render_experiment(view)

@@ -156,7 +156,7 @@ def _write_study(written_study, name, trials, grid, best=None):
 FINISHED = {schema.TAG_OUTCOME: "finished"}
 
 
-def test_trials_of_a_grid_of_numbers_of_groups_tell_theirs_also_where_they_are_older(written_study):
+def test_trials_of_a_grid_of_numbers_of_groups_have_theirs_also_where_they_are_older(written_study):
     """The older one knows only `selection.top_k`; it is the cell's best, chosen before the grid had numbers."""
     point = {"lr": 0.1, "weight_decay": 1e-4, "head_lr_ratio": 10.0, "source_weight": 0.3}
     old = {**point, "selection.top_k": 100, "selection.num_selected": 100}
@@ -191,7 +191,7 @@ def test_finished_trial_keeps_the_message_of_its_end_and_not_that_of_an_earlier_
     ]
 
 
-def test_trials_tell_their_attempts_and_those_of_an_earlier_version_their_last_stretch(written_study):
+def test_trials_have_their_attempts_and_those_of_an_earlier_version_their_last_stretch(written_study):
     attempts = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, 9], ["n2", 12, None]])}
     trials = [("new", {}, FINISHED | attempts, {}), ("old", {}, FINISHED, {schema.SECONDS: 0.001})]
     new, old = _write_study(written_study, "frogs", trials, {}).trials

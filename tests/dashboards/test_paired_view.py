@@ -26,7 +26,7 @@ def compared(finished_study, make_trial):
     return replace(finished_study, cells=tuple(cells))
 
 
-def test_differences_are_told_with_sign_interval_and_run(compared):
+def test_differences_are_listed_with_sign_interval_and_run(compared):
     table = Paired().table(compared)
     hostile = compared.targets[1].name
     assert (baseline_of(compared), unpaired(compared)) == ("finetune", [])

@@ -172,7 +172,7 @@ def test_report_shows_the_number_of_groups_of_each_configuration(finished_study,
     assert "K 200 K 100 K 50 lr 0.1" in text
 
 
-def test_report_tells_ranks_and_margins_of_a_decile(finished_study, make_selection):
+def test_report_shows_ranks_and_margins_of_a_decile(finished_study, make_selection):
     decile = make_selection(
         "birds",
         "uot",

@@ -37,8 +37,10 @@ def test_each_departure_is_named_beside_what_the_paper_says(finished_study):
         "search": "asha",
     }
     study = paper_study(finished_study, **changes)
-    told = {each.what: (each.paper, each.here) for each in deviations(replace(study, methods=("finetune", "nearest")))}
-    assert told == {
+    departures = {
+        each.what: (each.paper, each.here) for each in deviations(replace(study, methods=("finetune", "nearest")))
+    }
+    assert departures == {
         "epochs": ("100", "4"),
         "target images a step": ("256", "16"),
         "mirrored images": ("yes", "no"),
@@ -61,8 +63,8 @@ def test_own_data_backbone_and_regime_are_departures(finished_study):
         "backbone": {"name": "efficientnet_lite0", "image_size": 96},
     }
     found = deviations(replace(study, settings=settings, backbone="efficientnet_lite0@96/96"))
-    told = {each.what: each.here for each in found if each.part in ("data", "backbone")}
-    assert told == {
+    departures = {each.what: each.here for each in found if each.part in ("data", "backbone")}
+    assert departures == {
         "source": "imagenet200",
         "target cub": "own data: 200 classes, 4796 images to train on",
         "images of cub": "images per class 5",
@@ -73,11 +75,11 @@ def test_own_data_backbone_and_regime_are_departures(finished_study):
 
 def test_clusters_are_counted_as_the_paper_counts_them(finished_study):
     clusters = paper_study(finished_study, selection={"unit": "cluster", "top_k": 200, "num_clusters": 1000})
-    told = {each.what: (each.paper, each.here) for each in deviations(clusters) if each.part == "selection"}
-    assert told == {"clusters": ("2000", "1000")}
+    departures = {each.what: (each.paper, each.here) for each in deviations(clusters) if each.part == "selection"}
+    assert departures == {"clusters": ("2000", "1000")}
 
 
-def test_plan_that_tells_little_is_compared_in_what_it_tells(unfinished_study):
+def test_settings_that_say_little_are_compared_in_what_they_say(unfinished_study):
     record = replace(unfinished_study, settings={"training": {"epochs": 2}})
     found = deviations(record)
     assert [(each.part, each.here) for each in found] == [("backbone", "small_resnet"), ("training", "2")]

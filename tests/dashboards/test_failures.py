@@ -46,7 +46,7 @@ def test_a_study_without_trouble_has_no_such_section(finished_study: StudyRecord
 @pytest.mark.parametrize(
     ("driver", "standing"), [(None, "nobody runs it"), ("process 7 on a-host", "run by process 7 on a-host")]
 )
-def test_the_status_tells_who_runs_it_and_why_trials_failed(
+def test_the_status_says_who_runs_it_and_why_trials_failed(
     troubled: StudyRecord, driver: str | None, standing: str
 ) -> None:
     console = Console(file=io.StringIO(), width=160)
@@ -58,6 +58,13 @@ def test_the_status_tells_who_runs_it_and_why_trials_failed(
         line for line in text.splitlines() if line.split()[:2] == [troubled.cells[0].target, troubled.cells[0].method]
     )
     assert first.split()[2:8] == ["4", "1", "·", "1", "·", "1"]
+
+
+def test_brackets_in_names_are_no_markup_in_the_status(finished_study: StudyRecord) -> None:
+    cells = tuple(replace(cell, target="[red]kites") for cell in finished_study.cells)
+    console = Console(file=io.StringIO(), width=160)
+    print_status(replace(finished_study, cells=cells), console, driver=None)
+    assert "[red]kites" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_report_names_the_error_of_a_long_traceback_that_was_cut_at_its_beginning(
