@@ -1,4 +1,4 @@
-"""Read-only views over a study's MLflow record: the table, the figures and the HTML report.
+"""Read-only views over a study's MLflow record: the table, the figures, the HTML report, the terminal, the notebook.
 
 >>> import pretrieve_dashboards as dashboards
 >>> record = dashboards.load_study("sqlite:///pretrieve-runs/birds/mlflow.db", "birds")  # doctest: +SKIP
@@ -11,134 +11,89 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pretrieve.records import StudyRecord
-    from pretrieve_dashboards.comparison import Comparison, Published, Value, published_table
-    from pretrieve_dashboards.curves import Curve, Level, draw_curves
-    from pretrieve_dashboards.errors import DashboardError
-    from pretrieve_dashboards.experiment_report import write_experiment
-    from pretrieve_dashboards.experiment_view import Drawing, ExperimentView, Findings, Listing
-    from pretrieve_dashboards.figures import dot_plot, ranked_similarity
-    from pretrieve_dashboards.frames import best_frame, compare_frame
-    from pretrieve_dashboards.load import load_study
-    from pretrieve_dashboards.missing import missing_parts
-    from pretrieve_dashboards.notes import experiment_note, run_notes, study_note
-    from pretrieve_dashboards.paired import PairedDifference, paired_differences
-    from pretrieve_dashboards.protocol_view import deviations
-    from pretrieve_dashboards.ranked_groups import draw_ranked_groups
-    from pretrieve_dashboards.report import render_report, write_report
-    from pretrieve_dashboards.runs_view import shared_runs_view
-    from pretrieve_dashboards.score_values import (
-        gap_name,
-        gap_values,
-        method_values,
-        row_name,
-        score_comparison,
-        series_values,
-        targets_of,
-    )
-    from pretrieve_dashboards.status_view import print_status
-    from pretrieve_dashboards.table import ScoreTable, score_table
-    from pretrieve_dashboards.terminal import print_study
+    from pretrieve_dashboards.comparison import Comparison as Comparison
+    from pretrieve_dashboards.comparison import Published as Published
+    from pretrieve_dashboards.comparison import Value as Value
+    from pretrieve_dashboards.comparison import gap_name as gap_name
+    from pretrieve_dashboards.comparison import gap_values as gap_values
+    from pretrieve_dashboards.comparison import method_values as method_values
+    from pretrieve_dashboards.comparison import published_table as published_table
+    from pretrieve_dashboards.comparison import row_name as row_name
+    from pretrieve_dashboards.comparison import score_comparison as score_comparison
+    from pretrieve_dashboards.comparison import series_values as series_values
+    from pretrieve_dashboards.comparison import targets_of as targets_of
+    from pretrieve_dashboards.curves import Curve as Curve
+    from pretrieve_dashboards.curves import Level as Level
+    from pretrieve_dashboards.curves import draw_curves as draw_curves
+    from pretrieve_dashboards.curves import draw_ranked_groups as draw_ranked_groups
+    from pretrieve_dashboards.errors import DashboardError as DashboardError
+    from pretrieve_dashboards.experiment import Drawing as Drawing
+    from pretrieve_dashboards.experiment import ExperimentView as ExperimentView
+    from pretrieve_dashboards.experiment import Findings as Findings
+    from pretrieve_dashboards.experiment import Listing as Listing
+    from pretrieve_dashboards.experiment import write_experiment as write_experiment
+    from pretrieve_dashboards.frames import best_frame as best_frame
+    from pretrieve_dashboards.frames import compare_frame as compare_frame
+    from pretrieve_dashboards.load import load_study as load_study
+    from pretrieve_dashboards.notebook import notebook_html as notebook_html
+    from pretrieve_dashboards.notes import experiment_note as experiment_note
+    from pretrieve_dashboards.notes import run_notes as run_notes
+    from pretrieve_dashboards.notes import shared_runs_view as shared_runs_view
+    from pretrieve_dashboards.notes import study_note as study_note
+    from pretrieve_dashboards.report import render_report as render_report
+    from pretrieve_dashboards.report import write_report as write_report
+    from pretrieve_dashboards.table import ScoreTable as ScoreTable
+    from pretrieve_dashboards.table import score_table as score_table
+    from pretrieve_dashboards.terminal import print_status as print_status
+    from pretrieve_dashboards.terminal import print_study as print_study
+    from pretrieve_dashboards.views.missing import missing_parts as missing_parts
+    from pretrieve_dashboards.views.paired import PairedDifference as PairedDifference
+    from pretrieve_dashboards.views.paired import paired_differences as paired_differences
+    from pretrieve_dashboards.views.protocol import deviations as deviations
+    from pretrieve_dashboards.views.scores import dot_plot as dot_plot
+    from pretrieve_dashboards.views.selections import ranked_similarity as ranked_similarity
+    from pretrieve_dashboards.wording import run_page as run_page
 
-_HOME = {
-    "Comparison": "comparison",
-    "Curve": "curves",
-    "DashboardError": "errors",
-    "Drawing": "experiment_view",
-    "ExperimentView": "experiment_view",
-    "Findings": "experiment_view",
-    "Level": "curves",
-    "Listing": "experiment_view",
-    "PairedDifference": "paired",
-    "Published": "comparison",
-    "ScoreTable": "table",
-    "Value": "comparison",
-    "best_frame": "frames",
-    "compare_frame": "frames",
-    "deviations": "protocol_view",
-    "dot_plot": "figures",
-    "draw_curves": "curves",
-    "draw_ranked_groups": "ranked_groups",
-    "experiment_note": "notes",
-    "gap_name": "score_values",
-    "gap_values": "score_values",
-    "load_study": "load",
-    "method_values": "score_values",
-    "missing_parts": "missing",
-    "paired_differences": "paired",
-    "print_status": "status_view",
-    "print_study": "terminal",
-    "published_table": "comparison",
-    "ranked_similarity": "figures",
-    "render_report": "report",
-    "row_name": "score_values",
-    "run_notes": "notes",
-    "score_comparison": "score_values",
-    "score_table": "table",
-    "series_values": "score_values",
-    "shared_runs_view": "runs_view",
-    "study_note": "notes",
-    "targets_of": "score_values",
-    "write_experiment": "experiment_report",
-    "write_report": "report",
+_HOMES = {
+    "comparison": (
+        "Comparison",
+        "Published",
+        "Value",
+        "gap_name",
+        "gap_values",
+        "method_values",
+        "published_table",
+        "row_name",
+        "score_comparison",
+        "series_values",
+        "targets_of",
+    ),
+    "curves": ("Curve", "Level", "draw_curves", "draw_ranked_groups"),
+    "errors": ("DashboardError",),
+    "experiment": ("Drawing", "ExperimentView", "Findings", "Listing", "write_experiment"),
+    "frames": ("best_frame", "compare_frame"),
+    "load": ("load_study",),
+    "notebook": ("notebook_html",),
+    "notes": ("experiment_note", "run_notes", "shared_runs_view", "study_note"),
+    "report": ("render_report", "write_report"),
+    "table": ("ScoreTable", "score_table"),
+    "terminal": ("print_status", "print_study"),
+    "views.missing": ("missing_parts",),
+    "views.paired": ("PairedDifference", "paired_differences"),
+    "views.protocol": ("deviations",),
+    "views.scores": ("dot_plot",),
+    "views.selections": ("ranked_similarity",),
+    "wording": ("run_page",),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Comparison",
-    "Curve",
-    "DashboardError",
-    "Drawing",
-    "ExperimentView",
-    "Findings",
-    "Level",
-    "Listing",
-    "PairedDifference",
-    "Published",
-    "ScoreTable",
-    "Value",
-    "best_frame",
-    "compare_frame",
-    "deviations",
-    "dot_plot",
-    "draw_curves",
-    "draw_ranked_groups",
-    "experiment_note",
-    "gap_name",
-    "gap_values",
-    "load_study",
-    "method_values",
-    "missing_parts",
-    "paired_differences",
-    "print_status",
-    "print_study",
-    "published_table",
-    "ranked_similarity",
-    "render_report",
-    "row_name",
-    "run_notes",
-    "run_page",
-    "score_comparison",
-    "score_table",
-    "series_values",
-    "shared_runs_view",
-    "study_note",
-    "targets_of",
-    "write_experiment",
-    "write_report",
-]
-
-
-def run_page(record: StudyRecord, run_id: str) -> str:
-    """Return the address of a run's page in MLflow's UI; empty where the record does not say where that is."""
-    from pretrieve_dashboards.run_links import run_links
-
-    return run_links(record).run(run_id)
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: an error message must not wait for MLflow and matplotlib."""
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    """Import a public name when it is first used: an error message must not wait for MLflow."""
+    if name in _HOME_OF:
+        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

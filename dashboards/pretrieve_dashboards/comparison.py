@@ -1,14 +1,14 @@
-"""Our numbers beside those of the paper: what every table and figure of an experiment is made from."""
+"""Our numbers beside those of the paper, from one study or along a series of them: what an experiment shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from pretrieve_dashboards.wording import ABSENT
-
-AVERAGE = "average"
-"""The column of means over all targets, in our tables as in the paper's."""
+from pretrieve.records import StudyRecord
+from pretrieve_dashboards.views.paired import paired_differences
+from pretrieve_dashboards.wording import ABSENT, AVERAGE
 
 Place = tuple[str, str]
 """A row and a column."""
@@ -60,14 +60,14 @@ class Published:
         """The columns, in the order of the values."""
         return tuple(dict.fromkeys(column for _, column in self.values))
 
+    def text(self, row: str, column: str) -> str:
+        """Write a number as printed; empty where there is none."""
+        value = self.values.get((row, column))
+        return "" if value is None else f"{value:.2f}"
+
 
 def published_table(source: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Published:
     """Write a printed table down row by row.
-
-    Args:
-      source: the table, figure or section.
-      columns: its columns.
-      rows: one number in % for each column, by the name of the row.
 
     Raises:
       ValueError: a row has more or fewer numbers than there are columns.
@@ -143,3 +143,80 @@ class Comparison:
         if deviation is None:
             return f"paper {printed:.2f}"
         return f"paper {printed:.2f} ({'equal' if deviation == 0 else f'{deviation:+.2f}'})"
+
+
+def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) -> dict[Place, Value]:
+    """Return the test scores of a study by (row, target), finished or not; `row_of` names the row of a method.
+
+    A cell that is not tested has no value. By (row, `average`) stands the mean over the targets, which has no interval
+    and is left out where a target is not tested.
+    """
+    values: dict[Place, Value] = {}
+    for method in record.methods:
+        row = row_of(method)
+        for target in record.targets:
+            cell = record.cell(target.name, method)
+            if cell.test_mean is not None:
+                # Of the refits, not of the cell: the cell's run tells of a series' latest point alone.
+                runs = tuple(refit.run_id for refit in cell.refits if refit.score is not None)
+                values[row, target.name] = Value(cell.test_mean, cell.test_ci95, runs)
+        tested = [values[row, target.name].mean for target in record.targets if (row, target.name) in values]
+        if len(tested) == len(record.targets):
+            values[row, AVERAGE] = Value(fmean(tested))
+    return values
+
+
+def score_comparison(
+    title: str, heading: str, values: Mapping[Place, Value], published: Published, *, rows: tuple[str, ...]
+) -> Comparison:
+    """Lay scores out as the paper's tables have them: targets as columns, the average last.
+
+    A row without a score shows that it is missing.
+    """
+    targets = dict.fromkeys(column for _, column in values if column != AVERAGE)
+    columns = (*targets, AVERAGE) if len(targets) > 1 else tuple(targets)
+    return Comparison(title, heading, rows, columns, values, published)
+
+
+def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
+    """Return the test scores along a series of studies, a row a target and method and a column a point.
+
+    >>> row_name("cub", "uot")
+    'cub · uot'
+    """
+    return {
+        (row_name(target, method), point): value
+        for point, record in records.items()
+        for (method, target), value in method_values(record).items()
+        if target != AVERAGE
+    }
+
+
+def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -> dict[Place, Value]:
+    """Return how much a method is ahead of a baseline along a series, seed by seed, a row a target.
+
+    A study without a common seed gives no value.
+    """
+    return {
+        (gap_name(difference.target, method, baseline), point): Value(
+            difference.mean, difference.ci95 if difference.num_seeds > 1 else None
+        )
+        for point, record in records.items()
+        for difference in paired_differences(record, baseline)
+        if difference.method == method and difference.target in {target.name for target in record.targets}
+    }
+
+
+def row_name(target: str, method: str) -> str:
+    """Name the row of a target and a method."""
+    return f"{target} · {method}"
+
+
+def gap_name(target: str, method: str, baseline: str) -> str:
+    """Name the row of a method's lead."""
+    return f"{target} · {method} − {baseline}"
+
+
+def targets_of(records: Mapping[str, StudyRecord]) -> tuple[str, ...]:
+    """Name the targets of a series, each once."""
+    return tuple(dict.fromkeys(target.name for record in records.values() for target in record.targets))

@@ -1,27 +1,23 @@
-"""Curves over a factor: scores or recalls along a series, with intervals and level lines."""
+"""Figures of the paper's experiments: curves over a factor, and similarity by rank (figure 2b)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pretrieve_dashboards.comparison import Value
-from pretrieve_dashboards.figures import COLORS, MARKERS
-from pretrieve_dashboards.svg import INK, empty_figure, figure_settings, write_svg
+from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, padded, round_ticks, text_width
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+WIDE_RANGE = 100.0
+"""Largest over smallest x from which on their axis is logarithmic."""
+
+_WIDTH, _HEIGHT, _BOTTOM = 340.0, 190.0, 30.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line.
-
-    Attributes:
-      name: for the legend.
-      values: one for each x; None where it is not known.
-    """
+    """One line: a value for each x, None where it is not known."""
 
     name: str
     values: tuple[Value | None, ...]
@@ -29,12 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Level:
-    """A line that does not depend on x, such as a baseline.
-
-    Attributes:
-      name: for the legend.
-      value: its height.
-    """
+    """A line that does not depend on x, such as a baseline."""
 
     name: str
     value: Value
@@ -48,57 +39,47 @@ def draw_curves(
     *,
     x_label: str,
     y_label: str,
-    tick_labels: Sequence[str] | None = None,
-    is_logarithmic: bool = False,
 ) -> str:
-    """Draw curves in %, each with its 95% intervals.
+    """Draw curves in %, each with its 95% intervals, on a logarithmic axis where x has a wide range.
 
     Args:
       title: what is shown, for screen readers.
-      xs: of the curves, ascending; > 0 on a logarithmic axis.
+      xs: of the curves, ascending.
       curves: the lines; what is not known is left out.
       levels: drawn dashed from end to end.
-      x_label: of the axis.
-      y_label: of the axis.
-      tick_labels: one for each x; None: the numbers themselves.
-      is_logarithmic: of the x axis.
+      x_label: what x is.
+      y_label: what the values are.
 
     Returns:
       SVG with a text alternative that lists every number.
     """
-    with figure_settings():
-        figure, axes = empty_figure(height_in=2.9)
-        for place, curve in enumerate(curves):
-            _draw_curve(axes, xs, curve, place)
-        for place, level in enumerate(levels, start=len(curves)):
-            color = COLORS[place % len(COLORS)]
-            axes.axhline(100 * level.value.mean, color=color, linewidth=1.4, linestyle="--", label=level.name)
-        if is_logarithmic:
-            axes.set_xscale("log")
-        labels = list(tick_labels) if tick_labels is not None else [f"{x:g}" for x in xs]
-        axes.set_xticks(list(xs), labels)
-        axes.set_xticks([], minor=True)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        axes.grid(axis="y", color=INK, alpha=0.15, linewidth=0.6)
-        if curves or levels:
-            figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=INK, handlelength=1.6)
-        return write_svg(figure, title=title, alternative=_in_words(labels, curves, levels))
+    names = [*(curve.name for curve in curves), *(level.name for level in levels)]
+    legend, canvas = Legend(names, _WIDTH), Canvas(_WIDTH, _HEIGHT)
+    known = [value for curve in curves for value in curve.values if value] + [level.value for level in levels]
+    ends = [100 * (value.mean + sign * (value.ci95 or 0.0)) for value in known for sign in (-1, 1)]
+    up = Scale(*padded(ends), _HEIGHT - _BOTTOM, legend.height + 8)
+    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    is_log = bool(xs) and xs[0] > 0 and xs[-1] / xs[0] >= WIDE_RANGE
+    at = [math.log(x) if is_log else x for x in xs]
+    across = Scale(min(at, default=0.0), max(at, default=1.0), 14 + max(map(text_width, y_ticks.values())), _WIDTH - 14)
+    x_ticks = {place: f"{x:g}" for place, x in zip(at, xs, strict=True)}
+    draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label=f"{x_label}; {y_label}")
+    for number, curve in enumerate(curves):
+        points = {across(x): value for x, value in zip(at, curve.values, strict=True) if value is not None}
+        _draw_curve(canvas, points, up, number)
+    for number, level in enumerate(levels, start=len(curves)):
+        y = up(100 * level.value.mean)
+        canvas.line([(across.start, y), (across.end, y)], color=color_of(number), width=1.4, dash="5 3")
+    legend.draw(canvas, canvas.mark)
+    return canvas.write(title=title, alternative=_in_words(list(x_ticks.values()), curves, levels))
 
 
-def _draw_curve(axes: Axes, xs: Sequence[float], curve: Curve, place: int) -> None:
-    known = [(x, value) for x, value in zip(xs, curve.values, strict=True) if value is not None]
-    axes.errorbar(
-        [x for x, _ in known],
-        [100 * value.mean for _, value in known],
-        yerr=[100 * (value.ci95 or 0.0) for _, value in known],
-        color=COLORS[place % len(COLORS)],
-        marker=MARKERS[place % len(MARKERS)],
-        markersize=4.0,
-        linewidth=1.6,
-        elinewidth=0.8,
-        label=curve.name,
-    )
+def _draw_curve(canvas: Canvas, points: Mapping[float, Value], up: Scale, number: int) -> None:
+    canvas.line([(x, up(100 * value.mean)) for x, value in points.items()], color=color_of(number), width=1.6)
+    for x, value in points.items():
+        half = 100 * (value.ci95 or 0.0)
+        canvas.line([(x, up(100 * value.mean + half)), (x, up(100 * value.mean - half))], color=color_of(number))
+        canvas.mark(x, up(100 * value.mean), number)
 
 
 def _in_words(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[Level]) -> str:
@@ -108,3 +89,22 @@ def _in_words(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[L
         parts.append(f"{curve.name}: {', '.join(known) or 'nothing yet'}")
     parts += [f"{level.name}: {level.value.to_text()} throughout" for level in levels]
     return "; ".join(parts) + "."
+
+
+def draw_ranked_groups(title: str, groups: Sequence[int], masses: Sequence[float], expected: Collection[int]) -> str:
+    """Draw the mass P·1 of each selected group by rank, best first; those that a good selection finds are marked."""
+    legend, canvas = Legend(("expected", "other"), _WIDTH), Canvas(_WIDTH, _HEIGHT)
+    up = Scale(0.0, max(masses, default=1.0), _HEIGHT - _BOTTOM, legend.height + 8)
+    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    across = Scale(0.5, len(groups) + 0.5, 14 + max(map(text_width, y_ticks.values())), _WIDTH - 10)
+    x_ticks = {rank: f"{rank:g}" for rank in round_ticks(1, max(1, len(groups)), at_most=8, whole=True)}
+    draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="rank of the group; similarity P·1")
+    for rank, (group, mass) in enumerate(zip(groups, masses, strict=True), start=1):
+        place, opacity = (0, 1.0) if group in expected else (1, 0.55)
+        x, width = across(rank - 0.4), across(rank + 0.4) - across(rank - 0.4)
+        canvas.box(x, up(mass), width, up.start - up(mass), color=color_of(place), opacity=opacity)
+    legend.draw(canvas, lambda x, y, place: canvas.box(x - 3, y - 4, 7, 7, color=color_of(place)))
+    ranks = [rank for rank, group in enumerate(groups, start=1) if group in expected]
+    found = f"{len(ranks)} of {len(expected)} expected groups are among the first {len(groups)}"
+    last = f"; the last one has rank {ranks[-1]}" if ranks else ""
+    return canvas.write(title=title, alternative=f"{found}{last}.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards.errors import DashboardError
-from pretrieve_dashboards.paired import paired_differences
+from pretrieve_dashboards.views.paired import paired_differences
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,15 @@ from pretrieve.records import Attempt, AuditRecord, CellRecord, SelectionRecord,
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
-from pretrieve_dashboards.grid_point import grid_point
+from pretrieve_dashboards.notebook import StudyInNotebook
 from pretrieve_dashboards.plan import Plan, PlannedCell, parse_audit, parse_plan, parse_selection
 from pretrieve_dashboards.store import StudyStore
-from pretrieve_dashboards.trial_curves import read_curves
+from pretrieve_dashboards.views.curves import trials_to_follow
+
+MAX_REQUESTS = 200
+"""For the curves of one study: each may take tenths of a second where MLflow holds hundreds of thousands of values."""
+
+_HYPERPARAMETERS = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
 
 
 def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
@@ -29,10 +34,10 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
     Args:
       tracking_uri: MLflow's store.
       name: of the study and its experiment.
-      with_trials: also read the trials, by far the most of a study; without them cells list none, and all that their
-        summaries say is there: best configurations, refits, scores.
-      with_curves: also read the learning curves of trials that have not told theirs by an end: those that run, and
-        those of an earlier version; at a request to the store each.
+      with_trials: also read the trials, by far the most of a study; without them cells list none, and have all that
+        their summaries hold: best configurations, refits, scores.
+      with_curves: also read the learning curves of trials that did not record theirs at their end: those that run, and
+        those of an earlier version; at one request to the store each.
 
     Returns:
       What the study left so far.
@@ -51,7 +56,7 @@ def _load(store: StudyStore, name: str, *, with_curves: bool, with_trials: bool)
     tags, metrics = study_run.data.tags, study_run.data.metrics
     prefix = schema.STAGE_SECONDS_PREFIX
     cells = _cells(store, plan, with_trials=with_trials)
-    return StudyRecord(
+    return StudyInNotebook(
         name=name,
         experiment_id=store.experiment_id,
         run_id=run_id,
@@ -162,10 +167,10 @@ def _cell(
 
 
 def _best(tags: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> Mapping[str, float]:
-    """Return the chosen point as its trial has it: the cell may have told it in the words of an earlier plan."""
+    """Return the chosen point as its trial has it: the cell's own copy may be in the words of an earlier plan."""
     trial = trials.get(tags.get(schema.TAG_BEST_KEY, ""))
-    told: dict[str, float] = json.loads(tags[schema.TAG_BEST])
-    return told if trial is None else trial.hyperparameters
+    copied: dict[str, float] = json.loads(tags[schema.TAG_BEST])
+    return copied if trial is None else trial.hyperparameters
 
 
 def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> dict[str, TrialRecord]:
@@ -191,7 +196,7 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
         seed=int(params.get("seed", 0)),
         score=_finite(score) if state == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),
-        message=tags.get(schema.TAG_MESSAGE, "") if _is_told_by_its_end(state, metrics) else "",
+        message=tags.get(schema.TAG_MESSAGE, "") if _is_of_its_end(state, metrics) else "",
         failure=tags.get(schema.TAG_FAILURE, "") if state == "failed" else "",
         interruptions=json.loads(tags.get(schema.TAG_INTERRUPTIONS, "{}")),
         stopped_epoch=int(metrics.get(schema.STOPPED_EPOCH, 0)) if state == "stopped" else None,
@@ -202,10 +207,10 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
 
 
 def _attempts(run: Run) -> tuple[Attempt, ...]:
-    """Read what a run worked on and when; one of an earlier version tells its first start and its last end alone."""
-    told = json.loads(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
-    if told:
-        return tuple(Attempt(*each) for each in told)
+    """Read what a run worked on and when; one of an earlier version has its first start and its last end alone."""
+    recorded = json.loads(run.data.tags.get(schema.TAG_ATTEMPTS, "[]"))
+    if recorded:
+        return tuple(Attempt(*each) for each in recorded)
     start_ms, end_ms = run.info.start_time, run.info.end_time
     if not start_ms or not end_ms:
         return (Attempt("", int(start_ms), None),) if start_ms else ()
@@ -214,7 +219,7 @@ def _attempts(run: Run) -> tuple[Attempt, ...]:
     return (Attempt("", int(max(start_ms, end_ms - worked_ms)), int(end_ms)),)
 
 
-def _is_told_by_its_end(state: TrialState, metrics: Mapping[str, float]) -> bool:
+def _is_of_its_end(state: TrialState, metrics: Mapping[str, float]) -> bool:
     """Say whether a run's message is of its latest attempt: MLflow keeps that of one that failed before it finished."""
     return state in ("diverged", "stopped", "failed") or (
         state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) > 1
@@ -233,3 +238,61 @@ def _state(status: str, outcome: str | None) -> TrialState:
 
 def _finite(score: Any) -> float | None:
     return None if score is None or not math.isfinite(score) else float(score)
+
+
+def grid_point(params: Mapping[str, str], top_ks: Sequence[int]) -> dict[str, float]:
+    """Read the point of the grid that a trial or refit stands for, by the parameters of its MLflow run.
+
+    `source_weight` and `top_k` are there only where the point has them; `top_ks` are the numbers of selected units in
+    the present plan's grid, empty where it does not vary them.
+
+    >>> params = {"lr": "0.1", "selection.top_k": "100", "selection.num_selected": "100"}
+    >>> grid_point(params, ()), grid_point(params, (50, 100))
+    ({'lr': 0.1}, {'lr': 0.1, 'top_k': 100})
+    """
+    point = {name: float(params[name]) for name in _HYPERPARAMETERS if params.get(name) not in (None, "None")}
+    top_k = _top_k(params, top_ks)
+    return point if top_k is None else point | {"top_k": top_k}
+
+
+def _top_k(params: Mapping[str, str], top_ks: Sequence[int]) -> int | None:
+    """Find which of the plan's numbers of units a run stands for.
+
+    A run is known by its images, not by the number that was asked for: it may be older than this grid, where the number
+    stood in `selection.top_k`, or of an earlier one. So the units that it reused decide, as they do in the plan, where
+    the first number of the grid that gives these images stands for them.
+    """
+    if not top_ks or "selection.num_selected" not in params:
+        return None
+    num_selected = int(params["selection.num_selected"])
+    asked = int(params.get("selection.top_k", num_selected))
+    # A list of groups ends where it ends: every larger number gives the same images.
+    is_whole = asked > num_selected or num_selected not in top_ks
+    return next((k for k in top_ks if k == num_selected or (is_whole and k > num_selected)), None)
+
+
+def read_curves(store: StudyStore, cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
+    """Read the curves of trials that did not record one at their end and are worth following, up to MAX_REQUESTS.
+
+    Those that run come first. A trial that runs, or whose process was lost, has no end: the time of its last epoch
+    stands for it.
+
+    Raises:
+      DashboardError: the store does not answer.
+    """
+    followed = [trial for cell in cells for trial in trials_to_follow(cell)]
+    without = [trial for trial in followed if trial.state == "running" or not trial.curve]
+    without.sort(key=lambda trial: trial.state != "running")
+    histories = store.histories([trial.run_id for trial in without[:MAX_REQUESTS]], schema.VAL_SCORE)
+    return tuple(
+        replace(cell, trials=tuple(_with_curve(trial, histories.get(trial.run_id, [])) for trial in cell.trials))
+        for cell in cells
+    )
+
+
+def _with_curve(trial: TrialRecord, history: Sequence[tuple[int, float, int]]) -> TrialRecord:
+    curve = tuple((step, score) for step, score, _ in history if math.isfinite(score))
+    attempts = trial.attempts
+    if history and attempts and attempts[-1].end_ms is None:
+        attempts = (*attempts[:-1], replace(attempts[-1], end_ms=history[-1][2]))
+    return replace(trial, curve=curve, attempts=attempts) if history else trial

@@ -1,25 +1,33 @@
-"""What MLflow's UI says of a study and its cells: their notes, in markdown."""
+"""What MLflow's UI shows of a study: the notes of its runs, in markdown, and the list of its runs with columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from pretrieve.records import CellRecord, StudyRecord, TrialRecord
+from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.missing import missing_parts
-from pretrieve_dashboards.parallel_view import is_chosen
-from pretrieve_dashboards.runs_view import runs_view_address
-from pretrieve_dashboards.selection_view import margins
-from pretrieve_dashboards.table import ScoreTable, score_table
-from pretrieve_dashboards.trial_marks import counted_states
+from pretrieve_dashboards.views._trial_lines import chosen_trial, counted_states
+from pretrieve_dashboards.views.missing import missing_parts
+from pretrieve_dashboards.views.scores import Scores
+from pretrieve_dashboards.views.selections import margins
 
 MAX_LENGTH = 4_900
 """Of a note: MLflow's stores take 5,000 characters of a tag and more, by version."""
-NUM_GROUPS_TOLD = 8
-NUM_MISSING_TOLD = 8
+NUM_GROUPS_NAMED = 8
+NUM_MISSING_LISTED = 8
+RUNS_VIEW = "study"
+"""Key of the view: MLflow's UI finds it in a tag of the experiment, as it does the views that people share."""
+
+_SCORES = (schema.TEST_MEAN, schema.TEST_CI95, schema.BEST_VAL_SCORE, schema.VAL_SCORE, schema.TEST_SCORE)
+_METRICS = (*_SCORES, schema.SECONDS)
+"""With seconds as the trial measured them: what MLflow calls a run's duration has the time between two attempts too."""
+
+_ALWAYS = ("lr", "weight_decay", "head_lr_ratio")
+_WHERE_VARIED = ("source_weight", "top_k")
 
 
 def study_note(record: StudyRecord, report: Path | None = None) -> str:
@@ -30,18 +38,18 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
       report: where the report lies beside MLflow's own copy.
 
     Returns:
-      Markdown of at most MAX_LENGTH characters; what does not fit is in the report.
+      Markdown of at most MAX_LENGTH characters; the report has what does not fit.
     """
     head = [
         f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
         f"{wording.count(len(record.methods), 'method')} on {_escaped(record.backbone)} · "
         f"{'finished' if record.is_finished else 'unfinished'}",
         "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target.",
-        _score_lines(score_table(record)),
+        _score_lines(record),
         _places(record, report),
-        *_missing_lines(record),
+        _missing(record),
     ]
-    return _fitted("\n\n".join(part for part in head if part), _best_lines(record))
+    return _fitted("\n\n".join(filter(None, head)), _best_lines(record))
 
 
 def experiment_note(record: StudyRecord) -> str:
@@ -61,7 +69,9 @@ def experiment_note(record: StudyRecord) -> str:
 
 def cell_note(record: StudyRecord, cell: CellRecord) -> str:
     """Write the note of a cell: what was chosen, what it scored, and the selection that it trained on."""
-    parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {_choice(record, cell)}"]
+    choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
+    choice = "no configuration is chosen yet." if cell.best is None else choice
+    parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {choice}"]
     if cell.test_mean is not None:
         scores = [
             f"{_linked(f'seed {refit.seed}', record, refit.run_id)} {wording.percent(refit.score)}"
@@ -70,8 +80,8 @@ def cell_note(record: StudyRecord, cell: CellRecord) -> str:
         parts.append(f"Test: **{wording.score(cell.test_mean, cell.test_ci95)}** % ({', '.join(scores)})")
     parts.append(f"Trials: {counted_states(cell.trials)} of {cell.num_planned} planned.")
     parts += [
-        f"Selection: {_escaped(', '.join(selection.names[:NUM_GROUPS_TOLD]))}"
-        f"{'…' if selection.num_selected > NUM_GROUPS_TOLD else ''} ({selection.num_selected} chosen; margin "
+        f"Selection: {_escaped(', '.join(selection.names[:NUM_GROUPS_NAMED]))}"
+        f"{'…' if selection.num_selected > NUM_GROUPS_NAMED else ''} ({selection.num_selected} chosen; margin "
         f"{', '.join(margins(selection))}). Figure and record: `selections/{cell.target}/` of "
         f"{_linked('the study', record, record.run_id)}."
         for selection in record.selections
@@ -86,35 +96,17 @@ def run_notes(record: StudyRecord, report: Path | None = None) -> dict[str, str]
     return {record.run_id: study_note(record, report), **cells}
 
 
-def _choice(record: StudyRecord, cell: CellRecord) -> str:
-    if cell.best is None:
-        return "no configuration is chosen yet."
-    told = wording.hyperparameters(cell.best)
-    trial = chosen_trial(cell)
-    linked = _escaped(told) if trial is None else _linked(told, record, trial.run_id)
-    return f"{linked} is best on validation with {wording.percent(cell.best_val_score)} %."
+def _configuration(record: StudyRecord, cell: CellRecord) -> str:
+    trial, configuration = chosen_trial(cell), wording.hyperparameters(cell.best)
+    return _escaped(configuration) if trial is None else _linked(configuration, record, trial.run_id)
 
 
-def chosen_trial(cell: CellRecord) -> TrialRecord | None:
-    """Return the trial whose configuration a cell chose; None before, or where its plan has another."""
-    return next((trial for trial in cell.trials if is_chosen(trial, cell)), None)
-
-
-def _score_lines(table: ScoreTable) -> str:
-    has_average = len(table.targets) > 1
-    columns = [*map(_escaped, table.targets), *(["average"] if has_average else [])]
-    lines = [f"| method | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for method in table.methods:
-        scores = [
-            _bold(wording.score(table.mean(target, method), table.ci95(target, method)))
-            if method in table.best_methods(target)
-            else wording.score(table.mean(target, method), table.ci95(target, method))
-            for target in table.targets
-        ]
-        if has_average:
-            average = wording.percent(table.averages.get(method))
-            scores.append(_bold(average) if method in table.best_averages() else average)
-        lines.append(f"| {_escaped(method)} | {' | '.join(scores)} |")
+def _score_lines(record: StudyRecord) -> str:
+    table = Scores().table(record)
+    lines = [f"| {' | '.join(map(_escaped, table.head))} |", "|---" * len(table.head) + "|"]
+    for name, *scores in table.rows:
+        texts = [f"**{score.text}**" if score.is_best else score.text for score in scores]
+        lines.append(f"| {_escaped(name.text)} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
@@ -129,12 +121,11 @@ def _places(record: StudyRecord, report: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _missing_lines(record: StudyRecord) -> Iterator[str]:
+def _missing(record: StudyRecord) -> str:
     missing = missing_parts(record)
-    if missing:
-        told = [f"- {_escaped(part)}" for part in missing[:NUM_MISSING_TOLD]]
-        more = len(missing) - len(told)
-        yield "\n".join(["Missing:", "", *told, *([f"- and {more} more"] if more else [])])
+    lines = [f"- {_escaped(part)}" for part in missing[:NUM_MISSING_LISTED]]
+    more = [f"- and {len(missing) - len(lines)} more"] if len(missing) > len(lines) else []
+    return "\n".join(["Missing:", "", *lines, *more]) if missing else ""
 
 
 def _best_lines(record: StudyRecord) -> list[str]:
@@ -142,24 +133,20 @@ def _best_lines(record: StudyRecord) -> list[str]:
     for cell in record.cells:
         if cell.best is None:
             continue
-        trial = chosen_trial(cell)
-        told = wording.hyperparameters(cell.best)
-        configuration = told if trial is None else _linked(told, record, trial.run_id)
         method = _linked(cell.method, record, cell.run_id) if cell.run_id else _escaped(cell.method)
-        test = wording.score(cell.test_mean, cell.test_ci95)
-        validation = wording.percent(cell.best_val_score)
-        lines.append(f"\n| {_escaped(cell.target)} | {method} | {configuration} | {validation} | {test} |")
+        scores = f"{wording.percent(cell.best_val_score)} | {wording.score(cell.test_mean, cell.test_ci95)}"
+        lines.append(f"\n| {_escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
     return lines if len(lines) > 1 else []
 
 
 def _fitted(text: str, more: Sequence[str]) -> str:
-    """Add as many whole lines as there is room for."""
+    """Add as many whole lines as fit."""
     ending = "\n\nThe report has the rest."
     if len(text) > MAX_LENGTH:
         return text[: MAX_LENGTH - len(ending)].rpartition("\n")[0] + ending
     for number, line in enumerate(more):
-        room = MAX_LENGTH - (0 if number == len(more) - 1 else len(ending))
-        if len(text) + len(line) > room:
+        at_most = MAX_LENGTH - (0 if number == len(more) - 1 else len(ending))
+        if len(text) + len(line) > at_most:
             return text + ending
         text += line
     return text
@@ -170,13 +157,30 @@ def _linked(words: str, record: StudyRecord, run_id: str) -> str:
     return f"[{_escaped(words)}](#/experiments/{record.experiment_id}/runs/{quote(run_id)})"
 
 
-def _bold(words: str) -> str:
-    return f"**{words}**"
-
-
 def _escaped(words: str) -> str:
     """Keep what comes from data from being read as markdown or as HTML."""
     escaped = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]|~":
         escaped = escaped.replace(mark, f"\\{mark}")
     return escaped
+
+
+def shared_runs_view(record: StudyRecord) -> str:
+    """Describe the columns of the list of runs, as MLflow's UI keeps a shared view: scores, then hyperparameters.
+
+    λ and K are columns where the study has them. Returns JSON, the value of the experiment's tag
+    `schema.TAG_RUNS_VIEW`.
+    """
+    trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
+    varied = [name for name in _WHERE_VARIED if any(name in trial.hyperparameters for trial in trials)]
+    columns = [
+        *(f"metrics.`{name}`" for name in _METRICS),
+        *(f"params.`{name}`" for name in (*_ALWAYS, *varied)),
+        f"tags.`{schema.TAG_OUTCOME}`",
+    ]
+    return json.dumps({"selectedColumns": columns, "orderByKey": "attributes.start_time", "orderByAsc": True})
+
+
+def runs_view_address(record: StudyRecord) -> str:
+    """Return where MLflow's UI shows the view, relative to its own page."""
+    return f"#/experiments/{record.experiment_id}/runs?viewStateShareKey={RUNS_VIEW}"

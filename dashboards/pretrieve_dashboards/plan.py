@@ -13,14 +13,7 @@ from pretrieve_dashboards.errors import DashboardError
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A (target, method) pair.
-
-    Attributes:
-      target: name of the target.
-      method: name of the method.
-      trial_keys: keys of its trials, in the order of the grid, as far as they are known.
-      num_planned: how many trials it will have.
-    """
+    """A (target, method) pair: the keys of its trials in the order of the grid, as far as known, and their number."""
 
     target: str
     method: str
@@ -33,7 +26,7 @@ class Plan:
     """What a study set out to do.
 
     Attributes:
-      backbone: name of the backbone.
+      backbone: its name.
       settings: the whole configuration.
       methods: the rows of the table.
       targets: its columns.
@@ -50,11 +43,7 @@ class Plan:
 
 
 def parse_plan(content: Any, place: str) -> Plan:
-    """Read a plan.
-
-    Args:
-      content: of the JSON artifact.
-      place: names the artifact in an error.
+    """Read a plan from the content of its JSON artifact, which `place` names in an error.
 
     Raises:
       DashboardError: a field is missing or of another shape.
@@ -90,9 +79,7 @@ def _target(content: Any) -> TargetRecord:
 def parse_selection(content: Any, place: str) -> SelectionRecord:
     """Read a selection; one that an earlier version wrote is of the first ranks, and lists all that it chose.
 
-    Args:
-      content: of the JSON artifact, where ranks count from 0.
-      place: names the artifact in an error.
+    The artifact counts ranks from 0.
 
     Raises:
       DashboardError: a field is missing or of another shape, or the lists differ in length.

@@ -1,52 +1,77 @@
-"""The report of a study: one HTML file that needs no network and no script."""
+"""The report of a study: one HTML file that needs no network and no script. It lays out what the views show."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pretrieve.records import StudyRecord, TrialRecord
-from pretrieve.tracking import schema
-from pretrieve.tracking.address import without_password
+from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.audit_view import audit_details, audit_table
-from pretrieve_dashboards.failure_view import failure_rows
-from pretrieve_dashboards.figures import dot_plot
-from pretrieve_dashboards.leak_view import leak_rows
-from pretrieve_dashboards.missing import NotedTrial, missing_parts, problems, remarks
-from pretrieve_dashboards.paired_view import paired_figure, paired_table, paired_view
-from pretrieve_dashboards.protocol_view import deviations, protocol_table
-from pretrieve_dashboards.run_links import run_links
-from pretrieve_dashboards.selection_view import margins
-from pretrieve_dashboards.table import score_table
-from pretrieve_dashboards.target_part import stated_runs, target_parts
-from pretrieve_dashboards.utilisation_view import utilisation_figure, utilisation_table, utilisation_view
+from pretrieve_dashboards.views import Figure, Lines, Table, View, all_views
+from pretrieve_dashboards.views._base import of_cell, of_target
 
-MAX_PROBLEMS_LISTED = 200
-MAX_MISSING_LISTED = 200
-NUM_MISSING_OPEN = 5
-MAX_MESSAGE_LENGTH = 2_000
-FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
-
-STUDENT_T_975 = ((2, "12.71"), (3, "4.30"), (4, "3.18"), (5, "2.78"), (10, "2.26"))
-"""Quantiles of Student's t for n refits (n − 1 degrees of freedom)."""
+MAX_ROWS_OF_CELLS = 4_000
+"""Rows of all cells' lists in one report, which state a trial's run; each cell shows its share, the best first."""
+MAX_LINKED_ROWS_OF_CELLS = 2_000
+"""The same where every number links to its run in MLflow's UI anyway, and links take space."""
+MIN_ROWS_OF_CELL = 20
 
 
 @dataclass(frozen=True)
-class CostView:
-    """What a method's trials and refits took, over all targets."""
+class Section:
+    """What a page shows under one heading, in this order: texts, long figures, `beside`, folded tables, lists, notes.
 
-    method: str
-    num_trials: int
-    trial_seconds: float
-    num_refits: int
-    refit_seconds: float
+    Attributes:
+      title: the heading; empty for none.
+      id: the place that links lead to; empty for none.
+      link: how the list of the page's parts names it; empty to leave it out.
+      style: `notice`, or `cell` for a box.
+      sections: what stands below it, with smaller headings.
+    """
+
+    title: str
+    id: str = ""
+    link: str = ""
+    style: str = ""
+    texts: Sequence[str] = ()
+    lists: Sequence[Lines] = ()
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+    notes: Sequence[str] = ()
+    sections: Sequence[Section] = ()
+
+    @property
+    def beside(self) -> list[Figure | Table]:
+        """What stands side by side: a figure with a frame of its own, open tables, other figures."""
+        framed = [figure for figure in self.figures if figure.size == "mid"]
+        others = [figure for figure in self.figures if figure.size in ("small", "wide")]
+        return [*framed, *(table for table in self.tables if not table.folded), *others]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report as its template takes it.
+
+    Attributes:
+      title: the heading.
+      subtitle: what stands below it.
+      sections: in order; a notice comes first wherever it stands.
+      has_links: whether a list of its parts stands at its head.
+      places: by what a row of a table states, its place in the page.
+      href: returns the address of a run; empty where it is nowhere.
+    """
+
+    title: str
+    subtitle: str
+    sections: Sequence[Section]
+    has_links: bool = False
+    places: Mapping[str, str] = field(default_factory=dict)
+    href: Callable[[str | None], str] = lambda run_id: ""
 
 
 def write_report(record: StudyRecord, path: Path) -> None:
@@ -62,65 +87,26 @@ def write_report(record: StudyRecord, path: Path) -> None:
 def render_report(record: StudyRecord) -> str:
     """Render a study, finished or not: what there is, and what is missing.
 
-    Args:
-      record: the study.
-
     Returns:
       HTML, self-contained; everything that comes from data is escaped.
     """
-    table = score_table(record)
-    links = run_links(record)
-    parts = target_parts(record, has_links=bool(links.ui))
-    places: dict[str, str] = {}
-    for run_id, place in stated_runs(parts):
-        places.setdefault(run_id, place)
-    paired = paired_view(record) if len(record.methods) > 1 else None
-    utilisation = utilisation_view(record)
-    found_problems, found_remarks, missing = problems(record), remarks(record), missing_parts(record)
-    return (
-        template_environment()
-        .get_template("report.html.j2")
-        .render(
-            record=record,
-            table=table,
-            dot_plot=Markup(dot_plot(table)),
-            targets=parts,
-            places=places,
-            links_out=bool(links.ui),
-            href=lambda run_id: links.run(run_id) or _place(places, run_id),
-            runs_of_method=lambda method: links.runs_with(schema.TAG_METHOD, method),
-            paired=paired,
-            paired_table=paired_table(paired) if paired else None,
-            paired_figure=Markup(paired_figure(paired)) if paired else "",
-            utilisation=Markup(utilisation_figure(utilisation)),
-            utilisation_table=utilisation_table(utilisation),
-            num_untimed=utilisation.num_untimed,
-            deviations=protocol_table(deviations(record)),
-            missing=missing[:MAX_MISSING_LISTED],
-            num_missing=len(missing),
-            num_missing_open=NUM_MISSING_OPEN,
-            problems=[_shortened(problem) for problem in found_problems[:MAX_PROBLEMS_LISTED]],
-            num_problems=len(found_problems),
-            remarks=[_shortened(remark) for remark in found_remarks[:MAX_PROBLEMS_LISTED]],
-            num_remarks=len(found_remarks),
-            leaks=leak_rows(record),
-            audits=audit_table(record),
-            audit_details=audit_details(record),
-            failures=failure_rows(record),
-            costs=[_cost_view(record, method) for method in record.methods],
-            student_t=STUDENT_T_975,
-            configuration=_configuration(record.settings),
-        )
-    )
+    links = wording.run_links(record)
+    most_rows = MAX_LINKED_ROWS_OF_CELLS if links.ui else MAX_ROWS_OF_CELLS
+    sections = study_sections(record, max(MIN_ROWS_OF_CELL, most_rows // max(1, len(record.cells))))
+    runs = dict.fromkeys(run for table in _tables(sections) for run in table.row_runs if run)
+    places = {run: f"r{number}" for number, run in enumerate(runs, start=1)}
+
+    def href(run_id: str | None) -> str:
+        return links.run(run_id) or (f"#{places[run_id]}" if run_id is not None and run_id in places else "")
+
+    size = f"{wording.count(len(record.targets), 'target')} × {wording.count(len(record.methods), 'method')}"
+    state = "finished" if record.is_finished else "unfinished"
+    subtitle = f"{size} on {record.backbone} · {state}"
+    return render_page(Page(record.name, subtitle, sections, has_links=True, places=places, href=href))
 
 
-def _place(places: Mapping[str, str], run_id: str | None) -> str:
-    """Return where in the page a run's id is stated; empty where it is not."""
-    return f"#{places[run_id]}" if run_id is not None and run_id in places else ""
-
-
-def template_environment() -> Environment:
-    """Make the environment of the templates: everything from data is escaped, an unknown name is an error."""
+def render_page(page: Page) -> str:
+    """Render a page; everything that comes from data is escaped."""
     environment = Environment(
         loader=PackageLoader("pretrieve_dashboards", ""),
         autoescape=True,
@@ -128,42 +114,69 @@ def template_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": wording.percent,
-        "duration": wording.duration,
-        "hyperparameters": wording.hyperparameters,
-        "margins": margins,
-        "ui_command": wording.ui_command,
-        "without_password": without_password,
-    }
-    environment.globals |= {"score_text": wording.score, "count": wording.count}
-    return environment
+    environment.filters["drawn"] = Markup
+    return environment.get_template("report.html.j2").render(page=page)
 
 
-def _cost_view(record: StudyRecord, method: str) -> CostView:
-    cells = [cell for cell in record.cells if cell.method == method]
-    trials: list[TrialRecord] = [trial for cell in cells for trial in cell.trials]
-    refits: list[TrialRecord] = [refit for cell in cells for refit in cell.refits]
-    return CostView(
-        method=method,
-        num_trials=len(trials),
-        trial_seconds=sum(trial.seconds for trial in trials),
-        num_refits=len(refits),
-        refit_seconds=sum(refit.seconds for refit in refits),
+def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
+    """Lay out the views of a study, those of targets in a section each; tables of cells have at most `most_rows`."""
+    sections: list[Section] = []
+    for is_of_study, group in groupby(all_views(), key=lambda view: view.scope == "study"):
+        views = list(group)
+        if is_of_study:
+            sections += _titled(views, record, most_rows)
+            continue
+        for number, target in enumerate(record.targets, start=1):
+            parts = _titled(views, of_target(record, target), most_rows)
+            sections.append(Section(target.name, id=f"target-{number}", link=target.name, sections=parts))
+    return sorted(sections, key=lambda section: section.style != "notice")
+
+
+def _titled(views: Iterable[View], record: StudyRecord, most_rows: int) -> list[Section]:
+    """Give neighbours of one title one section; those of cells have a box a cell in it."""
+    sections = []
+    for _, group in groupby(views, key=lambda view: view.title):
+        same = list(group)
+        own = [view for view in same if view.scope != "cell" and view.applies(record)]
+        of_cells = [view for view in same if view.scope == "cell"]
+        boxes = [_box(of_cells, of_cell(record, cell), most_rows) for cell in record.cells if of_cells]
+        if own or boxes:
+            intros = dict.fromkeys(view.intro for view in same if view.intro)
+            section, head = _content(own, record), (own or same)[0]
+            sections.append(
+                replace(
+                    section,
+                    title=head.heading(record),
+                    id=head.id,
+                    link=head.link,
+                    style=head.style,
+                    texts=[*intros, *section.texts],
+                    sections=boxes,
+                )
+            )
+    return sections
+
+
+def _box(views: Iterable[View], record: StudyRecord, most_rows: int) -> Section:
+    section = _content([view for view in views if view.applies(record)], record)
+    tables = [table.first(most_rows) for table in section.tables]
+    return replace(section, title=record.cells[0].method, style="cell", tables=tables)
+
+
+def _content(views: Sequence[View], record: StudyRecord) -> Section:
+    texts, notes = [view.text(record) for view in views], [view.note(record) for view in views]
+    tables = [view.table(record) for view in views]
+    return Section(
+        title="",
+        texts=[paragraph for text in texts for paragraph in (text.split("\n\n") if text else ())],
+        lists=[each for view in views for each in view.lists(record)],
+        tables=[table for table in tables if table is not None and table.rows],
+        figures=[figure for view in views for figure in view.figures(record)],
+        notes=[note for note in notes if note],
     )
 
 
-def _shortened(noted: NotedTrial) -> tuple[NotedTrial, str, str]:
-    """Split a message into the line that says what it is and the rest: 200 tracebacks would fill the file.
-
-    Of a traceback, which may be cut at its beginning, the last line says it, and the last frames are the nearest.
-    """
-    message = (noted.trial.message or "no reason was recorded").strip()
-    if FRAME.search(message):
-        return noted, message.splitlines()[-1][:MAX_MESSAGE_LENGTH], message[-MAX_MESSAGE_LENGTH:]
-    first, _, rest = message.partition("\n")
-    return noted, first[:MAX_MESSAGE_LENGTH], rest[:MAX_MESSAGE_LENGTH]
-
-
-def _configuration(settings: Mapping[str, object]) -> str:
-    return without_password(json.dumps(settings, indent=2, ensure_ascii=False, default=str))
+def _tables(sections: Iterable[Section]) -> Iterable[Table]:
+    for section in sections:
+        yield from section.tables
+        yield from _tables(section.sections)

@@ -83,13 +83,13 @@ class StudyStore:
         """Read how a metric of some runs went; one request a run, several at a time.
 
         Returns:
-          By run, (step, value, milliseconds since 1970) in the order of the steps; of a step told twice the last one.
+          By run, (step, value, milliseconds since 1970) by step; of a step that was logged twice the last one.
         """
 
         def history(run_id: str) -> list[tuple[int, float, int]]:
             with self._answering():
-                told = self._client.get_metric_history(run_id, metric)
-            by_step = {int(each.step): (float(each.value), int(each.timestamp)) for each in told}
+                logged = self._client.get_metric_history(run_id, metric)
+            by_step = {int(each.step): (float(each.value), int(each.timestamp)) for each in logged}
             return [(step, *by_step[step]) for step in sorted(by_step)]
 
         with ThreadPoolExecutor(NUM_READERS) as readers:

@@ -1,15 +1,21 @@
-"""Figures of many lines as SVG text, written directly: where a report holds hundreds, each must cost milliseconds."""
+"""Figures as SVG text, written directly: a report holds hundreds, so that each must cost milliseconds.
+
+They stand alone, take the colour of the text around them on a dark page and a light one, and have no size of their own.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
+from typing import NamedTuple
 
 INK = "currentColor"
 ACCENT = "#2f81d6"
 SECOND = "#d0661a"
+COLORS = (ACCENT, SECOND, "#1a9273", "#b05cc4", "#c94f4f", "#8a7a1f", "#6f7a86")
+"""Of methods and curves, in order; each is at least 3 : 1 on white and on near-black."""
 FONT_SIZE = 9.0
 FONTS = "system-ui, sans-serif"
 CHARACTER_WIDTH = 5.2
@@ -17,12 +23,7 @@ CHARACTER_WIDTH = 5.2
 
 
 class Canvas:
-    """A figure under construction, in the colour of the text around it, without a size of its own.
-
-    Args:
-      width: of the drawing, in units of which a text is FONT_SIZE high.
-      height: of the drawing.
-    """
+    """A figure under construction, as wide and high as given, in units of which a text is FONT_SIZE high."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width = width
@@ -68,6 +69,12 @@ class Canvas:
         paint = f'fill="none" stroke="{color}"' if is_open else f'fill="{color}"'
         self._parts.append(f'<circle cx="{_short(x)}" cy="{_short(y)}" r="{_short(radius)}" {paint}/>')
 
+    def mark(self, x: float, y: float, place: int, *, size: float = 2.6) -> None:
+        """Draw the mark of the method or curve at a place: one of seven shapes, which tell it without its colour."""
+        corners = _SHAPES[place % len(_SHAPES)]
+        points = " ".join(f"{_short(x + size * across)},{_short(y + size * down)}" for across, down in corners)
+        self._parts.append(f'<polygon points="{points}" fill="{color_of(place)}"/>')
+
     def text(
         self, x: float, y: float, words: str, *, anchor: str = "start", opacity: float = 1.0, bold: bool = False
     ) -> None:
@@ -87,18 +94,32 @@ class Canvas:
         )
 
 
-class Scale:
-    """A straight map from values to a drawing's coordinate.
+_ARM = ((-0.4, -1.2), (0.4, -1.2), (0.4, -0.4))
+_PLUS = [(a * x - b * y, b * x + a * y) for a, b in ((1, 0), (0, 1), (-1, 0), (0, -1)) for x, y in _ARM]
+_SHAPES: Sequence[Sequence[tuple[float, float]]] = (
+    [(math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16)],
+    [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+    [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
+    [(0, -1.2), (1.2, 1), (-1.2, 1)],
+    [(0, 1.2), (1.2, -1), (-1.2, -1)],
+    _PLUS,
+    [((x - y) * 0.7, (x + y) * 0.7) for x, y in _PLUS],
+)
+"""Circle, square, diamond, triangle, the same turned over, plus and cross, about 1 in radius."""
 
-    Args:
-      low: the value at `start`.
-      high: the value at `end`; equal to `low`, every value lies in the middle.
-      start: coordinate.
-      end: coordinate, also below `start`.
-    """
 
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.high, self.start, self.end = low, high, start, end
+def color_of(place: int) -> str:
+    """Return the colour of the method or curve at a place."""
+    return COLORS[place % len(COLORS)]
+
+
+class Scale(NamedTuple):
+    """A straight map from values to a coordinate: `low` to `start`, `high` to `end`; a single value to the middle."""
+
+    low: float
+    high: float
+    start: float
+    end: float
 
     def __call__(self, value: float) -> float:
         """Return the coordinate of a value."""
@@ -106,14 +127,63 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
 
-def round_ticks(low: float, high: float, *, at_most: int = 5, whole: bool = False) -> tuple[float, ...]:
-    """Choose round values between two.
+def draw_axes(
+    canvas: Canvas,
+    across: Scale,
+    up: Scale,
+    *,
+    x_ticks: Mapping[float, str],
+    y_ticks: Mapping[float, str],
+    label: str,
+) -> None:
+    """Draw a line below, ticks with their words on both axes, and at the bottom right what they are."""
+    for value, word in y_ticks.items():
+        canvas.line([(across.start, up(value)), (across.end, up(value))], width=0.6, opacity=0.15)
+        canvas.text(across.start - 4, up(value) + 3, word, anchor="end")
+    for value, word in x_ticks.items():
+        canvas.line([(across(value), up.start), (across(value), up.start + 3)], opacity=0.7)
+        canvas.text(across(value), up.start + 13, word, anchor="middle")
+    canvas.line([(across.start, up.start), (across.end, up.start)], opacity=0.7)
+    canvas.text(across.end, up.start + 25, label, anchor="end", opacity=0.8)
 
-    Args:
-      low: the lower bound.
-      high: the upper bound, ≥ `low`.
-      at_most: intervals between them.
-      whole: whether they are integers.
+
+def draw_columns(canvas: Canvas, across: Scale, ticks: Mapping[float, str], top: float, bottom: float) -> None:
+    """Draw thin upright lines with words below them, the one at 0 stronger."""
+    for value, word in ticks.items():
+        opacity = 0.6 if value == 0 else 0.15
+        canvas.line([(across(value), top), (across(value), bottom + 3)], width=0.6, opacity=opacity)
+        canvas.text(across(value), bottom + 13, word, anchor="middle")
+
+
+def padded(values: Sequence[float], *, at_least: float = 0.0) -> tuple[float, float]:
+    """Return the range of some values and a twentieth of it on both sides; 0 to 100 where there are none."""
+    low, high = min(values, default=0.0), max(values, default=100.0)
+    margin = max(at_least, 0.05 * (high - low)) or 1.0
+    return low - margin, high + margin
+
+
+class Legend:
+    """Names with a sample each, in as many rows as the width needs."""
+
+    def __init__(self, names: Sequence[str], width: float) -> None:
+        self._places: list[tuple[str, float, float]] = []
+        x, y = 4.0, 10.0
+        for name in names:
+            if x > 4.0 and x + 14 + text_width(name) > width:
+                x, y = 4.0, y + 12.0
+            self._places.append((name, x, y))
+            x += 22 + text_width(name)
+        self.height = y + 4 if names else 0.0
+
+    def draw(self, canvas: Canvas, sample: Callable[[float, float, int], None]) -> None:
+        """Draw the names; `sample` draws what stands before one, around (x, y), by its place."""
+        for place, (name, x, y) in enumerate(self._places):
+            sample(x + 3, y - 3, place)
+            canvas.text(x + 11, y, name)
+
+
+def round_ticks(low: float, high: float, *, at_most: int = 5, whole: bool = False) -> tuple[float, ...]:
+    """Choose round values between two, with `at_most` intervals between them; integers where `whole`.
 
     >>> round_ticks(0.0, 10.0, at_most=5), round_ticks(1, 4, whole=True)
     ((0.0, 2.0, 4.0, 6.0, 8.0, 10.0), (1.0, 2.0, 3.0, 4.0))

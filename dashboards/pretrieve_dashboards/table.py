@@ -1,39 +1,25 @@
-"""The table of a study: rows methods, columns targets, mean test score and its 95% interval."""
+"""The table of a study: rows methods, columns targets, mean test score and its 95% interval; as numbers and as text."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as PrintedTable
+from rich.text import Text
+
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.views._base import Table, TableCell, numeric, row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CSV_COLUMNS = (
-    "target",
-    "method",
-    "metric",
-    "num_refits",
-    "test_mean",
-    "test_ci95",
-    "best_val_score",
-    "lr",
-    "weight_decay",
-    "source_weight",
-    "head_lr_ratio",
-    "top_k",
-    "num_trials",
-    "num_finished",
-    "num_diverged",
-    "num_stopped",
-    "num_failed",
-    "trial_seconds",
-)
 
 
 @dataclass(frozen=True)
@@ -78,13 +64,11 @@ class ScoreTable:
 
         Numbers have all their digits and unknown ones are empty, so that two runs can be compared as text.
         """
+        places = [(target, method) for target in self.targets for method in self.methods]
+        rows = [_csv_row(self.cells[place], self.metrics[place[0]]) for place in places if place in self.cells]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        for target in self.targets:
-            for method in self.methods:
-                if (target, method) in self.cells:
-                    writer.writerow(_csv_row(self.cells[target, method], self.metrics[target]))
+        writer.writerows([list(rows[0]), *(each.values() for each in rows)] if rows else [])
         return text.getvalue()
 
     def to_frame(self) -> pd.DataFrame:
@@ -104,15 +88,46 @@ class ScoreTable:
         return pd.DataFrame(
             rows,
             index=pd.Index(self.methods, name="method"),
-            columns=pd.MultiIndex.from_tuples([*columns, ("average", "mean")], names=["target", "score"]),
+            columns=pd.MultiIndex.from_tuples([*columns, (wording.AVERAGE, "mean")], names=["target", "score"]),
             dtype="float64",
         )
 
     def to_text(self, width: int = 120) -> str:
         """Write the table as plain text of at most `width` columns, scores in %."""
-        from pretrieve_dashboards.table_layout import table_text
+        text = io.StringIO()
+        console = Console(file=text, width=width, color_system=None, highlight=False, emoji=False)
+        for part in table_parts(self, console):
+            console.print(part)
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
-        return table_text(self, width)
+    def shown(self) -> Table:
+        """Return the table in % as the report, the terminal and a notebook show it, with the average of each method."""
+        average = [wording.AVERAGE] if len(self.targets) > 1 else []
+        rows = [
+            row(
+                method,
+                *(self._score(target, method) for target in self.targets),
+                *(self._average(method) for _ in average),
+            )
+            for method in self.methods
+        ]
+        return Table(
+            label="Test scores by method and target",
+            caption="Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not "
+            "tested.",
+            head=("method", *self.targets, *average),
+            rows=rows,
+            style="pinned",
+        )
+
+    def _score(self, target: str, method: str) -> TableCell:
+        mean = self.mean(target, method)
+        text = wording.score(mean, self.ci95(target, method))
+        run_id = None if mean is None else self.cells[target, method].run_id
+        return numeric(text, run_id, is_best=method in self.best_methods(target))
+
+    def _average(self, method: str) -> TableCell:
+        return numeric(wording.percent(self.averages.get(method)), is_best=method in self.best_averages())
 
 
 def score_table(record: StudyRecord) -> ScoreTable:
@@ -125,13 +140,8 @@ def score_table(record: StudyRecord) -> ScoreTable:
         known = [mean for mean in means if mean is not None]
         if targets and len(known) == len(targets):
             averages[method] = sum(known) / len(known)
-    return ScoreTable(
-        methods=record.methods,
-        targets=targets,
-        metrics={target.name: target.metric for target in record.targets},
-        cells=cells,
-        averages=averages,
-    )
+    metrics = {target.name: target.metric for target in record.targets}
+    return ScoreTable(record.methods, targets, metrics, cells, averages)
 
 
 def _argmax(values: Mapping[str, float]) -> frozenset[str]:
@@ -139,23 +149,67 @@ def _argmax(values: Mapping[str, float]) -> frozenset[str]:
     return frozenset(name for name, value in values.items() if value == largest)
 
 
-def _csv_row(cell: CellRecord, metric: str) -> list[str]:
+def _csv_row(cell: CellRecord, metric: str) -> dict[str, str]:
     best = cell.best or {}
-    tested = [refit for refit in cell.refits if refit.score is not None]
-    chosen = [best.get(name) for name in ("lr", "weight_decay", "source_weight", "head_lr_ratio")]
-    counts = [cell.num_in_state(state) for state in ("finished", "diverged", "stopped", "failed")]
-    return [
-        cell.target,
-        cell.method,
-        metric,
-        str(len(tested)),
-        *(_all_digits(value) for value in (cell.test_mean, cell.test_ci95, cell.best_val_score, *chosen)),
-        wording.number(best["top_k"]) if "top_k" in best else "",
-        str(cell.num_planned),
-        *map(str, counts),
-        _all_digits(float(sum(trial.seconds for trial in cell.trials))),
-    ]
+    names = ("lr", "weight_decay", "source_weight", "head_lr_ratio")
+    scores = {"test_mean": cell.test_mean, "test_ci95": cell.test_ci95, "best_val_score": cell.best_val_score}
+    return {
+        "target": cell.target,
+        "method": cell.method,
+        "metric": metric,
+        "num_refits": str(sum(refit.score is not None for refit in cell.refits)),
+        **{name: _all_digits(score) for name, score in scores.items()},
+        **{name: _all_digits(best.get(name)) for name in names},
+        "top_k": wording.number(best["top_k"]) if "top_k" in best else "",
+        "num_trials": str(cell.num_planned),
+        "num_finished": str(cell.num_in_state("finished")),
+        "num_diverged": str(cell.num_in_state("diverged")),
+        "num_stopped": str(cell.num_in_state("stopped")),
+        "num_failed": str(cell.num_in_state("failed")),
+        "trial_seconds": _all_digits(float(sum(trial.seconds for trial in cell.trials))),
+    }
 
 
 def _all_digits(value: float | None) -> str:
     return "" if value is None else repr(float(value))
+
+
+def table_parts(table: ScoreTable, console: Console) -> list[PrintedTable]:
+    """Lay the scores out: methods as rows where that fits, else targets as rows, else those in several parts."""
+    whole = table.shown()
+    for gap in (2, 1):
+        by_method = printed_table(whole.head, whole.rows, gap)
+        if _fits(by_method, console):
+            return [by_method]
+    turned = [list(column) for column in zip(*whole.rows, strict=True)][1:]
+    for size in range(max(1, len(table.methods)), 0, -1):
+        starts = range(0, len(table.methods), size)
+        parts = [_with_targets_as_rows(whole, turned, slice(start, start + size)) for start in starts]
+        if all(_fits(part, console) for part in parts):
+            return parts
+    return parts
+
+
+def _with_targets_as_rows(table: Table, columns: Sequence[Sequence[TableCell]], methods: slice) -> PrintedTable:
+    names = [each[0].text for each in table.rows][methods]
+    rows = [row(target, *column[methods]) for target, column in zip(table.head[1:], columns, strict=True)]
+    return printed_table(("target", *names), rows)
+
+
+def _fits(table: PrintedTable, console: Console) -> bool:
+    unlimited = console.options.update(width=10_000)
+    return Measurement.get(console, unlimited, table).maximum <= console.width
+
+
+def printed_table(head: Sequence[str], rows: Sequence[Sequence[TableCell]], gap: int = 2) -> PrintedTable:
+    """Lay rows out for the terminal, with a rule under the head and `gap` blanks between the columns."""
+    padding = (0, gap - 1)
+    printed = PrintedTable(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, collapse_padding=True, show_edge=False)
+    for place, name in enumerate(head):
+        is_number = any(entries[place].is_number for entries in rows)
+        printed.add_column(Text(name), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for entries in rows:
+        printed.add_row(*(Text(entry.text, style="bold" if entry.is_best else "") for entry in entries))
+        if any(entry.below for entry in entries):
+            printed.add_row(*(Text(entry.below, style="dim") for entry in entries))
+    return printed

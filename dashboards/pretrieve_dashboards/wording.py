@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
 
+from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
+AVERAGE = "average"
+"""The column of means over all targets, in our tables as in the paper's."""
 
 _SHORT_NAMES = {
     "lr": "lr ",
@@ -99,7 +104,7 @@ def count(number_of: int, noun: str) -> str:
 
 
 def ui_command(tracking_uri: str) -> str:
-    """Tell how to look at every run of a store.
+    """Return the command that shows every run of a store.
 
     >>> ui_command("sqlite:////runs/birds/mlflow.db"), ui_command("http://mlflow:5000")
     ('pretrieve ui /runs/birds', 'open http://mlflow:5000')
@@ -108,3 +113,49 @@ def ui_command(tracking_uri: str) -> str:
     if database != tracking_uri and database.endswith("/mlflow.db"):
         return f"pretrieve ui {database.removesuffix('/mlflow.db')}"
     return f"open {without_password(tracking_uri)}"
+
+
+@dataclass(frozen=True)
+class RunLinks:
+    """Addresses of pages in MLflow's UI.
+
+    Attributes:
+      ui: address of the UI without a slash at its end; empty where the store is no server, whose UI may be anywhere.
+      experiment_id: of MLflow.
+    """
+
+    ui: str
+    experiment_id: str
+
+    def run(self, run_id: str | None) -> str:
+        """Return the address of a run's page; empty where there is no run or no UI is known.
+
+        >>> RunLinks("http://mlflow:5000", "7").run("ab12")
+        'http://mlflow:5000/#/experiments/7/runs/ab12'
+        """
+        return f"{self.ui}/#/experiments/{self.experiment_id}/runs/{quote(run_id)}" if self.ui and run_id else ""
+
+    def runs_with(self, tag: str, value: str) -> str:
+        """Return the address of the list of the runs with a tag; empty where no UI is known."""
+        if not self.ui:
+            return ""
+        words = quote(f"tags.`{tag}` = '{value}'", safe="")
+        return f"{self.ui}/#/experiments/{self.experiment_id}/runs?searchFilter={words}"
+
+
+def run_links(record: StudyRecord) -> RunLinks:
+    """Return where the runs of a study are shown.
+
+    A tracking server shows its runs at its own address. A name and password in it are left out: the page would hold
+    them, and browsers ask.
+    """
+    parts = urlsplit(record.tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        return RunLinks("", record.experiment_id)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    return RunLinks(bare.geturl().rstrip("/"), record.experiment_id)
+
+
+def run_page(record: StudyRecord, run_id: str) -> str:
+    """Return the address of a run's page in MLflow's UI; empty where the record does not say where that is."""
+    return run_links(record).run(run_id)

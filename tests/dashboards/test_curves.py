@@ -1,8 +1,11 @@
 from xml.etree import ElementTree
 
+import pytest
+
 from pretrieve_dashboards.comparison import Value
-from pretrieve_dashboards.curves import Curve, Level, draw_curves
-from pretrieve_dashboards.ranked_groups import draw_ranked_groups
+from pretrieve_dashboards.curves import Curve, Level, draw_curves, draw_ranked_groups
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(**changes):
@@ -17,7 +20,7 @@ def draw(**changes):
     return draw_curves(**given | changes)
 
 
-def test_every_number_is_told_in_words_and_what_is_missing_too():
+def test_every_number_is_given_in_words_and_what_is_missing_too():
     (label,) = [ElementTree.fromstring(draw()).attrib["aria-label"]]
     assert label == ("Score over K. uot: 50: 50.00 ± 1.00, 300: 75.00; random: nothing yet; label: 70.00 throughout.")
 
@@ -29,9 +32,18 @@ def test_lines_levels_and_axes_are_named():
     assert "currentColor" in svg
 
 
-def test_a_logarithmic_axis_marks_the_values_that_were_measured():
-    svg = draw(xs=[0.001, 0.01, 1.0], is_logarithmic=True, tick_labels=["small", "middle", "large"])
-    assert all(f">{word}<" in svg for word in ("small", "middle", "large"))
+@pytest.mark.parametrize(
+    ("xs", "place_of_middle"),
+    [
+        pytest.param([0.001, 0.01, 1.0], 1 / 3, id="logarithmic from a hundredfold on"),
+        pytest.param([20.0, 40.0, 100.0], 0.25, id="else even"),
+    ],
+)
+def test_the_axis_marks_the_values_that_were_measured_where_they_lie(xs, place_of_middle):
+    root = ElementTree.fromstring(draw(xs=xs))
+    at = {"".join(node.itertext()): float(node.get("x")) for node in root.iter(f"{SVG}text")}
+    low, middle, high = (at[f"{x:g}"] for x in xs)
+    assert (middle - low) / (high - low) == pytest.approx(place_of_middle, abs=0.01)
 
 
 def test_nothing_known_is_drawn_as_nothing():
@@ -39,7 +51,7 @@ def test_nothing_known_is_drawn_as_nothing():
     assert draw(curves=[], levels=[]).startswith("<svg")
 
 
-def test_ranked_groups_tell_how_many_expected_ones_are_found_and_where_the_last_one_is():
+def test_ranked_groups_say_how_many_expected_ones_are_found_and_where_the_last_one_is():
     svg = draw_ranked_groups("Ranked similarity", (7, 3, 9), (5.0, 2.0, 1.0), {3, 4, 7})
     label = ElementTree.fromstring(svg).attrib["aria-label"]
     expected = "2 of 3 expected groups are among the first 3; the last one has rank 2."

@@ -12,9 +12,15 @@ from rich.console import Console
 
 from pretrieve_dashboards.comparison import Comparison, Value, published_table
 from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment_report import render_experiment, write_experiment
-from pretrieve_dashboards.experiment_terminal import print_experiment
-from pretrieve_dashboards.experiment_view import Drawing, ExperimentView, Findings, Listing
+from pretrieve_dashboards.experiment import (
+    Drawing,
+    ExperimentView,
+    Findings,
+    Listing,
+    print_experiment,
+    render_experiment,
+    write_experiment,
+)
 
 PUBLISHED = published_table("Table 9", ("cub",), {"uot": (77.21,), "finetune": (75.49,)})
 HOSTILE = "<script>alert(1)</script>"
@@ -123,6 +129,14 @@ def test_an_experiment_without_departures_studies_or_gaps_says_nothing_of_them(v
     assert "In nothing that is known." in text
     assert "What is missing" not in text
     assert "Where the numbers come from" not in text
+
+
+def test_an_experiment_without_a_number_yet_shows_its_columns() -> None:
+    begun = Comparison("Test score", "method", (), ("cub",), {}, PUBLISHED)
+    listing = Listing("First groups", ("rank", "group"), ())
+    text = " ".join(Words(render_experiment(ExperimentView("x", "X", "?", Findings((begun,), (), (listing,))))).words)
+    assert "method cub" in text
+    assert "rank group" in text
 
 
 def test_report_is_written_into_a_folder_that_is_made(view: ExperimentView, tmp_path: Path) -> None:

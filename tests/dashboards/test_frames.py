@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pretrieve_dashboards import DashboardError, best_frame, compare_frame
+from pretrieve_dashboards import DashboardError, best_frame, compare_frame, notebook_html
 
 
 def test_best_has_a_row_a_method_best_on_validation_first_with_its_interval(finished_study):
@@ -47,10 +47,10 @@ def test_compare_of_an_unfinished_study_is_empty_and_keeps_its_columns(unfinishe
 
 
 def test_notebook_shows_the_table_of_a_record_escaped(finished_study, unfinished_study):
-    html = finished_study._repr_html_()
+    html = notebook_html(finished_study)
     assert "<td><strong>90.0 ± 1.2</strong></td>" in html
     assert "<td>70.0 ± 5.0</td>" in html
     assert "&lt;script&gt;" in html
     assert "<script>" not in html
-    assert "unfinished, 7 of 11 trials have ended" in unfinished_study._repr_html_()
-    assert "<td>—</td>" in unfinished_study._repr_html_()
+    assert "unfinished, 7 of 11 trials have ended" in notebook_html(unfinished_study)
+    assert "<td>—</td>" in notebook_html(unfinished_study)

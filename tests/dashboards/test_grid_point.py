@@ -1,12 +1,12 @@
 import pytest
 
-from pretrieve_dashboards.grid_point import grid_point
+from pretrieve_dashboards.load import grid_point
 
 
 def of_run(num_selected, asked, top_k=None):
     """Parameters of a run that reused so many units of the source, of as many as were asked for."""
-    told = {"lr": "0.1", "selection.num_selected": str(num_selected), "selection.top_k": str(asked)}
-    return told if top_k is None else told | {"top_k": str(top_k)}
+    params = {"lr": "0.1", "selection.num_selected": str(num_selected), "selection.top_k": str(asked)}
+    return params if top_k is None else params | {"top_k": str(top_k)}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from pretrieve.stages.selection_record import selection_record
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.tracking import schema
 from pretrieve_dashboards import DashboardError, load_study, ranked_similarity, score_table
-from pretrieve_dashboards.grid_view import grid_view
 from pretrieve_dashboards.plan import parse_selection
+from pretrieve_dashboards.views._base import of_cell
+from pretrieve_dashboards.views.grid import Grid
 from pretrieve_selection import Selection
 
 
@@ -137,8 +138,8 @@ def _write_study(written_study, name, trials, grid, best=None):
     plan = {"backbone": "x", "settings": {"grid": grid}, "methods": ["uot"], "targets": [target], "cells": [cell]}
     client.log_dict(study, plan, "plan.json")
     for key, params, tags, metrics in trials:
-        told = {schema.TAG_KIND: schema.KIND_TRIAL, schema.TAG_KEY: key, **tags}
-        run_id = client.create_run(experiment, tags=told).info.run_id
+        every_tag = {schema.TAG_KIND: schema.KIND_TRIAL, schema.TAG_KEY: key, **tags}
+        run_id = client.create_run(experiment, tags=every_tag).info.run_id
         client.log_batch(
             run_id,
             params=[Param(name, str(value)) for name, value in params.items()],
@@ -155,7 +156,7 @@ def _write_study(written_study, name, trials, grid, best=None):
 FINISHED = {schema.TAG_OUTCOME: "finished"}
 
 
-def test_trials_of_a_grid_of_numbers_of_groups_tell_theirs_also_where_they_are_older(written_study):
+def test_trials_of_a_grid_of_numbers_of_groups_have_theirs_also_where_they_are_older(written_study):
     """The older one knows only `selection.top_k`; it is the cell's best, chosen before the grid had numbers."""
     point = {"lr": 0.1, "weight_decay": 1e-4, "head_lr_ratio": 10.0, "source_weight": 0.3}
     old = {**point, "selection.top_k": 100, "selection.num_selected": 100}
@@ -164,9 +165,9 @@ def test_trials_of_a_grid_of_numbers_of_groups_tell_theirs_also_where_they_are_o
     cell = _write_study(written_study, "falcons", trials, {"top_k": [50, 100]}, best=("old", point))
     assert [trial.hyperparameters for trial in cell.trials] == [{**point, "top_k": 50}, {**point, "top_k": 100}]
     assert cell.best == cell.trials[1].hyperparameters
-    view = grid_view(cell)
-    assert view.columns == (("K 100",), ("K 50",))
-    assert [(entry.text, entry.is_best) for entry in view.rows[0][1]] == [("75.0", True), ("50.0", False)]
+    table = Grid().table(of_cell(load_study(written_study.tracking_uri, "falcons"), cell))
+    assert table.head[1:] == ("<span>K 100</span>", "<span>K 50</span>")
+    assert [(entry.text, entry.is_best) for entry in table.rows[0][1:]] == [("75.0", True), ("50.0", False)]
 
 
 def test_grid_without_numbers_of_groups_shows_none(written_study):
@@ -190,20 +191,20 @@ def test_finished_trial_keeps_the_message_of_its_end_and_not_that_of_an_earlier_
     ]
 
 
-def test_trials_tell_their_attempts_and_those_of_an_earlier_version_their_last_stretch(written_study):
-    told = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, 9], ["n2", 12, None]])}
-    trials = [("new", {}, FINISHED | told, {}), ("old", {}, FINISHED, {schema.SECONDS: 0.001})]
+def test_trials_have_their_attempts_and_those_of_an_earlier_version_their_last_stretch(written_study):
+    attempts = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, 9], ["n2", 12, None]])}
+    trials = [("new", {}, FINISHED | attempts, {}), ("old", {}, FINISHED, {schema.SECONDS: 0.001})]
     new, old = _write_study(written_study, "frogs", trials, {}).trials
     assert new.attempts == (Attempt("n1", 5, 9), Attempt("n2", 12, None))
     ((worker, start_ms, end_ms),) = [(each.worker, each.start_ms, each.end_ms) for each in old.attempts]
     assert (worker, end_ms - start_ms) == ("", 1)
 
 
-def test_curves_are_told_by_an_end_and_else_read_when_they_are_asked_for(written_study):
-    """`one` runs, and told a part of its curve by an end before; `two` ended and told all; `three` is older."""
+def test_curves_come_with_the_end_of_a_trial_and_are_else_read_when_they_are_asked_for(written_study):
+    """`one` runs, and has a part of its curve from an end before; `two` ended and has all; `three` is older."""
     began = {schema.TAG_ATTEMPTS: json.dumps([["n1", 5, None]]), schema.TAG_CURVE: "[[1, 0.25]]"}
-    told = {schema.TAG_CURVE: "[[1, 0.5], [2, 0.75]]", **FINISHED}
-    trials = [("one", {}, began, {}), ("two", {}, told, {}), ("three", {}, FINISHED, {})]
+    ended = {schema.TAG_CURVE: "[[1, 0.5], [2, 0.75]]", **FINISHED}
+    trials = [("one", {}, began, {}), ("two", {}, ended, {}), ("three", {}, FINISHED, {})]
     _write_study(written_study, "geckos", trials, {})
     client = written_study.client
     experiment = client.get_experiment_by_name("geckos").experiment_id
@@ -216,7 +217,7 @@ def test_curves_are_told_by_an_end_and_else_read_when_they_are_asked_for(written
     assert [trial.curve for trial in without] == [((1, 0.25),), ((1, 0.5), (2, 0.75)), ()]
     one, two, three = load_study(written_study.tracking_uri, "geckos", with_curves=True).cells[0].trials
     assert one.curve == three.curve == ((1, 0.25), (2, 0.5))
-    assert two.curve == ((1, 0.5), (2, 0.75)), "its end told it: MLflow is not asked"
+    assert two.curve == ((1, 0.5), (2, 0.75)), "it came with its end: MLflow is not asked"
     assert one.attempts == (Attempt("n1", 5, 80),)
 
 

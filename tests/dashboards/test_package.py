@@ -17,7 +17,16 @@ def test_unknown_name_is_an_attribute_error():
         _ = pretrieve_dashboards.grafana
 
 
-def test_error_class_comes_without_mlflow_and_matplotlib():
-    code = "import sys, pretrieve_dashboards.errors; print({'mlflow', 'matplotlib', 'pandas'} & set(sys.modules))"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == "set()"
+def loaded_by(code):
+    """Name the heavy packages that some code brings along."""
+    heavy = "print(sorted({'mlflow', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    command = [sys.executable, "-c", f"import sys; {code}; {heavy}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_error_class_comes_without_mlflow_and_pandas():
+    assert loaded_by("import pretrieve_dashboards.errors") == "[]"
+
+
+def test_report_and_terminal_need_neither_mlflow_nor_matplotlib():
+    assert loaded_by("from pretrieve_dashboards import print_study, render_report") == "[]"

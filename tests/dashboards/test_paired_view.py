@@ -3,8 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pretrieve_dashboards import DashboardError
-from pretrieve_dashboards.paired_view import paired_figure, paired_table, paired_view
+from pretrieve_dashboards.views.paired import Paired, baseline_of, unpaired
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -27,11 +26,10 @@ def compared(finished_study, make_trial):
     return replace(finished_study, cells=tuple(cells))
 
 
-def test_differences_are_told_with_sign_interval_and_run(compared):
-    view = paired_view(compared)
-    table = paired_table(view)
+def test_differences_are_listed_with_sign_interval_and_run(compared):
+    table = Paired().table(compared)
     hostile = compared.targets[1].name
-    assert (view.baseline, view.missing) == ("finetune", ())
+    assert (baseline_of(compared), unpaired(compared)) == ("finetune", [])
     assert [[row[0].text, row[3].text, row[3].is_best, row[3].run_id] for row in table.rows] == [
         ["birds", "+2.0 ± 12.7", False, "cell-birds-uot"],
         [hostile, "-5.0 ± 0.0", True, f"cell-{hostile}-uot"],
@@ -40,21 +38,24 @@ def test_differences_are_told_with_sign_interval_and_run(compared):
 
 
 def test_figure_has_a_row_a_difference_and_cuts_intervals_that_would_hide_it(compared):
-    root = ElementTree.fromstring(paired_figure(paired_view(compared)))
+    (figure,) = Paired().figures(compared)
+    root = ElementTree.fromstring(figure.svg)
     words = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
     assert {"birds · uot", "average · uot", "0"} <= words
     assert len(list(root.iter(f"{SVG}circle"))) == 3
     assert "birds, uot +2.0 ± 12.7 over 2 seeds" in root.get("aria-label")
 
 
-def test_unfinished_study_names_the_pairs_without_a_seed_in_common(unfinished_study):
-    view = paired_view(unfinished_study)
+def test_unfinished_study_names_the_pairs_without_a_seed_in_common(unfinished_study, finished_study):
     hostile = unfinished_study.targets[1].name
-    assert (view.differences, view.missing) == ((), (("birds", "uot"), (hostile, "uot")))
-    assert (paired_figure(view), paired_table(view).rows) == ("", ())
+    assert not Paired().applies(unfinished_study)
+    assert unpaired(unfinished_study) == ["birds · uot", f"{hostile} · uot"]
+    first, second, third, fourth = finished_study.cells
+    half = replace(finished_study, cells=(first, second, third, replace(fourth, refits=())))
+    assert Paired().applies(half)
+    assert Paired().note(half) == f"No seed in common yet: {hostile} · uot."
 
 
 def test_study_without_plain_fine_tuning_compares_with_its_first_method(compared):
-    assert paired_view(replace(compared, methods=("uot", "random"))).baseline == "uot"
-    with pytest.raises(DashboardError, match="one of finetune, uot"):
-        paired_view(compared, "random")
+    assert baseline_of(replace(compared, methods=("uot", "random"))) == "uot"
+    assert Paired().heading(compared) == "What each method adds to finetune"

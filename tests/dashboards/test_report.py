@@ -93,8 +93,14 @@ def test_tables_have_captions_and_headers_with_a_scope_and_figures_a_text(html):
 
 
 def test_best_mean_is_marked(html):
-    assert re.search(r'<td class="number best"><a href="#r6">90\.0 ± 1\.2</a></td>', html)
-    assert re.search(r'<td class="number"><a href="#r1">70\.0 ± 5\.0</a></td>', html)
+    for score, is_best, run_id in (
+        ("90.0 ± 1.2", True, "cell-birds-uot"),
+        ("70.0 ± 5.0", False, "cell-birds-finetune"),
+    ):
+        style = "number best" if is_best else "number"
+        place = re.search(rf'<td class="{style}"><a href="#(r\d+)">{re.escape(score)}</a></td>', html)
+        assert place is not None
+        assert run_id in html[html.index(f'id="{place[1]}"') :].split("</tr>")[0]
 
 
 def test_password_of_the_store_is_not_in_the_report(html):
@@ -126,7 +132,7 @@ def test_study_before_its_first_trial_has_a_report(finished_study):
     cells = tuple(replace(cell, test_mean=None, test_ci95=None, **nothing) for cell in finished_study.cells)
     text = Page(render_report(replace(finished_study, cells=cells, selections=(), stage_seconds={}))).text
     assert "No groups of the source are selected yet" in text
-    assert "No stage has told its time yet." in text
+    assert "No stage has recorded its time yet." in text
 
 
 def test_study_of_4000_trials_with_long_tracebacks_stays_small(finished_study, make_trial):
@@ -166,7 +172,7 @@ def test_report_shows_the_number_of_groups_of_each_configuration(finished_study,
     assert "K 200 K 100 K 50 lr 0.1" in text
 
 
-def test_report_tells_ranks_and_margins_of_a_decile(finished_study, make_selection):
+def test_report_shows_ranks_and_margins_of_a_decile(finished_study, make_selection):
     decile = make_selection(
         "birds",
         "uot",

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pretrieve_dashboards import render_report
-from pretrieve_dashboards.run_links import run_links
+from pretrieve_dashboards.wording import run_links
 
 
 @pytest.mark.parametrize(

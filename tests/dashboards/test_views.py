@@ -3,27 +3,37 @@ from dataclasses import replace
 import pytest
 
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.grid_view import grid_view
-from pretrieve_dashboards.missing import missing_parts, problems, remarks
-from pretrieve_dashboards.parallel_view import parallel_view
 from pretrieve_dashboards.report import render_report
-from pretrieve_dashboards.selection_view import margins, selection_view
+from pretrieve_dashboards.views._base import of_cell, of_target
+from pretrieve_dashboards.views.grid import Grid
+from pretrieve_dashboards.views.missing import missing_parts
+from pretrieve_dashboards.views.parallel import parallel_coordinates
+from pretrieve_dashboards.views.problems import problems, remarks
+from pretrieve_dashboards.views.selections import Overlap, Selections, margins
+
+
+def grid(record, cell):
+    return Grid().table(of_cell(record, cell))
+
+
+def texts(table):
+    """The entries without their names of rows, with an empty text for no trial."""
+    return {row[0].text: ["" if "no such trial" in cell.text else cell.text for cell in row[1:]] for row in table.rows}
 
 
 def test_grid_has_rates_as_rows_and_shades_from_the_lowest_to_the_highest(finished_study):
-    view = grid_view(finished_study.cell("birds", "uot"))
-    assert view.columns == (("wd 1e-4",),)
-    assert [(rate, entries[0].text, entries[0].shade_percent, entries[0].is_best) for rate, entries in view.rows] == [
+    table = grid(finished_study, finished_study.cell("birds", "uot"))
+    assert table.head == ("", "<span>wd 1e-4</span>")
+    assert [(rate.text, entry.text, entry.shade_percent, entry.is_best) for rate, entry in table.rows] == [
         ("lr 0.1", "75.0", 100, True),
         ("lr 0.01", "50.0", 0, False),
     ]
 
 
 def test_grid_shows_what_became_of_trials_without_a_score(unfinished_study):
-    view = grid_view(unfinished_study.cell("birds", "uot"))
-    assert view.columns == (("λ 1",), ("λ 0.3",))
-    shown = {rate: [entry and entry.text for entry in entries] for rate, entries in view.rows}
-    assert shown == {"lr 0.1": [None, "diverged"], "lr 0.01": [None, "failed"], "lr 0.001": ["50.0", "running"]}
+    table = grid(unfinished_study, unfinished_study.cell("birds", "uot"))
+    assert table.head[1:] == ("<span>λ 1</span>", "<span>λ 0.3</span>")
+    assert texts(table) == {"lr 0.1": ["", "diverged"], "lr 0.01": ["", "failed"], "lr 0.001": ["50.0", "running"]}
 
 
 def test_points_that_differ_only_in_the_number_of_groups_stand_apart(finished_study, make_trial):
@@ -32,40 +42,42 @@ def test_points_that_differ_only_in_the_number_of_groups_stand_apart(finished_st
         for lr, top_k, score in [(0.1, 50, 0.5), (0.1, 1000, 0.75), (0.01, 50, 0.25), (0.01, 1000, 0.3)]
     )
     cell = replace(finished_study.cell("birds", "uot"), trials=trials, best=trials[1].hyperparameters)
-    view = grid_view(cell)
-    assert view.columns == (("K 1000",), ("K 50",))
-    assert [(rate, [entry.text for entry in entries]) for rate, entries in view.rows] == [
-        ("lr 0.1", ["75.0", "50.0"]),
-        ("lr 0.01", ["30.0", "25.0"]),
-    ]
-    assert [entry.is_best for _, entries in view.rows for entry in entries] == [True, False, False, False]
+    table = grid(finished_study, cell)
+    assert table.head[1:] == ("<span>K 1000</span>", "<span>K 50</span>")
+    assert texts(table) == {"lr 0.1": ["75.0", "50.0"], "lr 0.01": ["30.0", "25.0"]}
+    assert [entry.is_best for row in table.rows for entry in row[1:]] == [True, False, False, False]
 
 
 def test_trial_without_a_number_of_groups_has_a_column_of_its_own(finished_study, make_trial):
     trials = (make_trial("a", top_k=50, score=0.5), make_trial("b", score=0.75))
-    view = grid_view(replace(finished_study.cell("birds", "uot"), trials=trials))
-    assert view.columns == (("K 50",), ("K —",))
-    assert [entry.text for entry in view.rows[0][1]] == ["50.0", "75.0"]
+    table = grid(finished_study, replace(finished_study.cell("birds", "uot"), trials=trials))
+    assert table.head[1:] == ("<span>K 50</span>", "<span>K —</span>")
+    assert texts(table) == {"lr 0.1": ["50.0", "75.0"]}
 
 
-def test_a_trial_that_has_not_told_its_point_yet_has_no_place(finished_study, make_trial):
+def test_a_trial_whose_point_is_not_recorded_yet_has_no_place(finished_study, make_trial):
     silent = replace(make_trial("b", state="running"), hyperparameters={})
     cell = replace(finished_study.cell("birds", "uot"), trials=(make_trial("a", lr=0.1, score=0.5), silent))
-    assert [rate for rate, _ in grid_view(cell).rows] == ["lr 0.1"]
-    assert len(parallel_view(cell).lines) == 1
+    assert list(texts(grid(finished_study, cell))) == ["lr 0.1"]
+    assert len(parallel_coordinates(cell).lines) == 1
 
 
 def test_grid_of_a_cell_that_has_not_begun_is_empty(unfinished_study):
-    assert grid_view(unfinished_study.cells[3]).rows == ()
+    assert texts(grid(unfinished_study, unfinished_study.cells[3])) == {"no trial has begun": []}
+
+
+def birds_of(record):
+    return of_target(record, record.targets[0])
 
 
 def test_selections_stand_side_by_side_with_what_they_share(finished_study):
-    view = selection_view(finished_study, "birds")
-    assert view.ranks[0] == ("[red] kite", "$x$ owl $y$")
-    assert view.ranks[2] == ("", "鳥")
-    assert view.overlaps == ((2, 1), (1, 3))
-    assert (view.counted, view.numbers) == ("rank", (1, 2, 3))
-    assert selection_view(finished_study, "none").ranks == ()
+    record = birds_of(finished_study)
+    table = Selections().table(record)
+    assert table.head == ("rank", "random", "uot")
+    assert table.texts()[0] == ["1", "[red] kite", "$x$ owl $y$"]
+    assert table.texts()[2] == ["3", "", "鳥"]
+    assert [row[1:3] for row in Overlap().table(record).texts()] == [["2", "1"], ["1", "3"]]
+    assert Selections().table(of_target(finished_study, finished_study.targets[1])).rows == []
 
 
 def test_pictures_stand_beside_the_names_of_their_groups(finished_study, make_selection):
@@ -73,7 +85,11 @@ def test_pictures_stand_beside_the_names_of_their_groups(finished_study, make_se
     pictured = make_selection("birds", "uot", (4, 2, 1), names, (0.5, 0.4, 0.3), thumbnails=("AAAA", "", "BBBB"))
     without = make_selection("birds", "nearest", (4, 2), names[:2], (0.5, 0.4))
     record = replace(finished_study, selections=(pictured, without))
-    assert selection_view(record, "birds").pictures == (("AAAA", ""), ("", ""), ("BBBB", ""))
+    assert [["thumbnail" in text for text in row[1:]] for row in Selections().table(birds_of(record)).texts()] == [
+        [True, False],
+        [False, False],
+        [True, False],
+    ]
     page = render_report(record)
     assert page.count('class="thumbnail"') == 2
     assert 'alt="Images of tern" src="data:image/jpeg;base64,BBBB"' in page
@@ -84,38 +100,40 @@ def test_groups_of_a_decile_are_counted_from_its_first_rank(finished_study, make
     decile = [
         make_selection("birds", method, (4, 2), names, (0.5, 0.4), ranks=(201, 202)) for method in ("uot", "nearest")
     ]
-    view = selection_view(replace(finished_study, selections=tuple(decile)), "birds")
-    assert (view.counted, view.numbers) == ("rank", (201, 202))
+    record = birds_of(replace(finished_study, selections=tuple(decile)))
+    table = Selections().table(record)
+    assert (table.head[0], [row[0] for row in table.texts()]) == ("rank", ["201", "202"])
 
 
 def test_groups_whose_ranks_differ_by_method_are_counted_by_place(finished_study, make_selection):
     names = ("kite", "owl")
     capped = make_selection("birds", "uot", (4, 2), names, (0.5, 0.4), ranks=(1, 7))
     whole = make_selection("birds", "nearest", (4, 2), names, (0.5, 0.4))
-    view = selection_view(replace(finished_study, selections=(capped, whole)), "birds")
-    assert (view.counted, view.numbers) == ("place", (1, 2))
+    record = birds_of(replace(finished_study, selections=(capped, whole)))
+    table = Selections().table(record)
+    assert (table.head[0], [row[0] for row in table.texts()]) == ("place", ["1", "2"])
 
 
 def test_overlap_counts_also_what_a_record_does_not_list(finished_study, make_selection):
     uot = make_selection("birds", "uot", (4,), ("kite",), (0.5,), num_selected=900, num_shared={"nearest": 300})
     nearest = make_selection("birds", "nearest", (4,), ("kite",), (0.5,), num_selected=700, num_shared={"uot": 300})
-    view = selection_view(replace(finished_study, selections=(uot, nearest)), "birds")
-    assert view.overlaps == ((900, 300), (300, 700))
+    record = birds_of(replace(finished_study, selections=(uot, nearest)))
+    assert [row[1:3] for row in Overlap().table(record).texts()] == [["900", "300"], ["300", "700"]]
 
 
-def test_margin_is_told_at_each_number_of_groups(make_selection):
-    def told(margin, **others):
+def test_margin_is_given_at_each_number_of_groups(make_selection):
+    def shown(margin, **others):
         return margins(make_selection("birds", "uot", (4, 2), ("kite", "owl"), (0.5, 0.4), margin=margin, **others))
 
-    assert told(0.25, margins={2: 0.25}) == ("0.25",)
-    assert told(None, margins={1: 0.1, 2: None}) == ("K 1: 0.1", "K 2: all chosen")
-    assert told(None) == ("all chosen",)
-    assert told(None, ranks=(9, 10)) == ("none follows",)
+    assert shown(0.25, margins={2: 0.25}) == ("0.25",)
+    assert shown(None, margins={1: 0.1, 2: None}) == ("K 1: 0.1", "K 2: all chosen")
+    assert shown(None) == ("all chosen",)
+    assert shown(None, ranks=(9, 10)) == ("none follows",)
 
 
 def test_whole_study_misses_nothing(finished_study):
     assert missing_parts(finished_study) == ()
-    assert problems(finished_study) == ()
+    assert problems(finished_study) == []
 
 
 def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
@@ -126,7 +144,7 @@ def test_unfinished_study_names_each_part_that_is_missing(unfinished_study):
         f"{hostile} · uot: 2 of 2 trials without a result (2 not begun), not tested yet",
     )
     assert [problem.trial.key for problem in problems(unfinished_study)] == ["d", "f"]
-    assert remarks(unfinished_study) == ()
+    assert remarks(unfinished_study) == []
 
 
 def test_trial_that_finished_with_a_message_is_a_remark_and_no_problem(finished_study, make_trial):
@@ -138,7 +156,7 @@ def test_trial_that_finished_with_a_message_is_a_remark_and_no_problem(finished_
         ("birds", "finetune", "a"),
         ("birds", "finetune", "r"),
     ]
-    assert problems(record) == ()
+    assert problems(record) == []
     assert missing_parts(record) == ()
 
 

@@ -41,7 +41,7 @@ def reproduce(
     from pretrieve.errors import TrialsFailedError
     from pretrieve.paper.catalogue import find_experiment
     from pretrieve.paper.reproduction import reproduce as reproduce_experiment
-    from pretrieve_dashboards.experiment_terminal import print_experiment
+    from pretrieve_dashboards.experiment import print_experiment
 
     console = make_console()
     made = reproduce_experiment(

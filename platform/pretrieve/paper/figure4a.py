@@ -38,7 +38,6 @@ def find(results: Results) -> Findings:
         curves,
         x_label="cost_scale ε_c",
         y_label="recall in %",
-        is_logarithmic=True,
     )
     return Findings((comparison,), (Drawing("The same numbers over the logarithm of ε_c.", svg),))
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pretrieve.record_html import record_html
-
 TrialState = Literal["running", "finished", "diverged", "stopped", "failed"]
 
 
@@ -216,10 +214,6 @@ class StudyRecord:
     stage_seconds: Mapping[str, float]
     models: Mapping[str, str]
     audits: tuple[AuditRecord, ...] = ()
-
-    def _repr_html_(self) -> str:
-        """Show the table in a notebook."""
-        return record_html(self)
 
     def cell(self, target: str, method: str) -> CellRecord:
         """Return the cell of a pair.

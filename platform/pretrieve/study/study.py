@@ -187,10 +187,11 @@ class Study:
         """Show in a notebook what the study is, and its table once it has one."""
         from html import escape
 
+        from pretrieve_dashboards import notebook_html
         from pretrieve_dashboards.errors import DashboardError
 
         try:
-            return self.record()._repr_html_()
+            return notebook_html(self.record())
         except DashboardError:  # never run, or its store does not answer: a cell's output is no place for an error
             return f"<p>{escape(repr(self))} · no record yet</p>"
 

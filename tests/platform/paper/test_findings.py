@@ -8,7 +8,7 @@ import pytest
 
 from pretrieve.paper._base import Results
 from pretrieve.paper.catalogue import EXPERIMENTS
-from pretrieve_dashboards.comparison import AVERAGE
+from pretrieve_dashboards.wording import AVERAGE
 
 NOTHING = Results()
 

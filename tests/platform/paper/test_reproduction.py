@@ -18,9 +18,8 @@ from pretrieve.paper.reproduction import reproduce
 from pretrieve.records import StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
-from pretrieve_dashboards.comparison import Comparison
-from pretrieve_dashboards.experiment_view import Findings
-from pretrieve_dashboards.score_values import series_values
+from pretrieve_dashboards.comparison import Comparison, series_values
+from pretrieve_dashboards.experiment import Findings
 
 
 class Counting(StudyObserver):

@@ -24,7 +24,7 @@ from pretrieve.stages.selection import SelectionStage, SourceChoice
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
-from pretrieve_dashboards.leak_view import leak_rows
+from pretrieve_dashboards.views.leaks import leak_rows
 from pretrieve_selection import Selection
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

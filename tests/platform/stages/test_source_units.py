@@ -60,10 +60,6 @@ def test_share_and_seed_decide_keys_and_a_whole_unit_keeps_its_own(units: Source
     assert units.keeping(1.0, 5).entries([0], 32)[0].key == units.entries([0], 32)[0].key
 
 
-def test_what_was_reused_before_units_could_give_a_share_keeps_its_key(source: ImageSet) -> None:
-    assert ClassUnits(source, "classes").identity([3, 1]) == "0f5c316454e24ec011af"
-
-
 def test_single_images_are_whole(source: ImageSet) -> None:
     units = ImageUnits(source, "images", np.array([0, 2, 5, 11]))
     assert units.rows([3, 1]).tolist() == [2, 11]

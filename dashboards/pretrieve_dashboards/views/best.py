@@ -1,0 +1,83 @@
+"""The configuration that each method chose on validation, and what it scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from pretrieve.records import CellRecord, StudyRecord, TrialState
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.table import printed_table, score_table
+from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
+from pretrieve_dashboards.views._trial_lines import chosen_trial
+
+_LEGEND = (
+    "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; stop: stopped early; "
+    "min:s: time of the trials."
+)
+_SHORT_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head"}
+_PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "stopped": "stop", "failed": "fail"}
+
+
+class Best(View):
+    """A row a method, for each target; on the terminal all targets in one table."""
+
+    title = "Best configurations"
+    order = 31
+    scope = "target"
+
+    def table(self, record: StudyRecord) -> Table:
+        (target,) = record.targets
+        best_methods = score_table(record).best_methods(target.name)
+        return Table(
+            label=f"Best configurations for {target.name}",
+            caption="The configuration with the best validation score of each method, trained again on train + val and "
+            "tested once a seed. Scores in %.",
+            head=("method", "configuration", "validation", "test", "refits", "trials", "MLflow run"),
+            rows=[_row(cell, is_best=cell.method in best_methods) for cell in record.cells],
+            row_runs=[cell.run_id for cell in record.cells],
+            style="pinned",
+        )
+
+    def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
+        has_top_k = any("top_k" in (cell.best or {}) for cell in record.cells)
+        names = [name for name in _SHORT_NAMES if name != "top_k" or has_top_k]
+        states = [state for state in _PROBLEM_STATES if any(cell.num_in_state(state) for cell in record.cells)]
+        columns = (*(_SHORT_NAMES[name] for name in names), "trials", *(_PROBLEM_STATES[state] for state in states))
+        previous = [None, *(cell.target for cell in record.cells)]
+        rows = [
+            row("" if cell.target == before else cell.target, cell.method, *_printed_numbers(cell, names, states))
+            for cell, before in zip(record.cells, previous, strict=False)
+        ]
+        yield Text("\nBest configuration of each cell, chosen on validation", style="bold")
+        yield printed_table(("target", "method", "val %", *columns, "min:s"), rows)
+        yield Text(("K: number of selected groups; " if has_top_k else "") + _LEGEND, style="dim")
+
+
+def _row(cell: CellRecord, *, is_best: bool) -> tuple[TableCell, ...]:
+    trial, test_run = chosen_trial(cell), None if cell.test_mean is None else cell.run_id
+    num_tested = sum(refit.score is not None for refit in cell.refits)
+    return row(
+        cell.method,
+        TableCell(wording.hyperparameters(cell.best), style="whole"),
+        numeric(wording.percent(cell.best_val_score), None if trial is None else trial.run_id),
+        numeric(wording.score(cell.test_mean, cell.test_ci95), test_run, is_best=is_best),
+        numeric(f"{num_tested} of {len(cell.refits)}"),
+        numeric(f"{cell.num_in_state('finished')} of {cell.num_planned}"),
+        TableCell(cell.run_id or "not begun", cell.run_id),
+    )
+
+
+def _printed_numbers(cell: CellRecord, names: Sequence[str], states: Sequence[TrialState]) -> list[TableCell]:
+    best = cell.best or {}
+    minutes, rest_s = divmod(round(sum(trial.seconds for trial in cell.trials)), 60)
+    texts = (
+        wording.percent(cell.best_val_score),
+        *(wording.number(best[name]) if name in best else wording.ABSENT for name in names),
+        f"{cell.num_in_state('finished')}/{cell.num_planned}",
+        *(str(cell.num_in_state(state) or "") for state in states),
+        f"{minutes}:{rest_s:02d}",
+    )
+    return [numeric(text) for text in texts]

@@ -1,0 +1,40 @@
+"""Where a study's record lies, and its whole configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pretrieve.records import StudyRecord
+from pretrieve.tracking.address import without_password
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, row
+
+CODE = Markup("<code>{}</code>")
+
+
+class Configuration(View):
+    """The addresses of the record and its models, and all settings."""
+
+    id = "configuration"
+    title = "Configuration and record"
+    link = "Configuration"
+    order = 90
+
+    def table(self, record: StudyRecord) -> Table:
+        rows = [
+            row("MLflow store", CODE.format(without_password(record.tracking_uri))),
+            row("Experiment", CODE.format(record.name) + f" ({record.experiment_id})"),
+            row("Study run", TableCell(record.run_id, record.run_id)),
+            row("Open it", CODE.format(wording.ui_command(record.tracking_uri))),
+            *(row(f"Model for {target}", CODE.format(uri)) for target, uri in record.models.items()),
+        ]
+        return Table(
+            "Where the record is", "Where everything that the study recorded is found.", (), rows, style="facts"
+        )
+
+    def lists(self, record: StudyRecord) -> Sequence[Lines]:
+        settings = json.dumps(record.settings, indent=2, ensure_ascii=False, default=str)
+        return (Lines(without_password(settings).splitlines(), "The whole configuration", is_code=True),)

@@ -1,0 +1,129 @@
+"""The learning curves of a cell: validation score over the epochs, by what became of each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pretrieve.records import CellRecord, StudyRecord, TrialRecord
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded, round_ticks
+from pretrieve_dashboards.views._base import Figure, View
+from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
+
+MAX_CURVES = 30
+"""Of one cell; more would be a blot."""
+MAX_POINTS = 40
+"""Of one curve."""
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 340.0, 170.0, 30.0, 20.0, 28.0
+
+
+class LearningCurves(NamedTuple):
+    """The learning curves of a cell.
+
+    Attributes:
+      lines: of the trials that are shown and have ended an epoch, the chosen one last; a line's points are (epoch from
+        1, validation score in %).
+      alternative: the same in words.
+      num_without: trials that began and of which no curve is shown.
+    """
+
+    lines: tuple[TrialLine, ...]
+    alternative: str
+    num_without: int
+
+
+class Curves(View):
+    """A line a trial: one that was stopped early or diverged ends before the others."""
+
+    title = "The search of each method"
+    order = 34
+    scope = "cell"
+
+    def figures(self, record: StudyRecord) -> Sequence[Figure]:
+        (cell,) = record.cells
+        curves = learning_curves(cell)
+        title = f"Learning curves of {cell.method} on {cell.target}"
+        number = curves.num_without
+        left_out = f"; {number} of the trials {'is' if number == 1 else 'are'} not drawn" if number else ""
+        return (Figure(curve_figure(title, curves), f"Learning curves{left_out}."),) if curves.lines else ()
+
+
+def learning_curves(cell: CellRecord) -> LearningCurves:
+    """Collect the learning curves of a cell, finished or not, as far as its record holds them."""
+    shown = [trial for trial in trials_to_follow(cell) if trial.curve]
+    lines = [
+        TrialLine(
+            tuple((float(epoch), 100 * score) for epoch, score in thinned(trial.curve, MAX_POINTS)),
+            trial.state,
+            is_chosen(trial, cell),
+            trial.run_id,
+        )
+        for trial in shown
+    ]
+    ordered = tuple(sorted(lines, key=lambda line: line.is_best))
+    return LearningCurves(ordered, _in_words(cell, shown), len(cell.trials) - len(shown))
+
+
+def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
+    """Choose the trials of a cell whose curves are worth reading: the best, and what did not simply finish.
+
+    Returns:
+      At most MAX_CURVES, in the order of the cell, half of them or more the best; all where there are no more.
+    """
+    if len(cell.trials) <= MAX_CURVES:
+        return cell.trials
+    scored = [trial for trial in cell.trials if trial.score is not None]
+    by_score = sorted(scored, key=lambda trial: -(trial.score or 0.0))
+    others = [trial for trial in cell.trials if trial.state != "finished"][: MAX_CURVES // 2]
+    keys = list(dict.fromkeys(trial.key for trial in [*others, *by_score]))[:MAX_CURVES]
+    return tuple(trial for trial in cell.trials if trial.key in set(keys))
+
+
+def thinned(points: Sequence[tuple[int, float]], at_most: int) -> tuple[tuple[int, float], ...]:
+    """Keep evenly spaced points of a curve, its first and its last among them.
+
+    >>> thinned([(epoch, 0.0) for epoch in range(1, 11)], 4)
+    ((1, 0.0), (4, 0.0), (7, 0.0), (10, 0.0))
+    """
+    if len(points) <= at_most:
+        return tuple(points)
+    last = len(points) - 1
+    return tuple(points[round(number * last / (at_most - 1))] for number in range(at_most))
+
+
+def _in_words(cell: CellRecord, shown: Sequence[TrialRecord]) -> str:
+    if not shown:
+        return "No trial has ended an epoch."
+    epochs = max(trial.curve[-1][0] for trial in shown)
+    parts = [f"{wording.count(len(shown), 'trial')} over {wording.count(epochs, 'epoch')}: {counted_states(shown)}"]
+    short = [trial for trial in shown if trial.curve[-1][0] < epochs and trial.state != "running"]
+    parts += [
+        f"{trial.state} after epoch {trial.curve[-1][0]} at {wording.percent(trial.curve[-1][1])} %: "
+        f"{wording.hyperparameters(trial.hyperparameters)}"
+        for trial in short[:5]
+    ]
+    chosen = [trial for trial in shown if is_chosen(trial, cell)]
+    parts += [
+        f"the chosen one goes from {wording.percent(trial.curve[0][1])} to {wording.percent(trial.curve[-1][1])} %"
+        for trial in chosen[:1]
+    ]
+    return "; ".join(parts) + "."
+
+
+def curve_figure(title: str, curves: LearningCurves) -> str:
+    """Draw learning curves as SVG; there is at least one."""
+    canvas = Canvas(_WIDTH, _HEIGHT)
+    epochs = [epoch for line in curves.lines for epoch, _ in line.points]
+    percents = [percent for line in curves.lines for _, percent in line.points]
+    low, high = padded(percents, at_least=0.5)
+    across = Scale(min(epochs), max(epochs), _LEFT, _WIDTH - 10)
+    up = Scale(max(0.0, low), min(100.0, high), _HEIGHT - _BOTTOM, _TOP)
+    x_ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6, whole=True)}
+    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=4)}
+    draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="epoch; validation score in %")
+    for line in curves.lines:
+        draw_line(canvas, line, across, up)
+    draw_legend(canvas, curves.lines, 2, 10)
+    return canvas.write(title=title, alternative=curves.alternative)

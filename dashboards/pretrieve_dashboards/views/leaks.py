@@ -1,0 +1,129 @@
+"""Images that show a test image: what the leakage audit found, and what the leaks are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pretrieve.intervals import mean_and_ci95
+from pretrieve.records import AuditRecord, CellRecord, StudyRecord
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, numeric, row
+
+SIDES = {"source": "reused of the source", "train": "the target's own, to train on"}
+WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."
+
+
+class LeakageAudit(View):
+    """How many images that a study reuses or trains on show a test image."""
+
+    id = "audit"
+    title = "The leakage audit"
+    order = 42
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(record.audits)
+
+    def table(self, record: StudyRecord) -> Table:
+        settings = record.settings.get("audit")
+        drops_leaks = isinstance(settings, dict) and bool(settings.get("drop_leaks"))
+        return Table(
+            "What the leakage audit found",
+            "Images that show a test image of their target (resized, cropped, mirrored or compressed anew), and what "
+            "became of them.",
+            ("target", "images", "they show it", "test images shown", "pairs", "pairs compared", "fate"),
+            [_audit_row(audit, drops_leaks) for audit in record.audits],
+        )
+
+    def lists(self, record: StudyRecord) -> Sequence[Lines]:
+        """Return the lines of each comparison on thresholds, expected recall and false alarms."""
+        return [Lines(each.summary, f"{each.target}, {SIDES[each.side]}: what decided") for each in record.audits]
+
+    def note(self, record: StudyRecord) -> str:
+        return WHERE_PAIRS_ARE
+
+
+def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
+    fate = "none were found"
+    if audit.num_leaking:
+        fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+    counts = (audit.num_leaking, audit.num_shown, audit.num_pairs, audit.num_compared)
+    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
+
+
+class LeakRow(NamedTuple):
+    """One cell of which an audit left out images, refits of the same seeds with each other.
+
+    Attributes:
+      num_seeds: pairs of refits.
+      without: mean test score without the leaks, in [0, 1], over these seeds: what the table shows.
+      with_leaks: the same with them.
+      gain: mean of the differences, with − without.
+      gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN with one seed.
+    """
+
+    target: str
+    method: str
+    num_seeds: int
+    without: float
+    with_leaks: float
+    gain: float
+    gain_ci95: float
+    run_id: str | None = None
+
+
+class LeakGains(View):
+    """Test scores without and with the source images that show test images."""
+
+    id = "leaks"
+    title = "What the leaks are worth"
+    order = 43
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(leak_rows(record))
+
+    def text(self, record: StudyRecord) -> str:
+        return (
+            "Some source images show a test image of their target. The table above is without them; here the same "
+            "refits, seed by seed, with them."
+        )
+
+    def table(self, record: StudyRecord) -> Table:
+        return Table(
+            "Scores without and with leaks",
+            "Test scores in %, without and with the source images that show test images.",
+            ("target", "method", "seeds", "without", "with", "difference"),
+            [
+                row(
+                    leak.target,
+                    leak.method,
+                    numeric(leak.num_seeds),
+                    numeric(wording.percent(leak.without), leak.run_id),
+                    numeric(wording.percent(leak.with_leaks), leak.run_id),
+                    numeric(wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None), leak.run_id),
+                )
+                for leak in leak_rows(record)
+            ],
+        )
+
+    def note(self, record: StudyRecord) -> str:
+        return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
+
+
+def leak_rows(record: StudyRecord) -> list[LeakRow]:
+    """Return a row for each cell of a study that was trained both without and with leaks, in the order of the table."""
+    return list(filter(None, map(_leak_row, record.cells)))
+
+
+def _leak_row(cell: CellRecord) -> LeakRow | None:
+    with_leaks = {refit.seed: refit.score for refit in cell.refits_with_leaks}
+    pairs = [
+        (refit.score, score)
+        for refit in cell.refits
+        if refit.score is not None and (score := with_leaks.get(refit.seed)) is not None
+    ]
+    if not pairs:
+        return None
+    gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
+    clean, leaky = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
+    return LeakRow(cell.target, cell.method, len(pairs), clean, leaky, gain, gain_ci95, cell.run_id)

@@ -1,0 +1,77 @@
+"""What a study still lacks, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from pretrieve.records import CellRecord, StudyRecord, TrialState
+from pretrieve_dashboards.views._base import Lines, View
+from pretrieve_dashboards.wording import count
+
+RESULT_STATES: tuple[TrialState, ...] = ("finished", "diverged", "stopped")
+NUM_OPEN, MAX_PRINTED, MAX_LISTED = 5, 10, 200
+
+
+class Missing(View):
+    """What has no result yet, above everything else."""
+
+    id = "missing"
+    title = "What is missing"
+    order = 15
+    style = "notice"
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(missing_parts(record))
+
+    def lists(self, record: StudyRecord) -> Sequence[Lines]:
+        parts = missing_parts(record)
+        others = [*parts[NUM_OPEN:MAX_LISTED], *_and_more(parts, MAX_LISTED)]
+        return (Lines(parts[:NUM_OPEN]), *([Lines(others, f"and {len(parts) - NUM_OPEN} more")] if others else []))
+
+    def printed(self, record: StudyRecord, console: Console) -> Iterable[Text]:
+        parts = missing_parts(record)
+        more = [f"{line}; the report lists them all" for line in _and_more(parts, MAX_PRINTED)]
+        yield Text("\nMissing", style="bold yellow")
+        yield from (Text(f"  {line}") for line in (*parts[:MAX_PRINTED], *more))
+
+
+def _and_more(parts: Sequence[str], at_most: int) -> list[str]:
+    return [f"and {len(parts) - at_most} more"] if len(parts) > at_most else []
+
+
+def missing_parts(record: StudyRecord) -> tuple[str, ...]:
+    """Name what is missing, cell by cell; empty for a study that is whole.
+
+    A diverged or stopped trial is a result and is not missing; a failed one is.
+    """
+    parts = (
+        [] if record.is_finished else ["the study has not reached its end: it still runs, was interrupted or failed"]
+    )
+    for cell in record.cells:
+        lacks = ", ".join(_missing_in(cell))
+        if lacks:
+            parts.append(f"{cell.target} · {cell.method}: {lacks}")
+    return tuple(parts)
+
+
+def _missing_in(cell: CellRecord) -> Iterator[str]:
+    num_results = sum(cell.num_in_state(state) for state in RESULT_STATES)
+    num_lacking = cell.num_planned - num_results
+    if num_lacking:
+        states = {
+            "not begun": cell.num_planned - len(cell.trials),
+            "running or interrupted": cell.num_in_state("running"),
+            "failed": cell.num_in_state("failed"),
+        }
+        detail = ", ".join(f"{number} {state}" for state, number in states.items() if number)
+        yield f"{num_lacking} of {count(cell.num_planned, 'trial')} without a result ({detail})"
+    elif cell.best is None and not cell.num_in_state("finished"):
+        yield "no trial with a score to choose from"
+    if cell.test_mean is None:
+        yield "not tested yet"
+    elif any(refit.score is None for refit in cell.refits):
+        num_untested = sum(refit.score is None for refit in cell.refits)
+        yield f"{num_untested} of {count(len(cell.refits), 'refit')} without a test score"

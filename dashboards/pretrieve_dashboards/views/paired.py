@@ -1,0 +1,203 @@
+"""Differences between methods, seed by seed: what one adds to another beyond the luck of a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pretrieve.intervals import mean_and_ci95
+from pretrieve.records import CellRecord, StudyRecord
+from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.svg_canvas import (
+    ACCENT,
+    INK,
+    Canvas,
+    Scale,
+    cut,
+    draw_columns,
+    padded,
+    round_ticks,
+    text_width,
+)
+from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
+from pretrieve_dashboards.wording import AVERAGE
+
+BASELINE = "finetune"
+MAX_NAME_LENGTH = 30
+MAX_ROWS_DRAWN = 80
+NUM_NAMED = 5
+
+_WIDTH, _ROW, _TOP, _BOTTOM = 460.0, 13.0, 6.0, 30.0
+
+
+class Paired(View):
+    """What each method adds to plain fine-tuning, or to the first method of a study without it."""
+
+    id = "differences"
+    title = "What each method adds"
+    link = "Differences"
+    order = 20
+
+    def applies(self, record: StudyRecord) -> bool:
+        return len(record.methods) > 1 and bool(paired_differences(record, baseline_of(record)))
+
+    def heading(self, record: StudyRecord) -> str:
+        return f"{self.title} to {baseline_of(record)}"
+
+    def table(self, record: StudyRecord) -> Table:
+        baseline = baseline_of(record)
+        runs = {(cell.target, cell.method): cell.run_id for cell in record.cells}
+        return Table(
+            f"Differences to {baseline}, as a table",
+            f"Test score minus that of {baseline} in percentage points, refits of the same seed with each other; ± is "
+            "half of the 95% interval of the mean difference; bold: the interval leaves out 0.",
+            ("target", "method", "seeds", "difference"),
+            [
+                row(
+                    each.target,
+                    each.method,
+                    numeric(each.num_seeds),
+                    numeric(signed(each), runs.get((each.target, each.method)), is_best=is_clear(each)),
+                )
+                for each in paired_differences(record, baseline)
+            ],
+        )
+
+    def figures(self, record: StudyRecord) -> Sequence[Figure]:
+        baseline = baseline_of(record)
+        svg = paired_figure(paired_differences(record, baseline), baseline)
+        return (Figure(svg, size="mid", label=f"Differences to {baseline}, drawn"),)
+
+    def note(self, record: StudyRecord) -> str:
+        pairs = unpaired(record)
+        more = f" and {len(pairs) - NUM_NAMED} more" if len(pairs) > NUM_NAMED else ""
+        return f"No seed in common yet: {', '.join(pairs[:NUM_NAMED])}{more}." if pairs else ""
+
+
+def baseline_of(record: StudyRecord) -> str:
+    """Name the method that the others are compared with."""
+    return BASELINE if BASELINE in record.methods else record.methods[0]
+
+
+def unpaired(record: StudyRecord) -> list[str]:
+    """Name the cells that share no seed with the baseline's yet."""
+    baseline = baseline_of(record)
+    found = {(each.target, each.method) for each in paired_differences(record, baseline)}
+    others = [cell for cell in record.cells if cell.method != baseline and (cell.target, cell.method) not in found]
+    return [f"{cell.target} · {cell.method}" for cell in others]
+
+
+class PairedDifference(NamedTuple):
+    """A method's test score minus the baseline's, over the seeds that both have.
+
+    Attributes:
+      target: name of the target, or `average` over all of them.
+      method: name of the method.
+      num_seeds: pairs of refits.
+      mean: of the differences, scores in [0, 1].
+      ci95: half width of its 95% interval (Student's t over the seeds); NaN with one seed.
+    """
+
+    target: str
+    method: str
+    num_seeds: int
+    mean: float
+    ci95: float
+
+
+def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple[PairedDifference, ...]:
+    """Compare each method with a baseline, target by target and on average, refits of the same seed with each other.
+
+    A seed decides heads, order and crops of both, so its luck cancels where it acts on both alike. The interval covers
+    the seeds, not the draw of the images nor the choice of the configuration.
+
+    Returns:
+      One for each target and method that have a seed in common with the baseline, targets first, then the average of
+      each method that has one for every target.
+
+    Raises:
+      DashboardError: the study has no such method.
+    """
+    if baseline not in record.methods:
+        raise DashboardError(
+            f"the baseline must be a method of the study, one of {', '.join(record.methods)}, but is {baseline!r}"
+        )
+    cells = {(cell.target, cell.method): cell for cell in record.cells}
+    differences = {
+        (target.name, method): _by_seed(cells[target.name, method], cells[target.name, baseline])
+        for target in record.targets
+        for method in record.methods
+        if method != baseline and {(target.name, method), (target.name, baseline)} <= cells.keys()
+    }
+    found = [_difference(target, method, by_seed) for (target, method), by_seed in differences.items() if by_seed]
+    for method in record.methods:
+        columns = [differences.get((target.name, method), {}) for target in record.targets]
+        shared = set.intersection(*(set(column) for column in columns)) if columns else set()
+        means = {seed: math.fsum(column[seed] for column in columns) / len(columns) for seed in sorted(shared)}
+        found += [_difference(AVERAGE, method, means)] if means else []
+    return tuple(found)
+
+
+def _by_seed(cell: CellRecord, baseline: CellRecord) -> dict[int, float]:
+    scores = {refit.seed: refit.score for refit in baseline.refits if refit.score is not None}
+    return {
+        refit.seed: refit.score - scores[refit.seed]
+        for refit in cell.refits
+        if refit.score is not None and refit.seed in scores
+    }
+
+
+def _difference(target: str, method: str, by_seed: Mapping[int, float]) -> PairedDifference:
+    mean, half_width = mean_and_ci95(list(by_seed.values()))
+    return PairedDifference(target, method, len(by_seed), mean, half_width)
+
+
+def signed(each: PairedDifference) -> str:
+    """Write a difference with its sign and its interval.
+
+    >>> signed(PairedDifference("birds", "uot", 2, 0.021, 0.013))
+    '+2.1 ± 1.3'
+    """
+    interval = f" ± {100 * each.ci95:.1f}" if math.isfinite(each.ci95) else ""
+    return f"{100 * each.mean:+.1f}{interval}"
+
+
+def is_clear(each: PairedDifference) -> bool:
+    """Say whether the interval leaves out 0."""
+    return math.isfinite(each.ci95) and abs(each.mean) > each.ci95
+
+
+def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str:
+    """Draw differences with their intervals as SVG; there is at least one."""
+    shown = differences[:MAX_ROWS_DRAWN]
+    canvas = Canvas(_WIDTH, _TOP + _ROW * len(shown) + _BOTTOM)
+    labels = [cut(f"{each.target} · {each.method}", MAX_NAME_LENGTH) for each in shown]
+    across = _scale(shown, 10 + max(map(text_width, labels)))
+    bottom = _TOP + _ROW * len(shown)
+    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in round_ticks(across.low, across.high, at_most=5)}
+    draw_columns(canvas, across, ticks, _TOP, bottom)
+    for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
+        _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
+    label = f"percentage points beside {baseline}, 95% interval"
+    canvas.text(across.end, bottom + 26, label, anchor="end", opacity=0.8)
+    parts = [f"{each.target}, {each.method} {signed(each)} over {each.num_seeds} seeds" for each in differences]
+    return canvas.write(title=f"Test score minus that of {baseline}", alternative="; ".join(parts) + ".")
+
+
+def _scale(shown: Sequence[PairedDifference], left: float) -> Scale:
+    """Cover 0, every mean, and the intervals as far as they reach no further than three times the widest difference."""
+    limit = max(1.0, 300 * max(abs(each.mean) for each in shown))
+    reach = [100 * each.ci95 if math.isfinite(each.ci95) else 0.0 for each in shown]
+    ends = [100 * each.mean + sign * far for each, far in zip(shown, reach, strict=True) for sign in (-1, 1)]
+    return Scale(*padded([max(-limit, min(0.0, *ends)), min(limit, max(0.0, *ends))]), left, _WIDTH - 10)
+
+
+def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: float) -> None:
+    color = ACCENT if is_clear(each) else INK
+    canvas.text(across.start - 6, y + 3, label, anchor="end", bold=each.target == AVERAGE)
+    if math.isfinite(each.ci95):
+        ends = [100 * (each.mean - each.ci95), 100 * (each.mean + each.ci95)]
+        inside = [(across(min(max(end, across.low), across.high)), y) for end in ends]
+        canvas.line(inside, color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
+    canvas.dot(across(100 * each.mean), y, color=color)

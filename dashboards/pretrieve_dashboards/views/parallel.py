@@ -1,0 +1,158 @@
+"""The trials of a cell over all their hyperparameters at once, as parallel coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pretrieve.records import CellRecord, StudyRecord, TrialRecord
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.svg_canvas import INK, Canvas, Scale
+from pretrieve_dashboards.views._base import Figure, View
+from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
+
+MAX_VALUES_APART = 8
+"""A hyperparameter with more values stands on a scale, as those of a random search do; fewer stand evenly apart."""
+WIDE_RANGE = 20.0
+"""Largest over smallest value from which on the scale is logarithmic."""
+WITHOUT_SCORE = -0.14
+SCORE = "validation %"
+
+_WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 340.0, 170.0, 34.0, 24.0, 30.0
+_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
+
+
+class ParallelAxis(NamedTuple):
+    """One upright axis: its name, and (place from 0 at the bottom to 1 at the top, what stands there)."""
+
+    name: str
+    ticks: tuple[tuple[float, str], ...]
+
+
+class ParallelCoordinates(NamedTuple):
+    """The trials of a cell over its hyperparameters.
+
+    Attributes:
+      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has its point yet.
+      lines: the trials that have their points, the chosen one last, so that it lies on top. A line's points are
+        (number of the axis, place on it), the place of a missing score below 0.
+      alternative: the same in words.
+    """
+
+    axes: tuple[ParallelAxis, ...]
+    lines: tuple[TrialLine, ...]
+    alternative: str
+
+
+class Parallel(View):
+    """One axis a hyperparameter that varies, and one for the score."""
+
+    title = "The search of each method"
+    order = 33
+    scope = "cell"
+
+    def figures(self, record: StudyRecord) -> Sequence[Figure]:
+        svg = parallel_figure(record.cells[0])
+        return (Figure(svg, "Hyperparameters and score."),) if svg else ()
+
+
+def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
+    """Lay the trials of a cell out along its hyperparameters, finished or not."""
+    trials = cell.placed_trials
+    names = _varying(trials)
+    axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
+    if names:
+        axes.append(_score_axis(trials))
+    lines = [
+        TrialLine(
+            tuple((float(axis), places[number]) for axis, (_, places) in enumerate(axes)),
+            trial.state,
+            is_chosen(trial, cell),
+            trial.run_id,
+        )
+        for number, trial in enumerate(trials)
+    ]
+    return ParallelCoordinates(
+        axes=tuple(axis for axis, _ in axes),
+        lines=tuple(sorted(lines, key=lambda line: line.is_best)),
+        alternative=_in_words(cell, names),
+    )
+
+
+def _varying(trials: Sequence[TrialRecord]) -> list[str]:
+    names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
+    return [name for name in names if len({trial.hyperparameters.get(name) for trial in trials}) > 1]
+
+
+def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list[float]]:
+    """Place values apart where they are few, else on a scale; one that a trial does not have stands lowest."""
+    known = sorted({value for value in values if value is not None})
+    apart: list[float | None] = [*([None] if None in values else []), *known]
+    if len(apart) <= MAX_VALUES_APART:
+        at = {value: place / max(1, len(apart) - 1) for place, value in enumerate(apart)}
+        ticks = tuple(
+            (place, wording.ABSENT if value is None else wording.number(value)) for value, place in at.items()
+        )
+        return ParallelAxis(_NAMES.get(name, name), ticks), [at[value] for value in values]
+    is_log = known[0] > 0 and known[-1] / known[0] >= WIDE_RANGE
+    low, high = (math.log(each) if is_log else each for each in (known[0], known[-1]))
+    scale = Scale(low, high, 0.0, 1.0)
+    middle = math.sqrt(known[0] * known[-1]) if is_log else (known[0] + known[-1]) / 2
+    ticks = ((0.0, f"{known[0]:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{known[-1]:.2g}"))
+    places = [0.0 if value is None else scale(math.log(value) if is_log else value) for value in values]
+    return ParallelAxis(_NAMES.get(name, name), ticks), places
+
+
+def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float]]:
+    scores = [trial.score for trial in trials if trial.score is not None]
+    has_gap = len(scores) < len(trials)
+    lowest = ((WITHOUT_SCORE, "no score"),) if has_gap else ()
+    if not scores:
+        return ParallelAxis(SCORE, lowest), [WITHOUT_SCORE] * len(trials)
+    low, high = min(scores), max(scores)
+    scale = Scale(low, high, 0.0, 1.0)
+    marked = (low, (low + high) / 2, high) if high > low else (high,)
+    ticks = tuple((scale(score), wording.percent(score)) for score in marked)
+    return ParallelAxis(SCORE, lowest + ticks), [
+        WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials
+    ]
+
+
+def _in_words(cell: CellRecord, names: Sequence[str]) -> str:
+    if not cell.trials:
+        return "No trial has begun."
+    parts = [f"{wording.count(len(cell.trials), 'trial')} of {cell.num_planned}: {counted_states(cell.trials)}"]
+    scores = [trial.score for trial in cell.trials if trial.score is not None]
+    if scores:
+        parts.append(f"scores from {wording.percent(min(scores))} to {wording.percent(max(scores))} %")
+    if cell.best is not None:
+        parts.append(f"chosen: {wording.hyperparameters(cell.best)} with {wording.percent(cell.best_val_score)} %")
+    varied = ", ".join(_NAMES.get(name, name) for name in names)
+    return "; ".join([*parts, f"what varies: {varied}" if varied else "nothing varies"]) + "."
+
+
+def parallel_figure(cell: CellRecord) -> str:
+    """Draw parallel coordinates as SVG; empty where there are no axes."""
+    drawn = parallel_coordinates(cell)
+    if not drawn.axes:
+        return ""
+    canvas = Canvas(_WIDTH, _HEIGHT)
+    across = Scale(0, len(drawn.axes) - 1, _SIDE, _WIDTH - _SIDE - 8)
+    up = Scale(WITHOUT_SCORE, 1.0, _HEIGHT - _BOTTOM, _TOP)
+    for line in drawn.lines:
+        draw_line(canvas, line, across, up)
+    for number, axis in enumerate(drawn.axes):
+        _draw_axis(canvas, axis, across(number), up, is_last=number == len(drawn.axes) - 1)
+    draw_legend(canvas, drawn.lines, 2, 10)
+    title = f"Hyperparameters and validation score of {cell.method} on {cell.target}"
+    return canvas.write(title=title, alternative=drawn.alternative)
+
+
+def _draw_axis(canvas: Canvas, axis: ParallelAxis, x: float, up: Scale, *, is_last: bool) -> None:
+    canvas.line([(x, up(0.0)), (x, up(1.0))], color=INK, width=1.0, opacity=0.7)
+    for place, word in axis.ticks:
+        y = up(place)
+        canvas.line([(x - 2, y), (x + 2, y)], width=1.0, opacity=0.7)
+        canvas.text(x + (6 if is_last else -5), y + 3, word, anchor="start" if is_last else "end")
+    canvas.text(min(x, _WIDTH - 34) if is_last else x, _HEIGHT - 6, axis.name, anchor="middle", bold=True)

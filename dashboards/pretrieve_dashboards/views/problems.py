@@ -1,0 +1,179 @@
+"""What diverged or failed, what finished otherwise than the protocol says, and what was done about each kind."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+from rich.console import Console
+from rich.text import Text
+
+from pretrieve.records import StudyRecord, TrialRecord
+from pretrieve_dashboards import wording
+from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
+
+MAX_LISTED = 200
+MAX_MESSAGE_LENGTH = 2_000
+FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
+POLICIES = {
+    "node lost": "the trial goes on elsewhere from its last epoch, as often as it takes",
+    "process lost": "the trial goes on from its last epoch, up to 5 times",
+    "out of memory": "a step is computed in smaller parts",
+    "hung": "ended after too long without a step, goes on from its last epoch, up to twice",
+    "disk full": "what is written to the study's folder waits until there is room; elsewhere, tried again up to twice",
+    "program error": "the other trials of its cell are not started; mend it and run the study again",
+    "diverged": "a result: the configuration has no score",
+}
+
+
+class NotedTrial(NamedTuple):
+    """A trial or refit whose message is to be read."""
+
+    target: str
+    method: str
+    trial: TrialRecord
+
+
+class FailureRow(NamedTuple):
+    """One kind of failure, or `diverged`: how often trials were started again after it, and how many it ended."""
+
+    kind: str
+    num_interruptions: int
+    num_trials: int
+    policy: str
+
+
+class Problems(View):
+    """Trials and refits without a score."""
+
+    id = "problems"
+    title = link = "Diverged and failed"
+    order = 40
+
+    def text(self, record: StudyRecord) -> str:
+        return "" if problems(record) else "No trial or refit diverged or failed."
+
+    def table(self, record: StudyRecord) -> Table | None:
+        noted = problems(record)
+        caption = (
+            f"{len(noted)} of the trials and refits have no score. A diverged one is a result: its configuration does "
+            f"not train. A failed one is tried again when the study runs again.{_first_listed(noted)}"
+        )
+        return _noted_table("Diverged and failed trials", caption, noted, "reason") if noted else None
+
+
+class Remarks(View):
+    """Trials and refits with a score, of which something is to be known."""
+
+    id = "remarks"
+    title = link = "Finished with a remark"
+    order = 41
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(remarks(record))
+
+    def text(self, record: StudyRecord) -> str:
+        noted = remarks(record)
+        return (
+            f"{len(noted)} of the trials and refits have a score that counts, but were not trained quite as the "
+            f"others: keep it in mind where scores are close.{_first_listed(noted)}"
+        )
+
+    def table(self, record: StudyRecord) -> Table:
+        label = "Trials and refits that finished with a remark"
+        return _noted_table(label, "They are not run again.", remarks(record), "remark", folded="Which, and how")
+
+    def printed(self, record: StudyRecord, console: Console) -> Iterable[Text]:
+        line = f"{len(remarks(record))} of the trials and refits finished with a remark, which the report gives."
+        yield Text(line, style="dim")
+
+
+class Failures(View):
+    """How often each kind of failure was met, and what is done about it."""
+
+    id = "failures"
+    title = "What went wrong, by kind"
+    order = 44
+
+    def applies(self, record: StudyRecord) -> bool:
+        return bool(failure_rows(record))
+
+    def table(self, record: StudyRecord) -> Table:
+        return Table(
+            "Failures by kind",
+            "How often each kind was met, and what is done about it; the trials it ended are listed above.",
+            ("Kind", "Started again", "Ended trials", "What is done"),
+            [
+                row(kind, numeric(interrupted), numeric(ended), policy)
+                for kind, interrupted, ended, policy in failure_rows(record)
+            ],
+        )
+
+
+def problems(record: StudyRecord) -> list[NotedTrial]:
+    """List the trials and refits that diverged or failed, in the order of the plan."""
+    return [noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed")]
+
+
+def remarks(record: StudyRecord) -> list[NotedTrial]:
+    """List the trials and refits that have a score, but finished with a remark, in the order of the plan."""
+    return [noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message]
+
+
+def _all_trials(record: StudyRecord) -> list[NotedTrial]:
+    cells = record.cells
+    return [NotedTrial(cell.target, cell.method, trial) for cell in cells for trial in (*cell.trials, *cell.refits)]
+
+
+def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
+    """Return a row for each kind that a study met, in the order of the policies."""
+    trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
+    interruptions: Counter[str] = Counter()
+    for trial in trials:
+        interruptions.update(trial.interruptions)
+    ends = Counter(trial.failure or "program error" for trial in trials if trial.state == "failed")
+    ends["diverged"] = sum(trial.state == "diverged" for trial in trials)
+    kinds = dict.fromkeys([*POLICIES, *interruptions, *ends])
+    return tuple(
+        FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, ""))
+        for kind in kinds
+        if interruptions[kind] or ends[kind]
+    )
+
+
+def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: str, *, folded: str = "") -> Table:
+    head = ("cell", "kind", "configuration", "state", reason, "MLflow run")
+    rows = [
+        row(
+            f"{target} · {method}",
+            trial.kind,
+            TableCell(wording.hyperparameters(trial.hyperparameters), style="whole"),
+            trial.state,
+            _folded_message(trial),
+            TableCell(trial.run_id, trial.run_id),
+        )
+        for target, method, trial in noted[:MAX_LISTED]
+    ]
+    return Table(label, caption, head, rows, folded=folded)
+
+
+def _folded_message(trial: TrialRecord) -> str:
+    """Show the line of a message that says what it is, and fold the rest: 200 tracebacks would fill the page.
+
+    Of a traceback, which may be cut at its beginning, the last line says it, and the last frames are the nearest.
+    """
+    message = (trial.message or "no reason was recorded").strip()
+    first, _, rest = message.partition("\n")
+    if FRAME.search(message):
+        first, rest = message.splitlines()[-1], message[-MAX_MESSAGE_LENGTH:]
+    if not rest:
+        return first[:MAX_MESSAGE_LENGTH]
+    more = Markup("{}<details><summary>more</summary><pre>{}</pre></details>")
+    return more.format(first[:MAX_MESSAGE_LENGTH], rest[:MAX_MESSAGE_LENGTH])
+
+
+def _first_listed(noted: Sequence[NotedTrial]) -> str:
+    return f" The first {MAX_LISTED} are listed." if len(noted) > MAX_LISTED else ""
