@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class DamagedSpoolError(PretrieveError):
-    """A line of a spool does not fit its checksum.
+    """A line of a spool does not fit its checksum, or what stands before it.
 
     Attributes:
       path: of the spool.
@@ -46,7 +46,9 @@ class DamagedSpoolError(PretrieveError):
 
     def __init__(self, path: Path, line: int) -> None:
         self.path = path
-        super().__init__(f"each line of a spool must fit its checksum, but line {line} of {path} does not")
+        super().__init__(
+            f"each line of a spool must fit its checksum and what stands before it, but line {line} of {path} does not"
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Spool:
         failure: FailureKind | None = None,
     ) -> None:
         """Append how the trial ended; `failure` says what kind of failure where it failed."""
-        end = {"outcome": outcome, "metrics": dict(metrics), "message": message}
+        end = {"outcome": outcome, "metrics": dict(metrics), "message": message, "last_epoch": self._last_epoch}
         _append(self._path, end if failure is None else {**end, "failure": failure})
 
 
@@ -187,7 +189,7 @@ class DriverSpool:
 
     def _lines(self) -> list[dict[str, Any]]:
         try:
-            return list(_whole_lines(self._path))
+            return [fields for _, fields in _whole_lines(self._path)]
         except DamagedSpoolError as error:
             set_aside(error, logger.warning)
             return []
@@ -200,18 +202,22 @@ def read_spool(path: Path) -> list[SpoolLine]:
     one that took its place. They report the same, so an epoch counts once, and a result is the end.
 
     Raises:
-      DamagedSpoolError: a line is neither whole nor cut short by its writer.
+      DamagedSpoolError: a line is neither whole nor cut short by its writer, or a result lacks its last epoch.
       UserError: a study of version 0.1 left the spool.
     """
     lines: list[SpoolLine] = []
     epoch = 0
-    for line in map(_parse, _whole_lines(path)):
+    for number, fields in _whole_lines(path):
+        line = _parse(fields)
         if isinstance(line, SpooledEpoch):
             if line.epoch <= epoch:
                 continue
             epoch = line.epoch
         lines.append(line)
         if isinstance(line, SpooledEnd) and line.outcome in RESULTS:
+            if fields["last_epoch"] > epoch:
+                # Its last epochs were lost, by a cut, before it ended: the score is not that of its last epoch.
+                raise DamagedSpoolError(path, number)
             break
     return lines
 
@@ -262,24 +268,24 @@ def _append(path: Path, fields: dict[str, Any]) -> None:
         file.write(b"\n%08x %d %s\n" % (zlib.crc32(text), len(text), text))
 
 
-def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         parts = path.read_bytes().split(b"\n")
     except FileNotFoundError:  # none yet, or sent and removed
         return
     if next(filter(None, parts), b"").startswith(b'{"'):
         raise older_version(path)
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts, start=1):
         if not part:
             continue
         whole = _LINE.fullmatch(part)
         if whole and int(whole[2]) == len(whole[3]) and int(whole[1], 16) == zlib.crc32(whole[3]):
-            yield json.loads(whole[3])
+            yield number, json.loads(whole[3])
             continue
         # An empty line stands between two that were written whole, so none follows one that was cut short.
         is_cut = int(whole[2]) > len(whole[3]) if whole else _CUT_HEADER.fullmatch(part) is not None
-        if not is_cut or (number + 1 < len(parts) and not parts[number + 1]):
-            raise DamagedSpoolError(path, number + 1)
+        if not is_cut or (number < len(parts) and not parts[number]):
+            raise DamagedSpoolError(path, number)
 
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:

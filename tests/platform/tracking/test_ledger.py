@@ -740,7 +740,7 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
 
 
-DAMAGE: dict[str, Callable[[Path], None]] = {
+DAMAGE: dict[str, Callable[[Path], Any]] = {
     "flipped": flip_a_byte,
     "halved": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "emptied": lambda path: path.write_bytes(b""),
@@ -799,7 +799,7 @@ def test_damage_to_the_spool_of_a_delivered_trial_loses_nothing(open_ledger: Ope
 def test_a_trial_whose_spool_is_damaged_before_its_end_is_known_fails_and_is_tried_by_a_later_run(
     open_ledger: OpenLedger,
 ) -> None:
-    ledger, said = open_ledger("damaged-end"), []
+    ledger, said = open_ledger("damaged-end"), list[str]()
     ledger.notice = said.append
     ledger.begin(spec("k1"), {})
     spool = Spool(ledger.spool_path("k1"))

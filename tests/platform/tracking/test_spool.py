@@ -112,6 +112,22 @@ def test_a_spool_that_lost_bytes_in_its_middle_is_damaged(tmp_path: Path, cut: s
         read_spool(path)
 
 
+def test_a_result_whose_last_epoch_was_cut_off_before_it_came_is_damage(tmp_path: Path) -> None:
+    """Its score would be that of an earlier epoch."""
+    path = tmp_path / "key.jsonl"
+    spool = Spool(path)
+    spool.write_epoch(1, {"a": 1.0})
+    first = path.read_bytes()
+    spool.write_epoch(2, {"a": 2.0})
+    path.write_bytes(first)
+    assert len(read_spool(path)) == 1
+    spool.write_end("failed", {}, "it is tried again")
+    assert len(read_spool(path)) == 2
+    spool.write_end("finished", {})
+    with pytest.raises(DamagedSpoolError, match="line 6 "):
+        read_spool(path)
+
+
 def test_a_process_that_meets_a_damaged_spool_sets_it_aside_and_writes_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
