@@ -15,7 +15,7 @@ from pretrieve import metrics
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.disk_space import PatientWriter
-from pretrieve.execution.epoch_metrics import GpuMemory, add_gradient_gap, add_losses, add_throughput
+from pretrieve.execution.epoch_metrics import add_gpu_memory, add_gradient_gap, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
@@ -135,17 +135,18 @@ class TrialProcess:
         """Train to the last epoch; return the test score of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        gpu_memory, inputs = GpuMemory(), task.inputs(on_step)
+        if device.type == "cuda":
+            # The process may have run other trials before; the peak that this one reports is to be its own.
+            torch.cuda.reset_peak_memory_stats()
+        inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
 
         def score() -> float:
             predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
             return accuracy(predictions, inputs.evaluate.labels, spec.metric)
 
-        callbacks: list[EpochCallback] = [self._record]
-        if self.spool is not None:
-            callbacks = [gpu_memory, *self._measurements(work, inputs.evaluate, score), self._record]
-        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
+        measurements = [] if self.spool is None else self._measurements(work, inputs.evaluate, score)
+        fine_tune(work, callbacks=[*measurements, self._record], on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
         assert task.weights_out is not None, "the plan gives every refit a place for its weights"
@@ -155,7 +156,7 @@ class TrialProcess:
     def _measurements(
         self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
     ) -> list[EpochCallback]:
-        measurements: list[EpochCallback] = [add_losses, add_throughput]
+        measurements: list[EpochCallback] = [add_losses, add_throughput, add_gpu_memory]
         if work.num_parts > 1:
             measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
         if self.task.spec.kind == "trial":

@@ -29,38 +29,11 @@ from pretrieve.study.stage_clock import StageClock
 PROBE_VERSION = 1
 
 
-def settle_packing(tasks: Sequence[TrialTask], cluster: LazyCluster, cache: Path, clock: StageClock) -> None:
-    """Measure what a trial is to get, where the study leaves it open, and set it in the cluster's `compute`.
-
-    Measured once for each network, image size, batch and kind of node, and kept: a study that goes on later goes on
-    with the same threads, and with the same numbers.
-
-    Args:
-      tasks: trials that are to run, at least one.
-      cluster: connected.
-      cache: folder of packings.
-      clock: passes on what was chosen.
-    """
-    node = smallest_node()
-    open_field = open_share(cluster.compute, node)
-    if open_field is None:
-        return
-    task = max(tasks, key=lambda each: len(each.source) > 0)  # with a source stream, the larger batch, where there is
-    path = cache / f"{_key(task, cluster.compute, node)}.json"
-    if path.exists():
-        number = int(read_json(path)["num_side_by_side"])
-    else:
-        packing = measure_packing(probe_of_task(task), node, cluster.compute)
-        if packing is None:
-            return  # one trial alone does not fit: the trial itself reports it, after it has tried smaller parts
-        number = packing.num_side_by_side
-        write_json(path, asdict(packing) | {"device": node.device, "gain": packing.gain})
-        clock.notice(_description(packing, node, open_field))
-    cluster.compute = with_packing(cluster.compute, number, node)
-
-
 class ResourceShares:
     """What each trial gets of the cluster, settled when the first one is to run.
+
+    What the study leaves open is measured once for each network, image size, batch and kind of node, and kept: a study
+    that goes on later goes on with the same threads, and with the same numbers.
 
     Args:
       examples: makes one trial of each cell.
@@ -86,9 +59,25 @@ class ResourceShares:
         """
         self._cluster.connect()
         if not self._is_settled:
-            settle_packing(self._examples(), self._cluster, self._cache, self._clock)
+            self._cluster.compute = self._settled(self._cluster.compute, smallest_node())
             self._is_settled = True
         return self._cluster.trial_resources()
+
+    def _settled(self, compute: ComputeSettings, node: Node) -> ComputeSettings:
+        open_field = open_share(compute, node)
+        if open_field is None:
+            return compute
+        # With a source stream, the larger batch, where there is one.
+        task = max(self._examples(), key=lambda each: len(each.source) > 0)
+        path = self._cache / f"{_key(task, compute, node)}.json"
+        if path.exists():
+            return with_packing(compute, int(read_json(path)["num_side_by_side"]), node)
+        packing = measure_packing(probe_of_task(task), node, compute)
+        if packing is None:
+            return compute  # one trial alone does not fit: it reports that itself, after it has tried smaller parts
+        write_json(path, asdict(packing) | {"device": node.device, "gain": packing.gain})
+        self._clock.notice(_description(packing, node, open_field))
+        return with_packing(compute, packing.num_side_by_side, node)
 
 
 def probe_of_task(task: TrialTask) -> Probe:
