@@ -13,10 +13,10 @@ from ray import cloudpickle, tune
 
 from pretrieve import metrics
 from pretrieve.execution.checkpoint import CheckpointFile
-from pretrieve.execution.disk_space import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import StudyFigures
 from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.full_disk import when_there_is_room
 from pretrieve.keys import content_key
