@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrieve.execution.disk_space import PatientWriter
-from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial import TrialProcess
@@ -91,10 +89,8 @@ def _train_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     task, group = TrialTask.model_validate(config["task"]), ProcessGroup.current()
-    # A report of Ray Train's is one of all workers: the first, which alone writes, cannot say by one that it waits.
-    writer = PatientWriter(Heartbeat(task.spool_path), report=None)
     if not group.is_first:
-        TrialProcess(task, None, writer, ray.train.report, group).run()
+        TrialProcess(task, None, ray.train.report, group).run()
         return
     with exported(config["study"], task.spec, ray.train.report) as report:
-        TrialProcess(task, Spool(task.spool_path), writer, report, group).run()
+        TrialProcess(task, Spool(task.spool_path), report, group).run()

@@ -24,18 +24,10 @@ def add_throughput(report: EpochReport) -> None:
     report.metrics[metrics.BACKWARD_FRACTION] = report.part_s["backward"] / report.elapsed_s
 
 
-class GpuMemory:
-    """Adds the most that tensors took on the GPU since this was made, in 10^9 bytes; nothing without a GPU."""
-
-    def __init__(self) -> None:
-        if torch.cuda.is_available():
-            # The process may have run other trials before.
-            torch.cuda.reset_peak_memory_stats()
-
-    def __call__(self, report: EpochReport) -> None:
-        """Add it."""
-        if torch.cuda.is_available():
-            report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
+def add_gpu_memory(report: EpochReport) -> None:
+    """Add the most that tensors took on the GPU since its peak was reset, in 10^9 bytes; nothing without a GPU."""
+    if torch.cuda.is_available():
+        report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
 
 
 def add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:

@@ -22,11 +22,15 @@ SPOOL_DEPTH = "pretrieve_spool_depth"
 
 Report = Callable[[dict[str, float]], None]
 
-_STEP_PARTS = {
-    "data": INPUT_WAIT_FRACTION,
-    "forward": FORWARD_FRACTION,
-    "backward": BACKWARD_FRACTION,
+_STEP_TIME = "share of the time in a part of the step, in [0, 1]"
+_EXPORTED: dict[str, tuple[str, str, dict[str, str]]] = {
+    IMAGES_PER_S: (IMAGES_PER_SECOND, "images that a trial trains on, of both streams", {}),
+    GPU_MEMORY_GB: (GPU_MEMORY_GIGABYTES, "most that tensors took on the GPU, in 10^9 bytes", {}),
+    INPUT_WAIT_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "data"}),
+    FORWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "forward"}),
+    BACKWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "backward"}),
 }
+"""Gauge, its description and its own tags, by a trial's metric."""
 
 
 @cache
@@ -39,55 +43,29 @@ def _counter(name: str, description: str, *tag_keys: str) -> Counter:
     return Counter(name, description, tag_keys=tag_keys)
 
 
-class TrialFigures:
-    """What the worker of one trial exports.
-
-    Args:
-      study: its name.
-      spec: the trial.
-    """
-
-    def __init__(self, study: str, spec: TrialSpec) -> None:
-        self._tags = {"study": study, "target": spec.target, "method": spec.method}
-        self._on_gpu = False
-
-    def epoch(self, metrics: Mapping[str, float]) -> None:
-        """Export an epoch's figures."""
-        self._set(metrics)
-
-    def end(self) -> None:
-        """Let the worker count as idle: a gauge keeps its last figure otherwise."""
-        shown = (IMAGES_PER_S, *_STEP_PARTS.values(), *(name for name in [GPU_MEMORY_GB] if self._on_gpu))
-        self._set(dict.fromkeys(shown, 0.0))
-
-    def _set(self, metrics: Mapping[str, float]) -> None:
-        keys = tuple(self._tags)
-        if IMAGES_PER_S in metrics:
-            images = _gauge(IMAGES_PER_SECOND, "images that a trial trains on, of both streams", *keys)
-            images.set(metrics[IMAGES_PER_S], self._tags)
-        if GPU_MEMORY_GB in metrics:
-            self._on_gpu = True
-            memory = _gauge(GPU_MEMORY_GIGABYTES, "most that tensors took on the GPU, in 10^9 bytes", *keys)
-            memory.set(metrics[GPU_MEMORY_GB], self._tags)
-        for part, name in _STEP_PARTS.items():
-            if name in metrics:
-                share = _gauge(STEP_TIME_FRACTION, "share of the time in a part of the step, in [0, 1]", *keys, "part")
-                share.set(metrics[name], {**self._tags, "part": part})
+def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
+    """Export what a trial measured of an epoch, from the process of its worker."""
+    of_trial = {"study": study, "target": spec.target, "method": spec.method}
+    for metric, (name, description, tags) in _EXPORTED.items():
+        if metric in metrics:
+            _gauge(name, description, *of_trial, *tags).set(metrics[metric], {**of_trial, **tags})
 
 
 @contextmanager
 def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
-    """Give a report that exports the figures of a trial's epochs as well, until the trial ends."""
-    figures = TrialFigures(study, spec)
+    """Yield a report that exports the metrics of a trial's epochs as well, until the trial ends."""
+    shown = {*_EXPORTED} - {GPU_MEMORY_GB}
 
     def export_and_report(metrics: dict[str, float]) -> None:
-        figures.epoch(metrics)
+        shown.update(metrics)
+        export_epoch(study, spec, metrics)
         report(metrics)
 
     try:
         yield export_and_report
     finally:
-        figures.end()
+        # A gauge keeps its last figure otherwise, and the worker would not count as idle.
+        export_epoch(study, spec, dict.fromkeys(shown, 0.0))
 
 
 class StudyFigures:

@@ -12,13 +12,12 @@ from functools import partial
 import torch
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import is_disk_full
+from pretrieve.artifacts.full_disk import is_disk_full, when_there_is_room
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import set_aside
 from pretrieve.backbones.backbone import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
-from pretrieve.execution.disk_space import PatientWriter
-from pretrieve.execution.epoch_metrics import GpuMemory, add_gradient_gap, add_losses, add_throughput
+from pretrieve.execution.epoch_metrics import add_gpu_memory, add_gradient_gap, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
@@ -31,6 +30,9 @@ from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, f
 from pretrieve.training.process_group import ALONE, ProcessGroup
 
 Report = Callable[[dict[str, float]], None]
+
+WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
+"""Reported in place of an epoch's metrics while a trial waits for space on a full disk."""
 
 
 def run_trial(task: TrialTask, *, report: Report) -> Outcome:
@@ -67,7 +69,7 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
 def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome:
     while True:
         try:
-            return TrialProcess(task, spool, PatientWriter(Heartbeat(task.spool_path), report), report).run()
+            return TrialProcess(task, spool, report).run()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             smaller = with_smaller_parts(task) if is_out_of_memory(error) else None
             if smaller is None:
@@ -80,12 +82,11 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome
 
 @dataclass(frozen=True)
 class TrialProcess:
-    """One of the processes that train and score a trial.
+    """One of the processes that train and score a trial. While the disk is full, whatever it writes waits.
 
     Attributes:
       task: what to run.
       spool: of the first process, which alone scores and records; None for any other.
-      writer: writes spool, checkpoint and weights, and waits while the disk is full.
       report: called by every process after each epoch, by those that record nothing with epoch and seconds alone. It
         does not return where the search stops the trial.
       process_group: the processes of the trial.
@@ -93,7 +94,6 @@ class TrialProcess:
 
     task: TrialTask
     spool: Spool | None
-    writer: PatientWriter
     report: Report
     process_group: ProcessGroup = ALONE
     _started_s: float = field(default_factory=time.perf_counter)
@@ -109,8 +109,8 @@ class TrialProcess:
         """
         torch.set_num_threads(self.task.num_threads)
         if self.spool is not None:
-            self.writer.write(partial(self.spool.write_start, this_worker()))
-        checkpoint = CheckpointFile(self.task.checkpoint_path, self.writer.write)
+            self._write(partial(self.spool.write_start, this_worker()))
+        checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         outcome: Outcome = "finished"
         scores: dict[str, float] = {}
         message = _note_on_parts(self.task.spec.num_parts)
@@ -121,9 +121,18 @@ class TrialProcess:
             outcome, message = "diverged", str(error)
         if self.spool is not None:
             ended = {**scores, metrics.SECONDS: self._seconds()}
-            self.writer.write(partial(self.spool.write_end, outcome, ended, message))
+            self._write(partial(self.spool.write_end, outcome, ended, message))
             checkpoint.remove()
         return outcome
+
+    def _write(self, write: Callable[[], None]) -> None:
+        when_there_is_room(write, self._report_waiting)
+
+    def _report_waiting(self) -> None:
+        Heartbeat(self.task.spool_path).touch()
+        # With several processes a report is one of all: the first, which alone writes, cannot report by itself.
+        if self.process_group.size == 1:
+            self.report({WAITS_FOR_DISK_SPACE: 1.0})
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started_s
@@ -138,27 +147,28 @@ class TrialProcess:
         """Train to the last epoch; return the test score of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        gpu_memory, inputs = GpuMemory(), task.inputs(on_step)
+        if device.type == "cuda":
+            # The process may have run other trials before; the peak that this one reports is to be its own.
+            torch.cuda.reset_peak_memory_stats()
+        inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
 
         def score() -> float:
             predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
             return accuracy(predictions, inputs.evaluate.labels, spec.metric)
 
-        callbacks: list[EpochCallback] = [self._record]
-        if self.spool is not None:
-            callbacks = [gpu_memory, *self._measurements(work, inputs.evaluate, score), self._record]
-        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
+        measurements = [] if self.spool is None else self._measurements(work, inputs.evaluate, score)
+        fine_tune(work, callbacks=[*measurements, self._record], on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
         assert task.weights_out is not None, "the plan gives every refit a place for its weights"
-        self.writer.write(partial(save_weights, work.network, task.weights_out))
+        self._write(partial(save_weights, work.network, task.weights_out))
         return {metrics.TEST_SCORE: score()}
 
     def _measurements(
         self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
     ) -> list[EpochCallback]:
-        measurements: list[EpochCallback] = [add_losses, add_throughput]
+        measurements: list[EpochCallback] = [add_losses, add_throughput, add_gpu_memory]
         if work.num_parts > 1:
             measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
         if self.task.spec.kind == "trial":
@@ -169,7 +179,7 @@ class TrialProcess:
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:
-            self.writer.write(partial(self.spool.write_epoch, report.epoch, report.metrics))
+            self._write(partial(self.spool.write_epoch, report.epoch, report.metrics))
         self.report({metrics.EPOCH: float(report.epoch), **report.metrics, metrics.SECONDS: self._seconds()})
 
 

@@ -15,10 +15,10 @@ from pretrieve import metrics
 from pretrieve.artifacts.full_disk import when_there_is_room
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
-from pretrieve.execution.disk_space import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import StudyFigures
 from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.search.strategies._base import Stop, Strategy
 from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool

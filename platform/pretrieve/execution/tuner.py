@@ -18,7 +18,7 @@ from pretrieve.execution.retries import next_attempt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
-from pretrieve.search.strategies._base import TRIAL, Strategy, name_of
+from pretrieve.search.strategies._base import TRIAL, Strategy, cell_and_key
 from pretrieve.tracking.spool import DriverSpool, FailureKind, Interruption, Spool
 
 
@@ -116,7 +116,7 @@ def _give_up(task: TrialTask, kind: FailureKind, interruptions: Sequence[Interru
 
 
 def _folder_name(trial: Any) -> str:
-    return name_of(trial.config).key
+    return cell_and_key(trial.config)[1]
 
 
 def _quiet_tune() -> None:

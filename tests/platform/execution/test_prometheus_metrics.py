@@ -15,7 +15,7 @@ import pytest
 import ray
 
 from pretrieve.execution.compute import TrialResources
-from pretrieve.execution.prometheus_metrics import TrialFigures
+from pretrieve.execution.prometheus_metrics import export_epoch
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
@@ -101,7 +101,7 @@ def test_every_figure_of_the_board_is_exported_while_a_study_runs(
     @ray.remote
     def worker_with_a_gpu() -> None:
         """Export a figure that is made up, since no GPU is here."""
-        TrialFigures("board", long.spec).epoch({schema.GPU_MEMORY_GB: 1.5})
+        export_epoch("board", long.spec, {schema.GPU_MEMORY_GB: 1.5})
         time.sleep(20.0)
 
     with Exporter() as exporter:

@@ -61,13 +61,13 @@ def pack(
     tried: list[Speed] = []
     best: Speed | None = None
     for number in candidates:
-        if tried and not _would_fit(tried[-1], number, margin):
+        if tried and not _fits(tried[-1], number, margin):
             break
         speed = measure(number)
         if speed is None:
             break
         tried.append(speed)
-        if number > candidates[0] and not _fits(speed, margin):
+        if number > candidates[0] and not _fits(speed, number, margin):
             break
         if best is None or speed.total_steps_per_s > (1 + MIN_GAIN) * best.total_steps_per_s:
             best = speed
@@ -76,12 +76,8 @@ def pack(
     return None if best is None else Packing(best.num_side_by_side, best, tuple(tried))
 
 
-def _fits(speed: Speed, margin: float) -> bool:
-    return not speed.memory_bytes or speed.num_side_by_side * speed.peak_bytes <= (1 - margin) * speed.memory_bytes
-
-
-def _would_fit(measured: Speed, number: int, margin: float) -> bool:
-    """Say whether so many of what was measured fit: trying what cannot would disturb who shares the device."""
+def _fits(measured: Speed, number: int, margin: float) -> bool:
+    """Return whether so many of what was measured fit: trying what cannot would disturb who shares the device."""
     return not measured.memory_bytes or number * measured.peak_bytes <= (1 - margin) * measured.memory_bytes
 
 

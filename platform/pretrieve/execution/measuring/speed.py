@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import ray
@@ -90,10 +91,10 @@ def measure_side_by_side(
             ray.util.remove_placement_group(group)
     return Speed(
         num_side_by_side=num_side_by_side,
-        steps_per_s=_mean(steps),
-        scored_per_s=_mean(scored),
+        steps_per_s=fmean(steps),
+        scored_per_s=fmean(scored),
         start_s=max(start_s for start_s, _ in started),
-        epoch_s=_mean(epochs),
+        epoch_s=fmean(epochs),
         process_s=process_s,
         # A process on a GPU takes more than its tensors: each has a context of its own.
         peak_bytes=max(max(own, of_all // num_side_by_side) for own, of_all, _ in memory),
@@ -120,10 +121,6 @@ def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> Placeme
 def _is_out_of_memory(error: BaseException) -> bool:
     # An error in an actor's constructor reaches the caller as that actor's death, with the cause in its words.
     return isinstance(error, torch.OutOfMemoryError) or "OutOfMemoryError" in str(error)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 class SpeedBook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.schedulers import TrialScheduler
 
@@ -26,18 +26,10 @@ MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
 """Makes the scheduler of one cell from the settings and the number of epochs; it reads EPOCH and VAL_SCORE."""
 
 
-class TrialName(NamedTuple):
-    """What identifies a trial: target and method of its cell, and its key."""
-
-    target: str
-    method: str
-    key: str
-
-
-def name_of(config: Mapping[str, Any]) -> TrialName:
-    """Read the name of the trial in a configuration of Tune's."""
+def cell_and_key(config: Mapping[str, Any]) -> tuple[CellName, str]:
+    """Read a trial's cell and key from Tune's configuration of it."""
     spec = json.loads(config[TRIAL])["spec"]
-    return TrialName(spec["target"], spec["method"], spec["key"])
+    return (spec["target"], spec["method"]), spec["key"]
 
 
 @dataclass(frozen=True)

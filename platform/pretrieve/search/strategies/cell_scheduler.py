@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
-from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, name_of
+from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, cell_and_key
 
 _NO_CONTROLLER: Any = None
 """Both schedulers decide by the scores alone; scores of an earlier run have no controller any more."""
@@ -101,20 +101,22 @@ class CellScheduler(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Introduce a trial to its cell, with its scores from before its process or its driver was lost."""
-        begun = self._begun.get(key_of(trial))
-        self._compare(cell_of(trial), key_of(trial), _Compared(trial, list(begun.scores) if begun else []))
+        cell, key = cell_and_key(trial.config)
+        begun = self._begun.get(key)
+        self._compare(cell, key, _Compared(trial, list(begun.scores) if begun else []))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide whether a trial goes on after an epoch."""
-        compared = self._compared[cell_of(trial)][key_of(trial)]
+        cell, key = cell_and_key(trial.config)
+        compared = self._compared[cell][key]
         # After its process was lost a trial may repeat an epoch.
-        if not _has_score(result) or result[EPOCH] <= compared.last_epoch:
+        if VAL_SCORE not in result or result[EPOCH] <= compared.last_epoch:
             return str(TrialScheduler.CONTINUE)
         compared.scores.append((int(result[EPOCH]), float(result[VAL_SCORE])))
-        decision = self._of(cell_of(trial)).on_trial_result(tune_controller, trial, dict(result))
+        decision = self._of(cell).on_trial_result(tune_controller, trial, dict(result))
         if decision != TrialScheduler.STOP or result[EPOCH] >= self._num_epochs:
             return str(TrialScheduler.CONTINUE)
-        self.stops[key_of(trial)] = Stop(
+        self.stops[key] = Stop(
             epoch=int(result[EPOCH]),
             num_epochs=self._num_epochs,
             score=float(result[VAL_SCORE]),
@@ -124,29 +126,16 @@ class CellScheduler(FIFOScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Take in the end of a trial: its last score came with its epoch, and counts if it is one to choose by."""
-        if key_of(trial) not in self.stops and result.get(EPOCH, 0) < self._num_epochs:
-            self._forget(cell_of(trial), key_of(trial))
+        cell, key = cell_and_key(trial.config)
+        if key not in self.stops and result.get(EPOCH, 0) < self._num_epochs:
+            self._forget(cell, key)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Forget a trial that never ran."""
-        self._compared[cell_of(trial)].pop(key_of(trial), None)
-        self._of(cell_of(trial)).on_trial_remove(tune_controller, trial)
+        cell, key = cell_and_key(trial.config)
+        self._compared[cell].pop(key, None)
+        self._of(cell).on_trial_remove(tune_controller, trial)
 
     def debug_string(self) -> str:
         """Say how many trials were stopped."""
         return f"{len(self.stops)} trials stopped in {len(self._by_cell)} cells"
-
-
-def _has_score(result: Mapping[str, Any]) -> bool:
-    return EPOCH in result and VAL_SCORE in result
-
-
-def cell_of(trial: Any) -> CellName:
-    """Return target and method of a Tune trial."""
-    name = name_of(trial.config)
-    return name.target, name.method
-
-
-def key_of(trial: Any) -> str:
-    """Return the key of a Tune trial."""
-    return name_of(trial.config).key
