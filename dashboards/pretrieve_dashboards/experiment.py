@@ -15,8 +15,8 @@ from rich.text import Text
 from pretrieve_dashboards.comparison import Comparison, Place, Published, Value
 from pretrieve_dashboards.report import Page, Section, render_page
 from pretrieve_dashboards.table import printed_table
+from pretrieve_dashboards.view_table import numeric, row
 from pretrieve_dashboards.views import Figure, Lines, Table, TableCell
-from pretrieve_dashboards.views._base import numeric, row
 from pretrieve_dashboards.wording import ui_command
 
 

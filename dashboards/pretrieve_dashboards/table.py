@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 
 if TYPE_CHECKING:
     import pandas as pd

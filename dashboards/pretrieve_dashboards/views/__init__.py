@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from pretrieve_dashboards.views._base import Figure, Lines, Table, TableCell, View
+from pretrieve_dashboards.view_table import Table, TableCell
+from pretrieve_dashboards.views._base import Figure, Lines, View
 
 __all__ = ["Figure", "Lines", "Table", "TableCell", "View", "all_views"]
 

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, row
+from pretrieve_dashboards.view_table import Table, TableCell, row
+from pretrieve_dashboards.views._base import Lines, View
 
 CODE = Markup("<code>{}</code>")
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.views._base import View
 
 
 class CostByMethod(View):

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, row
+from pretrieve_dashboards.view_table import Table, TableCell, row
+from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import is_chosen
 
 _ROW = "lr"

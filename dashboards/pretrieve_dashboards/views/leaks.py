@@ -8,7 +8,8 @@ from typing import NamedTuple
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import AuditRecord, CellRecord, StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Lines, Table, TableCell, View, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.views._base import Lines, View
 
 SIDES = {"source": "reused of the source", "train": "the target's own, to train on"}
 WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."

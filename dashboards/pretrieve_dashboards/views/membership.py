@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Legend, Scale, cut, text_width
-from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
+from pretrieve_dashboards.view_table import Table, numeric, row
+from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.views.selections import margins
 
 MAX_GROUPS_LISTED = 60

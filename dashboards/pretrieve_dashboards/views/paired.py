@@ -20,7 +20,8 @@ from pretrieve_dashboards.svg_canvas import (
     round_ticks,
     text_width,
 )
-from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
+from pretrieve_dashboards.view_table import Table, numeric, row
+from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.wording import AVERAGE
 
 BASELINE = "finetune"

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.views._base import View
 
 MAX_LISTED = 200
 MAX_MESSAGE_LENGTH = 2_000

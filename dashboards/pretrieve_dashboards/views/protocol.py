@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views._base import Table, View, row
+from pretrieve_dashboards.view_table import Table, row
+from pretrieve_dashboards.views._base import View
 
 PAPER_BACKBONES = ("resnet18", "moco_resnet50")
 PAPER_METHODS = frozenset({"finetune", "co_tuning", "random", "greedy_ot", "uot", "label"})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views._base import Table, View, numeric, row
+from pretrieve_dashboards.view_table import Table, numeric, row
+from pretrieve_dashboards.views._base import View
 
 STUDENT_T_975 = {2: "12.71", 3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
 """Quantiles of Student's t for n refits (n − 1 degrees of freedom)."""

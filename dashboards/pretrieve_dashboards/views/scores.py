@@ -21,7 +21,8 @@ from pretrieve_dashboards.svg_canvas import (
     text_width,
 )
 from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
-from pretrieve_dashboards.views._base import Figure, Table, View
+from pretrieve_dashboards.view_table import Table
+from pretrieve_dashboards.views._base import Figure, View
 
 MAX_NAME_LENGTH = 30
 

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import COLORS, Canvas, Scale, draw_axes, round_ticks, text_width, tick_words
-from pretrieve_dashboards.views._base import Figure, Table, View, numeric, row
+from pretrieve_dashboards.view_table import Table, numeric, row
+from pretrieve_dashboards.views._base import Figure, View
 
 NUM_GROUPS_LISTED = 10
 UNRANKED_METHODS = frozenset({"random"})

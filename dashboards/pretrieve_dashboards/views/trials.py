@@ -6,7 +6,8 @@ import math
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.views._base import Table, TableCell, View, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import is_chosen
 
 

@@ -20,7 +20,8 @@ from pretrieve_dashboards.svg_canvas import (
     round_ticks,
     text_width,
 )
-from pretrieve_dashboards.views._base import Figure, Table, TableCell, View, numeric, row
+from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.views._base import Figure, View
 
 UNKNOWN_WORKER = "not recorded"
 MAX_LANES_DRAWN = 64
