@@ -19,15 +19,15 @@ class Archive:
       file: its name, below the root that a user chooses; a path where an earlier archive brings it.
       url: where it is served to everyone; None where that has ended, asks for an account, or it is inside another.
       md5: 32 hexadecimal digits of the file as published; None where no publisher states them.
-      contains: a path below the root that exists once it is unpacked; the file itself where it is no archive.
       folder: below the root, where it is unpacked.
+      contains: a path below the root that exists once it is unpacked; the file itself where it is no archive.
     """
 
     file: str
     url: str | None
     md5: str | None
-    contains: str
     folder: str = "."
+    contains: str = ""
 
 
 @dataclass(frozen=True)
