@@ -68,7 +68,9 @@ def test_two_workers_have_the_loss_curve_of_one(make_task: MakeTask, tmp_path: P
 
 
 def test_an_error_of_a_worker_is_recorded(make_task: MakeTask, tmp_path: Path) -> None:
-    task = without_batch_norm(make_task(), tmp_path, num_workers=2, num_target_classes=1)
+    whole = make_task()
+    spec = whole.spec.model_copy(update={"num_target_classes": 1})
+    task = without_batch_norm(whole, tmp_path, num_workers=2, spec=spec)
     assert run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers") == "failed"
     end = read_spool(task.spool_path)[-1]
     assert isinstance(end, SpooledEnd)
