@@ -1,4 +1,4 @@
-"""The card of a data set for people: plain text for a terminal, Markdown for MLflow."""
+"""The card of a data set as plain text for a terminal, and as Markdown for MLflow."""
 
 from __future__ import annotations
 
@@ -23,12 +23,8 @@ def as_text(card: DatasetCard) -> str:
     lines += ["", "Warnings", *_bullets(card.warnings)] if card.warnings else ["", "Warnings: none"]
     lines += ["", *_table(_split_rows(card)), "", *_table(_class_rows(card))]
     lines += ["", *(line for name, value in _facts(card) for line in _wrapped(f"{name + ':':<14}{value}", " " * 14))]
-    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
-    if broken:
-        lines += ["", "Broken images", *_bullets(_shortened(broken))]
-    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
-    if copies:
-        lines += ["", "Copies", *_bullets([*copies, *_more(len(card.copies) - len(copies))])]
+    for title, images in _listed_images(card).items():
+        lines += ["", title, *_bullets(images)]
     return "\n".join(lines) + "\n"
 
 
@@ -38,13 +34,8 @@ def as_markdown(card: DatasetCard) -> str:
     blocks.append("\n".join(f"- {_escaped(line)}" for line in card.warnings) or "none")
     blocks += ["## Splits", _markdown_table(_split_rows(card)), "## Classes", _markdown_table(_class_rows(card))]
     blocks += ["## Images", "\n".join(f"- {name}: {_escaped(value)}" for name, value in _facts(card))]
-    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
-    if broken:
-        blocks += ["## Broken images", "\n".join(f"- {_escaped(line)}" for line in _shortened(broken))]
-    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
-    if copies:
-        lines = [*copies, *_more(len(card.copies) - len(copies))]
-        blocks += ["## Copies", "\n".join(f"- {_escaped(line)}" for line in lines)]
+    for title, images in _listed_images(card).items():
+        blocks += [f"## {title}", "\n".join(f"- {_escaped(line)}" for line in images)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -88,12 +79,8 @@ def _facts(card: DatasetCard) -> Iterator[tuple[str, str]]:
     yield "aspect", _counts(card.aspects)
     yield "colour modes", _counts(card.modes)
     yield "formats", _counts(card.file_formats)
-    yield "fingerprints", _fingerprints(card)
+    yield "fingerprints", ", ".join(f"{split} {fingerprint}" for split, fingerprint in card.fingerprints.items())
     yield "bytes", f"{card.num_bytes:,} in {counted(card.num_scanned, 'file')}"
-
-
-def _fingerprints(card: DatasetCard) -> str:
-    return ", ".join(f"{split} {fingerprint}" for split, fingerprint in card.fingerprints.items())
 
 
 def _sides(found: SizeRange | None) -> str:
@@ -104,19 +91,21 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
-def _copies_line(card: DatasetCard, number: int) -> str:
-    group = card.copies[number]
-    kind = "same file" if group.are_exact else "same pixels"
-    images = [f"{image.split}, {image.class_name}: {image.path}" for image in group.images[:IMAGES_SHOWN]]
-    return f"{kind}: " + " = ".join([*images, *_more(len(group.images) - len(images))])
+def _listed_images(card: DatasetCard) -> dict[str, list[str]]:
+    """Return a title and lines for each list of images that is not empty, cut to IMAGES_SHOWN lines."""
+    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
+    copies = []
+    for group in card.copies:
+        kind = "same file" if group.are_exact else "same pixels"
+        images = [f"{image.split}, {image.class_name}: {image.path}" for image in group.images]
+        copies.append(f"{kind}: " + " = ".join(_shortened(images)))
+    return {title: _shortened(lines) for title, lines in (("Broken images", broken), ("Copies", copies)) if lines}
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
-    return [*lines[:IMAGES_SHOWN], *_more(len(lines) - IMAGES_SHOWN)]
-
-
-def _more(number: int) -> list[str]:
-    return [f"… and {number:,} more; the card's JSON names all"] if number > 0 else []
+    number = len(lines) - IMAGES_SHOWN
+    more = [f"… and {number:,} more; the card's JSON names all"] if number > 0 else []
+    return [*lines[:IMAGES_SHOWN], *more]
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:
@@ -128,19 +117,16 @@ def _wrapped(line: str, indent: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Show what a name of a file may hold and a terminal would obey: line ends, escape sequences."""
+    """Write out unprintable letters, such as line ends and escape sequences, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 
@@ -151,5 +137,5 @@ def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep names of files and classes from being read as Markdown or HTML."""
+    """Keep the names of files and classes from being read as Markdown or HTML."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|" else letter for letter in _clean(text))

@@ -1,4 +1,4 @@
-"""What a user must know of a data set before believing a score on it, as sentences."""
+"""Warnings, as sentences, that a user must know before trusting a score on a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def warnings_of(card: DatasetCard) -> Iterator[str]:
-    """Yield sentences, what spoils a score first."""
+    """Yield the warnings, those that spoil a score first."""
     yield from _of_sample(card)
     yield from _of_copies(card)
     yield from _of_broken(card)
@@ -33,13 +33,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def word_of(split: str) -> str:
-    """Return what a sentence calls the images of a split."""
+def _word_of(split: str) -> str:
     return SPLIT_WORDS.get(split, split)
 
 
-def first_of(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
+def _first_of(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:NAMES_SHOWN])
     return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN:,} more"
 
@@ -56,16 +54,13 @@ def _of_copies(card: DatasetCard) -> Iterator[str]:
     for pair, count in card.copies_across.items():
         first, second = pair.split("/")
         if count.exact:
-            copies = (
-                f"an exact copy of a {word_of(first)} image"
-                if count.exact == 1
-                else (f"exact copies of {word_of(first)} images")
-            )
-            yield f"{counted(count.exact, f'{word_of(second)} image')} {_is(count.exact)} {copies}"
+            one, several = f"an exact copy of a {_word_of(first)} image", f"exact copies of {_word_of(first)} images"
+            copies = one if count.exact == 1 else several
+            yield f"{counted(count.exact, f'{_word_of(second)} image')} {_is(count.exact)} {copies}"
         if count.same_pixels:
             more = "further " if count.exact else ""
-            images = counted(count.same_pixels, f"{more}{word_of(second)} image")
-            yield f"{images} {_has(count.same_pixels)} the pixels of {word_of(first)} images, in other files"
+            images = counted(count.same_pixels, f"{more}{_word_of(second)} image")
+            yield f"{images} {_has(count.same_pixels)} the pixels of {_word_of(first)} images, in other files"
     confused = [group for group in card.copies if group.has_two_labels]
     if confused:
         one, *others = confused[0].images
@@ -76,7 +71,7 @@ def _of_copies(card: DatasetCard) -> Iterator[str]:
         )
     for split, count in card.copies_within.items():
         copies = "a copy of another" if count.total == 1 else "copies of others"
-        yield f"{counted(count.total, f'{word_of(split)} image')} {_is(count.total)} {copies} of the same split"
+        yield f"{counted(count.total, f'{_word_of(split)} image')} {_is(count.total)} {copies} of the same split"
 
 
 def _of_broken(card: DatasetCard) -> Iterator[str]:
@@ -85,7 +80,7 @@ def _of_broken(card: DatasetCard) -> Iterator[str]:
         if broken:
             consequence = ", and a score counts the others alone" if split in ("val", "test") else ""
             yield (
-                f"{counted(len(broken), f'{word_of(split)} image')} will be left out{consequence}: the first is "
+                f"{counted(len(broken), f'{_word_of(split)} image')} will be left out{consequence}: the first is "
                 f"{broken[0].path}: {broken[0].reason}"
             )
 
@@ -94,11 +89,11 @@ def _of_classes(card: DatasetCard) -> Iterator[str]:
     if len(card.class_names) == 1:
         yield f"there is 1 class alone, {card.class_names[0]!r}: nothing to tell apart; is it the right folder?"
     for split, counts in card.counts.items():
-        word = word_of(split)
+        word = _word_of(split)
         absent = [name for name, count in zip(card.class_names, counts, strict=True) if count == 0]
         if absent:
             classes = counted(len(absent), "class", "classes")
-            yield f"{classes} {_has(len(absent))} no {word} image, and a score leaves them out: {first_of(absent)}"
+            yield f"{classes} {_has(len(absent))} no {word} image, and a score leaves them out: {_first_of(absent)}"
         single = [name for name, count in zip(card.class_names, counts, strict=True) if count == 1]
         if split == "train":
             yield from (f"class {name!r} has 1 training image" for name in single[:NAMES_SHOWN])
@@ -112,35 +107,28 @@ def _of_classes(card: DatasetCard) -> Iterator[str]:
 
 
 def _of_pixels(card: DatasetCard) -> Iterator[str]:
-    number = len(card.grey_ends)
-    if number:
+    if number := len(card.grey_ends):
         yield (
             f"the last rows of {counted(number, 'JPEG image')} are the plain grey of missing data, as of a truncated "
             f"file: the first is {card.grey_ends[0].path}"
         )
-    number = len(card.tiny)
-    if number:
+    if number := len(card.tiny):
         yield f"{counted(number, 'image')} {_has(number)} a side below 8 pixels: the first is {card.tiny[0].path}"
-    number = card.num_animated
-    if number:
+    if number := card.num_animated:
         yield f"of {counted(number, 'animated or many-paged image')} the first frame alone is used"
-    number = card.num_turned
-    if number:
+    if number := card.num_turned:
         yield (
             f"{counted(number, 'image')} {_has(number)} an EXIF orientation that is left aside, as torchvision does: a "
             "network sees them lie on their side; turn their pixels to have them upright"
         )
-    number = card.modes.get("CMYK", 0)
-    if number:
+    if number := card.modes.get("CMYK", 0):
         yield f"{counted(number, 'CMYK image')} {_is(number)} turned into RGB without a colour profile"
-    number = sum(count for mode, count in card.modes.items() if mode.endswith("16-bit"))
-    if number:
+    if number := sum(count for mode, count in card.modes.items() if mode.endswith("16-bit")):
         yield f"of {counted(number, '16-bit image')} the upper 8 bits alone are used: a dark picture stays dark"
 
 
 def _of_files(card: DatasetCard) -> Iterator[str]:
-    if card.wrong_suffixes:
-        number = len(card.wrong_suffixes)
+    if number := len(card.wrong_suffixes):
         yield (
             f"{counted(number, 'image')} {_has(number)} the suffix of another format, and decode by their content: the "
             f"first is {card.wrong_suffixes[0].path}"
@@ -148,12 +136,12 @@ def _of_files(card: DatasetCard) -> Iterator[str]:
     if card.alike_paths:
         yield (
             f"names of {counted(len(card.alike_paths), 'group')} of files differ in case alone, and a disk of another "
-            f"system keeps one of each: {first_of([Path(path).name for path in card.alike_paths[0]])}"
+            f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
         )
-    if card.passed_over:
+    if number := len(card.passed_over):
         yield (
-            f"{counted(len(card.passed_over), 'file')} in the folder {_is(len(card.passed_over))} in no split, for "
-            f"want of an image's suffix or a class: {first_of(card.passed_over)}"
+            f"{counted(number, 'file')} in the folder {_is(number)} in no split, for "
+            f"want of an image's suffix or a class: {_first_of(card.passed_over)}"
         )
 
 

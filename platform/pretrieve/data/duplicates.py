@@ -1,4 +1,4 @@
-"""Images that are there twice: copies of files, and of pixels, within and across splits and classes."""
+"""Find images that occur twice, within and across splits and classes: copies of files, or of pixels alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ class ListedImage:
     """Where an image stands in its set.
 
     Attributes:
-      split: its split.
-      class_name: its class.
       path: its file, or its readable name.
       reason: why it does not decode; empty for one that does.
     """
@@ -28,11 +26,10 @@ class ListedImage:
 
 @dataclass(frozen=True)
 class Copies:
-    """Images with one picture.
+    """Two or more images with one picture.
 
     Attributes:
-      images: two or more.
-      are_exact: whether their files are the same, byte for byte; otherwise only their pixels are.
+      are_exact: whether their files are the same byte for byte; otherwise only their pixels are.
     """
 
     images: tuple[ListedImage, ...]
@@ -40,7 +37,7 @@ class Copies:
 
     @property
     def has_two_labels(self) -> bool:
-        """Whether one picture is called two things."""
+        """Whether one picture is listed under two classes."""
         return len({image.class_name for image in self.images}) > 1
 
 
@@ -50,7 +47,7 @@ class CopyCount:
 
     Attributes:
       exact: copies of a file, byte for byte.
-      same_pixels: further ones that have the pixels alone, in another file.
+      same_pixels: further ones that share only the pixels, in another file.
     """
 
     exact: int = 0
@@ -58,28 +55,16 @@ class CopyCount:
 
     @property
     def total(self) -> int:
-        """Both kinds."""
         return self.exact + self.same_pixels
 
 
 def copied_groups(facts: Iterable[ImageFacts]) -> list[list[ImageFacts]]:
-    """Group images by their pixels, and leave out those that are there once."""
+    """Group images by their pixels, and leave out those that occur once."""
     groups: dict[str, list[ImageFacts]] = {}
     for image in facts:
-        if image.error is None:  # two empty files are no copies of one picture
+        if image.error is None:  # broken images, such as two empty files, are not copies of each other
             groups.setdefault(image.pixel_hash, []).append(image)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def describe_copies(groups: Iterable[list[ImageFacts]], class_names: tuple[str, ...]) -> tuple[Copies, ...]:
-    """Name the images of each group."""
-    return tuple(
-        Copies(
-            tuple(ListedImage(image.split, class_names[image.label], image.path) for image in group),
-            are_exact=len({image.content_hash for image in group}) == 1,
-        )
-        for group in groups
-    )
 
 
 def count_within(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:

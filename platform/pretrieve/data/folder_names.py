@@ -1,4 +1,4 @@
-"""Names of folders and files that a tree of classes may have, on any system it is copied to."""
+"""Check the names of folders and files in a tree of classes, so that it can be copied to any system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHER_WORDS = {
 
 
 def names_alike(names: Sequence[str]) -> list[list[str]]:
-    """Group the names that a disk without upper and lower case, or one that composes accents, takes for one.
+    """Group the names that are one on a disk that ignores case, or that composes accents.
 
     >>> names_alike(["Cat", "cat", "dog"])
     [['Cat', 'cat']]
@@ -34,42 +34,32 @@ def names_alike(names: Sequence[str]) -> list[list[str]]:
 def visible_files(folder: Path) -> list[Path]:
     """List the files and links below a folder that have no hidden part; none where there is no such folder.
 
-    Hidden folders are left out as well: notebooks and photo viewers keep second copies and thumbnails in them.
+    Hidden folders are left out too: notebooks and photo viewers keep copies and thumbnails in them.
 
     Raises:
-      OSError: a folder cannot be read; its images would be missing without a word.
+      OSError: a folder cannot be read; its images would be missing without a message.
+      ImageSetError: a name is not Unicode.
     """
-    if not folder.is_dir():
-        return []
+
+    def fail(error: OSError) -> None:
+        raise error
+
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder, onerror=_raise):
+    for parent, folders, files in os.walk(folder, onerror=fail) if folder.is_dir() else ():
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in files if not name.startswith(".")]
-    check_unicode(path.as_posix() for path in found)
-    return found
-
-
-def check_unicode(names: Iterable[str]) -> None:
-    """Refuse names that are not Unicode: no table, log or report can hold them.
-
-    Raises:
-      ImageSetError: one is not; the message shows its odd bytes by their codes.
-    """
-    for name in names:
+    for name in (path.as_posix() for path in found):
         if not name.isascii() and name.encode("utf-8", "surrogateescape") != name.encode("utf-8", "replace"):
             shown = name.encode("utf-8", "backslashreplace").decode()
             raise ImageSetError(f"names of files must be UTF-8, but {shown} is not; rename it")
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return found
 
 
 def check_split_names(root: Path, name: str) -> None:
-    """Refuse a tree whose splits have names of their own: they would be taken for classes, or not be seen.
+    """Refuse a tree whose splits have other names: they would be taken for classes, or be overlooked.
 
     Raises:
-      ImageSetError: a split is called otherwise, or lies a folder deeper.
+      ImageSetError: a split has another name, or lies a folder deeper.
     """
     folders = sorted(child.name for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
     for split in SPLITS:
@@ -87,6 +77,6 @@ def check_split_names(root: Path, name: str) -> None:
 
 
 def _are_splits(folders: Iterable[str]) -> bool:
-    """Tell whether a tree has splits: a train folder, or nothing but folders called like splits."""
+    """Return whether a tree has splits: a train folder, or only folders with names of splits."""
     words = {word for words in _OTHER_WORDS.values() for word in words}
     return "train" in folders or all(folder.lower() in words for folder in folders)

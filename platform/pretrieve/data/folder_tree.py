@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pretrieve.data.folder_names import SPLITS, check_split_names, names_alike, visible_files
-from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_table import table_of_files
 from pretrieve.data.splits import with_test
 from pretrieve.errors import ImageSetError, nearest_word
 
@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 def load_folder_tree(
     root: str | Path, *, name: str, metric: Metric = "top1", test_fraction: float | None = None, seed: int = 0
 ) -> ImageSet:
-    """Read an image set from a folder tree.
+    """Read an image set from a folder tree; files stay where they are, and class folders are sorted.
 
     A tree without a `train` folder is the train split itself (`<root>/<class>/*`), which is enough for a source.
 
@@ -27,14 +27,11 @@ def load_folder_tree(
       name: the set's name.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test folder.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet with class names in sorted order of their folders; files stay where they are.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
-        classes differ in case alone, an image is a link to nothing, or test has a class that train lacks.
+        classes differ in case alone, an image is a broken link, or test has a class that train lacks.
       OSError: a folder cannot be read.
     """
     root = Path(root).expanduser().absolute()  # workers run in folders of their own
@@ -49,13 +46,7 @@ def load_folder_tree(
     class_names = _class_folders(folders["train"], name)
     splits = {split: _read_split(folder, class_names, name) for split, folder in folders.items()}
     splits = with_test(splits, fraction=test_fraction, seed=seed, set_name=name)
-    return ImageSet(
-        name=name,
-        class_names=tuple(class_names),
-        splits=splits,
-        fingerprints={split: table_fingerprint(table, root) for split, table in splits.items()},
-        metric=metric,
-    )
+    return image_set_of_tables(name, class_names, splits, metric, root=root)
 
 
 def _class_folders(folder: Path, name: str) -> list[str]:
@@ -92,18 +83,17 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
 
 def _image_files(folder: Path) -> list[Path]:
     files = [path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
-    existing = [path for path in files if path.is_file()]
-    gone = sorted({*files} - {*existing}) if len(existing) < len(files) else []
+    gone = sorted(path for path in files if not path.is_file())
     if gone:
         raise ImageSetError(
             f"images of {folder} must exist, but {len(gone)} are links to files that do not, the first "
             f"{gone[0].name!r}; mend or remove the links"
         )
-    return sorted(existing)
+    return sorted(files)
 
 
 def passed_over_files(root: Path) -> list[Path]:
-    """List the files of a tree that no split holds, because their suffixes are no image's or they lie in no class."""
+    """List the files of a tree that are in no split, because they lack an image suffix or lie in no class."""
     folders = [root / split for split in SPLITS if (root / split).is_dir()] if (root / "train").is_dir() else [root]
     found = [(path, path.relative_to(folder)) for folder in folders for path in visible_files(folder)]
     return sorted(path for path, below in found if path.suffix.lower() not in IMAGE_SUFFIXES or len(below.parts) == 1)

@@ -1,7 +1,7 @@
-"""Images that stay inside a Parquet or Arrow file: what stands for a path, and the bytes behind it.
+"""References to images that stay inside a Parquet or Arrow file, and the bytes behind them.
 
-ImageNet in Parquet has 140 GB: its image table holds places, `parquet:<file>#<row group>/<row>/<column>`, of which each
-is read where the image is needed.
+ImageNet in Parquet has 140 GB, so its image table holds references, `parquet:<file>#<row group>/<row>/<column>`. Each
+image is read where it is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pretrieve.errors import ImageSetError
 PREFIX = "parquet:"
 
 MAX_OPEN_GROUPS = 4
-"""Groups of rows that one process reads at the same time; of each it holds one block of images."""
+"""Groups of rows that one process keeps open; it holds one block of images of each."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TableReference:
 
 
 def is_reference(path: str) -> bool:
-    """Tell a reference from the path of a file."""
+    """Return whether a path is a reference rather than the path of a file."""
     return path.startswith(PREFIX)
 
 
@@ -52,7 +52,7 @@ def parse_reference(path: str) -> TableReference:
     """Read the text of a reference.
 
     Raises:
-      ImageSetError: it is none.
+      ImageSetError: the text is no reference.
 
     >>> parse_reference("parquet:/data/train.parquet#3/17/image").row
     17
@@ -68,18 +68,12 @@ def parse_reference(path: str) -> TableReference:
 
 
 def read_reference(path: str) -> bytes:
-    """Read the encoded image that a reference stands for.
+    """Read the bytes of the encoded image that a reference stands for.
 
-    Rows of a group that are read in order are each decoded once; a step back starts their group anew.
-
-    Args:
-      path: the text of a reference.
-
-    Returns:
-      The image's bytes as the table holds them.
+    Rows of a group are each decoded once where they are read in order; a step back starts the group anew.
 
     Raises:
-      OSError: the file is gone, is no such table any more, or has no such row.
+      OSError: the file is gone, is not such a table any more, or has no such row.
       ImageSetError: the row holds no image.
     """
     reference = parse_reference(path)
@@ -91,7 +85,7 @@ def read_reference(path: str) -> bytes:
 
 
 class _OpenGroup:
-    """One group of rows, read forward through a window of one block."""
+    """One group of rows, read forward one block at a time."""
 
     def __init__(self, reference: TableReference) -> None:
         self._reference = reference
@@ -122,7 +116,7 @@ _groups: OrderedDict[tuple[Path, int, str, int, int], _OpenGroup] = OrderedDict(
 
 
 def _open_group(reference: TableReference) -> _OpenGroup:
-    # A file that was written anew since is another file: a worker outlives the study that first read it.
+    # A rewritten file is another file: a worker outlives the study that first read it.
     status = reference.file.stat()
     key = (reference.file, reference.group, reference.column, status.st_mtime_ns, status.st_size)
     if key not in _groups:

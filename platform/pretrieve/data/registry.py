@@ -1,4 +1,4 @@
-"""Image sets found by name: registered in this process, by an installed package, or in a user's module."""
+"""Find image sets by name: registered in this process, by an installed package, or in a user's module."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ def register_target(name: str, *, version: str | None = None) -> Callable[[_Make
       version: where given, the set is stored in the study's cache under this version and made once; change it when
         the function makes other images. Without it the function runs at every start of a study.
 
-    Returns:
-      A decorator that leaves the function as it is.
-
     >>> @register_target("squares")
     ... def squares() -> ImageSet: ...
     >>> "squares" in registered_names()
@@ -62,9 +59,6 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
         `ImageSet`.
       cache: folder for the sets that were registered with a version.
 
-    Returns:
-      The image set.
-
     Raises:
       ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or
         it returned something else.
@@ -73,20 +67,16 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     version = getattr(make, _VERSION, None)
     if version is None:
         return _checked(make(), reference)
-    folder = cache / content_key(reference=reference, version=version, source=_source_of(make))
+    try:
+        source = inspect.getsource(make)  # part of the key, so that a changed function makes its set anew
+    except (OSError, TypeError):  # typed at a prompt, or no plain function
+        source = None
+    folder = cache / content_key(reference=reference, version=version, source=source)
     stored = load_stored_set(folder)
     if stored is None:
         stored = _checked(make(), reference)
         save_image_set(stored, folder)
     return stored
-
-
-def _source_of(make: MakeImageSet) -> str | None:
-    """Return the text of a function, so that a changed one makes its set anew; None where it has none."""
-    try:
-        return inspect.getsource(make)
-    except (OSError, TypeError):  # typed at a prompt, or no plain function
-        return None
 
 
 def _find_function(reference: str) -> MakeImageSet:

@@ -1,4 +1,4 @@
-"""Image sets kept as Parquet, so that what a function made is made once."""
+"""Image sets stored as Parquet, so that a set that a function makes is made once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD = "card.json"
 
 
 def save_image_set(image_set: ImageSet, folder: Path) -> None:
-    """Write an image set; the card comes last, so a folder without one is unfinished."""
+    """Write an image set; the card comes last, so that a folder without one is unfinished."""
     for split, table in image_set.splits.items():
         with sealing(folder / f"{split}.parquet") as temporary:
             pq.write_table(table, temporary, compression="none")  # PNG and JPEG do not shrink further
@@ -29,7 +29,7 @@ def save_image_set(image_set: ImageSet, folder: Path) -> None:
 
 
 def load_stored_set(folder: Path) -> ImageSet | None:
-    """Read an image set written by `save_image_set`; None where there is none, or an unfinished or a damaged one."""
+    """Read an image set written by `save_image_set`; None where it is missing, unfinished or damaged."""
     if not is_kept(folder / CARD):
         return None
     card = read_sealed_json(folder / CARD)

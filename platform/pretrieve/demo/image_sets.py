@@ -41,7 +41,7 @@ _makers: dict[str, Callable[[], ImageSet]] = {
 
 
 def __getattr__(name: str) -> Callable[[], ImageSet]:
-    """Give entry points one function a target, named as the target is."""
+    """Return the function of a target by the target's name, for entry points."""
     if name in _makers:
         return _makers[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

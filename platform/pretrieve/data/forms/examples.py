@@ -23,7 +23,7 @@ def image_set_from_examples(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Make an image set from a function or an iterable that yields examples one by one.
+    """Make an image set, in the order given, from a function or an iterable that yields examples one by one.
 
     Args:
       name: the set's name.
@@ -34,10 +34,7 @@ def image_set_from_examples(
         that are there, sorted.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where no example is test.
-      seed: decides which examples are.
-
-    Returns:
-      ImageSet whose rows are in the order of the examples.
+      seed: decides which examples are held out.
 
     Raises:
       ImageSetError: examples are at fault: all are counted, the first five shown with their positions from 0.
@@ -54,9 +51,10 @@ def image_set_from_examples(
         try:
             split, path, content, label = _read_example(example)
         except ImageSetError as error:
-            rows.faults.add(rows.where(position), error)
+            rows.add_fault(position, error)
             continue
-        rows.add(split, path=path or f"{name}/{split}/{position:06d}", content=content, label=label, place=position)
+        path = path or f"{name}/{split}/{position:06d}"
+        rows.add(split, path=path, content=content, label=label, position=position)
     return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed))
 
 

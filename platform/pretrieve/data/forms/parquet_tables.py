@@ -9,8 +9,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.given_rows import GivenRows
@@ -23,7 +21,7 @@ from pretrieve.data.table_file import TableFile, count_missing_images, describe_
 from pretrieve.errors import ImageSetError
 
 HELD_TABLES_LIMIT = 256 * 1024**2
-"""Tables of up to this many bytes in all are held in memory; of larger ones an image is read where it is needed."""
+"""Tables of up to this many bytes in all are held in memory; images of larger ones are read where they are needed."""
 
 
 def load_parquet(
@@ -39,28 +37,24 @@ def load_parquet(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Read an image set from Parquet files, or Arrow (Feather) files or streams.
+    """Read an image set from Parquet files, or Arrow (Feather) files or streams, in the order of files and rows.
 
-    Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to their places
+    Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to them
     (`parquet_reference`), and the tables must stay where they are.
 
     Args:
-      tables: a folder, a file, files, or a mapping from splits to them. Where it is no mapping, the split is told by
-        `split_column`, or else by the file's name (`validation-00000-of-00014.parquet`) or its folder's; where nothing
-        tells one, all is train.
+      tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` tells the
+        split, or else the file's name (`validation-00000-of-00014.parquet`) or its folder's; otherwise all is train.
       name: the set's name.
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
-      label_column: of integers, whose names are taken from Hugging Face's metadata where they are there; or of names.
+      label_column: of names; or of integers, whose names come from Hugging Face's metadata where there are any.
       split_column: of train, val or test; used where the tables have it.
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet whose rows are in the order of the files' names and of the rows in them.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: a table or column is missing or of another kind, tables disagree on class names, or rows are at
@@ -68,10 +62,9 @@ def load_parquet(
     """
     found = find_tables(tables, name)
     files = [_described(path) for path, _ in found]
-    told_by_user = isinstance(tables, Mapping)
-    columns = find_columns(files, image_column, label_column, None if told_by_user else split_column)
+    columns = find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
     starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
-    rows = GivenRows(f"the table of {name!r}", lambda place: _where(files, starts, place))
+    rows = GivenRows(f"the table of {name!r}", lambda position: _where(files, starts, position))
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split), start in zip(files, found, starts, strict=False):
@@ -87,11 +80,11 @@ def _described(path: Path) -> TableFile:
         raise ImageSetError(f"{error}; fetch it again") from error
 
 
-def _where(files: Sequence[TableFile], starts: Sequence[int], place: int) -> str:
-    number = bisect_right(starts, place) - 1
+def _where(files: Sequence[TableFile], starts: Sequence[int], position: int) -> str:
+    number = bisect_right(starts, position) - 1
     while not sum(files[number].group_rows):
         number -= 1
-    return f"{files[number].path}, row {place - starts[number]}"
+    return f"{files[number].path}, row {position - starts[number]}"
 
 
 def _add_table(
@@ -103,53 +96,45 @@ def _add_table(
     root: Path,
     holds: bool,
 ) -> None:
-    told = [columns.label, *([columns.split] if columns.split else [])]
-    table = read_columns(file, told)
+    table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
     labels = table[columns.label].to_pylist()
-    words = table[columns.split].to_pylist() if len(told) == 2 else [split or "train"] * len(labels)
+    words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
     images = _images(file, columns, root, holds)
-    for place, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
-        if isinstance(image, ImageSetError):
-            rows.faults.add(rows.where(place), image)
-            continue
+    for position, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
         try:
-            told_split = read_split(word)
+            if isinstance(image, ImageSetError):
+                raise image
+            row_split = read_split(word)
         except ImageSetError as error:
-            rows.faults.add(rows.where(place), error)
+            rows.add_fault(position, error)
             continue
         path, content = image
-        rows.add(told_split, path=path, content=content, label=label, place=place)
+        rows.add(row_split, path=path, content=content, label=label, position=position)
 
 
 Images = Iterator[tuple[str, bytes | None] | ImageSetError]
 
 
 def _images(file: TableFile, columns: ImageTableColumns, root: Path, holds: bool) -> Images:
-    if columns.holds_paths:
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    missing = count_missing_images(file, columns.image)
-    if columns.is_struct and sum(missing) == sum(file.group_rows):
-        # Nothing but paths in the structs: their column is small, whatever the images are.
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    if holds:
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    return _referred(file, columns.image, missing)
-
-
-def _stored(table: pa.Table, column: str, file: TableFile, root: Path) -> Images:
+    missing = [] if columns.holds_paths else count_missing_images(file, columns.image)
+    # Structs may hold nothing but paths: then their column is small, whatever the images are.
+    only_paths = columns.holds_paths or (columns.is_struct and sum(missing) == sum(file.group_rows))
+    if not (only_paths or holds):
+        yield from _referred(file, columns.image, missing)
+        return
     row = 0
-    for batch in table.to_batches(max_chunksize=64):
-        for image in batch.column(column).to_pylist():
+    for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
+        for image in batch.column(columns.image).to_pylist():
             yield _stored_image(image, f"{file.path.name}#{row}", root)
             row += 1
 
 
-def _stored_image(image: Any, place: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
+def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
     path = None
     if isinstance(image, Mapping):
         image, path = image.get("bytes"), image.get("path")
     if isinstance(image, bytes) and image:
-        return f"{place} {path}" if path else place, image
+        return f"{row_name} {path}" if path else row_name, image
     path = image if isinstance(image, str) else path
     if not path:
         return ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")

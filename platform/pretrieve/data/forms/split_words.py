@@ -1,4 +1,4 @@
-"""The words by which data sets name their splits."""
+"""The words that data sets use for their splits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from pretrieve.errors import ImageSetError, nearest_word
 
 SPLIT_WORDS: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
+
 
 _WORD_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(SPLIT_WORDS)})(?![a-z])", re.IGNORECASE)
 
@@ -38,10 +34,10 @@ def read_split(word: object) -> str:
 
 
 def split_of_name(name: str) -> str | None:
-    """Find the split that the name of a file or folder tells; None where it tells none.
+    """Find the split in the name of a file or folder; None where there is none.
 
     Raises:
-      ImageSetError: it tells more than one.
+      ImageSetError: the name holds more than one.
 
     >>> split_of_name("validation-00000-of-00014.parquet")
     'val'

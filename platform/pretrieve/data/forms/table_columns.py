@@ -1,4 +1,4 @@
-"""The columns of a table of images, found in its schema."""
+"""Find the columns of a table of images in its schema."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from pretrieve.errors import ImageSetError, nearest_word
 
 @dataclass(frozen=True)
 class ImageTableColumns:
-    """Which columns hold what.
+    """Which columns hold the images, the labels and the splits; `split` is None where the tables have none.
 
     Attributes:
-      image: of the images.
-      label: of the labels.
-      split: of the splits; None where the tables have none.
       is_struct: images are structs {bytes, path}.
       holds_paths: images are paths alone.
     """
@@ -32,16 +29,10 @@ class ImageTableColumns:
 
 
 def find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> ImageTableColumns:
-    """Check that all tables have the columns, and of one kind.
-
-    Args:
-      files: at least one.
-      image: the column of images.
-      label: the column of labels.
-      split: the column of splits; one called `split` may be missing.
+    """Find the columns of all tables, and check that each is of one kind; only a column named `split` may be missing.
 
     Raises:
-      ImageSetError: a column is missing, or holds what cannot be an image or a label.
+      ImageSetError: a column is missing, or cannot hold images or labels.
     """
     has_split = split is not None and any(split in file.schema.names for file in files)
     used_split = split if has_split or split != "split" else None
@@ -69,7 +60,7 @@ def _kind_of_images(file: TableFile, column: str) -> str:
     kind = _plain_type(file.schema.field(column).type)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return "structs"
-    if _is_binary(kind):
+    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
         return "bytes"
     if _is_text(kind):
         return "paths"
@@ -92,16 +83,12 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
-
-
 def _is_text(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:
-    """Return the class names that Hugging Face wrote into the tables' metadata; None where it wrote none.
+    """Return the class names that Hugging Face wrote into the tables' metadata; None where there are none.
 
     Raises:
       ImageSetError: tables disagree.
@@ -114,16 +101,15 @@ def class_label_names(files: Sequence[TableFile], column: str) -> list[str] | No
                 f"class names in the metadata of all tables must be the same, but {path} and {first} differ; load them "
                 "apart, or give class_names"
             )
-    names = found[first]
-    return None if names is None else list(names)
+    return found[first]
 
 
-def _names_in_metadata(schema: pa.Schema, column: str) -> tuple[str, ...] | None:
+def _names_in_metadata(schema: pa.Schema, column: str) -> list[str] | None:
     written = (schema.metadata or {}).get(b"huggingface")
     if written is None:
         return None
     try:
         feature = json.loads(written)["info"]["features"][column]
-        return tuple(map(str, feature["names"])) if feature.get("_type") == "ClassLabel" else None
+        return list(map(str, feature["names"])) if feature.get("_type") == "ClassLabel" else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # metadata of another version: the labels stay what they are, without names
+        return None  # metadata of another version: the labels have no names

@@ -1,4 +1,4 @@
-"""Which files a table of images consists of, and which split each is."""
+"""Find the files of a table of images, and the split of each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 
 
 def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
-    """List the files of a table in the order of their names, each with its split.
+    """List the files of a table (see `load_parquet`) in order, as absolute paths, each with train, val or test.
 
-    Args:
-      tables: see `load_parquet`.
-      name: the set's name, for errors.
-
-    Returns:
-      (absolute path, train, val, test or None) for each; None where no name tells a split.
+    A split is None where no name tells it.
 
     Raises:
-      ImageSetError: a file is missing or given twice, there is none, or names tell splits of some files only.
+      ImageSetError: a file is missing or given twice, there is none, or names tell the splits of some files only.
     """
     found: list[tuple[Path, str | None]]
     if isinstance(tables, Mapping):
@@ -36,11 +31,11 @@ def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise ImageSetError(f"each table of {name!r} must be given once, but {twice} is given twice; remove one")
-    untold = [path for path, split in found if split is None]
-    if untold and len(untold) < len(found):
+    without_split = [path for path, split in found if split is None]
+    if without_split and len(without_split) < len(found):
         raise ImageSetError(
-            f"names must tell the split of all tables of {name!r} or of none, but {len(untold)} tell none, the first "
-            f"{untold[0]}; give a mapping from splits to files"
+            f"names must tell the split of all tables of {name!r} or of none, but {len(without_split)} tell none, the "
+            f"first {without_split[0]}; give a mapping from splits to files"
         )
     return found
 
@@ -51,7 +46,7 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
         absolute = Path(path).expanduser().absolute()
         if absolute.is_dir():
             files = sorted(file for file in absolute.rglob("*") if _is_table(file, absolute))
-            found += [(file, _split_told(file, absolute)) for file in files]
+            found += [(file, _split_of(file, absolute)) for file in files]
         elif absolute.is_file():
             found.append((absolute, split_of_name(absolute.name)))
         else:
@@ -68,7 +63,7 @@ def _is_table(file: Path, folder: Path) -> bool:
     return file.suffix.lower() in TABLE_SUFFIXES and not hidden and file.is_file()
 
 
-def _split_told(file: Path, folder: Path) -> str | None:
-    """Ask the file's own name, then its folders, the nearest first."""
+def _split_of(file: Path, folder: Path) -> str | None:
+    """Find the split in the file's own name, then in its folders' names, the nearest first."""
     parts = reversed(file.relative_to(folder).parts)
     return next((split for split in map(split_of_name, parts) if split is not None), None)

@@ -1,4 +1,4 @@
-"""Lists that publishers write: lines of text, or MATLAB files, that name images, their classes and their splits."""
+"""Read the lists that publishers write: text or MATLAB files that name images, their classes and their splits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import Any
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
+from pretrieve.data.image_table import table_of_files
 from pretrieve.data.published._base import PublishedSet
 from pretrieve.errors import ImageSetError, nearest_word
 
 UNREADABLE = (IndexError, MatReadError, NotImplementedError, OSError, TypeError, ValueError, Warning, zlib.error)
-"""What SciPy raises where a file is broken, cut off, or of MATLAB's version 7.3."""
+"""What SciPy raises for a file that is broken, cut off, or of MATLAB's version 7.3."""
 
-NUM_NAMED = 3
-"""Missing images that a message names."""
+NUM_NAMED = 3  # missing images that a message names
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class ListedImages:
     """The images of one split, as its list has them.
 
     Attributes:
-      origin: the file that says the labels, for messages.
+      origin: the file that holds the labels, for messages.
       paths: N image files, which need not exist yet.
-      labels: N integers, counted from 0; publishers count from 1.
+      labels: N integers counted from 0; publishers count from 1.
     """
 
     origin: Path
@@ -41,14 +40,7 @@ class ListedImages:
 
 
 def read_rows(path: Path, num_columns: int) -> list[list[str]]:
-    """Read a text file of columns; the last one may hold spaces.
-
-    Args:
-      path: the list; empty lines are left out.
-      num_columns: words that each line must have.
-
-    Returns:
-      One list of `num_columns` words for each line.
+    """Read the words of each non-empty line of a text file; the last of `num_columns` words may hold spaces.
 
     Raises:
       ImageSetError: there is no such file, or a line has fewer words.
@@ -67,7 +59,7 @@ def read_rows(path: Path, num_columns: int) -> list[list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file of one name a line, which may hold spaces.
+    """Read a text file of one name a line; a name may hold spaces.
 
     Raises:
       ImageSetError: there is no such file.
@@ -76,22 +68,18 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_matlab(path: Path, *variables: str) -> list[Any]:
-    """Read arrays of a MATLAB file (SciPy's reader runs nothing that a file could hold).
-
-    Args:
-      path: a `.mat` file of version 7 or earlier.
-      *variables: names of arrays, cells or structures.
+    """Read arrays, cells or structures of a `.mat` file of version 7 or earlier; nothing in the file is run.
 
     Returns:
-      For each name a NumPy array, flattened; the elements of cells and the fields of structures are arrays themselves.
+      For each name a flattened NumPy array; the elements of cells and the fields of structures are arrays themselves.
 
     Raises:
-      ImageSetError: there is no such file, it cannot be read, or lacks a name.
+      ImageSetError: there is no such file, it cannot be read, or it lacks a name.
     """
     _check_is_there(path)
     try:
         with warnings.catch_warnings():
-            # SciPy would go on with its message in place of the array.
+            # SciPy would put its message in the place of the array.
             warnings.filterwarnings("error", message="Unreadable variable")
             contents = loadmat(path, variable_names=list(variables))
     except UNREADABLE as error:
@@ -106,7 +94,7 @@ def read_number(word: str, path: Path) -> int:
     """Read a whole number of a list.
 
     Raises:
-      ImageSetError: it is none.
+      ImageSetError: the word is no whole number.
     """
     try:
         return int(word)
@@ -117,7 +105,7 @@ def read_number(word: str, path: Path) -> int:
 
 
 def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> int:
-    """Find the label of a class that a list calls by its name.
+    """Find the label of a class by its name.
 
     Raises:
       ImageSetError: there is no such class.
@@ -131,17 +119,10 @@ def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> i
 
 
 def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...]:
-    """Collect the names of classes from a list that has a label and a name for every image.
-
-    Args:
-      images: a split in which every class occurs.
-      names: (N,) what the class of each image is called.
-
-    Returns:
-      K names in the order of their labels.
+    """Collect the K class names, in the order of their labels, from the (N,) class names of N labelled images.
 
     Raises:
-      ImageSetError: a label has two names, a name two labels, or the labels leave a gap.
+      ImageSetError: a label has two names, a name has two labels, or the labels leave a gap.
     """
     name_of: dict[int, str] = {}
     label_of: dict[str, int] = {}
@@ -161,34 +142,32 @@ def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...
 
 
 ClassLists = tuple[Sequence[str], Mapping[str, ListedImages]]
-"""The K names of classes, and for each of train, val, test its images."""
+"""The K class names, and the images of each of train, val and test."""
 
 
 class ListedSet(PublishedSet):
-    """A set whose classes and splits its publisher's lists say."""
+    """A set whose classes and splits come from its publisher's lists."""
 
     @abstractmethod
     def lists(self, root: Path) -> ClassLists:
         """Read the lists below the root.
 
         Raises:
-          ImageSetError: a list is missing or says what it cannot.
+          ImageSetError: a list is missing or is malformed.
         """
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
-        """Make the set of what the lists say; fingerprints do not depend on where the root is.
+        """Read the set from its lists; fingerprints do not depend on where the root is.
 
         Raises:
-          ImageSetError: as `lists`; or a label is none of the K, images are not on disk, or a class has no training
-            image.
+          ImageSetError: as `lists`; or a label is out of range, images are missing, or a class has no training image.
         """
         class_names, splits = self.lists(root)
         for images in splits.values():
             _check_labels(images, len(class_names))
         _check_images(splits, root)
         tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
-        fingerprints = {split: table_fingerprint(table, root) for split, table in tables.items()}
-        return ImageSet(name, tuple(class_names), tables, fingerprints, self.facts.metric)
+        return image_set_of_tables(name, class_names, tables, self.facts.metric, root=root)
 
 
 def _check_is_there(path: Path) -> None:
