@@ -188,11 +188,7 @@ def _safe_path(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path
 
 
 def _members(file: IO[bytes], archive: Path, *, max_bytes: int) -> Iterator[_Member]:
-    """Read the members of an archive in order, trusting nothing in it; `max_bytes` bounds a tar with its headers.
-
-    Raises:
-      ImageSetError: it is no archive, is not whole or is encrypted, or a member is neither file nor folder.
-    """
+    """Read the members in order, trusting nothing in the archive; `max_bytes` bounds a tar with its headers."""
     start = file.read(len(max(COMPRESSIONS, key=len)))
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -238,16 +234,16 @@ def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]
         with _reading(archive, f"member {name!r}"):
             stream = opened.open(info)
         with stream:
-            # A read past the end gives nothing, but compares the checksum.
-            chunks = _chunks(lambda num_bytes, of=stream: of.read(num_bytes or 1), info.file_size, archive, name)
+            chunks = _chunks(stream, info.file_size, archive, name)
             yield _Member(name, is_folder, min(info.compress_size, size), chunks)
 
 
-def _chunks(read: Callable[[int], bytes], size: int, archive: Path, name: str) -> Iterator[bytes]:
+def _chunks(stream: IO[bytes] | _ForwardStream, size: int, archive: Path, name: str) -> Iterator[bytes]:
     left = size
     while True:
         with _reading(archive, f"member {name!r}"):
-            chunk = read(min(CHUNK_BYTES, left))
+            # A read past a zip member's end gives nothing, but compares its checksum.
+            chunk = stream.read(min(CHUNK_BYTES, left) or int(isinstance(stream, zipfile.ZipExtFile)))
             if left and not chunk:
                 raise EOFError(f"{left:,} of its {size:,} bytes are missing")
         if not chunk:
@@ -301,7 +297,7 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
         _check(info.size >= 0, archive, f"hold members of 0 bytes or more, but {name!r} has {info.size}")
         place = f"what follows member {name!r}"
         # A compressed tar does not say what a member takes up.
-        yield _Member(name, info.isdir(), size, _chunks(stream.read, info.size, archive, name))
+        yield _Member(name, info.isdir(), size, _chunks(stream, info.size, archive, name))
     with _reading(archive, place):
         # tarfile takes a cut or damaged header for the end of the archive.
         if stream.last != bytes(tarfile.BLOCKSIZE):
@@ -332,11 +328,7 @@ def _move_into(staging: Path, folder: Path, *, label: str) -> None:
 
 
 def finish_move(folder: Path, *, label: str) -> bool:
-    """Finish a move that a kill interrupted; False where there is none.
-
-    Raises:
-      ImageSetError: a name was taken meanwhile.
-    """
+    """Finish a move that a kill interrupted; False where there is none. A name taken meanwhile is an ImageSetError."""
     moving = _moving(folder, label)
     if not moving.is_dir():
         return False

@@ -54,8 +54,8 @@ def _of_copies(card: DatasetCard) -> Iterator[str]:
     for pair, count in card.copies_across.items():
         first, second = pair.split("/")
         if count.exact:
-            one, several = f"an exact copy of a {_word_of(first)} image", f"exact copies of {_word_of(first)} images"
-            copies = one if count.exact == 1 else several
+            single, several = f"an exact copy of a {_word_of(first)} image", f"exact copies of {_word_of(first)} images"
+            copies = single if count.exact == 1 else several
             yield f"{counted(count.exact, f'{_word_of(second)} image')} {_is(count.exact)} {copies}"
         if count.same_pixels:
             more = "further " if count.exact else ""

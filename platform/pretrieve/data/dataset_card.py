@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.data.card_text import as_markdown, as_text
 from pretrieve.data.card_warnings import warnings_of
-from pretrieve.data.duplicates import Copies, CopyCount, ListedImage, copied_groups, count_across, count_within
 from pretrieve.data.folder_names import SPLITS, names_alike
 from pretrieve.data.image_scan import ImageFacts, scan_images
 from pretrieve.data.image_set import ImageSet
@@ -34,6 +34,55 @@ class SizeRange:
     smallest: int
     median: float
     largest: int
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """Where an image stands in its set.
+
+    Attributes:
+      path: its file, or its readable name.
+      reason: why it does not decode; empty for one that does.
+    """
+
+    split: str
+    class_name: str
+    path: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Two or more images with one picture.
+
+    Attributes:
+      are_exact: whether their files are the same byte for byte; otherwise only their pixels are.
+    """
+
+    images: tuple[ListedImage, ...]
+    are_exact: bool
+
+    @property
+    def has_two_labels(self) -> bool:
+        """Whether one picture is listed under two classes."""
+        return len({image.class_name for image in self.images}) > 1
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """How many images are copies of others.
+
+    Attributes:
+      exact: copies of a file, byte for byte.
+      same_pixels: further ones that share only the pixels, in another file.
+    """
+
+    exact: int = 0
+    same_pixels: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.exact + self.same_pixels
 
 
 @dataclass(frozen=True)
@@ -169,7 +218,7 @@ def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> 
 
 def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:
     good = [image for image in facts if image.error is None]
-    groups = copied_groups(facts)
+    groups = _copied_groups(facts)
     aspects = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in good)
 
     def listed(images: Iterable[ImageFacts]) -> tuple[ListedImage, ...]:
@@ -189,10 +238,43 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         "tiny": listed(image for image in good if min(image.width, image.height) < 8),
         "broken": listed(image for image in facts if image.error is not None),
         "copies": tuple(Copies(listed(group), len({i.content_hash for i in group}) == 1) for group in groups),
-        "copies_within": count_within(groups, splits),
-        "copies_across": count_across(groups, splits),
+        "copies_within": _count_within(groups, splits),
+        "copies_across": _count_across(groups, splits),
     }
 
 
 def _range(sides: Sequence[int]) -> SizeRange | None:
     return SizeRange(min(sides), float(np.median(sides)), max(sides)) if sides else None
+
+
+def _copied_groups(facts: Iterable[ImageFacts]) -> list[list[ImageFacts]]:
+    """Group images by their pixels, and leave out those that occur once."""
+    groups: dict[str, list[ImageFacts]] = {}
+    for image in facts:
+        if image.error is None:  # broken images, such as two empty files, are not copies of each other
+            groups.setdefault(image.pixel_hash, []).append(image)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _count_within(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
+    """Count, for each split that has any, the images that repeat an earlier one of the same split."""
+    counts = {split: CopyCount() for split in splits}
+    for group in groups:
+        for split, count in counts.items():
+            contents = [image.content_hash for image in group if image.split == split]
+            exact = len(contents) - len({*contents})
+            same_pixels = max(len({*contents}) - 1, 0)
+            counts[split] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
+    return {split: count for split, count in counts.items() if count.total}
+
+
+def _count_across(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
+    """Count, for each pair "first/second" of splits, the images of the second that have a copy in the first."""
+    counts = {pair: CopyCount() for pair in combinations(splits, 2)}
+    for group in groups:
+        for (first, second), count in counts.items():
+            known = {image.content_hash for image in group if image.split == first}
+            copies = [image.content_hash in known for image in group if image.split == second] if known else []
+            exact, same_pixels = copies.count(True), copies.count(False)
+            counts[first, second] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
+    return {f"{first}/{second}": count for (first, second), count in counts.items() if count.total}

@@ -74,11 +74,7 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Read the header of an image, and none of its pixels.
-
-    Raises:
-      ImageSetError: the bytes are no image, or one of too many pixels.
-    """
+    """Read the header of an image, none of its pixels; no image, or one of too many pixels, is an ImageSetError."""
     if not content:
         raise ImageSetError("an image must decode, but its file is empty; copy it again")
     with _pillow_errors():
@@ -89,11 +85,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def load_pixels(image: Image.Image, content: bytes) -> None:
-    """Decode the pixels of an opened image, of its first frame alone.
-
-    Raises:
-      ImageSetError: it is broken or truncated.
-    """
+    """Decode the pixels of an opened image, of its first frame alone; a broken one is an ImageSetError."""
     # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():
@@ -122,11 +114,7 @@ def _decode(content: bytes) -> Image.Image:
 
 
 def eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded image to 8-bit RGB.
-
-    Raises:
-      ImageSetError: the range of its pixels is unknown.
-    """
+    """Convert a decoded image to 8-bit RGB; pixels of an unknown range are an ImageSetError."""
     with _pillow_errors():
         return _eight_bit(image).convert("RGB")
 

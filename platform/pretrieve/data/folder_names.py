@@ -56,11 +56,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def check_split_names(root: Path, name: str) -> None:
-    """Refuse a tree whose splits have other names: they would be taken for classes, or be overlooked.
-
-    Raises:
-      ImageSetError: a split has another name, or lies a folder deeper.
-    """
+    """Raise an ImageSetError where splits have other names, which would be taken for classes, or lie a folder deeper."""
     folders = sorted(child.name for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
     for split in SPLITS:
         others = [folder for folder in folders if folder.lower() in _OTHER_WORDS[split]]

@@ -73,11 +73,6 @@ ImageTarget = ImageSet
 def image_set_of_tables(
     name: str, class_names: Sequence[str], splits: Mapping[str, pa.Table], metric: Metric, *, root: Path | None = None
 ) -> ImageSet:
-    """Make an image set of image tables; its fingerprints do not depend on where the folder `root` lies.
-
-    Raises:
-      ImageSetError: as `ImageSet`.
-      OSError: a file of a table is gone.
-    """
+    """Make an image set of image tables; its fingerprints do not depend on where the folder `root` lies."""
     fingerprints = {split: table_fingerprint(table, root) for split, table in splits.items()}
     return ImageSet(name, tuple(class_names), splits, fingerprints, metric)

@@ -13,8 +13,7 @@ from pathlib import Path
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
 from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.parquet_tables import load_parquet
-from pretrieve.data.forms.table_paths import find_tables
+from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.errors import ImageSetError
 

@@ -25,10 +25,9 @@ MAX_OPEN_GROUPS = 4
 
 @dataclass(frozen=True)
 class TableReference:
-    """The place of one image.
+    """The place of one image in a Parquet file, or in an Arrow file or stream.
 
     Attributes:
-      file: a Parquet file, or an Arrow file or stream.
       group: its row group (Parquet) or record batch (Arrow), from 0.
       row: in that group, from 0.
       column: of bytes, or of structs {bytes, path}.
@@ -49,10 +48,7 @@ def is_reference(path: str) -> bool:
 
 
 def parse_reference(path: str) -> TableReference:
-    """Read the text of a reference.
-
-    Raises:
-      ImageSetError: the text is no reference.
+    """Read the text of a reference; any other text is an ImageSetError.
 
     >>> parse_reference("parquet:/data/train.parquet#3/17/image").row
     17

@@ -8,9 +8,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pretrieve.artifacts.keys import content_key
+from pretrieve.artifacts.seals import read_sealed, read_sealed_json, sealing, write_sealed_json
+from pretrieve.artifacts.store import is_kept
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.stored_set import load_stored_set, save_image_set
 from pretrieve.errors import ImageSetError, nearest_word
 from pretrieve.import_by_name import declares, find_attribute, import_module_of
 
@@ -21,6 +25,7 @@ _MakeT = TypeVar("_MakeT", bound=MakeImageSet)
 
 _registered: dict[str, MakeImageSet] = {}
 _VERSION = "__pretrieve_version__"
+CARD = "card.json"
 
 
 def register_target(name: str, *, version: str | None = None) -> Callable[[_MakeT], _MakeT]:
@@ -64,19 +69,25 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
         it returned something else.
     """
     make = _find_function(reference)
-    version = getattr(make, _VERSION, None)
-    if version is None:
-        return _checked(make(), reference)
-    try:
-        source = inspect.getsource(make)  # part of the key, so that a changed function makes its set anew
-    except (OSError, TypeError):  # typed at a prompt, or no plain function
-        source = None
-    folder = cache / content_key(reference=reference, version=version, source=source)
-    stored = load_stored_set(folder)
-    if stored is None:
-        stored = _checked(make(), reference)
-        save_image_set(stored, folder)
-    return stored
+    version, folder = getattr(make, _VERSION, None), None
+    if version is not None:
+        try:
+            source = inspect.getsource(make)  # part of the key, so that a changed function makes its set anew
+        except (OSError, TypeError):  # typed at a prompt, or no plain function
+            source = None
+        folder = cache / content_key(reference=reference, version=version, source=source)
+        stored = load_stored_set(folder)
+        if stored is not None:
+            return stored
+    made: object = make()
+    if not isinstance(made, ImageSet):
+        raise ImageSetError(
+            f"{reference!r} must return a pretrieve ImageSet, but returned {type(made).__name__}; "
+            "see pretrieve.image_set_from_arrays and pretrieve.load_folder_tree"
+        )
+    if folder is not None:
+        save_image_set(made, folder)
+    return made
 
 
 def _find_function(reference: str) -> MakeImageSet:
@@ -109,10 +120,32 @@ def _import_function(reference: str) -> MakeImageSet:
     return make
 
 
-def _checked(made: object, reference: str) -> ImageSet:
-    if not isinstance(made, ImageSet):
-        raise ImageSetError(
-            f"{reference!r} must return a pretrieve ImageSet, but returned {type(made).__name__}; "
-            "see pretrieve.image_set_from_arrays and pretrieve.load_folder_tree"
-        )
-    return made
+def save_image_set(image_set: ImageSet, folder: Path) -> None:
+    """Write an image set; the card comes last, so that a folder without one is unfinished."""
+    for split, table in image_set.splits.items():
+        with sealing(folder / f"{split}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="none")  # PNG and JPEG do not shrink further
+    card = {
+        "name": image_set.name,
+        "class_names": list(image_set.class_names),
+        "metric": image_set.metric,
+        "fingerprints": dict(image_set.fingerprints),
+    }
+    write_sealed_json(folder / CARD, card)
+
+
+def load_stored_set(folder: Path) -> ImageSet | None:
+    """Read an image set written by `save_image_set`; None where it is missing, unfinished or damaged."""
+    if not is_kept(folder / CARD):
+        return None
+    card = read_sealed_json(folder / CARD)
+    paths = {split: folder / f"{split}.parquet" for split in card["fingerprints"]}
+    if not all(is_kept(path) for path in paths.values()):
+        return None
+    return ImageSet(
+        name=card["name"],
+        class_names=tuple(card["class_names"]),
+        splits={split: pq.read_table(pa.BufferReader(read_sealed(path))) for split, path in paths.items()},
+        fingerprints=card["fingerprints"],
+        metric=card["metric"],
+    )

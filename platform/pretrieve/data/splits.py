@@ -73,11 +73,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
 def with_validation(
     splits: Mapping[str, pa.Table], *, fraction: float, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Hold out a val split of train where there is none.
-
-    Raises:
-      ImageSetError: a class is too small to split.
-    """
+    """Hold out a val split of train where there is none; a class too small to split is an ImageSetError."""
     if "val" in splits:
         return dict(splits)
     train, val = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=set_name)

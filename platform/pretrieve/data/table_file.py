@@ -37,11 +37,7 @@ class TableFile:
 
 
 def describe_table_file(path: Path) -> TableFile:
-    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream.
-
-    Raises:
-      OSError: the file cannot be read, or is no such table.
-    """
+    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream; OSError if it is none."""
     with _os_errors(path):
         if _is_parquet(path):
             with pq.ParquetFile(path) as file:
@@ -55,11 +51,7 @@ def describe_table_file(path: Path) -> TableFile:
 
 
 def read_columns(file: TableFile, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of all rows.
-
-    Raises:
-      OSError: the file cannot be read.
-    """
+    """Read some columns of all rows; OSError if the file cannot be read."""
     with _os_errors(file.path):
         if _is_parquet(file.path):
             with pq.ParquetFile(file.path) as opened:
@@ -72,9 +64,6 @@ def count_missing_images(file: TableFile, column: str) -> list[int]:
     """Count the rows of each group without image bytes; the images themselves are not read.
 
     A Parquet file without statistics counts as complete, because finding out would mean reading all of it.
-
-    Raises:
-      OSError: the file cannot be read.
     """
     with _os_errors(file.path):
         if not _is_parquet(file.path):
@@ -86,11 +75,7 @@ def count_missing_images(file: TableFile, column: str) -> list[int]:
 
 
 def read_image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
-    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time.
-
-    Raises:
-      OSError: the file cannot be read, or has no such group or column.
-    """
+    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time; OSError if there is no such group."""
     with _os_errors(path):
         blocks = _image_blocks(path, group, column)
     while True:
@@ -107,11 +92,7 @@ def image_bytes(column: pa.Array) -> pa.Array:
 
 
 def digest_of_table(path: Path, *, whole: bool) -> bytes:
-    """Hash all of a file; or its size and its two ends, where Parquet and Arrow keep their metadata.
-
-    Raises:
-      OSError: the file cannot be read.
-    """
+    """Hash all of a file; or its size and its two ends, where Parquet and Arrow keep their metadata."""
     size = path.stat().st_size
     digest = hashlib.sha256(f"{size}\0".encode())
     with path.open("rb") as file:

@@ -66,11 +66,7 @@ HELD_OUT_FONTS: tuple[Font, ...] = (
 
 
 def fonts_that_draw(character: str, fonts: tuple[Font, ...]) -> tuple[Font, ...]:
-    """Return the fonts that have a glyph for the character, in their order; at least one.
-
-    Raises:
-      ImageSetError: no font has the glyph; nothing is ever drawn as a missing-glyph box.
-    """
+    """Return the fonts, at least one, that have a glyph for the character; never a missing-glyph box (ImageSetError)."""
     usable = tuple(font for font in fonts if font.draws(character))
     if not usable:
         names = ", ".join(font.file_name for font in fonts) or "no font"

@@ -105,6 +105,7 @@ def target_recipes() -> dict[str, CharacterSetRecipe]:
 
 
 def target_names() -> tuple[str, ...]:
+    """Return the names of the eight targets."""
     return (DIGITS, *target_recipes())
 
 
@@ -114,11 +115,7 @@ def render_source(split: Split = "train") -> RenderedImages:
 
 
 def render_target(name: str, split: Split) -> RenderedImages:
-    """Render one of the eight targets: 10 images a class to train with, 30 to test with (of the digits: all others).
-
-    Raises:
-      ImageSetError: there is no such target.
-    """
+    """Render one of the eight targets: 10 images a class for train, 30 for test; of the digits, test has all others."""
     if name == DIGITS:
         return _handwritten_digits(split)
     if name not in target_recipes():

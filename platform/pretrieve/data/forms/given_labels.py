@@ -91,11 +91,7 @@ class Classes:
         self._index_of = index_of
 
     def index(self, label: Label, split: str) -> int:
-        """Return the index of a label's class.
-
-        Raises:
-          ImageSetError: the label is none of the classes.
-        """
+        """Return the index of a label's class; a label of no class is an ImageSetError."""
         index = self._index_of.get(label)
         if index is not None:
             return index

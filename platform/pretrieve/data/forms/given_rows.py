@@ -83,11 +83,7 @@ class GivenRows:
         self._first_faults: list[str] = []
 
     def add(self, split: str, *, path: str, content: bytes | None, label: object, position: int) -> None:
-        """Add a row.
-
-        Raises:
-          ImageSetError: the images held in memory have become too many.
-        """
+        """Add a row; too many bytes of images held in memory are an ImageSetError."""
         rows = self.splits.setdefault(split, SplitRows())
         rows.paths.append(path)
         rows.labels.append(label)
@@ -107,11 +103,7 @@ class GivenRows:
             self._first_faults.append(f"{self.where(position)}: {fault}")
 
     def raise_faults(self) -> None:
-        """Raise an error that says how many faults there are and shows the first ones.
-
-        Raises:
-          ImageSetError: there is a fault.
-        """
+        """Raise an ImageSetError that says how many faults there are and shows the first ones, if there are any."""
         if self._num_faults == 0:
             return
         count = f"{self._num_faults:,} fault{'s' if self._num_faults > 1 else ''}"

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split
-from pretrieve.data.forms.table_columns import ImageTableColumns, class_label_names, find_columns
-from pretrieve.data.forms.table_paths import TablePaths, find_tables
+from pretrieve.data.forms.split_words import read_split, split_of_name
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.parquet_reference import TableReference
 from pretrieve.data.table_file import TableFile, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
+
+TableFiles = str | Path | Sequence[str | Path]
+TablePaths = TableFiles | Mapping[str, TableFiles]
+
+TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
 """Tables of up to this many bytes in all are held in memory; images of larger ones are read where they are needed."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns hold the images, the labels and the splits; `split` is None where the tables have none.
+
+    Attributes:
+      is_struct: images are structs {bytes, path}.
+      holds_paths: images are paths alone.
+    """
+
+    image: str
+    label: str
+    split: str | None
+    is_struct: bool
+    holds_paths: bool
 
 
 def load_parquet(
@@ -62,14 +85,14 @@ def load_parquet(
     """
     found = find_tables(tables, name)
     files = [_described(path) for path, _ in found]
-    columns = find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
+    columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
     starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
     rows = GivenRows(f"the table of {name!r}", lambda position: _where(files, starts, position))
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split), start in zip(files, found, starts, strict=False):
         _add_table(rows, file, columns, split, start, folder or file.path.parent, holds)
-    names = class_label_names(files, columns.label) if class_names is None else class_names
+    names = _class_label_names(files, columns.label) if class_names is None else class_names
     return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
 
 
@@ -90,7 +113,7 @@ def _where(files: Sequence[TableFile], starts: Sequence[int], position: int) -> 
 def _add_table(
     rows: GivenRows,
     file: TableFile,
-    columns: ImageTableColumns,
+    columns: _Columns,
     split: str | None,
     start: int,
     root: Path,
@@ -115,7 +138,7 @@ def _add_table(
 Images = Iterator[tuple[str, bytes | None] | ImageSetError]
 
 
-def _images(file: TableFile, columns: ImageTableColumns, root: Path, holds: bool) -> Images:
+def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Images:
     missing = [] if columns.holds_paths else count_missing_images(file, columns.image)
     # Structs may hold nothing but paths: then their column is small, whatever the images are.
     only_paths = columns.holds_paths or (columns.is_struct and sum(missing) == sum(file.group_rows))
@@ -150,3 +173,145 @@ def _referred(file: TableFile, column: str, missing: Sequence[int]) -> Images:
             )
         for row in range(num_rows):
             yield str(TableReference(file.path, group, row, column)), None
+
+
+def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
+    """List the files of a table (see `load_parquet`) in order, as absolute paths, each with train, val or test.
+
+    A split is None where no name tells it.
+
+    Raises:
+      ImageSetError: a file is missing or given twice, there is none, or names tell the splits of some files only.
+    """
+    found: list[tuple[Path, str | None]]
+    if isinstance(tables, Mapping):
+        found = [(path, read_split(split)) for split, given in tables.items() for path, _ in _list_files(given, name)]
+    else:
+        found = _list_files(tables, name)
+    paths = [path for path, _ in found]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ImageSetError(f"each table of {name!r} must be given once, but {twice} is given twice; remove one")
+    without_split = [path for path, split in found if split is None]
+    if without_split and len(without_split) < len(found):
+        raise ImageSetError(
+            f"names must tell the split of all tables of {name!r} or of none, but {len(without_split)} tell none, the "
+            f"first {without_split[0]}; give a mapping from splits to files"
+        )
+    return found
+
+
+def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
+    found: list[tuple[Path, str | None]] = []
+    for path in [given] if isinstance(given, str | Path) else given:
+        absolute = Path(path).expanduser().absolute()
+        if absolute.is_dir():
+            files = sorted(file for file in absolute.rglob("*") if _is_table(file, absolute))
+            found += [(file, _split_of(file, absolute)) for file in files]
+        elif absolute.is_file():
+            found.append((absolute, split_of_name(absolute.name)))
+        else:
+            raise ImageSetError(f"a table of {name!r} must exist, but {absolute} does not; check the path")
+    if not found:
+        raise ImageSetError(
+            f"{given} of {name!r} must hold tables, but holds none; known suffixes: {', '.join(TABLE_SUFFIXES)}"
+        )
+    return found
+
+
+def _is_table(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in TABLE_SUFFIXES and not hidden and file.is_file()
+
+
+def _split_of(file: Path, folder: Path) -> str | None:
+    """Find the split in the file's own name, then in its folders' names, the nearest first."""
+    parts = reversed(file.relative_to(folder).parts)
+    return next((split for split in map(split_of_name, parts) if split is not None), None)
+
+
+def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> _Columns:
+    """Find the columns of all tables, and check that each is of one kind; only a column named `split` may be missing.
+
+    Raises:
+      ImageSetError: a column is missing, or cannot hold images or labels.
+    """
+    has_split = split is not None and any(split in file.schema.names for file in files)
+    used_split = split if has_split or split != "split" else None
+    kinds = set()
+    for file in files:
+        for column in (image, label, *([used_split] if used_split else [])):
+            _check_column(file, column)
+        kinds.add(_kind_of_images(file, image))
+        _check_labels(file, label)
+    if len(kinds) > 1:
+        raise ImageSetError(f"column {image!r} must be of one kind in all tables, but is {' and '.join(sorted(kinds))}")
+    return _Columns(image, label, used_split, kinds == {"structs"}, kinds == {"paths"})
+
+
+def _check_column(file: TableFile, column: str) -> None:
+    names = file.schema.names
+    if names.count(column) != 1:
+        raise ImageSetError(
+            f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
+            f"{nearest_word(column, names)}"
+        )
+
+
+def _kind_of_images(file: TableFile, column: str) -> str:
+    kind = _plain_type(file.schema.field(column).type)
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return "structs"
+    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
+        return "bytes"
+    if _is_text(kind):
+        return "paths"
+    raise ImageSetError(
+        f"column {column!r} of {file.path} must hold encoded images as bytes or as structs {{bytes, path}}, or paths, "
+        f"but holds {kind}; give the images' column as image_column, or encode them"
+    )
+
+
+def _check_labels(file: TableFile, column: str) -> None:
+    kind = _plain_type(file.schema.field(column).type)
+    if not (pa.types.is_integer(kind) or _is_text(kind)):
+        raise ImageSetError(
+            f"column {column!r} of {file.path} must hold integers or class names, but holds {kind}; give the labels' "
+            "column as label_column, or write it as integers (missing labels make pandas write fractions)"
+        )
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:
+    """Return the class names that Hugging Face wrote into the tables' metadata; None where there are none.
+
+    Raises:
+      ImageSetError: tables disagree.
+    """
+    found = {file.path: _names_in_metadata(file.schema, column) for file in files}
+    first = next(iter(found))
+    for path, names in found.items():
+        if names != found[first]:
+            raise ImageSetError(
+                f"class names in the metadata of all tables must be the same, but {path} and {first} differ; load them "
+                "apart, or give class_names"
+            )
+    return found[first]
+
+
+def _names_in_metadata(schema: pa.Schema, column: str) -> list[str] | None:
+    written = (schema.metadata or {}).get(b"huggingface")
+    if written is None:
+        return None
+    try:
+        feature = json.loads(written)["info"]["features"][column]
+        return list(map(str, feature["names"])) if feature.get("_type") == "ClassLabel" else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # metadata of another version: the labels have no names

@@ -18,10 +18,7 @@ _WORD_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(SPLIT_WORDS)})(?![a-z])", 
 
 
 def read_split(word: object) -> str:
-    """Return train, val or test for a word that means it.
-
-    Raises:
-      ImageSetError: the word means none of them.
+    """Return train, val or test for a word that means it; any other word is an ImageSetError.
 
     >>> read_split("Validation")
     'val'
@@ -34,10 +31,7 @@ def read_split(word: object) -> str:
 
 
 def split_of_name(name: str) -> str | None:
-    """Find the split in the name of a file or folder; None where there is none.
-
-    Raises:
-      ImageSetError: the name holds more than one.
+    """Find the split in the name of a file or folder; None where there is none, several are an ImageSetError.
 
     >>> split_of_name("validation-00000-of-00014.parquet")
     'val'

@@ -40,11 +40,7 @@ class ListedImages:
 
 
 def read_rows(path: Path, num_columns: int) -> list[list[str]]:
-    """Read the words of each non-empty line of a text file; the last of `num_columns` words may hold spaces.
-
-    Raises:
-      ImageSetError: there is no such file, or a line has fewer words.
-    """
+    """Read the words of each non-empty line; the last of `num_columns` words may hold spaces, fewer are an error."""
     _check_is_there(path)
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -59,11 +55,7 @@ def read_rows(path: Path, num_columns: int) -> list[list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file of one name a line; a name may hold spaces.
-
-    Raises:
-      ImageSetError: there is no such file.
-    """
+    """Read a text file of one name a line; a name may hold spaces."""
     return [name for (name,) in read_rows(path, 1)]
 
 
@@ -91,11 +83,7 @@ def read_matlab(path: Path, *variables: str) -> list[Any]:
 
 
 def read_number(word: str, path: Path) -> int:
-    """Read a whole number of a list.
-
-    Raises:
-      ImageSetError: the word is no whole number.
-    """
+    """Read a whole number of a list; any other word is an ImageSetError."""
     try:
         return int(word)
     except ValueError:
@@ -105,11 +93,7 @@ def read_number(word: str, path: Path) -> int:
 
 
 def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> int:
-    """Find the label of a class by its name.
-
-    Raises:
-      ImageSetError: there is no such class.
-    """
+    """Find the label of a class by its name; an unknown name is an ImageSetError."""
     if class_name not in class_names:
         raise ImageSetError(
             f"each class of {path} must be one of the set's {len(class_names)}, but {class_name!r} is none."
@@ -150,11 +134,7 @@ class ListedSet(PublishedSet):
 
     @abstractmethod
     def lists(self, root: Path) -> ClassLists:
-        """Read the lists below the root.
-
-        Raises:
-          ImageSetError: a list is missing or is malformed.
-        """
+        """Read the lists below the root; a missing or malformed list is an ImageSetError."""
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
         """Read the set from its lists; fingerprints do not depend on where the root is.
