@@ -147,10 +147,8 @@ def _safe_path(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path
 
     Names that differ only in case, or in how an accent is composed, are one file on many disks. They are refused on
     every disk, so that an archive gives the same files everywhere or none. A folder may come again, a file may not.
-    `seen` maps such a normalised name of an earlier member to its path and whether it is a folder.
-
-    Raises:
-      ImageSetError: the name leads out of the folder, no disk could hold it, or it is taken.
+    `seen` maps such a normalised name of an earlier member to its path and whether it is a folder. A name that leads
+    out of the folder, that no disk could hold or that is taken is an ImageSetError.
     """
 
     def check(holds: bool, rule: str, value: str) -> None:
@@ -310,10 +308,7 @@ def _move_into(staging: Path, folder: Path, *, label: str) -> None:
     """Move the content of a staging folder into `folder`, overwriting nothing; folders on both sides are merged.
 
     An existing folder needs several renames. They start from a folder named after `label`: after a kill it says that
-    everything was there, and `finish_move` goes on.
-
-    Raises:
-      ImageSetError: a name is taken; then nothing was moved.
+    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved (ImageSetError).
     """
     if not folder.exists():
         staging.rename(folder)

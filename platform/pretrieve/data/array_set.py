@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.data.decode import MAX_PIXELS, encode_png
-from pretrieve.data.folder_names import SPLITS
+from pretrieve.data.folder_tree import SPLITS
 from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import ImageSetError, nearest_word

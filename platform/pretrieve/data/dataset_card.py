@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.data.card_text import as_markdown, as_text
-from pretrieve.data.card_warnings import warnings_of
-from pretrieve.data.folder_names import SPLITS, names_alike
+from pretrieve.data.card_text import as_markdown, as_text, warnings_of
+from pretrieve.data.folder_tree import SPLITS, names_alike
 from pretrieve.data.image_scan import ImageFacts, scan_images
 from pretrieve.data.image_set import ImageSet
 
@@ -38,12 +37,7 @@ class SizeRange:
 
 @dataclass(frozen=True)
 class ListedImage:
-    """Where an image stands in its set.
-
-    Attributes:
-      path: its file, or its readable name.
-      reason: why it does not decode; empty for one that does.
-    """
+    """Where an image stands in its set; `reason` says why it does not decode, and is empty for one that does."""
 
     split: str
     class_name: str
@@ -53,11 +47,7 @@ class ListedImage:
 
 @dataclass(frozen=True)
 class Copies:
-    """Two or more images with one picture.
-
-    Attributes:
-      are_exact: whether their files are the same byte for byte; otherwise only their pixels are.
-    """
+    """Two or more images with one picture: equal files where `are_exact`, otherwise only equal pixels."""
 
     images: tuple[ListedImage, ...]
     are_exact: bool
@@ -70,12 +60,7 @@ class Copies:
 
 @dataclass(frozen=True)
 class CopyCount:
-    """How many images are copies of others.
-
-    Attributes:
-      exact: copies of a file, byte for byte.
-      same_pixels: further ones that share only the pixels, in another file.
-    """
+    """How many images are `exact` copies of a file, and how many more have the `same_pixels` in another file."""
 
     exact: int = 0
     same_pixels: int = 0
@@ -218,7 +203,10 @@ def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> 
 
 def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:
     good = [image for image in facts if image.error is None]
-    groups = _copied_groups(facts)
+    by_pixels: dict[str, list[ImageFacts]] = {}
+    for image in good:  # broken images, such as two empty files, are not copies of each other
+        by_pixels.setdefault(image.pixel_hash, []).append(image)
+    groups = [group for group in by_pixels.values() if len(group) > 1]
     aspects = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in good)
 
     def listed(images: Iterable[ImageFacts]) -> tuple[ListedImage, ...]:
@@ -245,15 +233,6 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
 
 def _range(sides: Sequence[int]) -> SizeRange | None:
     return SizeRange(min(sides), float(np.median(sides)), max(sides)) if sides else None
-
-
-def _copied_groups(facts: Iterable[ImageFacts]) -> list[list[ImageFacts]]:
-    """Group images by their pixels, and leave out those that occur once."""
-    groups: dict[str, list[ImageFacts]] = {}
-    for image in facts:
-        if image.error is None:  # broken images, such as two empty files, are not copies of each other
-            groups.setdefault(image.pixel_hash, []).append(image)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _count_within(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:

@@ -48,25 +48,26 @@ def read_content(path: str, content: bytes | None) -> bytes:
 
 
 def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
-    """Decode an image, resize its shorter side to `size` pixels and crop the centre square.
+    """Decode an image, resize its shorter side to `size` > 0 pixels and crop the centre square.
 
-    Images of 8 or 16 bits a channel are converted to 8-bit RGB; the result is (size, size, 3) uint8.
-
-    Raises:
-      ImageSetError: the bytes are no image, or a broken one.
+    Images of 8 or 16 bits a channel are converted to 8-bit RGB; the result is (size, size, 3) uint8. Bytes that are no
+    image, or a broken one, are an ImageSetError.
     """
-    return np.asarray(_centre_square(_decode(content), size), dtype=np.uint8)
+    image = _decode(content)
+    if image.size != (size, size):
+        scale = size / min(image.size)
+        width, height = (max(size, round(side * scale)) for side in image.size)
+        left, top = (width - size) // 2, (height - size) // 2
+        resized = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = resized.crop((left, top, left + size, top + size))
+    return np.asarray(image, dtype=np.uint8)
 
 
 def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
-    """Decode an image and squeeze all of it into a square, with antialiasing.
+    """Decode an image and squeeze all of it into a square of (size, size, 3) uint8 RGB, with antialiasing.
 
-    Returns:
-      (size, size, 3) uint8 RGB, and the image's width divided by its height, which undoes the squeezing. A square image
-      gives the pixels of `decode_square`, and 1.
-
-    Raises:
-      ImageSetError: the bytes are no image, or a broken one.
+    Also returns the image's width divided by its height, which undoes the squeezing. A square image gives the pixels of
+    `decode_square`, and 1. Bytes that are no image, or a broken one, are an ImageSetError.
     """
     image = _decode(content)
     squeezed = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -116,7 +117,15 @@ def _decode(content: bytes) -> Image.Image:
 def eight_bit_rgb(image: Image.Image) -> Image.Image:
     """Convert a decoded image to 8-bit RGB; pixels of an unknown range are an ImageSetError."""
     with _pillow_errors():
-        return _eight_bit(image).convert("RGB")
+        # Of a 16-bit grey image the upper 8 bits are kept; Pillow's own conversion makes it plain white.
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+            image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+        if image.mode in ("I", "F"):
+            raise ImageSetError(
+                f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
+                "save it with 8 bits"
+            )
+        return image.convert("RGB")
 
 
 @contextmanager
@@ -135,28 +144,6 @@ def _pillow_errors() -> Iterator[None]:
 
 def _too_large(found: str) -> ImageSetError:
     return ImageSetError(f"an image must have at most {MAX_PIXELS:,} pixels, but {found}; save it smaller")
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Keep the upper 8 bits of a 16-bit grey image; Pillow's own conversion makes it plain white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ImageSetError(
-            f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
-            "save it with 8 bits"
-        )
-    return image
-
-
-def _centre_square(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
-    return resized.crop((left, top, left + size, top + size))
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -145,8 +145,11 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, tim
         headers |= {"Range": f"bytes={file.tell()}-", "If-Range": version}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
-            if _is_complete(response, file):
-                return
+            if response.status_code == _NOT_SATISFIABLE:  # the file is complete, or the server's file has changed
+                if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
+                    return
+                _start_anew(file)
+                raise _BrokenOffError("the server has another version of the file; starting anew")
             total = _prepare_to_append(response, file)
             _write_mark(mark, url, response)
             _append(response, file, total, progress)
@@ -154,16 +157,6 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, tim
         raise _BrokenOffError(str(error)) from error
     except requests.RequestException as error:  # a malformed address, or endless redirects
         raise UserError(f"{url} must lead to a file on the web, but: {error}; fetch the file by hand") from error
-
-
-def _is_complete(response: Response, file: IO[bytes]) -> bool:
-    """Return whether the file is complete; the server answers 416 then, and also where its file has changed."""
-    if response.status_code != _NOT_SATISFIABLE:
-        return False
-    if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
-        return True
-    _start_anew(file)
-    raise _BrokenOffError("the server has another version of the file; starting anew")
 
 
 def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:

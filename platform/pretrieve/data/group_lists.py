@@ -28,18 +28,28 @@ def read_group_list(groups: str | Sequence[str | int], names: Sequence[str]) -> 
       UserError: there is no such list or file, or a group is none of the source's.
     """
     if isinstance(groups, str) and groups in KNOWN_LISTS:
-        indices = KNOWN_LISTS[groups]
-        if max(indices) >= len(names):
+        known = KNOWN_LISTS[groups]
+        if max(known) >= len(names):
             raise UserError(
-                f"{groups} lists classes of ImageNet-1k up to {max(indices)}, but the source has {len(names)} groups; "
+                f"{groups} lists classes of ImageNet-1k up to {max(known)}, but the source has {len(names)} groups; "
                 "list its own groups by name"
             )
-        return list(indices)
+        return list(known)
     place = groups if isinstance(groups, str) else "the list"
     words = _read_file(Path(groups)) if isinstance(groups, str) else groups
     index_of = {name.split()[0]: k for k, name in enumerate(names) if name.split()}
     index_of |= {name: k for k, name in enumerate(names)}
-    return [_index_of(str(word).strip(), index_of, len(names), place) for word in words]
+    indices = []
+    for group in words:
+        word = str(group).strip()
+        is_index = word.isdigit() and int(word) < len(names)
+        if word not in index_of and not is_index:
+            raise UserError(
+                f"a group of {place} must be an index from 0 to {len(names) - 1} or a name of the source, but is "
+                f"{word!r}.{nearest_word(word, index_of)}"
+            )
+        indices.append(index_of[word] if word in index_of else int(word))
+    return indices
 
 
 def _read_file(path: Path) -> list[str]:
@@ -55,14 +65,3 @@ def _read_file(path: Path) -> list[str]:
         return list(json.loads(text))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} must be a JSON list or one group a line, but: {error}") from error
-
-
-def _index_of(word: str, index_of: Mapping[str, int], num_groups: int, place: str) -> int:
-    if word in index_of:
-        return index_of[word]
-    if word.isdigit() and int(word) < num_groups:
-        return int(word)
-    raise UserError(
-        f"a group of {place} must be an index from 0 to {num_groups - 1} or a name of the source, but is {word!r}."
-        f"{nearest_word(word, index_of)}"
-    )

@@ -36,7 +36,6 @@ class ImageFacts:
     """One image of a set; where it does not decode, what was found before.
 
     Attributes:
-      path: its file, or its readable name.
       content_hash: of its bytes; empty where they cannot be read.
       pixel_hash: of its size and its pixels as 8-bit RGB; empty where they do not decode.
       width, height: in pixels, as stored; 0 where unknown.
@@ -73,13 +72,9 @@ def scan_images(
     num_threads: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ImageFacts]:
-    """Read facts of images, in the order of splits and rows.
+    """Read facts of the chosen rows of image tables, in the order of splits and rows.
 
-    Args:
-      tables: image tables by split.
-      rows: which rows of each to read.
-      num_threads: threads that read and decode; None means one a CPU, at most 8.
-      on_progress: called with (images done, images in all).
+    By default one thread a CPU reads and decodes, at most 8; `on_progress` is called with (images done, images in all).
     """
     total = sum(len(chosen) for chosen in rows.values())
     facts: list[ImageFacts] = []
@@ -103,7 +98,8 @@ def _scan_image(split: str, table: pa.Table, row: int) -> ImageFacts:
             load_pixels(image, content)
             pixels = np.asarray(eight_bit_rgb(image))
         known["pixel_hash"] = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-        known["ends_in_grey"] = known["file_format"] == "JPEG" and _ends_grey(pixels)
+        ends_grey = len(pixels) > GREY_ROWS and bool((pixels[-GREY_ROWS:] == GREY).all() and (pixels != GREY).any())
+        known["ends_in_grey"] = known["file_format"] == "JPEG" and ends_grey
     except ImageSetError as error:
         known["error"] = str(error)
     except OSError as error:
@@ -139,8 +135,3 @@ def _is_turned(image: Image.Image) -> bool:
         return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # EXIF data may be malformed; the pixels do not depend on them
         return False
-
-
-def _ends_grey(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bool:
-    last = pixels[-GREY_ROWS:]
-    return len(pixels) > GREY_ROWS and bool((last == GREY).all()) and not bool((pixels == GREY).all())

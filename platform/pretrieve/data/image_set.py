@@ -39,22 +39,19 @@ class ImageSet:
         if "train" not in self.splits:
             raise ImageSetError(f"image set {self.name!r} must have a train split, but has {sorted(self.splits)}")
         for split, table in self.splits.items():
-            self._check_labels(split, table)
+            labels = pc.unique(table["label"]).to_pylist()
+            wrong = [label for label in labels if label is None or not 0 <= label < len(self.class_names)]
+            if wrong:
+                raise ImageSetError(
+                    f"labels of {self.name!r}, split {split!r}, must lie in 0 … {len(self.class_names) - 1}, "
+                    f"but {wrong[0]} was found"
+                )
         seen = set(self.splits["train"]["label"].to_pylist())
         missing = [name for label, name in enumerate(self.class_names) if label not in seen]
         if missing:
             raise ImageSetError(
                 f"every class of {self.name!r} must have a training image, but {len(missing)} have none: "
                 f"{', '.join(missing[:5])}; add images or remove the class"
-            )
-
-    def _check_labels(self, split: str, table: pa.Table) -> None:
-        labels = pc.unique(table["label"]).to_pylist()
-        wrong = [label for label in labels if label is None or not 0 <= label < len(self.class_names)]
-        if wrong:
-            raise ImageSetError(
-                f"labels of {self.name!r}, split {split!r}, must lie in 0 … {len(self.class_names) - 1}, "
-                f"but {wrong[0]} was found"
             )
 
     @property

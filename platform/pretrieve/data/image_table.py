@@ -55,10 +55,8 @@ def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
     File paths are taken relative to `root`, so that a moved data set keeps its identity. Up to HASHED_BYTES_LIMIT every
     image's bytes are hashed. Beyond it (ImageNet on a network disk) relative paths and sizes are, which misses an image
     replaced by one of the same size. Images inside Parquet or Arrow files count by those files: all their bytes up to
-    the limit, beyond it their sizes and both ends, where such files keep their metadata.
-
-    Raises:
-      OSError: a file of the table is gone.
+    the limit, beyond it their sizes and both ends, where such files keep their metadata. A file that is gone is an
+    OSError.
     """
     digest = hashlib.sha256()
     paths, contents = table["path"].to_pylist(), table["content"].to_pylist()

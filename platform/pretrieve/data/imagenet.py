@@ -56,10 +56,17 @@ def load_imagenet(
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise ImageSetError(f"the folder of {name!r} must exist, but {folder} does not; check the path")
-    train = _train_folder(folder)
+    inner_folders = [folder / inner / "train" for inner in _INNER_FOLDERS if (folder / inner / "train").is_dir()]
+    train = next((candidate for candidate in (*inner_folders, folder) if _has_wnids(candidate)), None)
     if train is None:
         return _load_shards(folder, name, metric, test_fraction, seed)
-    wnids = _wnids_of(train)
+    wnids = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
+    wrong = [wnid for wnid in wnids if not WNID.fullmatch(wnid)]
+    if wrong:
+        raise ImageSetError(
+            f"folders of {train} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
+            f"{', '.join(wrong[:5])}; move them away"
+        )
     files = [(wnid, "train", path) for wnid in wnids for path in sorted(_images_below(train / wnid))]
     files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
     rows = GivenRows(f"{train} of {name!r}", lambda position: files[position][2])
@@ -70,26 +77,8 @@ def load_imagenet(
     return assemble_image_set(rows, wanted, files_exist=True)
 
 
-def _train_folder(root: Path) -> Path | None:
-    for inner in _INNER_FOLDERS:
-        if (root / inner / "train").is_dir() and _has_wnids(root / inner / "train"):
-            return root / inner / "train"
-    return root if _has_wnids(root) else None
-
-
 def _has_wnids(folder: Path) -> bool:
     return any(WNID.fullmatch(child.name) and child.is_dir() for child in folder.iterdir())
-
-
-def _wnids_of(folder: Path) -> list[str]:
-    names = sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    wrong = [name for name in names if not WNID.fullmatch(name)]
-    if wrong:
-        raise ImageSetError(
-            f"folders of {folder} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
-            f"{', '.join(wrong[:5])}; move them away"
-        )
-    return names
 
 
 def _images_below(folder: str | Path) -> Iterator[str]:
@@ -167,26 +156,16 @@ def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]
 
 def find_names(folders: Iterable[Path]) -> dict[str, str] | None:
     """Read the first synonym of each WordNet id from the first list in some folders; None where there is no list."""
-    for folder in folders:
-        for file, read in (
-            ("LOC_synset_mapping.txt", _read_named_lines),
-            ("imagenet_class_index.json", _read_class_index),
-            ("words.txt", _read_named_lines),
-        ):
-            if (folder / file).is_file():
-                return read(folder / file)
-    return None
-
-
-def _read_named_lines(file: Path) -> dict[str, str]:
+    lists = ("LOC_synset_mapping.txt", "imagenet_class_index.json", "words.txt")
+    file = next((folder / file for folder in folders for file in lists if (folder / file).is_file()), None)
+    if file is None:
+        return None
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        return {wnid: name.replace("_", " ") for wnid, name in json.loads(text).values()}
     names = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         wnid, _, synonyms = line.replace("\t", " ", 1).partition(" ")
         if WNID.fullmatch(wnid) and synonyms.strip():
             names[wnid] = synonyms.split(",")[0].strip()
     return names
-
-
-def _read_class_index(file: Path) -> dict[str, str]:
-    pairs = json.loads(file.read_text(encoding="utf-8")).values()
-    return {wnid: name.replace("_", " ") for wnid, name in pairs}

@@ -21,12 +21,10 @@ from pretrieve.errors import ImageSetError
 
 
 def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
-    """Load the pre-training side of a study.
+    """Load the pre-training side of a study; sets that are made once are stored in `cache`.
 
-    A regime's `fraction` keeps a part of each class, drawn by the seed. `cache` is the folder of sets that are stored.
-
-    Raises:
-      ImageSetError: it cannot be read (see `load_folder_tree` and `find_image_set`), or has another regime.
+    The seed draws the part of each class that a regime's `fraction` keeps. A set that cannot be read (see
+    `load_folder_tree` and `find_image_set`) or has another regime is an ImageSetError.
     """
     loaded = _load(settings, seed, cache)
     regime = settings.regime

@@ -25,12 +25,9 @@ MAX_OPEN_GROUPS = 4
 
 @dataclass(frozen=True)
 class TableReference:
-    """The place of one image in a Parquet file, or in an Arrow file or stream.
+    """One image of a Parquet file, or of an Arrow file or stream: a `row` of a row group or record batch, from 0.
 
-    Attributes:
-      group: its row group (Parquet) or record batch (Arrow), from 0.
-      row: in that group, from 0.
-      column: of bytes, or of structs {bytes, path}.
+    The `column` holds bytes, or structs {bytes, path}.
     """
 
     file: Path
@@ -66,15 +63,20 @@ def parse_reference(path: str) -> TableReference:
 def read_reference(path: str) -> bytes:
     """Read the bytes of the encoded image that a reference stands for.
 
-    Rows of a group are each decoded once where they are read in order; a step back starts the group anew.
-
-    Raises:
-      OSError: the file is gone, is not such a table any more, or has no such row.
-      ImageSetError: the row holds no image.
+    Rows of a group are each decoded once where they are read in order; a step back starts the group anew. A file that is
+    gone, has become another or lacks the row is an OSError, a row without an image an ImageSetError.
     """
     reference = parse_reference(path)
     with _lock:
-        content = _open_group(reference).read(reference.row)
+        # A rewritten file is another file: a worker outlives the study that first read it.
+        status = reference.file.stat()
+        key = (reference.file, reference.group, reference.column, status.st_mtime_ns, status.st_size)
+        if key not in _groups:
+            _groups[key] = _OpenGroup(reference)
+        _groups.move_to_end(key)
+        while len(_groups) > MAX_OPEN_GROUPS:
+            _groups.popitem(last=False)
+        content = _groups[key].read(reference.row)
     if content is None:
         raise ImageSetError(f"a row of a table must hold an image, but {path} holds none; leave the row out")
     return content
@@ -109,15 +111,3 @@ class _OpenGroup:
 
 _lock = threading.Lock()
 _groups: OrderedDict[tuple[Path, int, str, int, int], _OpenGroup] = OrderedDict()
-
-
-def _open_group(reference: TableReference) -> _OpenGroup:
-    # A rewritten file is another file: a worker outlives the study that first read it.
-    status = reference.file.stat()
-    key = (reference.file, reference.group, reference.column, status.st_mtime_ns, status.st_size)
-    if key not in _groups:
-        _groups[key] = _OpenGroup(reference)
-    _groups.move_to_end(key)
-    while len(_groups) > MAX_OPEN_GROUPS:
-        _groups.popitem(last=False)
-    return _groups[key]

@@ -49,7 +49,10 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
         for archive in waiting:
             _fetch(published.facts, archive, root, progress, attempts)
             if not _is_plain(archive):
-                _unpack(archive, root, progress)
+                folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
+                contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
+                report = _reporter("unpack", archive, progress)
+                unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
     return published.load(root)
 
 
@@ -121,13 +124,6 @@ def _verify(archive: Archive, path: Path, progress: Progress | None) -> None:
             f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not whole, "
             f"or another version; remove it and {again}"
         )
-
-
-def _unpack(archive: Archive, root: Path, progress: Progress | None) -> None:
-    folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
-    contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
-    report = _reporter("unpack", archive, progress)
-    unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
 
 
 def _reporter(step: Step, archive: Archive, progress: Progress | None) -> Callable[[int, int | None], None] | None:

@@ -100,21 +100,21 @@ def apply_regime(
         share = np.rint(wanted * counts["val"] / available).astype(np.int64)
         in_val = np.where(counts["val"] > 0, np.clip(share, 1, np.maximum(wanted - 1, 1)), 0)
     kept = {"train": wanted - in_val, "val": in_val}
-    cut = {split: _cut(splits[split], labels[split], kept[split], seed, split) for split in labels}
-    return {**splits, **cut}
+    cut = dict(splits)
+    for split, each in labels.items():
+        is_kept = np.zeros(len(each), dtype=bool)
+        for label, number in enumerate(kept[split]):
+            draw_seed = derived_seed(seed, "regime", split, label)
+            is_kept[draw_nested(np.flatnonzero(each == label), int(number), seed=draw_seed)] = True
+        cut[split] = concatenate([splits[split].filter(pa.array(is_kept))])
+    return cut
 
 
 def class_sizes(available: Counts, regime: Regime, *, seed: int, set_name: str) -> Counts:
-    """Return how many images of each class a regime keeps: (K,) int64, from 1 to `available`.
+    """Return how many images of each class a regime keeps, (K,) int64, of (K,) int64 available ones, ≥ 1.
 
-    Args:
-      available: (K,) int64, the images that each class has, ≥ 1.
-      regime: the rule.
-      seed: orders the classes of a long tail.
-      set_name: named in errors.
-
-    Raises:
-      ImageSetError: the classes are too few or too small for the long tail, or its total does not fit them.
+    The seed orders the classes of a long tail. An ImageSetError says where the classes are too few or too small for the
+    long tail, or where its total does not fit them.
     """
     if regime.fraction is not None:
         return np.array([share_of(int(number), regime.fraction) for number in available], dtype=np.int64)
@@ -180,7 +180,7 @@ def _long_tail_sizes(num_classes: int, limit: int, tail: LongTail, set_name: str
         )
     # The sum must be exact and the order kept: the sizes nearest to the next whole number get one more.
     sizes = tail.total * shape / shape.sum()
-    rounded = np.floor(sizes).astype(np.int64)
+    rounded: Counts = np.floor(sizes).astype(np.int64)
     nearest = np.argsort(rounded - sizes, kind="stable")[: tail.total - int(rounded.sum())]
     rounded[nearest] += 1
     return rounded
@@ -192,26 +192,12 @@ def _check_both_splits(
     too_small = np.flatnonzero((in_val > 0) & (wanted < 2))
     if too_small.size:
         label = int(too_small[0])
+        remedy = "raise fraction, or remove the smallest classes"
+        if regime.fraction is None:
+            by_number = "raise images_per_class to 2 or more"
+            remedy = by_number if regime.images_per_class is not None else "lower long_tail.ratio, or raise its total"
         raise ImageSetError(
             f"each class of {set_name!r} must keep at least 2 images, one to train on and one to validate on, but "
             f"'{regime.describe()}' leaves {len(too_small)} with fewer, the first {class_names[label]!r}: "
-            f"{wanted[label]} of {available[label]}; {_remedy(regime)}"
+            f"{wanted[label]} of {available[label]}; {remedy}"
         )
-
-
-def _remedy(regime: Regime) -> str:
-    if regime.fraction is not None:
-        return "raise fraction, or remove the smallest classes"
-    if regime.images_per_class is not None:
-        return "raise images_per_class to 2 or more"
-    return "lower long_tail.ratio, or raise its total"
-
-
-def _cut(table: pa.Table, labels: Counts, kept: Counts, seed: int, split: str) -> pa.Table:
-    rows = [
-        draw_nested(np.flatnonzero(labels == label), int(number), seed=derived_seed(seed, "regime", split, label))
-        for label, number in enumerate(kept)
-    ]
-    is_kept = np.zeros(len(labels), dtype=bool)
-    is_kept[np.concatenate(rows)] = True
-    return concatenate([table.filter(pa.array(is_kept))])

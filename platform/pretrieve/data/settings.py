@@ -16,8 +16,7 @@ from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
 
-ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")
-"""The fields that say where an image set comes from."""
+ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")  # the fields that say where a set comes from
 
 
 class ColumnSettings(SettingsModel):

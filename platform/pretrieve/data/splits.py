@@ -22,10 +22,8 @@ def hold_out(
     """Split a table class by class into (kept, held out) (appendix A: 20% of train for validation).
 
     Each class gives the rounded `fraction` of its images, in (0, 1): at least one, and it keeps at least one. The draw
-    of a class does not depend on other classes. Indices count from 0 in each part. Errors name the purpose, `split`.
-
-    Raises:
-      ImageSetError: a class has a single image, so it cannot be in both parts.
+    of a class does not depend on other classes. Indices count from 0 in each part. Errors name the purpose, `split`; a
+    class with a single image is an ImageSetError.
     """
     labels = np.asarray(table["label"].to_numpy())
     held = np.zeros(len(labels), dtype=bool)
@@ -48,10 +46,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
     The seed, the label and the file's name give each image a number, and the smallest numbers are drawn. So the split
     is the same on every machine, in every folder and for every order of the files, and a larger draw contains a smaller
     one. A class with `images_per_class` images or fewer gives all but one. Both parts, (drawn, rest), are in the order
-    of labels and file names, with indices from 0.
-
-    Raises:
-      ImageSetError: a class has a single image, so it cannot be in both parts.
+    of labels and file names, with indices from 0. A class with a single image is an ImageSetError.
     """
     rows_of_label: dict[int, list[tuple[str, str, int]]] = {}
     for row, (label, path) in enumerate(zip(table["label"].to_pylist(), table["path"].to_pylist(), strict=True)):
@@ -85,10 +80,8 @@ def with_test(
 ) -> dict[str, pa.Table]:
     """Hold out a test split of train where a data set brings none; a `fraction` of None leaves the splits as they are.
 
-    The images held out are not those that `with_validation` would draw with the same seed.
-
-    Raises:
-      ImageSetError: the fraction is not in (0, 1), there is a test split already, or a class is too small to split.
+    The images held out are not those that `with_validation` would draw with the same seed. A fraction outside (0, 1), a
+    test split that is there already, and a class too small to split are an ImageSetError.
     """
     if fraction is None:
         return dict(splits)

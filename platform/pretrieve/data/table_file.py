@@ -24,11 +24,7 @@ _END_BYTES = 1024**2
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of a table.
-
-    Attributes:
-      group_rows: rows of each row group (Parquet) or record batch (Arrow), in order.
-    """
+    """One file of a table; `group_rows` has the rows of each row group (Parquet) or record batch (Arrow), in order."""
 
     path: Path
     schema: pa.Schema

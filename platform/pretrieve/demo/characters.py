@@ -67,13 +67,11 @@ def render_characters(
     """Render images of several characters, class after class; the position of a character is its label.
 
     An image depends on (seed, character, its number in the class, the fonts that have the character) and on nothing
-    else: a further character or a further image changes no other. Each character uses those of the fonts that have it.
+    else: a further character or a further image changes no other. Each character uses those of the fonts that have it;
+    one that no font has is an ImageSetError.
 
     Returns:
       images (N, image_size, image_size) uint8 grey and labels (N,) int64, N = classes · num_images_per_class.
-
-    Raises:
-      ImageSetError: no font has one of the characters.
     """
     num = num_images_per_class
     images = [
@@ -115,8 +113,7 @@ def render_class(
 def _distance_field(font: Font, character: str) -> Floats:
     """Return (64, 64) distances to the edge of the ink, positive inside, in widths of the picture."""
     canvas_size = _FIELD_SIZE * _OVERSAMPLING
-    glyph = draw_glyph(font, character, canvas_size=canvas_size, longest_side=_GLYPH_FRACTION * canvas_size)
-    inside = glyph > 127
+    inside = draw_glyph(font, character, canvas_size=canvas_size, longest_side=_GLYPH_FRACTION * canvas_size) > 127
     signed = distance_transform_edt(inside) - distance_transform_edt(~inside)
     cells = signed.reshape(_FIELD_SIZE, _OVERSAMPLING, _FIELD_SIZE, _OVERSAMPLING)
     field: Floats = cells.mean(axis=(1, 3)) / canvas_size
@@ -164,16 +161,12 @@ def _ink(distances: Floats, inks: Floats, grain: Floats, limits: Distortions) ->
     contrast = limits.min_contrast + (1 - limits.min_contrast) * contrast
     dark = (1 - contrast) * level
     light = np.where(polarity < 0.5, coverage, 1 - coverage)
-    picture = _blur(dark + contrast * light, limits.blur * blur) + limits.noise * noise * grain
+    picture, weight = dark + contrast * light, limits.blur * blur
+    for _ in range(2):
+        padded = np.pad(picture, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        picture = (1 - 2 * weight) * picture + weight * (padded[:, :-2] + padded[:, 2:])
+        padded = np.pad(picture, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        picture = (1 - 2 * weight) * picture + weight * (padded[:, :, :-2] + padded[:, :, 2:])
+    picture = picture + limits.noise * noise * grain
     grey: NDArray[np.uint8] = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
     return grey
-
-
-def _blur(images: Floats, weight: Floats) -> Floats:
-    size = images.shape[-1]
-    for _ in range(2):
-        padded = np.pad(images, ((0, 0), (1, 1), (0, 0)), mode="edge")
-        images = (1 - 2 * weight) * images + weight * (padded[:, :size] + padded[:, 2:])
-        padded = np.pad(images, ((0, 0), (0, 0), (1, 1)), mode="edge")
-        images = (1 - 2 * weight) * images + weight * (padded[:, :, :size] + padded[:, :, 2:])
-    return images

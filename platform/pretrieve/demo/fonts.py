@@ -66,7 +66,7 @@ HELD_OUT_FONTS: tuple[Font, ...] = (
 
 
 def fonts_that_draw(character: str, fonts: tuple[Font, ...]) -> tuple[Font, ...]:
-    """Return the fonts, at least one, that have a glyph for the character; never a missing-glyph box (ImageSetError)."""
+    """Return the fonts that have a glyph for the character; raise an ImageSetError where there is none."""
     usable = tuple(font for font in fonts if font.draws(character))
     if not usable:
         names = ", ".join(font.file_name for font in fonts) or "no font"
@@ -78,12 +78,9 @@ def fonts_that_draw(character: str, fonts: tuple[Font, ...]) -> tuple[Font, ...]
 
 
 def draw_glyph(font: Font, character: str, *, canvas_size: int, longest_side: float) -> NDArray[np.uint8]:
-    """Draw one glyph, centred by its ink and brought to a common size.
+    """Draw one glyph on a square canvas, centred by its ink: (canvas_size, canvas_size) uint8, 0 paper, 255 ink.
 
-    The longer side of the ink is `longest_side` pixels, less than `canvas_size`, the side of the square canvas.
-
-    Returns:
-      (canvas_size, canvas_size) uint8: 0 paper, 255 ink.
+    The longer side of the ink becomes `longest_side` pixels, less than `canvas_size`.
     """
     measured = _draw_ink(font.path, _MEASURING_SIZE, character)
     ink = _draw_ink(font.path, _MEASURING_SIZE * longest_side / max(measured.size), character)

@@ -68,13 +68,7 @@ class CharacterSetRecipe:
 
 @dataclass(frozen=True)
 class RenderedImages:
-    """One split of an image set.
-
-    Args:
-      images: (N, 32, 32) uint8 grey.
-      labels: (N,) int64, positions in class_names, ascending.
-      class_names: K names.
-    """
+    """One split: images (N, 32, 32) uint8 grey, and labels (N,) int64, ascending positions in the K class names."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -115,7 +109,10 @@ def render_source(split: Split = "train") -> RenderedImages:
 
 
 def render_target(name: str, split: Split) -> RenderedImages:
-    """Render one of the eight targets: 10 images a class for train, 30 for test; of the digits, test has all others."""
+    """Render one of the eight targets; an unknown name is an ImageSetError.
+
+    Train has 10 images a class and test 30; the test split of the digits has all others.
+    """
     if name == DIGITS:
         return _handwritten_digits(split)
     if name not in target_recipes():

@@ -41,10 +41,8 @@ class WantedSet:
 def assemble_image_set(rows: GivenRows, wanted: WantedSet, *, files_exist: bool = False) -> ImageSet:
     """Make an image set of rows, and hold out a test split of train where one is asked for.
 
-    With `files_exist`, the rows were made by listing folders, so their files need no check.
-
-    Raises:
-      ImageSetError: a file or label is at fault; all faults are counted and the first ones shown, with their places.
+    With `files_exist`, the rows were made by listing folders, so their files need no check. Faults of files and labels
+    are an ImageSetError, which counts them all and shows the first ones with their places.
     """
     if "train" not in rows.splits:
         rows.raise_faults()

@@ -64,8 +64,7 @@ def load_csv(
             rows.add_fault(line, error)
             continue
         rows.add(word, path=os.path.normpath(folder / image), content=None, label=label, position=line)
-    wanted = WantedSet(name, class_names, metric, test_fraction, seed, labels_are_text=True)
-    return assemble_image_set(rows, wanted)
+    return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed, labels_are_text=True))
 
 
 def _read_cells(

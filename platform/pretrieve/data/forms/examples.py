@@ -49,22 +49,17 @@ def image_set_from_examples(
     rows = GivenRows(f"the examples of {name!r}", lambda position: f"example {position}")
     for position, example in enumerate(examples() if callable(examples) else examples):
         try:
-            split, path, content, label = _read_example(example)
+            if not isinstance(example, tuple | list) or len(example) not in (2, 3):
+                size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
+                raise ImageSetError(
+                    f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}"
+                    f"{size}; yield such a tuple"
+                )
+            path, content = path_or_content(example[0])
+            split = read_split(example[2]) if len(example) == 3 else "train"
         except ImageSetError as error:
             rows.add_fault(position, error)
             continue
         path = path or f"{name}/{split}/{position:06d}"
-        rows.add(split, path=path, content=content, label=label, position=position)
+        rows.add(split, path=path, content=content, label=example[1], position=position)
     return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed))
-
-
-def _read_example(example: Any) -> tuple[str, str | None, bytes | None, object]:
-    if not isinstance(example, tuple | list) or len(example) not in (2, 3):
-        size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
-        raise ImageSetError(
-            f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}{size}; "
-            "yield such a tuple"
-        )
-    path, content = path_or_content(example[0])
-    split = read_split(example[2]) if len(example) == 3 else "train"
-    return split, path, content, example[1]

@@ -23,11 +23,7 @@ _WORDS_FOR_NONE = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
 
 
 def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
-    """Return a label as a Python integer or a class name; names in `known` may look like numbers or like nothing.
-
-    Raises:
-      ImageSetError: it is missing, or of a type that may have changed its value.
-    """
+    """Return a label as an integer or a name, and refuse others; names in `known` may look like numbers or nothing."""
     if isinstance(value, str):
         return value if value in known else _checked_word(value)
     if value is None or (isinstance(value, float) and value != value):
@@ -57,12 +53,9 @@ def _checked_word(word: str) -> str:
 
 
 def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> dict[str, Label]:
-    """Return what each different label of a text file is, as a text file does not tell integers from names.
+    """Decide whether the different labels of a text file are all integers, or all names, as the text does not tell.
 
-    All are integers, or all are names; integers padded with zeros are names. `class_names` is what the user says.
-
-    Raises:
-      ImageSetError: the texts can be read both ways.
+    Integers padded with zeros are names. Texts that can be read both ways are an ImageSetError.
     """
     if isinstance(class_names, Mapping) or not all(map(_INTEGER.fullmatch, texts)):
         return {text: text for text in texts}
@@ -103,12 +96,10 @@ class Classes:
 
 
 def find_classes(train: Sequence[Label], class_names: ClassNames | None, set_name: str) -> Classes:
-    """Find the classes of a set from the different labels of train, all integers or all names, and what the user says.
+    """Find the classes from the different labels of train, all integers or all names, and what the user says.
 
-    Without `class_names` the classes are the sorted names, or the integers themselves.
-
-    Raises:
-      ImageSetError: class names are doubled or empty; integers have gaps or are negative.
+    Without `class_names` the classes are the sorted names, or the integers themselves. Class names that are doubled or
+    empty, and integers that have gaps or are negative, are an ImageSetError.
     """
     if class_names is not None:
         return _given_classes(class_names, set_name)

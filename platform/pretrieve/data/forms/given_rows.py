@@ -23,15 +23,14 @@ NUM_FAULTS_SHOWN = 5
 
 @dataclass
 class SplitRows:
-    """The rows of one split.
+    """The rows of one split; from a row's position `GivenRows.where` makes its place in words."""
 
-    Attributes:
       paths: files, references, or readable names of contents.
       labels: as they were given.
       positions: for each row the number from which `GivenRows.where` makes its place in words.
     """
 
-    paths: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # files, references, or readable names of contents
     labels: list[object] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     _pending: list[bytes | None] = field(default_factory=list)
@@ -68,10 +67,7 @@ class GivenRows:
 
     Args:
       origin: what the data are, as an error's first words.
-      where: from a row's number to its place in words, for example "labels.csv, line 7".
-
-    Attributes:
-      splits: rows by split.
+      where: from a row's position to its place in words, for example "labels.csv, line 7".
     """
 
     def __init__(self, origin: str, where: Callable[[int], str]) -> None:

@@ -47,7 +47,12 @@ def image_set_from_hugging_face(
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
     origins: list[tuple[int, str]] = []
-    rows = GivenRows(f"the Hugging Face data set of {name!r}", lambda position: _where(origins, position))
+
+    def where(position: int) -> str:
+        start, split = max(origin for origin in origins if origin[0] <= position)
+        return f"{split}[{position - start}]"
+
+    rows = GivenRows(f"the Hugging Face data set of {name!r}", where)
     known_names: list[str] | None = None
     start = 0
     for key, dataset in splits.items():
@@ -62,14 +67,14 @@ def image_set_from_hugging_face(
             )
         known_names = names
         origins.append((start, key))
-        start = _add_split(rows, split, _stored_rows(dataset, image_column, label_column), start)
+        # Images are taken as they are stored: decoding would cost time and lose the original bytes.
+        chosen = dataset.select_columns([image_column, label_column]).with_format(None)
+        feature = chosen.features[image_column]
+        if getattr(feature, "decode", False):
+            chosen = chosen.cast_column(image_column, type(feature)(decode=False))
+        start = _add_split(rows, split, ((row[image_column], row[label_column]) for row in chosen), start)
     names_wanted = known_names if class_names is None else class_names
     return assemble_image_set(rows, WantedSet(name, names_wanted, metric, test_fraction, seed))
-
-
-def _where(origins: list[tuple[int, str]], position: int) -> str:
-    start, split = max(origin for origin in origins if origin[0] <= position)
-    return f"{split}[{position - start}]"
 
 
 def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
@@ -84,15 +89,6 @@ def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
             raise ImageSetError(
                 f"{place} must have a column {column!r}, but has {', '.join(features)}.{nearest_word(column, features)}"
             )
-
-
-def _stored_rows(dataset: Any, image_column: str, label_column: str) -> Iterator[tuple[Any, Any]]:
-    """Yield images and labels as they are stored: decoding would cost time and lose the original bytes."""
-    chosen = dataset.select_columns([image_column, label_column]).with_format(None)
-    feature = chosen.features[image_column]
-    if getattr(feature, "decode", False):
-        chosen = chosen.cast_column(image_column, type(feature)(decode=False))
-    return ((row[image_column], row[label_column]) for row in chosen)
 
 
 def _add_split(rows: GivenRows, split: str, pairs: Iterator[tuple[Any, Any]], start: int) -> int:

@@ -33,18 +33,12 @@ HELD_TABLES_LIMIT = 256 * 1024**2
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns hold the images, the labels and the splits; `split` is None where the tables have none.
-
-    Attributes:
-      is_struct: images are structs {bytes, path}.
-      holds_paths: images are paths alone.
-    """
+    """The columns of images, labels and splits; `kind` of images is "structs" of {bytes, path}, "bytes" or "paths"."""
 
     image: str
     label: str
     split: str | None
-    is_struct: bool
-    holds_paths: bool
+    kind: str
 
 
 def load_parquet(
@@ -84,10 +78,20 @@ def load_parquet(
         fault: all are counted, the first five shown with file and row, counted from 0.
     """
     found = find_tables(tables, name)
-    files = [_described(path) for path, _ in found]
+    try:
+        files = [describe_table_file(path) for path, _ in found]
+    except OSError as error:
+        raise ImageSetError(f"{error}; fetch it again") from error
     columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
     starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
-    rows = GivenRows(f"the table of {name!r}", lambda position: _where(files, starts, position))
+
+    def where(position: int) -> str:
+        number = bisect_right(starts, position) - 1
+        while not sum(files[number].group_rows):
+            number -= 1
+        return f"{files[number].path}, row {position - starts[number]}"
+
+    rows = GivenRows(f"the table of {name!r}", where)
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split), start in zip(files, found, starts, strict=False):
@@ -96,28 +100,8 @@ def load_parquet(
     return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
 
 
-def _described(path: Path) -> TableFile:
-    try:
-        return describe_table_file(path)
-    except OSError as error:
-        raise ImageSetError(f"{error}; fetch it again") from error
-
-
-def _where(files: Sequence[TableFile], starts: Sequence[int], position: int) -> str:
-    number = bisect_right(starts, position) - 1
-    while not sum(files[number].group_rows):
-        number -= 1
-    return f"{files[number].path}, row {position - starts[number]}"
-
-
 def _add_table(
-    rows: GivenRows,
-    file: TableFile,
-    columns: _Columns,
-    split: str | None,
-    start: int,
-    root: Path,
-    holds: bool,
+    rows: GivenRows, file: TableFile, columns: _Columns, split: str | None, start: int, root: Path, holds: bool
 ) -> None:
     table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
     labels = table[columns.label].to_pylist()
@@ -139,17 +123,24 @@ Images = Iterator[tuple[str, bytes | None] | ImageSetError]
 
 
 def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Images:
-    missing = [] if columns.holds_paths else count_missing_images(file, columns.image)
+    missing = [] if columns.kind == "paths" else count_missing_images(file, columns.image)
     # Structs may hold nothing but paths: then their column is small, whatever the images are.
-    only_paths = columns.holds_paths or (columns.is_struct and sum(missing) == sum(file.group_rows))
-    if not (only_paths or holds):
-        yield from _referred(file, columns.image, missing)
+    only_paths = columns.kind == "paths" or (columns.kind == "structs" and sum(missing) == sum(file.group_rows))
+    if only_paths or holds:
+        row = 0
+        for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
+            for image in batch.column(columns.image).to_pylist():
+                yield _stored_image(image, f"{file.path.name}#{row}", root)
+                row += 1
         return
-    row = 0
-    for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
-        for image in batch.column(columns.image).to_pylist():
-            yield _stored_image(image, f"{file.path.name}#{row}", root)
-            row += 1
+    for group, (num_rows, num_missing) in enumerate(zip(file.group_rows, missing, strict=True)):
+        if num_missing:
+            raise ImageSetError(
+                f"every row of a table must hold an image, but {num_missing} rows of {file.path}, row group {group}, "
+                "hold none; leave them out"
+            )
+        for row in range(num_rows):
+            yield str(TableReference(file.path, group, row, columns.image)), None
 
 
 def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
@@ -164,24 +155,11 @@ def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | N
     return os.path.normpath(root / path), None
 
 
-def _referred(file: TableFile, column: str, missing: Sequence[int]) -> Images:
-    for group, (num_rows, num_missing) in enumerate(zip(file.group_rows, missing, strict=True)):
-        if num_missing:
-            raise ImageSetError(
-                f"every row of a table must hold an image, but {num_missing} rows of {file.path}, row group {group}, "
-                "hold none; leave them out"
-            )
-        for row in range(num_rows):
-            yield str(TableReference(file.path, group, row, column)), None
-
-
 def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
-    """List the files of a table (see `load_parquet`) in order, as absolute paths, each with train, val or test.
+    """List the files of a table (see `load_parquet`) in order: absolute paths, each with train, val, test or None.
 
-    A split is None where no name tells it.
-
-    Raises:
-      ImageSetError: a file is missing or given twice, there is none, or names tell the splits of some files only.
+    None means that no name tells the split. A file that is missing or given twice, no file at all, and names that tell
+    the splits of some files only are an ImageSetError.
     """
     found: list[tuple[Path, str | None]]
     if isinstance(tables, Mapping):
@@ -206,8 +184,13 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
     for path in [given] if isinstance(given, str | Path) else given:
         absolute = Path(path).expanduser().absolute()
         if absolute.is_dir():
-            files = sorted(file for file in absolute.rglob("*") if _is_table(file, absolute))
-            found += [(file, _split_of(file, absolute)) for file in files]
+            for file in sorted(absolute.rglob("*")):
+                parts = file.relative_to(absolute).parts
+                is_hidden = any(part.startswith(".") for part in parts)
+                if file.suffix.lower() in TABLE_SUFFIXES and not is_hidden and file.is_file():
+                    # The file's own name comes first, then its folders' names, the nearest first.
+                    words = (split for split in map(split_of_name, reversed(parts)) if split is not None)
+                    found.append((file, next(words, None)))
         elif absolute.is_file():
             found.append((absolute, split_of_name(absolute.name)))
         else:
@@ -219,43 +202,24 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
     return found
 
 
-def _is_table(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in TABLE_SUFFIXES and not hidden and file.is_file()
-
-
-def _split_of(file: Path, folder: Path) -> str | None:
-    """Find the split in the file's own name, then in its folders' names, the nearest first."""
-    parts = reversed(file.relative_to(folder).parts)
-    return next((split for split in map(split_of_name, parts) if split is not None), None)
-
-
 def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> _Columns:
-    """Find the columns of all tables, and check that each is of one kind; only a column named `split` may be missing.
-
-    Raises:
-      ImageSetError: a column is missing, or cannot hold images or labels.
-    """
+    """Find the columns of all tables and check that images are of one kind; a column named `split` may be missing."""
     has_split = split is not None and any(split in file.schema.names for file in files)
     used_split = split if has_split or split != "split" else None
     kinds = set()
     for file in files:
+        names = file.schema.names
         for column in (image, label, *([used_split] if used_split else [])):
-            _check_column(file, column)
+            if names.count(column) != 1:
+                raise ImageSetError(
+                    f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
+                    f"{nearest_word(column, names)}"
+                )
         kinds.add(_kind_of_images(file, image))
         _check_labels(file, label)
     if len(kinds) > 1:
         raise ImageSetError(f"column {image!r} must be of one kind in all tables, but is {' and '.join(sorted(kinds))}")
-    return _Columns(image, label, used_split, kinds == {"structs"}, kinds == {"paths"})
-
-
-def _check_column(file: TableFile, column: str) -> None:
-    names = file.schema.names
-    if names.count(column) != 1:
-        raise ImageSetError(
-            f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
-            f"{nearest_word(column, names)}"
-        )
+    return _Columns(image, label, used_split, kinds.pop())
 
 
 def _kind_of_images(file: TableFile, column: str) -> str:
@@ -290,11 +254,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:
-    """Return the class names that Hugging Face wrote into the tables' metadata; None where there are none.
-
-    Raises:
-      ImageSetError: tables disagree.
-    """
+    """Return the class names that Hugging Face wrote into the tables' metadata; None where there are none."""
     found = {file.path: _names_in_metadata(file.schema, column) for file in files}
     first = next(iter(found))
     for path, names in found.items():

@@ -68,19 +68,18 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
         try:
             image, label = files[index] if files is not None else dataset[index]
             path, content = path_or_content(image)
-            label = label if index_in_train is None else _matched(label, index_in_train)
+            if index_in_train is not None:
+                number = read_label(label)
+                if isinstance(number, str) or not 0 <= number < len(index_in_train):
+                    raise ImageSetError(
+                        f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set"
+                    )
+                label = index_in_train[number]
         except ImageSetError as error:
             rows.add_fault(start + index, error)
             continue
         readable = path or f"{split}/{index:06d}.png"
         rows.add(split, path=readable, content=content, label=label, position=start + index)
-
-
-def _matched(label: Any, index_in_train: Sequence[int]) -> int:
-    index = read_label(label)
-    if isinstance(index, str) or not 0 <= index < len(index_in_train):
-        raise ImageSetError(f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set")
-    return index_in_train[index]
 
 
 def _files_of(dataset: Any) -> list[tuple[str, Any]] | None:

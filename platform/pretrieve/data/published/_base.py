@@ -63,21 +63,13 @@ class PublishedSet(ABC):
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
         """Read the set from its unpacked folders, whatever number of images they hold.
 
-        Args:
-          root: the folder that the archives were unpacked in.
-          name: what the study calls the set.
-          seed: of a split that the protocol draws; most sets bring their splits and ignore it.
-
-        Raises:
-          ImageSetError: a file or folder of the layout is missing or malformed.
+        The archives were unpacked in `root`; `name` is what the study calls the set. The seed is for a split that the
+        protocol draws; most sets bring their splits and ignore it. A missing or malformed file or folder is an
+        ImageSetError.
         """
 
     def load(self, root: Path, *, name: str | None = None, seed: int = 0) -> ImageSet:
-        """Read the set and compare its counts with the published ones.
-
-        Raises:
-          ImageSetError: as `read`; or the numbers of classes or images are not the published ones.
-        """
+        """Read the set; numbers of classes or images other than the published ones are an ImageSetError."""
         root = root.expanduser().absolute()  # workers run in folders of their own
         image_set = self.read(root, name=name or self.name, seed=seed)
         found = {split: table.num_rows for split, table in image_set.splits.items()}

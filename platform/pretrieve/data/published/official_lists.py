@@ -26,9 +26,8 @@ NUM_NAMED = 3  # missing images that a message names
 
 @dataclass(frozen=True)
 class ListedImages:
-    """The images of one split, as its list has them.
+    """One split as the file `origin` lists it: N images, which need not exist yet, and N labels, counted from 0."""
 
-    Attributes:
       origin: the file that holds the labels, for messages.
       paths: N image files, which need not exist yet.
       labels: N integers counted from 0; publishers count from 1.
@@ -62,11 +61,8 @@ def read_lines(path: Path) -> list[str]:
 def read_matlab(path: Path, *variables: str) -> list[Any]:
     """Read arrays, cells or structures of a `.mat` file of version 7 or earlier; nothing in the file is run.
 
-    Returns:
-      For each name a flattened NumPy array; the elements of cells and the fields of structures are arrays themselves.
-
-    Raises:
-      ImageSetError: there is no such file, it cannot be read, or it lacks a name.
+    Each name gives a flattened NumPy array; the elements of cells and the fields of structures are arrays themselves. A
+    file that is missing, cannot be read or lacks a name is an ImageSetError.
     """
     _check_is_there(path)
     try:
@@ -103,11 +99,7 @@ def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> i
 
 
 def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...]:
-    """Collect the K class names, in the order of their labels, from the (N,) class names of N labelled images.
-
-    Raises:
-      ImageSetError: a label has two names, a name has two labels, or the labels leave a gap.
-    """
+    """Collect the K class names by label from those of N images; contradictions and gaps are an ImageSetError."""
     name_of: dict[int, str] = {}
     label_of: dict[str, int] = {}
     for path, label, name in zip(images.paths, images.labels, names, strict=True):
@@ -137,15 +129,8 @@ class ListedSet(PublishedSet):
         """Read the lists below the root; a missing or malformed list is an ImageSetError."""
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
-        """Read the set from its lists; fingerprints do not depend on where the root is.
-
-        Raises:
-          ImageSetError: as `lists`; or a label is out of range, images are missing, or a class has no training image.
-        """
         class_names, splits = self.lists(root)
-        for images in splits.values():
-            _check_labels(images, len(class_names))
-        _check_images(splits, root)
+        _check_lists(splits, len(class_names), root)
         tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
         return image_set_of_tables(name, class_names, tables, self.facts.metric, root=root)
 
@@ -158,16 +143,14 @@ def _check_is_there(path: Path) -> None:
         )
 
 
-def _check_labels(images: ListedImages, num_classes: int) -> None:
-    for path, label in zip(images.paths, images.labels, strict=True):
-        if not 0 <= label < num_classes:
-            raise ImageSetError(
-                f"labels of {images.origin} must lie in 1 … {num_classes}, but {path.name} has {label + 1}; "
-                "unpack its archive again"
-            )
-
-
-def _check_images(splits: Mapping[str, ListedImages], root: Path) -> None:
+def _check_lists(splits: Mapping[str, ListedImages], num_classes: int, root: Path) -> None:
+    for images in splits.values():
+        for path, label in zip(images.paths, images.labels, strict=True):
+            if not 0 <= label < num_classes:
+                raise ImageSetError(
+                    f"labels of {images.origin} must lie in 1 … {num_classes}, but {path.name} has {label + 1}; "
+                    "unpack its archive again"
+                )
     listed = [path for images in splits.values() for path in images.paths]
     missing = [path.relative_to(root).as_posix() for path in listed if not path.is_file()]
     if missing:
