@@ -25,11 +25,6 @@ NUM_FAULTS_SHOWN = 5
 class SplitRows:
     """The rows of one split; from a row's position `GivenRows.where` makes its place in words."""
 
-      paths: files, references, or readable names of contents.
-      labels: as they were given.
-      positions: for each row the number from which `GivenRows.where` makes its place in words.
-    """
-
     paths: list[str] = field(default_factory=list)  # files, references, or readable names of contents
     labels: list[object] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)

@@ -26,12 +26,7 @@ NUM_NAMED = 3  # missing images that a message names
 
 @dataclass(frozen=True)
 class ListedImages:
-    """One split as the file `origin` lists it: N images, which need not exist yet, and N labels, counted from 0."""
-
-      origin: the file that holds the labels, for messages.
-      paths: N image files, which need not exist yet.
-      labels: N integers counted from 0; publishers count from 1.
-    """
+    """One split as the file `origin` lists it: N images, which need not exist yet, and N labels counted from 0."""
 
     origin: Path
     paths: Sequence[Path]
