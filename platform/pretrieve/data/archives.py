@@ -148,7 +148,7 @@ def _safe_path(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path
     Names that differ only in case, or in how an accent is composed, are one file on many disks. They are refused on
     every disk, so that an archive gives the same files everywhere or none. A folder may come again, a file may not.
     `seen` maps such a normalised name of an earlier member to its path and whether it is a folder. A name that leads
-    out of the folder, that no disk could hold or that is taken is an ImageSetError.
+    out of the folder, that no disk could hold or that is taken raises an ImageSetError.
     """
 
     def check(holds: bool, rule: str, value: str) -> None:
@@ -308,7 +308,8 @@ def _move_into(staging: Path, folder: Path, *, label: str) -> None:
     """Move the content of a staging folder into `folder`, overwriting nothing; folders on both sides are merged.
 
     An existing folder needs several renames. They start from a folder named after `label`: after a kill it says that
-    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved (ImageSetError).
+    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved and an
+    ImageSetError is raised.
     """
     if not folder.exists():
         staging.rename(folder)
@@ -323,7 +324,7 @@ def _move_into(staging: Path, folder: Path, *, label: str) -> None:
 
 
 def finish_move(folder: Path, *, label: str) -> bool:
-    """Finish a move that a kill interrupted; False where there is none. A name taken meanwhile is an ImageSetError."""
+    """Finish a move that a kill interrupted; False where there is none. A name taken since raises an ImageSetError."""
     moving = _moving(folder, label)
     if not moving.is_dir():
         return False

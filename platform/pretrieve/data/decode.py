@@ -51,7 +51,7 @@ def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
     """Decode an image, resize its shorter side to `size` > 0 pixels and crop the centre square.
 
     Images of 8 or 16 bits a channel are converted to 8-bit RGB; the result is (size, size, 3) uint8. Bytes that are no
-    image, or a broken one, are an ImageSetError.
+    image, or a broken one, raise an ImageSetError.
     """
     image = _decode(content)
     if image.size != (size, size):
@@ -67,7 +67,7 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
     """Decode an image and squeeze all of it into a square of (size, size, 3) uint8 RGB, with antialiasing.
 
     Also returns the image's width divided by its height, which undoes the squeezing. A square image gives the pixels of
-    `decode_square`, and 1. Bytes that are no image, or a broken one, are an ImageSetError.
+    `decode_square`, and 1. Bytes that are no image, or a broken one, raise an ImageSetError.
     """
     image = _decode(content)
     squeezed = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -75,7 +75,7 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Read the header of an image, none of its pixels; no image, or one of too many pixels, is an ImageSetError."""
+    """Read the header of an image, none of its pixels; no image, or one of too many pixels, raises an ImageSetError."""
     if not content:
         raise ImageSetError("an image must decode, but its file is empty; copy it again")
     with _pillow_errors():
@@ -86,7 +86,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def load_pixels(image: Image.Image, content: bytes) -> None:
-    """Decode the pixels of an opened image, of its first frame alone; a broken one is an ImageSetError."""
+    """Decode the pixels of an opened image, of its first frame alone; a broken one raises an ImageSetError."""
     # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():
@@ -115,7 +115,7 @@ def _decode(content: bytes) -> Image.Image:
 
 
 def eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded image to 8-bit RGB; pixels of an unknown range are an ImageSetError."""
+    """Convert a decoded image to 8-bit RGB; pixels of an unknown range raise an ImageSetError."""
     with _pillow_errors():
         # Of a 16-bit grey image the upper 8 bits are kept; Pillow's own conversion makes it plain white.
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):

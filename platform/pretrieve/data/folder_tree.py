@@ -121,8 +121,8 @@ def _visible_files(folder: Path) -> list[Path]:
     """List the files and links below a folder that have no hidden part; none where there is no such folder.
 
     Hidden folders are left out too: notebooks and photo viewers keep copies and thumbnails in them. A folder that
-    cannot be read is an OSError, or its images would be missing without a message. A name that is not Unicode is an
-    ImageSetError.
+    cannot be read raises an OSError, because its images would be missing without a message. A name that is not Unicode
+    raises an ImageSetError.
     """
 
     def fail(error: OSError) -> None:

@@ -24,7 +24,7 @@ def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
     """Load the pre-training side of a study; sets that are made once are stored in `cache`.
 
     The seed draws the part of each class that a regime's `fraction` keeps. A set that cannot be read (see
-    `load_folder_tree` and `find_image_set`) or has another regime is an ImageSetError.
+    `load_folder_tree` and `find_image_set`) or has another regime raises an ImageSetError.
     """
     loaded = _load(settings, seed, cache)
     regime = settings.regime
@@ -103,7 +103,7 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
 
 
 def _columns(settings: ImageSetSettings, *, image_column: str) -> dict[str, Any]:
-    """Return what a reader of tables is told of its columns; `image_column` is the default."""
+    """Return a table reader's arguments about columns; `image_column` is the default for images."""
     columns = settings.columns or ColumnSettings()
     return {
         "image_column": columns.image or image_column,

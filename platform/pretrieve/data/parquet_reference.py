@@ -45,7 +45,7 @@ def is_reference(path: str) -> bool:
 
 
 def parse_reference(path: str) -> TableReference:
-    """Read the text of a reference; any other text is an ImageSetError.
+    """Read the text of a reference; any other text raises an ImageSetError.
 
     >>> parse_reference("parquet:/data/train.parquet#3/17/image").row
     17
@@ -64,7 +64,7 @@ def read_reference(path: str) -> bytes:
     """Read the bytes of the encoded image that a reference stands for.
 
     Rows of a group are each decoded once where they are read in order; a step back starts the group anew. A file that
-    is gone, has become another or lacks the row is an OSError, a row without an image an ImageSetError.
+    is gone, has become another or lacks the row raises an OSError, a row without an image raises an ImageSetError.
     """
     reference = parse_reference(path)
     with _lock:

@@ -25,7 +25,7 @@ class ColumnSettings(SettingsModel):
     Attributes:
       image: paths, or in Parquet also encoded images; None: `path` in a CSV, `image` in Parquet.
       label: class names or integers.
-      split: `train`, `val` or `test` in each row; without that column, file names tell the split, or all is train.
+      split: `train`, `val` or `test` in each row; without that column, file names give the split, or all is train.
       root: folder that paths are relative to, itself relative to the study file; None means that of the table.
     """
 

@@ -23,7 +23,7 @@ def hold_out(
 
     Each class gives the rounded `fraction` of its images, in (0, 1): at least one, and it keeps at least one. The draw
     of a class does not depend on other classes. Indices count from 0 in each part. Errors name the purpose, `split`; a
-    class with a single image is an ImageSetError.
+    class with a single image raises an ImageSetError.
     """
     labels = np.asarray(table["label"].to_numpy())
     held = np.zeros(len(labels), dtype=bool)
@@ -46,7 +46,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
     The seed, the label and the file's name give each image a number, and the smallest numbers are drawn. So the split
     is the same on every machine, in every folder and for every order of the files, and a larger draw contains a smaller
     one. A class with `images_per_class` images or fewer gives all but one. Both parts, (drawn, rest), are in the order
-    of labels and file names, with indices from 0. A class with a single image is an ImageSetError.
+    of labels and file names, with indices from 0. A class with a single image raises an ImageSetError.
     """
     rows_of_label: dict[int, list[tuple[str, str, int]]] = {}
     for row, (label, path) in enumerate(zip(table["label"].to_pylist(), table["path"].to_pylist(), strict=True)):
@@ -68,7 +68,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
 def with_validation(
     splits: Mapping[str, pa.Table], *, fraction: float, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Hold out a val split of train where there is none; a class too small to split is an ImageSetError."""
+    """Hold out a val split of train where there is none; a class too small to split raises an ImageSetError."""
     if "val" in splits:
         return dict(splits)
     train, val = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=set_name)
@@ -81,7 +81,7 @@ def with_test(
     """Hold out a test split of train where a data set brings none; a `fraction` of None leaves the splits as they are.
 
     The images held out are not those that `with_validation` would draw with the same seed. A fraction outside (0, 1), a
-    test split that is there already, and a class too small to split are an ImageSetError.
+    test split that is there already, and a class too small to split raise an ImageSetError.
     """
     if fraction is None:
         return dict(splits)

@@ -33,7 +33,7 @@ class TableFile:
 
 
 def describe_table_file(path: Path) -> TableFile:
-    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream; OSError if it is none."""
+    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream; others raise an OSError."""
     with _os_errors(path):
         if _is_parquet(path):
             with pq.ParquetFile(path) as file:
@@ -47,7 +47,7 @@ def describe_table_file(path: Path) -> TableFile:
 
 
 def read_columns(file: TableFile, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of all rows; OSError if the file cannot be read."""
+    """Read some columns of all rows; a file that cannot be read raises an OSError."""
     with _os_errors(file.path):
         if _is_parquet(file.path):
             with pq.ParquetFile(file.path) as opened:
@@ -71,7 +71,7 @@ def count_missing_images(file: TableFile, column: str) -> list[int]:
 
 
 def read_image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
-    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time; OSError if there is no such group."""
+    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time; an unknown group raises an OSError."""
     with _os_errors(path):
         blocks = _image_blocks(path, group, column)
     while True:

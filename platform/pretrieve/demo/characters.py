@@ -68,7 +68,7 @@ def render_characters(
 
     An image depends on (seed, character, its number in the class, the fonts that have the character) and on nothing
     else: a further character or a further image changes no other. Each character uses those of the fonts that have it;
-    one that no font has is an ImageSetError.
+    one that no font has raises an ImageSetError.
 
     Returns:
       images (N, image_size, image_size) uint8 grey and labels (N,) int64, N = classes · num_images_per_class.

@@ -109,7 +109,7 @@ def render_source(split: Split = "train") -> RenderedImages:
 
 
 def render_target(name: str, split: Split) -> RenderedImages:
-    """Render one of the eight targets; an unknown name is an ImageSetError.
+    """Render one of the eight targets; an unknown name raises an ImageSetError.
 
     Train has 10 images a class and test 30; the test split of the digits has all others.
     """

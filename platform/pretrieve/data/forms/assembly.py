@@ -42,7 +42,7 @@ def assemble_image_set(rows: GivenRows, wanted: WantedSet, *, files_exist: bool 
     """Make an image set of rows, and hold out a test split of train where one is asked for.
 
     With `files_exist`, the rows were made by listing folders, so their files need no check. Faults of files and labels
-    are an ImageSetError, which counts them all and shows the first ones with their places.
+    raise an ImageSetError, which counts them all and shows the first ones with their places.
     """
     if "train" not in rows.splits:
         rows.raise_faults()

@@ -21,7 +21,7 @@ def path_or_content(image: Any) -> tuple[str | None, bytes | None]:
     """Return (absolute path, None) for an image given as a path, and (None, encoded bytes) for any other.
 
     A Pillow image or a uint8 array or tensor (H, W) or (H, W, 3) becomes lossless PNG. Encoded bytes stay as they are.
-    Anything else, and pixels of an unknown range, are an ImageSetError.
+    Anything else, and pixels of an unknown range, raise an ImageSetError.
     """
     if isinstance(image, bytes | bytearray | memoryview):
         if not len(image):

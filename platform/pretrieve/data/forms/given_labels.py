@@ -53,9 +53,9 @@ def _checked_word(word: str) -> str:
 
 
 def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> dict[str, Label]:
-    """Decide whether the different labels of a text file are all integers, or all names, as the text does not tell.
+    """Decide whether the different labels of a text file are all integers or all names, which it does not say.
 
-    Integers padded with zeros are names. Texts that can be read both ways are an ImageSetError.
+    Integers padded with zeros are names. Texts that can be read both ways raise an ImageSetError.
     """
     if isinstance(class_names, Mapping) or not all(map(_INTEGER.fullmatch, texts)):
         return {text: text for text in texts}
@@ -84,7 +84,7 @@ class Classes:
         self._index_of = index_of
 
     def index(self, label: Label, split: str) -> int:
-        """Return the index of a label's class; a label of no class is an ImageSetError."""
+        """Return the index of a label's class; a label of no class raises an ImageSetError."""
         index = self._index_of.get(label)
         if index is not None:
             return index
@@ -99,7 +99,7 @@ def find_classes(train: Sequence[Label], class_names: ClassNames | None, set_nam
     """Find the classes from the different labels of train, all integers or all names, and what the user says.
 
     Without `class_names` the classes are the sorted names, or the integers themselves. Class names that are doubled or
-    empty, and integers that have gaps or are negative, are an ImageSetError.
+    empty, and integers that have gaps or are negative, raise an ImageSetError.
     """
     if class_names is not None:
         return _given_classes(class_names, set_name)

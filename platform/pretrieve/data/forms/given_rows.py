@@ -74,7 +74,7 @@ class GivenRows:
         self._first_faults: list[str] = []
 
     def add(self, split: str, *, path: str, content: bytes | None, label: object, position: int) -> None:
-        """Add a row; too many bytes of images held in memory are an ImageSetError."""
+        """Add a row; too many bytes of images held in memory raise an ImageSetError."""
         rows = self.splits.setdefault(split, SplitRows())
         rows.paths.append(path)
         rows.labels.append(label)

@@ -60,7 +60,7 @@ def load_parquet(
     (`parquet_reference`), and the tables must stay where they are.
 
     Args:
-      tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` tells the
+      tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` gives the
         split, or else the file's name (`validation-00000-of-00014.parquet`) or its folder's; otherwise all is train.
       name: the set's name.
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
@@ -158,8 +158,8 @@ def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | N
 def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
     """List the files of a table (see `load_parquet`) in order: absolute paths, each with train, val, test or None.
 
-    None means that no name tells the split. A file that is missing or given twice, no file at all, and names that tell
-    the splits of some files only are an ImageSetError.
+    None means that no name gives the split. A file that is missing or given twice, no file at all, and names that give
+    the splits of some files only raise an ImageSetError.
     """
     found: list[tuple[Path, str | None]]
     if isinstance(tables, Mapping):

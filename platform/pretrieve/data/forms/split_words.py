@@ -18,7 +18,7 @@ _WORD_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(SPLIT_WORDS)})(?![a-z])", 
 
 
 def read_split(word: object) -> str:
-    """Return train, val or test for a word that means it; any other word is an ImageSetError.
+    """Return train, val or test for a word that means it; any other word raises an ImageSetError.
 
     >>> read_split("Validation")
     'val'
@@ -31,7 +31,7 @@ def read_split(word: object) -> str:
 
 
 def split_of_name(name: str) -> str | None:
-    """Find the split in the name of a file or folder; None where there is none, several are an ImageSetError.
+    """Find the split in the name of a file or folder; None where there is none, several raise an ImageSetError.
 
     >>> split_of_name("validation-00000-of-00014.parquet")
     'val'

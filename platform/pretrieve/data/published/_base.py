@@ -69,7 +69,7 @@ class PublishedSet(ABC):
         """
 
     def load(self, root: Path, *, name: str | None = None, seed: int = 0) -> ImageSet:
-        """Read the set; numbers of classes or images other than the published ones are an ImageSetError."""
+        """Read the set; numbers of classes or images other than the published ones raise an ImageSetError."""
         root = root.expanduser().absolute()  # workers run in folders of their own
         image_set = self.read(root, name=name or self.name, seed=seed)
         found = {split: table.num_rows for split, table in image_set.splits.items()}

@@ -22,7 +22,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {reader.name: reader() for reader in _RE
 
 
 def find_published(name: str) -> PublishedSet:
-    """Find the published data set of that name; an unknown name is a UserError.
+    """Find the published data set of that name; an unknown name raises a UserError.
 
     >>> find_published("cub").facts.title
     'CUB-200-2011'

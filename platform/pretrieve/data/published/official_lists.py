@@ -57,7 +57,7 @@ def read_matlab(path: Path, *variables: str) -> list[Any]:
     """Read arrays, cells or structures of a `.mat` file of version 7 or earlier; nothing in the file is run.
 
     Each name gives a flattened NumPy array; the elements of cells and the fields of structures are arrays themselves. A
-    file that is missing, cannot be read or lacks a name is an ImageSetError.
+    file that is missing, cannot be read or lacks a name raises an ImageSetError.
     """
     _check_is_there(path)
     try:
@@ -74,7 +74,7 @@ def read_matlab(path: Path, *variables: str) -> list[Any]:
 
 
 def read_number(word: str, path: Path) -> int:
-    """Read a whole number of a list; any other word is an ImageSetError."""
+    """Read a whole number of a list; any other word raises an ImageSetError."""
     try:
         return int(word)
     except ValueError:
@@ -84,7 +84,7 @@ def read_number(word: str, path: Path) -> int:
 
 
 def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> int:
-    """Find the label of a class by its name; an unknown name is an ImageSetError."""
+    """Find the label of a class by its name; an unknown name raises an ImageSetError."""
     if class_name not in class_names:
         raise ImageSetError(
             f"each class of {path} must be one of the set's {len(class_names)}, but {class_name!r} is none."
@@ -94,7 +94,7 @@ def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> i
 
 
 def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...]:
-    """Collect the K class names by label from those of N images; contradictions and gaps are an ImageSetError."""
+    """Collect the K class names by label from those of N images; contradictions and gaps raise an ImageSetError."""
     name_of: dict[int, str] = {}
     label_of: dict[str, int] = {}
     for path, label, name in zip(images.paths, images.labels, names, strict=True):
@@ -121,7 +121,7 @@ class ListedSet(PublishedSet):
 
     @abstractmethod
     def lists(self, root: Path) -> ClassLists:
-        """Read the lists below the root; a missing or malformed list is an ImageSetError."""
+        """Read the lists below the root; a missing or malformed list raises an ImageSetError."""
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
         class_names, splits = self.lists(root)
