@@ -1,4 +1,4 @@
-"""Archives unpacked so that nothing in them can do harm, and nothing half-done stays."""
+"""Unpack archives so that nothing in them can do harm and nothing half-done stays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, NoReturn, cast
 
@@ -24,11 +23,11 @@ from pretrieve.artifacts.locks import remove_leftovers, temporary_folder
 from pretrieve.errors import ImageSetError
 
 CHUNK_BYTES = 1 << 20
-MAX_NAME_BYTES = 255  # of one folder or file: what every common file system takes
+MAX_NAME_BYTES = 255  # of one folder or file; every common file system takes this
 MAX_PATH_BYTES = 1024
 MAX_FOLDERS = 64
 SHOWN_CHARACTERS = 120
-HEADER_BYTES = 2048  # what a member's headers and padding take in a tar, ordinarily
+HEADER_BYTES = 2048  # usual size of a tar member's headers and padding
 COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     b"BZh": bz2.BZ2File,
@@ -42,14 +41,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class UnpackLimits:
-    """How far an archive may unfold; all is counted while it is written, whatever its headers say.
+    """How far an archive may unfold; everything is counted while it is written, whatever the headers say.
 
     Attributes:
       max_bytes: of all files together.
       max_members: files and folders.
-      max_ratio: how many bytes one member may have for each byte that it takes up in the archive; in a tar, for each
-        byte of the archive.
-      ratio_from_bytes: a member up to this size may have any ratio: one colour packs well.
+      max_ratio: bytes that one member may have for each byte it takes up in the archive; in a tar, for each byte of the
+        whole archive.
+      ratio_from_bytes: a member up to this size may have any ratio, because an image of one colour packs well.
     """
 
     max_bytes: int = 64 * 2**30
@@ -62,7 +61,7 @@ ORDINARY_LIMITS = UnpackLimits()
 
 
 class _Member(NamedTuple):
-    """A file or folder of an archive; its content is read before the next member is asked for."""
+    """A file or folder of an archive; its content must be read before the next member is asked for."""
 
     name: str
     is_folder: bool
@@ -80,16 +79,16 @@ def unpack_archive(
 ) -> None:
     """Unpack a zip, tar, tar.gz, tar.bz2 or tar.xz into a folder, completely or not at all.
 
-    The members are written to a hidden folder first and moved when the last is there, so a kill leaves nothing under a
-    final name; what it leaves, the next call removes or finishes. `folder` may exist: nothing in it is overwritten.
-    Permissions, owners and times of the archive are left aside.
+    Members are written to a hidden folder first and moved once the last one is there. So a kill leaves nothing under a
+    final name; the next call removes or finishes what it leaves. `folder` may exist: nothing in it is overwritten.
+    Permissions, owners and times in the archive are ignored.
 
     Args:
-      archive: which of the kinds it is, its first bytes say, not its suffix.
+      archive: its kind is read from its first bytes, not from its suffix.
       folder: made where it is missing.
       limits: how far the archive may unfold.
-      contains: a path below `folder` without which it is the wrong archive.
-      progress: called with the bytes of the archive that are read, and all of them.
+      contains: a path below `folder` that the right archive must bring.
+      progress: called with the bytes of the archive read so far, and its size.
 
     Raises:
       ImageSetError: the archive is missing, broken, cut off, encrypted or not the right one; a member leads out of the
@@ -98,11 +97,11 @@ def unpack_archive(
     """
     if not archive.is_file():
         raise ImageSetError(f"an archive must be a file, but {archive} is none; check the path")
-    place = folder if folder.is_dir() else folder.parent  # an existing folder may be a disk of its own
-    remove_leftovers(place, folder.name)
+    parent = folder if folder.is_dir() else folder.parent  # an existing folder may be a disk of its own
+    remove_leftovers(parent, folder.name)
     if finish_move(folder, label=archive.name):
         return
-    with temporary_folder(place, folder.name) as staging:
+    with temporary_folder(parent, folder.name) as staging:
         _unpack(archive, staging, limits, progress or (lambda done, total: None))
         if contains is not None and not (staging / contains).exists():
             raise ImageSetError(
@@ -122,7 +121,7 @@ def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progre
         for number, member in enumerate(members):
             if number >= limits.max_members:
                 refuse(f"hold at most {limits.max_members:,} members, but holds more")
-            path = staging / _place(member, seen, archive)
+            path = staging / _safe_path(member, seen, archive)
             if member.is_folder:
                 path.mkdir(parents=True, exist_ok=True)
                 continue
@@ -143,19 +142,13 @@ def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progre
     progress(size, size)
 
 
-def _place(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path) -> PurePosixPath:
+def _safe_path(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path) -> PurePosixPath:
     """Turn the name that an archive writes into a path below a folder; "." for the folder itself.
 
-    Names that differ in case alone, or in how an accent is composed, are one file on many disks; they are refused on
-    every disk, so that an archive gives the same files everywhere or none.
-
-    Args:
-      member: a folder may come again, a file may not.
-      seen: of the archive's members so far, by what would be one file: the path and whether it is a folder.
-      archive: named in messages.
-
-    Raises:
-      ImageSetError: the name leads out of the folder, no disk could hold it, or it is taken.
+    Names that differ only in case, or in how an accent is composed, are one file on many disks. They are refused on
+    every disk, so that an archive gives the same files everywhere or none. A folder may come again, a file may not.
+    `seen` maps such a normalised name of an earlier member to its path and whether it is a folder. A name that leads
+    out of the folder, that no disk could hold or that is taken raises an ImageSetError.
     """
 
     def check(holds: bool, rule: str, value: str) -> None:
@@ -193,11 +186,7 @@ def _place(member: _Member, seen: dict[str, tuple[str, bool]], archive: Path) ->
 
 
 def _members(file: IO[bytes], archive: Path, *, max_bytes: int) -> Iterator[_Member]:
-    """Read the members of an archive in order, with nothing in it believed; `max_bytes` bounds a tar with its headers.
-
-    Raises:
-      ImageSetError: it is no archive, not whole, encrypted, or holds what is neither file nor folder.
-    """
+    """Read the members in order, trusting nothing in the archive; `max_bytes` bounds a tar with its headers."""
     start = file.read(len(max(COMPRESSIONS, key=len)))
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -209,14 +198,14 @@ def _members(file: IO[bytes], archive: Path, *, max_bytes: int) -> Iterator[_Mem
 
 @contextmanager
 def _reading(archive: Path, place: str) -> Iterator[None]:
-    """Turn whatever zipfile, tarfile and the decompressors raise on bad bytes into one kind of error."""
+    """Turn whatever zipfile, tarfile and the decompressors raise on bad bytes into an `ImageSetError`."""
     try:
         yield
     except ImageSetError:
         raise
     except Exception as error:  # zlib.error, LZMAError, BadZipFile, EOFError, struct.error, RecursionError, …
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's fault: bz2 and gzip give their OSErrors no number, a seek to nowhere gives EINVAL
+            raise  # a fault of the disk: bad data give an OSError without a number, or EINVAL for a bad seek
         reason = str(error) or type(error).__name__
         _check(False, archive, f"be a whole zip or tar archive, but {place} cannot be read: {reason}")
 
@@ -236,26 +225,23 @@ def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]
         _check(not info.flag_bits & ENCRYPTED, archive, f"be free of passwords, but {name!r} is encrypted")
         is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
         _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link or a device")
-        # Python's readers of the other methods unpack a whole block at once, however large it turns out.
+        # Python's readers of the other methods unpack a whole block at once, however large it is.
         is_bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         _check(is_bounded, archive, f"be stored or deflated, but {name!r} is packed by method {info.compress_type}")
         is_folder = name.endswith("/")  # is_dir() fails on an empty name
         with _reading(archive, f"member {name!r}"):
             stream = opened.open(info)
         with stream:
-            chunks = _chunks(partial(_read_zip, stream), info.file_size, archive, name)
+            chunks = _chunks(stream, info.file_size, archive, name)
             yield _Member(name, is_folder, min(info.compress_size, size), chunks)
 
 
-def _read_zip(stream: IO[bytes], size: int) -> bytes:
-    return stream.read(size or 1)  # a read past the end gives nothing, but compares the checksum
-
-
-def _chunks(read: Callable[[int], bytes], size: int, archive: Path, name: str) -> Iterator[bytes]:
+def _chunks(stream: IO[bytes] | _ForwardStream, size: int, archive: Path, name: str) -> Iterator[bytes]:
     left = size
     while True:
         with _reading(archive, f"member {name!r}"):
-            chunk = read(min(CHUNK_BYTES, left))
+            # A read past a zip member's end gives nothing, but compares its checksum.
+            chunk = stream.read(min(CHUNK_BYTES, left) or int(isinstance(stream, zipfile.ZipExtFile)))
             if left and not chunk:
                 raise EOFError(f"{left:,} of its {size:,} bytes are missing")
         if not chunk:
@@ -265,17 +251,14 @@ def _chunks(read: Callable[[int], bytes], size: int, archive: Path, name: str) -
 
 
 class _ForwardStream:
-    """What tarfile reads from: goes forward alone, in small steps, and stops at a limit.
+    """What tarfile reads from: it only goes forward, in small steps, and stops at a limit.
 
-    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, and jump back for ever.
+    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, or jump back for ever.
     """
 
     def __init__(self, file: IO[bytes], archive: Path, max_bytes: int) -> None:
-        self._file = file
-        self._archive = archive
-        self._max_bytes = max_bytes
-        self._position = 0
-        self.last = b""
+        self._file, self._archive, self._max_bytes = file, archive, max_bytes
+        self._position, self.last = 0, b""
 
     def tell(self) -> int:
         return self._position
@@ -306,29 +289,27 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
             info = opened.next()
         if info is None:
             break
-        opened.members.clear()  # or it keeps every header of the archive in memory
+        opened.members.clear()  # otherwise it keeps every header in memory
         name, is_plain = info.name, (info.isreg() or info.isdir()) and not info.issparse()
         _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link, a device or a sparse file")
         _check(info.size >= 0, archive, f"hold members of 0 bytes or more, but {name!r} has {info.size}")
         place = f"what follows member {name!r}"
         # A compressed tar does not say what a member takes up.
-        yield _Member(name, info.isdir(), size, _chunks(stream.read, info.size, archive, name))
+        yield _Member(name, info.isdir(), size, _chunks(stream, info.size, archive, name))
     with _reading(archive, place):
-        # At a cut or damaged header tarfile stops as if it were the last member's.
+        # tarfile takes a cut or damaged header for the end of the archive.
         if stream.last != bytes(tarfile.BLOCKSIZE):
             raise EOFError("a header is damaged" if len(stream.last) == tarfile.BLOCKSIZE else "the archive ends early")
-        while stream.read(CHUNK_BYTES):  # to the end, where a compressed stream has its checksum
+        while stream.read(CHUNK_BYTES):  # to the end, because a compressed stream has its checksum there
             pass
 
 
 def _move_into(staging: Path, folder: Path, *, label: str) -> None:
-    """Move what a staging folder holds into `folder`, overwriting nothing; folders on both sides become one.
+    """Move the content of a staging folder into `folder`, overwriting nothing; folders on both sides are merged.
 
-    Into an existing folder that takes several renames. They start from a folder named after `label`, which says after
-    a kill that everything was there: `finish_move` goes on.
-
-    Raises:
-      ImageSetError: something has a name already; then nothing was moved.
+    An existing folder needs several renames. They start from a folder named after `label`: after a kill it says that
+    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved and an
+    ImageSetError is raised.
     """
     if not folder.exists():
         staging.rename(folder)
@@ -343,11 +324,7 @@ def _move_into(staging: Path, folder: Path, *, label: str) -> None:
 
 
 def finish_move(folder: Path, *, label: str) -> bool:
-    """Finish a move that a kill interrupted; False where there is none.
-
-    Raises:
-      ImageSetError: something took a name meanwhile.
-    """
+    """Finish a move that a kill interrupted; False where there is none. A name taken since raises an ImageSetError."""
     moving = _moving(folder, label)
     if not moving.is_dir():
         return False

@@ -1,4 +1,4 @@
-"""Image sets from arrays in memory: what a Python function, a notebook or the built-in study has."""
+"""Image sets from arrays in memory, such as a Python function, a notebook or the built-in study makes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.data.decode import MAX_PIXELS, encode_png
-from pretrieve.data.folder_names import SPLITS
-from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.image_table import table_fingerprint, table_of_contents
+from pretrieve.data.folder_tree import SPLITS
+from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import ImageSetError, nearest_word
 
 LabelledArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def image_set_from_arrays(
-    name: str,
-    class_names: Sequence[str],
-    splits: Mapping[str, LabelledArrays],
-    *,
-    metric: Metric = "top1",
+    name: str, class_names: Sequence[str], splits: Mapping[str, LabelledArrays], *, metric: Metric = "top1"
 ) -> ImageSet:
-    """Make an image set from pixel arrays; images are kept as lossless PNG.
+    """Make an image set from pixel arrays; its image tables hold the images as lossless PNG.
 
     Args:
       name: the set's name.
@@ -31,12 +27,9 @@ def image_set_from_arrays(
       splits: for each of train, val, test: images (N, H, W) or (N, H, W, 3) uint8 and labels (N,) integers in [0, K).
       metric: how a target is scored.
 
-    Returns:
-      ImageSet whose image tables hold the encoded images.
-
     Raises:
-      ImageSetError: images and labels differ in number, pixels are not uint8 or too many or none, a label is no class,
-        two classes have one name, or a split is none of train, val and test.
+      ImageSetError: images and labels differ in number, pixels are not uint8 or are too many or none, a label is no
+        class, two classes have one name, or a split is none of train, val and test.
     """
     _check_names(name, list(class_names), splits)
     tables = {}
@@ -44,13 +37,7 @@ def image_set_from_arrays(
         _check_arrays(images, labels, len(class_names), f"{name!r}, split {split!r},")
         rows = [f"{name}/{split}/{class_names[label]}/{index:06d}.png" for index, label in enumerate(labels)]
         tables[split] = table_of_contents(rows, [encode_png(image) for image in images], labels.tolist())
-    return ImageSet(
-        name=name,
-        class_names=tuple(class_names),
-        splits=tables,
-        fingerprints={split: table_fingerprint(table) for split, table in tables.items()},
-        metric=metric,
-    )
+    return image_set_of_tables(name, class_names, tables, metric)
 
 
 def _check_names(name: str, class_names: Sequence[str], splits: Iterable[str]) -> None:

@@ -1,12 +1,11 @@
-"""The card of a data set for people: plain text for a terminal, Markdown for MLflow."""
+"""The card of a data set as plain text for a terminal and as Markdown for MLflow, and its warnings as sentences."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pretrieve.data.card_warnings import counted
 
 if TYPE_CHECKING:
     from pretrieve.data.dataset_card import DatasetCard, SizeRange
@@ -15,6 +14,9 @@ WIDTH = 120
 CLASSES_SHOWN = 30
 IMAGES_SHOWN = 10
 NAME_WIDTH = 48
+MAX_IMBALANCE = 10
+NAMES_SHOWN = 5
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def as_text(card: DatasetCard) -> str:
@@ -23,12 +25,8 @@ def as_text(card: DatasetCard) -> str:
     lines += ["", "Warnings", *_bullets(card.warnings)] if card.warnings else ["", "Warnings: none"]
     lines += ["", *_table(_split_rows(card)), "", *_table(_class_rows(card))]
     lines += ["", *(line for name, value in _facts(card) for line in _wrapped(f"{name + ':':<14}{value}", " " * 14))]
-    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
-    if broken:
-        lines += ["", "Broken images", *_bullets(_shortened(broken))]
-    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
-    if copies:
-        lines += ["", "Copies", *_bullets([*copies, *_more(len(card.copies) - len(copies))])]
+    for title, images in _listed_images(card).items():
+        lines += ["", title, *_bullets(images)]
     return "\n".join(lines) + "\n"
 
 
@@ -38,13 +36,8 @@ def as_markdown(card: DatasetCard) -> str:
     blocks.append("\n".join(f"- {_escaped(line)}" for line in card.warnings) or "none")
     blocks += ["## Splits", _markdown_table(_split_rows(card)), "## Classes", _markdown_table(_class_rows(card))]
     blocks += ["## Images", "\n".join(f"- {name}: {_escaped(value)}" for name, value in _facts(card))]
-    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
-    if broken:
-        blocks += ["## Broken images", "\n".join(f"- {_escaped(line)}" for line in _shortened(broken))]
-    copies = [_copies_line(card, number) for number in range(len(card.copies[:IMAGES_SHOWN]))]
-    if copies:
-        lines = [*copies, *_more(len(card.copies) - len(copies))]
-        blocks += ["## Copies", "\n".join(f"- {_escaped(line)}" for line in lines)]
+    for title, images in _listed_images(card).items():
+        blocks += [f"## {title}", "\n".join(f"- {_escaped(line)}" for line in images)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -88,12 +81,8 @@ def _facts(card: DatasetCard) -> Iterator[tuple[str, str]]:
     yield "aspect", _counts(card.aspects)
     yield "colour modes", _counts(card.modes)
     yield "formats", _counts(card.file_formats)
-    yield "fingerprints", _fingerprints(card)
+    yield "fingerprints", ", ".join(f"{split} {fingerprint}" for split, fingerprint in card.fingerprints.items())
     yield "bytes", f"{card.num_bytes:,} in {counted(card.num_scanned, 'file')}"
-
-
-def _fingerprints(card: DatasetCard) -> str:
-    return ", ".join(f"{split} {fingerprint}" for split, fingerprint in card.fingerprints.items())
 
 
 def _sides(found: SizeRange | None) -> str:
@@ -104,19 +93,21 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
-def _copies_line(card: DatasetCard, number: int) -> str:
-    group = card.copies[number]
-    kind = "same file" if group.are_exact else "same pixels"
-    images = [f"{image.split}, {image.class_name}: {image.path}" for image in group.images[:IMAGES_SHOWN]]
-    return f"{kind}: " + " = ".join([*images, *_more(len(group.images) - len(images))])
+def _listed_images(card: DatasetCard) -> dict[str, list[str]]:
+    """Return a title and lines for each list of images that is not empty, cut to IMAGES_SHOWN lines."""
+    broken = [f"{image.split}, {image.class_name}: {image.path}: {image.reason}" for image in card.broken]
+    copies = []
+    for group in card.copies:
+        kind = "same file" if group.are_exact else "same pixels"
+        images = [f"{image.split}, {image.class_name}: {image.path}" for image in group.images]
+        copies.append(f"{kind}: " + " = ".join(_shortened(images)))
+    return {title: _shortened(lines) for title, lines in (("Broken images", broken), ("Copies", copies)) if lines}
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
-    return [*lines[:IMAGES_SHOWN], *_more(len(lines) - IMAGES_SHOWN)]
-
-
-def _more(number: int) -> list[str]:
-    return [f"… and {number:,} more; the card's JSON names all"] if number > 0 else []
+    number = len(lines) - IMAGES_SHOWN
+    more = [f"… and {number:,} more; the card's JSON names all"] if number > 0 else []
+    return [*lines[:IMAGES_SHOWN], *more]
 
 
 def _bullets(lines: Sequence[str]) -> list[str]:
@@ -128,19 +119,16 @@ def _wrapped(line: str, indent: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Show what a name of a file may hold and a terminal would obey: line ends, escape sequences."""
+    """Write out unprintable letters, such as line ends and escape sequences, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
     return lines
 
 
@@ -151,5 +139,140 @@ def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep names of files and classes from being read as Markdown or HTML."""
+    """Keep the names of files and classes from being read as Markdown or HTML."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#|" else letter for letter in _clean(text))
+
+
+def warnings_of(card: DatasetCard) -> Iterator[str]:
+    """Yield the warnings, those that spoil a score first."""
+    if card.num_scanned < card.num_images:
+        yield (
+            f"only {card.num_scanned:,} of {card.num_images:,} images were read (seed {card.seed}): there may be more "
+            "broken ones and more copies than this card names"
+        )
+    yield from _of_copies(card)
+    yield from _of_broken(card)
+    yield from _of_classes(card)
+    yield from _of_pixels(card)
+    yield from _of_files(card)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return the number with its noun.
+
+    >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
+    ('1 image', '1,200 images', '2 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _word_of(split: str) -> str:
+    return SPLIT_WORDS.get(split, split)
+
+
+def _first_of(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN:,} more"
+
+
+def _of_copies(card: DatasetCard) -> Iterator[str]:
+    for pair, count in card.copies_across.items():
+        first, second = pair.split("/")
+        if count.exact:
+            single, several = f"an exact copy of a {_word_of(first)} image", f"exact copies of {_word_of(first)} images"
+            copies = single if count.exact == 1 else several
+            yield f"{counted(count.exact, f'{_word_of(second)} image')} {_is(count.exact)} {copies}"
+        if count.same_pixels:
+            more = "further " if count.exact else ""
+            images = counted(count.same_pixels, f"{more}{_word_of(second)} image")
+            yield f"{images} {_has(count.same_pixels)} the pixels of {_word_of(first)} images, in other files"
+    confused = [group for group in card.copies if group.has_two_labels]
+    if confused:
+        one, *others = confused[0].images
+        other = next(image for image in others if image.class_name != one.class_name)
+        yield (
+            f"{counted(len(confused), 'picture')} {_is(len(confused))} listed under two classes, the first as "
+            f"{one.class_name!r} ({one.path}) and {other.class_name!r} ({other.path})"
+        )
+    for split, count in card.copies_within.items():
+        copies = "a copy of another" if count.total == 1 else "copies of others"
+        yield f"{counted(count.total, f'{_word_of(split)} image')} {_is(count.total)} {copies} of the same split"
+
+
+def _of_broken(card: DatasetCard) -> Iterator[str]:
+    for split in card.counts:
+        broken = [image for image in card.broken if image.split == split]
+        if broken:
+            consequence = ", and a score counts the others alone" if split in ("val", "test") else ""
+            yield (
+                f"{counted(len(broken), f'{_word_of(split)} image')} will be left out{consequence}: the first is "
+                f"{broken[0].path}: {broken[0].reason}"
+            )
+
+
+def _of_classes(card: DatasetCard) -> Iterator[str]:
+    if len(card.class_names) == 1:
+        yield f"there is 1 class alone, {card.class_names[0]!r}: nothing to tell apart; is it the right folder?"
+    for split, counts in card.counts.items():
+        word = _word_of(split)
+        absent = [name for name, count in zip(card.class_names, counts, strict=True) if count == 0]
+        if absent:
+            classes = counted(len(absent), "class", "classes")
+            yield f"{classes} {_has(len(absent))} no {word} image, and a score leaves them out: {_first_of(absent)}"
+        single = [name for name, count in zip(card.class_names, counts, strict=True) if count == 1]
+        if split == "train":
+            yield from (f"class {name!r} has 1 training image" for name in single[:NAMES_SHOWN])
+        if split == "train" and len(single) > NAMES_SHOWN:
+            yield f"{len(single) - NAMES_SHOWN:,} more classes have 1 training image each"
+        if card.imbalance[split] > MAX_IMBALANCE:
+            yield (
+                f"the largest class has {card.imbalance[split]:.1f} times as many {word} images as the smallest; "
+                f"think of the metric mean_per_class (it is {card.metric})"
+            )
+
+
+def _of_pixels(card: DatasetCard) -> Iterator[str]:
+    if number := len(card.grey_ends):
+        yield (
+            f"the last rows of {counted(number, 'JPEG image')} are the plain grey of missing data, as of a truncated "
+            f"file: the first is {card.grey_ends[0].path}"
+        )
+    if number := len(card.tiny):
+        yield f"{counted(number, 'image')} {_has(number)} a side below 8 pixels: the first is {card.tiny[0].path}"
+    if number := card.num_animated:
+        yield f"of {counted(number, 'animated or many-paged image')} the first frame alone is used"
+    if number := card.num_turned:
+        yield (
+            f"{counted(number, 'image')} {_has(number)} an EXIF orientation that is left aside, as torchvision does: a "
+            "network sees them lie on their side; turn their pixels to have them upright"
+        )
+    if number := card.modes.get("CMYK", 0):
+        yield f"{counted(number, 'CMYK image')} {_is(number)} turned into RGB without a colour profile"
+    if number := sum(count for mode, count in card.modes.items() if mode.endswith("16-bit")):
+        yield f"of {counted(number, '16-bit image')} the upper 8 bits alone are used: a dark picture stays dark"
+
+
+def _of_files(card: DatasetCard) -> Iterator[str]:
+    if number := len(card.wrong_suffixes):
+        yield (
+            f"{counted(number, 'image')} {_has(number)} the suffix of another format, and decode by their content: the "
+            f"first is {card.wrong_suffixes[0].path}"
+        )
+    if card.alike_paths:
+        yield (
+            f"names of {counted(len(card.alike_paths), 'group')} of files differ in case alone, and a disk of another "
+            f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
+        )
+    if number := len(card.passed_over):
+        yield (
+            f"{counted(number, 'file')} in the folder {_is(number)} in no split, for "
+            f"want of an image's suffix or a class: {_first_of(card.passed_over)}"
+        )
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _has(number: int) -> str:
+    return "has" if number == 1 else "have"

@@ -1,4 +1,4 @@
-"""The card of a data set: what is in it, and what a user must know before believing a score on it."""
+"""The card of a data set: what it holds, and what a user must know before trusting a score on it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.data.card_text import as_markdown, as_text
-from pretrieve.data.card_warnings import warnings_of
-from pretrieve.data.duplicates import (
-    Copies,
-    CopyCount,
-    ListedImage,
-    copied_groups,
-    count_across,
-    count_within,
-    describe_copies,
-)
-from pretrieve.data.folder_names import SPLITS, names_alike
+from pretrieve.data.card_text import as_markdown, as_text, warnings_of
+from pretrieve.data.folder_tree import SPLITS, names_alike
 from pretrieve.data.image_scan import ImageFacts, scan_images
 from pretrieve.data.image_set import ImageSet
 
@@ -37,7 +28,7 @@ ASPECT_NAMES = (
 
 @dataclass(frozen=True)
 class SizeRange:
-    """Sides of images in pixels."""
+    """Widths or heights of images, in pixels."""
 
     smallest: int
     median: float
@@ -45,29 +36,58 @@ class SizeRange:
 
 
 @dataclass(frozen=True)
+class ListedImage:
+    """Where an image stands in its set; `reason` says why it does not decode, and is empty for one that does."""
+
+    split: str
+    class_name: str
+    path: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Two or more images with one picture: equal files where `are_exact`, otherwise only equal pixels."""
+
+    images: tuple[ListedImage, ...]
+    are_exact: bool
+
+    @property
+    def has_two_labels(self) -> bool:
+        """Whether one picture is listed under two classes."""
+        return len({image.class_name for image in self.images}) > 1
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """How many images are `exact` copies of a file, and how many more have the `same_pixels` in another file."""
+
+    exact: int = 0
+    same_pixels: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.exact + self.same_pixels
+
+
+@dataclass(frozen=True)
 class DatasetCard:
-    """What a data set holds. Counts of classes are of all images, everything else of those that were scanned.
+    """What a data set holds. Class counts cover all images, everything else the scanned ones.
 
     Attributes:
-      name: of the set.
-      metric: how it is scored.
-      class_names: K names.
-      fingerprints: of each split.
       counts: for each split the number of images of each class, in the order of the names.
-      imbalance: for each split its largest class by its smallest, of those with an image.
+      imbalance: for each split its largest class over its smallest non-empty one.
       num_images: listed in all splits.
-      num_scanned: of these, how many were read.
-      seed: of the sample, where not all were.
+      num_scanned: how many of them were read.
+      seed: of the sample, where not all were read.
       num_bytes: of the files that were read.
-      widths: of the images that decode; None where none does.
-      heights: likewise.
+      widths, heights: of the images that decode; None where none does.
       aspects: images by width : height, from tall to wide.
-      modes: images by colour mode, most frequent first.
-      file_formats: images by file format, likewise.
+      modes, file_formats: images by colour mode and by file format, most frequent first.
       num_animated: images of several frames or pages, of which the first is used.
-      num_turned: images whose EXIF orientation is left aside.
-      wrong_suffixes: images whose suffix is another format's; they decode by their content.
-      grey_ends: JPEG images whose last rows are the grey of missing data: perhaps truncated.
+      num_turned: images whose EXIF orientation is ignored.
+      wrong_suffixes: images whose suffix belongs to another format; they decode by their content.
+      grey_ends: JPEG images whose last rows are the grey of missing data; they may be truncated.
       tiny: images with a side below 8 pixels.
       broken: images that do not decode, each with its reason.
       copies: groups of images with one picture.
@@ -75,7 +95,6 @@ class DatasetCard:
       copies_across: for "first/second" of the splits, images of the second with a copy in the first.
       alike_paths: files whose names differ in case alone.
       passed_over: files in the set's folder that no split holds.
-      warnings: sentences that a user must read.
     """
 
     name: str
@@ -107,23 +126,20 @@ class DatasetCard:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user must know."""
         return tuple(warnings_of(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON-able values, with the warnings."""
+        """Return everything as JSON-able values, warnings included."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
     def to_json(self) -> str:
-        """Return everything as indented JSON."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_text(self) -> str:
-        """Describe the set in at most 120 columns, warnings first."""
+        """Describe the set in lines of at most 120 columns, warnings first."""
         return as_text(self)
 
     def to_markdown(self) -> str:
-        """Describe the set as Markdown, for MLflow."""
         return as_markdown(self)
 
 
@@ -138,17 +154,16 @@ def make_card(
 ) -> DatasetCard:
     """Read the images of a set and describe it.
 
-    Args:
-      image_set: the set.
-      max_images: of a larger set a sample of so many is read, and the card says so; None reads all.
-      seed: of the sample.
-      passed_over: files that the set's loader left out, to be named.
-      num_threads: that read and decode; None for one a CPU, at most 8.
-      on_progress: called with (images done, images in all).
+    A set of more than `max_images` images is sampled with `seed`, and its card says so; None reads all. The card also
+    names `passed_over`, the files that the set's loader left out. By default one thread a CPU reads, at most 8.
+    `on_progress` is called with (images done, images in all).
     """
     splits = sorted(image_set.splits, key=lambda split: (*SPLITS, split).index(split))
     tables = {split: image_set.splits[split] for split in splits}
-    counts = {split: _class_counts(image_set, split) for split in splits}
+    counts = {
+        split: tuple(np.bincount(table["label"].to_numpy(), minlength=image_set.num_classes).tolist())
+        for split, table in tables.items()
+    }
     rows = _drawn_rows({split: table.num_rows for split, table in tables.items()}, max_images, seed)
     facts = scan_images(tables, rows, num_threads=num_threads, on_progress=on_progress)
     paths = [path for table in tables.values() for path in table["path"].to_pylist()]
@@ -168,18 +183,13 @@ def make_card(
     )
 
 
-def _class_counts(image_set: ImageSet, split: str) -> tuple[int, ...]:
-    labels = image_set.splits[split]["label"].to_numpy()
-    return tuple(np.bincount(labels, minlength=image_set.num_classes).tolist())
-
-
 def _imbalance(counts: Iterable[int]) -> float:
     present = [count for count in counts if count]
     return max(present) / min(present) if present else 1.0
 
 
 def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> dict[str, list[int]]:
-    """Choose which rows to read: all, or a sample in which each image has the same chance."""
+    """Choose the rows to read: all, or a uniform sample."""
     total = sum(sizes.values())
     if max_images is None or total <= max_images:
         return {split: list(range(size)) for split, size in sizes.items()}
@@ -193,7 +203,11 @@ def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> 
 
 def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:
     good = [image for image in facts if image.error is None]
-    groups = copied_groups(facts)
+    by_pixels: dict[str, list[ImageFacts]] = {}
+    for image in good:  # broken images, such as two empty files, are not copies of each other
+        by_pixels.setdefault(image.pixel_hash, []).append(image)
+    groups = [group for group in by_pixels.values() if len(group) > 1]
+    aspects = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in good)
 
     def listed(images: Iterable[ImageFacts]) -> tuple[ListedImage, ...]:
         return tuple(ListedImage(i.split, names[i.label], i.path, i.error or "") for i in images)
@@ -202,7 +216,7 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         "num_bytes": sum(image.num_bytes for image in facts),
         "widths": _range([image.width for image in good]),
         "heights": _range([image.height for image in good]),
-        "aspects": _aspects(good),
+        "aspects": {ASPECT_NAMES[number]: aspects[number] for number in sorted(aspects)},
         "modes": dict(Counter(image.mode for image in good).most_common()),
         "file_formats": dict(Counter(image.file_format for image in good).most_common()),
         "num_animated": sum(image.num_frames > 1 for image in good),
@@ -211,9 +225,9 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         "grey_ends": listed(image for image in good if image.ends_in_grey),
         "tiny": listed(image for image in good if min(image.width, image.height) < 8),
         "broken": listed(image for image in facts if image.error is not None),
-        "copies": describe_copies(groups, names),
-        "copies_within": count_within(groups, splits),
-        "copies_across": count_across(groups, splits),
+        "copies": tuple(Copies(listed(group), len({i.content_hash for i in group}) == 1) for group in groups),
+        "copies_within": _count_within(groups, splits),
+        "copies_across": _count_across(groups, splits),
     }
 
 
@@ -221,6 +235,25 @@ def _range(sides: Sequence[int]) -> SizeRange | None:
     return SizeRange(min(sides), float(np.median(sides)), max(sides)) if sides else None
 
 
-def _aspects(images: Iterable[ImageFacts]) -> dict[str, int]:
-    bins = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in images)
-    return {ASPECT_NAMES[number]: bins[number] for number in sorted(bins)}
+def _count_within(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
+    """Count, for each split that has any, the images that repeat an earlier one of the same split."""
+    counts = {split: CopyCount() for split in splits}
+    for group in groups:
+        for split, count in counts.items():
+            contents = [image.content_hash for image in group if image.split == split]
+            exact = len(contents) - len({*contents})
+            same_pixels = max(len({*contents}) - 1, 0)
+            counts[split] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
+    return {split: count for split, count in counts.items() if count.total}
+
+
+def _count_across(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
+    """Count, for each pair "first/second" of splits, the images of the second that have a copy in the first."""
+    counts = {pair: CopyCount() for pair in combinations(splits, 2)}
+    for group in groups:
+        for (first, second), count in counts.items():
+            known = {image.content_hash for image in group if image.split == first}
+            copies = [image.content_hash in known for image in group if image.split == second] if known else []
+            exact, same_pixels = copies.count(True), copies.count(False)
+            counts[first, second] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
+    return {f"{first}/{second}": count for (first, second), count in counts.items() if count.total}

@@ -1,8 +1,8 @@
-"""From encoded bytes to pixels of one size.
+"""Decode encoded images to pixels of one size.
 
-What a picture carries beside its pixels is left aside, as torchvision's loaders do, so that published weights see what
-they were trained on: a camera's note to turn the picture (EXIF orientation), its colour profile, its transparency, and
-all frames of an animation but the first. The card of a data set (`dataset_card.py`) counts them.
+What an image carries beside its pixels is ignored, as in torchvision's loaders, so that published weights see what they
+were trained on: EXIF orientation, colour profile, transparency, and all frames of an animation but the first. The card
+of a data set (`dataset_card.py`) counts them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from pretrieve.errors import ImageSetError
 
 START_OF_SCAN = 0xDA  # markers of a JPEG file
 END_OF_IMAGE = b"\xff\xd9"
-STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers that no length follows."""
+STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers that no length follows
 
 MAX_PIXELS = 178_956_970
-"""Pixels of the largest image that is decoded, half a gigabyte: Pillow's own, whatever a user's code made of that."""
+"""The largest image that is decoded, half a gigabyte: Pillow's default, even where a user's code changes Pillow's."""
 
 
 def read_content(path: str, content: bytes | None) -> bytes:
@@ -49,34 +48,26 @@ def read_content(path: str, content: bytes | None) -> bytes:
 
 
 def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
-    """Decode an image, resize its shorter side to `size` and crop the centre square.
+    """Decode an image, resize its shorter side to `size` > 0 pixels and crop the centre square.
 
-    Args:
-      content: an encoded image of 8 or 16 bits a channel; converted to 8-bit RGB.
-      size: side of the result in pixels, > 0.
-
-    Returns:
-      (size, size, 3) uint8 RGB.
-
-    Raises:
-      ImageSetError: the bytes are no image, or a broken one.
+    Images of 8 or 16 bits a channel are converted to 8-bit RGB; the result is (size, size, 3) uint8. Bytes that are no
+    image, or a broken one, raise an ImageSetError.
     """
-    return np.asarray(_centre_square(_decode(content), size), dtype=np.uint8)
+    image = _decode(content)
+    if image.size != (size, size):
+        scale = size / min(image.size)
+        width, height = (max(size, round(side * scale)) for side in image.size)
+        left, top = (width - size) // 2, (height - size) // 2
+        resized = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = resized.crop((left, top, left + size, top + size))
+    return np.asarray(image, dtype=np.uint8)
 
 
 def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
-    """Decode an image and squeeze all of it into a square, with antialiasing.
+    """Decode an image and squeeze all of it into a square of (size, size, 3) uint8 RGB, with antialiasing.
 
-    Args:
-      content: an encoded image of 8 or 16 bits a channel; converted to 8-bit RGB.
-      size: side of the square in pixels, > 0.
-
-    Returns:
-      (size, size, 3) uint8 RGB, and the image's width divided by its height, which undoes the squeezing. A square image
-      gives the pixels of `decode_square`, and 1.
-
-    Raises:
-      ImageSetError: the bytes are no image, or a broken one.
+    Also returns the image's width divided by its height, which undoes the squeezing. A square image gives the pixels of
+    `decode_square`, and 1. Bytes that are no image, or a broken one, raise an ImageSetError.
     """
     image = _decode(content)
     squeezed = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -84,11 +75,7 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Read the header of an image, and nothing of its pixels.
-
-    Raises:
-      ImageSetError: the bytes are no image, or one of too many pixels.
-    """
+    """Read the header of an image, none of its pixels; no image, or one of too many pixels, raises an ImageSetError."""
     if not content:
         raise ImageSetError("an image must decode, but its file is empty; copy it again")
     with _pillow_errors():
@@ -99,12 +86,8 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def load_pixels(image: Image.Image, content: bytes) -> None:
-    """Decode the pixels of an opened image, of its first frame alone.
-
-    Raises:
-      ImageSetError: it is broken, or breaks off.
-    """
-    # Set by other code of the process, it would make grey of what is missing of a truncated image.
+    """Decode the pixels of an opened image, of its first frame alone; a broken one raises an ImageSetError."""
+    # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():
         image.load()
@@ -117,9 +100,9 @@ def load_pixels(image: Image.Image, content: bytes) -> None:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence what Pillow only warns of; not made for several threads at a time."""
+    """Silence Pillow's warnings; must not be entered by several threads at a time."""
     with warnings.catch_warnings():
-        # A palette image with transparency only warns; the picture itself is right. So does a large one.
+        # These images decode correctly: palette images with transparency, and large ones.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
@@ -132,13 +115,17 @@ def _decode(content: bytes) -> Image.Image:
 
 
 def eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded image to what networks see.
-
-    Raises:
-      ImageSetError: the range of its pixels is unknown.
-    """
+    """Convert a decoded image to 8-bit RGB; pixels of an unknown range raise an ImageSetError."""
     with _pillow_errors():
-        return _eight_bit(image).convert("RGB")
+        # Of a 16-bit grey image the upper 8 bits are kept; Pillow's own conversion makes it plain white.
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+            image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+        if image.mode in ("I", "F"):
+            raise ImageSetError(
+                f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
+                "save it with 8 bits"
+            )
+        return image.convert("RGB")
 
 
 @contextmanager
@@ -147,7 +134,7 @@ def _pillow_errors() -> Iterator[None]:
         yield
     except (ImageSetError, MemoryError):
         raise
-    except UnidentifiedImageError as error:  # its own words name an address in memory, another one each time
+    except UnidentifiedImageError as error:  # its own message holds an address in memory
         raise ImageSetError("an image must decode, but Pillow says: cannot identify image file") from error
     except Image.DecompressionBombError as error:
         raise _too_large(f"Pillow says: {error}") from error
@@ -159,28 +146,6 @@ def _too_large(found: str) -> ImageSetError:
     return ImageSetError(f"an image must have at most {MAX_PIXELS:,} pixels, but {found}; save it smaller")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Keep the upper eight bits of a 16-bit grey image, of which Pillow's own conversion makes plain white."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ImageSetError(
-            f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
-            "save it with 8 bits"
-        )
-    return image
-
-
-def _centre_square(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
-    return resized.crop((left, top, left + size, top + size))
-
-
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     """Encode (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, losslessly."""
     buffer = io.BytesIO()
@@ -189,23 +154,20 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _lacks_end_marker(content: bytes) -> bool:
-    """Tell whether a JPEG's pixels have no end marker behind them.
+    """Return whether a JPEG's pixels are not followed by an end marker; thumbnails in its header do not count.
 
-    Where a download broke off, its file may have its full length, zeros at its end. Those are pixels to a decoder, grey
-    ones, and it tells nobody. Pixels themselves never hold an end marker, so its absence shows that the end is missing.
-
-    Args:
-      content: a JPEG file, of which thumbnails in its header do not count.
+    A download that broke off may leave a file of full length that ends in zeros. Decoders silently turn those into grey
+    pixels. Pixel data never hold an end marker, so its absence shows that the end is missing.
     """
     return content.find(END_OF_IMAGE, _start_of_pixels(content)) < 0
 
 
 def _start_of_pixels(content: bytes) -> int:
-    """Return the position of the first scan, or the end of the file where it has none."""
+    """Return the position of the first scan, or the length of the file where it has none."""
     position = 2
     while position + 4 <= len(content):
         if content[position] != 0xFF:
-            position += 1  # some writers leave stray bytes between segments, which decoders skip as well
+            position += 1  # some writers leave stray bytes between segments; decoders skip them too
             continue
         marker = content[position + 1]
         if marker == START_OF_SCAN:

@@ -1,4 +1,4 @@
-"""Files fetched over HTTP: resumed where they were cut off, verified, and whole or absent."""
+"""Download files over HTTP: resumed where they were cut off, verified, and complete or absent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Progress = Callable[[int, int | None], None]
 
 
 class _BrokenOffError(Exception):
-    """What is worth another attempt: a connection that broke, a server that is busy."""
+    """A failure that is worth another attempt: a broken connection or a busy server."""
 
 
 def download(
@@ -43,17 +43,17 @@ def download(
 ) -> None:
     """Fetch a file, going on where an earlier attempt or an earlier process ended.
 
-    It grows as `<name>.part`; beside it `<name>.part.json` keeps the server's mark of the version (ETag or
-    Last-Modified), so that two versions are never put together. It gets its name once it is whole and verified.
+    It grows as `<name>.part` and gets its name once it is complete and verified. Beside it `<name>.part.json` keeps the
+    server's mark of the version (ETag or Last-Modified), so that two versions are never mixed.
 
     Args:
       url: http or https.
       path: the file to make; its folder is made where it is missing.
-      md5: 32 hexadecimal digits that it must have; None takes it as it comes.
-      progress: called with the bytes that are here, and all of them or None where the server does not say.
+      md5: 32 hexadecimal digits that it must have; None skips the check.
+      progress: called with the bytes fetched so far, and the file's size or None where the server does not say.
       attempts: how many in a row may end without a new byte.
-      pause_s: before the second of them; doubled before each further one, up to half a minute.
-      timeout_s: how long a server may be silent.
+      pause_s: seconds before the second of them; doubled before each further one, up to half a minute.
+      timeout_s: seconds that a server may be silent.
 
     Raises:
       UserError: the address is not of the web, the server refuses or cannot be reached, or another process fetches it.
@@ -80,7 +80,7 @@ def download(
 
 
 def file_md5(path: Path, progress: Progress | None = None) -> str:
-    """Compute the MD5 of a file, as 32 hexadecimal digits."""
+    """Compute the MD5 of a file as 32 hexadecimal digits; `progress` is called with the bytes read and the size."""
     digest, done, size = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -104,21 +104,14 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
             with part.open("ab") as file:
                 yield file
         finally:
-            # A refused address leaves nothing to go on from. Gone already means renamed, or removed as a wrong file.
+            # An empty file is of no use later. It may be gone already: renamed, or removed as a wrong file.
             with suppress(FileNotFoundError):
                 if part.stat().st_size == 0:
                     part.unlink()
 
 
 def _fetch_all(
-    url: str,
-    file: IO[bytes],
-    mark: Path,
-    progress: Progress | None,
-    *,
-    attempts: int,
-    pause_s: float,
-    timeout_s: float,
+    url: str, file: IO[bytes], mark: Path, progress: Progress | None, *, attempts: int, pause_s: float, timeout_s: float
 ) -> None:
     farthest, failures = file.tell(), 0
     while True:
@@ -127,7 +120,7 @@ def _fetch_all(
             return
         except _BrokenOffError as error:
             file.flush()
-            # A server that starts anew each time brings bytes for ever; only those beyond all earlier ones count.
+            # A server that starts anew each time sends bytes for ever; only those beyond all earlier ones count.
             failures = 0 if file.tell() > farthest else failures + 1
             farthest = max(farthest, file.tell())
             if failures >= attempts:
@@ -146,36 +139,28 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, tim
     version = _read_mark(mark, url)
     if file.tell() and version is None:
         _start_anew(file)
-    # Without `identity` a server may count the bytes of a compressed answer, and ranges of those.
+    # Without `identity` a server may compress its answer, and count the compressed bytes.
     headers = {"Accept-Encoding": "identity"}
     if version is not None and file.tell():
         headers |= {"Range": f"bytes={file.tell()}-", "If-Range": version}
     try:
         with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
-            if _is_complete(response, file):
-                return
+            if response.status_code == _NOT_SATISFIABLE:  # the file is complete, or the server's file has changed
+                if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
+                    return
+                _start_anew(file)
+                raise _BrokenOffError("the server has another version of the file; starting anew")
             total = _prepare_to_append(response, file)
             _write_mark(mark, url, response)
             _append(response, file, total, progress)
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError) as error:
         raise _BrokenOffError(str(error)) from error
-    except requests.RequestException as error:  # an address that cannot be one, or redirects without end
+    except requests.RequestException as error:  # a malformed address, or endless redirects
         raise UserError(f"{url} must lead to a file on the web, but: {error}; fetch the file by hand") from error
 
 
-def _is_complete(response: Response, file: IO[bytes]) -> bool:
-    """Tell the answer of a server that has no more to give from one whose file is another one by now."""
-    if response.status_code != _NOT_SATISFIABLE:
-        return False
-    complete = response.headers.get("Content-Range", "") == f"bytes */{file.tell()}"
-    if not complete:
-        _start_anew(file)
-        raise _BrokenOffError("the server has another version of the file; starting anew")
-    return complete
-
-
 def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
-    """Make the file end where the answer begins, and return how long it becomes."""
+    """Make the file end where the answer begins, and return the final size."""
     status = f"{response.status_code} {response.reason}"
     if response.status_code in _TRANSIENT:
         raise _BrokenOffError(f"the server answers {status}")
@@ -193,7 +178,7 @@ def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
 
 
 def _append(response: Response, file: IO[bytes], total: int | None, progress: Progress | None) -> None:
-    # The raw stream: servers that call a .tar.gz `Content-Encoding: gzip` would have it unpacked on the way.
+    # The raw stream: requests would unpack a .tar.gz that a server sends as `Content-Encoding: gzip`.
     while chunk := response.raw.read(CHUNK_BYTES, decode_content=False):
         file.write(chunk)
         if progress is not None:
@@ -218,7 +203,7 @@ def _read_mark(mark: Path, url: str) -> str | None:
 
 def _write_mark(mark: Path, url: str, response: Response) -> None:
     etag = response.headers.get("ETag", "")
-    # A weak ETag does not promise the same bytes, so a range may not be asked for by it.
+    # A weak ETag does not promise the same bytes, so no range may be asked for with it.
     version = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
     if version is None:
         mark.unlink(missing_ok=True)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
-from pretrieve.data.folder_names import SPLITS, check_split_names, names_alike, visible_files
-from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_table import table_of_files
 from pretrieve.data.splits import with_test
 from pretrieve.errors import ImageSetError, nearest_word
+
+SPLITS = ("train", "val", "test")
+
+_OTHER_WORDS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""What people call splits, in lower case."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -18,7 +29,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 def load_folder_tree(
     root: str | Path, *, name: str, metric: Metric = "top1", test_fraction: float | None = None, seed: int = 0
 ) -> ImageSet:
-    """Read an image set from a folder tree.
+    """Read an image set from a folder tree; files stay where they are, and class folders are sorted.
 
     A tree without a `train` folder is the train split itself (`<root>/<class>/*`), which is enough for a source.
 
@@ -27,20 +38,17 @@ def load_folder_tree(
       name: the set's name.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test folder.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet with class names in sorted order of their folders; files stay where they are.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
-        classes differ in case alone, an image is a link to nothing, or test has a class that train lacks.
+        classes differ in case alone, an image is a broken link, or test has a class that train lacks.
       OSError: a folder cannot be read.
     """
     root = Path(root).expanduser().absolute()  # workers run in folders of their own
     if not root.is_dir():
         raise ImageSetError(f"the folder of {name!r} must exist, but {root} does not; check the path")
-    check_split_names(root, name)
+    _check_split_names(root, name)
     folders = {split: root / split for split in SPLITS if (root / split).is_dir()}
     if "train" not in folders:
         if folders:
@@ -49,13 +57,7 @@ def load_folder_tree(
     class_names = _class_folders(folders["train"], name)
     splits = {split: _read_split(folder, class_names, name) for split, folder in folders.items()}
     splits = with_test(splits, fraction=test_fraction, seed=seed, set_name=name)
-    return ImageSet(
-        name=name,
-        class_names=tuple(class_names),
-        splits=splits,
-        fingerprints={split: table_fingerprint(table, root) for split, table in splits.items()},
-        metric=metric,
-    )
+    return image_set_of_tables(name, class_names, splits, metric, root=root)
 
 
 def _class_folders(folder: Path, name: str) -> list[str]:
@@ -82,28 +84,77 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
     paths: list[Path] = []
     labels: list[int] = []
     for class_name, label in label_of.items():
-        files = _image_files(folder / class_name)
-        paths += files
+        files = [path for path in _visible_files(folder / class_name) if path.suffix.lower() in IMAGE_SUFFIXES]
+        gone = sorted(path for path in files if not path.is_file())
+        if gone:
+            raise ImageSetError(
+                f"images of {folder / class_name} must exist, but {len(gone)} are links to files that do not, "
+                f"the first {gone[0].name!r}; mend or remove the links"
+            )
+        paths += sorted(files)
         labels += [label] * len(files)
     if not paths:
         raise ImageSetError(f"{folder} of {name!r} holds no image; known suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}")
     return table_of_files(paths, labels)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    files = [path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
-    existing = [path for path in files if path.is_file()]
-    gone = sorted({*files} - {*existing}) if len(existing) < len(files) else []
-    if gone:
-        raise ImageSetError(
-            f"images of {folder} must exist, but {len(gone)} are links to files that do not, the first "
-            f"{gone[0].name!r}; mend or remove the links"
-        )
-    return sorted(existing)
-
-
 def passed_over_files(root: Path) -> list[Path]:
-    """List the files of a tree that no split holds, because their suffixes are no image's or they lie in no class."""
+    """List the files of a tree that are in no split, because they lack an image suffix or lie in no class."""
     folders = [root / split for split in SPLITS if (root / split).is_dir()] if (root / "train").is_dir() else [root]
-    found = [(path, path.relative_to(folder)) for folder in folders for path in visible_files(folder)]
+    found = [(path, path.relative_to(folder)) for folder in folders for path in _visible_files(folder)]
     return sorted(path for path, below in found if path.suffix.lower() not in IMAGE_SUFFIXES or len(below.parts) == 1)
+
+
+def names_alike(names: Sequence[str]) -> list[list[str]]:
+    """Group the names that are one on a disk that ignores case, or that composes accents.
+
+    >>> names_alike(["Cat", "cat", "dog"])
+    [['Cat', 'cat']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """List the files and links below a folder that have no hidden part; none where there is no such folder.
+
+    Hidden folders are left out too: notebooks and photo viewers keep copies and thumbnails in them. A folder that
+    cannot be read raises an OSError, because its images would be missing without a message. A name that is not Unicode
+    raises an ImageSetError.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    if not folder.is_dir():
+        return []
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    for name in (path.as_posix() for path in found):
+        if not name.isascii() and name.encode("utf-8", "surrogateescape") != name.encode("utf-8", "replace"):
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            raise ImageSetError(f"names of files must be UTF-8, but {shown} is not; rename it")
+    return found
+
+
+def _check_split_names(root: Path, name: str) -> None:
+    """Raise an ImageSetError where splits lie a folder deeper or have other names, which would be taken for classes."""
+    folders = sorted(child.name for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
+    words = {word for words in _OTHER_WORDS.values() for word in words}
+    has_splits = "train" in folders or all(folder.lower() in words for folder in folders)
+    for split in SPLITS:
+        others = [folder for folder in folders if folder.lower() in _OTHER_WORDS[split]]
+        if others and split not in folders and has_splits:
+            raise ImageSetError(
+                f"splits of {name!r} must be called {', '.join(SPLITS)}, but {root} holds {others[0]!r}; rename it "
+                f"to {split!r}"
+            )
+    if len(folders) == 1 and (root / folders[0] / "train").is_dir():
+        raise ImageSetError(
+            f"the folder of {name!r} must be the one that holds 'train', but {root} holds it inside {folders[0]!r}; "
+            f"give {root / folders[0]}"
+        )

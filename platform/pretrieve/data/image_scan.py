@@ -1,12 +1,13 @@
-"""Facts of single images, read by a pool of threads: what a data set's card counts."""
+"""Read facts of single images with a pool of threads; the card of a data set counts them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,40 +17,34 @@ from PIL import ExifTags, Image
 from pretrieve.data.decode import eight_bit_rgb, load_pixels, open_image, quiet_pillow, read_content
 from pretrieve.errors import ImageSetError
 
-ROWS_AT_ONCE = 1024
-"""Images that wait for a thread at a time."""
+ROWS_AT_ONCE = 1024  # images that wait for a thread at a time
 
 FORMAT_OF_SUFFIX = {
     ".avif": "AVIF", ".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".ppm": "PPM",
     ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
 }  # fmt: skip
 SAME_FORMATS = {"MPO": "JPEG"}
-"""A JPEG with further pictures behind the first is a JPEG still: telephones write them under its suffix."""
+"""A JPEG with further pictures behind the first still counts as a JPEG: phones write them under its suffix."""
 
 GREY = 128
 GREY_ROWS = 8
-"""What a decoder puts where a JPEG's data end too early, in blocks of at least so many rows."""
+"""A decoder fills the end of a truncated JPEG with this grey, in blocks of at least this many rows."""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image of a set; of one that does not decode, what was found before.
+    """One image of a set; where it does not decode, what was found before.
 
     Attributes:
-      split: where it is listed.
-      path: its file, or its readable name.
-      label: its class.
-      num_bytes: of its file.
       content_hash: of its bytes; empty where they cannot be read.
       pixel_hash: of its size and its pixels as 8-bit RGB; empty where they do not decode.
-      width: in pixels, as stored; 0 where unknown.
-      height: likewise.
-      mode: Pillow's, with ` 16-bit` behind it where the file has so many a channel.
+      width, height: in pixels, as stored; 0 where unknown.
+      mode: Pillow's, followed by ` 16-bit` where the file has 16 bits a channel.
       file_format: Pillow's; empty where unknown.
-      num_frames: of an animation or a file of several pages; the first is the image.
-      is_turned: whether its EXIF data ask to turn or mirror it, which is left aside.
-      has_wrong_suffix: whether its suffix is another format's.
-      ends_in_grey: whether its last rows are the grey of missing data: perhaps truncated.
+      num_frames: of an animation or a file of several pages; only the first is used.
+      is_turned: whether its EXIF data ask to turn or mirror it, which is ignored.
+      has_wrong_suffix: whether its suffix belongs to another format.
+      ends_in_grey: whether its last rows are the grey of missing data, so that it may be truncated.
       error: why it does not decode; None where it does.
     """
 
@@ -77,56 +72,34 @@ def scan_images(
     num_threads: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[ImageFacts]:
-    """Read facts of images.
+    """Read facts of the chosen rows of image tables, in the order of splits and rows.
 
-    Args:
-      tables: image tables by split.
-      rows: which rows of each to read.
-      num_threads: that read and decode; None for one a CPU, at most 8.
-      on_progress: called with (images done, images in all).
-
-    Returns:
-      The facts, in the order of splits and rows.
+    By default one thread a CPU reads and decodes, at most 8; `on_progress` is called with (images done, images in all).
     """
     total = sum(len(chosen) for chosen in rows.values())
     facts: list[ImageFacts] = []
     with quiet_pillow(), ThreadPoolExecutor(num_threads or min(8, os.cpu_count() or 1)) as pool:
-        for split, chunk in _chunks(rows):
-            table = tables[split]
-            facts += pool.map(lambda row, split=split, table=table: _facts_of_row(split, table, row), chunk)
-            on_progress(len(facts), total)
+        for split, chosen in rows.items():
+            scan = partial(_scan_image, split, tables[split])
+            for start in range(0, len(chosen), ROWS_AT_ONCE):
+                facts += pool.map(scan, chosen[start : start + ROWS_AT_ONCE])
+                on_progress(len(facts), total)
     return facts
 
 
-def _chunks(rows: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Sequence[int]]]:
-    for split, chosen in rows.items():
-        for start in range(0, len(chosen), ROWS_AT_ONCE):
-            yield split, chosen[start : start + ROWS_AT_ONCE]
-
-
-def _facts_of_row(split: str, table: pa.Table, row: int) -> ImageFacts:
+def _scan_image(split: str, table: pa.Table, row: int) -> ImageFacts:
     path, label = table["path"][row].as_py(), table["label"][row].as_py()
-    return scan_image(split, path, table["content"][row].as_py(), label)
-
-
-def scan_image(split: str, path: str, content: bytes | None, label: int) -> ImageFacts:
-    """Read the facts of one image.
-
-    Args:
-      split: where it is listed.
-      path: its file, or its readable name.
-      content: its bytes; None to read them.
-      label: its class.
-    """
     known: dict[str, object] = {}
     try:
-        content = read_content(path, content)
+        content = read_content(path, table["content"][row].as_py())
         known |= {"num_bytes": len(content), "content_hash": hashlib.sha256(content).hexdigest()}
         with open_image(content) as image:
             known |= _header_facts(image, path)
             load_pixels(image, content)
             pixels = np.asarray(eight_bit_rgb(image))
-        known |= {"pixel_hash": _hash_of(pixels), "ends_in_grey": known["file_format"] == "JPEG" and _ends_grey(pixels)}
+        known["pixel_hash"] = hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+        ends_grey = len(pixels) > GREY_ROWS and bool((pixels[-GREY_ROWS:] == GREY).all() and (pixels != GREY).any())
+        known["ends_in_grey"] = known["file_format"] == "JPEG" and ends_grey
     except ImageSetError as error:
         known["error"] = str(error)
     except OSError as error:
@@ -143,7 +116,7 @@ def _header_facts(image: Image.Image, path: str) -> dict[str, object]:
         "height": image.height,
         "mode": image.mode.partition(";")[0] + (" 16-bit" if has_16_bits else ""),
         "file_format": found,
-        # Of a MPO the others are not frames of the picture, but previews and depths of it.
+        # The further pictures of an MPO are not frames, but previews and depth maps.
         "num_frames": 1 if image.format == "MPO" else _num_frames(image),
         "is_turned": _is_turned(image),
         "has_wrong_suffix": FORMAT_OF_SUFFIX.get(Path(path).suffix.lower(), found) != found,
@@ -153,21 +126,12 @@ def _header_facts(image: Image.Image, path: str) -> dict[str, object]:
 def _num_frames(image: Image.Image) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception:  # frames are found by reading on, and the first may be whole where another is not
+    except Exception:  # a later frame may be broken where the first is not
         return 1
 
 
 def _is_turned(image: Image.Image) -> bool:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except Exception:  # EXIF data are whatever a camera or an editor left; the pixels do not depend on them
+    except Exception:  # EXIF data may be malformed; the pixels do not depend on them
         return False
-
-
-def _hash_of(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
-    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-
-
-def _ends_grey(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bool:
-    last = pixels[-GREY_ROWS:]
-    return len(pixels) > GREY_ROWS and bool((last == GREY).all()) and not bool((pixels == GREY).all())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pretrieve.data.image_table import table_fingerprint
 from pretrieve.errors import ImageSetError
 from pretrieve.metrics import Metric as Metric
 
@@ -22,6 +24,9 @@ class ImageSet:
       splits: image tables (see `image_table.SCHEMA`) by split: train, and for a target val and test.
       fingerprints: for each split the hash of its images and labels.
       metric: how predictions on this set are scored, `top1` or `mean_per_class` accuracy.
+
+    Raises:
+      ImageSetError: there is no train split, a class has no training image, or a label is out of range.
     """
 
     name: str
@@ -31,15 +36,16 @@ class ImageSet:
     metric: Metric = "top1"
 
     def __post_init__(self) -> None:
-        """Check what every later stage relies on.
-
-        Raises:
-          ImageSetError: no train split, a class without a training image, or a label out of range.
-        """
         if "train" not in self.splits:
             raise ImageSetError(f"image set {self.name!r} must have a train split, but has {sorted(self.splits)}")
         for split, table in self.splits.items():
-            self._check_labels(split, table)
+            labels = pc.unique(table["label"]).to_pylist()
+            wrong = [label for label in labels if label is None or not 0 <= label < len(self.class_names)]
+            if wrong:
+                raise ImageSetError(
+                    f"labels of {self.name!r}, split {split!r}, must lie in 0 … {len(self.class_names) - 1}, "
+                    f"but {wrong[0]} was found"
+                )
         seen = set(self.splits["train"]["label"].to_pylist())
         missing = [name for label, name in enumerate(self.class_names) if label not in seen]
         if missing:
@@ -48,18 +54,8 @@ class ImageSet:
                 f"{', '.join(missing[:5])}; add images or remove the class"
             )
 
-    def _check_labels(self, split: str, table: pa.Table) -> None:
-        labels = pc.unique(table["label"]).to_pylist()
-        wrong = [label for label in labels if label is None or not 0 <= label < len(self.class_names)]
-        if wrong:
-            raise ImageSetError(
-                f"labels of {self.name!r}, split {split!r}, must lie in 0 … {len(self.class_names) - 1}, "
-                f"but {wrong[0]} was found"
-            )
-
     @property
     def num_classes(self) -> int:
-        """K, the number of classes."""
         return len(self.class_names)
 
     def num_images(self, split: str) -> int:
@@ -69,3 +65,11 @@ class ImageSet:
 
 ImageSource = ImageSet
 ImageTarget = ImageSet
+
+
+def image_set_of_tables(
+    name: str, class_names: Sequence[str], splits: Mapping[str, pa.Table], metric: Metric, *, root: Path | None = None
+) -> ImageSet:
+    """Make an image set of image tables; its fingerprints do not depend on where the folder `root` lies."""
+    fingerprints = {split: table_fingerprint(table, root) for split, table in splits.items()}
+    return ImageSet(name, tuple(class_names), splits, fingerprints, metric)

@@ -1,4 +1,4 @@
-"""The image table: one row per image, as an Arrow table that travels through Ray without copies."""
+"""The image table: one row per image, as an Arrow table that Ray passes on without copies."""
 
 from __future__ import annotations
 
@@ -22,33 +22,18 @@ SCHEMA = pa.schema(
 )
 
 HASHED_BYTES_LIMIT = 2 * 1024**3
-"""Files of a split are hashed by content up to this many bytes in all; larger splits by path and size."""
+"""Splits of up to this many bytes are hashed by content; larger ones by path and size."""
 
 
 def table_of_files(paths: Sequence[Path], labels: Sequence[int]) -> pa.Table:
-    """Make an image table whose images stay in their files.
-
-    Args:
-      paths: N image files.
-      labels: N integers in [0, K).
-
-    Returns:
-      (N rows) `SCHEMA`, indices 0 … N − 1 in the order given.
-    """
-    columns = [range(len(paths)), [str(path) for path in paths], [None] * len(paths), labels]
-    return _table(columns)
+    """Make an image table of N image files; its rows have indices 0 … N − 1 and labels in [0, K)."""
+    return _table([range(len(paths)), [str(path) for path in paths], [None] * len(paths), labels])
 
 
 def table_of_contents(names: Sequence[str], contents: Sequence[bytes], labels: Sequence[int]) -> pa.Table:
-    """Make an image table that holds the encoded images themselves.
+    """Make an image table that holds N encoded images (PNG, JPEG, …) itself.
 
-    Args:
-      names: N readable names, used in messages.
-      contents: N encoded images (PNG, JPEG, …).
-      labels: N integers in [0, K).
-
-    Returns:
-      (N rows) `SCHEMA`, indices 0 … N − 1 in the order given.
+    Its rows have readable names, indices 0 … N − 1 and labels in [0, K).
     """
     return _table([range(len(names)), names, contents, labels])
 
@@ -65,25 +50,16 @@ def concatenate(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
-    """Identify the images and labels of a table, wherever its folder lies.
+    """Identify the images and labels of a table by 16 hexadecimal digits, wherever its folder lies.
 
-    Up to HASHED_BYTES_LIMIT every image's bytes are hashed; beyond (ImageNet on a network disk) relative paths and
-    sizes are, which a replaced image of the same size would escape. Images inside Parquet or Arrow files count by those
-    files: all their bytes up to the limit, beyond it their sizes and both ends, where such files keep their metadata.
-
-    Args:
-      table: an image table.
-      root: the folder that file paths are taken relative to, so that a moved data set keeps its identity.
-
-    Returns:
-      16 hexadecimal digits.
-
-    Raises:
-      OSError: a file of the table is gone.
+    File paths are taken relative to `root`, so that a moved data set keeps its identity. Up to HASHED_BYTES_LIMIT every
+    image's bytes are hashed. Beyond it (ImageNet on a network disk) relative paths and sizes are, which misses an image
+    replaced by one of the same size. Images inside Parquet or Arrow files count by those files: all their bytes up to
+    the limit, beyond it their sizes and both ends, where such files keep their metadata. A file that is gone is an
+    OSError.
     """
     digest = hashlib.sha256()
-    paths = table["path"].to_pylist()
-    contents = table["content"].to_pylist()
+    paths, contents = table["path"].to_pylist(), table["content"].to_pylist()
     unread = [path for path, content in zip(paths, contents, strict=True) if content is None]
     files = [Path(path) for path in unread if not is_reference(path)]
     tables = sorted({parse_reference(path).file for path in unread if is_reference(path)})
@@ -93,8 +69,10 @@ def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
         digest.update(f"{_moved_name(path, content, root)}\0{label}\0".encode())
         if content is None and is_reference(path):
             digest.update(table_digests[parse_reference(path).file])
+        elif content is None and not reads_files:
+            digest.update(f"{Path(path).stat().st_size}\0".encode())
         else:
-            digest.update(_identifying_bytes(Path(path), content, reads_files))
+            digest.update(hashlib.sha256(Path(path).read_bytes() if content is None else content).digest())
     return digest.hexdigest()[:16]
 
 
@@ -105,11 +83,3 @@ def _moved_name(path: str, content: bytes | None, root: Path | None) -> str:
         reference = parse_reference(path)
         return str(replace(reference, file=reference.file.relative_to(root)))
     return Path(path).relative_to(root).as_posix()
-
-
-def _identifying_bytes(path: Path, content: bytes | None, reads_files: bool) -> bytes:
-    if content is None:
-        if not reads_files:
-            return f"{path.stat().st_size}\0".encode()
-        content = path.read_bytes()
-    return hashlib.sha256(content).digest()

@@ -1,4 +1,4 @@
-"""ImageNet as its publishers lay it out: folders of WordNet ids, or Parquet shards."""
+"""Read ImageNet as its publishers lay it out: folders of WordNet ids, or Parquet shards."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
 from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.parquet_tables import load_parquet
-from pretrieve.data.forms.table_paths import find_tables
+from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.errors import ImageSetError
 
@@ -38,74 +37,58 @@ def load_imagenet(
 ) -> ImageSet:
     """Read ImageNet, or any part of its classes, from folders of WordNet ids or from Parquet shards.
 
+    Classes are in the order of their WordNet ids, named "n01440764 tench" where a list of names is known (see
+    `names_of_classes`). Images stay where they are.
+
     Args:
       root: holds `train/<wnid>/*.JPEG` or `ILSVRC/Data/CLS-LOC/train/…`, or is the folder of WordNet ids itself; or
         holds Parquet files `train-…` and `validation-…` whose label i is the i-th WordNet id in sorted order.
         Validation images are read from `val/<wnid>/`, or from a flat `val/` where LOC_val_solution.csv lies beside the
-        data; of these only classes that train has. The published test images have no labels and are left out.
+        data; only classes that train has are kept. The published test images have no labels and are left out.
       name: the set's name.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet with classes in the order of their WordNet ids, named "n01440764 tench" where a list of names is known
-      (see `names_of_classes`); images stay where they are.
+      seed: decides which images are held out.
 
     Raises:
-      ImageSetError: there is neither layout, or a folder of train is no WordNet id or holds no image.
+      ImageSetError: there is neither layout, or a folder of train is not a WordNet id or holds no image.
     """
     folder = Path(root).expanduser().absolute()
     if not folder.is_dir():
         raise ImageSetError(f"the folder of {name!r} must exist, but {folder} does not; check the path")
-    train = _train_folder(folder)
+    inner_folders = [folder / inner / "train" for inner in _INNER_FOLDERS if (folder / inner / "train").is_dir()]
+    train = next((candidate for candidate in (*inner_folders, folder) if _has_wnids(candidate)), None)
     if train is None:
         return _load_shards(folder, name, metric, test_fraction, seed)
-    wnids = _wnids_of(train)
-    files = [(wnid, "train", path) for wnid in wnids for path in _images_below(train / wnid)]
+    wnids = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
+    wrong = [wnid for wnid in wnids if not WNID.fullmatch(wnid)]
+    if wrong:
+        raise ImageSetError(
+            f"folders of {train} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
+            f"{', '.join(wrong[:5])}; move them away"
+        )
+    files = [(wnid, "train", path) for wnid in wnids for path in sorted(_images_below(train / wnid))]
     files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
-    rows = GivenRows(f"{train} of {name!r}", lambda place: files[place][2])
-    for place, (wnid, split, path) in enumerate(files):
-        rows.add(split, path=path, content=None, label=wnid, place=place)
+    rows = GivenRows(f"{train} of {name!r}", lambda position: files[position][2])
+    for position, (wnid, split, path) in enumerate(files):
+        rows.add(split, path=path, content=None, label=wnid, position=position)
     names = names_of_classes(wnids, _folders_above(train))
     wanted = WantedSet(name, dict(zip(wnids, names, strict=True)), metric, test_fraction, seed)
     return assemble_image_set(rows, wanted, files_exist=True)
-
-
-def _train_folder(root: Path) -> Path | None:
-    for inner in _INNER_FOLDERS:
-        if (root / inner / "train").is_dir() and _has_wnids(root / inner / "train"):
-            return root / inner / "train"
-    return root if _has_wnids(root) else None
 
 
 def _has_wnids(folder: Path) -> bool:
     return any(WNID.fullmatch(child.name) and child.is_dir() for child in folder.iterdir())
 
 
-def _wnids_of(folder: Path) -> list[str]:
-    names = sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    wrong = [name for name in names if not WNID.fullmatch(name)]
-    if wrong:
-        raise ImageSetError(
-            f"folders of {folder} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
-            f"{', '.join(wrong[:5])}; move them away"
-        )
-    return names
-
-
-def _images_below(folder: Path) -> list[str]:
-    # Not rglob: 1.28 million Path objects take a minute, these entries seconds.
-    return sorted(_scan(str(folder)))
-
-
-def _scan(folder: str) -> Iterator[str]:
+def _images_below(folder: str | Path) -> Iterator[str]:
+    # Not rglob: 1.28 million Path objects take a minute, these entries take seconds.
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from _scan(entry.path)
+                yield from _images_below(entry.path)
             elif "." + entry.name.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
                 yield entry.path
 
@@ -117,13 +100,15 @@ def _validation_files(train: Path, wnids: Sequence[str]) -> Iterator[tuple[str, 
     if _has_wnids(folder):
         for wnid in wnids:
             if (folder / wnid).is_dir():
-                yield from ((wnid, path) for path in _images_below(folder / wnid))
+                yield from ((wnid, path) for path in sorted(_images_below(folder / wnid)))
         return
     solution = next((above / _SOLUTION for above in _folders_above(train) if (above / _SOLUTION).is_file()), None)
     if solution is None:
         return
-    wnid_of, known = _read_solution(solution), set(wnids)
-    for path in _images_below(folder):
+    with solution.open(encoding="utf-8", newline="") as lines:
+        wnid_of = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
+    known = set(wnids)
+    for path in sorted(_images_below(folder)):
         stem = Path(path).stem
         if stem not in wnid_of:
             raise ImageSetError(
@@ -131,11 +116,6 @@ def _validation_files(train: Path, wnids: Sequence[str]) -> Iterator[tuple[str, 
             )
         if wnid_of[stem] in known:
             yield wnid_of[stem], path
-
-
-def _read_solution(file: Path) -> dict[str, str]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
 
 
 def _folders_above(train: Path) -> list[Path]:
@@ -161,14 +141,10 @@ def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | N
 
 
 def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]:
-    """Name classes by WordNet id and first synonym.
+    """Name K classes, given as sorted WordNet ids, by id and first synonym.
 
-    Names come from `LOC_synset_mapping.txt`, `imagenet_class_index.json` or `words.txt` where one lies in a folder; for
-    exactly the 1000 classes of ILSVRC else from torchvision. A class that none of them names keeps its bare id.
-
-    Args:
-      wnids: K WordNet ids, sorted.
-      folders: where to look, the nearest first.
+    Names come from `LOC_synset_mapping.txt`, `imagenet_class_index.json` or `words.txt` in the first folder that has
+    one; otherwise, for exactly the 1000 classes of ILSVRC, from torchvision. A class without a name keeps its bare id.
     """
     known = find_names(folders)
     if known is None and hashlib.sha256("\n".join(wnids).encode()).hexdigest() == _WNIDS_OF_ILSVRC:
@@ -179,27 +155,17 @@ def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]
 
 
 def find_names(folders: Iterable[Path]) -> dict[str, str] | None:
-    """Read the first list of names in some folders: the first synonym of each WordNet id; None where there is none."""
-    for folder in folders:
-        for file, read in (
-            ("LOC_synset_mapping.txt", _read_named_lines),
-            ("imagenet_class_index.json", _read_class_index),
-            ("words.txt", _read_named_lines),
-        ):
-            if (folder / file).is_file():
-                return read(folder / file)
-    return None
-
-
-def _read_named_lines(file: Path) -> dict[str, str]:
+    """Read the first synonym of each WordNet id from the first list in some folders; None where there is no list."""
+    lists = ("LOC_synset_mapping.txt", "imagenet_class_index.json", "words.txt")
+    file = next((folder / file for folder in folders for file in lists if (folder / file).is_file()), None)
+    if file is None:
+        return None
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        return {wnid: name.replace("_", " ") for wnid, name in json.loads(text).values()}
     names = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         wnid, _, synonyms = line.replace("\t", " ", 1).partition(" ")
         if WNID.fullmatch(wnid) and synonyms.strip():
             names[wnid] = synonyms.split(",")[0].strip()
     return names
-
-
-def _read_class_index(file: Path) -> dict[str, str]:
-    pairs = json.loads(file.read_text(encoding="utf-8")).values()
-    return {wnid: name.replace("_", " ") for wnid, name in pairs}

@@ -1,8 +1,8 @@
-"""From the settings of an image set to the image set, with all the splits that its side of a study needs."""
+"""Load an image set from its settings, with all the splits that its side of a study needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,10 @@ from pretrieve.errors import ImageSetError
 
 
 def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
-    """Load the pre-training side of a study.
+    """Load the pre-training side of a study; sets that are made once are stored in `cache`.
 
-    Args:
-      settings: the source, of which a regime's `fraction` keeps a part of each class.
-      seed: decides which part.
-      cache: folder of sets that are written once.
-
-    Raises:
-      ImageSetError: it cannot be read, see `load_folder_tree` and `find_image_set`, or has another regime.
+    The seed draws the part of each class that a regime's `fraction` keeps. A set that cannot be read (see
+    `load_folder_tree` and `find_image_set`) or has another regime raises an ImageSetError.
     """
     loaded = _load(settings, seed, cache)
     regime = settings.regime
@@ -49,11 +44,11 @@ def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
 def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
     """Load a target with its three splits.
 
-    What a set does not bring is made from its train split, first test, then val; the regime cuts train and val.
+    Missing splits are held out of train, first test, then val; the regime cuts train and val.
 
     Raises:
-      ImageSetError: it cannot be read, has no test split and none is asked for, or is too small to split or for its
-        regime.
+      ImageSetError: it cannot be read, has no test split and `test_fraction` is not given, or is too small to split or
+        for its regime.
     """
     loaded = _load(settings, seed, cache)
     if "test" not in loaded.splits and settings.test_fraction is None:
@@ -76,7 +71,7 @@ def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
 
 
 def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int) -> dict[str, str]:
-    """Return the fingerprints of train and of what is held out of it: train, the fraction and the seed decide."""
+    """Return the fingerprints of train and of what is held out of it."""
     kept = f"{train}/{made}{fraction}/seed{seed}"
     return {"train": kept, made: f"{kept}/held-out"}
 
@@ -84,24 +79,22 @@ def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int
 def _cut_fingerprints(
     fingerprints: Mapping[str, str], splits: tuple[str, ...], regime: Regime, seed: int
 ) -> dict[str, str]:
-    # How many images of train are kept depends on how many val has, and the other way round: both decide both.
-    cut = content_key(
-        kind="regime", whole=[fingerprints[split] for split in splits], regime=regime.model_dump(), seed=seed
-    )
+    # The number of images kept of train depends on val and the other way round, so both fingerprints count in both.
+    whole = [fingerprints[split] for split in splits]
+    cut = content_key(kind="regime", whole=whole, regime=regime.model_dump(), seed=seed)
     return {split: f"{fingerprints[split]}/{regime.describe()}/{cut}" for split in splits}
 
 
 def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
-    """Read the set from where it comes from."""
     name = settings.display_name
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:
         loaded = load_folder_tree(settings.folder, name=name)
     elif settings.csv is not None:
-        loaded = _load_table(load_csv, settings.csv, settings.columns, name, image_column="path")
+        loaded = load_csv(settings.csv, name=name, **_columns(settings, image_column="path"))
     elif settings.parquet is not None:
-        loaded = _load_table(load_parquet, settings.parquet, settings.columns, name, image_column="image")
+        loaded = load_parquet(settings.parquet, name=name, **_columns(settings, image_column="image"))
     elif settings.imagenet is not None:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:
@@ -109,26 +102,17 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     return _renamed(loaded, loaded.splits, loaded.fingerprints, settings)
 
 
-def _load_table(
-    load: Callable[..., ImageSet], table: Path, columns: ColumnSettings | None, name: str, *, image_column: str
-) -> ImageSet:
-    """Load a table by its reader; `image_column` is where it has its images unless the settings say otherwise."""
-    columns = columns or ColumnSettings()
-    return load(
-        table,
-        name=name,
-        image_column=columns.image or image_column,
-        label_column=columns.label,
-        split_column=columns.split,
-        root=columns.root,
-    )
+def _columns(settings: ImageSetSettings, *, image_column: str) -> dict[str, Any]:
+    """Return a table reader's arguments about columns; `image_column` is the default for images."""
+    columns = settings.columns or ColumnSettings()
+    return {
+        "image_column": columns.image or image_column,
+        "label_column": columns.label,
+        "split_column": columns.split,
+        "root": columns.root,
+    }
 
 
 def _renamed(loaded: ImageSet, splits: Any, fingerprints: Any, settings: ImageSetSettings) -> ImageSet:
-    return ImageSet(
-        name=settings.display_name,
-        class_names=loaded.class_names,
-        splits=splits,
-        fingerprints=fingerprints,
-        metric=settings.metric or loaded.metric,
-    )
+    metric = settings.metric or loaded.metric
+    return ImageSet(settings.display_name, loaded.class_names, splits, fingerprints, metric)

@@ -1,7 +1,7 @@
-"""Images that stay inside a Parquet or Arrow file: what stands for a path, and the bytes behind it.
+"""References to images that stay inside a Parquet or Arrow file, and the bytes behind them.
 
-ImageNet in Parquet has 140 GB: its image table holds places, `parquet:<file>#<row group>/<row>/<column>`, of which each
-is read where the image is needed.
+ImageNet in Parquet has 140 GB, so its image table holds references, `parquet:<file>#<row group>/<row>/<column>`. Each
+image is read where it is needed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,14 @@ from pretrieve.errors import ImageSetError
 PREFIX = "parquet:"
 
 MAX_OPEN_GROUPS = 4
-"""Groups of rows that one process reads at the same time; of each it holds one block of images."""
+"""Groups of rows that one process keeps open; it holds one block of images of each."""
 
 
 @dataclass(frozen=True)
 class TableReference:
-    """The place of one image.
+    """One image of a Parquet file, or of an Arrow file or stream: a `row` of a row group or record batch, from 0.
 
-    Attributes:
-      file: a Parquet file, or an Arrow file or stream.
-      group: its row group (Parquet) or record batch (Arrow), from 0.
-      row: in that group, from 0.
-      column: of bytes, or of structs {bytes, path}.
+    The `column` holds bytes, or structs {bytes, path}.
     """
 
     file: Path
@@ -44,15 +40,12 @@ class TableReference:
 
 
 def is_reference(path: str) -> bool:
-    """Tell a reference from the path of a file."""
+    """Return whether a path is a reference rather than the path of a file."""
     return path.startswith(PREFIX)
 
 
 def parse_reference(path: str) -> TableReference:
-    """Read the text of a reference.
-
-    Raises:
-      ImageSetError: it is none.
+    """Read the text of a reference; any other text raises an ImageSetError.
 
     >>> parse_reference("parquet:/data/train.parquet#3/17/image").row
     17
@@ -68,30 +61,29 @@ def parse_reference(path: str) -> TableReference:
 
 
 def read_reference(path: str) -> bytes:
-    """Read the encoded image that a reference stands for.
+    """Read the bytes of the encoded image that a reference stands for.
 
-    Rows of a group that are read in order are each decoded once; a step back starts their group anew.
-
-    Args:
-      path: the text of a reference.
-
-    Returns:
-      The image's bytes as the table holds them.
-
-    Raises:
-      OSError: the file is gone, is no such table any more, or has no such row.
-      ImageSetError: the row holds no image.
+    Rows of a group are each decoded once where they are read in order; a step back starts the group anew. A file that
+    is gone, has become another or lacks the row raises an OSError, a row without an image raises an ImageSetError.
     """
     reference = parse_reference(path)
     with _lock:
-        content = _open_group(reference).read(reference.row)
+        # A rewritten file is another file: a worker outlives the study that first read it.
+        status = reference.file.stat()
+        key = (reference.file, reference.group, reference.column, status.st_mtime_ns, status.st_size)
+        if key not in _groups:
+            _groups[key] = _OpenGroup(reference)
+        _groups.move_to_end(key)
+        while len(_groups) > MAX_OPEN_GROUPS:
+            _groups.popitem(last=False)
+        content = _groups[key].read(reference.row)
     if content is None:
         raise ImageSetError(f"a row of a table must hold an image, but {path} holds none; leave the row out")
     return content
 
 
 class _OpenGroup:
-    """One group of rows, read forward through a window of one block."""
+    """One group of rows, read forward one block at a time."""
 
     def __init__(self, reference: TableReference) -> None:
         self._reference = reference
@@ -119,15 +111,3 @@ class _OpenGroup:
 
 _lock = threading.Lock()
 _groups: OrderedDict[tuple[Path, int, str, int, int], _OpenGroup] = OrderedDict()
-
-
-def _open_group(reference: TableReference) -> _OpenGroup:
-    # A file that was written anew since is another file: a worker outlives the study that first read it.
-    status = reference.file.stat()
-    key = (reference.file, reference.group, reference.column, status.st_mtime_ns, status.st_size)
-    if key not in _groups:
-        _groups[key] = _OpenGroup(reference)
-    _groups.move_to_end(key)
-    while len(_groups) > MAX_OPEN_GROUPS:
-        _groups.popitem(last=False)
-    return _groups[key]

@@ -1,4 +1,4 @@
-"""A published data set brought onto a disk: fetched, verified, unpacked and counted."""
+"""Bring a published data set onto a disk: download, verify, unpack and count."""
 
 from __future__ import annotations
 
@@ -21,23 +21,19 @@ Progress = Callable[[Step, str, int, int | None], None]
 def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = None, attempts: int = 5) -> ImageSet:
     """Bring a published set onto a disk and read it; what is there already is not made again.
 
-    An archive whose content is there is left alone, one whose file is there is verified and unpacked, one that its
-    publisher serves is downloaded first. One that `contains` itself is a file to be used as it is. Killed at any time,
-    the next call goes on.
+    An archive whose content is there is left alone. One whose file is there is verified and unpacked, one that its
+    publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any time, the
+    next call goes on.
 
     Args:
       published: which set.
       root: the folder for its archives and what they unpack to; made where it is missing.
-      progress: called with what is done (download, verify, unpack), the archive's file, the bytes done, and all of
-        them or None.
-      attempts: of a download, see `download`.
-
-    Returns:
-      ImageSet of the published counts.
+      progress: called with the step, the archive's file, the bytes done, and the bytes in all or None.
+      attempts: see `download`.
 
     Raises:
-      UserError: files must be fetched by hand: which, from where, to where; a download fails; or another process
-        prepares the same folder.
+      UserError: files must be fetched by hand (the message says which, from where and to where), a download fails, or
+        another process prepares the same folder.
       ImageSetError: a file has the wrong MD5 or is no whole archive, or the set has other counts than published.
       OSError: the disk is full or not writable.
     """
@@ -53,35 +49,34 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
         for archive in waiting:
             _fetch(published.facts, archive, root, progress, attempts)
             if not _is_plain(archive):
-                _unpack(archive, root, progress)
+                folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
+                contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
+                report = _reporter("unpack", archive, progress)
+                unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
     return published.load(root)
 
 
 def _is_done(archive: Archive, archives: Sequence[Archive], root: Path) -> bool:
     if _is_plain(archive):
-        return False  # nothing but its checksum says that it is the right one
-    # What brought another archive is done with once that one is unpacked, though a user then removed both.
+        return False  # only its checksum shows that it is the right one
+    # An archive that brought another one is done once that one is unpacked, even if a user then removed both files.
     inner = [other for other in archives if other.file == archive.contains and not _is_plain(other)]
     return _is_unpacked(archive, root) or any(_is_unpacked(other, root) for other in inner)
 
 
 def _is_plain(archive: Archive) -> bool:
-    """Tell a file that is used as it is from an archive."""
+    """Return whether a file is used as it is, and is not an archive."""
     return archive.file == archive.contains
 
 
 def _is_unpacked(archive: Archive, root: Path) -> bool:
-    # A kill between two moves leaves a part of the archive in place: what it `contains` may be there, the rest not.
-    finish_move(root / archive.folder, label=_label(archive))
+    # After a kill between two moves, what it `contains` may be there while the rest is not.
+    finish_move(root / archive.folder, label=PurePosixPath(archive.file).name)
     return (root / archive.contains).exists()
 
 
-def _label(archive: Archive) -> str:
-    return PurePosixPath(archive.file).name
-
-
 def _check_files(facts: PublishedFacts, waiting: Sequence[Archive], root: Path) -> None:
-    """Say at once which files a user must fetch, before gigabytes of others are downloaded."""
+    """Name the files that a user must fetch, before gigabytes of others are downloaded."""
     missing = [
         archive
         for number, archive in enumerate(waiting)
@@ -90,20 +85,14 @@ def _check_files(facts: PublishedFacts, waiting: Sequence[Archive], root: Path) 
     if not missing:
         return
     count = f"{len(missing)} file{'s' if len(missing) != 1 else ''}"
-    places = [root / archive.file for archive in missing]
-    sums = ["" if archive.md5 is None else f"  (MD5 {archive.md5})" for archive in missing]
-    lines = [
-        f"{facts.title} needs {count} that nobody serves without asking; fetch and put into place:",
-        *(f"  - {place}{checksum}" for place, checksum in zip(places, sums, strict=True)),
-        f"from {facts.page}",
-        f"licence: {facts.licence}",
-        "then run the same again",
-    ]
-    raise UserError("\n".join(lines))
+    files = [f"  - {root / file.file}" + ("" if file.md5 is None else f"  (MD5 {file.md5})") for file in missing]
+    head = f"{facts.title} needs {count} that nobody serves without asking; fetch and put into place:"
+    tail = [f"from {facts.page}", f"licence: {facts.licence}", "then run the same again"]
+    raise UserError("\n".join([head, *files, *tail]))
 
 
 def comes_with(archive: Archive, earlier: Sequence[Archive]) -> bool:
-    """Tell whether an archive lies in another one, among those that are unpacked before it."""
+    """Return whether an archive lies in one of those that are unpacked before it."""
     file = PurePosixPath(archive.file)
     return any(PurePosixPath(other.contains) in (file, *file.parents) for other in earlier)
 
@@ -120,7 +109,7 @@ def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progre
         report = _reporter("download", archive, progress)
         try:
             download(archive.url, path, md5=archive.md5, progress=report, attempts=attempts)
-        except UserError as error:  # publishers move their files: say what takes the place of the download
+        except UserError as error:  # publishers move their files: say how to fetch this one by hand
             by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
             raise type(error)(f"{error}\n{by_hand}") from error
 
@@ -135,13 +124,6 @@ def _verify(archive: Archive, path: Path, progress: Progress | None) -> None:
             f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not whole, "
             f"or another version; remove it and {again}"
         )
-
-
-def _unpack(archive: Archive, root: Path, progress: Progress | None) -> None:
-    folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
-    contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
-    report = _reporter("unpack", archive, progress)
-    unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
 
 
 def _reporter(step: Step, archive: Archive, progress: Progress | None) -> Callable[[int, int | None], None] | None:

@@ -1,4 +1,4 @@
-"""Regimes: few labels or a long tail of classes, drawn from a data set that has more (section 4.3)."""
+"""Regimes cut a data set down to few labels or to a long tail of class sizes (section 4.3 of the paper)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Counts = NDArray[np.int64]
 
 
 class LongTail(SettingsModel):
-    """Class sizes that fall as a Pareto distribution's do; a bare number is short for `ratio: number`.
+    """Class sizes that follow a Pareto distribution; a bare number is short for `ratio: number`.
 
     Attributes:
       ratio: largest class over smallest class, > 1 (the paper: 10).
-      total: images of all classes; None: as many as the smallest class of the set allows.
+      total: images of all classes; None takes as many as the smallest class allows.
     """
 
     ratio: Annotated[float, Field(gt=1)] = 10.0
@@ -37,15 +37,14 @@ class LongTail(SettingsModel):
 
 
 class Regime(SettingsModel):
-    """How many labels each class of a set has; at most one of the three, and with none of them all that there are.
+    """How many labels each class of a set keeps; at most one of the three settings may be given.
 
-    A regime counts the labels of train and val together, because validation is paid for with labels too and the
-    refit trains on both. Each class shares what is left to it between train and val as it shares all its images;
-    test is never touched.
+    A regime counts the labels of train and val together: validation needs labels too, and the refit trains on both.
+    Each class keeps its own proportion between train and val. Test is never cut.
 
     Attributes:
-      fraction: share of each class that is kept, in (0, 1], at least one image.
-      images_per_class: few-shot: so many of each class, fewer where a class has fewer.
+      fraction: share of each class that is kept, in (0, 1]; at least one image.
+      images_per_class: few-shot, so many of each class, fewer where a class has fewer.
       long_tail: Pareto class sizes.
     """
 
@@ -64,11 +63,11 @@ class Regime(SettingsModel):
 
     @property
     def restricts(self) -> bool:
-        """Whether it leaves anything out: a fraction of 1 is no regime, so that a curve ends at the set itself."""
+        """Whether it leaves anything out; a fraction of 1 does not."""
         return self.fraction not in (None, 1.0) or self.images_per_class is not None or self.long_tail is not None
 
     def describe(self) -> str:
-        """Write the regime in a few words.
+        """Describe the regime in a few words.
 
         >>> Regime(long_tail=LongTail(total=900)).describe()
         'long_tail 10, total 900'
@@ -82,23 +81,13 @@ class Regime(SettingsModel):
 def apply_regime(
     splits: Mapping[str, pa.Table], regime: Regime, *, seed: int, set_name: str, class_names: Sequence[str]
 ) -> dict[str, pa.Table]:
-    """Cut train and val to the labels that a regime allows.
+    """Cut train and val to the labels that a regime allows; other splits stay as they are.
 
-    The draw of a class in a split depends on the seed and on nothing else, and a smaller number of images is the
-    beginning of a larger one: what a fraction of 0.2 keeps, one of 0.4 keeps too, in train as in val.
-
-    Args:
-      splits: image tables; `train`, and `val` where there is one. Others come back as they are.
-      regime: how many images of each class.
-      seed: decides which images, and the order of the classes of a long tail.
-      set_name: named in errors.
-      class_names: K names.
-
-    Returns:
-      The splits, indices counted from 0 in each.
+    The images drawn from a class depend only on the seed and the split. Draws are nested: what a fraction of 0.2 keeps,
+    0.4 keeps too. The seed also orders the classes of a long tail. Indices count from 0 in each split.
 
     Raises:
-      ImageSetError: a class is left too few images for train and val, or the set too small for the long tail.
+      ImageSetError: a class is left too few images for train and val, or the set is too small for the long tail.
     """
     labels = {split: np.asarray(splits[split]["label"].to_numpy()) for split in ("train", "val") if split in splits}
     counts = {split: np.bincount(each, minlength=len(class_names)) for split, each in labels.items()}
@@ -107,26 +96,25 @@ def apply_regime(
     in_val = np.zeros_like(wanted)
     if "val" in splits:
         _check_both_splits(wanted, counts["val"], available, regime, set_name, class_names)
-        in_val = _share_of_val(wanted, counts["val"], available)
+        # Each class is divided as in the whole set, with at least one image on either side.
+        share = np.rint(wanted * counts["val"] / available).astype(np.int64)
+        in_val = np.where(counts["val"] > 0, np.clip(share, 1, np.maximum(wanted - 1, 1)), 0)
     kept = {"train": wanted - in_val, "val": in_val}
-    cut = {split: _cut(splits[split], labels[split], kept[split], seed, split) for split in labels}
-    return {**splits, **cut}
+    cut = dict(splits)
+    for split, each in labels.items():
+        is_kept = np.zeros(len(each), dtype=bool)
+        for label, number in enumerate(kept[split]):
+            draw_seed = derived_seed(seed, "regime", split, label)
+            is_kept[draw_nested(np.flatnonzero(each == label), int(number), seed=draw_seed)] = True
+        cut[split] = concatenate([splits[split].filter(pa.array(is_kept))])
+    return cut
 
 
 def class_sizes(available: Counts, regime: Regime, *, seed: int, set_name: str) -> Counts:
-    """Return how many images of each class a regime keeps.
+    """Return how many images of each class a regime keeps, (K,) int64, of (K,) int64 available ones, ≥ 1.
 
-    Args:
-      available: (K,) int64, the images that each class has, ≥ 1.
-      regime: the rule.
-      seed: decides which class has which place in a long tail.
-      set_name: named in errors.
-
-    Returns:
-      (K,) int64, from 1 to `available`.
-
-    Raises:
-      ImageSetError: the classes are too few or too small for the long tail, or its total does not fit them.
+    The seed orders the classes of a long tail. An ImageSetError says where the classes are too few or too small for the
+    long tail, or where its total does not fit them.
     """
     if regime.fraction is not None:
         return np.array([share_of(int(number), regime.fraction) for number in available], dtype=np.int64)
@@ -151,32 +139,16 @@ def share_of(number: int, fraction: float) -> int:
 
 
 def draw_nested(rows: Counts, num_drawn: int, *, seed: int) -> Counts:
-    """Draw rows without replacement; with the same seed, a smaller draw is part of a larger one.
-
-    Args:
-      rows: (N,) int64.
-      num_drawn: how many, from 0 to N.
-      seed: of this draw alone.
-
-    Returns:
-      (num_drawn,) int64, ascending.
-    """
+    """Draw `num_drawn` of (N,) rows without replacement, ascending; with the same seed, draws are nested."""
     drawn: Counts = np.sort(np.random.default_rng(seed).permutation(rows)[:num_drawn])
     return drawn
 
 
 def pareto_shape(num_classes: int, ratio: float) -> NDArray[np.float64]:
-    """Return the sizes of classes over the size of the largest, by Pareto's law of rank and size.
+    """Return (K,) sizes of classes relative to the largest, from 1 down to 1 / ratio, by Pareto's law of rank and size.
 
-    The class of rank r = 1 … K has r^(−β) of the largest one's images, with β = ln ratio / ln K, so that the last
-    one has 1 / ratio of them.
-
-    Args:
-      num_classes: K ≥ 2.
-      ratio: largest over smallest, > 1.
-
-    Returns:
-      (K,) float64, from 1 down to 1 / ratio.
+    The class of rank r = 1 … K has r^(−β) of the largest one's images, with β = ln ratio / ln K. K is at least 2 and
+    the ratio greater than 1.
 
     >>> pareto_shape(4, 10.0).round(3).tolist()
     [1.0, 0.316, 0.161, 0.1]
@@ -187,7 +159,7 @@ def pareto_shape(num_classes: int, ratio: float) -> NDArray[np.float64]:
 
 
 def _long_tail_sizes(num_classes: int, limit: int, tail: LongTail, set_name: str) -> Counts:
-    """Return the sizes by rank, non-increasing; `limit` is the size of the smallest class, so that any order fits."""
+    """Return sizes by rank, non-increasing; `limit`, the size of the smallest class, bounds them all."""
     if num_classes < 2:
         raise ImageSetError(f"a long tail needs at least 2 classes, but {set_name!r} has 1; leave out long_tail")
     if limit < tail.ratio:
@@ -197,7 +169,7 @@ def _long_tail_sizes(num_classes: int, limit: int, tail: LongTail, set_name: str
         )
     shape = pareto_shape(num_classes, tail.ratio)
     if tail.total is None:
-        # The smallest class is a whole number first: so the largest is exactly `ratio` times as large.
+        # The smallest class is rounded first, so that the largest is exactly `ratio` times as large.
         smallest = int(limit / tail.ratio + 1e-9)
         return np.rint(round(smallest * tail.ratio) * shape).astype(np.int64)
     bounds = int(np.ceil(shape.sum() * tail.ratio)), int(limit * shape.sum())
@@ -206,54 +178,26 @@ def _long_tail_sizes(num_classes: int, limit: int, tail: LongTail, set_name: str
             f"long_tail.total must be from {bounds[0]} to {bounds[1]} for the {num_classes} classes of {set_name!r}, "
             f"the smallest of which has {limit} images, but is {tail.total}; change it, or lower long_tail.ratio"
         )
-    return _rounded_to_total(tail.total * shape / shape.sum(), tail.total)
-
-
-def _rounded_to_total(sizes: NDArray[np.float64], total: int) -> Counts:
-    """Round so that the sum is exact and the order stays: those nearest to the next whole number get one more."""
-    rounded = np.floor(sizes).astype(np.int64)
-    nearest = np.argsort(rounded - sizes, kind="stable")[: total - int(rounded.sum())]
+    # The sum must be exact and the order kept: the sizes nearest to the next whole number get one more.
+    sizes = tail.total * shape / shape.sum()
+    rounded: Counts = np.floor(sizes).astype(np.int64)
+    nearest = np.argsort(rounded - sizes, kind="stable")[: tail.total - int(rounded.sum())]
     rounded[nearest] += 1
     return rounded
 
 
 def _check_both_splits(
-    wanted: Counts,
-    in_val: Counts,
-    available: Counts,
-    regime: Regime,
-    set_name: str,
-    class_names: Sequence[str],
+    wanted: Counts, in_val: Counts, available: Counts, regime: Regime, set_name: str, class_names: Sequence[str]
 ) -> None:
     too_small = np.flatnonzero((in_val > 0) & (wanted < 2))
     if too_small.size:
         label = int(too_small[0])
+        remedy = "raise fraction, or remove the smallest classes"
+        if regime.fraction is None:
+            by_number = "raise images_per_class to 2 or more"
+            remedy = by_number if regime.images_per_class is not None else "lower long_tail.ratio, or raise its total"
         raise ImageSetError(
             f"each class of {set_name!r} must keep at least 2 images, one to train on and one to validate on, but "
             f"'{regime.describe()}' leaves {len(too_small)} with fewer, the first {class_names[label]!r}: "
-            f"{wanted[label]} of {available[label]}; {_remedy(regime)}"
+            f"{wanted[label]} of {available[label]}; {remedy}"
         )
-
-
-def _remedy(regime: Regime) -> str:
-    if regime.fraction is not None:
-        return "raise fraction, or remove the smallest classes"
-    if regime.images_per_class is not None:
-        return "raise images_per_class to 2 or more"
-    return "lower long_tail.ratio, or raise its total"
-
-
-def _share_of_val(wanted: Counts, in_val: Counts, available: Counts) -> Counts:
-    """Divide each class as it is divided in the whole set, at least one image to either side."""
-    share = np.rint(wanted * in_val / available).astype(np.int64)
-    return np.where(in_val > 0, np.clip(share, 1, np.maximum(wanted - 1, 1)), 0)
-
-
-def _cut(table: pa.Table, labels: Counts, kept: Counts, seed: int, split: str) -> pa.Table:
-    rows = [
-        draw_nested(np.flatnonzero(labels == label), int(number), seed=derived_seed(seed, "regime", split, label))
-        for label, number in enumerate(kept)
-    ]
-    is_kept = np.zeros(len(labels), dtype=bool)
-    is_kept[np.concatenate(rows)] = True
-    return concatenate([table.filter(pa.array(is_kept))])

@@ -1,4 +1,4 @@
-"""Image sets found by name: registered in this process, by an installed package, or in a user's module."""
+"""Find image sets by name: registered in this process, by an installed package, or in a user's module."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pretrieve.artifacts.keys import content_key
+from pretrieve.artifacts.seals import read_sealed, read_sealed_json, sealing, write_sealed_json
+from pretrieve.artifacts.store import is_kept
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.stored_set import load_stored_set, save_image_set
 from pretrieve.errors import ImageSetError, nearest_word
 from pretrieve.import_by_name import declares, find_attribute, import_module_of
 
@@ -21,6 +25,7 @@ _MakeT = TypeVar("_MakeT", bound=MakeImageSet)
 
 _registered: dict[str, MakeImageSet] = {}
 _VERSION = "__pretrieve_version__"
+CARD = "card.json"
 
 
 def register_target(name: str, *, version: str | None = None) -> Callable[[_MakeT], _MakeT]:
@@ -30,9 +35,6 @@ def register_target(name: str, *, version: str | None = None) -> Callable[[_Make
       name: the word that a study's `targets` or `source` names.
       version: where given, the set is stored in the study's cache under this version and made once; change it when
         the function makes other images. Without it the function runs at every start of a study.
-
-    Returns:
-      A decorator that leaves the function as it is.
 
     >>> @register_target("squares")
     ... def squares() -> ImageSet: ...
@@ -62,31 +64,30 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
         `ImageSet`.
       cache: folder for the sets that were registered with a version.
 
-    Returns:
-      The image set.
-
     Raises:
       ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or
         it returned something else.
     """
     make = _find_function(reference)
-    version = getattr(make, _VERSION, None)
-    if version is None:
-        return _checked(make(), reference)
-    folder = cache / content_key(reference=reference, version=version, source=_source_of(make))
-    stored = load_stored_set(folder)
-    if stored is None:
-        stored = _checked(make(), reference)
-        save_image_set(stored, folder)
-    return stored
-
-
-def _source_of(make: MakeImageSet) -> str | None:
-    """Return the text of a function, so that a changed one makes its set anew; None where it has none."""
-    try:
-        return inspect.getsource(make)
-    except (OSError, TypeError):  # typed at a prompt, or no plain function
-        return None
+    version, folder = getattr(make, _VERSION, None), None
+    if version is not None:
+        try:
+            source = inspect.getsource(make)  # part of the key, so that a changed function makes its set anew
+        except (OSError, TypeError):  # typed at a prompt, or no plain function
+            source = None
+        folder = cache / content_key(reference=reference, version=version, source=source)
+        stored = load_stored_set(folder)
+        if stored is not None:
+            return stored
+    made: object = make()
+    if not isinstance(made, ImageSet):
+        raise ImageSetError(
+            f"{reference!r} must return a pretrieve ImageSet, but returned {type(made).__name__}; "
+            "see pretrieve.image_set_from_arrays and pretrieve.load_folder_tree"
+        )
+    if folder is not None:
+        save_image_set(made, folder)
+    return made
 
 
 def _find_function(reference: str) -> MakeImageSet:
@@ -119,10 +120,32 @@ def _import_function(reference: str) -> MakeImageSet:
     return make
 
 
-def _checked(made: object, reference: str) -> ImageSet:
-    if not isinstance(made, ImageSet):
-        raise ImageSetError(
-            f"{reference!r} must return a pretrieve ImageSet, but returned {type(made).__name__}; "
-            "see pretrieve.image_set_from_arrays and pretrieve.load_folder_tree"
-        )
-    return made
+def save_image_set(image_set: ImageSet, folder: Path) -> None:
+    """Write an image set; the card comes last, so that a folder without one is unfinished."""
+    for split, table in image_set.splits.items():
+        with sealing(folder / f"{split}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="none")  # PNG and JPEG do not shrink further
+    card = {
+        "name": image_set.name,
+        "class_names": list(image_set.class_names),
+        "metric": image_set.metric,
+        "fingerprints": dict(image_set.fingerprints),
+    }
+    write_sealed_json(folder / CARD, card)
+
+
+def load_stored_set(folder: Path) -> ImageSet | None:
+    """Read an image set written by `save_image_set`; None where it is missing, unfinished or damaged."""
+    if not is_kept(folder / CARD):
+        return None
+    card = read_sealed_json(folder / CARD)
+    paths = {split: folder / f"{split}.parquet" for split in card["fingerprints"]}
+    if not all(is_kept(path) for path in paths.values()):
+        return None
+    return ImageSet(
+        name=card["name"],
+        class_names=tuple(card["class_names"]),
+        splits={split: pq.read_table(pa.BufferReader(read_sealed(path))) for split, path in paths.items()},
+        fingerprints=card["fingerprints"],
+        metric=card["metric"],
+    )

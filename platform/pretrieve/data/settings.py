@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -16,18 +16,17 @@ from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
 
-ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")
-"""The fields that say where an image set comes from."""
+ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")  # the fields that say where a set comes from
 
 
 class ColumnSettings(SettingsModel):
-    """What the columns of a table of images are called.
+    """The names of the columns of a table of images.
 
     Attributes:
       image: paths, or in Parquet also encoded images; None: `path` in a CSV, `image` in Parquet.
       label: class names or integers.
-      split: `train`, `val` or `test` a row; a table without that column is told apart by its files, or is all train.
-      root: folder that paths are relative to; relative to the study file; None: that of the table.
+      split: `train`, `val` or `test` in each row; without that column, file names give the split, or all is train.
+      root: folder that paths are relative to, itself relative to the study file; None means that of the table.
     """
 
     image: str | None = None
@@ -45,8 +44,8 @@ class ImageSetSettings(SettingsModel):
     """One image set of a study; a bare word is short for `registered: word`.
 
     Attributes:
-      folder: a folder tree train/<class>/*, test/<class>/*; or with `published` what its archives were unpacked to.
-      published: one of the paper's targets, as its publisher lays it out below `folder`; see `pretrieve targets`.
+      folder: a folder tree train/<class>/*, test/<class>/*; or with `published` the folder of its unpacked archives.
+      published: one of the paper's targets, in its publisher's layout below `folder`; see `pretrieve targets`.
       csv: a file of paths and labels, separated by commas or tabs.
       parquet: a Parquet or Arrow file, or a folder of them, as Hugging Face publishes data sets.
       imagenet: the ILSVRC folder, a folder of WordNet ids, or ImageNet's Parquet files.
@@ -56,7 +55,7 @@ class ImageSetSettings(SettingsModel):
       metric: `top1` or `mean_per_class`; defaults to the set's own.
       test_fraction: share of each class of train held out for test where the set brings no test split.
       val_fraction: share of each class of train, after that, held out where the set brings no val split.
-      regime: how many labels each class has: all, a fraction, so many, or a long tail; a source may have a fraction.
+      regime: how many labels each class keeps; a source may only have a `fraction`.
     """
 
     folder: Path | None = None
@@ -77,20 +76,13 @@ class ImageSetSettings(SettingsModel):
     def _from_word(cls, value: Any) -> Any:
         return {"registered": value} if isinstance(value, str) else value
 
-    @field_validator("folder", "imagenet")
+    @field_validator("folder", "csv", "parquet", "imagenet")
     @classmethod
-    def _folder_exists(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
-        return None if folder is None else existing_path(folder, info, "folder")
-
-    @field_validator("csv")
-    @classmethod
-    def _file_exists(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        return None if file is None else existing_path(file, info, "file")
-
-    @field_validator("parquet")
-    @classmethod
-    def _file_or_folder_exists(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        return None if path is None else existing_path(path, info, "file or folder")
+    def _exists(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        kind: Literal["folder", "file", "file or folder"] = "folder"
+        if info.field_name in ("csv", "parquet"):
+            kind = "file" if info.field_name == "csv" else "file or folder"
+        return None if path is None else existing_path(path, info, kind)
 
     @field_validator("published")
     @classmethod
@@ -123,14 +115,14 @@ class ImageSetSettings(SettingsModel):
 
     @property
     def display_name(self) -> str:
-        """The name this set has in the study."""
+        """The name of this set in the study."""
         if self.name is not None:
             return self.name
         if self.published is not None:
             return self.published
         if self.imagenet is not None:
             return "imagenet"
-        place = self.folder or self.csv or self.parquet
-        if place is None:
+        path = self.folder or self.csv or self.parquet
+        if path is None:
             return str(self.registered).rpartition(":")[2]
-        return place.name if place.is_dir() else place.stem
+        return path.name if path.is_dir() else path.stem

@@ -1,4 +1,4 @@
-"""Splits that a data set does not bring along: stratified and seeded."""
+"""Make the splits that a data set does not bring: stratified and seeded."""
 
 from __future__ import annotations
 
@@ -19,22 +19,11 @@ _PURPOSES = {"val": "validation", "test": "the test"}
 def hold_out(
     table: pa.Table, *, fraction: float, seed: int, set_name: str, split: Literal["val", "test"] = "val"
 ) -> tuple[pa.Table, pa.Table]:
-    """Split a table into a kept and a held-out part, class by class (appendix A: 20% of train for validation).
+    """Split a table class by class into (kept, held out) (appendix A: 20% of train for validation).
 
-    Each class gives the rounded fraction of its images, at least one, and keeps at least one.
-
-    Args:
-      table: an image table.
-      fraction: share of each class to hold out, in (0, 1).
-      seed: decides which images; independent of the order of other classes.
-      set_name: named in errors.
-      split: what the held-out part is for, named in errors.
-
-    Returns:
-      (kept, held out), indices counted from 0 in each.
-
-    Raises:
-      ImageSetError: a class has a single image, so it cannot be in both parts.
+    Each class gives the rounded `fraction` of its images, in (0, 1): at least one, and it keeps at least one. The draw
+    of a class does not depend on other classes. Indices count from 0 in each part. Errors name the purpose, `split`; a
+    class with a single image raises an ImageSetError.
     """
     labels = np.asarray(table["label"].to_numpy())
     held = np.zeros(len(labels), dtype=bool)
@@ -52,23 +41,12 @@ def hold_out(
 
 
 def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_name: str) -> tuple[pa.Table, pa.Table]:
-    """Draw so many images of each class for training and leave the rest for test (appendix A: 30 of Caltech-101).
+    """Draw `images_per_class` images of each class for training and leave the rest for test (appendix A: Caltech-101).
 
-    Each image gets a number that the seed, its label and its file's name decide; the smallest are drawn. So the split
-    is the same on every machine, below every folder and in whatever order the files were listed, and what fewer images
-    draw, more draw too. A class of `images_per_class` images or fewer gives all but one.
-
-    Args:
-      table: an image table.
-      images_per_class: how many of each class to draw, ≥ 1.
-      seed: decides which.
-      set_name: named in errors.
-
-    Returns:
-      (drawn, rest), both in the order of labels and file names, indices counted from 0 in each.
-
-    Raises:
-      ImageSetError: a class has a single image, so it cannot be in both parts.
+    The seed, the label and the file's name give each image a number, and the smallest numbers are drawn. So the split
+    is the same on every machine, in every folder and for every order of the files, and a larger draw contains a smaller
+    one. A class with `images_per_class` images or fewer gives all but one. Both parts, (drawn, rest), are in the order
+    of labels and file names, with indices from 0. A class with a single image raises an ImageSetError.
     """
     rows_of_label: dict[int, list[tuple[str, str, int]]] = {}
     for row, (label, path) in enumerate(zip(table["label"].to_pylist(), table["path"].to_pylist(), strict=True)):
@@ -90,11 +68,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
 def with_validation(
     splits: Mapping[str, pa.Table], *, fraction: float, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Add a val split made from train where there is none.
-
-    Raises:
-      ImageSetError: a class is too small to split.
-    """
+    """Hold out a val split of train where there is none; a class too small to split raises an ImageSetError."""
     if "val" in splits:
         return dict(splits)
     train, val = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=set_name)
@@ -104,16 +78,10 @@ def with_validation(
 def with_test(
     splits: Mapping[str, pa.Table], *, fraction: float | None, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Add a test split made from train, where a data set brings none and a share is asked for.
+    """Hold out a test split of train where a data set brings none; a `fraction` of None leaves the splits as they are.
 
-    Args:
-      splits: image tables, train among them.
-      fraction: share of each class of train in (0, 1); None leaves the splits as they are.
-      seed: decides which images; not those that `with_validation` would draw with this seed.
-      set_name: named in errors.
-
-    Raises:
-      ImageSetError: the fraction is out of range, there is a test split already, or a class is too small to split.
+    The images held out are not those that `with_validation` would draw with the same seed. A fraction outside (0, 1), a
+    test split that is there already, and a class too small to split raise an ImageSetError.
     """
     if fraction is None:
         return dict(splits)

@@ -1,37 +1,30 @@
-"""What a Parquet or Arrow file says of itself, and its rows block by block, without reading the whole."""
+"""Read the metadata of a Parquet or Arrow file, and its rows block by block, never the whole file."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS_AT_ONCE = 64
-"""Rows of one block: a row group of many gigabytes is read through a window of this many images."""
+"""Rows of one block: a row group of many gigabytes is read this many images at a time."""
 
 _PARQUET_MAGIC = b"PAR1"
 _ARROW_FILE_MAGIC = b"ARROW1"
 _END_BYTES = 1024**2
-_ResultT = TypeVar("_ResultT")
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """One file of a table.
-
-    Attributes:
-      path: the file.
-      schema: its columns.
-      group_rows: rows of each row group (Parquet) or record batch (Arrow), in order.
-      num_bytes: size of the file.
-    """
+    """One file of a table; `group_rows` has the rows of each row group (Parquet) or record batch (Arrow), in order."""
 
     path: Path
     schema: pa.Schema
@@ -40,50 +33,35 @@ class TableFile:
 
 
 def describe_table_file(path: Path) -> TableFile:
-    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream.
-
-    Raises:
-      OSError: the file cannot be read, or is no such table.
-    """
-
-    def describe() -> TableFile:
+    """Read the columns and the groups of rows of a Parquet file or an Arrow file or stream; others raise an OSError."""
+    with _os_errors(path):
         if _is_parquet(path):
             with pq.ParquetFile(path) as file:
                 rows = tuple(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
                 return TableFile(path, file.schema_arrow, rows, path.stat().st_size)
         rows = tuple(batch.num_rows for batch in _arrow_batches(path))
-        return TableFile(path, _arrow_schema(path), rows, path.stat().st_size)
-
-    return _as_os_errors(path, describe)
+        is_file = _magic(path).startswith(_ARROW_FILE_MAGIC)
+        source = pa.memory_map(str(path))
+        schema = (pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).schema
+        return TableFile(path, schema, rows, path.stat().st_size)
 
 
 def read_columns(file: TableFile, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of all rows.
-
-    Raises:
-      OSError: the file cannot be read.
-    """
-
-    def read() -> pa.Table:
+    """Read some columns of all rows; a file that cannot be read raises an OSError."""
+    with _os_errors(file.path):
         if _is_parquet(file.path):
             with pq.ParquetFile(file.path) as opened:
                 return opened.read(columns=list(columns))
         batches = [batch.select(list(columns)) for batch in _arrow_batches(file.path)]
         return pa.Table.from_batches(batches, pa.schema([file.schema.field(column) for column in columns]))
 
-    return _as_os_errors(file.path, read)
-
 
 def count_missing_images(file: TableFile, column: str) -> list[int]:
     """Count the rows of each group without image bytes; the images themselves are not read.
 
-    A Parquet file without statistics counts as complete, because only reading it all would tell.
-
-    Raises:
-      OSError: the file cannot be read.
+    A Parquet file without statistics counts as complete, because finding out would mean reading all of it.
     """
-
-    def count() -> list[int]:
+    with _os_errors(file.path):
         if not _is_parquet(file.path):
             return [image_bytes(batch.column(column)).null_count for batch in _arrow_batches(file.path)]
         leaf = _parquet_leaf(file.schema, column)
@@ -91,31 +69,26 @@ def count_missing_images(file: TableFile, column: str) -> list[int]:
             groups = [opened.metadata.row_group(group) for group in range(opened.num_row_groups)]
             return [_missing_in_group(group, leaf) for group in groups]
 
-    return _as_os_errors(file.path, count)
-
 
 def read_image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
-    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time.
-
-    Raises:
-      OSError: the file cannot be read, or has no such group or column.
-    """
-    blocks = _as_os_errors(path, lambda: _image_blocks(path, group, column))
-    while (block := _as_os_errors(path, lambda: next(blocks, None))) is not None:
+    """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time; an unknown group raises an OSError."""
+    with _os_errors(path):
+        blocks = _image_blocks(path, group, column)
+    while True:
+        with _os_errors(path):
+            block = next(blocks, None)
+        if block is None:
+            return
         yield block
 
 
 def image_bytes(column: pa.Array) -> pa.Array:
-    """Take the bytes out of a column of structs {bytes, path}; a column of bytes is returned as it is."""
+    """Take the bytes out of a column of structs {bytes, path}; return a column of bytes as it is."""
     return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
 
 
 def digest_of_table(path: Path, *, whole: bool) -> bytes:
-    """Hash all of a file, or its size and its two ends, where Parquet and Arrow keep their metadata.
-
-    Raises:
-      OSError: the file cannot be read.
-    """
+    """Hash all of a file; or its size and its two ends, where Parquet and Arrow keep their metadata."""
     size = path.stat().st_size
     digest = hashlib.sha256(f"{size}\0".encode())
     with path.open("rb") as file:
@@ -132,9 +105,8 @@ def digest_of_table(path: Path, *, whole: bool) -> bytes:
 def _image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
     if not _is_parquet(path):
         batch = next(islice(_arrow_batches(path, start=group), 1))
-        images = image_bytes(batch.column(column))
-        return iter([images])
-    # Mapped and not buffered ahead: pages are decoded as they are asked for, so memory holds one block and no group.
+        return iter([image_bytes(batch.column(column))])
+    # Mapped and not buffered ahead: pages are decoded on demand, so memory holds one block and not a whole group.
     opened = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
     leaf = _parquet_leaf(opened.schema_arrow, column)
     batches = opened.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[leaf], use_threads=False)
@@ -163,12 +135,6 @@ def _arrow_batches(path: Path, start: int = 0) -> Iterator[pa.RecordBatch]:
     return islice(pa.ipc.open_stream(source), start, None)
 
 
-def _arrow_schema(path: Path) -> pa.Schema:
-    source = pa.memory_map(str(path))
-    is_file = _magic(path).startswith(_ARROW_FILE_MAGIC)
-    return (pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).schema
-
-
 def _is_parquet(path: Path) -> bool:
     return _magic(path).startswith(_PARQUET_MAGIC)
 
@@ -178,13 +144,14 @@ def _magic(path: Path) -> bytes:
         return file.read(len(_ARROW_FILE_MAGIC))
 
 
-def _as_os_errors(path: Path, read: Callable[[], _ResultT]) -> _ResultT:
-    # Arrow raises errors of many kinds; to a caller they all say that the file is not readable.
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    """Raise an OSError for whatever Arrow raises: to a caller it means that the file is not readable."""
     try:
-        return read()
+        yield
     except (pa.ArrowException, KeyError, IndexError, StopIteration, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's own: it names the file
+            raise  # an error of the disk, which names the file
         raise OSError(
             f"a table must be a whole Parquet or Arrow file, but {path} is not: {error or 'no such rows'}"
         ) from error

@@ -1,8 +1,7 @@
-"""Pictures of characters: a random font, pose, stroke, contrast, blur and noise for each image.
+"""Draw characters with a random font, pose, stroke, contrast, blur and noise for each image.
 
-A glyph is turned once into a signed distance field (how far inside or outside the ink each point lies).
-Posing it is then a resampling of that field, a thicker stroke is an addition, and the edges come out smooth
-at every size.
+A glyph is turned once into a signed distance field: how far each point lies inside or outside the ink. Posing a glyph
+then resamples that field, and a thicker stroke is an addition. Edges come out smooth at every size.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pretrieve.demo.fonts import Font, draw_glyph, fonts_that_draw
 
 _FIELD_SIZE = 64
 _OVERSAMPLING = 2
-_GLYPH_FRACTION = 0.56  # of the picture's width; what is left is room for rotation, scale and shift
+_GLYPH_FRACTION = 0.56  # of the picture's width; the rest is space for rotation, scale and shift
 _WARP_KNOTS = 4
 
 Floats = NDArray[np.float64]
@@ -37,8 +36,7 @@ class Distortions:
       log_aspect: largest natural logarithm of width over height either way.
       shift: largest move either way along each axis.
       warp: largest move either way of each knot of a coarse elastic grid.
-      thinning: how much the stroke's edge may move inwards.
-      thickening: how much the stroke's edge may move outwards.
+      thinning, thickening: how far the stroke's edge may move inwards and outwards.
       min_contrast: smallest difference of ink and paper, in (0, 1]; either may be the lighter one.
       blur: largest weight of each neighbour in a three-tap blur, in [0, 1/3], applied twice along each axis.
       noise: largest standard deviation of Gaussian pixel noise.
@@ -66,32 +64,18 @@ def render_characters(
     seed: int,
     distortions: Distortions | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Render images of several characters, class after class.
+    """Render images of several characters, class after class; the position of a character is its label.
 
-    Args:
-      characters: one code point each; the position is the label.
-      fonts: candidates; each character uses those that have it.
-      num_images_per_class: ≥ 1.
-      image_size: side of the images, pixels.
-      seed: ≥ 0. An image depends on (seed, character, its number in the class, the fonts that have the
-        character) and on nothing else: a further character or a further image changes no other.
-      distortions: None means the defaults.
+    An image depends on (seed, character, its number in the class, the fonts that have the character) and on nothing
+    else: a further character or a further image changes no other. Each character uses those of the fonts that have it;
+    one that no font has raises an ImageSetError.
 
     Returns:
       images (N, image_size, image_size) uint8 grey and labels (N,) int64, N = classes · num_images_per_class.
-
-    Raises:
-      ImageSetError: no font has one of the characters.
     """
+    num = num_images_per_class
     images = [
-        render_class(
-            character,
-            fonts,
-            num_images=num_images_per_class,
-            image_size=image_size,
-            seed=seed,
-            distortions=distortions,
-        )
+        render_class(character, fonts, num_images=num, image_size=image_size, seed=seed, distortions=distortions)
         for character in characters
     ]
     labels = np.repeat(np.arange(len(images), dtype=np.int64), num_images_per_class)
@@ -107,17 +91,14 @@ def render_class(
     seed: int,
     distortions: Distortions | None = None,
 ) -> NDArray[np.uint8]:
-    """Render the images of one character; see `render_characters`.
-
-    Returns:
-      (num_images, image_size, image_size) uint8 grey.
+    """Render (num_images, image_size, image_size) uint8 grey images of one character; see `render_characters`.
 
     >>> render_class("ж", [Font("DejaVuSans.ttf")], num_images=2, seed=0).shape
     (2, 32, 32)
     """
     limits = distortions or Distortions()
     usable = fonts_that_draw(character, tuple(fonts))
-    # A generator for each image, so that neither the class's size nor other classes move its random numbers.
+    # One generator an image, so that neither the size of the class nor other classes change its random numbers.
     rngs = [np.random.default_rng((seed, ord(character), number)) for number in range(num_images)]
     drawn_with = [usable[rng.integers(len(usable))] for rng in rngs]
     fields = {font: _distance_field(font, character) for font in set(drawn_with)}
@@ -130,10 +111,9 @@ def render_class(
 
 
 def _distance_field(font: Font, character: str) -> Floats:
-    """Return (64, 64): distance to the edge of the ink, positive inside, in widths of the picture."""
+    """Return (64, 64) distances to the edge of the ink, positive inside, in widths of the picture."""
     canvas_size = _FIELD_SIZE * _OVERSAMPLING
-    glyph = draw_glyph(font, character, canvas_size=canvas_size, longest_side=_GLYPH_FRACTION * canvas_size)
-    inside = glyph > 127
+    inside = draw_glyph(font, character, canvas_size=canvas_size, longest_side=_GLYPH_FRACTION * canvas_size) > 127
     signed = distance_transform_edt(inside) - distance_transform_edt(~inside)
     cells = signed.reshape(_FIELD_SIZE, _OVERSAMPLING, _FIELD_SIZE, _OVERSAMPLING)
     field: Floats = cells.mean(axis=(1, 3)) / canvas_size
@@ -141,11 +121,13 @@ def _distance_field(font: Font, character: str) -> Floats:
 
 
 def _pose(fields: Floats, poses: Floats, knots: Floats, image_size: int, limits: Distortions) -> Floats:
-    """Look every pixel of the posed images up in the fields: (N, image_size, image_size), in widths."""
+    """Resample the fields at every pixel of the posed images: (N, image_size, image_size), in widths."""
     turn, shear, scale, aspect, shift_x, shift_y = (column[:, None, None] for column in poses.T)
     centres = (np.arange(image_size) + 0.5) / image_size - 0.5
-    ramp = _interpolation(image_size)
-    # matmul of each image's knots on its own: no result depends on how many images are in the batch.
+    # (image_size, knots): each pixel's linear weights on the knots of the elastic grid.
+    knot_of_pixel = np.linspace(0, _WARP_KNOTS - 1, image_size)[:, None]
+    ramp = np.clip(1 - np.abs(knot_of_pixel - np.arange(_WARP_KNOTS)), 0, None)
+    # Each image has its own matmul, so that no result depends on how many images are in the batch.
     bend = ramp @ (limits.warp * knots) @ ramp.T
     x = centres[None, None, :] - limits.shift * shift_x + bend[:, 0]
     y = centres[None, :, None] - limits.shift * shift_y + bend[:, 1]
@@ -158,17 +140,9 @@ def _pose(fields: Floats, poses: Floats, knots: Floats, image_size: int, limits:
     return posed
 
 
-def _interpolation(image_size: int) -> Floats:
-    """Return (image_size, knots): each pixel's linear weights on the knots of the elastic grid."""
-    places = np.linspace(0, _WARP_KNOTS - 1, image_size)[:, None]
-    weights: Floats = np.clip(1 - np.abs(places - np.arange(_WARP_KNOTS)), 0, None)
-    return weights
-
-
 def _sample(fields: Floats, x: Floats, y: Floats) -> Floats:
-    """Interpolate (N, 64, 64) fields at x, y, (N, S, S) in [-0.5, 0.5]; the border's value holds beyond."""
-    column = np.clip((x + 0.5) * _FIELD_SIZE - 0.5, 0, _FIELD_SIZE - 1.001)
-    row = np.clip((y + 0.5) * _FIELD_SIZE - 0.5, 0, _FIELD_SIZE - 1.001)
+    """Interpolate (N, 64, 64) fields at x, y, (N, S, S) in [-0.5, 0.5]; beyond, the border's value holds."""
+    column, row = (np.clip((axis + 0.5) * _FIELD_SIZE - 0.5, 0, _FIELD_SIZE - 1.001) for axis in (x, y))
     left, top = column.astype(np.intp), row.astype(np.intp)
     column, row = column - left, row - top
     flat = fields.reshape(-1)
@@ -180,23 +154,19 @@ def _sample(fields: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _ink(distances: Floats, inks: Floats, grain: Floats, limits: Distortions) -> NDArray[np.uint8]:
-    """Turn distances into grey levels: stroke, contrast of either sign, blur, noise."""
+    """Turn distances into grey levels: stroke, contrast of either sign, blur and noise."""
     stroke, contrast, level, polarity, blur, noise = (column[:, None, None] for column in inks.T)
     growth = -limits.thinning + (limits.thinning + limits.thickening) * stroke
     coverage = np.clip(0.5 + distances.shape[-1] * (distances + growth), 0, 1)
     contrast = limits.min_contrast + (1 - limits.min_contrast) * contrast
     dark = (1 - contrast) * level
     light = np.where(polarity < 0.5, coverage, 1 - coverage)
-    picture = _blur(dark + contrast * light, limits.blur * blur) + limits.noise * noise * grain
+    picture, weight = dark + contrast * light, limits.blur * blur
+    for _ in range(2):
+        padded = np.pad(picture, ((0, 0), (1, 1), (0, 0)), mode="edge")
+        picture = (1 - 2 * weight) * picture + weight * (padded[:, :-2] + padded[:, 2:])
+        padded = np.pad(picture, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        picture = (1 - 2 * weight) * picture + weight * (padded[:, :, :-2] + padded[:, :, 2:])
+    picture = picture + limits.noise * noise * grain
     grey: NDArray[np.uint8] = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
     return grey
-
-
-def _blur(images: Floats, weight: Floats) -> Floats:
-    size = images.shape[-1]
-    for _ in range(2):
-        padded = np.pad(images, ((0, 0), (1, 1), (0, 0)), mode="edge")
-        images = (1 - 2 * weight) * images + weight * (padded[:, :size] + padded[:, 2:])
-        padded = np.pad(images, ((0, 0), (0, 0), (1, 1)), mode="edge")
-        images = (1 - 2 * weight) * images + weight * (padded[:, :, :size] + padded[:, :, 2:])
-    return images

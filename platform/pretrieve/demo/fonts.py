@@ -1,4 +1,4 @@
-"""The TrueType fonts that matplotlib ships: which are the source's, which are held out for the targets."""
+"""The TrueType fonts that matplotlib ships: some are for the source, others are held out for the targets."""
 
 from __future__ import annotations
 
@@ -21,13 +21,11 @@ _ASCII_LETTERS_AND_DIGITS = frozenset(string.ascii_letters + string.digits)
 
 @dataclass(frozen=True)
 class Font:
-    """A font file of matplotlib, and which of its characters can be trusted.
+    """A font file in matplotlib's `fonts/ttf` folder, and which of its characters can be trusted.
 
     Args:
-      file_name: name in matplotlib's `fonts/ttf` folder.
-      trusted_characters: where given, the only characters the font is used for. Computer Modern's charmaps
-        map most punctuation to some other glyph (TeX's own encoding); only its letters and digits are what
-        they claim.
+      trusted_characters: where given, the only characters the font is used for. Computer Modern's charmaps map most
+        punctuation to some other glyph (TeX's own encoding); only its letters and digits are right.
     """
 
     file_name: str
@@ -35,14 +33,10 @@ class Font:
 
     @property
     def path(self) -> Path:
-        """The font's file in the installed matplotlib."""
         return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / self.file_name
 
     def draws(self, character: str) -> bool:
-        """Say whether the font has a glyph with ink for the character.
-
-        Args:
-          character: one code point.
+        """Return whether the font has a glyph with ink for the character, one code point.
 
         >>> Font("DejaVuSans.ttf").draws("ж"), Font("cmr10.ttf", frozenset("abc")).draws("<")
         (True, False)
@@ -51,7 +45,7 @@ class Font:
         """
         if self.trusted_characters is not None and character not in self.trusted_characters:
             return False
-        # Index 0 is the font's box for "no such glyph".
+        # Index 0 is the font's box for a missing glyph.
         return _charmap(self.path).get(ord(character), 0) != 0 and _has_ink(self.path, character)
 
 
@@ -59,7 +53,7 @@ def _family(*file_names: str, trusted_characters: frozenset[str] | None = None) 
     return tuple(Font(f"{file_name}.ttf", trusted_characters) for file_name in file_names)
 
 
-# LastResort is in neither list: it has a picture of a box for every code point there is.
+# LastResort is in neither list: it draws a box for every code point.
 SOURCE_FONTS: tuple[Font, ...] = (
     *_family("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *_family("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
@@ -72,18 +66,7 @@ HELD_OUT_FONTS: tuple[Font, ...] = (
 
 
 def fonts_that_draw(character: str, fonts: tuple[Font, ...]) -> tuple[Font, ...]:
-    """Keep the fonts that have a glyph for the character, in their order.
-
-    Args:
-      character: one code point.
-      fonts: candidates.
-
-    Returns:
-      At least one font.
-
-    Raises:
-      ImageSetError: no font has the glyph; nothing is ever drawn as a missing-glyph box.
-    """
+    """Return the fonts that have a glyph for the character; raise an ImageSetError where there is none."""
     usable = tuple(font for font in fonts if font.draws(character))
     if not usable:
         names = ", ".join(font.file_name for font in fonts) or "no font"
@@ -95,16 +78,9 @@ def fonts_that_draw(character: str, fonts: tuple[Font, ...]) -> tuple[Font, ...]
 
 
 def draw_glyph(font: Font, character: str, *, canvas_size: int, longest_side: float) -> NDArray[np.uint8]:
-    """Draw one glyph, centred by its ink and brought to a common size.
+    """Draw one glyph on a square canvas, centred by its ink: (canvas_size, canvas_size) uint8, 0 paper, 255 ink.
 
-    Args:
-      font: a font that draws the character.
-      character: one code point.
-      canvas_size: side of the square canvas, pixels.
-      longest_side: longer side of the glyph's ink, pixels, below canvas_size.
-
-    Returns:
-      (canvas_size, canvas_size) uint8: 0 paper, 255 ink.
+    The longer side of the ink becomes `longest_side` pixels, less than `canvas_size`.
     """
     measured = _draw_ink(font.path, _MEASURING_SIZE, character)
     ink = _draw_ink(font.path, _MEASURING_SIZE * longest_side / max(measured.size), character)
@@ -114,14 +90,13 @@ def draw_glyph(font: Font, character: str, *, canvas_size: int, longest_side: fl
 
 
 def _draw_ink(path: Path, size: float, character: str) -> Image.Image:
-    """Draw the glyph and cut it to its ink; an empty glyph gives a picture without pixels."""
-    # The basic layout is always there; the other needs a library that not every machine has, and could
-    # move pixels.
+    """Draw the glyph and crop it to its ink; an empty glyph gives a picture without pixels."""
+    # Other layout engines need a library that not every machine has, and could move pixels.
     face = ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
     left, top, right, bottom = (int(edge) for edge in face.getbbox(character))
     picture = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(picture).text((-left, -top), character, fill=255, font=face)
-    # The font's own box spans the advance width: an arrow would come out small, a slanted letter off centre.
+    # The font's own box spans the advance width, which would shrink arrows and move slanted letters off centre.
     return picture.crop(picture.getbbox() or (0, 0, 0, 0))
 
 

@@ -23,11 +23,7 @@ def make_source() -> ImageSet:
 
 
 def make_target(name: str) -> ImageSet:
-    """Render one target, or enlarge scikit-learn's digits.
-
-    Raises:
-      KeyError: the demo has no target of that name.
-    """
+    """Render one target, or enlarge scikit-learn's digits."""
     rendered = {split: render_target(name, split) for split in ("train", "test")}
     splits = {split: (images.images, images.labels) for split, images in rendered.items()}
     return image_set_from_arrays(name, rendered["train"].class_names, splits)
@@ -41,7 +37,7 @@ _makers: dict[str, Callable[[], ImageSet]] = {
 
 
 def __getattr__(name: str) -> Callable[[], ImageSet]:
-    """Give entry points one function a target, named as the target is."""
+    """Return the function of a target by the target's name, for entry points."""
     if name in _makers:
         return _makers[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The image sets of the built-in study: one source of many characters and eight small targets.
 
-The targets differ from the source as real ones do: all are in fonts the source never shows; some share
-characters with it (`greek`, `symbols`), some only their strokes (`armenian`), and one is handwriting.
+The targets differ from the source as real ones do. All are in fonts that the source does not use. Some share characters
+with it (`greek`, `symbols`), some only strokes (`armenian`), and one is handwriting.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pretrieve.demo.fonts import HELD_OUT_FONTS, SOURCE_FONTS, Font
 from pretrieve.errors import ImageSetError, nearest_word
 
 RECIPE_VERSION = 1
-"""Part of the key under which the images are cached: raise it whenever a pixel, a label or a name changes."""
+"""Part of the images' cache key: raise it whenever a pixel, a label or a name changes."""
 
 IMAGE_SIZE = 32
 DIGITS = "digits"
@@ -28,8 +28,8 @@ DIGITS = "digits"
 Split = Literal["train", "test"]
 
 _SOURCE_SCRIPTS = (
-    # Every glyph is brought to one size, so small letters that are only smaller capitals are left out, and so
-    # are letters that would stand here a second time under another script's name.
+    # All glyphs have one size, so small letters that look like capitals are left out; so are letters that look like
+    # those of another script.
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ" "abdefghijklmnqrtuy" "0123456789"
     "αβγδεζηθλμξπρσφψω" "ΓΣ" "БДЖИЛФЦЧШЩЫЭЮЯ"
     "אבגדהזחטילמנעפצקרשת" "ᒉᒋᒍᓀᓂᓄᓇᓭᓯᓱᔦᔨᔪᕃᕆᕈᕓᕕᕗᕙ" "ກຂຄງຈຊຍດຕຖທບປຜຝພຟມ" "ⴳⴼⴽⵃⵄⵇⵎⵖⵞⵟⵢⵣⵥ"
@@ -42,7 +42,6 @@ class CharacterSetRecipe:
     """What an image set is made of.
 
     Args:
-      name: of the set.
       characters: one code point each; the position is the label.
       fonts: candidates; each character uses those that have it.
       num_train, num_test: images per class.
@@ -58,7 +57,7 @@ class CharacterSetRecipe:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names in the order of the labels, different in more than case, safe as folder names.
+        """Names in the order of the labels; they differ in more than case and are safe as folder names.
 
         >>> from dataclasses import replace
         >>> replace(source_recipe(), characters=("A", "←")).class_names
@@ -69,13 +68,7 @@ class CharacterSetRecipe:
 
 @dataclass(frozen=True)
 class RenderedImages:
-    """One split of an image set.
-
-    Args:
-      images: (N, 32, 32) uint8 grey.
-      labels: (N,) int64, positions in class_names, ascending.
-      class_names: K names.
-    """
+    """One split: images (N, 32, 32) uint8 grey, and labels (N,) int64, ascending positions in the K class names."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -83,13 +76,13 @@ class RenderedImages:
 
 
 def source_recipe() -> CharacterSetRecipe:
-    """Return the recipe of the source: over 200 characters of nine scripts and many symbols."""
+    """Return the recipe of the source: over 200 characters of nine scripts, and symbols."""
     characters = tuple(_SOURCE_SCRIPTS + _SOURCE_SYMBOLS)
     return CharacterSetRecipe("characters", characters, SOURCE_FONTS, num_train=100, num_test=10, seed=0)
 
 
 def target_recipes() -> dict[str, CharacterSetRecipe]:
-    """Return the recipes of the rendered targets by name; the eighth target, `digits`, is photographs."""
+    """Return the recipes of the rendered targets by name; the eighth target, `digits`, is scanned handwriting."""
     characters = {
         "accented": "àáâãäåçèéêëìíîïñòóôõöøùúûüýÿ",
         "greek": "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
@@ -111,19 +104,14 @@ def target_names() -> tuple[str, ...]:
 
 
 def render_source(split: Split = "train") -> RenderedImages:
-    """Render the source; its test split measures the pre-trained network and serves nothing else."""
+    """Render the source; its test split only measures the pre-trained network."""
     return render(source_recipe(), split)
 
 
 def render_target(name: str, split: Split) -> RenderedImages:
-    """Render one of the eight targets.
+    """Render one of the eight targets; an unknown name raises an ImageSetError.
 
-    Args:
-      name: one of `target_names()`.
-      split: 10 images a class to train with, 30 to test with (of the digits: all others).
-
-    Raises:
-      ImageSetError: there is no such target.
+    Train has 10 images a class and test 30; the test split of the digits has all others.
     """
     if name == DIGITS:
         return _handwritten_digits(split)
@@ -136,7 +124,7 @@ def render_target(name: str, split: Split) -> RenderedImages:
 
 
 def render(recipe: CharacterSetRecipe, split: Split) -> RenderedImages:
-    """Render one split of a recipe; another number of images keeps those that both have.
+    """Render one split of a recipe; a change in the number of images keeps those that both have.
 
     >>> from dataclasses import replace
     >>> render(replace(source_recipe(), characters=("A", "←"), num_train=3), "train").labels.tolist()
@@ -152,12 +140,12 @@ def render(recipe: CharacterSetRecipe, split: Split) -> RenderedImages:
     return RenderedImages(images, labels, recipe.class_names)
 
 
-def _handwritten_digits(split: Split, *, num_train: int = 10) -> RenderedImages:
-    """Enlarge scikit-learn's 8 × 8 scans; a seeded choice of each class is for training."""
+def _handwritten_digits(split: Split) -> RenderedImages:
+    """Enlarge scikit-learn's 8 × 8 scans; a seeded choice of 10 in each class is for training."""
     scans, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)
     shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in range(10)]
-    chosen = np.concatenate([rows[:num_train] if split == "train" else rows[num_train:] for rows in shuffled])
+    chosen = np.concatenate([rows[:10] if split == "train" else rows[10:] for rows in shuffled])
     grey = np.rint(scans.reshape(-1, 8, 8)[chosen] * (255 / 16)).astype(np.uint8)
     size = (IMAGE_SIZE, IMAGE_SIZE)
     images = [np.asarray(Image.fromarray(scan).resize(size, Image.Resampling.BICUBIC)) for scan in grey]

@@ -5,7 +5,7 @@ import pytest
 
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.folder_tree import load_folder_tree
-from pretrieve.data.stored_set import CARD, load_stored_set, save_image_set
+from pretrieve.data.registry import CARD, load_stored_set, save_image_set
 
 
 @pytest.fixture

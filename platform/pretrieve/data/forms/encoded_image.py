@@ -1,4 +1,4 @@
-"""Images as objects, bytes or paths, brought to what an image table holds."""
+"""Turn images given as objects, bytes or paths into what an image table holds."""
 
 from __future__ import annotations
 
@@ -18,17 +18,10 @@ _KINDS = "a Pillow image, a uint8 array (H, W) or (H, W, 3), encoded bytes or a 
 
 
 def path_or_content(image: Any) -> tuple[str | None, bytes | None]:
-    """Return the absolute path of an image given as a path, or else its encoded bytes.
+    """Return (absolute path, None) for an image given as a path, and (None, encoded bytes) for any other.
 
-    Args:
-      image: a Pillow image or a uint8 array or tensor (H, W) or (H, W, 3), which become lossless PNG; encoded bytes,
-        which stay as they are; or a path.
-
-    Returns:
-      (path, None) or (None, bytes).
-
-    Raises:
-      ImageSetError: it is none of these, or its pixels have no known range.
+    A Pillow image or a uint8 array or tensor (H, W) or (H, W, 3) becomes lossless PNG. Encoded bytes stay as they are.
+    Anything else, and pixels of an unknown range, raise an ImageSetError.
     """
     if isinstance(image, bytes | bytearray | memoryview):
         if not len(image):

@@ -23,7 +23,7 @@ def image_set_from_examples(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Make an image set from a function or an iterable that yields examples one by one.
+    """Make an image set, in the order given, from a function or an iterable that yields examples one by one.
 
     Args:
       name: the set's name.
@@ -34,10 +34,7 @@ def image_set_from_examples(
         that are there, sorted.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where no example is test.
-      seed: decides which examples are.
-
-    Returns:
-      ImageSet whose rows are in the order of the examples.
+      seed: decides which examples are held out.
 
     Raises:
       ImageSetError: examples are at fault: all are counted, the first five shown with their positions from 0.
@@ -52,21 +49,17 @@ def image_set_from_examples(
     rows = GivenRows(f"the examples of {name!r}", lambda position: f"example {position}")
     for position, example in enumerate(examples() if callable(examples) else examples):
         try:
-            split, path, content, label = _read_example(example)
+            if not isinstance(example, tuple | list) or len(example) not in (2, 3):
+                size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
+                raise ImageSetError(
+                    f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}"
+                    f"{size}; yield such a tuple"
+                )
+            path, content = path_or_content(example[0])
+            split = read_split(example[2]) if len(example) == 3 else "train"
         except ImageSetError as error:
-            rows.faults.add(rows.where(position), error)
+            rows.add_fault(position, error)
             continue
-        rows.add(split, path=path or f"{name}/{split}/{position:06d}", content=content, label=label, place=position)
+        path = path or f"{name}/{split}/{position:06d}"
+        rows.add(split, path=path, content=content, label=example[1], position=position)
     return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed))
-
-
-def _read_example(example: Any) -> tuple[str, str | None, bytes | None, object]:
-    if not isinstance(example, tuple | list) or len(example) not in (2, 3):
-        size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
-        raise ImageSetError(
-            f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}{size}; "
-            "yield such a tuple"
-        )
-    path, content = path_or_content(example[0])
-    split = read_split(example[2]) if len(example) == 3 else "train"
-    return split, path, content, example[1]

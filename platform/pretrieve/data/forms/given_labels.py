@@ -1,18 +1,19 @@
-"""From labels as people write them to classes: never a wrong one."""
+"""Turn labels as people write them into classes, and refuse what is ambiguous."""
 
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from pretrieve.errors import ImageSetError, nearest_word
 
 ClassNames = Sequence[str] | Mapping[Any, str]
-"""Names of the classes in order, so that label k is the k-th or the name itself; or, for labels with gaps or codes, the
-name of each label."""
+"""Names of the classes in order, so that label k is the k-th name or that name itself; or, for labels with gaps or
+codes, a mapping from each label to its name."""
 
 Label = int | str
 
@@ -22,35 +23,19 @@ _WORDS_FOR_NONE = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
 
 
 def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
-    """Take a label as it was written, an integer of any type or a class name.
-
-    Args:
-      value: as it was read.
-      known: class names that the user has given, which may look like numbers or like nothing.
-
-    Returns:
-      A Python integer or a class name.
-
-    Raises:
-      ImageSetError: it is missing, or a kind of value that may have lost what it said.
-    """
+    """Return a label as an integer or a name, and refuse others; names in `known` may look like numbers or nothing."""
     if isinstance(value, str):
         return value if value in known else _checked_word(value)
     if value is None or (isinstance(value, float) and value != value):
         raise ImageSetError("a label must be an integer or a class name, but is missing; fill it in or leave it out")
     if not str(getattr(value, "dtype", type(value).__name__)).endswith("bool"):
-        try:
+        with suppress(TypeError, ValueError):
             return int(operator.index(value))
-        except (TypeError, ValueError):
-            pass
-    raise ImageSetError(
-        f"a label must be an integer or a class name, but is {value!r} ({type(value).__name__}); write {_remedy(value)}"
-    )
-
-
-def _remedy(value: Any) -> str:
     is_whole = isinstance(value, float) and value.is_integer()
-    return f"it as {int(value)}, after checking what made it a fraction" if is_whole else "integers or names"
+    remedy = f"it as {int(value)}, after checking what made it a fraction" if is_whole else "integers or names"
+    raise ImageSetError(
+        f"a label must be an integer or a class name, but is {value!r} ({type(value).__name__}); write {remedy}"
+    )
 
 
 def _checked_word(word: str) -> str:
@@ -68,17 +53,9 @@ def _checked_word(word: str) -> str:
 
 
 def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> dict[str, Label]:
-    """Decide whether the labels of a text file are integers or names, which a text file does not tell.
+    """Decide whether the different labels of a text file are all integers or all names, which it does not say.
 
-    Args:
-      texts: the different labels.
-      class_names: what the user says the classes are.
-
-    Returns:
-      What each text is: all integers, or all names (also where integers are padded with zeros).
-
-    Raises:
-      ImageSetError: the texts can be read both ways.
+    Integers padded with zeros are names. Texts that can be read both ways raise an ImageSetError.
     """
     if isinstance(class_names, Mapping) or not all(map(_INTEGER.fullmatch, texts)):
         return {text: text for text in texts}
@@ -100,22 +77,14 @@ def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> d
 
 
 class Classes:
-    """The classes of a set, and the class that a label means.
-
-    Attributes:
-      names: K class names.
-    """
+    """The classes of a set, K names, and the class that each label means."""
 
     def __init__(self, names: Sequence[str], index_of: Mapping[Label, int]) -> None:
         self.names = tuple(names)
         self._index_of = index_of
 
     def index(self, label: Label, split: str) -> int:
-        """Return the index of a label's class.
-
-        Raises:
-          ImageSetError: it is none of the classes.
-        """
+        """Return the index of a label's class; a label of no class raises an ImageSetError."""
         index = self._index_of.get(label)
         if index is not None:
             return index
@@ -127,15 +96,10 @@ class Classes:
 
 
 def find_classes(train: Sequence[Label], class_names: ClassNames | None, set_name: str) -> Classes:
-    """Find the classes of a set from the labels of train and what the user says.
+    """Find the classes from the different labels of train, all integers or all names, and what the user says.
 
-    Args:
-      train: the different labels of train, all integers or all names.
-      class_names: their names, see `ClassNames`; None takes sorted names, or the integers themselves.
-      set_name: named in errors.
-
-    Raises:
-      ImageSetError: class names are doubled or empty; integers have gaps or are negative.
+    Without `class_names` the classes are the sorted names, or the integers themselves. Class names that are doubled or
+    empty, and integers that have gaps or are negative, raise an ImageSetError.
     """
     if class_names is not None:
         return _given_classes(class_names, set_name)

@@ -25,24 +25,21 @@ def image_set_from_hugging_face(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Make an image set from a `datasets.Dataset` or `DatasetDict`, or their streaming kind.
+    """Make an image set, in the order given, from a `datasets.Dataset` or `DatasetDict`, streaming or not.
 
-    Images are taken as the encoded bytes that the data set stores and kept in memory. For one larger than memory write
-    it as Parquet (`dataset.to_parquet(…)`) and use `load_parquet`, which leaves images on disk.
+    Images are kept in memory as the encoded bytes that the data set stores. Write a set larger than memory as Parquet
+    (`dataset.to_parquet(…)`) and use `load_parquet`, which leaves images on disk.
 
     Args:
       name: the set's name.
       data: a data set, which is the train split; or a mapping from splits to data sets.
       image_column: of images, bytes, or paths.
-      label_column: of class labels, whose names come along; or of integers from 0 without gaps, or of names.
+      label_column: of class labels, whose names are used; or of integers from 0 without gaps, or of names.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes those of
         the data set.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet whose rows are in the order of the data sets.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: a column is missing, class names differ between splits, a label is missing (-1 too), or the images
@@ -50,7 +47,12 @@ def image_set_from_hugging_face(
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
     origins: list[tuple[int, str]] = []
-    rows = GivenRows(f"the Hugging Face data set of {name!r}", lambda place: _where(origins, place))
+
+    def where(position: int) -> str:
+        start, split = max(origin for origin in origins if origin[0] <= position)
+        return f"{split}[{position - start}]"
+
+    rows = GivenRows(f"the Hugging Face data set of {name!r}", where)
     known_names: list[str] | None = None
     start = 0
     for key, dataset in splits.items():
@@ -65,14 +67,14 @@ def image_set_from_hugging_face(
             )
         known_names = names
         origins.append((start, key))
-        start = _add_split(rows, split, _stored_rows(dataset, image_column, label_column), start)
+        # Images are taken as they are stored: decoding would cost time and lose the original bytes.
+        chosen = dataset.select_columns([image_column, label_column]).with_format(None)
+        feature = chosen.features[image_column]
+        if getattr(feature, "decode", False):
+            chosen = chosen.cast_column(image_column, type(feature)(decode=False))
+        start = _add_split(rows, split, ((row[image_column], row[label_column]) for row in chosen), start)
     names_wanted = known_names if class_names is None else class_names
     return assemble_image_set(rows, WantedSet(name, names_wanted, metric, test_fraction, seed))
-
-
-def _where(origins: list[tuple[int, str]], place: int) -> str:
-    start, split = max(origin for origin in origins if origin[0] <= place)
-    return f"{split}[{place - start}]"
 
 
 def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
@@ -89,35 +91,18 @@ def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
             )
 
 
-def _stored_rows(dataset: Any, image_column: str, label_column: str) -> Iterator[tuple[Any, Any]]:
-    """Yield images and labels as they are stored: decoding would cost time and the original bytes."""
-    chosen = dataset.select_columns([image_column, label_column]).with_format(None)
-    feature = chosen.features[image_column]
-    if getattr(feature, "decode", False):
-        chosen = chosen.cast_column(image_column, type(feature)(decode=False))
-    return ((row[image_column], row[label_column]) for row in chosen)
-
-
 def _add_split(rows: GivenRows, split: str, pairs: Iterator[tuple[Any, Any]], start: int) -> int:
-    place = start
-    for place, (image, label) in enumerate(pairs, start):
+    position = start
+    for position, (image, label) in enumerate(pairs, start):
+        if isinstance(image, Mapping):  # Hugging Face stores {bytes, path}
+            image = image.get("bytes") or image.get("path")
         try:
-            path, content = stored_image(image)
+            if image is None:
+                raise ImageSetError("a row must hold an image, but holds none; leave the row out")
+            path, content = path_or_content(image)
         except ImageSetError as error:
-            rows.faults.add(rows.where(place), error)
+            rows.add_fault(position, error)
             continue
-        rows.add(split, path=path or f"{split}/{place - start:06d}", content=content, label=label, place=place)
-    return place + 1
-
-
-def stored_image(image: Any) -> tuple[str | None, bytes | None]:
-    """Return the path or the bytes of an image as Hugging Face stores it: {bytes, path}, of which bytes go first.
-
-    Raises:
-      ImageSetError: there is neither.
-    """
-    if isinstance(image, Mapping):
-        image = image.get("bytes") or image.get("path")
-    if image is None:
-        raise ImageSetError("a row must hold an image, but holds none; leave the row out")
-    return path_or_content(image)
+        path = path or f"{split}/{position - start:06d}"
+        rows.add(split, path=path, content=content, label=label, position=position)
+    return position + 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,29 @@ import pyarrow as pa
 from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split
-from pretrieve.data.forms.table_columns import ImageTableColumns, class_label_names, find_columns
-from pretrieve.data.forms.table_paths import TablePaths, find_tables
+from pretrieve.data.forms.split_words import read_split, split_of_name
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.parquet_reference import TableReference
 from pretrieve.data.table_file import TableFile, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
+
+TableFiles = str | Path | Sequence[str | Path]
+TablePaths = TableFiles | Mapping[str, TableFiles]
+
+TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
-"""Tables of up to this many bytes in all are held in memory; of larger ones an image is read where it is needed."""
+"""Tables of up to this many bytes in all are held in memory; images of larger ones are read where they are needed."""
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of images, labels and splits; `kind` of images is "structs" of {bytes, path}, "bytes" or "paths"."""
+
+    image: str
+    label: str
+    split: str | None
+    kind: str
 
 
 def load_parquet(
@@ -39,124 +54,85 @@ def load_parquet(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Read an image set from Parquet files, or Arrow (Feather) files or streams.
+    """Read an image set from Parquet files, or Arrow (Feather) files or streams, in the order of files and rows.
 
-    Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to their places
+    Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to them
     (`parquet_reference`), and the tables must stay where they are.
 
     Args:
-      tables: a folder, a file, files, or a mapping from splits to them. Where it is no mapping, the split is told by
-        `split_column`, or else by the file's name (`validation-00000-of-00014.parquet`) or its folder's; where nothing
-        tells one, all is train.
+      tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` gives the
+        split, or else the file's name (`validation-00000-of-00014.parquet`) or its folder's; otherwise all is train.
       name: the set's name.
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
-      label_column: of integers, whose names are taken from Hugging Face's metadata where they are there; or of names.
+      label_column: of names; or of integers, whose names come from Hugging Face's metadata where there are any.
       split_column: of train, val or test; used where the tables have it.
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet whose rows are in the order of the files' names and of the rows in them.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: a table or column is missing or of another kind, tables disagree on class names, or rows are at
         fault: all are counted, the first five shown with file and row, counted from 0.
     """
     found = find_tables(tables, name)
-    files = [_described(path) for path, _ in found]
-    told_by_user = isinstance(tables, Mapping)
-    columns = find_columns(files, image_column, label_column, None if told_by_user else split_column)
+    try:
+        files = [describe_table_file(path) for path, _ in found]
+    except OSError as error:
+        raise ImageSetError(f"{error}; fetch it again") from error
+    columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
     starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
-    rows = GivenRows(f"the table of {name!r}", lambda place: _where(files, starts, place))
+
+    def where(position: int) -> str:
+        number = bisect_right(starts, position) - 1
+        while not sum(files[number].group_rows):
+            number -= 1
+        return f"{files[number].path}, row {position - starts[number]}"
+
+    rows = GivenRows(f"the table of {name!r}", where)
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split), start in zip(files, found, starts, strict=False):
         _add_table(rows, file, columns, split, start, folder or file.path.parent, holds)
-    names = class_label_names(files, columns.label) if class_names is None else class_names
+    names = _class_label_names(files, columns.label) if class_names is None else class_names
     return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
 
 
-def _described(path: Path) -> TableFile:
-    try:
-        return describe_table_file(path)
-    except OSError as error:
-        raise ImageSetError(f"{error}; fetch it again") from error
-
-
-def _where(files: Sequence[TableFile], starts: Sequence[int], place: int) -> str:
-    number = bisect_right(starts, place) - 1
-    while not sum(files[number].group_rows):
-        number -= 1
-    return f"{files[number].path}, row {place - starts[number]}"
-
-
 def _add_table(
-    rows: GivenRows,
-    file: TableFile,
-    columns: ImageTableColumns,
-    split: str | None,
-    start: int,
-    root: Path,
-    holds: bool,
+    rows: GivenRows, file: TableFile, columns: _Columns, split: str | None, start: int, root: Path, holds: bool
 ) -> None:
-    told = [columns.label, *([columns.split] if columns.split else [])]
-    table = read_columns(file, told)
+    table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
     labels = table[columns.label].to_pylist()
-    words = table[columns.split].to_pylist() if len(told) == 2 else [split or "train"] * len(labels)
+    words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
     images = _images(file, columns, root, holds)
-    for place, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
-        if isinstance(image, ImageSetError):
-            rows.faults.add(rows.where(place), image)
-            continue
+    for position, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
         try:
-            told_split = read_split(word)
+            if isinstance(image, ImageSetError):
+                raise image
+            row_split = read_split(word)
         except ImageSetError as error:
-            rows.faults.add(rows.where(place), error)
+            rows.add_fault(position, error)
             continue
         path, content = image
-        rows.add(told_split, path=path, content=content, label=label, place=place)
+        rows.add(row_split, path=path, content=content, label=label, position=position)
 
 
 Images = Iterator[tuple[str, bytes | None] | ImageSetError]
 
 
-def _images(file: TableFile, columns: ImageTableColumns, root: Path, holds: bool) -> Images:
-    if columns.holds_paths:
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    missing = count_missing_images(file, columns.image)
-    if columns.is_struct and sum(missing) == sum(file.group_rows):
-        # Nothing but paths in the structs: their column is small, whatever the images are.
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    if holds:
-        return _stored(read_columns(file, [columns.image]), columns.image, file, root)
-    return _referred(file, columns.image, missing)
-
-
-def _stored(table: pa.Table, column: str, file: TableFile, root: Path) -> Images:
-    row = 0
-    for batch in table.to_batches(max_chunksize=64):
-        for image in batch.column(column).to_pylist():
-            yield _stored_image(image, f"{file.path.name}#{row}", root)
-            row += 1
-
-
-def _stored_image(image: Any, place: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
-    path = None
-    if isinstance(image, Mapping):
-        image, path = image.get("bytes"), image.get("path")
-    if isinstance(image, bytes) and image:
-        return f"{place} {path}" if path else place, image
-    path = image if isinstance(image, str) else path
-    if not path:
-        return ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
-    return os.path.normpath(root / path), None
-
-
-def _referred(file: TableFile, column: str, missing: Sequence[int]) -> Images:
+def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Images:
+    missing = [] if columns.kind == "paths" else count_missing_images(file, columns.image)
+    # Structs may hold nothing but paths: then their column is small, whatever the images are.
+    only_paths = columns.kind == "paths" or (columns.kind == "structs" and sum(missing) == sum(file.group_rows))
+    if only_paths or holds:
+        row = 0
+        for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
+            for image in batch.column(columns.image).to_pylist():
+                yield _stored_image(image, f"{file.path.name}#{row}", root)
+                row += 1
+        return
     for group, (num_rows, num_missing) in enumerate(zip(file.group_rows, missing, strict=True)):
         if num_missing:
             raise ImageSetError(
@@ -164,4 +140,138 @@ def _referred(file: TableFile, column: str, missing: Sequence[int]) -> Images:
                 "hold none; leave them out"
             )
         for row in range(num_rows):
-            yield str(TableReference(file.path, group, row, column)), None
+            yield str(TableReference(file.path, group, row, columns.image)), None
+
+
+def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
+    path = None
+    if isinstance(image, Mapping):
+        image, path = image.get("bytes"), image.get("path")
+    if isinstance(image, bytes) and image:
+        return f"{row_name} {path}" if path else row_name, image
+    path = image if isinstance(image, str) else path
+    if not path:
+        return ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
+    return os.path.normpath(root / path), None
+
+
+def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
+    """List the files of a table (see `load_parquet`) in order: absolute paths, each with train, val, test or None.
+
+    None means that no name gives the split. A file that is missing or given twice, no file at all, and names that give
+    the splits of some files only raise an ImageSetError.
+    """
+    found: list[tuple[Path, str | None]]
+    if isinstance(tables, Mapping):
+        found = [(path, read_split(split)) for split, given in tables.items() for path, _ in _list_files(given, name)]
+    else:
+        found = _list_files(tables, name)
+    paths = [path for path, _ in found]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ImageSetError(f"each table of {name!r} must be given once, but {twice} is given twice; remove one")
+    without_split = [path for path, split in found if split is None]
+    if without_split and len(without_split) < len(found):
+        raise ImageSetError(
+            f"names must tell the split of all tables of {name!r} or of none, but {len(without_split)} tell none, the "
+            f"first {without_split[0]}; give a mapping from splits to files"
+        )
+    return found
+
+
+def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
+    found: list[tuple[Path, str | None]] = []
+    for path in [given] if isinstance(given, str | Path) else given:
+        absolute = Path(path).expanduser().absolute()
+        if absolute.is_dir():
+            for file in sorted(absolute.rglob("*")):
+                parts = file.relative_to(absolute).parts
+                is_hidden = any(part.startswith(".") for part in parts)
+                if file.suffix.lower() in TABLE_SUFFIXES and not is_hidden and file.is_file():
+                    # The file's own name comes first, then its folders' names, the nearest first.
+                    words = (split for split in map(split_of_name, reversed(parts)) if split is not None)
+                    found.append((file, next(words, None)))
+        elif absolute.is_file():
+            found.append((absolute, split_of_name(absolute.name)))
+        else:
+            raise ImageSetError(f"a table of {name!r} must exist, but {absolute} does not; check the path")
+    if not found:
+        raise ImageSetError(
+            f"{given} of {name!r} must hold tables, but holds none; known suffixes: {', '.join(TABLE_SUFFIXES)}"
+        )
+    return found
+
+
+def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> _Columns:
+    """Find the columns of all tables and check that images are of one kind; a column named `split` may be missing."""
+    has_split = split is not None and any(split in file.schema.names for file in files)
+    used_split = split if has_split or split != "split" else None
+    kinds = set()
+    for file in files:
+        names = file.schema.names
+        for column in (image, label, *([used_split] if used_split else [])):
+            if names.count(column) != 1:
+                raise ImageSetError(
+                    f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
+                    f"{nearest_word(column, names)}"
+                )
+        kinds.add(_kind_of_images(file, image))
+        _check_labels(file, label)
+    if len(kinds) > 1:
+        raise ImageSetError(f"column {image!r} must be of one kind in all tables, but is {' and '.join(sorted(kinds))}")
+    return _Columns(image, label, used_split, kinds.pop())
+
+
+def _kind_of_images(file: TableFile, column: str) -> str:
+    kind = _plain_type(file.schema.field(column).type)
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return "structs"
+    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
+        return "bytes"
+    if _is_text(kind):
+        return "paths"
+    raise ImageSetError(
+        f"column {column!r} of {file.path} must hold encoded images as bytes or as structs {{bytes, path}}, or paths, "
+        f"but holds {kind}; give the images' column as image_column, or encode them"
+    )
+
+
+def _check_labels(file: TableFile, column: str) -> None:
+    kind = _plain_type(file.schema.field(column).type)
+    if not (pa.types.is_integer(kind) or _is_text(kind)):
+        raise ImageSetError(
+            f"column {column!r} of {file.path} must hold integers or class names, but holds {kind}; give the labels' "
+            "column as label_column, or write it as integers (missing labels make pandas write fractions)"
+        )
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:
+    """Return the class names that Hugging Face wrote into the tables' metadata; None where there are none."""
+    found = {file.path: _names_in_metadata(file.schema, column) for file in files}
+    first = next(iter(found))
+    for path, names in found.items():
+        if names != found[first]:
+            raise ImageSetError(
+                f"class names in the metadata of all tables must be the same, but {path} and {first} differ; load them "
+                "apart, or give class_names"
+            )
+    return found[first]
+
+
+def _names_in_metadata(schema: pa.Schema, column: str) -> list[str] | None:
+    written = (schema.metadata or {}).get(b"huggingface")
+    if written is None:
+        return None
+    try:
+        feature = json.loads(written)["info"]["features"][column]
+        return list(map(str, feature["names"])) if feature.get("_type") == "ClassLabel" else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # metadata of another version: the labels have no names

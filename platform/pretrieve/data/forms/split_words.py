@@ -1,4 +1,4 @@
-"""The words by which data sets name their splits."""
+"""The words that data sets use for their splits."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from collections.abc import Mapping
 from pretrieve.errors import ImageSetError, nearest_word
 
 SPLIT_WORDS: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
+
 
 _WORD_IN_NAME = re.compile(rf"(?<![a-z0-9])({'|'.join(SPLIT_WORDS)})(?![a-z])", re.IGNORECASE)
 
 
 def read_split(word: object) -> str:
-    """Return train, val or test for a word that means it.
-
-    Raises:
-      ImageSetError: the word means none of them.
+    """Return train, val or test for a word that means it; any other word raises an ImageSetError.
 
     >>> read_split("Validation")
     'val'
@@ -38,10 +31,7 @@ def read_split(word: object) -> str:
 
 
 def split_of_name(name: str) -> str | None:
-    """Find the split that the name of a file or folder tells; None where it tells none.
-
-    Raises:
-      ImageSetError: it tells more than one.
+    """Find the split in the name of a file or folder; None where there is none, several raise an ImageSetError.
 
     >>> split_of_name("validation-00000-of-00014.parquet")
     'val'

@@ -26,36 +26,32 @@ def image_set_from_torchvision(
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
-    """Make an image set from data sets of `torchvision.datasets`, without transforms.
+    """Make an image set, in the order given, from data sets of `torchvision.datasets` without transforms.
 
     The files of an `ImageFolder` or `DatasetFolder`, or of a `Subset` of one, stay where they are. The images of any
     other data set, Pillow images or uint8 arrays (H, W) or (H, W, 3), are kept in memory as lossless PNG.
 
     Args:
       name: the set's name.
-      train: has a length and gives (image, label) for an index. Its `classes` name the integer labels.
-      test: likewise; its classes are matched by name, as two `ImageFolder`s may count them differently.
+      train: has a length and gives (image, label) for an index; its `classes` name the integer labels.
+      test: likewise; classes are matched by name, because two `ImageFolder`s may number them differently.
       val: likewise.
       class_names: names in the order of train's integer labels, or a mapping from each label to its name; None takes
         `classes`, or else the integers.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test set.
-      seed: decides which images are.
-
-    Returns:
-      ImageSet whose rows are in the order of the data sets.
+      seed: decides which images are held out.
 
     Raises:
       ImageSetError: images are float tensors, labels are no integers, or classes of test or val are not in train.
     """
-    given = {
-        split: dataset for split, dataset in (("train", train), ("val", val), ("test", test)) if dataset is not None
-    }
+    all_splits = {"train": train, "val": val, "test": test}
+    given = {split: dataset for split, dataset in all_splits.items() if dataset is not None}
     starts = {split: sum(len(given[s]) for s in list(given)[:number]) for number, split in enumerate(given)}
 
-    def where(place: int) -> str:
-        split = max((s for s in given if starts[s] <= place and len(given[s])), key=lambda s: starts[s])
-        return f"{split}[{place - starts[split]}]"
+    def where(position: int) -> str:
+        split = max((s for s in given if starts[s] <= position and len(given[s])), key=lambda s: starts[s])
+        return f"{split}[{position - starts[split]}]"
 
     rows = GivenRows(f"the torchvision sets of {name!r}", where)
     train_classes = _classes_of(train)
@@ -72,23 +68,22 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
         try:
             image, label = files[index] if files is not None else dataset[index]
             path, content = path_or_content(image)
-            label = label if index_in_train is None else _matched(label, index_in_train)
+            if index_in_train is not None:
+                number = read_label(label)
+                if isinstance(number, str) or not 0 <= number < len(index_in_train):
+                    raise ImageSetError(
+                        f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set"
+                    )
+                label = index_in_train[number]
         except ImageSetError as error:
-            rows.faults.add(rows.where(start + index), error)
+            rows.add_fault(start + index, error)
             continue
         readable = path or f"{split}/{index:06d}.png"
-        rows.add(split, path=readable, content=content, label=label, place=start + index)
-
-
-def _matched(label: Any, index_in_train: Sequence[int]) -> int:
-    index = read_label(label)
-    if isinstance(index, str) or not 0 <= index < len(index_in_train):
-        raise ImageSetError(f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set")
-    return index_in_train[index]
+        rows.add(split, path=readable, content=content, label=label, position=start + index)
 
 
 def _files_of(dataset: Any) -> list[tuple[str, Any]] | None:
-    """Return (file, label) for each image of a folder of images; None where images must be asked for one by one."""
+    """Return (file, label) for each image of a folder of images; None where the data set must be indexed."""
     if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
         whole = _files_of(dataset.dataset)
         return None if whole is None else [whole[index] for index in dataset.indices]
@@ -108,18 +103,16 @@ def _classes_of(dataset: Any) -> list[str] | None:
     if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
         return _classes_of(dataset.dataset)
     classes = getattr(dataset, "classes", None)
-    # A target_transform makes other labels than those that the names are of.
+    # A target_transform changes the labels, so that the names no longer fit.
     if not classes or getattr(dataset, "target_transform", None) is not None:
         return None
-    if hasattr(
-        dataset, "wnids"
-    ):  # torchvision's ImageNet names a class by its synonyms, some of which two classes share
+    if hasattr(dataset, "wnids"):  # torchvision's ImageNet names classes by synonyms, some of which two classes share
         return [f"{wnid} {synonyms[0]}" for wnid, synonyms in zip(dataset.wnids, classes, strict=True)]
     return [str(name) for name in classes]
 
 
 def _match_classes(classes: list[str] | None, train: list[str] | None, place: str) -> list[int] | None:
-    """Return the index in train of each class of a split; None where labels mean the same as they stand."""
+    """Return the index in train of each class of a split; None where labels need no change."""
     if classes is None or train is None or classes == train:
         return None
     index_of = {name: k for k, name in enumerate(train)}

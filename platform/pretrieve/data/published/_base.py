@@ -1,4 +1,4 @@
-"""What is known of a data set as its publisher lays it out, and the contract of its reader."""
+"""The facts of a published data set, and the contract of its reader."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Archive:
     """One file that the publisher serves.
 
     Attributes:
-      file: its name, below the root that a user chooses; a path where an earlier archive brings it.
-      url: where it is served to everyone; None where that has ended, asks for an account, or it is inside another.
-      md5: 32 hexadecimal digits of the file as published; None where no publisher states them.
-      folder: below the root, where it is unpacked.
-      contains: a path below the root that exists once it is unpacked; the file itself where it is no archive.
+      file: its path below the root that a user chooses.
+      url: where everyone can download it; None where it needs an account, is gone, or is inside another archive.
+      md5: 32 hexadecimal digits of the published file; None where no publisher states them.
+      folder: where it is unpacked, below the root.
+      contains: a path below the root that exists after unpacking; the file itself where it is no archive.
     """
 
     file: str
@@ -36,11 +36,9 @@ class PublishedFacts:
 
     Attributes:
       title: as its authors call it.
-      num_classes: K.
-      num_images: images of each split that the publisher brings: train and test, and val where there is one.
+      num_images: images of each split that the publisher brings: train and test, and perhaps val.
       metric: how the paper scores it (appendix A).
       split: where the splits come from, in a few words.
-      licence: what its publisher says.
       page: the address of its home page.
       archives: what to download, in order.
     """
@@ -56,35 +54,22 @@ class PublishedFacts:
 
 
 class PublishedSet(ABC):
-    """Reader of one data set in its publisher's layout.
-
-    Attributes:
-      name: the word that studies and the command line use.
-      facts: what it must turn out to be.
-    """
+    """Reader of one data set in its publisher's layout; studies and the command line use its `name`."""
 
     name: str
     facts: PublishedFacts
 
     @abstractmethod
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
-        """Read the set from its unpacked folders, of whatever number of images.
+        """Read the set from its unpacked folders, whatever number of images they hold.
 
-        Args:
-          root: the folder that the archives were unpacked below.
-          name: what the study calls the set.
-          seed: of a split that the protocol draws; most sets bring theirs and ignore it.
-
-        Raises:
-          ImageSetError: a file or folder of the layout is missing or says what it cannot.
+        The archives were unpacked in `root`; `name` is what the study calls the set. The seed is for a split that the
+        protocol draws; most sets bring their splits and ignore it. A missing or malformed file or folder is an
+        ImageSetError.
         """
 
     def load(self, root: Path, *, name: str | None = None, seed: int = 0) -> ImageSet:
-        """Read the set and compare its counts with the published ones.
-
-        Raises:
-          ImageSetError: as `read`; or classes or images are not as many as were published.
-        """
+        """Read the set; numbers of classes or images other than the published ones raise an ImageSetError."""
         root = root.expanduser().absolute()  # workers run in folders of their own
         image_set = self.read(root, name=name or self.name, seed=seed)
         found = {split: table.num_rows for split, table in image_set.splits.items()}

@@ -45,11 +45,10 @@ class Aircraft(ListedSet):
         folder = root / RELEASE / "data"
         class_names = read_lines(folder / "variants.txt")
         label_of_variant = {variant: label for label, variant in enumerate(class_names)}
-        return class_names, {split: _read_list(folder, split, label_of_variant) for split in self.facts.num_images}
-
-
-def _read_list(folder: Path, split: str, label_of_variant: dict[str, int]) -> ListedImages:
-    origin = folder / f"images_variant_{split}.txt"
-    rows = read_rows(origin, 2)
-    labels = [find_label(variant, label_of_variant, origin) for _, variant in rows]
-    return ListedImages(origin, [folder / "images" / f"{image}.jpg" for image, _ in rows], labels)
+        splits = {}
+        for split in self.facts.num_images:
+            origin = folder / f"images_variant_{split}.txt"
+            rows = read_rows(origin, 2)
+            labels = [find_label(variant, label_of_variant, origin) for _, variant in rows]
+            splits[split] = ListedImages(origin, [folder / "images" / f"{image}.jpg" for image, _ in rows], labels)
+        return class_names, splits

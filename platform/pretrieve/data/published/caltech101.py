@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
+from pretrieve.data.image_table import table_of_files
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 from pretrieve.data.splits import split_per_class
 from pretrieve.errors import ImageSetError
 
 FOLDER = "101_ObjectCategories"
-CLUTTER = "BACKGROUND_Google"
-"""Pictures of no class, which come in the same folder."""
+CLUTTER = "BACKGROUND_Google"  # pictures of no class, which come in the same folder
 TRAINING_IMAGES_PER_CLASS = 30
 
 
 class Caltech101(PublishedSet):
-    """No split is official: 30 images of each class are drawn for training by the seed, the rest are test."""
+    """No split is official: the seed draws 30 training images of each class, the rest are test."""
 
     name = "caltech101"
     facts = PublishedFacts(
@@ -48,24 +47,25 @@ class Caltech101(PublishedSet):
         train, test = split_per_class(
             table_of_files(paths, labels), images_per_class=TRAINING_IMAGES_PER_CLASS, seed=seed, set_name=name
         )
-        return ImageSet(
-            name=name,
-            class_names=tuple(images_of_class),
-            splits={"train": train, "test": test},
-            fingerprints={"train": table_fingerprint(train, root), "test": table_fingerprint(test, root)},
-            metric=self.facts.metric,
-        )
+        splits = {"train": train, "test": test}
+        return image_set_of_tables(name, tuple(images_of_class), splits, self.facts.metric, root=root)
 
 
 def _read_classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the images of each class, both in the order of their names."""
+    """Return the images of each class; classes and images are sorted by name."""
     if not folder.is_dir():
         raise ImageSetError(
             f"the folder {folder} must be where its publisher lays it out, but is not there; unpack "
             f"caltech-101.zip and {FOLDER}.tar.gz within it, or check the folder"
         )
     classes = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
-    images_of_class = {child.name: _image_files(child) for child in classes if child.name != CLUTTER}
+    images_of_class = {
+        child.name: sorted(
+            path for path in child.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
+        for child in classes
+        if child.name != CLUTTER
+    }
     empty = [class_name for class_name, images in images_of_class.items() if not images]
     if empty or not images_of_class:
         raise ImageSetError(
@@ -73,9 +73,3 @@ def _read_classes(folder: Path) -> dict[str, list[Path]]:
             f"{'holds no folder' if not empty else f'{empty[0]!r} is empty'}; unpack {FOLDER}.tar.gz again"
         )
     return images_of_class
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )

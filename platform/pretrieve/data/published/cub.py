@@ -14,9 +14,9 @@ SPLIT_OF_FLAG = {1: "train", 0: "test"}
 
 
 class Cub(ListedSet):
-    """Images, labels and splits are three lists, joined by the image's id.
+    """Images, labels and splits come from three lists, joined by the image's id.
 
-    A class is called '001.Black_footed_Albatross'; its number is left out.
+    The number in a class's name, such as '001.Black_footed_Albatross', is left out.
     """
 
     name = "cub"
@@ -42,24 +42,19 @@ class Cub(ListedSet):
         """Read `CUB_200_2011/images/<class>/*.jpg` by the lists beside them."""
         folder = root / FOLDER
         class_names = [class_name.partition(".")[2] for _, class_name in read_rows(folder / "classes.txt", 2)]
-        return class_names, _read_splits(folder)
-
-
-def _read_splits(folder: Path) -> dict[str, ListedImages]:
-    file_of_image = dict(read_rows(folder / "images.txt", 2))
-    origin = folder / "image_class_labels.txt"
-    label_of_image = _read_column(origin, file_of_image)
-    flag_of_image = _read_column(folder / "train_test_split.txt", file_of_image)
-    splits = {}
-    for flag, split in SPLIT_OF_FLAG.items():
-        images = [image for image in file_of_image if flag_of_image[image] == flag]
-        paths = [folder / "images" / file_of_image[image] for image in images]
-        splits[split] = ListedImages(origin, paths, [label_of_image[image] - 1 for image in images])
-    return splits
+        file_of_image = dict(read_rows(folder / "images.txt", 2))
+        origin = folder / "image_class_labels.txt"
+        label_of_image = _read_column(origin, file_of_image)
+        flag_of_image = _read_column(folder / "train_test_split.txt", file_of_image)
+        splits = {}
+        for flag, split in SPLIT_OF_FLAG.items():
+            images = [image for image in file_of_image if flag_of_image[image] == flag]
+            paths = [folder / "images" / file_of_image[image] for image in images]
+            splits[split] = ListedImages(origin, paths, [label_of_image[image] - 1 for image in images])
+        return class_names, splits
 
 
 def _read_column(path: Path, images: Iterable[str]) -> dict[str, int]:
-    """Read the number that a list has for each image."""
     numbers = {image: read_number(word, path) for image, word in read_rows(path, 2)}
     missing = [image for image in images if image not in numbers]
     if missing:

@@ -33,18 +33,12 @@ class Dtd(ListedSet):
     def lists(self, root: Path) -> ClassLists:
         """Read `dtd/images/<class>/*.jpg` by the lists of `dtd/labels/`."""
         folder = root / "dtd"
-        class_names = sorted({_class_of(image) for image in read_lines(folder / "labels" / "train1.txt")})
+        class_names = sorted({image.partition("/")[0] for image in read_lines(folder / "labels" / "train1.txt")})
         label_of_class = {class_name: label for label, class_name in enumerate(class_names)}
-        splits = {split: _read_list(folder, f"{split}1.txt", label_of_class) for split in self.facts.num_images}
+        splits = {}
+        for split in self.facts.num_images:
+            origin = folder / "labels" / f"{split}1.txt"
+            images = read_lines(origin)
+            labels = [find_label(image.partition("/")[0], label_of_class, origin) for image in images]
+            splits[split] = ListedImages(origin, [folder / "images" / image for image in images], labels)
         return class_names, splits
-
-
-def _class_of(image: str) -> str:
-    return image.partition("/")[0]
-
-
-def _read_list(folder: Path, file: str, label_of_class: dict[str, int]) -> ListedImages:
-    origin = folder / "labels" / file
-    images = read_lines(origin)
-    labels = [find_label(_class_of(image), label_of_class, origin) for image in images]
-    return ListedImages(origin, [folder / "images" / image for image in images], labels)

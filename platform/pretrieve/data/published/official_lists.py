@@ -1,4 +1,4 @@
-"""Lists that publishers write: lines of text, or MATLAB files, that name images, their classes and their splits."""
+"""Read the lists that publishers write: text or MATLAB files that name images, their classes and their splits."""
 
 from __future__ import annotations
 
@@ -13,27 +13,20 @@ from typing import Any
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.image_table import table_fingerprint, table_of_files
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
+from pretrieve.data.image_table import table_of_files
 from pretrieve.data.published._base import PublishedSet
 from pretrieve.errors import ImageSetError, nearest_word
 
 UNREADABLE = (IndexError, MatReadError, NotImplementedError, OSError, TypeError, ValueError, Warning, zlib.error)
-"""What SciPy raises where a file is broken, cut off, or of MATLAB's version 7.3."""
+"""What SciPy raises for a file that is broken, cut off, or of MATLAB's version 7.3."""
 
-NUM_NAMED = 3
-"""Missing images that a message names."""
+NUM_NAMED = 3  # missing images that a message names
 
 
 @dataclass(frozen=True)
 class ListedImages:
-    """The images of one split, as its list has them.
-
-    Attributes:
-      origin: the file that says the labels, for messages.
-      paths: N image files, which need not exist yet.
-      labels: N integers, counted from 0; publishers count from 1.
-    """
+    """One split as the file `origin` lists it: N images, which need not exist yet, and N labels counted from 0."""
 
     origin: Path
     paths: Sequence[Path]
@@ -41,18 +34,7 @@ class ListedImages:
 
 
 def read_rows(path: Path, num_columns: int) -> list[list[str]]:
-    """Read a text file of columns; the last one may hold spaces.
-
-    Args:
-      path: the list; empty lines are left out.
-      num_columns: words that each line must have.
-
-    Returns:
-      One list of `num_columns` words for each line.
-
-    Raises:
-      ImageSetError: there is no such file, or a line has fewer words.
-    """
+    """Read the words of each non-empty line; the last of `num_columns` words may hold spaces, fewer are an error."""
     _check_is_there(path)
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -67,31 +49,20 @@ def read_rows(path: Path, num_columns: int) -> list[list[str]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file of one name a line, which may hold spaces.
-
-    Raises:
-      ImageSetError: there is no such file.
-    """
+    """Read a text file of one name a line; a name may hold spaces."""
     return [name for (name,) in read_rows(path, 1)]
 
 
 def read_matlab(path: Path, *variables: str) -> list[Any]:
-    """Read arrays of a MATLAB file (SciPy's reader runs nothing that a file could hold).
+    """Read arrays, cells or structures of a `.mat` file of version 7 or earlier; nothing in the file is run.
 
-    Args:
-      path: a `.mat` file of version 7 or earlier.
-      *variables: names of arrays, cells or structures.
-
-    Returns:
-      For each name a NumPy array, flattened; the elements of cells and the fields of structures are arrays themselves.
-
-    Raises:
-      ImageSetError: there is no such file, it cannot be read, or lacks a name.
+    Each name gives a flattened NumPy array; the elements of cells and the fields of structures are arrays themselves. A
+    file that is missing, cannot be read or lacks a name raises an ImageSetError.
     """
     _check_is_there(path)
     try:
         with warnings.catch_warnings():
-            # SciPy would go on with its message in place of the array.
+            # SciPy would put its message in the place of the array.
             warnings.filterwarnings("error", message="Unreadable variable")
             contents = loadmat(path, variable_names=list(variables))
     except UNREADABLE as error:
@@ -103,11 +74,7 @@ def read_matlab(path: Path, *variables: str) -> list[Any]:
 
 
 def read_number(word: str, path: Path) -> int:
-    """Read a whole number of a list.
-
-    Raises:
-      ImageSetError: it is none.
-    """
+    """Read a whole number of a list; any other word raises an ImageSetError."""
     try:
         return int(word)
     except ValueError:
@@ -117,11 +84,7 @@ def read_number(word: str, path: Path) -> int:
 
 
 def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> int:
-    """Find the label of a class that a list calls by its name.
-
-    Raises:
-      ImageSetError: there is no such class.
-    """
+    """Find the label of a class by its name; an unknown name raises an ImageSetError."""
     if class_name not in class_names:
         raise ImageSetError(
             f"each class of {path} must be one of the set's {len(class_names)}, but {class_name!r} is none."
@@ -131,18 +94,7 @@ def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> i
 
 
 def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...]:
-    """Collect the names of classes from a list that has a label and a name for every image.
-
-    Args:
-      images: a split in which every class occurs.
-      names: (N,) what the class of each image is called.
-
-    Returns:
-      K names in the order of their labels.
-
-    Raises:
-      ImageSetError: a label has two names, a name two labels, or the labels leave a gap.
-    """
+    """Collect the K class names by label from those of N images; contradictions and gaps raise an ImageSetError."""
     name_of: dict[int, str] = {}
     label_of: dict[str, int] = {}
     for path, label, name in zip(images.paths, images.labels, names, strict=True):
@@ -161,34 +113,21 @@ def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...
 
 
 ClassLists = tuple[Sequence[str], Mapping[str, ListedImages]]
-"""The K names of classes, and for each of train, val, test its images."""
+"""The K class names, and the images of each of train, val and test."""
 
 
 class ListedSet(PublishedSet):
-    """A set whose classes and splits its publisher's lists say."""
+    """A set whose classes and splits come from its publisher's lists."""
 
     @abstractmethod
     def lists(self, root: Path) -> ClassLists:
-        """Read the lists below the root.
-
-        Raises:
-          ImageSetError: a list is missing or says what it cannot.
-        """
+        """Read the lists below the root; a missing or malformed list raises an ImageSetError."""
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
-        """Make the set of what the lists say; fingerprints do not depend on where the root is.
-
-        Raises:
-          ImageSetError: as `lists`; or a label is none of the K, images are not on disk, or a class has no training
-            image.
-        """
         class_names, splits = self.lists(root)
-        for images in splits.values():
-            _check_labels(images, len(class_names))
-        _check_images(splits, root)
+        _check_lists(splits, len(class_names), root)
         tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
-        fingerprints = {split: table_fingerprint(table, root) for split, table in tables.items()}
-        return ImageSet(name, tuple(class_names), tables, fingerprints, self.facts.metric)
+        return image_set_of_tables(name, class_names, tables, self.facts.metric, root=root)
 
 
 def _check_is_there(path: Path) -> None:
@@ -199,16 +138,14 @@ def _check_is_there(path: Path) -> None:
         )
 
 
-def _check_labels(images: ListedImages, num_classes: int) -> None:
-    for path, label in zip(images.paths, images.labels, strict=True):
-        if not 0 <= label < num_classes:
-            raise ImageSetError(
-                f"labels of {images.origin} must lie in 1 … {num_classes}, but {path.name} has {label + 1}; "
-                "unpack its archive again"
-            )
-
-
-def _check_images(splits: Mapping[str, ListedImages], root: Path) -> None:
+def _check_lists(splits: Mapping[str, ListedImages], num_classes: int, root: Path) -> None:
+    for images in splits.values():
+        for path, label in zip(images.paths, images.labels, strict=True):
+            if not 0 <= label < num_classes:
+                raise ImageSetError(
+                    f"labels of {images.origin} must lie in 1 … {num_classes}, but {path.name} has {label + 1}; "
+                    "unpack its archive again"
+                )
     listed = [path for images in splits.values() for path in images.paths]
     missing = [path.relative_to(root).as_posix() for path in listed if not path.is_file()]
     if missing:

@@ -18,7 +18,7 @@ FILES = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 
 
 class Pets(ListedSet):
-    """The official trainval list is the paper's training set; a class is called as its images are: 'Abyssinian_100'."""
+    """The official trainval list is the training set; a class is named as its images are: 'Abyssinian_100'."""
 
     name = "pets"
     facts = PublishedFacts(
@@ -44,13 +44,11 @@ class Pets(ListedSet):
 
     def lists(self, root: Path) -> ClassLists:
         """Read `images/<breed>_<number>.jpg` by the two lists of `annotations/`."""
-        splits = {"train": _read_list(root, "trainval.txt"), "test": _read_list(root, "test.txt")}
+        splits = {}
+        for split, file in (("train", "trainval.txt"), ("test", "test.txt")):
+            origin = root / "annotations" / file
+            rows = read_rows(origin, 4)  # image, class, cat or dog, breed within cats or dogs
+            paths = [root / "images" / f"{row[0]}.jpg" for row in rows]
+            splits[split] = ListedImages(origin, paths, [read_number(row[1], origin) - 1 for row in rows])
         breeds = [path.stem.rpartition("_")[0] for path in splits["train"].paths]
         return class_names_of(splits["train"], breeds), splits
-
-
-def _read_list(root: Path, file: str) -> ListedImages:
-    origin = root / "annotations" / file
-    rows = read_rows(origin, 4)  # image, class, cat or dog, breed within cats or dogs
-    paths = [root / "images" / f"{row[0]}.jpg" for row in rows]
-    return ListedImages(origin, paths, [read_number(row[1], origin) - 1 for row in rows])

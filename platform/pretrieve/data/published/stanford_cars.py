@@ -12,9 +12,9 @@ TEST_LABELS = "cars_test_annos_withlabels.mat"
 
 
 class StanfordCars(ListedSet):
-    """Class names are those of `devkit/cars_meta.mat`; the labels of test came later, in a file of their own.
+    """Class names come from `devkit/cars_meta.mat`; the test labels were published later, in a file of their own.
 
-    Stanford serves none of the files any longer, so they are found by their md5.
+    Stanford no longer serves the files, so copies are recognised by their MD5.
     """
 
     name = "stanford_cars"
@@ -47,7 +47,7 @@ class StanfordCars(ListedSet):
 def _read_annotations(origin: Path, folder: Path) -> ListedImages:
     (annotations,) = read_matlab(origin, "annotations")
     for field in ("fname", "class"):
-        # The devkit has the test annotations without labels too, under nearly the same name.
+        # The devkit also has the test annotations without labels, under nearly the same name.
         if field not in (annotations.dtype.names or ()):
             raise ImageSetError(
                 f"{origin} must hold {field!r} for each image, but does not; the labels of test are in {TEST_LABELS}"

@@ -11,7 +11,7 @@ PAGE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 
 
 class StanfordDogs(ListedSet):
-    """Labels and splits are those of `train_list.mat` and `test_list.mat`, class names those of the image folders.
+    """Labels and splits come from `train_list.mat` and `test_list.mat`, class names from the image folders.
 
     A name is a WordNet id and a breed: 'n02085620-Chihuahua'.
     """
@@ -33,12 +33,11 @@ class StanfordDogs(ListedSet):
 
     def lists(self, root: Path) -> ClassLists:
         """Read `Images/<class>/*.jpg` by the two lists."""
-        splits = {split: _read_list(root, f"{split}_list.mat") for split in ("train", "test")}
+        splits = {}
+        for split in ("train", "test"):
+            origin = root / f"{split}_list.mat"
+            files, labels = read_matlab(origin, "file_list", "labels")
+            paths = [root / "Images" / cell.item() for cell in files]
+            splits[split] = ListedImages(origin, paths, [int(label) - 1 for label in labels])
         folders = [path.parent.name for path in splits["train"].paths]
         return class_names_of(splits["train"], folders), splits
-
-
-def _read_list(root: Path, file: str) -> ListedImages:
-    files, labels = read_matlab(root / file, "file_list", "labels")
-    paths = [root / "Images" / cell.item() for cell in files]
-    return ListedImages(root / file, paths, [int(label) - 1 for label in labels])

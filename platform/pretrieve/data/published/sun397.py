@@ -40,12 +40,10 @@ class Sun397(ListedSet):
         """Read `SUN397/<letter>/<class>/*.jpg` by the lists that Partitions.zip puts at the root."""
         class_folders = read_lines(root / "ClassName.txt")
         label_of_folder = {folder: label for label, folder in enumerate(class_folders)}
-        files = {"train": "Training_01.txt", "test": "Testing_01.txt"}
-        splits = {split: _read_list(root, file, label_of_folder) for split, file in files.items()}
+        splits = {}
+        for split, file in (("train", "Training_01.txt"), ("test", "Testing_01.txt")):
+            images = read_lines(root / file)
+            labels = [find_label(image.rpartition("/")[0], label_of_folder, root / file) for image in images]
+            paths = [root / "SUN397" / image.lstrip("/") for image in images]
+            splits[split] = ListedImages(root / file, paths, labels)
         return [folder[len("/a/") :] for folder in class_folders], splits
-
-
-def _read_list(root: Path, file: str, label_of_folder: dict[str, int]) -> ListedImages:
-    images = read_lines(root / file)
-    labels = [find_label(image.rpartition("/")[0], label_of_folder, root / file) for image in images]
-    return ListedImages(root / file, [root / "SUN397" / image.lstrip("/") for image in images], labels)
