@@ -1,4 +1,4 @@
-"""The gradient gap at the end of each epoch of a trial: of the same images every time, so that epochs compare."""
+"""The gradient gap at the end of each epoch of a trial, always on the same images, so that epochs compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pretrieve.training.images import LabelledImages
 from pretrieve.training.objectives import Batch
 
 NUM_BATCHES = 4
-"""Of each side: more would steady the estimate and slow the trial."""
+"""Batches per side. More would give a steadier estimate and a slower trial."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class GapProbe:
     held_out: LabelledImages
 
     def measure(self) -> GradientGap:
-        """Estimate the gap from up to NUM_BATCHES batches of each side, as they are shown when a network predicts.
+        """Estimate the gap from up to NUM_BATCHES batches per side, in the view that is used for prediction.
 
-        The source's images are drawn from those that the trial trains on: the theorem's ξ are its steps' own. The
-        strong view of eq. 7 is drawn once for each of them, the same in every epoch.
+        The source's images are drawn from those that the trial trains on, since the theorem's ξ are the steps' own
+        images. The strong view of eq. 7 is drawn once per image and is the same in every epoch.
         """
         assert self.work.source is not None, "asked only of objectives with a source stream"
         target = self._batches(self.held_out, self.work.settings.batch_size, "target")

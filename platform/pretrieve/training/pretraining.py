@@ -1,4 +1,4 @@
-"""Pre-training a backbone from scratch on the source, for studies that bring no weights along."""
+"""Pre-training of a backbone on the source, for studies that have no pre-trained weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PretrainingSettings(SettingsModel):
 
     Attributes:
       epochs: passes over the source's training images.
-      batch_size: images a step.
-      lr: first learning rate, divided by ten at 60% and 80%.
+      batch_size: images per step.
+      lr: first learning rate, divided by ten at 60% and 80% of the epochs.
       weight_decay: L2 penalty on all parameters.
       augmentation: random crops and flips.
     """
@@ -36,14 +36,9 @@ class PretrainingSettings(SettingsModel):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: AugmentationSettings = AugmentationSettings()
 
-    @property
-    def training(self) -> TrainingSettings:
-        """The settings of the loop."""
-        return TrainingSettings(epochs=self.epochs, batch_size=self.batch_size, augmentation=self.augmentation)
-
 
 class PretrainingSpec(SettingsModel):
-    """What a pre-training computes.
+    """What decides the result of a pre-training.
 
     Attributes:
       num_classes: K of the source.
@@ -64,17 +59,10 @@ def pretrain(
     device: torch.device,
     callbacks: Sequence[EpochCallback] = (),
 ) -> BackboneParts:
-    """Train a fresh backbone to tell the source's classes apart.
+    """Train a freshly initialised backbone to classify the source's training images, at least one batch of them.
 
-    Args:
-      architecture: what to build.
-      images: N training images of the source, N ≥ batch_size.
-      spec: classes, settings and seed.
-      device: where to train.
-      callbacks: called after each epoch.
-
-    Returns:
-      The trained weights on `device`: the trunk, and the head as the classifier, a row for each class of the source.
+    `callbacks` are called after each epoch. Returns the trained weights on `device`: the trunk, and the head as the
+    classifier, with one row per class of the source.
 
     Raises:
       DivergedError: the loss was not finite.
@@ -90,13 +78,16 @@ def pretrain(
         num_source_classes=0,
         generator=torch.Generator().manual_seed(derived_seed(seed, "pretraining_head")),
     ).to(device)
+    training = TrainingSettings(
+        epochs=settings.epochs, batch_size=settings.batch_size, augmentation=settings.augmentation
+    )
     work = FineTuning(
         network=network,
         objective=Finetune(),
         target=images,
         source=None,
         preprocessing=architecture.preprocessing,
-        settings=settings.training,
+        settings=training,
         hyperparameters=Hyperparameters(lr=settings.lr, weight_decay=settings.weight_decay, head_lr_ratio=1.0),
         seed=derived_seed(seed, "pretraining"),
         device=device,

@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes: waiting for data, forward, backward with the optimizer's step."""
+"""How the time of an epoch divides into waiting for data, forward, and backward with the optimizer's step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ StepPartName = Literal["data", "forward", "backward"]
 class StepClock:
     """Adds up the time of each part of a step.
 
-    On a GPU, whose work runs behind the program that asks for it, forward and backward are timed by its own events,
-    and nothing waits for them before `seconds` is called.
-
-    Args:
-      device: what forward and backward run on.
+    A GPU works asynchronously, so there forward and backward are timed by its own events. Nothing waits for these
+    events until `seconds` is called.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -29,7 +26,7 @@ class StepClock:
 
     @contextmanager
     def part(self, part: StepPartName) -> Iterator[None]:
-        """Count the time of the block as that of a part."""
+        """Add the time of the `with` block to a part."""
         if self._is_cuda and part != "data":
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
@@ -42,7 +39,7 @@ class StepClock:
         self._seconds[part] += time.perf_counter() - started
 
     def seconds(self) -> dict[StepPartName, float]:
-        """Return the time of each part so far, after waiting for the GPU where there is one."""
+        """Return the time of each part so far in seconds, after waiting for the GPU if there is one."""
         if self._events:
             self._events[-1][2].synchronize()
             for part, begin, end in self._events:
