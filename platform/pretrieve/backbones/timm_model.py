@@ -1,4 +1,4 @@
-"""Any timm model as `timm:NAME`, behind an extra; the feature is what its classifier gets."""
+"""Any timm model as `timm:NAME`, behind an extra; the feature is its classifier's input."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _classifier_name(network: Any, model: str) -> str:
 
 
 def _preprocessing(network: nn.Module) -> Preprocessing:
-    """Take sizes and normalisation of the model's own; resizing here is bilinear, whatever its own is."""
+    """Read sizes and normalisation from the model; resizing is bilinear here, whatever its own is."""
     fields = import_module("timm.data").resolve_model_data_config(network)
     image_size = int(fields["input_size"][-1])
     resize_size = max(image_size, int(image_size / fields["crop_pct"]))

@@ -149,10 +149,9 @@ def _take_step(
     losses: list[StepLoss] = []
     for number, (target, source) in enumerate(parts):
         is_last = number == len(parts) - 1
-        averages_later = isinstance(step_loss, DistributedDataParallel) and not is_last
         # bfloat16 has float32's range, so no loss scaling is needed; on a CPU the arithmetic stays float32.
         with (
-            step_loss.no_sync() if averages_later else nullcontext(),
+            nullcontext() if is_last or not isinstance(step_loss, DistributedDataParallel) else step_loss.no_sync(),
             torch.autocast(work.device.type, dtype=torch.bfloat16, enabled=work.device.type == "cuda"),
         ):
             with clock.part("forward"):

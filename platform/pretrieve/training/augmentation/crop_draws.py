@@ -1,4 +1,4 @@
-"""Draws, a row an image: which part of each image a view shows, and which views are mirrored."""
+"""Random crops and flips: which part of each image a view shows, and which views are mirrored."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from pretrieve.training.settings import AugmentationSettings
 
 NUM_TRIES = 10
-"""As torchvision's: then the central crop that comes closest."""
+"""As in torchvision; if no try fits, the closest central crop is taken."""
 
 Draws = TypeVar("Draws", bound="RowsOfDraws")
 
 
 class RowsOfDraws:
-    """Base of frozen dataclasses whose fields all have one row an image.
+    """Base of frozen dataclasses whose fields all have one row per image.
 
-    So each of several workers can make the draws of a whole batch and apply its own rows only; together they give the
-    views that one worker would.
+    So each of several processes can draw for a whole batch and then apply only its own rows. Together they compute the
+    same views as a single process.
     """
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class RowsOfDraws:
 
 @dataclass(frozen=True)
 class Crops(RowsOfDraws):
-    """Boxes in the pixels of the stored squares, and flips.
+    """Boxes in pixels of the stored squares, and flips.
 
     Attributes:
       boxes: (B, 4) int64: left, top, width and height; every box lies inside the image.
@@ -50,14 +50,14 @@ def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, gen
     """Draw a RandomResizedCrop's box and a flip for each image.
 
     The rule is torchvision's: the first of ten tries (area uniform, log aspect uniform) that fits into the image, at a
-    place uniform over those where it fits. The proportions are those of the original, so that a crop of a squeezed
-    image shows what the same crop of the original would.
+    uniform position among those where it fits. Proportions are those of the original, so a crop of a squeezed image
+    shows what the same crop of the original would.
 
     Args:
       aspect: (B,) float64 > 0, width / height of the originals whose whole content the stored squares show.
       side: of the stored squares in pixels.
       settings: bounds of area and aspect, and whether to flip.
-      generator: on the CPU; each image takes as many of its numbers, whatever the settings.
+      generator: on the CPU; each image takes the same number of its values, whatever the settings.
 
     A square quarter of an original four times as wide as high:
 
@@ -88,13 +88,13 @@ def _tried_sizes(
     low, high = settings.crop_area
     area = low + (high - low) * area
     log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
-    # In the stored square, a crop of the original's proportions is squeezed by the original's own.
+    # In the stored square, a crop is squeezed by as much as its original was.
     aspect = torch.exp(log_low + (log_high - log_low) * aspect) / original_aspect
     return (side * torch.sqrt(area * aspect)).round(), (side * torch.sqrt(area / aspect)).round()
 
 
 def _central_size(aspect: Tensor, side: int, settings: AugmentationSettings) -> tuple[Tensor, Tensor]:
-    """Cut only what makes the image too long for the allowed aspects."""
+    """Return the largest size whose aspect is allowed, which only cuts what makes the image too long."""
     narrowest, widest = settings.crop_aspect
     width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
     height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)

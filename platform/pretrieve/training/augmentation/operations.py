@@ -1,4 +1,4 @@
-"""The operations of RandAugment: torchvision's set and strengths, made by its own kernels on batches."""
+"""The operations of RandAugment: torchvision's set and strengths, computed by its kernels on batches."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 NUM_MAGNITUDES = 31
-"""Magnitudes run from 0 to 30, as torchvision's."""
+"""Magnitudes run from 0 to 30, as in torchvision."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One entry of the set.
+    """One operation of RandAugment.
 
     Attributes:
-      strength: (magnitude in [0, 30], side in pixels) → what `apply` takes.
+      strength: (magnitude in [0, 30], side in pixels) → second argument of `apply`.
       apply: (N, 3, S, S) uint8 and a strength → the same shape and dtype.
-      is_signed: whether half the images take −strength.
-      moves_pixels: whether it is geometric: it gives every pixel the value of another one, or black.
+      is_signed: whether half of the images take −strength.
+      moves_pixels: whether it is geometric: each pixel gets the value of another one, or black.
     """
 
     strength: Callable[[int, int], float]
@@ -32,7 +32,7 @@ class Operation:
 
 
 def _kernel(name: str) -> Callable[..., Tensor]:
-    """Return a kernel of torchvision, imported late: loading it takes a second or two, and weak views need none."""
+    """Return a kernel of torchvision. It is imported late: that takes a second or two, and weak views need none."""
     from torchvision.transforms.v2 import functional
 
     kernel: Callable[..., Tensor] = getattr(functional, name)
@@ -40,12 +40,8 @@ def _kernel(name: str) -> Callable[..., Tensor]:
 
 
 def _up_to(largest: float, magnitude: int) -> float:
-    # Torchvision's own steps: other roundings of the same numbers turn single grey levels over.
+    # Torchvision's own steps: rounding the same numbers differently would change single grey levels.
     return float(torch.linspace(0.0, largest, NUM_MAGNITUDES)[magnitude])
-
-
-def _none(magnitude: int, side: int) -> float:
-    return 0.0
 
 
 def _slope(magnitude: int, side: int) -> float:
@@ -56,54 +52,43 @@ def _shift(magnitude: int, side: int) -> float:
     return int(_up_to(150 / 331 * side, magnitude))
 
 
-def _angle(magnitude: int, side: int) -> float:
-    return _up_to(30.0, magnitude)
-
-
-def _factor(magnitude: int, side: int) -> float:
-    return _up_to(0.9, magnitude)
-
-
-def _num_bits(magnitude: int, side: int) -> float:
-    return round(8 - 4 * magnitude / (NUM_MAGNITUDES - 1))
-
-
-def _threshold(magnitude: int, side: int) -> float:
-    return 255 * float(torch.linspace(1.0, 0.0, NUM_MAGNITUDES)[magnitude])
+def _colour(kernel: str) -> Operation:
+    return Operation(lambda m, _: _up_to(0.9, m), lambda images, s: _kernel(kernel)(images, 1 + s), is_signed=True)
 
 
 def _affine(images: Tensor, *, shift: tuple[int, int] = (0, 0), shear: tuple[float, float] = (0.0, 0.0)) -> Tensor:
-    # Shears start at the corner; for shifts it makes no difference.
+    # Shears are centred on the corner; for shifts the centre makes no difference.
     return _kernel("affine")(images, angle=0.0, translate=list(shift), scale=1.0, shear=list(shear), center=[0, 0])
 
 
 OPERATIONS: dict[str, Operation] = {
-    "Identity": Operation(_none, lambda images, _: images),
+    "Identity": Operation(lambda *_: 0.0, lambda images, _: images),
     "ShearX": Operation(_slope, lambda images, s: _affine(images, shear=(s, 0.0)), True, True),
     "ShearY": Operation(_slope, lambda images, s: _affine(images, shear=(0.0, s)), True, True),
     "TranslateX": Operation(_shift, lambda images, s: _affine(images, shift=(int(s), 0)), True, True),
     "TranslateY": Operation(_shift, lambda images, s: _affine(images, shift=(0, int(s))), True, True),
-    "Rotate": Operation(_angle, lambda images, s: _kernel("rotate")(images, s), True, True),
-    "Brightness": Operation(_factor, lambda images, s: _kernel("adjust_brightness")(images, 1 + s), True),
-    "Color": Operation(_factor, lambda images, s: _kernel("adjust_saturation")(images, 1 + s), True),
-    "Contrast": Operation(_factor, lambda images, s: _kernel("adjust_contrast")(images, 1 + s), True),
-    "Sharpness": Operation(_factor, lambda images, s: _kernel("adjust_sharpness")(images, 1 + s), True),
-    "Posterize": Operation(_num_bits, lambda images, s: _kernel("posterize")(images, int(s))),
-    "Solarize": Operation(_threshold, lambda images, s: _kernel("solarize")(images, s)),
-    "AutoContrast": Operation(_none, lambda images, _: _kernel("autocontrast")(images)),
-    "Equalize": Operation(_none, lambda images, _: _kernel("equalize")(images)),
+    "Rotate": Operation(lambda m, _: _up_to(30.0, m), lambda images, s: _kernel("rotate")(images, s), True, True),
+    "Brightness": _colour("adjust_brightness"),
+    "Color": _colour("adjust_saturation"),
+    "Contrast": _colour("adjust_contrast"),
+    "Sharpness": _colour("adjust_sharpness"),
+    "Posterize": Operation(
+        lambda m, _: round(8 - 4 * m / (NUM_MAGNITUDES - 1)), lambda images, s: _kernel("posterize")(images, int(s))
+    ),
+    "Solarize": Operation(
+        lambda m, _: 255 * float(torch.linspace(1.0, 0.0, NUM_MAGNITUDES)[m]),
+        lambda images, s: _kernel("solarize")(images, s),
+    ),
+    "AutoContrast": Operation(lambda *_: 0.0, lambda images, _: _kernel("autocontrast")(images)),
+    "Equalize": Operation(lambda *_: 0.0, lambda images, _: _kernel("equalize")(images)),
 }
 """In torchvision's order."""
 
 
 def apply_operation(images: Tensor, name: str, magnitude: int, *, negative: bool) -> Tensor:
-    """Apply one operation to all images; the sign is ignored by those that have none.
+    """Apply the operation `name` with a magnitude in [0, 30] to (N, 3, S, S) uint8 images.
 
-    Args:
-      images: (N, 3, S, S) uint8.
-      name: in `OPERATIONS`.
-      magnitude: in [0, 30].
-      negative: whether a signed operation takes −strength.
+    `negative` gives a signed operation the strength −strength; others ignore it.
     """
     operation, side = OPERATIONS[name], images.shape[-1]
     strength = operation.strength(magnitude, side)
@@ -121,9 +106,9 @@ def _move_pixels(images: Tensor, origins: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _origins(name: str, strength: float, side: int, device: torch.device) -> Tensor:
-    """Ask a geometric operation where each pixel comes from: 1 + its number, or 0 where it is black.
+    """Return for each pixel of a geometric operation where it comes from: 1 + that pixel's number, or 0 for black.
 
-    The answer is the same for all images, and computed on the CPU it is the same on all devices.
+    It is the same for all images and, computed on the CPU, the same on all devices.
     """
     numbers = torch.arange(1, side * side + 1, dtype=torch.float32).view(1, 1, side, side)
     return OPERATIONS[name].apply(numbers, strength).long().flatten().to(device)

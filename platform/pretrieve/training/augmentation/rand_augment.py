@@ -1,4 +1,4 @@
-"""RandAugment: a few operations on each image; images that drew the same one share a kernel."""
+"""RandAugment: a few random operations on each image; images with the same operation share a kernel."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pretrieve.training.augmentation.operations import OPERATIONS, apply_operati
 
 @dataclass(frozen=True)
 class OperationDraws(RowsOfDraws):
-    """Which operations each image goes through, in order.
+    """The operations that each image passes, in order.
 
     Attributes:
-      operations: (B, num_ops) int64, places in `OPERATIONS`.
+      operations: (B, num_ops) int64, positions in `OPERATIONS`.
       negative: (B, num_ops) bool, whether a signed operation takes −strength.
     """
 
@@ -25,21 +25,16 @@ class OperationDraws(RowsOfDraws):
 
 
 def draw_operations(count: int, *, num_ops: int, generator: torch.Generator) -> OperationDraws:
-    """Draw `num_ops` operations for each of `count` images, with repetition, each as likely."""
+    """Draw `num_ops` operations for each of `count` images, uniformly and with repetition."""
     operations = torch.randint(len(OPERATIONS), (count, num_ops), generator=generator)
     return OperationDraws(operations, torch.rand((count, num_ops), generator=generator) < 0.5)
 
 
 def rand_augment(images: Tensor, draws: OperationDraws, magnitude: int) -> Tensor:
-    """Apply each image's operations; those that share one are done together.
+    """Apply each image's operations, with one magnitude in [0, 30] for all of them.
 
-    Args:
-      images: (B, 3, S, S) uint8, on any device. In 8 bits, because that is what the operations are defined on.
-      draws: on the CPU.
-      magnitude: in [0, 30], the same for all operations.
-
-    Returns:
-      (B, 3, S, S) uint8.
+    `images` are (B, 3, S, S) uint8 on any device, since the operations are defined on 8 bits; the draws are on the CPU.
+    Returns (B, 3, S, S) uint8.
     """
     images = images.contiguous()
     for operations, negative in zip(draws.operations.T, draws.negative.T, strict=True):
