@@ -14,17 +14,11 @@ SIZED_NAME = re.compile(r"(?P<base>.+)@(?P<image_size>\d+)(?:/(?P<resize_size>\d
 def at_image_size(
     architecture: Architecture, image_size: int | None = None, resize_size: int | None = None
 ) -> Architecture:
-    """Return the architecture for images of another size.
+    """Return the architecture for images of another size; None keeps its own size, or its own ratio of the sizes.
 
-    Args:
-      architecture: with a size of its own.
-      image_size: side of the network's input in pixels; None keeps the architecture's own.
-      resize_size: length in pixels to which the shorter side is first resized; None keeps the architecture's own ratio.
-
-    Returns:
-      An architecture named `base@image_size`, or `base@image_size/resize_size` if the ratio differs; the same
-        architecture
-      if the sizes are its own.
+    The network's input has a side of `image_size` pixels; before that, the shorter side is resized to `resize_size`
+    pixels. The result is named `base@image_size`, or `base@image_size/resize_size` if the ratio differs. If the sizes
+    are the architecture's own, the same architecture is returned.
 
     Raises:
       BackboneError: the network is tied to its size, has been resized already, or `image_size` > `resize_size`.

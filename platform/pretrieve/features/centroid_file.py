@@ -1,4 +1,4 @@
-"""Centroids in files, as other tools write them."""
+"""Centroids in NumPy archives, as other tools write them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NamedCentroids:
 
     Attributes:
       means: (K, D) float64.
-      names: K names; "group 0" and so on where the file has none.
+      names: K names; "group 0" and so on if the file has none.
     """
 
     means: NDArray[np.float64]
@@ -25,10 +25,7 @@ class NamedCentroids:
 
 
 def read_centroid_file(path: Path) -> NamedCentroids:
-    """Read a NumPy archive with the array `means` (K, D) and perhaps `names` (K,).
-
-    Args:
-      path: an .npz file; nothing in it is unpickled.
+    """Read an .npz archive with an array `means` (K, D) and optionally `names` (K,), without unpickling anything.
 
     Raises:
       UserError: the file is missing or no such archive, or shapes do not fit.

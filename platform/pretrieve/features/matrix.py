@@ -1,4 +1,4 @@
-"""Features of one image table as one matrix in a file, mapped into memory where single images are compared."""
+"""Features of one image table as a matrix in a file, memory-mapped where single images are compared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FeatureMatrix:
     """The features of all images of a table that decode.
 
     Attributes:
-      features: (N, D) float32, read-only, mapped from its file: a process that reads it in parts holds a part.
+      features: (N, D) float32, read-only, memory-mapped: only the parts that a process reads take memory.
       rows: (N,) int64, ascending: the row of each image in the table.
       broken: "path: reason" of the images that are left out.
     """
@@ -36,7 +36,7 @@ def matrix_path(folder: Path, key: str) -> Path:
 
 
 def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
-    """Write the matrix from its shards, one in memory at a time, unless it is there.
+    """Write the matrix from its shards, with one shard in memory at a time, unless it is there.
 
     Raises:
       FileNotFoundError: a shard is missing.
@@ -71,19 +71,14 @@ def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
         raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
     write_sealed_arrays(_card_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
     with sealing(path) as temporary:
-        _write_features(request, folder, temporary, num_rows=len(decoded))
-
-
-def _write_features(request: FeatureRequest, folder: Path, path: Path, *, num_rows: int) -> None:
-    matrix, start = None, 0
-    for block in read_features(request, folder):
-        if matrix is None:
-            shape = (num_rows, block.features.shape[1])
-            matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        matrix[start : start + len(block.rows)] = block.features
-        start += len(block.rows)
-    assert matrix is not None, "checked by the caller"
-    matrix.flush()
+        start = 0
+        for block in read_features(request, folder):
+            if start == 0:
+                shape = (len(decoded), block.features.shape[1])
+                matrix = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            matrix[start : start + len(block.rows)] = block.features
+            start += len(block.rows)
+        matrix.flush()
 
 
 def _card_path(path: Path) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +15,15 @@ from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, CachedCard, Layo
 from pretrieve.image_cache.image_file import ImageFileWriter
 
 ROWS_AT_ONCE = 32
-"""Rows of encoded images that are copied out of the table together."""
+"""Rows of encoded images that are copied from the table together."""
 
 
 def write_part(table: pa.Table, *, layout: Layout, size: int, folder: Path) -> None:
     """Decode images into a part's folder; a broken image is left out and named on the part's card.
 
-    A file that cannot be read at all ends the part: it may be there tomorrow, or on another node. The folder is made
-    under another name beside its entry and renamed; of two processes that make the same part, the first one's stays.
+    A file that cannot be read at all is an error, because it may be readable later, or on another node. The folder is
+    created under another name beside its entry and then renamed. If two processes create the same part, the first one's
+    stays.
 
     Args:
       table: the rows to decode (`image_table.SCHEMA`).
@@ -40,8 +39,7 @@ def write_part(table: pa.Table, *, layout: Layout, size: int, folder: Path) -> N
         broken = _decode_into(temporary, table, layout, size)
         for name in (IMAGES, LABELS, ASPECTS):
             seal(temporary / name)
-        num_images = table.num_rows - len(broken)
-        write_card(temporary, CachedCard(num_images, layout, size, tuple(broken)))
+        write_card(temporary, CachedCard(table.num_rows - len(broken), layout, size, tuple(broken)))
         entry.mkdir(exist_ok=True)
         try:
             temporary.rename(folder)
@@ -55,7 +53,8 @@ def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> li
     aspects: list[float] = []
     broken: list[str] = []
     with ImageFileWriter(folder / IMAGES, (size, size, 3)) as images:
-        for row in _rows(table):
+        batches = table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE)
+        for row in (row for batch in batches for row in batch.to_pylist()):
             try:
                 content = read_content(row["path"], row["content"])
                 pixels, aspect = decode_whole(content, size) if layout == "whole" else (decode_square(content, size), 1)
@@ -68,8 +67,3 @@ def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> li
     np.save(folder / LABELS, np.array(labels, dtype=np.int64))
     np.save(folder / ASPECTS, np.array(aspects, dtype=np.float32))
     return broken
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE):
-        yield from batch.to_pylist()
