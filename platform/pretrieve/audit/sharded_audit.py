@@ -139,10 +139,7 @@ def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) ->
 
 
 def _run_shards(
-    source: pa.Table,
-    shared: ray.ObjectRef[_TestSide],
-    rows_per_shard: int,
-    on_progress: Callable[[int, int], None],
+    source: pa.Table, shared: ray.ObjectRef[_TestSide], rows_per_shard: int, on_progress: Callable[[int, int], None]
 ) -> Sequence[_ShardResult]:
     """Have the shards audited by tasks, a few at a time, and return their results in order."""
     run = ray.remote(num_cpus=1)(_audit_shard)
@@ -170,9 +167,7 @@ def _audit_shard(table: pa.Table, shared: _TestSide) -> _ShardResult:
     found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings)
     pairs = [
         replace(
-            pair,
-            source_index=int(decoded.indices[pair.source_index]),
-            test_index=int(shared.indices[pair.test_index]),
+            pair, source_index=int(decoded.indices[pair.source_index]), test_index=int(shared.indices[pair.test_index])
         )
         for pair in found
     ]

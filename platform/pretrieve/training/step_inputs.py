@@ -11,14 +11,7 @@ import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.training.augmentation import (
-    Crops,
-    StrongDraws,
-    draw_strong_view,
-    draw_weak_view,
-    strong_view,
-    weak_view,
-)
+from pretrieve.training.augmentation import Crops, StrongDraws, draw_strong_view, draw_weak_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.objectives import Batch
