@@ -20,12 +20,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a source image and a test image, each pair once, by source row and then by test row.
+    """Pairs of a source row and a test row, (P,) int64 each, every pair once, by source row and then by test row.
 
-    Attributes:
-      source: (P,) int64 rows.
-      test: (P,) int64 rows.
-      hash_distances: (P,) int64 bits, the least over windows and mirroring.
+    `hash_distances`, (P,) int64 bits, are the least over windows and mirroring.
     """
 
     source: Indices

@@ -94,10 +94,7 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
 
     Known copies are made of the test images. Pairs of a source and a test image are used as different images, except
     those that fit as well as known copies do: these are leaks, and as examples of different images they would prevent
-    the thresholds from finding any leak.
-
-    Raises:
-      UserError: a sample is empty, or has no pair of different images.
+    the thresholds from finding any leak. Raises UserError if a sample is empty, or has no pair of different images.
     """
     copies, originals, names = _known_copies(test, settings)
     copy_distances = pair_distances(copies.hashes, test.hashes[:, originals])

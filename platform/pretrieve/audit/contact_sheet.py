@@ -23,12 +23,9 @@ MAX_PAIRS = 60
 
 @dataclass(frozen=True)
 class PairCard:
-    """One pair on a contact sheet.
+    """One pair on a contact sheet: square uint8 RGB images, the source on the left and the test image on the right.
 
-    Attributes:
-      source: (S, S, 3) uint8 RGB, shown on the left.
-      test: (T, T, 3) uint8 RGB, shown on the right.
-      lines: text below, at most three: the left image's label, the right one's, and the scores.
+    At most three `lines` are written below: the left image's label, the right one's, and the scores.
     """
 
     source: NDArray[np.uint8]
@@ -48,8 +45,7 @@ def sheet_size(num_pairs: int, pairs_per_row: int) -> tuple[int, int]:
 def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> Image.Image:
     """Draw 1 … MAX_PAIRS pairs in rows of `pairs_per_row` > 0, from left to right.
 
-    Raises:
-      UserError: there are no pairs, or too many for one sheet.
+    Raises UserError if there are no pairs, or too many for one sheet.
     """
     if not 0 < len(cards) <= MAX_PAIRS:
         raise UserError(f"a contact sheet must have 1 to {MAX_PAIRS} pairs, but {len(cards)} are given; split them")

@@ -14,12 +14,7 @@ from pretrieve.errors import ImageSetError
 
 @dataclass(frozen=True)
 class HashedImages:
-    """N images with their hashes.
-
-    Attributes:
-      images: (N, S, S, 3) uint8 RGB.
-      hashes: (W, N, words) uint64, of each window, the whole image first.
-    """
+    """N images, (N, S, S, 3) uint8 RGB, and hashes of each window, (W, N, words) uint64, the whole image first."""
 
     images: NDArray[np.uint8]
     hashes: Hashes
@@ -34,8 +29,7 @@ class HashedImages:
 def hash_images(images: NDArray[np.uint8], settings: AuditSettings, *, place: str) -> HashedImages:
     """Hash (N, S, S, 3) uint8 RGB images, where S is the settings' image_size; `place` names them in errors.
 
-    Raises:
-      ImageSetError: the images have another type or shape.
+    Raises ImageSetError if the images have another type or shape.
     """
     size = settings.image_size
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):

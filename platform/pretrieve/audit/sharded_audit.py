@@ -32,12 +32,9 @@ TASKS_PER_CPU = 2
 
 @dataclass(frozen=True)
 class DecodedRows:
-    """The images of a table that decode.
+    """The images of a table that decode: (n, S, S, 3) uint8 RGB, and (n,) int64 values of the column `index`.
 
-    Attributes:
-      images: (n, S, S, 3) uint8 RGB.
-      indices: (n,) int64, each image's value in the column `index`.
-      broken: "path: reason" of the others.
+    `broken` names the others, as "path: reason".
     """
 
     images: NDArray[np.uint8]
@@ -112,8 +109,7 @@ def audit_over_ray(
 def decode_table(table: pa.Table, size: int) -> DecodedRows:
     """Decode the images of a table to squares, without the broken ones.
 
-    Raises:
-      OSError: a file cannot be read at all, which says nothing about its image.
+    Raises OSError if a file cannot be read at all, which says nothing about its image.
     """
     images: list[NDArray[np.uint8]] = []
     indices: list[int] = []

@@ -14,13 +14,7 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Window(NamedTuple):
-    """A square part of a square image, in fractions of its side.
-
-    Attributes:
-      side: in (0, 1].
-      top: in [0, 1 − side].
-      left: in [0, 1 − side].
-    """
+    """A square part of a square image, in fractions of its side: side in (0, 1], top and left in [0, 1 − side]."""
 
     side: float
     top: float

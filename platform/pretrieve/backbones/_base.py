@@ -56,12 +56,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Projector:
-    """Layers behind a trunk that only the features of the selection pass; fine-tuning drops them.
-
-    Attributes:
-      dim: length of the output.
-      build: makes the module (N, D) float32 → (N, dim) float32.
-    """
+    """Layers (N, D) → (N, dim), float32, between a trunk and the selection's features; fine-tuning drops them."""
 
     dim: int
     build: Callable[[], nn.Module]

@@ -18,10 +18,8 @@ def at_image_size(
 
     The network's input has a side of `image_size` pixels; before that, the shorter side is resized to `resize_size`
     pixels. The result is named `base@image_size`, or `base@image_size/resize_size` if the ratio differs. If the sizes
-    are the architecture's own, the same architecture is returned.
-
-    Raises:
-      BackboneError: the network is tied to its size, has been resized already, or `image_size` > `resize_size`.
+    are the architecture's own, the same architecture is returned. Raises BackboneError if the network is tied to its
+    size, has been resized already, or `image_size` > `resize_size`.
 
     >>> at_image_size(find_architecture("resnet18"), 96).name, at_image_size(find_architecture("resnet18"), 96, 96).name
     ('resnet18@96', 'resnet18@96/96')

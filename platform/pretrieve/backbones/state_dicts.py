@@ -24,10 +24,8 @@ BATCH_COUNTER = "num_batches_tracked"
 def read_weights(path: Path) -> StateDict:
     """Read a checkpoint without running any code that it might hold.
 
-    The file is a `torch.save` of a state dict, or of a mapping that holds one under `state_dict`.
-
-    Raises:
-      BackboneError: the file is missing, or holds more than tensors.
+    The file is a `torch.save` of a state dict, or of a mapping that holds one under `state_dict`. Raises BackboneError
+    if the file is missing, or holds more than tensors.
     """
     return _read(path, origin=path)
 

@@ -47,9 +47,10 @@ def _resolve(name: str) -> Architecture | None:
 def _make(name: str) -> Architecture:
     from torchvision import models
 
-    weights = models.get_model_weights(name).DEFAULT
-    preprocessing = _preprocessing(weights.transforms())
-    network = without_memory(partial(_whole, name, preprocessing.image_size))
+    # Resizing is bilinear here, whatever that of the weights' own transforms is.
+    transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
+    (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
+    network = without_memory(partial(_whole, name, image_size))
     linear_layers = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear_layers:
         raise BackboneError(
@@ -60,18 +61,12 @@ def _make(name: str) -> Architecture:
     return Architecture(
         name=name,
         feature_dim=input_length(network, classifier),
-        preprocessing=preprocessing,
-        build=partial(_trunk, name, preprocessing.image_size, classifier),
+        preprocessing=Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std)),
+        build=partial(_trunk, name, image_size, classifier),
         published_weights=partial(published_torchvision_weights, name),
         split=partial(_split, classifier=classifier),
         takes_any_size=not name.startswith(TIED_TO_THEIR_SIZE),
     )
-
-
-def _preprocessing(transforms: Any) -> Preprocessing:
-    """Read sizes and normalisation from the weights' transforms; resizing is bilinear here, whatever theirs is."""
-    (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
-    return Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std))
 
 
 def _whole(name: str, image_size: int) -> nn.Module:

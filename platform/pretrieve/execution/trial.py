@@ -24,7 +24,7 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.gap_probe import GapProbe
+from pretrieve.training.gradient_gap import GapProbe
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup

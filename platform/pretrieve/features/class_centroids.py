@@ -16,12 +16,9 @@ from pretrieve_selection import CentroidSums
 
 @dataclass(frozen=True)
 class ClassCentroids:
-    """Mean features of the classes of one image table.
+    """Mean raw features, (K, D) float64, of the classes of an image table, and the (K,) int64 images behind each mean.
 
-    Attributes:
-      means: (K, D) float64, averages of raw features.
-      counts: (K,) int64, images in each mean.
-      broken: "path: reason" of the images in no mean.
+    `broken` names the images in no mean, as "path: reason".
     """
 
     means: NDArray[np.float64]

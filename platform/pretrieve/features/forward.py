@@ -39,8 +39,7 @@ def choose_batch_size(preprocessing: Preprocessing, device: torch.device) -> int
 def read_rows(table: pa.Table) -> pa.Table:
     """Fill `content` with the bytes of the files that the rows name.
 
-    Raises:
-      OSError: a file cannot be read at all, which says nothing about its image.
+    Raises OSError if a file cannot be read at all, which says nothing about its image.
     """
     rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
     contents = pa.array([read_content(path, content) for path, content in rows], pa.binary())
@@ -51,10 +50,8 @@ def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
     """Decode images to the squares that the network sees; a broken one becomes zeros with an error.
 
     Normalisation is left to `FeatureNetwork`. Returns the columns of `table` without `content`, plus `pixels`
-    (fixed-size list of image_size·image_size·3 uint8) and `error`.
-
-    Raises:
-      OSError: a file cannot be read at all, which says nothing about its image.
+    (fixed-size list of image_size·image_size·3 uint8) and `error`. Raises OSError if a file cannot be read at all,
+    which says nothing about its image.
     """
     size = preprocessing.image_size
     margin = (preprocessing.resize_size - size) // 2
@@ -85,8 +82,8 @@ class FeatureNetwork:
         register_architecture(architecture)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = Backbone(architecture.name, weights_path, identity).load_feature_network().eval()
-        # Decoded images are channels-last. On these, convolutions on a CPU are a fifth to a third faster, and convolutions
-        # in half precision on a GPU are fastest.
+        # Decoded images are channels-last. On these, convolutions on a CPU are a fifth to a third faster, and those in
+        # half precision on a GPU are fastest.
         self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._preprocessing = architecture.preprocessing
         self._feature_dim = architecture.selection_dim
@@ -95,10 +92,8 @@ class FeatureNetwork:
     def from_images(self, table: pa.Table) -> pa.Table:
         """Decode rows of an image table and compute their features, batch by batch; see `from_pixels`.
 
-        The files of a batch are read while the previous batch is computed, so that a slow disk costs no time.
-
-        Raises:
-          OSError: a file cannot be read at all.
+        The files of a batch are read while the previous batch is computed, so that a slow disk costs no time. Raises
+        OSError if a file cannot be read at all.
         """
         batches = [table.slice(start, self._batch_size) for start in range(0, table.num_rows, self._batch_size)]
         parts = [self.from_pixels(decode_rows(b, preprocessing=self._preprocessing)) for b in _reading_ahead(batches)]

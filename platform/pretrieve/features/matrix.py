@@ -43,7 +43,7 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
       ImageSetError: no image of the table decodes.
     """
     path = matrix_path(folder, request.key)
-    if not (is_kept(path) and is_kept(_card_path(path))):
+    if not (is_kept(path) and is_kept(_rows_path(path))):
         _write(request, folder, path)
     return read_feature_matrix(folder, request.key)
 
@@ -56,7 +56,7 @@ def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
       DamagedArtifactError: a file does not hold what was written.
     """
     path = matrix_path(folder, key)
-    card = read_sealed_arrays(_card_path(path))
+    card = read_sealed_arrays(_rows_path(path))
     return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
 
 
@@ -69,7 +69,7 @@ def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
     decoded = np.concatenate(rows)
     if not len(decoded):
         raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
-    write_sealed_arrays(_card_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
+    write_sealed_arrays(_rows_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
     with sealing(path) as temporary:
         start = 0
         for block in read_features(request, folder):
@@ -81,5 +81,5 @@ def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
         matrix.flush()
 
 
-def _card_path(path: Path) -> Path:
+def _rows_path(path: Path) -> Path:
     return path.with_suffix(".rows.npz")

@@ -25,11 +25,9 @@ FEATURES_VERSION = 2
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """Features that a study needs: of one image table, by one backbone.
+    """Features that a study needs: of one image table (`image_table.SCHEMA`), by one backbone.
 
-    Attributes:
-      key: hash of the backbone's identity and the table's fingerprint.
-      table: the images (`image_table.SCHEMA`).
+    `key` is a hash of the backbone's identity and the table's fingerprint.
     """
 
     key: str

@@ -21,9 +21,7 @@ class ImageFileWriter:
     """Appends (H, W, 3) images of `image_shape` to a new .npy file, with one image in memory at a time.
 
     The file is written, not mapped: on a full disk a write raises an error, while a mapped page would end the process.
-
-    Raises:
-      OSError: the disk is full or not writable.
+    Raises OSError if the disk is full or not writable.
     """
 
     def __init__(self, path: Path, image_shape: tuple[int, ...]) -> None:
@@ -88,8 +86,7 @@ class MappedImages:
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
         """Return an image, (H, W, 3) uint8, read-only, from the memory map, after comparing it with its digest.
 
-        Raises:
-          DamagedArtifactError: its bytes are not what was written.
+        Raises DamagedArtifactError if its bytes are not what was written.
         """
         start = self._first_byte + row * self.image_bytes
         self._file.check(start, start + self.image_bytes)

@@ -14,17 +14,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.artifacts.locks import temporary_folder
-from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array
+from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array, seal
 from pretrieve.artifacts.store import set_aside
-from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, Layout, joined_card, read_card, verify_entry, write_card
-from pretrieve.image_cache.image_file import MappedImages
-from pretrieve.image_cache.parts import write_part
+from pretrieve.data.decode import decode_square, decode_whole, read_content
+from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.card import (
+    ASPECTS,
+    IMAGES,
+    LABELS,
+    CachedCard,
+    Layout,
+    joined_card,
+    read_card,
+    verify_entry,
+    write_card,
+)
+from pretrieve.image_cache.image_file import ImageFileWriter, MappedImages
 
 PIXELS_VERSION = 2
 """Part of every entry's key. Raise it when decoding or resizing changes pixels."""
 
 IMAGES_PER_PART = 2_000
 """Enough work for a task, but few enough that several CPUs share an entry and progress is reported often."""
+
+ROWS_AT_ONCE = 32
+"""Rows of encoded images that are copied from the table together."""
 
 LARGE_IMAGE_BYTES = 64 * 1024
 """From this size on, reading ahead costs little compared with copying, and sets may exceed memory. Smaller images are
@@ -60,11 +74,8 @@ class EntryPart:
     """Adjacent rows of an entry without the rest of it, because parts are sent to other processes.
 
     Attributes:
-      key: the entry's.
       start: the entry's row that is the first of the part.
       table: the part's rows.
-      size: see `CacheEntry`.
-      layout: see `CacheEntry`.
     """
 
     key: str
@@ -81,8 +92,7 @@ class EntryPart:
     def write(self, cache: Path) -> None:
         """Decode the part into the cache, replacing a damaged one; an undamaged one stays.
 
-        Raises:
-          OSError: an image's file cannot be read, or the disk is full or not writable.
+        Raises OSError if an image's file cannot be read, or the disk is full or not writable.
         """
         folder = cache / self.key / self.name
         if _is_whole(folder):
@@ -90,7 +100,7 @@ class EntryPart:
         if folder.exists():  # moved away as a whole before it is deleted, so that it never stands there incomplete
             with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
                 folder.rename(temporary / folder.name)  # unless another process was faster
-        write_part(self.table, layout=self.layout, size=self.size, folder=folder)
+        _write_part(self.table, layout=self.layout, size=self.size, folder=folder)
 
 
 def is_finished(entry: CacheEntry, cache: Path) -> bool:
@@ -112,8 +122,7 @@ def _is_whole(folder: Path) -> bool:
 def finish_entry(entry: CacheEntry, cache: Path) -> None:
     """Finish an entry whose parts are all in the cache, by writing its card.
 
-    Raises:
-      OSError: a part is absent, or the disk is full or not writable.
+    Raises OSError if a part is absent, or the disk is full or not writable.
     """
     folder = cache / entry.key
     write_card(folder, joined_card({part.name: read_card(folder / part.name) for part in entry.parts()}))
@@ -122,8 +131,7 @@ def finish_entry(entry: CacheEntry, cache: Path) -> None:
 def write_entry(entry: CacheEntry, folder: Path) -> None:
     """Decode an entry's images into `folder`, in this process; an existing entry stays.
 
-    Raises:
-      OSError: an image's file cannot be read, or the disk is full or not writable.
+    Raises OSError if an image's file cannot be read, or the disk is full or not writable.
     """
     entry, cache = replace(entry, key=folder.name), folder.parent
     if is_finished(entry, cache):
@@ -131,6 +139,48 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
     for part in entry.parts():
         part.write(cache)
     finish_entry(entry, cache)
+
+
+def _write_part(table: pa.Table, *, layout: Layout, size: int, folder: Path) -> None:
+    """Decode images into a part's folder, inside its entry's; a broken image is left out and named on the part's card.
+
+    A file that cannot be read at all is an error, because it may be readable later, or on another node. The folder is
+    created under another name beside its entry and then renamed. If two processes create the same part, the first one's
+    stays.
+    """
+    entry = folder.parent
+    with temporary_folder(entry.parent, f"{entry.name}.{folder.name}") as temporary:
+        broken = _decode_into(temporary, table, layout, size)
+        for name in (IMAGES, LABELS, ASPECTS):
+            seal(temporary / name)
+        write_card(temporary, CachedCard(table.num_rows - len(broken), layout, size, tuple(broken)))
+        entry.mkdir(exist_ok=True)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+
+
+def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> list[str]:
+    labels: list[int] = []
+    aspects: list[float] = []
+    broken: list[str] = []
+    with ImageFileWriter(folder / IMAGES, (size, size, 3)) as images:
+        batches = table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE)
+        for row in (row for batch in batches for row in batch.to_pylist()):
+            try:
+                content = read_content(row["path"], row["content"])
+                pixels, aspect = decode_whole(content, size) if layout == "whole" else (decode_square(content, size), 1)
+            except ImageSetError as error:
+                broken.append(f"{row['path']}: {error}")
+                continue
+            images.append(pixels)
+            labels.append(row["label"])
+            aspects.append(aspect)
+    np.save(folder / LABELS, np.array(labels, dtype=np.int64))
+    np.save(folder / ASPECTS, np.array(aspects, dtype=np.float32))
+    return broken
 
 
 class CachedImages:

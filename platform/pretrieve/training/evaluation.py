@@ -27,10 +27,8 @@ def predict(
     """Predict the class of every image in evaluation mode, as (N,) int64 labels on the CPU.
 
     `on_batch` is called after each batch. A batch that does not fit into the device's memory is tried again at half the
-    size. This changes no prediction, because in evaluation mode each image is processed on its own.
-
-    Raises:
-      torch.OutOfMemoryError: not even one image fits.
+    size. This changes no prediction, because in evaluation mode each image is processed on its own. Raises
+    torch.OutOfMemoryError if not even one image fits.
     """
     was_training = network.training
     network.eval()
@@ -55,10 +53,8 @@ def predict(
 def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:
     """Return the accuracy, in [0, 1], of (N,) int64 predictions against (N,) int64 labels.
 
-    `top1` is the share of correct predictions; `mean_per_class` is the mean over classes of that share.
-
-    Raises:
-      ValueError: there is no image.
+    `top1` is the share of correct predictions; `mean_per_class` is the mean over classes of that share. Raises
+    ValueError if there is no image.
 
     >>> labels, right = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0])
     >>> accuracy(right, labels, "top1"), accuracy(right, labels, "mean_per_class")

@@ -23,14 +23,10 @@ class FineTuning:
     """Everything that decides the weights at the end of a trial.
 
     Attributes:
-      network: starts from the backbone's weights; trained in place.
+      network: on `device`; starts from the backbone's weights and is trained in place.
       target: training images of the target; at least one batch.
       source: images of the selected groups; None exactly when the objective uses none.
-      preprocessing: the backbone's.
-      settings: the protocol shared by all trials.
-      hyperparameters: the grid point.
       seed: decides order, crops and flips.
-      device: where the network is.
       num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up. It
         divides each process's batches. Batch norm sees one part at a time.
       process_group: the processes that share each batch. Their gradients are averaged. Batch norm sees each process's
@@ -65,7 +61,6 @@ class TrialInputs:
     """What a trial is computed from, wherever it was stored.
 
     Attributes:
-      architecture: of the backbone.
       backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
       target: images of the target to train on.
       evaluate: images of the target to score.

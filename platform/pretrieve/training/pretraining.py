@@ -38,13 +38,7 @@ class PretrainingSettings(SettingsModel):
 
 
 class PretrainingSpec(SettingsModel):
-    """What decides the result of a pre-training.
-
-    Attributes:
-      num_classes: K of the source.
-      settings: epochs, batch and rates.
-      seed: decides first weights, order and crops.
-    """
+    """What decides the result of a pre-training; the seed decides first weights, order and crops."""
 
     num_classes: int
     settings: PretrainingSettings
@@ -62,10 +56,7 @@ def pretrain(
     """Train a freshly initialised backbone to classify the source's training images, at least one batch of them.
 
     `callbacks` are called after each epoch. Returns the trained weights on `device`: the trunk, and the head as the
-    classifier, with one row per class of the source.
-
-    Raises:
-      DivergedError: the loss was not finite.
+    classifier, with one row per class of the source. Raises DivergedError if the loss was not finite.
     """
     settings, seed = spec.settings, spec.seed
     with torch.random.fork_rng(devices=[]):

@@ -10,11 +10,9 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that share each batch of a training, as one of them sees them.
+    """The processes that share each batch of a training, as one of them, with `rank` from 0, sees them.
 
-    Attributes:
-      rank: of this process, from 0.
-      size: number of processes, each with an equal part of every batch; a single one needs no torch process group.
+    Each process has an equal part of every batch. A single one needs no torch process group.
     """
 
     rank: int = 0

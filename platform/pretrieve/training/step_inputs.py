@@ -28,11 +28,8 @@ StepPart = tuple[Batch, Batch | None]
 class _StoredBatch:
     """One process's images of a step as stored, with the random draws of their views.
 
-    Attributes:
-      images: (B, R, R, 3) uint8, page-locked if a GPU will read them.
-      labels: (B,) int64.
-      weak: draws of the view that every stream has.
-      strong: draws of the second view of eq. 7; None elsewhere.
+    Images are (B, R, R, 3) uint8, page-locked if a GPU will read them; labels are (B,) int64. Every stream has a weak
+    view, and only the source of eq. 7 a strong one.
     """
 
     images: Tensor

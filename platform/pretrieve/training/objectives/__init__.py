@@ -34,8 +34,7 @@ def objective_names() -> list[str]:
 def find_objective(name: str) -> type[Objective]:
     """Return the objective's class, whose attributes say what it needs before it is built.
 
-    Raises:
-      KeyError: no objective has this name.
+    Raises KeyError if no objective has this name.
 
     >>> find_objective("pseudo_label").uses_strong_view, find_objective("co_tuning").uses_source
     (True, False)
@@ -48,8 +47,7 @@ def make_objective(
 ) -> Objective:
     """Build the objective of that name from one grid point; see `Objective.build`.
 
-    Raises:
-      KeyError: no objective has this name.
+    Raises KeyError if no objective has this name.
 
     >>> make_objective("joint", Hyperparameters(lr=0.1, source_weight=0.3)).source_weight
     0.3
