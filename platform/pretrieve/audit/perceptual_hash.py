@@ -21,18 +21,12 @@ BLOCK_ROWS, BLOCK_COLUMNS = 64, 4096
 
 
 def perceptual_hashes(images: NDArray[np.uint8], windows: Sequence[Window], *, num_bits: int = 128) -> Hashes:
-    """Hash windows of images by the signs of their lowest frequencies (discrete cosine transform of the grey window).
+    """Hash windows of (N, S, S, 3) uint8 RGB images, S ≥ 8, as (W, N, num_bits / 64) uint64.
 
-    The mean is left out, so brightness has no effect, and neither has a constant factor. A sign flips only if a
-    frequency is nearly absent, so copies differ in few bits and other images in about half.
-
-    Args:
-      images: (N, S, S, 3) uint8 RGB, S ≥ 8.
-      windows: W parts of an image that are hashed like separate images.
-      num_bits: a multiple of 64; more bits separate more images, but also crops less than a window apart.
-
-    Returns:
-      (W, N, num_bits / 64) uint64.
+    The bits are the signs of the lowest frequencies, in a discrete cosine transform of the grey window. The mean is
+    left out, so brightness has no effect, and neither has a constant factor. A sign flips only if a frequency is nearly
+    absent, so copies differ in few bits and other images in about half. `num_bits` is a multiple of 64; more bits
+    separate more images, but also crops less than a window apart.
     """
     rows, columns = hashed_frequencies(num_bits)
     cosines = _cosines(max(rows.max(), columns.max()) + 1)

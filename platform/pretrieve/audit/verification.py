@@ -80,8 +80,8 @@ def _align_some(source: NDArray[np.uint8], test: NDArray[np.uint8], smallest_sid
     whole[is_mirrored] = whole[is_mirrored, :, ::-1]
     small = _cells(whole, np.tile(np.array(WHOLE), (len(whole), 1)))
     fitted, refined = _refine(small, larger, np.array(windows, dtype=np.float64)[chosen], smallest_side)
-    correlations = _correlations(_grey_cells(small), _grey_cells(fitted))
-    details = _correlations(_detail(_grey_cells(small)), _detail(_grey_cells(fitted)))
+    first, second = to_grey(small), to_grey(fitted)
+    correlations, details = _correlations(first, second), _correlations(_detail(first), _detail(second))
     errors: Floats = np.abs(small - fitted).mean(axis=(1, 2, 3))
     return Alignments(correlations, details, errors, refined, is_part, is_mirrored)
 
@@ -120,7 +120,7 @@ def _refine(
     small: Floats, larger: NDArray[np.uint8], windows: NDArray[np.float64], smallest_side: float
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Move and resize each pair's window while the detail fits better; return its cells and the window."""
-    reference = _detail(_grey_cells(small))
+    reference = _detail(to_grey(small))
     grey = to_grey(larger)[..., None]
     best = _detail_scores(reference, grey, windows)
     for step in REFINEMENTS:
@@ -151,11 +151,6 @@ def _cells(images: NDArray[np.uint8] | Floats, windows: NDArray[np.float64]) -> 
     planes = np.moveaxis(images.astype(np.float32), 3, 0)
     cells: Floats = np.moveaxis(rows @ planes @ columns.transpose(0, 2, 1), 0, 3)
     return cells
-
-
-def _grey_cells(cells: Floats) -> Floats:
-    """Return the (P, cells, cells) brightness of (P, cells, cells, 3)."""
-    return to_grey(cells)  # type: ignore[arg-type]
 
 
 def _detail(grey: Floats) -> Floats:

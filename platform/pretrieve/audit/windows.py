@@ -60,7 +60,7 @@ def window_matrices(size: int, window: Window, num_cells: int) -> tuple[Floats, 
     return both[0], both[1]
 
 
-def to_grey(images: NDArray[np.uint8]) -> Floats:
+def to_grey(images: NDArray[np.uint8] | Floats) -> Floats:
     """Return the (N, H, W) float32 brightness, 0 … 255, of (N, H, W, 3) images."""
     grey: Floats = images.astype(np.float32) @ GREY_WEIGHTS
     return grey

@@ -19,23 +19,9 @@ from pretrieve.backbones.state_dicts import (
     faults_of,
     load_weights,
     read_kept_weights,
-    read_weights,
     refuse_faults,
-    save_weights,
     write_weights,
 )
-
-__all__ = [
-    "Backbone",
-    "StateDict",
-    "identify",
-    "keep_backbone",
-    "load_weights",
-    "parts_of_checkpoint",
-    "read_kept_weights",
-    "read_weights",
-    "save_weights",
-]
 
 
 @dataclass(frozen=True)
@@ -104,10 +90,7 @@ class Backbone:
 def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
     """Split a published or a user's checkpoint into parts in float32, and check every key and shape.
 
-    Args:
-      architecture: what it must fit.
-      state: as `read_weights` returns it.
-      origin: where it comes from, for messages.
+    `origin` says in messages where the checkpoint comes from.
 
     Raises:
       BackboneError: names the keys of all parts that are missing, left over or of another shape.

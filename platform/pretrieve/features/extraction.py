@@ -75,12 +75,8 @@ def extract_features(
     """Compute the missing shards of all requests in an actor pool; each actor writes its shards.
 
     If it is stopped and run again, it computes only the missing shards. Requests with the same key are computed once.
-
-    Args:
-      requests: image tables and their keys.
-      backbone: the network, its weights on storage that every node can read.
-      folder: the feature cache, likewise.
-      on_progress: called with (shards done, shards in all) of this run after each shard.
+    Every node must reach the storage of the weights and of the feature cache `folder`. `on_progress` is called with
+    (shards done, shards in all) of this run after each shard.
 
     Raises:
       BackboneError: the weights do not fit.

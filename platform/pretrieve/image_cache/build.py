@@ -26,18 +26,11 @@ def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEn
 
 
 def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:
-    """Decode entries into the cache, in parallel on the connected cluster.
+    """Decode entries, as `missing_entries` returns them, into the cache, in parallel on the connected cluster.
 
-    The finished parts of an interrupted build are used again, and its temporary folders are removed. Damaged entries
-    are decoded again.
-
-    Args:
-      entries: as `missing_entries` returns them.
-      folder: the cache, on storage that every node can reach.
-      on_progress: called with (images done, images in all).
-
-    Raises:
-      OSError: an image's file could not be read, or an entry not be written.
+    The cache `folder` is on storage that every node can reach. The finished parts of an interrupted build are used
+    again, and its temporary folders are removed. Damaged entries are decoded again. `on_progress` is called with
+    (images done, images in all). Raises OSError if an image's file could not be read, or an entry not be written.
     """
     remove_leftovers(folder)
     total = sum(entry.table.num_rows for entry in entries)

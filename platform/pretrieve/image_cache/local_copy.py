@@ -18,17 +18,15 @@ COPIED_AT_ONCE = 64 * 2**20
 def local_copy(
     folders: Sequence[Path], scratch: Path | None, on_progress: Callable[[], None] = lambda: None
 ) -> tuple[Path, ...]:
-    """Return entries on this node's own disk, in the same order, copying those that are not there yet.
+    """Return finished entries on this node's own disk, in the same order, copying those that are not there yet.
 
     Reading images in random order from storage that all nodes share is slow. The first process of a node that requests
     an entry copies it, and other processes that request it meanwhile wait. A copy is whole or absent, and its digests
     are compared before it is used. It has the name of its entry, a hash of its content, so studies share it. Copies are
     never removed: the user may empty the folder, preferably when no trial runs.
 
-    Args:
-      folders: finished entries of the image cache.
-      scratch: a folder of the user's on a disk of this node; None returns the entries themselves.
-      on_progress: called repeatedly while an entry is copied, by this process or by another one.
+    `scratch` is a folder of the user's on a disk of this node; None returns the entries themselves. `on_progress` is
+    called repeatedly while an entry is copied, by this process or by another one.
 
     Raises:
       FileNotFoundError: an entry is not there.

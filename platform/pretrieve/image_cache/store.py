@@ -92,7 +92,9 @@ class EntryPart:
     def write(self, cache: Path) -> None:
         """Decode the part into the cache, replacing a damaged one; an undamaged one stays.
 
-        Raises OSError if an image's file cannot be read, or the disk is full or not writable.
+        A broken image is left out and named on the part's card. A file that cannot be read at all is an error, because
+        it may be readable later, or on another node. Raises OSError if an image's file cannot be read, or the disk is
+        full or not writable.
         """
         folder = cache / self.key / self.name
         if _is_whole(folder):
@@ -100,7 +102,18 @@ class EntryPart:
         if folder.exists():  # moved away as a whole before it is deleted, so that it never stands there incomplete
             with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
                 folder.rename(temporary / folder.name)  # unless another process was faster
-        _write_part(self.table, layout=self.layout, size=self.size, folder=folder)
+        # The part is made under another name and renamed; of two processes that make it, the first one's part stays.
+        with temporary_folder(cache, f"{self.key}.{self.name}") as temporary:
+            broken = _decode_into(temporary, self.table, self.layout, self.size)
+            for name in (IMAGES, LABELS, ASPECTS):
+                seal(temporary / name)
+            write_card(temporary, CachedCard(self.table.num_rows - len(broken), self.layout, self.size, tuple(broken)))
+            folder.parent.mkdir(exist_ok=True)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
 
 
 def is_finished(entry: CacheEntry, cache: Path) -> bool:
@@ -139,27 +152,6 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
     for part in entry.parts():
         part.write(cache)
     finish_entry(entry, cache)
-
-
-def _write_part(table: pa.Table, *, layout: Layout, size: int, folder: Path) -> None:
-    """Decode images into a part's folder, inside its entry's; a broken image is left out and named on the part's card.
-
-    A file that cannot be read at all is an error, because it may be readable later, or on another node. The folder is
-    created under another name beside its entry and then renamed. If two processes create the same part, the first one's
-    stays.
-    """
-    entry = folder.parent
-    with temporary_folder(entry.parent, f"{entry.name}.{folder.name}") as temporary:
-        broken = _decode_into(temporary, table, layout, size)
-        for name in (IMAGES, LABELS, ASPECTS):
-            seal(temporary / name)
-        write_card(temporary, CachedCard(table.num_rows - len(broken), layout, size, tuple(broken)))
-        entry.mkdir(exist_ok=True)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
 
 
 def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> list[str]:

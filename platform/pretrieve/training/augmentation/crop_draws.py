@@ -47,17 +47,12 @@ class Crops(RowsOfDraws):
 
 
 def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator) -> Crops:
-    """Draw a RandomResizedCrop's box and a flip for each image.
+    """Draw a RandomResizedCrop's box and a flip for each image, stored as a square of `side` pixels.
 
     The rule is torchvision's: the first of ten tries (area uniform, log aspect uniform) that fits into the image, at a
-    uniform position among those where it fits. Proportions are those of the original, so a crop of a squeezed image
-    shows what the same crop of the original would.
-
-    Args:
-      aspect: (B,) float64 > 0, width / height of the originals whose whole content the stored squares show.
-      side: of the stored squares in pixels.
-      settings: bounds of area and aspect, and whether to flip.
-      generator: on the CPU; each image takes the same number of its values, whatever the settings.
+    uniform position among those where it fits. `aspect`, (B,) float64 > 0, is width / height of the originals whose
+    whole content the squares show. Proportions are those of the original, so a crop of a squeezed image shows what the
+    same crop of the original would. Each image takes the same number of values of the generator, whatever the settings.
 
     A square quarter of an original four times as wide as high:
 

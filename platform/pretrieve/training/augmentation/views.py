@@ -33,14 +33,11 @@ class StrongDraws(RowsOfDraws):
 def draw_weak_view(
     count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
 ) -> Crops:
-    """Draw a crop and a flip for each image.
+    """Draw a crop and a flip for each of `count` images, which are stored as squares of `side` pixels.
 
-    Args:
-      count: B, images of the batch.
-      side: R of the stored squares in pixels.
-      settings: bounds of the crops, and whether to flip.
-      generator: on the CPU, so that the draws do not depend on the device.
-      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; None: all were square.
+    `settings` bound the crops and say whether to flip. The generator is on the CPU, so that the draws do not depend on
+    the device. `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square; None if all
+    were square.
     """
     proportions = torch.ones(count, dtype=torch.float64) if aspect is None else aspect.double().cpu()
     crops = draw_crops(proportions, side=side, settings=settings, generator=generator)
@@ -51,10 +48,8 @@ def draw_weak_view(
 def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> Crops:
     """Return the crops used for prediction: the central square of each picture, without random draws.
 
-    Args:
-      side: R of the stored squares in pixels.
-      preprocessing: image_size / resize_size is the fraction of the shorter side that is visible.
-      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; 1 for centre squares.
+    The stored squares have `side` pixels; image_size / resize_size is the fraction of the shorter side that is visible.
+    `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square; 1 for centre squares.
 
     >>> preprocessing = Preprocessing(resize_size=8, image_size=6, mean=(0.5,) * 3, std=(0.5,) * 3)
     >>> central_view(side=8, preprocessing=preprocessing, aspect=torch.tensor([1.0, 2.0])).boxes
@@ -104,10 +99,8 @@ def strong_view(
 def cut_out(images: Tensor, centres: Tensor, fraction: float) -> Tensor:
     """Cover a square of each image with the mean colour, in place, and return the images.
 
-    Args:
-      images: (B, 3, S, S) float32, normalised, so that the mean colour is 0.
-      centres: (B, 2) in [0, 1), as fractions of width and height; the square is clipped at the border.
-      fraction: of the square's side in S; 0 changes nothing.
+    The images are (B, 3, S, S) float32, normalised, so that the mean colour is 0. The centres are (B, 2) in [0, 1), as
+    fractions of width and height; the square, whose side is `fraction` · S, is clipped at the border.
 
     >>> cut_out(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0.5]]), 0.5)[0, 0].long()
     tensor([[1, 1, 1, 1],

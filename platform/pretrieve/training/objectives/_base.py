@@ -74,9 +74,8 @@ class Objective(ABC):
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
         """Build the objective of one grid point.
 
-        Args:
-          hyperparameters: `source_weight`, which is λ or Co-Tuning's trade-off, is set if the objective has a weight.
-          relationship: (K_target, K_source) float64, given if `uses_relationship` is True, ignored otherwise.
+        `source_weight`, which is λ or Co-Tuning's trade-off, is set if the objective has a weight. The relationship,
+        (K_target, K_source) float64, is given if `uses_relationship` is True, and ignored otherwise.
         """
 
     @abstractmethod
