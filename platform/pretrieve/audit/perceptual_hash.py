@@ -29,7 +29,9 @@ def perceptual_hashes(images: NDArray[np.uint8], windows: Sequence[Window], *, n
     separate more images, but also crops less than a window apart.
     """
     rows, columns = hashed_frequencies(num_bits)
-    cosines = _cosines(max(rows.max(), columns.max()) + 1)
+    centres = (np.arange(NUM_CELLS) + 0.5) / NUM_CELLS
+    waves = np.pi * np.arange(max(rows.max(), columns.max()) + 1)[:, None]
+    cosines: Floats = np.cos(waves * centres).astype(np.float32)
     grey = to_grey(images)
     hashes = np.empty((len(windows), len(images), num_bits // BITS_PER_WORD), dtype=np.uint64)
     for number, window in enumerate(windows):
@@ -54,12 +56,6 @@ def hashed_frequencies(num_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int
     vertical, horizontal = (grid.reshape(-1) for grid in np.indices((side, side)))
     order = np.argsort(vertical**2 + horizontal**2, kind="stable")[1 : num_bits + 1]
     return vertical[order], horizontal[order]
-
-
-def _cosines(num_frequencies: int) -> Floats:
-    centres = (np.arange(NUM_CELLS) + 0.5) / NUM_CELLS
-    cosines: Floats = np.cos(np.pi * np.arange(num_frequencies)[:, None] * centres).astype(np.float32)
-    return cosines
 
 
 def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:

@@ -125,8 +125,10 @@ def _refine(
     best = _detail_scores(reference, grey, windows)
     for step in REFINEMENTS:
         start = windows.copy()
-        for change in product((0.0, -step, step), repeat=3):
-            moved = _moved(start, np.array(change), smallest_side)
+        for resizing, down, right in product((0.0, -step, step), repeat=3):
+            sides = (start[:, :1] + resizing).clip(smallest_side - sum(REFINEMENTS), 1)
+            centred = start[:, 1:] + (start[:, :1] - sides) / 2
+            moved = np.concatenate([sides, (centred + np.array([down, right])).clip(0, 1 - sides)], axis=1)
             scores = _detail_scores(reference, grey, moved)
             better = scores > best
             windows, best = np.where(better[:, None], moved, windows), np.maximum(scores, best)
@@ -135,12 +137,6 @@ def _refine(
 
 def _detail_scores(reference: Floats, grey: Floats, windows: NDArray[np.float64]) -> Floats:
     return _correlations(reference, _detail(_cells(grey, windows)[..., 0]))
-
-
-def _moved(windows: NDArray[np.float64], change: NDArray[np.float64], smallest_side: float) -> NDArray[np.float64]:
-    sides = (windows[:, :1] + change[0]).clip(smallest_side - sum(REFINEMENTS), 1)
-    centred = windows[:, 1:] + (windows[:, :1] - sides) / 2
-    return np.concatenate([sides, (centred + change[1:]).clip(0, 1 - sides)], axis=1)
 
 
 def _cells(images: NDArray[np.uint8] | Floats, windows: NDArray[np.float64]) -> Floats:

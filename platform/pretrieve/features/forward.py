@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
 from pretrieve.data.decode import decode_square, read_content
@@ -107,16 +106,14 @@ class FeatureNetwork:
         size = self._preprocessing.image_size
         pixels = table["pixels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         images = pixels.reshape(-1, size, size, 3)
+        is_half = self._device.type == "cuda"
         for start in range(0, len(images), self._batch_size):
-            features[start : start + self._batch_size] = self._forward(images[start : start + self._batch_size])
+            part = torch.from_numpy(images[start : start + self._batch_size].copy())
+            view = evaluation_view(to_unit_range(part, self._device), self._preprocessing)
+            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_half):
+                found = self._network(view.contiguous(memory_format=torch.channels_last))
+            features[start : start + self._batch_size] = found.float().cpu().numpy()
         return table.drop_columns(["pixels"]).append_column("feature", feature_array(features, errors))
-
-    def _forward(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = evaluation_view(to_unit_range(torch.from_numpy(images.copy()), self._device), self._preprocessing)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            features = self._network(pixels.contiguous(memory_format=torch.channels_last))
-        result: NDArray[np.float32] = features.float().cpu().numpy()
-        return result
 
 
 def _reading_ahead(batches: list[pa.Table]) -> Iterator[pa.Table]:

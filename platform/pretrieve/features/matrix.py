@@ -43,24 +43,8 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
       ImageSetError: no image of the table decodes.
     """
     path = matrix_path(folder, request.key)
-    if not (is_kept(path) and is_kept(_rows_path(path))):
-        _write(request, folder, path)
-    return read_feature_matrix(folder, request.key)
-
-
-def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
-    """Map a matrix that `make_feature_matrix` wrote.
-
-    Raises:
-      FileNotFoundError: there is none.
-      DamagedArtifactError: a file does not hold what was written.
-    """
-    path = matrix_path(folder, key)
-    card = read_sealed_arrays(_rows_path(path))
-    return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
-
-
-def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
+    if is_kept(path) and is_kept(_rows_path(path)):
+        return read_feature_matrix(folder, request.key)
     rows: list[NDArray[np.int64]] = []
     broken: list[str] = []
     for block in read_features(request, folder):
@@ -79,6 +63,19 @@ def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
             matrix[start : start + len(block.rows)] = block.features
             start += len(block.rows)
         matrix.flush()
+    return read_feature_matrix(folder, request.key)
+
+
+def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
+    """Map a matrix that `make_feature_matrix` wrote.
+
+    Raises:
+      FileNotFoundError: there is none.
+      DamagedArtifactError: a file does not hold what was written.
+    """
+    path = matrix_path(folder, key)
+    card = read_sealed_arrays(_rows_path(path))
+    return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
 
 
 def _rows_path(path: Path) -> Path:

@@ -35,17 +35,14 @@ def local_copy(
     """
     if scratch is None:
         return tuple(folders)
-    return tuple(_copied(folder, scratch, on_progress) for folder in folders)
-
-
-def _copied(entry: Path, scratch: Path, on_progress: Callable[[], None]) -> Path:
-    copy = scratch / entry.name
-    if not _is_copy(copy, entry):
-        scratch.mkdir(parents=True, exist_ok=True)
-        with locked(scratch / f".{entry.name}.lock", on_wait=on_progress):
-            if not _is_copy(copy, entry):  # else another process copied it meanwhile
-                _make_copy(entry, copy, on_progress)
-    return copy
+    for entry in folders:
+        copy = scratch / entry.name
+        if not _is_copy(copy, entry):
+            scratch.mkdir(parents=True, exist_ok=True)
+            with locked(scratch / f".{entry.name}.lock", on_wait=on_progress):
+                if not _is_copy(copy, entry):  # else another process copied it meanwhile
+                    _make_copy(entry, copy, on_progress)
+    return tuple(scratch / entry.name for entry in folders)
 
 
 def _is_copy(copy: Path, entry: Path) -> bool:
@@ -63,7 +60,11 @@ def _make_copy(entry: Path, copy: Path, on_progress: Callable[[], None]) -> None
     try:
         shutil.copytree(entry, temporary, copy_function=partial(_copy_file, on_progress=on_progress))
         on_progress()
-        _verify_copy(temporary, entry)
+        try:
+            verify_entry(temporary, pixels=True)
+        except DamagedArtifactError:
+            verify_entry(entry, pixels=True)  # names the entry, if it is the damaged one
+            raise
         on_progress()
         temporary.rename(copy)
     finally:
@@ -75,14 +76,6 @@ def _copy_file(source: str, destination: str, *, on_progress: Callable[[], None]
         while part := read.read(COPIED_AT_ONCE):
             written.write(part)
             on_progress()
-
-
-def _verify_copy(temporary: Path, entry: Path) -> None:
-    try:
-        verify_entry(temporary, pixels=True)
-    except DamagedArtifactError:
-        verify_entry(entry, pixels=True)  # names the entry, if it is the damaged one
-        raise
 
 
 def _check_disk_space(card: CachedCard, copy: Path) -> None:

@@ -63,34 +63,22 @@ def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, gen
     """
     count = len(aspect)
     uniform = torch.rand((count, 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64).T
-    widths, heights = _tried_sizes(uniform[:NUM_TRIES], uniform[NUM_TRIES : 2 * NUM_TRIES], aspect, side, settings)
+    low, high = settings.crop_area
+    areas = low + (high - low) * uniform[:NUM_TRIES]
+    log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
+    # In the stored square, a crop is squeezed by as much as its original was.
+    aspects = torch.exp(log_low + (log_high - log_low) * uniform[NUM_TRIES : 2 * NUM_TRIES]) / aspect
+    widths, heights = (side * torch.sqrt(areas * aspects)).round(), (side * torch.sqrt(areas / aspects)).round()
     fits = (widths > 0) & (widths <= side) & (heights > 0) & (heights <= side)
     first = fits.int().argmax(0)
     has_fit = fits.any(0)
-    central_width, central_height = _central_size(aspect, side, settings)
+    # The central crop cuts only what makes the image too long for the allowed aspects.
+    narrowest, widest = settings.crop_aspect
+    central_width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
+    central_height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)
     every = torch.arange(count)
     width = torch.where(has_fit, widths[first, every], central_width)
     height = torch.where(has_fit, heights[first, every], central_height)
     left = torch.where(has_fit, (uniform[-3] * (side - width + 1)).floor(), (side - width) // 2)
     top = torch.where(has_fit, (uniform[-2] * (side - height + 1)).floor(), (side - height) // 2)
     return Crops(torch.stack([left, top, width, height], 1).long(), (uniform[-1] < 0.5) & settings.flip)
-
-
-def _tried_sizes(
-    area: Tensor, aspect: Tensor, original_aspect: Tensor, side: int, settings: AugmentationSettings
-) -> tuple[Tensor, Tensor]:
-    """Turn (tries, B) uniform numbers into widths and heights in stored pixels."""
-    low, high = settings.crop_area
-    area = low + (high - low) * area
-    log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
-    # In the stored square, a crop is squeezed by as much as its original was.
-    aspect = torch.exp(log_low + (log_high - log_low) * aspect) / original_aspect
-    return (side * torch.sqrt(area * aspect)).round(), (side * torch.sqrt(area / aspect)).round()
-
-
-def _central_size(aspect: Tensor, side: int, settings: AugmentationSettings) -> tuple[Tensor, Tensor]:
-    """Return the largest size whose aspect is allowed, which only cuts what makes the image too long."""
-    narrowest, widest = settings.crop_aspect
-    width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
-    height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)
-    return width, height

@@ -97,13 +97,10 @@ def apply_operation(images: Tensor, name: str, magnitude: int, *, negative: bool
     if operation.is_signed and negative:
         strength = -strength
     if operation.moves_pixels:
-        return _move_pixels(images, _origins(name, strength, side, images.device))
+        black_and_pixels = torch.nn.functional.pad(images.flatten(2), (1, 0))
+        origins = _origins(name, strength, side, images.device)
+        return black_and_pixels.gather(2, origins.expand(*images.shape[:2], -1)).view_as(images)
     return operation.apply(images, strength)
-
-
-def _move_pixels(images: Tensor, origins: Tensor) -> Tensor:
-    black_and_pixels = torch.nn.functional.pad(images.flatten(2), (1, 0))
-    return black_and_pixels.gather(2, origins.expand(*images.shape[:2], -1)).view_as(images)
 
 
 @lru_cache(maxsize=64)
@@ -142,18 +139,15 @@ def rand_augment(images: Tensor, draws: OperationDraws, magnitude: int) -> Tenso
     Returns (B, 3, S, S) uint8.
     """
     images = images.contiguous()
-    for operations, negative in zip(draws.operations.T, draws.negative.T, strict=True):
-        images = _one_round(images, 2 * operations + negative, magnitude)
-    return images
-
-
-def _one_round(images: Tensor, codes: Tensor, magnitude: int) -> Tensor:
-    order = codes.argsort(stable=True)
-    present, counts = torch.unique_consecutive(codes[order], return_counts=True)
-    groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())
     names = list(OPERATIONS)
-    done = [
-        apply_operation(group, names[code // 2], magnitude, negative=bool(code % 2))
-        for code, group in zip(present.tolist(), groups, strict=True)
-    ]
-    return torch.cat(done)[order.argsort().to(images.device, non_blocking=True)]
+    for operations, negative in zip(draws.operations.T, draws.negative.T, strict=True):
+        codes = 2 * operations + negative
+        order = codes.argsort(stable=True)
+        present, counts = torch.unique_consecutive(codes[order], return_counts=True)
+        groups = images[order.to(images.device, non_blocking=True)].split(counts.tolist())
+        done = [
+            apply_operation(group, names[code // 2], magnitude, negative=bool(code % 2))
+            for code, group in zip(present.tolist(), groups, strict=True)
+        ]
+        images = torch.cat(done)[order.argsort().to(images.device, non_blocking=True)]
+    return images
