@@ -36,6 +36,11 @@ class PretrainingSettings(SettingsModel):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     augmentation: AugmentationSettings = AugmentationSettings()
 
+    @property
+    def training(self) -> TrainingSettings:
+        """The settings of the loop."""
+        return TrainingSettings(epochs=self.epochs, batch_size=self.batch_size, augmentation=self.augmentation)
+
 
 class PretrainingSpec(SettingsModel):
     """What decides the result of a pre-training; the seed decides first weights, order and crops."""
@@ -69,16 +74,13 @@ def pretrain(
         num_source_classes=0,
         generator=torch.Generator().manual_seed(derived_seed(seed, "pretraining_head")),
     ).to(device)
-    training = TrainingSettings(
-        epochs=settings.epochs, batch_size=settings.batch_size, augmentation=settings.augmentation
-    )
     work = FineTuning(
         network=network,
         objective=Finetune(),
         target=images,
         source=None,
         preprocessing=architecture.preprocessing,
-        settings=training,
+        settings=settings.training,
         hyperparameters=Hyperparameters(lr=settings.lr, weight_decay=settings.weight_decay, head_lr_ratio=1.0),
         seed=derived_seed(seed, "pretraining"),
         device=device,
