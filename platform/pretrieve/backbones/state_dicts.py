@@ -84,12 +84,12 @@ def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "
 
     Only the shapes of `expected` matter; `part` names the part of a backbone in the lines.
     """
-    place = f" of the {part}" if part else ""
+    suffix = f" of the {part}" if part else ""
     missing = [name for name in expected if name not in state and not name.endswith(BATCH_COUNTER)]
-    faults = [f"missing {name}{place}" for name in missing]
-    faults += [f"left over {name}{place}" for name in state if name not in expected]
+    faults = [f"missing {name}{suffix}" for name in missing]
+    faults += [f"left over {name}{suffix}" for name in state if name not in expected]
     faults += [
-        f"{name}{place} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        f"{name}{suffix} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
         for name in expected
         if name in state and state[name].shape != expected[name].shape
     ]

@@ -38,7 +38,7 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
     on_progress(done, total)
     by_key = {entry.key: entry for entry in entries}
     absent = Counter({entry.key: len(entry.parts()) for entry in entries})
-    for parts in _written(_bundles(part for entry in entries for part in entry.parts()), folder):
+    for parts in _write_bundles(_bundles(part for entry in entries for part in entry.parts()), folder):
         for part in parts:
             absent[part.key] -= 1
             if absent[part.key] == 0:
@@ -47,7 +47,7 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
         on_progress(done, total)
 
 
-def _written(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
+def _write_bundles(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
     """Run tasks that write the bundles, and yield each bundle once it is written."""
     write = ray.remote(num_cpus=1)(_write_parts)
     pending: dict[ray.ObjectRef[None], list[EntryPart]] = {}

@@ -128,7 +128,7 @@ def fine_tune(
     work.network.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
     epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
-    step_loss = _spread(_StepLoss(work.network, work.objective), work)
+    step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
         set_epoch_rates(optimizer, epoch, work.settings)
         report = _train_epoch(work, step_loss, optimizer, epoch, on_step)
@@ -152,7 +152,7 @@ class _StepLoss(nn.Module):
         return self._objective.loss(self.network, target, source)
 
 
-def _spread(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
+def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
     """Average gradients over the processes if there are several."""
     if work.process_group.size == 1:
         return step_loss

@@ -10,7 +10,7 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that share each batch of a training, as one of them, with `rank` from 0, sees them.
+    """The processes that share each batch of a training, seen from the one with this `rank`, counted from 0.
 
     Each process has an equal part of every batch. A single one needs no torch process group.
     """

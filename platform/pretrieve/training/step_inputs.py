@@ -41,19 +41,19 @@ class _StoredBatch:
 _StoredStep = tuple[_StoredBatch, _StoredBatch | None]
 
 
-def _let_compute_alone(pool: ThreadPoolExecutor) -> None:
+def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
     """Make the pool's only thread compute single-threaded, without changing the number of threads of this one.
 
     Otherwise two teams of threads would compete for the cores, which slows training on two cores by a fifth.
     """
 
-    def compute_alone() -> None:
+    def limit() -> None:
         torch.set_num_threads(1)
         torch.get_num_threads()
 
     # A thread keeps its own number from the first query on; before that it has whatever any thread set last.
     num_threads = torch.get_num_threads()
-    pool.submit(compute_alone).result()
+    pool.submit(limit).result()
     torch.set_num_threads(num_threads)
 
 
@@ -75,7 +75,7 @@ class EpochInputs:
         # A GPU computes the views itself, queued behind the previous step's kernels; on a CPU the thread does.
         makes_views = self._work.device.type != "cuda"
         with ThreadPoolExecutor(1, thread_name_prefix="step-inputs") as thread:
-            _let_compute_alone(thread)
+            _limit_to_one_thread(thread)
             waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
             try:
                 for step in range(self._work.num_steps + NUM_STEPS_AHEAD):
