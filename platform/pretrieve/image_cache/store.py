@@ -71,12 +71,7 @@ class CacheEntry:
 
 @dataclass(frozen=True)
 class EntryPart:
-    """Adjacent rows of an entry without the rest of it, because parts are sent to other processes.
-
-    Attributes:
-      start: the entry's row that is the first of the part.
-      table: the part's rows.
-    """
+    """Adjacent rows of an entry, from its row `start`, without the other rows: parts are sent to other processes."""
 
     key: str
     start: int

@@ -29,10 +29,9 @@ class DivergedError(PretrieveError):
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What happened in one epoch.
+    """What happened in one epoch, counted from 1.
 
     Attributes:
-      epoch: counted from 1.
       loss_target: mean over the epoch's steps.
       loss_source: the same of the source's part, before λ; None without one.
       num_images: target and source images trained on, by all processes together.

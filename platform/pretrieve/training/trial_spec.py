@@ -18,10 +18,8 @@ class TrialSpec(SettingsModel):
     Attributes:
       kind: `trial` trains on train and scores val; `refit` trains on train + val and scores test.
       key: hash of everything that decides the result, the images and the backbone included.
-      hyperparameters: the grid point.
       seed: decides first weights of the heads, order, crops and flips.
       training: the settings that all trials of a study share.
-      metric: how the predictions are scored.
       num_target_classes: K of the target.
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
       num_parts: parts of a step's batch that pass through the network one after the other.

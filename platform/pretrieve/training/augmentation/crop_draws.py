@@ -35,11 +35,9 @@ class RowsOfDraws:
 
 @dataclass(frozen=True)
 class Crops(RowsOfDraws):
-    """Boxes in pixels of the stored squares, and flips.
+    """Boxes in pixels of the stored squares, (B, 4) int64, and whether each view is mirrored, (B,) bool.
 
-    Attributes:
-      boxes: (B, 4) int64: left, top, width and height; every box lies inside the image.
-      mirrored: (B,) bool.
+    A box is left, top, width and height, and lies inside the image.
     """
 
     boxes: Tensor

@@ -115,11 +115,9 @@ def _origins(name: str, strength: float, side: int, device: torch.device) -> Ten
 
 @dataclass(frozen=True)
 class OperationDraws(RowsOfDraws):
-    """The operations that each image passes, in order.
+    """The operations that each image passes, in order: (B, num_ops) int64 positions in `OPERATIONS`.
 
-    Attributes:
-      operations: (B, num_ops) int64, positions in `OPERATIONS`.
-      negative: (B, num_ops) bool, whether a signed operation takes −strength.
+    `negative`, (B, num_ops) bool, says whether a signed operation takes −strength.
     """
 
     operations: Tensor
