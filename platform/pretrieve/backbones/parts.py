@@ -15,11 +15,9 @@ CLASSIFIER = "classifier/"
 class BackboneParts:
     """The weights of a pre-trained network, by part.
 
-    Attributes:
-      trunk: what is fine-tuned, images → (N, D).
-      projector: layers between the trunk and the features of the selection, (N, D) → (N, projected_dim); may be empty.
-      classifier: `weight` (K_source, D) and `bias` (K_source,) of the layer that classified the pre-training's images;
-        empty if the checkpoint has none.
+    The trunk, images → (N, D), is fine-tuned. The projector, (N, D) → (N, projected_dim), lies between the trunk and
+    the features of the selection, and may be empty. The classifier has `weight` (K_source, D) and `bias` (K_source,) of
+    the layer that classified the pre-training's images; it is empty if the checkpoint has none.
     """
 
     trunk: StateDict

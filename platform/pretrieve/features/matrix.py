@@ -17,12 +17,10 @@ from pretrieve.features.shards import FeatureRequest, read_features
 
 @dataclass(frozen=True)
 class FeatureMatrix:
-    """The features of all images of a table that decode.
+    """The (N, D) float32 features of a table's images that decode, and their (N,) int64 rows there, ascending.
 
-    Attributes:
-      features: (N, D) float32, read-only, memory-mapped: only the parts that a process reads take memory.
-      rows: (N,) int64, ascending: the row of each image in the table.
-      broken: "path: reason" of the images that are left out.
+    The features are read-only and memory-mapped: only the parts that a process reads take memory. `broken` names the
+    images that are left out, as "path: reason".
     """
 
     features: NDArray[np.float32]

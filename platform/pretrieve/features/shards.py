@@ -54,13 +54,9 @@ class FeatureRequest:
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Features of one shard.
+    """Features of one shard: (n, D) float32 of the images that decoded, their table rows and labels, (n,) int64 each.
 
-    Attributes:
-      features: (n, D) float32 of the images that decoded.
-      rows: (n,) int64, their rows in the image table.
-      labels: (n,) int64.
-      broken: "path: reason" for each image that did not decode.
+    `broken` names the images that did not decode, as "path: reason".
     """
 
     features: NDArray[np.float32]

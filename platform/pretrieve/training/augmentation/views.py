@@ -17,12 +17,9 @@ from pretrieve.training.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class StrongDraws(RowsOfDraws):
-    """All random draws for the strong views of B images, on the CPU.
+    """All random draws for the strong views of B images, on the CPU: a weak view's crops and flips, and more.
 
-    Attributes:
-      weak: crops and flips, drawn like a weak view's.
-      operations: of RandAugment.
-      cutout_centres: (B, 2) float64 in [0, 1), as fractions of width and height.
+    `cutout_centres`, (B, 2) float64 in [0, 1), are fractions of width and height.
     """
 
     weak: Crops
