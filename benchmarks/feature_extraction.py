@@ -36,7 +36,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from pretrieve.backbones import Backbone, find_architecture, register_architecture
-from pretrieve.backbones.backbone import save_weights
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.cluster import connected
 from pretrieve.data.decode import decode_square
 from pretrieve.data.image_table import table_of_files

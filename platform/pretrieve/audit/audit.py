@@ -1,9 +1,8 @@
-"""Which source images show what a test image shows: near hashes bring pairs up, and their pixels decide."""
+"""Which source images show what a test image shows: similar hashes suggest pairs, and their pixels decide."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +20,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a source image and a test image, each pair once, by source row and then by test row.
+    """Pairs of a source row and a test row, (P,) int64 each, every pair once, by source row and then by test row.
 
-    Attributes:
-      source: (P,) int64 rows.
-      test: (P,) int64 rows.
-      hash_distances: (P,) int64 bits, the least over windows and mirroring.
+    `hash_distances`, (P,) int64 bits, are the least over windows and mirroring.
     """
 
     source: Indices
@@ -42,11 +38,11 @@ def find_leaks(
 ) -> tuple[list[LeakPair], int]:
     """Find the source images that show what a test image shows: resized, re-compressed, mirrored or cropped.
 
-    Pairs with near hashes are candidates; each is then laid one over the other and compared pixel by pixel. A blank
-    image shows nothing, so it is in no pair. What is found of a source image depends on no other source image.
+    Pairs with similar hashes are candidates; each pair is then aligned and compared pixel by pixel. A blank image shows
+    nothing, so it is in no pair. The result for a source image depends on no other source image.
 
     Returns:
-      The pairs, by source row and then by test row, and how many candidates were looked at.
+      The pairs, by source row and then by test row, and the number of candidates.
     """
     candidates = hash_candidates(source.hashes, test.hashes, math.floor(thresholds.hash_distance.value))
     fits = align(
@@ -75,28 +71,21 @@ def find_leaks(
 def hash_candidates(source: Hashes, test: Hashes, radius: int) -> Candidates:
     """Find the pairs of which one hash, of a window or mirrored, is near a hash of the other's whole image.
 
-    Args:
-      source: (W, N, words) uint64, those of the whole images first.
-      test: (V, M, words) uint64, likewise.
-      radius: bits, ≥ 0.
+    `source` is (W, N, words) uint64, `test` (V, M, words) uint64, the hashes of the whole images first. Near means at
+    most `radius` ≥ 0 bits apart.
     """
+    compared = [(source[0], hashes) for hashes in test] + [(hashes, test[0]) for hashes in source[1:]]
     found = [
-        *(match for hashes in test for match in _with_mirrored(source[0], hashes, radius)),
-        *(match for hashes in source[1:] for match in _with_mirrored(hashes, test[0], radius)),
+        match
+        for first, second in compared
+        for orientation in (second, mirrored(second))
+        for match in matches_within(first, orientation, radius)
     ]
-    return _unique(found, test.shape[1])
-
-
-def _with_mirrored(source: Hashes, test: Hashes, radius: int) -> Iterator[tuple[Indices, Indices, Indices]]:
-    yield from matches_within(source, test, radius)
-    yield from matches_within(source, mirrored(test), radius)
-
-
-def _unique(found: list[tuple[Indices, Indices, Indices]], num_test: int) -> Candidates:
-    """Keep each pair once, with its least distance."""
     rows, columns, bits = (
         (np.concatenate(parts) for parts in zip(*found, strict=True)) if found else np.zeros((3, 0), dtype=np.int64)
     )
+    # Each pair is kept once, with its least distance.
+    num_test = test.shape[1]
     order = np.lexsort((bits, rows * num_test + columns))
-    pairs, first = np.unique((rows * num_test + columns)[order], return_index=True)
-    return Candidates(pairs // num_test, pairs % num_test, bits[order][first])
+    pairs, first_of_pair = np.unique((rows * num_test + columns)[order], return_index=True)
+    return Candidates(pairs // num_test, pairs % num_test, bits[order][first_of_pair])

@@ -1,4 +1,4 @@
-"""Thresholds of an audit, from known copies of its own test images and from pairs of different images."""
+"""Thresholds of an audit, chosen from known copies of its own test images and from pairs of different images."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from pretrieve.errors import UserError
 WORST_COLOUR_ERROR = 128.0
 """Mean difference of colours that counts as much as no correlation at all.
 
-Among photographs the pairs that come nearest, such as two portraits of one person, or a compass and a round picture,
-are 27 to 38 apart; copies, even of low quality, hardly ever 20."""
+The nearest pairs of different photographs, such as two portraits of one person, differ by 27 to 38. Copies, even of low
+quality, hardly ever differ by 20."""
 
 LIKENESS_SLACK = 0.2
-"""The line of the likeness lies nearer to the copies: photographs of one sitting, or of one catalogue, which a sample
-hardly ever holds, are more alike (up to 0.68 in Caltech-101) than the nearest pairs of any sample (0.2)."""
+"""The likeness threshold lies nearer to the copies. Photographs of one sitting or one catalogue, which a sample hardly
+ever holds, are more alike (up to 0.68 in Caltech-101) than the nearest pairs of any sample (0.2)."""
 
 POOREST_COPIES = 0.02
-"""Share of the known copies that fit worst; a pair that fits better than these is a leak, and no different image."""
+"""Share of the known copies that fit worst. A sampled pair that fits better than these is a leak."""
 
 LEAST_LIKENESS_OF_LEAKS = 0.7
-"""Such a pair fits at least so well, however poor the copies: of blank images they do not fit at all."""
+"""Such a pair must fit at least this well, however poor the copies are: those of blank images do not fit at all."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A line between copies and others, and what it is expected to do.
+    """A decision line between copies and other pairs, with its expected errors.
 
     Attributes:
-      value: what is at most so far (or, of a similarity, at least so near) counts as a copy.
+      value: a distance of at most this value, or a similarity of at least this value, counts as a copy.
       recall: share of the known copies on the right side.
-      false_alarm_rate: share of the known others on the wrong side.
+      false_alarm_rate: share of the known other pairs on the wrong side.
       num_copies: known copies it was chosen from.
-      num_others: pairs of different images, likewise.
-      reaches_recall: false where the bound on false alarms left less recall than was asked for.
+      num_others: pairs of different images it was chosen from.
+      reaches_recall: false if the bound on false alarms left less recall than was requested.
     """
 
     value: float
@@ -56,19 +56,19 @@ class Threshold:
 
     @property
     def false_alarm_bound(self) -> float:
-        """What the rate is at most, with 95 % confidence where none was seen (the rule of three)."""
+        """Upper bound of the rate, with 95 % confidence if none was seen (the rule of three)."""
         return max(self.false_alarm_rate, 3 / self.num_others)
 
 
 @dataclass(frozen=True)
 class AuditThresholds:
-    """What counts as near.
+    """The thresholds of hashes and pixels.
 
     Attributes:
-      hash_distance: bits; pairs at most so far apart are verified.
+      hash_distance: bits; pairs at most this far apart are verified.
       likeness: of verified pairs, see `likeness`.
-      recall_by_alteration: share of the known copies, by what was done to them, that hash and pixels find together.
-      num_set_aside: pairs of the samples that fit like copies, and so were not taken for different images.
+      recall_by_alteration: share of the known copies of each alteration that hash and pixels find together.
+      num_set_aside: sampled pairs that fit like copies, and so were not used as different images.
     """
 
     hash_distance: Threshold
@@ -78,11 +78,11 @@ class AuditThresholds:
 
 
 def likeness(alignments: Alignments) -> NDArray[np.float64]:
-    """Sum up how well pairs fit: (P,), 1 for the same pixels, about 0 or less for different pictures.
+    """Score how well pairs fit: (P,), 1 for the same pixels, about 0 or less for different pictures.
 
-    The correlation of the detail decides; the grey images as a whole, whose large shapes many pictures share, and the
-    colours can only take from it. A copy that was made small or compressed keeps its shapes better than its detail,
-    and so the geometric mean of the two is taken.
+    The correlation of the detail decides. The correlation of the grey images, whose large shapes many pictures share,
+    and the colours can only lower it. A shrunk or compressed copy keeps its shapes better than its detail, so the
+    geometric mean of the two correlations is taken.
     """
     shapes, details = (values.clip(0, 1) for values in (alignments.correlations, alignments.details))
     fits: NDArray[np.float64] = np.sqrt(shapes.astype(np.float64) * details)
@@ -90,27 +90,20 @@ def likeness(alignments: Alignments) -> NDArray[np.float64]:
 
 
 def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings) -> AuditThresholds:
-    """Choose the thresholds of hashes and pixels.
+    """Choose the thresholds of hashes and pixels from a sample of the source and a sample of the test images.
 
-    Known copies are made of the test images. Pairs of a source and a test image stand for different images, less those
-    that fit as well as known copies do: these are the leaks that are looked for, and as examples of different images
-    they would forbid to find any.
-
-    Args:
-      source: a sample of the source.
-      test: a sample of the test images.
-      settings: recall, bounds on false alarms.
-
-    Raises:
-      UserError: a sample is empty, or has no pair of different images.
+    Known copies are made of the test images. Pairs of a source and a test image are used as different images, except
+    those that fit as well as known copies do: these are leaks, and as examples of different images they would prevent
+    the thresholds from finding any leak. Raises UserError if a sample is empty, or has no pair of different images.
     """
     copies, originals, names = _known_copies(test, settings)
     copy_distances = pair_distances(copies.hashes, test.hashes[:, originals])
-    copy_likeness = likeness(_aligned(copies.images, test.images[originals], settings))
+    grid = {"smallest_side": settings.smallest_side, "step": settings.window_step}
+    copy_likeness = likeness(align(copies.images, test.images[originals], **grid))
     apart = least_distances(source.hashes, test.hashes).reshape(-1)
     nearest = np.argsort(apart, kind="stable")[: settings.num_nearest]
     rows, columns = np.divmod(nearest, len(test))
-    likeness_of_nearest = likeness(_aligned(source.images[rows], test.images[columns], settings))
+    likeness_of_nearest = likeness(align(source.images[rows], test.images[columns], **grid))
     are_leaks = likeness_of_nearest >= max(np.quantile(copy_likeness, POOREST_COPIES), LEAST_LIKENESS_OF_LEAKS)
     hash_distance = choose_threshold(
         copy_distances,
@@ -136,11 +129,9 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
 
 
 def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
-    """Return the (P,) least distances of pairs, over windows of either and over mirroring.
+    """Return the (P,) least distances of pairs, over windows of either image and over mirroring.
 
-    Args:
-      first: (W, P, words), the whole images first.
-      second: likewise, of the same pairs.
+    Both arguments are (W, P, words) hashes of the same pairs, the whole images first.
     """
     turned = mirrored(second)
     found = [distances(first[:1], second), distances(first[:1], turned)]
@@ -150,13 +141,13 @@ def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
 
 
 def least_distances(source: Hashes, test: Hashes) -> NDArray[np.int64]:
-    """Return the (N, M) least distances of all pairs; for samples, since N × M numbers stand in memory."""
+    """Return the (N, M) least distances of all pairs; use it for samples, since N × M numbers must fit into memory."""
     columns = [pair_distances(source, test[:, row : row + 1]) for row in range(test.shape[1])]
     return np.stack(columns, axis=1)
 
 
 def sample_rows(num_rows: int, num_drawn: int, seed: int, side: str) -> NDArray[np.int64]:
-    """Draw rows for the calibration, ascending; all where there are no more."""
+    """Draw rows for the calibration, ascending; return all rows if there are not more than `num_drawn`."""
     if num_rows <= num_drawn:
         return np.arange(num_rows)
     rng = np.random.default_rng(derived_seed(seed, "audit", side))
@@ -166,15 +157,11 @@ def sample_rows(num_rows: int, num_drawn: int, seed: int, side: str) -> NDArray[
 def _known_copies(
     test: HashedImages, settings: AuditSettings
 ) -> tuple[HashedImages, NDArray[np.int64], NDArray[np.str_]]:
-    """Return altered test images, the row of each one's original and the name of what was done to it."""
+    """Return altered test images, the row of each one's original and the name of its alteration."""
     rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
     altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
     originals = np.tile(np.arange(len(test)), len(ALTERATIONS))
     return hash_images(altered, settings, place="the known copies"), originals, np.repeat(list(ALTERATIONS), len(test))
-
-
-def _aligned(source: NDArray[np.uint8], test: NDArray[np.uint8], settings: AuditSettings) -> Alignments:
-    return align(source, test, smallest_side=settings.smallest_side, step=settings.window_step)
 
 
 def choose_threshold(
@@ -186,18 +173,19 @@ def choose_threshold(
     is_similarity: bool = False,
     slack: float = 0.5,
 ) -> Threshold:
-    """Choose the line for a stated recall, with false alarms bounded.
+    """Choose a decision line for a requested recall, with bounded false alarms.
 
-    The recall needs a line not nearer than some value, the bound one not farther than another. Where both can be had,
-    the line lies between the two, so that neither hangs on the last image measured. Where not, the bound holds.
+    The recall needs a line at or beyond some value, and the bound allows none beyond another. If both can be satisfied,
+    the line lies between the two values, so that no single measured image decides it. If not, the bound holds.
 
     Args:
       copies: (n,) measurements of known copies, n ≥ 1.
       others: (m,) of pairs of different images, m ≥ 1.
       recall: share of the copies that should be found, in (0, 1].
       max_false_alarm_rate: share of the others that may be taken for copies, in [0, 1).
-      is_similarity: true where larger measurements are nearer.
-      slack: where between the two: 0 at what the recall needs, towards 1 at what the bound allows, in [0, 1).
+      is_similarity: true if larger measurements are nearer.
+      slack: position between the two values, from 0 at what the recall needs towards 1 at what the bound allows, in [0,
+        1).
 
     Raises:
       UserError: there are no copies or no others, or a share is outside its range.
@@ -219,12 +207,11 @@ def choose_threshold(
     needed = near[int(np.ceil(recall * len(near) - 1e-9)) - 1]
     first_beyond = far[int(max_false_alarm_rate * len(far) + 1e-9)]
     reaches = bool(needed < first_beyond)
+    line = needed
     if not reaches:
         line = np.nextafter(first_beyond, -np.inf)
     elif np.isfinite(first_beyond):
         line = needed + slack * (first_beyond - needed)
-    else:
-        line = needed
     return Threshold(
         value=float(sign * line),
         recall=float((near <= line).mean()),

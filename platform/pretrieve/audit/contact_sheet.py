@@ -1,4 +1,4 @@
-"""Pairs of images side by side on one picture, for a person to judge."""
+"""Pairs of images side by side in one picture, for a person to judge."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pretrieve.artifacts.atomic_files import replacing
 from pretrieve.errors import UserError
 
-IMAGE_SIDE = 128
-MARGIN = 8
-LINE_HEIGHT = 14
-NUM_LINES = 3
-FONT_SIZE = 11
+IMAGE_SIDE, MARGIN = 128, 8
+LINE_HEIGHT, NUM_LINES, FONT_SIZE = 14, 3, 11
 CARD_WIDTH = 2 * IMAGE_SIDE + 3 * MARGIN
 CARD_HEIGHT = IMAGE_SIDE + NUM_LINES * LINE_HEIGHT + 2 * MARGIN
 PAPER, INK = (255, 255, 255), (20, 20, 20)
@@ -26,12 +23,9 @@ MAX_PAIRS = 60
 
 @dataclass(frozen=True)
 class PairCard:
-    """One pair on a contact sheet.
+    """One pair on a contact sheet: square uint8 RGB images, the source on the left and the test image on the right.
 
-    Attributes:
-      source: (S, S, 3) uint8 RGB, shown on the left.
-      test: (T, T, 3) uint8 RGB, shown on the right.
-      lines: what is written below, at most three: the left one's label, the right one's, and the scores.
+    At most three `lines` are written below: the left image's label, the right one's, and the scores.
     """
 
     source: NDArray[np.uint8]
@@ -49,14 +43,9 @@ def sheet_size(num_pairs: int, pairs_per_row: int) -> tuple[int, int]:
 
 
 def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> Image.Image:
-    """Draw pairs in rows, from left to right.
+    """Draw 1 … MAX_PAIRS pairs in rows of `pairs_per_row` > 0, from left to right.
 
-    Args:
-      cards: 1 … MAX_PAIRS of them.
-      pairs_per_row: > 0.
-
-    Raises:
-      UserError: there are no pairs, or more than can be looked at on one sheet.
+    Raises UserError if there are no pairs, or too many for one sheet.
     """
     if not 0 < len(cards) <= MAX_PAIRS:
         raise UserError(f"a contact sheet must have 1 to {MAX_PAIRS} pairs, but {len(cards)} are given; split them")
@@ -66,9 +55,9 @@ def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> 
     for number, card in enumerate(cards):
         row, column = divmod(number, pairs_per_row)
         left, top = column * CARD_WIDTH + MARGIN, row * CARD_HEIGHT + MARGIN
-        for place, pixels in enumerate((card.source, card.test)):
+        for position, pixels in enumerate((card.source, card.test)):
             picture = Image.fromarray(pixels).resize((IMAGE_SIDE, IMAGE_SIDE), Image.Resampling.BICUBIC)
-            sheet.paste(picture, (left + place * (IMAGE_SIDE + MARGIN), top))
+            sheet.paste(picture, (left + position * (IMAGE_SIDE + MARGIN), top))
         for line, text in enumerate(card.lines[:NUM_LINES]):
             fitting = _shortened(text, font, CARD_WIDTH - 2 * MARGIN)
             draw.text((left, top + IMAGE_SIDE + line * LINE_HEIGHT), fitting, fill=INK, font=font)
@@ -76,10 +65,9 @@ def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> 
 
 
 def write_contact_sheets(cards: Sequence[PairCard], folder: Path, *, pairs_per_row: int = 4) -> list[Path]:
-    """Write all pairs to as many sheets as they need, named pairs-00.png, pairs-01.png and so on.
+    """Write all pairs to as many sheets as needed, named pairs-00.png, pairs-01.png and so on.
 
-    Returns:
-      The files; none where there is no pair.
+    Returns the files; none if there are no pairs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
@@ -92,7 +80,7 @@ def write_contact_sheets(cards: Sequence[PairCard], folder: Path, *, pairs_per_r
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
-    """Cut a text where it does not fit, in front: the end of a path tells more than its beginning."""
+    """Cut off the beginning of a text that does not fit: the end of a path is more informative."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"…{text}") > width:

@@ -1,4 +1,4 @@
-"""Images of one size with the hashes of their windows: what both sides of an audit are made into."""
+"""Images of one size with the hashes of their windows: the form of both sides of an audit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from pretrieve.errors import ImageSetError
 
 @dataclass(frozen=True)
 class HashedImages:
-    """N images.
-
-    Attributes:
-      images: (N, S, S, 3) uint8 RGB.
-      hashes: (W, N, words) uint64, of each window, the whole image first.
-    """
+    """N images, (N, S, S, 3) uint8 RGB, and hashes of each window, (W, N, words) uint64, the whole image first."""
 
     images: NDArray[np.uint8]
     hashes: Hashes
@@ -28,20 +23,13 @@ class HashedImages:
         return len(self.images)
 
     def take(self, rows: NDArray[np.int64]) -> HashedImages:
-        """Return some of the images."""
         return HashedImages(self.images[rows], self.hashes[:, rows])
 
 
 def hash_images(images: NDArray[np.uint8], settings: AuditSettings, *, place: str) -> HashedImages:
-    """Hash images as the settings say.
+    """Hash (N, S, S, 3) uint8 RGB images, where S is the settings' image_size; `place` names them in errors.
 
-    Args:
-      images: (N, S, S, 3) uint8 RGB, S the settings' image_size.
-      settings: windows and number of bits.
-      place: named in errors, such as "the source".
-
-    Raises:
-      ImageSetError: the images have another type or shape.
+    Raises ImageSetError if the images have another type or shape.
     """
     size = settings.image_size
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):

@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 
 
 def resized(image: Pixels, fraction: float = 0.5) -> Pixels:
-    """Make an image small, to a fraction of its side, and large again."""
+    """Shrink an image to a fraction of its side, and enlarge it again."""
     side = image.shape[0]
     small = max(8, round(side * fraction))
     picture = Image.fromarray(image).resize((small, small), Image.Resampling.BICUBIC)
@@ -21,7 +21,7 @@ def resized(image: Pixels, fraction: float = 0.5) -> Pixels:
 
 
 def cropped(image: Pixels, rng: np.random.Generator, fraction: float = 0.9) -> Pixels:
-    """Keep a fraction of the width and the height, at a place that is drawn, and resize it to the whole."""
+    """Keep a fraction of the width and the height, at a random position, and resize it to the original size."""
     side = image.shape[0]
     kept = side * fraction
     left, top = (rng.random(2) * (side - kept)).tolist()
@@ -31,7 +31,7 @@ def cropped(image: Pixels, rng: np.random.Generator, fraction: float = 0.9) -> P
 
 
 def recompressed(image: Pixels, quality: int = 15) -> Pixels:
-    """Save an image as a JPEG of low quality, as Pillow counts it, and read it again."""
+    """Save an image as a JPEG of low quality, on Pillow's scale, and read it again."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as picture:
@@ -55,19 +55,10 @@ ALTERATIONS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
         mirrored_image(resized(cropped(image, rng)))
     ),
 }
-"""The known alterations by name; those that draw take their numbers from the generator."""
+"""The known alterations by name; random ones draw from the generator."""
 
 
 def alter(images: Pixels, name: str, rng: np.random.Generator) -> Pixels:
-    """Alter each of (N, S, S, 3) uint8 images.
-
-    Args:
-      images: the originals.
-      name: one of ALTERATIONS.
-      rng: decides where crops are taken.
-
-    Returns:
-      (N, S, S, 3) uint8.
-    """
+    """Alter each of (N, S, S, 3) uint8 images as ALTERATIONS[name] does; `rng` decides where crops are taken."""
     change = ALTERATIONS[name]
     return np.stack([change(image, rng) for image in images]) if len(images) else images

@@ -14,28 +14,24 @@ Hashes = NDArray[np.uint64]
 
 BITS_PER_WORD = 64
 NUM_CELLS = 48
-"""Cells along the side of an image whose frequencies are taken: twice the highest frequency of 256 bits, and more."""
+"""Cells along an image's side from which frequencies are computed: over twice the highest frequency of 256 bits."""
 
 BLOCK_ROWS, BLOCK_COLUMNS = 64, 4096
-"""Pairs that are compared at a time: 2 MB of differences stay in a processor's cache."""
+"""Pairs compared at a time: 2 MB of differences fit a processor's cache."""
 
 
 def perceptual_hashes(images: NDArray[np.uint8], windows: Sequence[Window], *, num_bits: int = 128) -> Hashes:
-    """Hash windows of images by the signs of their lowest frequencies (discrete cosine transform of the grey window).
+    """Hash windows of (N, S, S, 3) uint8 RGB images, S ≥ 8, as (W, N, num_bits / 64) uint64.
 
-    The mean is left out, so brightness decides nothing; a factor decides nothing either. A sign flips only where a
-    frequency is nearly absent, so copies differ in few bits and other images in about half.
-
-    Args:
-      images: (N, S, S, 3) uint8 RGB, S ≥ 8.
-      windows: W parts of an image that are hashed as images of their own.
-      num_bits: a multiple of 64; more tell more images apart, but crops less than a window apart as well.
-
-    Returns:
-      (W, N, num_bits / 64) uint64.
+    The bits are the signs of the lowest frequencies, in a discrete cosine transform of the grey window. The mean is
+    left out, so brightness has no effect, and neither has a constant factor. A sign flips only if a frequency is nearly
+    absent, so copies differ in few bits and other images in about half. `num_bits` is a multiple of 64; more bits
+    separate more images, but also crops less than a window apart.
     """
     rows, columns = hashed_frequencies(num_bits)
-    cosines = _cosines(max(rows.max(), columns.max()) + 1)
+    centres = (np.arange(NUM_CELLS) + 0.5) / NUM_CELLS
+    waves = np.pi * np.arange(max(rows.max(), columns.max()) + 1)[:, None]
+    cosines: Floats = np.cos(waves * centres).astype(np.float32)
     grey = to_grey(images)
     hashes = np.empty((len(windows), len(images), num_bits // BITS_PER_WORD), dtype=np.uint64)
     for number, window in enumerate(windows):
@@ -47,11 +43,7 @@ def perceptual_hashes(images: NDArray[np.uint8], windows: Sequence[Window], *, n
 
 
 def mirrored(hashes: Hashes) -> Hashes:
-    """Return the hashes of the mirrored images: the sign of every odd horizontal frequency flips.
-
-    Args:
-      hashes: (…, words) uint64.
-    """
+    """Return the (…, words) uint64 hashes of the mirrored images: the sign of every odd horizontal frequency flips."""
     _, columns = hashed_frequencies(hashes.shape[-1] * BITS_PER_WORD)
     flipped: Hashes = hashes ^ np.packbits(columns % 2 == 1).view(np.uint64)
     return flipped
@@ -59,32 +51,18 @@ def mirrored(hashes: Hashes) -> Hashes:
 
 @lru_cache
 def hashed_frequencies(num_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the (num_bits,) vertical and horizontal frequencies that are hashed: the lowest, without the mean."""
-    side = int(np.ceil(np.sqrt(2 * num_bits)))  # a square that holds the quarter of a disc with so many frequencies
+    """Return the (num_bits,) vertical and horizontal frequencies to hash: the lowest, without the mean."""
+    side = int(np.ceil(np.sqrt(2 * num_bits)))  # holds a quarter disc of so many frequencies
     vertical, horizontal = (grid.reshape(-1) for grid in np.indices((side, side)))
     order = np.argsort(vertical**2 + horizontal**2, kind="stable")[1 : num_bits + 1]
     return vertical[order], horizontal[order]
 
 
-def _cosines(num_frequencies: int) -> Floats:
-    places = (np.arange(NUM_CELLS) + 0.5) / NUM_CELLS
-    cosines: Floats = np.cos(np.pi * np.arange(num_frequencies)[:, None] * places).astype(np.float32)
-    return cosines
-
-
 def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
-    """Count the bits in which hashes differ.
-
-    Args:
-      first: (…, words) uint64.
-      second: likewise; the leading axes broadcast.
-
-    Returns:
-      (…) int64.
-    """
+    """Count the bits in which (…, words) uint64 hashes differ, as (…) int64; the leading axes broadcast."""
     ones = count_bits(first ^ second)
     total = ones[..., 0].astype(np.int64)
-    for word in range(1, ones.shape[-1]):  # many times faster than a sum over so short an axis
+    for word in range(1, ones.shape[-1]):  # many times faster than a sum over a short axis
         total += ones[..., word]
     return total
 
@@ -92,32 +70,21 @@ def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
 def matches_within(
     source: Hashes, test: Hashes, radius: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Find the pairs whose hashes differ in at most `radius` bits, a block of pairs in memory at a time.
+    """Find the pairs whose hashes differ in at most `radius` ≥ 0 bits, with one block of pairs in memory at a time.
 
-    Args:
-      source: (N, words) uint64.
-      test: (M, words) uint64.
-      radius: ≥ 0.
-
-    Yields:
-      Rows of the source, rows of the test images and distances, (n,) int64 each, of a block that has any.
+    `source` is (N, words) uint64, `test` (M, words) uint64. Yields rows of the source, rows of the test images and
+    distances, (n,) int64 each, for every block that has such pairs.
     """
     source_words, test_words = np.ascontiguousarray(source.T), np.ascontiguousarray(test.T)
     for top in range(0, len(source), BLOCK_ROWS):
         for left in range(0, len(test), BLOCK_COLUMNS):
-            block = _block_distances(
-                source_words[:, top : top + BLOCK_ROWS, None], test_words[:, None, left : left + BLOCK_COLUMNS]
-            )
+            differing = source_words[:, top : top + BLOCK_ROWS, None] ^ test_words[:, None, left : left + BLOCK_COLUMNS]
+            block = count_bits(differing[0]).astype(np.uint16)
+            for words in differing[1:]:
+                block += count_bits(words)
             if block.min() <= radius:
                 rows, columns = np.nonzero(block <= radius)
                 yield rows + top, columns + left, block[rows, columns].astype(np.int64)
-
-
-def _block_distances(source_words: Hashes, test_words: Hashes) -> NDArray[np.uint16]:
-    total = count_bits(source_words[0] ^ test_words[0]).astype(np.uint16)
-    for first, second in zip(source_words[1:], test_words[1:], strict=True):
-        total += count_bits(first ^ second)
-    return total
 
 
 def count_bits(words: Hashes) -> NDArray[np.uint8]:
@@ -125,7 +92,7 @@ def count_bits(words: Hashes) -> NDArray[np.uint8]:
     if hasattr(np, "bitwise_count"):
         counted: NDArray[np.uint8] = np.bitwise_count(words)
         return counted
-    # NumPy 1 has no such function: add neighbouring bits, then pairs, then fours, then all bytes by a product.
+    # NumPy 1 has no bitwise_count: add neighbouring bits, then pairs, then fours, then all bytes by a product.
     words = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
     words = (words & np.uint64(0x3333333333333333)) + ((words >> np.uint64(2)) & np.uint64(0x3333333333333333))
     words = (words + (words >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)

@@ -13,12 +13,10 @@ class LeakPair:
     """A source image that shows what a test image shows.
 
     Attributes:
-      source_index: of the source image.
-      test_index: of the test image.
       kind: how the two differ.
-      likeness: what the decision was made on, at most 1.
-      correlation: of the grey images where they fit best.
-      detail: of the images without their large shapes.
+      likeness: the score of the decision, at most 1.
+      correlation: of the grey images in the best alignment.
+      detail: correlation of the images without their large shapes.
       colour_error: mean difference, 0 … 255.
       hash_distance: bits.
     """
@@ -39,12 +37,10 @@ class LeakReport:
 
     Attributes:
       pairs: by source index, then by test index.
-      thresholds: what decided, and what recall and false alarms to expect.
-      num_source: source images that were compared.
-      num_test: test images that were compared.
-      num_candidates: pairs whose pixels were looked at.
-      broken_source: "path: reason" of each image that does not decode.
-      broken_test: likewise.
+      thresholds: the decision lines, with the recall and false alarms to expect.
+      num_source: source images that were compared; likewise `num_test`.
+      num_candidates: pairs whose pixels were compared.
+      broken_source: "path: reason" of each source image that does not decode; likewise `broken_test`.
     """
 
     pairs: tuple[LeakPair, ...]
@@ -71,7 +67,7 @@ class LeakReport:
         return tuple(sorted({pair.test_index for pair in self.pairs}))
 
     def summary(self) -> list[str]:
-        """Say in a few lines what was found, how much was compared and what decided."""
+        """Describe in a few lines what was found, how much was compared and how it was decided."""
         thresholds = self.thresholds
         lines = [
             f"{len(self.pairs)} leaks: {len(self.source_indices):,} of {self.num_source:,} source images show "

@@ -1,4 +1,4 @@
-"""What an audit compares and how sure it must be."""
+"""What an audit compares and how reliable it must be."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ class AuditSettings:
     """Settings of an audit.
 
     Attributes:
-      image_size: side in pixels at which images are compared, ≥ 32; larger ones hold nothing that decides.
+      image_size: side in pixels at which images are compared, ≥ 32; larger sizes add nothing that decides.
       num_bits: of a hash, a multiple of 64.
-      smallest_side: of a crop that is looked for, as a fraction of the image's side, in [0.5, 1].
+      smallest_side: of a crop to find, as a fraction of the image's side, in [0.5, 1].
       window_step: between neighbouring crops, likewise, > 0.
       recall: share of the known copies that each threshold should keep, in (0, 1].
-      max_hash_false_alarms: share of all pairs of different images that may come to be verified, in [0, 1).
+      max_hash_false_alarms: share of all pairs of different images that may reach verification, in [0, 1).
       max_pixel_false_alarms: share of the nearest pairs of different images that may pass as copies, in [0, 1).
       num_calibration_test: test images whose known copies are measured, at most.
       num_calibration_source: source images that they are compared with, at most.
-      num_nearest: pairs of these, the nearest in their hashes, whose pixels are compared, at most.
-      seed: of what is drawn for the calibration.
+      num_nearest: pairs of these with the nearest hashes whose pixels are compared, at most.
+      seed: of the random draws of the calibration.
+
+    Raises:
+      UserError: values are outside their ranges; all of them are named.
     """
 
     image_size: int = 64
@@ -40,11 +43,6 @@ class AuditSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the ranges, all faults at once.
-
-        Raises:
-          UserError: a value is outside its range.
-        """
         rules = {
             "image_size must be at least 32": self.image_size >= 32,
             "num_bits must be a positive multiple of 64": self.num_bits > 0 and self.num_bits % BITS_PER_WORD == 0,

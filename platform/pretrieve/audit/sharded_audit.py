@@ -1,4 +1,4 @@
-"""The audit of image tables on a Ray cluster: the source in shards, each compared with all test images by a task."""
+"""The audit of image tables on a Ray cluster: each task compares a shard of the source with all test images."""
 
 from __future__ import annotations
 
@@ -22,22 +22,19 @@ from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
 
 ROWS_PER_SHARD = 1024
-"""Source images of a task: seconds of work, and a few dozen megabytes of pixels and hashes."""
+"""Source images per task: seconds of work, and a few dozen megabytes of pixels and hashes."""
 
 DEFAULT_SETTINGS = AuditSettings()
 
 TASKS_PER_CPU = 2
-"""Tasks that are submitted at a time: where the table holds the encoded images, their rows wait in Ray's memory."""
+"""Limit on submitted tasks: if the table holds encoded images, the rows of waiting tasks take Ray's memory."""
 
 
 @dataclass(frozen=True)
 class DecodedRows:
-    """The images of a table that decode.
+    """The images of a table that decode: (n, S, S, 3) uint8 RGB, and (n,) int64 values of the column `index`.
 
-    Attributes:
-      images: (n, S, S, 3) uint8 RGB.
-      indices: (n,) int64, of each image, its value of the column `index`.
-      broken: "path: reason" of the others.
+    `broken` names the others, as "path: reason".
     """
 
     images: NDArray[np.uint8]
@@ -73,18 +70,18 @@ def audit_over_ray(
 ) -> LeakReport:
     """Audit image tables on the connected cluster; see `audit.find_leaks`.
 
-    The result does not depend on the number of shards or of CPUs. Broken images are left out and named. The same table
-    may stand on both sides only if its images may be paired with themselves; audit train against test instead.
+    The result does not depend on the number of shards or CPUs. Broken images are left out and named. If the same table
+    is on both sides, its images are paired with themselves; audit train against test instead.
 
     Args:
       source: an image table, such as a source's train split, a selection of it, or a target's own train split.
       test: an image table, small enough for the memory of each task.
-      settings: what is compared and how sure the thresholds must be.
-      rows_per_shard: source images of a task, > 0.
+      settings: what is compared and how reliable the thresholds must be.
+      rows_per_shard: source images per task, > 0.
       on_progress: called with (source images done, source images in all).
 
     Returns:
-      The pairs, whose indices are those of the tables' column `index`.
+      The pairs, with indices from the tables' column `index`.
 
     Raises:
       ImageSetError: no test image decodes.
@@ -110,10 +107,9 @@ def audit_over_ray(
 
 
 def decode_table(table: pa.Table, size: int) -> DecodedRows:
-    """Decode the images of a table to squares, broken ones left out.
+    """Decode the images of a table to squares, without the broken ones.
 
-    Raises:
-      OSError: a file cannot be read at all; that says nothing of the image in it.
+    Raises OSError if a file cannot be read at all, which says nothing about its image.
     """
     images: list[NDArray[np.uint8]] = []
     indices: list[int] = []
@@ -139,12 +135,9 @@ def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) ->
 
 
 def _run_shards(
-    source: pa.Table,
-    shared: ray.ObjectRef[_TestSide],
-    rows_per_shard: int,
-    on_progress: Callable[[int, int], None],
+    source: pa.Table, shared: ray.ObjectRef[_TestSide], rows_per_shard: int, on_progress: Callable[[int, int], None]
 ) -> Sequence[_ShardResult]:
-    """Have the shards audited by tasks, a few at a time, and return their results in order."""
+    """Run a task per shard, a few at a time, and return the results in order."""
     run = ray.remote(num_cpus=1)(_audit_shard)
     waiting = deque(range(0, source.num_rows, rows_per_shard))
     pending: dict[Any, int] = {}
@@ -170,9 +163,7 @@ def _audit_shard(table: pa.Table, shared: _TestSide) -> _ShardResult:
     found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings)
     pairs = [
         replace(
-            pair,
-            source_index=int(decoded.indices[pair.source_index]),
-            test_index=int(shared.indices[pair.test_index]),
+            pair, source_index=int(decoded.indices[pair.source_index]), test_index=int(shared.indices[pair.test_index])
         )
         for pair in found
     ]

@@ -1,4 +1,4 @@
-"""Looking at the pixels of a pair: the one is laid over the other as well as it fits, and then compared."""
+"""Verification of a pair by its pixels: one image is aligned with the other and then compared."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pretrieve.audit.windows import WHOLE, Floats, Window, averaging_matrices, t
 Kind = Literal["same", "mirrored", "cropped", "cropped and mirrored"]
 
 COARSE_CELLS, COARSE_PIXELS, FINE_CELLS = 16, 32, 32
-"""Side of the small images: of those compared in every window, what these are made from, and those compared last."""
+"""Sides of small images: those compared in every window, those that they are made from, and those compared last."""
 
 REFINEMENTS = (0.025, 0.0125)
-"""How far, in fractions of the side, the best window of the grid is moved and resized, in turn."""
+"""Steps, in fractions of the side, by which the best window of the grid is moved and resized, in turn."""
 
 DETAIL_CELLS = 5
-"""Side of the square whose mean is taken off a cell to leave the detail."""
+"""Side of the square whose mean is subtracted from a cell to leave the detail."""
 
 WHOLE_SIDE = 0.97
-"""Windows of at least this side are the whole image but for its seam."""
+"""Windows of at least this side are the whole image except for its edge."""
 
 PAIRS_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
 class Alignments:
-    """How P pairs fit.
+    """How well P pairs fit.
 
     Attributes:
-      correlations: (P,) of the grey images, −1 … 1; 0 where an image is blank.
-      details: (P,) of what is left of them without their large shapes, which other pictures may share, −1 … 1.
+      correlations: (P,) of the grey images, −1 … 1; 0 if an image is blank.
+      details: (P,) the same without large shapes, which other pictures may share.
       colour_errors: (P,) mean difference of red, green and blue, 0 … 255.
       windows: (P, 3) side, top and left of the part of the larger picture that the other one shows.
-      source_is_part: (P,) bool, true where the source image shows a part of the test image.
+      source_is_part: (P,) bool, true if the source image shows a part of the test image.
       is_mirrored: (P,) bool.
     """
 
@@ -52,34 +52,22 @@ class Alignments:
         return len(self.correlations)
 
     def kind(self, pair: int) -> Kind:
-        """Say how the two images of a pair differ."""
-        is_cropped, is_mirrored = self.windows[pair, 0] < WHOLE_SIDE, bool(self.is_mirrored[pair])
-        if is_cropped:
-            return "cropped and mirrored" if is_mirrored else "cropped"
-        return "mirrored" if is_mirrored else "same"
+        """Name the difference between the two images of a pair."""
+        if self.windows[pair, 0] < WHOLE_SIDE:
+            return "cropped and mirrored" if self.is_mirrored[pair] else "cropped"
+        return "mirrored" if self.is_mirrored[pair] else "same"
 
 
 def align(source: NDArray[np.uint8], test: NDArray[np.uint8], *, smallest_side: float, step: float) -> Alignments:
-    """Find for each pair of images the window and the side, mirrored or not, in which they fit best.
+    """Find for each pair of images the window and the orientation, mirrored or not, in which they fit best.
 
-    Args:
-      source: (P, S, S, 3) uint8 RGB.
-      test: (P, S, S, 3) uint8 RGB, of the same pairs.
-      smallest_side: of a window, as a fraction of the image's.
-      step: of the grid of windows.
-
-    Returns:
-      The fit of each pair; it depends on no other pair.
+    `source` and `test` are the images of the same pairs, (P, S, S, 3) uint8 RGB. `smallest_side` of a window and `step`
+    of the grid of windows are fractions of the image's side. The result for a pair depends on no other pair.
     """
     parts = [
         _align_some(source[start : start + PAIRS_AT_A_TIME], test[start : start + PAIRS_AT_A_TIME], smallest_side, step)
         for start in range(0, max(1, len(source)), PAIRS_AT_A_TIME)
     ]
-    return joined_alignments(parts)
-
-
-def joined_alignments(parts: list[Alignments]) -> Alignments:
-    """Put alignments one after the other."""
     return Alignments(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Alignments)))
 
 
@@ -88,20 +76,20 @@ def _align_some(source: NDArray[np.uint8], test: NDArray[np.uint8], smallest_sid
     chosen, is_part, is_mirrored = _best_on_grid(source, test, windows)
     whole = np.where(is_part[:, None, None, None], source, test)
     larger = np.where(is_part[:, None, None, None], test, source)
-    # The whole one is mirrored, not the larger: so windows count from the left of the larger image as it is.
+    # The whole image is mirrored, not the larger one, so that windows are relative to the larger image as it is.
     whole[is_mirrored] = whole[is_mirrored, :, ::-1]
     small = _cells(whole, np.tile(np.array(WHOLE), (len(whole), 1)))
-    fitted, places = _refine(small, larger, np.array(windows, dtype=np.float64)[chosen], smallest_side)
-    correlations = _correlations(_grey_cells(small), _grey_cells(fitted))
-    details = _correlations(_detail(_grey_cells(small)), _detail(_grey_cells(fitted)))
+    fitted, refined = _refine(small, larger, np.array(windows, dtype=np.float64)[chosen], smallest_side)
+    first, second = to_grey(small), to_grey(fitted)
+    correlations, details = _correlations(first, second), _correlations(_detail(first), _detail(second))
     errors: Floats = np.abs(small - fitted).mean(axis=(1, 2, 3))
-    return Alignments(correlations, details, errors, places, is_part, is_mirrored)
+    return Alignments(correlations, details, errors, refined, is_part, is_mirrored)
 
 
 def _best_on_grid(
     source: NDArray[np.uint8], test: NDArray[np.uint8], windows: tuple[Window, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which window fits best, whether it is one of the test image, and whether the pair is mirrored."""
+    """Return the window that fits best, whether the source is the part, and whether the pair is mirrored."""
     shrink, _ = window_matrices(source.shape[1], WHOLE, COARSE_PIXELS)
     small = [shrink @ to_grey(images) @ shrink.T for images in (source, test)]
     scores = np.empty((len(source), len(windows), 2, 2), dtype=np.float32)
@@ -112,18 +100,14 @@ def _best_on_grid(
             cells = _standardised(_window_of(larger, window))
             scores[:, number, side, 0] = (cells * reference).sum(axis=1)
             scores[:, number, side, 1] = (cells * reflected).sum(axis=1)
-    # A fine texture is blank at the coarse size, where any window would do: whole images are compared at both.
-    scores[:, 0] = np.maximum(scores[:, 0], _fine_scores(source, test)[:, None])
+    # A fine texture is blank at the coarse size and would fit any window, so whole images are compared at both sizes.
+    shrink, _ = window_matrices(source.shape[1], WHOLE, FINE_CELLS)
+    first, second = (shrink @ to_grey(images) @ shrink.T for images in (source, test))
+    fine = np.stack([_correlations(first, second), _correlations(first, second[:, :, ::-1])], axis=1)
+    scores[:, 0] = np.maximum(scores[:, 0], fine[:, None])
     best = scores.reshape(len(scores), 4 * len(windows)).argmax(axis=1)
     chosen, is_part, is_mirrored = np.unravel_index(best, scores.shape[1:])
     return chosen, is_part.astype(bool), is_mirrored.astype(bool)
-
-
-def _fine_scores(source: NDArray[np.uint8], test: NDArray[np.uint8]) -> Floats:
-    """Return the (P, 2) correlations of the whole images as they are, and with one of them mirrored."""
-    shrink, _ = window_matrices(source.shape[1], WHOLE, FINE_CELLS)
-    first, second = (shrink @ to_grey(images) @ shrink.T for images in (source, test))
-    return np.stack([_correlations(first, second), _correlations(first, second[:, :, ::-1])], axis=1)
 
 
 def _window_of(grey: Floats, window: Window) -> Floats:
@@ -135,14 +119,16 @@ def _window_of(grey: Floats, window: Window) -> Floats:
 def _refine(
     small: Floats, larger: NDArray[np.uint8], windows: NDArray[np.float64], smallest_side: float
 ) -> tuple[Floats, NDArray[np.float64]]:
-    """Move and resize each pair's window while that makes the detail fit better; return its cells and its place."""
-    reference = _detail(_grey_cells(small))
+    """Move and resize each pair's window while the detail fits better; return its cells and the window."""
+    reference = _detail(to_grey(small))
     grey = to_grey(larger)[..., None]
     best = _detail_scores(reference, grey, windows)
     for step in REFINEMENTS:
         start = windows.copy()
-        for change in product((0.0, -step, step), repeat=3):
-            moved = _moved(start, np.array(change), smallest_side)
+        for resizing, down, right in product((0.0, -step, step), repeat=3):
+            sides = (start[:, :1] + resizing).clip(smallest_side - sum(REFINEMENTS), 1)
+            centred = start[:, 1:] + (start[:, :1] - sides) / 2
+            moved = np.concatenate([sides, (centred + np.array([down, right])).clip(0, 1 - sides)], axis=1)
             scores = _detail_scores(reference, grey, moved)
             better = scores > best
             windows, best = np.where(better[:, None], moved, windows), np.maximum(scores, best)
@@ -151,12 +137,6 @@ def _refine(
 
 def _detail_scores(reference: Floats, grey: Floats, windows: NDArray[np.float64]) -> Floats:
     return _correlations(reference, _detail(_cells(grey, windows)[..., 0]))
-
-
-def _moved(windows: NDArray[np.float64], change: NDArray[np.float64], smallest_side: float) -> NDArray[np.float64]:
-    sides = (windows[:, :1] + change[0]).clip(smallest_side - sum(REFINEMENTS), 1)
-    centred = windows[:, 1:] + (windows[:, :1] - sides) / 2
-    return np.concatenate([sides, (centred + change[1:]).clip(0, 1 - sides)], axis=1)
 
 
 def _cells(images: NDArray[np.uint8] | Floats, windows: NDArray[np.float64]) -> Floats:
@@ -169,13 +149,8 @@ def _cells(images: NDArray[np.uint8] | Floats, windows: NDArray[np.float64]) -> 
     return cells
 
 
-def _grey_cells(cells: Floats) -> Floats:
-    """Return the (P, cells, cells) brightness of (P, cells, cells, 3)."""
-    return to_grey(cells)  # type: ignore[arg-type]
-
-
 def _detail(grey: Floats) -> Floats:
-    """Take the mean of its neighbourhood off each cell."""
+    """Subtract the mean of its neighbourhood from each cell."""
     margin = DETAIL_CELLS // 2
     padded = np.pad(grey, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
     rows = np.lib.stride_tricks.sliding_window_view(padded, DETAIL_CELLS, axis=1).mean(axis=-1)
@@ -187,7 +162,7 @@ def _standardised(grey: Floats) -> Floats:
     flat = grey.reshape(len(grey), grey.shape[1] * grey.shape[2])
     centred = flat - flat.mean(axis=1, keepdims=True)
     lengths = np.sqrt((centred**2).sum(axis=1, keepdims=True))
-    # Below a grey value's rounding there is no picture, only noise that would be made large.
+    # Below the rounding of a grey value there is only noise, which must not be amplified.
     units: Floats = np.where(lengths > np.sqrt(flat.shape[1]) / 4, centred / np.maximum(lengths, 1e-6), 0)
     return units
 

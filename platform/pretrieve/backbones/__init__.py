@@ -1,4 +1,4 @@
-"""Pre-trained networks, one file a family; importing this package registers them."""
+"""Pre-trained networks, one file per family; importing this package registers them."""
 
 from pretrieve.backbones import (
     efficientnet_lite,

@@ -1,4 +1,4 @@
-"""The contract of a backbone: a network that turns images into features, with its preprocessing and identity."""
+"""The contract of a backbone: a network that maps images to features, with its preprocessing and identity."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pretrieve.errors import BackboneError, nearest_word
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From a decoded image to a network's input.
+    """How a decoded image becomes a network's input.
 
     Attributes:
-      resize_size: the shorter side is resized to this many pixels, and the centre square cached at it.
+      resize_size: the shorter side is resized to this many pixels, and the centre square is cached at this size.
       image_size: side of the network's input in pixels, at most `resize_size`.
       mean: RGB mean in [0, 1].
       std: RGB standard deviation in (0, 1].
@@ -45,28 +45,18 @@ class Preprocessing:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-able fields."""
+        """Return the fields as JSON-compatible values."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Preprocessing:
         """Rebuild from `to_dict`."""
-        return cls(
-            resize_size=fields["resize_size"],
-            image_size=fields["image_size"],
-            mean=tuple(fields["mean"]),
-            std=tuple(fields["std"]),
-        )
+        return cls(fields["resize_size"], fields["image_size"], tuple(fields["mean"]), tuple(fields["std"]))
 
 
 @dataclass(frozen=True)
 class Projector:
-    """Layers behind a trunk that the features of the selection pass, and that fine-tuning drops.
-
-    Attributes:
-      dim: length of what comes out.
-      build: makes the module (N, D) float32 → (N, dim) float32.
-    """
+    """Layers (N, D) → (N, dim), float32, between a trunk and the selection's features; fine-tuning drops them."""
 
     dim: int
     build: Callable[[], nn.Module]
@@ -77,16 +67,16 @@ class Architecture:
     """A kind of backbone, without weights.
 
     Attributes:
-      name: what `find_architecture` finds it by, in every process.
+      name: its name for `find_architecture`, in every process.
       feature_dim: D, the length of the trunk's feature.
-      preprocessing: the images it was made for.
+      preprocessing: of the images it was made for.
       build: makes the trunk (N, 3, image_size, image_size) float32 → (N, D) float32, freshly initialised from torch's
         global generator.
-      published_weights: loads the checkpoint that its publisher serves, or None where there is none.
+      published_weights: loads the publisher's checkpoint; None if there is none.
       projector: stands between trunk and the features of the selection; None: they are the trunk's.
-      split: takes a published or a user's checkpoint apart.
+      split: splits a published or a user's checkpoint into parts.
       takes_any_size: the network is not tied to its `image_size`.
-      version: part of the identity; another one where `build` makes another network of the same weights.
+      version: part of the identity; change it if `build` makes another network from the same weights.
     """
 
     name: str
@@ -101,18 +91,18 @@ class Architecture:
 
     @property
     def selection_dim(self) -> int:
-        """Length of the features that selections are made from."""
+        """Length of the features used for selection."""
         return self.feature_dim if self.projector is None else self.projector.dim
 
 
 @dataclass(frozen=True)
 class Family:
-    """Architectures that are made when a name asks for one.
+    """Architectures that are created when their name is requested.
 
     Attributes:
-      form: how their names look, for messages.
-      resolve: returns the architecture of a name, or None where the name is none of this family's.
-      names: lists the names, where they can be listed; asked only for a message's nearest word.
+      form: what their names look like, for messages.
+      resolve: returns the architecture of a name, or None if the name does not belong to this family.
+      names: lists the names, if they can be listed; used only to suggest the nearest word in a message.
     """
 
     form: str
@@ -125,19 +115,19 @@ _families: list[Family] = []
 
 
 def register_architecture(architecture: Architecture) -> Architecture:
-    """Make an architecture known by its name."""
+    """Register an architecture under its name."""
     _architectures[architecture.name] = architecture
     return architecture
 
 
 def register_family(family: Family) -> Family:
-    """Make a family known; what it resolves need not be registered."""
+    """Register a family, which need not register the architectures that it resolves."""
     _families.append(family)
     return family
 
 
 def architecture_names() -> list[str]:
-    """List the registered architectures, sorted; families know more."""
+    """List the registered architectures, sorted; families resolve further names."""
     return sorted(_architectures)
 
 
@@ -145,7 +135,7 @@ def find_architecture(name: str) -> Architecture:
     """Return the architecture of that name.
 
     Args:
-      name: a registered name, or one that a family knows: of a torchvision classification model, `timm:NAME`,
+      name: a registered name, or one that a family resolves: of a torchvision classification model, `timm:NAME`,
         `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
 
     Raises:
@@ -154,8 +144,7 @@ def find_architecture(name: str) -> Architecture:
     if name in _architectures:
         return _architectures[name]
     for family in _families:
-        architecture = family.resolve(name)
-        if architecture is not None:
+        if (architecture := family.resolve(name)) is not None:
             return architecture
     known = [*architecture_names(), *(listed for family in _families for listed in family.names())]
     raise BackboneError(

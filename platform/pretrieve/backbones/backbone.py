@@ -1,4 +1,4 @@
-"""A backbone with weights: its parts loaded safely, checked key by key, identified by content."""
+"""A backbone with weights: its parts are loaded safely, checked key by key and identified by content."""
 
 from __future__ import annotations
 
@@ -19,32 +19,22 @@ from pretrieve.backbones.state_dicts import (
     faults_of,
     load_weights,
     read_kept_weights,
-    read_weights,
     refuse_faults,
-    save_weights,
     write_weights,
 )
-
-__all__ = [
-    "Backbone",
-    "StateDict",
-    "identify",
-    "keep_backbone",
-    "load_weights",
-    "parts_of_checkpoint",
-    "read_kept_weights",
-    "read_weights",
-    "save_weights",
-]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pre-trained network: what it is, where its weights lie, and the hash that identifies it.
+    """A pre-trained network: its architecture, the file of its weights, and the hash that identifies it.
+
+    Its `load` methods raise BackboneError if the file does not fit the architecture, and DamagedArtifactError if the
+    file does not hold what was written.
 
     Attributes:
       architecture_name: see `find_architecture`.
-      weights_path: written by `keep_backbone`; a state dict of the trunk alone, saved by `save_weights`, will do.
+      weights_path: written by `keep_backbone`; a state dict of the trunk alone, saved by `save_weights`, is accepted
+        too.
       identity: hash of architecture, preprocessing and every weight.
     """
 
@@ -54,26 +44,16 @@ class Backbone:
 
     @property
     def architecture(self) -> Architecture:
-        """The kind of network."""
         return find_architecture(self.architecture_name)
 
     def load(self) -> nn.Module:
-        """Build the trunk with its weights, for fine-tuning: (N, 3, S, S) float32 → (N, D) float32.
-
-        Raises:
-          BackboneError: the file does not fit the architecture.
-          DamagedArtifactError: the file does not hold what was written.
-        """
+        """Build the trunk with its weights, for fine-tuning: (N, 3, S, S) float32 → (N, D) float32."""
         return self._trunk(self._parts())
 
     def load_feature_network(self) -> nn.Module:
-        """Build what the features of the selection come from: (N, 3, S, S) float32 → (N, selection_dim) float32.
+        """Build the network of the selection's features: (N, 3, S, S) float32 → (N, selection_dim) float32.
 
-        That is the trunk, followed by the projector where the architecture has one.
-
-        Raises:
-          BackboneError: the file does not fit the architecture.
-          DamagedArtifactError: the file does not hold what was written.
+        It is the trunk, followed by the projector if the architecture has one.
         """
         parts = self._parts()
         trunk, projector = self._trunk(parts), self.architecture.projector
@@ -85,13 +65,9 @@ class Backbone:
         return nn.Sequential(trunk, layers)
 
     def load_classifier(self) -> nn.Linear | None:
-        """Build the layer that told the pre-training's classes apart: (N, D) → (N, K_source); None where none is kept.
+        """Build the classifier of the pre-training, (N, D) → (N, K_source), or return None if none is stored.
 
-        Its rows are in the order of the pre-training's classes; it has no bias where the checkpoint has none.
-
-        Raises:
-          BackboneError: the file does not fit the architecture.
-          DamagedArtifactError: the file does not hold what was written.
+        Its rows are in the order of the pre-training's classes. It has no bias if the checkpoint has none.
         """
         state = self._parts().classifier
         if not state:
@@ -112,15 +88,9 @@ class Backbone:
 
 
 def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
-    """Take a published or a user's checkpoint apart, and check every key and shape of every part.
+    """Split a published or a user's checkpoint into parts in float32, and check every key and shape.
 
-    Args:
-      architecture: what it must fit.
-      state: as `read_weights` returns it.
-      origin: where it comes from, for messages.
-
-    Returns:
-      The parts in float32, ready for `keep_backbone`.
+    `origin` says in messages where the checkpoint comes from.
 
     Raises:
       BackboneError: names the keys of all parts that are missing, left over or of another shape.
@@ -143,13 +113,7 @@ def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin:
 
 
 def keep_backbone(architecture: Architecture, parts: BackboneParts, folder: Path) -> Backbone:
-    """Keep the parts of a backbone in one file under their identity, unless it is there.
-
-    Args:
-      architecture: what the parts fit.
-      parts: see `parts_of_checkpoint`.
-      folder: of all kept backbones.
-    """
+    """Store the parts of a backbone in one file below `folder`, under their identity, unless it is there."""
     state = parts.joined()
     identity = identify(architecture, state)
     path = folder / identity / "weights.pt"
@@ -159,14 +123,9 @@ def keep_backbone(architecture: Architecture, parts: BackboneParts, folder: Path
 
 
 def identify(architecture: Architecture, state: StateDict) -> str:
-    """Hash what decides a backbone's features: architecture, preprocessing and every weight.
+    """Hash what decides a backbone's features: architecture, preprocessing and all weights, see `BackboneParts.joined`.
 
-    Args:
-      architecture: the kind of network.
-      state: all weights, see `BackboneParts.joined`.
-
-    Returns:
-      20 hexadecimal digits.
+    Returns 20 hexadecimal digits.
     """
     digest = hashlib.sha256(
         f"{STORE_VERSION}{architecture.name}{architecture.preprocessing}{architecture.version}".encode()
@@ -179,7 +138,7 @@ def identify(architecture: Architecture, state: StateDict) -> str:
 
 
 def _built(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a module whose first weights do not matter, leaving the caller's random state as it was."""
+    """Build a module whose first weights do not matter, without changing the caller's random state."""
     with torch.random.fork_rng(devices=[]):
         return build()
 

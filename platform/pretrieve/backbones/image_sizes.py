@@ -14,19 +14,12 @@ SIZED_NAME = re.compile(r"(?P<base>.+)@(?P<image_size>\d+)(?:/(?P<resize_size>\d
 def at_image_size(
     architecture: Architecture, image_size: int | None = None, resize_size: int | None = None
 ) -> Architecture:
-    """Return the architecture with images of another size.
+    """Return the architecture for images of another size; None keeps its own size, or its own ratio of the sizes.
 
-    Args:
-      architecture: with a size of its own.
-      image_size: side of the network's input in pixels; None keeps the architecture's own.
-      resize_size: what the shorter side is resized to before; None keeps the architecture's own ratio.
-
-    Returns:
-      An architecture named `base@image_size`, or `base@image_size/resize_size` where the ratio is another one; the same
-      architecture where the sizes are its own.
-
-    Raises:
-      BackboneError: the network is tied to its size, has been resized already, or `image_size` > `resize_size`.
+    The network's input has a side of `image_size` pixels; before that, the shorter side is resized to `resize_size`
+    pixels. The result is named `base@image_size`, or `base@image_size/resize_size` if the ratio differs. If the sizes
+    are the architecture's own, the same architecture is returned. Raises BackboneError if the network is tied to its
+    size, has been resized already, or `image_size` > `resize_size`.
 
     >>> at_image_size(find_architecture("resnet18"), 96).name, at_image_size(find_architecture("resnet18"), 96, 96).name
     ('resnet18@96', 'resnet18@96/96')
@@ -53,10 +46,8 @@ def _resolve(name: str) -> Architecture | None:
     sized = SIZED_NAME.fullmatch(name)
     if sized is None:
         return None
-    resize_size = sized["resize_size"]
-    return at_image_size(
-        find_architecture(sized["base"]), int(sized["image_size"]), int(resize_size) if resize_size else None
-    )
+    resize_size = int(sized["resize_size"]) if sized["resize_size"] else None
+    return at_image_size(find_architecture(sized["base"]), int(sized["image_size"]), resize_size)
 
 
 register_family(Family(form="any of them as NAME@IMAGE_SIZE", resolve=_resolve))

@@ -14,8 +14,7 @@ from pretrieve.backbones.parts import BackboneParts, take_prefix, without_data_p
 from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.backbones.torchvision_resnet import IMAGENET, build_resnet
 
-FEATURE_DIM = 2048
-PROJECTED_DIM = 128
+FEATURE_DIM, PROJECTED_DIM = 2048, 128
 
 QUERY_ENCODER = "encoder_q."
 ONLY_FOR_PRETRAINING = ("encoder_k.", "queue")
@@ -27,14 +26,10 @@ def _mlp_head() -> nn.Module:
 
 
 def split_moco(state: StateDict) -> BackboneParts:
-    """Take MoCo's checkpoint apart.
+    """Split MoCo's checkpoint into trunk and projector.
 
-    Args:
-      state: `module.encoder_q.*` with the MLP head as its `fc`, beside what only the pre-training needs; or the query
-        encoder alone, its keys bare.
-
-    Returns:
-      Trunk and projector.
+    `state` holds `module.encoder_q.*`, with the MLP head as its `fc`, and entries that only the pre-training needs; or
+    the query encoder alone, without prefixes.
     """
     query, others = take_prefix(without_data_parallel(state), QUERY_ENCODER)
     left_over = {name: value for name, value in others.items() if not name.startswith(ONLY_FOR_PRETRAINING)}

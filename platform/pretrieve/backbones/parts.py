@@ -1,4 +1,4 @@
-"""The parts of a pre-trained network: trunk, projector, classifier; and how published checkpoints hold them."""
+"""The parts of a pre-trained network (trunk, projector, classifier) and how checkpoints hold them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from pretrieve.backbones.state_dicts import StateDict
 
 PROJECTOR = "projector/"
 CLASSIFIER = "classifier/"
-"""Prefixes in a kept file; the trunk's own keys stand bare. No module's name has a slash, so none can be mistaken."""
+"""Prefixes in a stored file; the trunk's own keys have none. Module names have no slash, so keys are unambiguous."""
 
 
 @dataclass(frozen=True)
 class BackboneParts:
-    """The weights of a pre-trained network, apart.
+    """The weights of a pre-trained network, by part.
 
-    Attributes:
-      trunk: what is fine-tuned, images → (N, D).
-      projector: what stands between the trunk and the features of the selection, (N, D) → (N, projected_dim); empty
-        where nothing does.
-      classifier: `weight` (K_source, D) and `bias` (K_source,) of the layer that told the pre-training's classes
-        apart; empty where the checkpoint has none.
+    The trunk, images → (N, D), is fine-tuned. The projector, (N, D) → (N, projected_dim), lies between the trunk and
+    the features of the selection, and may be empty. The classifier has `weight` (K_source, D) and `bias` (K_source,) of
+    the layer that classified the pre-training's images; it is empty if the checkpoint has none.
     """
 
     trunk: StateDict
@@ -28,7 +25,7 @@ class BackboneParts:
     classifier: StateDict = field(default_factory=dict)
 
     def joined(self) -> StateDict:
-        """Return all weights in one mapping, as a kept file has them."""
+        """Return all weights in one mapping, as a stored file has them."""
         return (
             self.trunk
             | {PROJECTOR + name: value for name, value in self.projector.items()}
@@ -37,22 +34,17 @@ class BackboneParts:
 
     @classmethod
     def of_joined(cls, state: StateDict) -> BackboneParts:
-        """Take `joined` apart; a trunk's plain state dict is one too."""
+        """Split what `joined` returned; a trunk's plain state dict is accepted too."""
         projector, rest = take_prefix(state, PROJECTOR)
         classifier, trunk = take_prefix(rest, CLASSIFIER)
         return cls(trunk, projector, classifier)
 
 
 def split_at_classifier(state: StateDict, *, classifier: str = "fc") -> BackboneParts:
-    """Take a whole classifier's checkpoint apart.
+    """Split a classification network's checkpoint into trunk and classifier.
 
-    Args:
-      state: of the whole network, or of its trunk alone; `module.` before every key, as `nn.DataParallel` leaves it, is
-        dropped.
-      classifier: name of its last linear layer.
-
-    Returns:
-      Trunk and classifier.
+    `state` is that of the whole network or of its trunk alone. A `module.` before every key, as `nn.DataParallel`
+    leaves it, is dropped. `classifier` is the name of the last linear layer.
     """
     last, trunk = take_prefix(without_data_parallel(state), f"{classifier}.")
     return BackboneParts(trunk, classifier=last)
@@ -65,6 +57,6 @@ def without_data_parallel(state: StateDict) -> StateDict:
 
 
 def take_prefix(state: StateDict, prefix: str) -> tuple[StateDict, StateDict]:
-    """Part the keys with a prefix, which they lose, from the others."""
+    """Separate the keys with a prefix, which is removed, from the others."""
     with_prefix = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return with_prefix, {name: value for name, value in state.items() if not name.startswith(prefix)}

@@ -39,9 +39,7 @@ class SmallResNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()
         )
-        widths_in = (WIDTHS[0], *WIDTHS[:-1])
-        strides = (1, 2, 2)
-        self.stages = nn.Sequential(*map(ResidualBlock, widths_in, WIDTHS, strides))
+        self.stages = nn.Sequential(*map(ResidualBlock, (WIDTHS[0], *WIDTHS[:-1]), WIDTHS, (1, 2, 2)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, 32, 32) float32 images to (N, 64) float32 features."""

@@ -18,17 +18,14 @@ StateDict = dict[str, Tensor]
 NUM_SHOWN_FAULTS = 6
 
 BATCH_COUNTER = "num_batches_tracked"
-"""Checkpoints older than torch 0.4.1 lack it; torch itself starts it at zero then, and no output depends on it."""
+"""Missing in checkpoints older than torch 0.4.1. torch then starts it at zero, and no output depends on it."""
 
 
 def read_weights(path: Path) -> StateDict:
-    """Read a checkpoint without running any code it might hold.
+    """Read a checkpoint without running any code that it might hold.
 
-    Args:
-      path: a `torch.save` file of a state dict, or of a mapping that holds one under `state_dict`.
-
-    Raises:
-      BackboneError: the file is missing, or holds more than tensors.
+    The file is a `torch.save` of a state dict, or of a mapping that holds one under `state_dict`. Raises BackboneError
+    if the file is missing, or holds more than tensors.
     """
     return _read(path, origin=path)
 
@@ -57,15 +54,15 @@ def _read(file: Path | BytesIO, *, origin: Path) -> StateDict:
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write a state dict into a sealed file, its tensors on the CPU."""
+    """Write a state dict to a sealed file, its tensors on the CPU."""
     on_cpu = {name: value.detach().cpu() for name, value in state.items()}
-    # Through a file of Python's: torch's own does not tell a full disk from other errors.
+    # Through a Python file: torch's own writer does not distinguish a full disk from other errors.
     with sealing(path) as temporary, temporary.open("wb") as file:
         torch.save(on_cpu, file)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict into a sealed file, its tensors on the CPU."""
+    """Write a network's state dict to a sealed file, its tensors on the CPU."""
     write_weights(network.state_dict(), path)
 
 
@@ -76,29 +73,23 @@ def load_weights(network: nn.Module, state: StateDict, *, origin: str) -> None:
       BackboneError: names the keys that are missing, left over or of another shape.
     """
     refuse_faults(faults_of(state, network.state_dict()), origin=origin)
-    # The network's own state carries the version of its layers' formats, without which some refuse to load.
+    # The network's own state holds the versions of its layers' formats, without which some layers refuse to load.
     complete = network.state_dict()
     complete.update(state)
     network.load_state_dict(complete)
 
 
 def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "") -> list[str]:
-    """Compare a state dict with the one that a network has.
+    """Return a line for each key that is missing, left over or of another shape than in `expected`.
 
-    Args:
-      state: what there is.
-      expected: what there must be; only the shapes count.
-      part: what of a backbone it is, for the messages.
-
-    Returns:
-      A line for each key that is missing, left over or of another shape.
+    Only the shapes of `expected` matter; `part` names the part of a backbone in the lines.
     """
-    place = f" of the {part}" if part else ""
+    suffix = f" of the {part}" if part else ""
     missing = [name for name in expected if name not in state and not name.endswith(BATCH_COUNTER)]
-    faults = [f"missing {name}{place}" for name in missing]
-    faults += [f"left over {name}{place}" for name in state if name not in expected]
+    faults = [f"missing {name}{suffix}" for name in missing]
+    faults += [f"left over {name}{suffix}" for name in state if name not in expected]
     faults += [
-        f"{name}{place} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        f"{name}{suffix} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
         for name in expected
         if name in state and state[name].shape != expected[name].shape
     ]
@@ -106,13 +97,13 @@ def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "
 
 
 def refuse_faults(faults: Iterable[str], *, origin: str) -> None:
-    """Raise where there are faults.
+    """Raise if there are faults.
 
     Raises:
-      BackboneError: names the first of them and counts the others.
+      BackboneError: names the first faults and counts the others.
     """
-    told = list(faults)
-    if told:
-        more = len(told) - NUM_SHOWN_FAULTS
-        shown = "; ".join(told[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+    found = list(faults)
+    if found:
+        more = len(found) - NUM_SHOWN_FAULTS
+        shown = "; ".join(found[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
         raise BackboneError(f"the weights of {origin} must fit the network, but: {shown}")

@@ -1,4 +1,4 @@
-"""Any timm model as `timm:NAME`, behind an extra; the feature is what its classifier gets."""
+"""Any timm model as `timm:NAME`, behind an extra; the feature is its classifier's input."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ def _make(model: str) -> Architecture:
         )
     network: Any = without_memory(partial(_whole, model))
     classifier = _classifier_name(network, model)
+    # Resizing is bilinear here, whatever the model's own is.
+    fields = import_module("timm.data").resolve_model_data_config(network)
+    image_size = int(fields["input_size"][-1])
+    resize_size = max(image_size, int(image_size / fields["crop_pct"]))
     return Architecture(
         name=PREFIX + model,
         feature_dim=input_length(network, classifier),
-        preprocessing=_preprocessing(network),
+        preprocessing=Preprocessing(resize_size, image_size, tuple(fields["mean"]), tuple(fields["std"])),
         build=partial(_trunk, model, classifier),
         published_weights=partial(_published_weights, model) if timm.is_model_pretrained(model) else None,
         split=partial(split_at_classifier, classifier=classifier),
@@ -52,14 +56,6 @@ def _classifier_name(network: Any, model: str) -> str:
             f"{type(classifier).__name__}; take another network, for example {PREFIX}resnet18"
         )
     return names[0]
-
-
-def _preprocessing(network: nn.Module) -> Preprocessing:
-    """Take sizes and normalisation of the model's own; resizing here is bilinear, whatever its own is."""
-    fields = import_module("timm.data").resolve_model_data_config(network)
-    image_size = int(fields["input_size"][-1])
-    resize_size = max(image_size, int(image_size / fields["crop_pct"]))
-    return Preprocessing(resize_size, image_size, tuple(fields["mean"]), tuple(fields["std"]))
 
 
 def _whole(model: str, *, pretrained: bool = False) -> nn.Module:

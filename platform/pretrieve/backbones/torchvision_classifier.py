@@ -1,4 +1,4 @@
-"""Any torchvision classification model by its torchvision name; the feature is what its last linear layer gets."""
+"""Any torchvision classification model by its torchvision name; the feature is its last linear layer's input."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_family
-from pretrieve.backbones.classifier_cut import cut_classifier, input_length, last_linear, without_memory
+from pretrieve.backbones.classifier_cut import cut_classifier, input_length, without_memory
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.backbones.torchvision_resnet import published_torchvision_weights
 from pretrieve.errors import BackboneError
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 TIED_TO_THEIR_SIZE = ("vit_", "maxvit_")
-"""Their positions are weights, as many as the image has patches."""
+"""Their position embeddings are weights, one for each patch of the image."""
 
 OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
-"""The published DenseNets still have `norm.1` where the module has `norm1`."""
+"""Published DenseNets have `norm.1` instead of the module's `norm1`."""
 
 
 def torchvision_names() -> list[str]:
@@ -46,31 +47,26 @@ def _resolve(name: str) -> Architecture | None:
 def _make(name: str) -> Architecture:
     from torchvision import models
 
-    weights = models.get_model_weights(name).DEFAULT
-    preprocessing = _preprocessing(weights.transforms())
-    build = partial(_whole, name, preprocessing.image_size)
-    network = without_memory(build)
-    classifier = last_linear(network)
-    if classifier is None:
+    # Resizing is bilinear here, whatever that of the weights' own transforms is.
+    transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
+    (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
+    network = without_memory(partial(_whole, name, image_size))
+    linear_layers = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear_layers:
         raise BackboneError(
             f"a backbone must end in a linear layer whose input is the feature, but {name!r} has none; take another "
             "network, for example mobilenet_v3_small"
         )
+    classifier = linear_layers[-1]
     return Architecture(
         name=name,
         feature_dim=input_length(network, classifier),
-        preprocessing=preprocessing,
-        build=partial(_trunk, name, preprocessing.image_size, classifier),
-        published_weights=partial(_published_weights, name),
+        preprocessing=Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std)),
+        build=partial(_trunk, name, image_size, classifier),
+        published_weights=partial(published_torchvision_weights, name),
         split=partial(_split, classifier=classifier),
         takes_any_size=not name.startswith(TIED_TO_THEIR_SIZE),
     )
-
-
-def _preprocessing(transforms: Any) -> Preprocessing:
-    """Take sizes and normalisation of the weights' own transforms; resizing here is bilinear, whatever theirs is."""
-    (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
-    return Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std))
 
 
 def _whole(name: str, image_size: int) -> nn.Module:
@@ -83,15 +79,6 @@ def _whole(name: str, image_size: int) -> nn.Module:
 
 def _trunk(name: str, image_size: int, classifier: str) -> nn.Module:
     return cut_classifier(_whole(name, image_size), classifier)
-
-
-def _published_weights(name: str) -> StateDict:
-    from torchvision import models
-
-    # Not through torchvision's own builder, which would unpickle whatever the file holds.
-    weights = models.get_model_weights(name).DEFAULT
-    state: StateDict = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    return state
 
 
 def _split(state: StateDict, *, classifier: str) -> BackboneParts:

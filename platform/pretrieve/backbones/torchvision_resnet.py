@@ -20,7 +20,8 @@ def build_resnet(name: str) -> nn.Module:
     return cut_classifier(models.get_model(name, weights=None), "fc")
 
 
-def _published_weights(name: str) -> StateDict:
+def published_torchvision_weights(name: str) -> StateDict:
+    """Load the default weights of a torchvision model; its own builder would unpickle whatever the file holds."""
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
@@ -35,6 +36,6 @@ for _name, _dim in (("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)):
             feature_dim=_dim,
             preprocessing=IMAGENET,
             build=partial(build_resnet, _name),
-            published_weights=partial(_published_weights, _name),
+            published_weights=partial(published_torchvision_weights, _name),
         )
     )

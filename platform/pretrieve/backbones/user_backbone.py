@@ -1,4 +1,4 @@
-"""A user's own network as a backbone: registered, named as `my_module:my_architecture`, or of an installed package."""
+"""A user's own network as a backbone: registered, named `my_module:my_architecture`, or from a package."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from importlib.metadata import entry_points
 
 from torch import nn
 
-from pretrieve.backbones._base import (
-    Architecture,
-    Family,
-    Preprocessing,
-    Projector,
-    _architectures,
-    register_family,
-)
+from pretrieve.backbones._base import Architecture, Family, Preprocessing, Projector, _architectures, register_family
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.errors import BackboneError
@@ -37,21 +30,21 @@ def register_backbone(
     takes_any_size: bool = True,
     version: str = "",
 ) -> Architecture:
-    """Make a network of one's own known under a name that studies can use.
+    """Register a network of one's own under a name that studies can use.
 
-    Call it at the top of a module: the workers of a cluster find the network by importing the module that registered
-    it, so what a notebook or a script registers for itself serves extraction, but no study.
+    Call it at the top of a module: the processes of a cluster find the network by importing the module that registered
+    it. So a network that a notebook or a script registers works for extraction, but not for a study.
 
     Args:
-      name: the word that a study's `backbone` names, alone or as `my_module:name`.
+      name: the name in a study's `backbone`, alone or as `my_module:name`.
       build: makes the module (N, 3, image_size, image_size) float32 → (N, feature_dim) float32.
       feature_dim: D.
-      preprocessing: the images it was made for.
-      published_weights: loads its weights, where the study gives neither `weights` nor `pretrain`.
-      projector: what the features of the selection pass besides, and fine-tuning drops.
-      split: takes a checkpoint apart; the default takes `fc` for the pre-training's classifier.
+      preprocessing: of the images it was made for.
+      published_weights: loads its weights if the study gives neither `weights` nor `pretrain`.
+      projector: further layers that the features of the selection pass, and fine-tuning drops.
+      split: splits a checkpoint into parts; by default `fc` is the classifier of the pre-training.
       takes_any_size: the network is not tied to its image size.
-      version: part of the identity; change it when `build` makes another network of the same weights.
+      version: part of the identity; change it when `build` makes another network from the same weights.
 
     Returns:
       The architecture, named `my_module:name`.
@@ -91,7 +84,7 @@ def _of_module(reference: str) -> Architecture | None:
         return None
     module = import_module_of(reference, noun="a backbone", word="architecture", error=BackboneError)
     name = reference.partition(":")[2]
-    registered = _architectures.get(name)  # by importing the module, perhaps
+    registered = _architectures.get(name)  # importing the module may have registered it
     if registered is not None and registered.name == reference:
         return registered
     found = find_attribute(
@@ -127,11 +120,11 @@ def _named(found: Architecture | Callable[[], object], reference: str) -> Archit
     return replace(architecture, name=reference)
 
 
-def _package_names() -> list[str]:
-    return [point.name for point in entry_points(group=ENTRY_POINT_GROUP)]
-
-
 register_family(Family(form="my_module:my_architecture", resolve=_of_module))
 register_family(
-    Family(form="a name of the entry points pretrieve.backbones", resolve=_of_package, names=_package_names)
+    Family(
+        form="a name of the entry points pretrieve.backbones",
+        resolve=_of_package,
+        names=lambda: [point.name for point in entry_points(group=ENTRY_POINT_GROUP)],
+    )
 )

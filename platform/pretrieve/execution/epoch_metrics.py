@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pretrieve import metrics
-from pretrieve.training.gap_probe import GapProbe
+from pretrieve.training.gradient_gap import GapProbe
 from pretrieve.training.loop import EpochReport
 
 

@@ -15,7 +15,7 @@ from pretrieve import metrics
 from pretrieve.artifacts.full_disk import is_disk_full, when_there_is_room
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import set_aside
-from pretrieve.backbones.backbone import save_weights
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.epoch_metrics import add_gpu_memory, add_gradient_gap, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
@@ -24,7 +24,7 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.gap_probe import GapProbe
+from pretrieve.training.gradient_gap import GapProbe
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup

@@ -1,4 +1,4 @@
-"""Centroids in files, as other tools write them."""
+"""Centroids in NumPy archives, as other tools write them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from pretrieve.errors import UserError
 
 @dataclass(frozen=True)
 class NamedCentroids:
-    """Mean features of the groups of a source, or of the classes of a target.
+    """Mean features, (K, D) float64, of the groups of a source or of the classes of a target, and their K names.
 
-    Attributes:
-      means: (K, D) float64.
-      names: K names; "group 0" and so on where the file has none.
+    The names are "group 0" and so on if the file has none.
     """
 
     means: NDArray[np.float64]
@@ -25,13 +23,9 @@ class NamedCentroids:
 
 
 def read_centroid_file(path: Path) -> NamedCentroids:
-    """Read a NumPy archive with the array `means` (K, D) and perhaps `names` (K,).
+    """Read an .npz archive with an array `means` (K, D) and optionally `names` (K,), without unpickling anything.
 
-    Args:
-      path: an .npz file; nothing in it is unpickled.
-
-    Raises:
-      UserError: the file is missing or no such archive, or shapes do not fit.
+    Raises UserError if the file is missing or no such archive, or shapes do not fit.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -1,4 +1,4 @@
-"""Centroids of groups and target classes from feature shards, one shard in memory at a time."""
+"""Centroids of groups and target classes from feature shards, with one shard in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from pretrieve_selection import CentroidSums
 
 @dataclass(frozen=True)
 class ClassCentroids:
-    """Mean features of the classes of one image table.
+    """Mean raw features, (K, D) float64, of the classes of an image table, and the (K,) int64 images behind each mean.
 
-    Attributes:
-      means: (K, D) float64, raw features averaged.
-      counts: (K,) int64 images behind each mean.
-      broken: "path: reason" of the images that are in none.
+    `broken` names the images in no mean, as "path: reason".
     """
 
     means: NDArray[np.float64]
@@ -35,7 +32,7 @@ def class_centroids(
     """Average the features of each class (section 3.2: a_i, b_j).
 
     Raises:
-      ImageSetError: a class has no image that decoded, where names are given.
+      ImageSetError: a class has no image that decoded, if `class_names` are given.
       SelectionInputError: the same, without names.
     """
     sums = CentroidSums(num_groups=num_classes, dimension=feature_dim)

@@ -22,22 +22,22 @@ from pretrieve.features.forward import FeatureNetwork, decode_rows
 from pretrieve.features.shards import FeatureRequest, write_shard
 
 SETTLING_S = 1.0
-"""How long a busy cluster is watched: what a finished task held counts as free only about 0.1 s later."""
+"""How long a busy cluster is watched: Ray reports the resources of a finished task as free about 0.1 s late."""
 
 
 @dataclass(frozen=True)
 class ExtractionResources:
-    """How a pipeline divides what is free of a cluster.
+    """How a pipeline divides the free resources of a cluster.
 
-    Without a GPU each CPU has an actor that does everything, so that none waits for another. Beside GPUs, decoding has
-    all the CPUs and the actors ask for none. Where no CPU is free the one actor, or decoder, asks for none: what holds
-    the CPUs may be waiting for these features.
+    Without GPUs, one actor per CPU both decodes and computes, so that none waits for another. With GPUs, decoding uses
+    all CPUs and the actors request none. If no CPU is free, a single actor or decoder runs and requests none, because
+    whatever holds the CPUs may be waiting for these features.
 
     Attributes:
       num_actors: networks that compute at the same time.
-      cpus_per_actor: 1, or 0 beside a GPU or where no CPU is free.
-      gpus_per_actor: 1 where the cluster has GPUs, else 0.
-      cpus_per_decoder: of a task that decodes for an actor with a GPU; 0 where no CPU is free, then there is one.
+      cpus_per_actor: 1, or 0 with a GPU or if no CPU is free.
+      gpus_per_actor: 1 if the cluster has GPUs, else 0.
+      cpus_per_decoder: of a task that decodes for an actor with a GPU; 0 if no CPU is free, and then there is one task.
     """
 
     num_actors: int
@@ -47,7 +47,7 @@ class ExtractionResources:
 
     @classmethod
     def of_free(cls, num_cpus: float, num_gpus: float, *, has_gpus: bool) -> ExtractionResources:
-        """Choose for so many free CPUs and GPUs; a cluster that has GPUs, all busy, is waited for.
+        """Choose for these free CPUs and GPUs; busy GPUs of the cluster are waited for.
 
         >>> ExtractionResources.of_free(2, 0, has_gpus=False)
         ExtractionResources(num_actors=2, cpus_per_actor=1, gpus_per_actor=0, cpus_per_decoder=1)
@@ -59,7 +59,7 @@ class ExtractionResources:
 
     @classmethod
     def of_cluster(cls) -> ExtractionResources:
-        """Choose for what is free of the connected cluster now."""
+        """Choose for what is free now in the connected cluster."""
         total, deadline = ray.cluster_resources(), time.monotonic() + SETTLING_S
         while True:
             free = ray.available_resources()
@@ -70,21 +70,13 @@ class ExtractionResources:
 
 
 def extract_features(
-    requests: Sequence[FeatureRequest],
-    backbone: Backbone,
-    folder: Path,
-    *,
-    on_progress: Callable[[int, int], None],
+    requests: Sequence[FeatureRequest], backbone: Backbone, folder: Path, *, on_progress: Callable[[int, int], None]
 ) -> None:
-    """Compute the missing shards of all requests in an actor pool, each written where it is computed.
+    """Compute the missing shards of all requests in an actor pool; each actor writes its shards.
 
-    Killed and run again, it computes only the shards that are not there.
-
-    Args:
-      requests: image tables and their keys; those that share a key are computed once.
-      backbone: the network, its weights on storage that every node reaches.
-      folder: the feature cache, likewise.
-      on_progress: called with (shards done, shards in all) of this run, whenever a shard is done.
+    If it is stopped and run again, it computes only the missing shards. Requests with the same key are computed once.
+    Every node must reach the storage of the weights and of the feature cache `folder`. `on_progress` is called with
+    (shards done, shards in all) of this run after each shard.
 
     Raises:
       BackboneError: the weights do not fit.
@@ -94,10 +86,10 @@ def extract_features(
     work = [(request, shard) for request in unique.values() for shard in request.missing_shards(folder)]
     if not work:
         return
-    backbone.load_feature_network()  # a fault of the weights is found here, not in an actor of another machine
+    backbone.load_feature_network()  # finds faults of the weights here, not in an actor on another machine
     on_progress(0, len(work))
     with _quiet_ray_data(), causes_of_task_errors():
-        # Not from_arrow: it asks each block's size by a task of one CPU, and where none is free would wait without end.
+        # Not from_arrow: it measures each block in a task of one CPU, and would wait forever if none is free.
         blocks = ray.data.from_blocks(
             [_pack_shard(r.shard_path(Path(), shard), r.shard_rows(shard)) for r, shard in work]
         )
@@ -111,7 +103,7 @@ def extract_features(
 def _write_features(
     blocks: Dataset, backbone: Backbone, folder: Path, resources: ExtractionResources, num_shards: int
 ) -> Dataset:
-    """Plan the pipeline from packed shards to the names of those written."""
+    """Build the pipeline from packed shards to the names of the written ones."""
     architecture = backbone.architecture
     if resources.gpus_per_actor:
         blocks = blocks.map_batches(
@@ -126,7 +118,7 @@ def _write_features(
         batch_size=1,
         batch_format="pyarrow",
         fn_constructor_args=(architecture, backbone.weights_path, backbone.identity, folder),
-        # One shard that is computed and one that waits: more would wait behind a slow actor while others are idle.
+        # One shard is computed and one waits; more would wait for a slow actor while others are idle.
         compute=ActorPoolStrategy(size=min(resources.num_actors, num_shards), max_tasks_in_flight_per_actor=2),
         num_cpus=resources.cpus_per_actor,
         num_gpus=resources.gpus_per_actor,
@@ -139,7 +131,7 @@ def _decode_shard(packed: pa.Table, *, preprocessing: Preprocessing) -> pa.Table
 
 
 class _ShardWriter:
-    """Turns packed shards, of image rows or of rows already decoded, into files."""
+    """Writes packed shards, whose rows hold encoded images or decoded pixels, as files of features."""
 
     def __init__(self, architecture: Architecture, weights_path: Path, identity: str, folder: Path) -> None:
         torch.set_num_threads(1)  # an actor has one CPU, and there are as many actors as CPUs
@@ -156,7 +148,7 @@ class _ShardWriter:
 
 
 def _pack_shard(path: Path, rows: pa.Table) -> pa.Table:
-    """Put a shard into one row, its path and its rows: Ray Data joins and splits blocks, but never a row."""
+    """Put a shard's path and rows into a single row: Ray Data joins and splits blocks, but never rows."""
     columns = [column.combine_chunks() for column in rows.columns]
     structs = pa.StructArray.from_arrays(columns, names=rows.column_names)
     return pa.table({"path": [path.as_posix()], "rows": pa.ListArray.from_arrays([0, rows.num_rows], structs)})
@@ -170,7 +162,7 @@ def _unpack_shard(packed: pa.Table) -> tuple[Path, pa.Table]:
 
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
-    """Keep Ray Data from drawing over the study's own progress."""
+    """Stop Ray Data from printing over the study's own progress."""
     context, log = DataContext.get_current(), logging.getLogger("ray.data")
     before = (context.enable_progress_bars, log.level)
     context.enable_progress_bars = False

@@ -1,4 +1,4 @@
-"""Features of one image table as one matrix in a file, mapped into memory where single images are compared."""
+"""Features of one image table as a matrix in a file, memory-mapped where single images are compared."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from pretrieve.features.shards import FeatureRequest, read_features
 
 @dataclass(frozen=True)
 class FeatureMatrix:
-    """The features of all images of a table that decode.
+    """The (N, D) float32 features of a table's images that decode, and their (N,) int64 rows there, ascending.
 
-    Attributes:
-      features: (N, D) float32, read-only, mapped from its file: a process that reads it in parts holds a part.
-      rows: (N,) int64, ascending: the row of each image in the table.
-      broken: "path: reason" of the images that are left out.
+    The features are read-only and memory-mapped: only the parts that a process reads take memory. `broken` names the
+    images that are left out, as "path: reason".
     """
 
     features: NDArray[np.float32]
@@ -36,15 +34,33 @@ def matrix_path(folder: Path, key: str) -> Path:
 
 
 def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
-    """Write the matrix from its shards, one in memory at a time, unless it is there.
+    """Write the matrix from its shards, with one shard in memory at a time, unless it is there.
 
     Raises:
       FileNotFoundError: a shard is missing.
       ImageSetError: no image of the table decodes.
     """
     path = matrix_path(folder, request.key)
-    if not (is_kept(path) and is_kept(_card_path(path))):
-        _write(request, folder, path)
+    if is_kept(path) and is_kept(_rows_path(path)):
+        return read_feature_matrix(folder, request.key)
+    rows: list[NDArray[np.int64]] = []
+    broken: list[str] = []
+    for block in read_features(request, folder):
+        rows.append(block.rows)
+        broken += block.broken
+    decoded = np.concatenate(rows)
+    if not len(decoded):
+        raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
+    write_sealed_arrays(_rows_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
+    with sealing(path) as temporary:
+        start = 0
+        for block in read_features(request, folder):
+            if start == 0:
+                shape = (len(decoded), block.features.shape[1])
+                matrix = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            matrix[start : start + len(block.rows)] = block.features
+            start += len(block.rows)
+        matrix.flush()
     return read_feature_matrix(folder, request.key)
 
 
@@ -56,35 +72,9 @@ def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
       DamagedArtifactError: a file does not hold what was written.
     """
     path = matrix_path(folder, key)
-    card = read_sealed_arrays(_card_path(path))
+    card = read_sealed_arrays(_rows_path(path))
     return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
 
 
-def _write(request: FeatureRequest, folder: Path, path: Path) -> None:
-    rows: list[NDArray[np.int64]] = []
-    broken: list[str] = []
-    for block in read_features(request, folder):
-        rows.append(block.rows)
-        broken += block.broken
-    decoded = np.concatenate(rows)
-    if not len(decoded):
-        raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
-    write_sealed_arrays(_card_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
-    with sealing(path) as temporary:
-        _write_features(request, folder, temporary, num_rows=len(decoded))
-
-
-def _write_features(request: FeatureRequest, folder: Path, path: Path, *, num_rows: int) -> None:
-    matrix, start = None, 0
-    for block in read_features(request, folder):
-        if matrix is None:
-            shape = (num_rows, block.features.shape[1])
-            matrix = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        matrix[start : start + len(block.rows)] = block.features
-        start += len(block.rows)
-    assert matrix is not None, "checked by the caller"
-    matrix.flush()
-
-
-def _card_path(path: Path) -> Path:
+def _rows_path(path: Path) -> Path:
     return path.with_suffix(".rows.npz")

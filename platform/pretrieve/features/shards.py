@@ -17,19 +17,17 @@ from pretrieve.artifacts.seals import read_sealed, sealing
 from pretrieve.artifacts.store import is_kept
 
 ROWS_PER_SHARD = 512
-"""Rows of a shard: 512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""
+"""512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""
 
 FEATURES_VERSION = 2
-"""Raise it when decoding or the forward pass gives other features."""
+"""Raise it when decoding or the forward pass changes the features."""
 
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """Features that a study needs: of one image table, by one backbone.
+    """Features that a study needs: of one image table (`image_table.SCHEMA`), by one backbone.
 
-    Attributes:
-      key: hash of the backbone's identity and the table's fingerprint.
-      table: the images (`image_table.SCHEMA`).
+    `key` is a hash of the backbone's identity and the table's fingerprint.
     """
 
     key: str
@@ -37,7 +35,7 @@ class FeatureRequest:
 
     @property
     def num_shards(self) -> int:
-        """How many files hold the features."""
+        """Number of files that hold the features."""
         num_rows: int = self.table.num_rows
         return math.ceil(num_rows / ROWS_PER_SHARD)
 
@@ -46,23 +44,19 @@ class FeatureRequest:
         return shard_path(folder, self.key, shard, self.num_shards)
 
     def shard_rows(self, shard: int) -> pa.Table:
-        """Return the images of one shard."""
+        """Return the rows of the image table in one shard."""
         return self.table.slice(shard * ROWS_PER_SHARD, ROWS_PER_SHARD)
 
     def missing_shards(self, folder: Path) -> list[int]:
-        """List the shards that the feature cache does not hold, or held damaged."""
+        """List the shards that are missing or damaged in the feature cache."""
         return [s for s in range(self.num_shards) if not is_kept(self.shard_path(folder, s))]
 
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Features of one shard.
+    """Features of one shard: (n, D) float32 of the images that decoded, their table rows and labels, (n,) int64 each.
 
-    Attributes:
-      features: (n, D) float32 of the images that decoded.
-      rows: (n,) int64, their rows in the image table.
-      labels: (n,) int64.
-      broken: "path: reason" for each image that did not.
+    `broken` names the images that did not decode, as "path: reason".
     """
 
     features: NDArray[np.float32]
@@ -72,7 +66,7 @@ class FeatureBlock:
 
 
 def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
-    """Identify features: same backbone (with its preprocessing) and same images, same key."""
+    """Return the features' key, which depends on the backbone, its preprocessing included, and the images."""
     return content_key(kind="features", version=FEATURES_VERSION, backbone=backbone_identity, images=table_fingerprint)
 
 
@@ -82,18 +76,16 @@ def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one shard, sealed.
+    """Write one sealed shard to `path`, see `shard_path`.
 
-    Args:
-      table: columns index, path, label, feature (fixed-size list of float32, NaN where broken) and error.
-      path: see `shard_path`.
+    Columns: index, path, label, feature (fixed-size list of float32, NaN if broken) and error.
     """
     with sealing(path) as temporary:
-        pq.write_table(table, temporary, use_dictionary=False)  # no two features are the same: it would only cost time
+        pq.write_table(table, temporary, use_dictionary=False)  # all features differ: it would only cost time
 
 
 def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
-    """Read features shard by shard, so that a large source never stands in memory whole.
+    """Read features shard by shard, so that a large source is never in memory as a whole.
 
     Raises:
       FileNotFoundError: a shard is missing; see `FeatureRequest.missing_shards`.
@@ -102,9 +94,10 @@ def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBloc
     for shard in range(request.num_shards):
         table = pq.read_table(pa.BufferReader(read_sealed(request.shard_path(folder, shard))))
         good = table.filter(table["error"].is_null())
+        vectors = good["feature"].combine_chunks()
         bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
         yield FeatureBlock(
-            features=_to_matrix(good["feature"]),
+            features=vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size),
             rows=good["index"].to_numpy(),
             labels=good["label"].to_numpy(),
             broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
@@ -114,16 +107,9 @@ def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBloc
 def feature_array(features: NDArray[np.float32], errors: Sequence[str | None]) -> pa.Array:
     """Pack (n, D) features as fixed-size lists, all NaN where there was an error.
 
-    Not null: pyarrow writes a Parquet file with a null fixed-size list, but cannot read it again. Not zero: whoever
-    overlooks the error gets no number from NaN.
+    Not null: pyarrow can write a null fixed-size list to a Parquet file, but cannot read it again. Not zero: code that
+    overlooks the error cannot mistake NaN for a feature.
     """
     failed = np.array([error is not None for error in errors], dtype=bool)
     values = np.where(failed[:, None], np.float32(np.nan), features)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), features.shape[1])
-
-
-def _to_matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    array = column.combine_chunks()
-    dim = array.type.list_size
-    matrix: NDArray[np.float32] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    return matrix

@@ -1,4 +1,4 @@
-"""Filling the image cache on a Ray cluster: one task for a handful of entries, or for a part of a large one."""
+"""Filling the image cache on a Ray cluster: a task decodes several small entries or a part of a large one."""
 
 from __future__ import annotations
 
@@ -13,31 +13,24 @@ from pretrieve.cluster import causes_of_task_errors
 from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
 IMAGES_PER_TASK = IMAGES_PER_PART
-"""Small parts go to a task together, until it has at least so many images."""
+"""Small parts share a task until it has at least this many images."""
 
 TASKS_PER_CPU = 2
-"""Tasks that are submitted at a time: where the table holds the encoded images, their rows wait in Ray's memory."""
+"""Limit on submitted tasks: if the table holds encoded images, the rows of waiting tasks take Ray's memory."""
 
 
 def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEntry]:
-    """List the entries, each once, that the cache in `folder` does not hold, or holds damaged."""
+    """List the entries, each once, that are missing or damaged in the cache in `folder`."""
     unique = {entry.key: entry for entry in entries}
     return [entry for entry in unique.values() if not is_finished(entry, folder)]
 
 
 def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:
-    """Decode entries into the cache, in parallel on the connected cluster.
+    """Decode entries, as `missing_entries` returns them, into the cache, in parallel on the connected cluster.
 
-    What a killed build left of them is used: its finished parts are not decoded again, and its temporary folders are
-    removed. Damaged entries are decoded again.
-
-    Args:
-      entries: what `missing_entries` returned.
-      folder: the cache, on storage that every node reaches.
-      on_progress: called with (images done, images in all).
-
-    Raises:
-      OSError: an image's file could not be read, or an entry not be written.
+    The cache `folder` is on storage that every node can reach. The finished parts of an interrupted build are used
+    again, and its temporary folders are removed. Damaged entries are decoded again. `on_progress` is called with
+    (images done, images in all). Raises OSError if an image's file could not be read, or an entry not be written.
     """
     remove_leftovers(folder)
     total = sum(entry.table.num_rows for entry in entries)
@@ -45,7 +38,7 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
     on_progress(done, total)
     by_key = {entry.key: entry for entry in entries}
     absent = Counter({entry.key: len(entry.parts()) for entry in entries})
-    for parts in _written(_bundles(part for entry in entries for part in entry.parts()), folder):
+    for parts in _write_bundles(_bundles(part for entry in entries for part in entry.parts()), folder):
         for part in parts:
             absent[part.key] -= 1
             if absent[part.key] == 0:
@@ -54,8 +47,8 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
         on_progress(done, total)
 
 
-def _written(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
-    """Have bundles written by tasks, and yield each when it is."""
+def _write_bundles(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
+    """Run tasks that write the bundles, and yield each bundle once it is written."""
     write = ray.remote(num_cpus=1)(_write_parts)
     pending: dict[ray.ObjectRef[None], list[EntryPart]] = {}
     while True:

@@ -1,4 +1,4 @@
-"""The card of a cached entry: what it holds, and whether its files are what was written."""
+"""The card of a cached entry: what it holds, and the check that its files are what was written."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from typing import Literal
 
 from pretrieve.artifacts.seals import SealedFile, read_sealed_json, write_sealed_json
 
-CARD = "card.json"
-IMAGES = "images.npy"
-LABELS = "labels.npy"
-ASPECTS = "aspects.npy"
+CARD, IMAGES, LABELS, ASPECTS = "card.json", "images.npy", "labels.npy", "aspects.npy"
 
 Layout = Literal["square", "whole"]
 """How an image fills its cached square: `square` keeps the centre square, `whole` squeezes the whole image into it."""
@@ -27,7 +24,7 @@ class CachedCard:
       layout: how they fill their squares.
       size: side of the squares in pixels.
       broken: "path: reason" for each image that did not decode.
-      parts: folders inside an entry's folder, in the order of their rows; none inside a part's.
+      parts: folders inside an entry's folder, in the order of their rows; empty for a part.
     """
 
     num_images: int
@@ -43,11 +40,7 @@ class CachedCard:
 
 
 def joined_card(parts: Mapping[str, CachedCard]) -> CachedCard:
-    """Describe parts, at least one, as one entry.
-
-    Args:
-      parts: the cards of the parts by their folders' names, in the order of their rows.
-    """
+    """Describe parts, at least one, as one entry; their cards are given by folder name in the order of their rows."""
     cards = tuple(parts.values())
     return CachedCard(
         num_images=sum(card.num_images for card in cards),
@@ -59,7 +52,7 @@ def joined_card(parts: Mapping[str, CachedCard]) -> CachedCard:
 
 
 def write_card(folder: Path, card: CachedCard) -> None:
-    """Write a card into its folder, atomically: with it the folder counts as finished."""
+    """Write a card into its folder, atomically. The card marks the folder as finished."""
     write_sealed_json(folder / CARD, asdict(card))
 
 
@@ -75,15 +68,10 @@ def read_card(folder: Path) -> CachedCard:
 
 
 def verify_entry(folder: Path, *, pixels: bool = False) -> CachedCard:
-    """Check that the files of an entry, or of a part of one, are what was written.
+    """Check that the files of an entry, or of a part of one, are what was written, and return its card.
 
-    Args:
-      folder: a finished entry, or a finished part of one.
-      pixels: compare the pixels with their digests as well (about 0.7 seconds a GB); else they are compared when they
-        are read.
-
-    Returns:
-      Its card.
+    `pixels` compares the pixels with their digests as well (about 0.7 seconds per GB); otherwise each image is compared
+    when it is read.
 
     Raises:
       FileNotFoundError: it is not finished, or a file is absent.

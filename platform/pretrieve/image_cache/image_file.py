@@ -1,4 +1,4 @@
-"""One .npy file of equal images: written image by image, read through a memory map."""
+"""One .npy file of equally large images: written image by image, read through a memory map."""
 
 from __future__ import annotations
 
@@ -14,20 +14,14 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.seals import SealedFile
 
 HEADER_BYTES = 4096
-"""The header of a file of images is shorter than this."""
+"""Upper bound on the length of a file's header."""
 
 
 class ImageFileWriter:
-    """Appends images to a new .npy file, so that memory holds one image and never the file.
+    """Appends (H, W, 3) images of `image_shape` to a new .npy file, with one image in memory at a time.
 
-    The file is written, not mapped: on a full disk a write raises, while a mapped page would end the process.
-
-    Args:
-      path: the file to make.
-      image_shape: (H, W, 3) of each image.
-
-    Raises:
-      OSError: the disk is full or not writable.
+    The file is written, not mapped: on a full disk a write raises an error, while a mapped page would end the process.
+    Raises OSError if the disk is full or not writable.
     """
 
     def __init__(self, path: Path, image_shape: tuple[int, ...]) -> None:
@@ -37,13 +31,13 @@ class ImageFileWriter:
         self._write_header()
 
     def append(self, image: NDArray[np.uint8]) -> None:
-        """Write one image of `image_shape` behind the others."""
+        """Append one image of `image_shape`."""
         assert image.shape == self._image_shape, f"{image.shape} in a file of {self._image_shape}"
         self._file.write(image.tobytes())
         self.num_images += 1
 
     def _write_header(self) -> None:
-        # NumPy pads the header for the first axis to grow, so the header with the final count has the same length.
+        # NumPy pads the header so that the first axis can grow; the header with the final count has the same length.
         fields = {"descr": "|u1", "fortran_order": False, "shape": (self.num_images, *self._image_shape)}
         npy.write_array_header_1_0(self._file, fields)
 
@@ -62,10 +56,7 @@ class ImageFileWriter:
 
 
 class MappedImages:
-    """The images of a sealed .npy file, in memory that all processes of a node share: the system's cache of the file.
-
-    Args:
-      path: a file of `ImageFileWriter`, sealed.
+    """The images of a sealed file of `ImageFileWriter`, in memory that all processes of a node share (the page cache).
 
     Attributes:
       image_shape: (H, W, 3) of one image.
@@ -93,10 +84,9 @@ class MappedImages:
         return len(self._pixels)
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
-        """Return an image, (H, W, 3) uint8, read-only, on the memory map; it is compared with its digest.
+        """Return an image, (H, W, 3) uint8, read-only, from the memory map, after comparing it with its digest.
 
-        Raises:
-          DamagedArtifactError: its bytes are not what was written.
+        Raises DamagedArtifactError if its bytes are not what was written.
         """
         start = self._first_byte + row * self.image_bytes
         self._file.check(start, start + self.image_bytes)
@@ -104,7 +94,7 @@ class MappedImages:
         return image
 
     def read_ahead(self, row: int) -> None:
-        """Ask the system to bring an image into memory meanwhile; of no effect where it is there already."""
+        """Ask the system to load an image into memory in the background, unless it is there already."""
         start = self._first_byte + row * self.image_bytes
         page_start = start - start % mmap.PAGESIZE
         self._map.madvise(mmap.MADV_WILLNEED, page_start, start + self.image_bytes - page_start)

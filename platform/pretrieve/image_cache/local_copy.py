@@ -1,4 +1,4 @@
-"""Copies of cached entries on a node's own disk, made once a node and shared by all its trials."""
+"""Copies of cached entries on a node's own disk, made once per node and shared by all its trials."""
 
 from __future__ import annotations
 
@@ -18,20 +18,15 @@ COPIED_AT_ONCE = 64 * 2**20
 def local_copy(
     folders: Sequence[Path], scratch: Path | None, on_progress: Callable[[], None] = lambda: None
 ) -> tuple[Path, ...]:
-    """Return entries on this node's own disk, copying those that are not there yet.
+    """Return finished entries on this node's own disk, in the same order, copying those that are not there yet.
 
-    Reading images in random order from storage that all nodes share is slow. The first process of a node that asks for
-    an entry copies it; others that ask meanwhile wait for it. A copy is whole or absent, its digests are compared
-    before it is used, and it has the name of its entry, which is a hash of what is in it, so studies share it. Nothing
-    removes a copy: the folder is the user's to empty, at best when no trial runs.
+    Reading images in random order from storage that all nodes share is slow. The first process of a node that requests
+    an entry copies it, and other processes that request it meanwhile wait. A copy is whole or absent, and its digests
+    are compared before it is used. It has the name of its entry, a hash of its content, so studies share it. Copies are
+    never removed: the user may empty the folder, preferably when no trial runs.
 
-    Args:
-      folders: finished entries of the image cache.
-      scratch: a folder on a disk of this node, the user's own; None reads the entries where they are.
-      on_progress: called again and again while an entry is copied, by this process or by another one.
-
-    Returns:
-      The folders to read instead, in the same order.
+    `scratch` is a folder of the user's on a disk of this node; None returns the entries themselves. `on_progress` is
+    called repeatedly while an entry is copied, by this process or by another one.
 
     Raises:
       FileNotFoundError: an entry is not there.
@@ -40,17 +35,14 @@ def local_copy(
     """
     if scratch is None:
         return tuple(folders)
-    return tuple(_copied(folder, scratch, on_progress) for folder in folders)
-
-
-def _copied(entry: Path, scratch: Path, on_progress: Callable[[], None]) -> Path:
-    copy = scratch / entry.name
-    if not _is_copy(copy, entry):
-        scratch.mkdir(parents=True, exist_ok=True)
-        with locked(scratch / f".{entry.name}.lock", on_wait=on_progress):
-            if not _is_copy(copy, entry):  # else another process made it while this one waited
-                _make_copy(entry, copy, on_progress)
-    return copy
+    for entry in folders:
+        copy = scratch / entry.name
+        if not _is_copy(copy, entry):
+            scratch.mkdir(parents=True, exist_ok=True)
+            with locked(scratch / f".{entry.name}.lock", on_wait=on_progress):
+                if not _is_copy(copy, entry):  # else another process copied it meanwhile
+                    _make_copy(entry, copy, on_progress)
+    return tuple(scratch / entry.name for entry in folders)
 
 
 def _is_copy(copy: Path, entry: Path) -> bool:
@@ -62,13 +54,17 @@ def _is_copy(copy: Path, entry: Path) -> bool:
 
 def _make_copy(entry: Path, copy: Path, on_progress: Callable[[], None]) -> None:
     temporary = copy.with_name(f".{copy.name}.tmp")
-    for remains in (temporary, copy):  # of a process that was killed, or damaged: this one alone holds the lock
-        shutil.rmtree(remains, ignore_errors=True)
-    _check_room(verify_entry(entry), copy)
+    for leftover in (temporary, copy):  # of a killed process, or damaged; the lock keeps other processes out
+        shutil.rmtree(leftover, ignore_errors=True)
+    _check_disk_space(verify_entry(entry), copy)
     try:
         shutil.copytree(entry, temporary, copy_function=partial(_copy_file, on_progress=on_progress))
         on_progress()
-        _verify_copy(temporary, entry)
+        try:
+            verify_entry(temporary, pixels=True)
+        except DamagedArtifactError:
+            verify_entry(entry, pixels=True)  # names the entry, if it is the damaged one
+            raise
         on_progress()
         temporary.rename(copy)
     finally:
@@ -82,17 +78,8 @@ def _copy_file(source: str, destination: str, *, on_progress: Callable[[], None]
             on_progress()
 
 
-def _verify_copy(temporary: Path, entry: Path) -> None:
-    try:
-        verify_entry(temporary, pixels=True)
-    except DamagedArtifactError:
-        verify_entry(entry, pixels=True)  # names the folder that is at fault, where it is not the copying
-        raise
-
-
-def _check_room(card: CachedCard, copy: Path) -> None:
-    needed = card.num_bytes
-    free = shutil.disk_usage(copy.parent).free
+def _check_disk_space(card: CachedCard, copy: Path) -> None:
+    needed, free = card.num_bytes, shutil.disk_usage(copy.parent).free
     if needed > free:
         raise OSError(
             errno.ENOSPC,

@@ -1,4 +1,4 @@
-"""Decoded images on disk: one folder an entry, finished with its card, opened as memory maps."""
+"""Decoded images on disk: one folder per entry, finished by its card, read as memory maps."""
 
 from __future__ import annotations
 
@@ -14,21 +14,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.artifacts.locks import temporary_folder
-from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array
+from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array, seal
 from pretrieve.artifacts.store import set_aside
-from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, Layout, joined_card, read_card, verify_entry, write_card
-from pretrieve.image_cache.image_file import MappedImages
-from pretrieve.image_cache.parts import write_part
+from pretrieve.data.decode import decode_square, decode_whole, read_content
+from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.card import (
+    ASPECTS,
+    IMAGES,
+    LABELS,
+    CachedCard,
+    Layout,
+    joined_card,
+    read_card,
+    verify_entry,
+    write_card,
+)
+from pretrieve.image_cache.image_file import ImageFileWriter, MappedImages
 
 PIXELS_VERSION = 2
-"""Part of every entry's key; raise it when decoding or resizing gives other pixels."""
+"""Part of every entry's key. Raise it when decoding or resizing changes pixels."""
 
 IMAGES_PER_PART = 2_000
-"""Enough work to be worth a task, little enough for several CPUs to share an entry and for progress to move."""
+"""Enough work for a task, but few enough that several CPUs share an entry and progress is reported often."""
+
+ROWS_AT_ONCE = 32
+"""Rows of encoded images that are copied from the table together."""
 
 LARGE_IMAGE_BYTES = 64 * 1024
-"""From this size on, asking for an image each time costs little beside copying it, and sets may outgrow memory; smaller
-images are taken to stay in memory once they were read."""
+"""From this size on, reading ahead costs little compared with copying, and sets may exceed memory. Smaller images are
+assumed to stay in memory once read."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +62,16 @@ class CacheEntry:
     layout: Layout = "square"
 
     def parts(self) -> list[EntryPart]:
-        """Divide the entry into what one task decodes; an entry without rows has one empty part."""
-        starts = range(0, max(1, self.table.num_rows), IMAGES_PER_PART)
+        """Divide the entry into one part per task; an entry without rows has one empty part."""
         return [
             EntryPart(self.key, start, self.table.slice(start, IMAGES_PER_PART), self.size, self.layout)
-            for start in starts
+            for start in range(0, max(1, self.table.num_rows), IMAGES_PER_PART)
         ]
 
 
 @dataclass(frozen=True)
 class EntryPart:
-    """Adjacent rows of an entry, and no more of it: parts travel to other processes.
-
-    Attributes:
-      key: the entry's.
-      start: the entry's row that is the first of the part.
-      table: the part's rows.
-      size: see `CacheEntry`.
-      layout: see `CacheEntry`.
-    """
+    """Adjacent rows of an entry, from its row `start`, without the other rows: parts are sent to other processes."""
 
     key: str
     start: int
@@ -76,30 +81,38 @@ class EntryPart:
 
     @property
     def name(self) -> str:
-        """Folder of the part inside the entry's; it tells the rows, so no other division is mistaken for it."""
+        """Folder of the part inside the entry's; it names the rows, so that other divisions have other folders."""
         return f"rows-{self.start:08d}-{self.start + self.table.num_rows:08d}"
 
-    def is_whole(self, cache: Path) -> bool:
-        """Tell whether the part is in the cache, with files that are what was written."""
-        return _is_whole(cache / self.key / self.name)
-
     def write(self, cache: Path) -> None:
-        """Decode the part into the cache, in place of a damaged one; a whole one stays.
+        """Decode the part into the cache, replacing a damaged one; an undamaged one stays.
 
-        Raises:
-          OSError: an image's file cannot be read, or the disk is full or not writable.
+        A broken image is left out and named on the part's card. A file that cannot be read at all is an error, because
+        it may be readable later, or on another node. Raises OSError if an image's file cannot be read, or the disk is
+        full or not writable.
         """
         folder = cache / self.key / self.name
-        if self.is_whole(cache):
+        if _is_whole(folder):
             return
-        if folder.exists():  # it is moved out of the way whole, so that no part of it ever stands in its place
+        if folder.exists():  # moved away as a whole before it is deleted, so that it never stands there incomplete
             with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
-                folder.rename(temporary / folder.name)  # or another process was faster
-        write_part(self.table, layout=self.layout, size=self.size, folder=folder)
+                folder.rename(temporary / folder.name)  # unless another process was faster
+        # The part is made under another name and renamed; of two processes that make it, the first one's part stays.
+        with temporary_folder(cache, f"{self.key}.{self.name}") as temporary:
+            broken = _decode_into(temporary, self.table, self.layout, self.size)
+            for name in (IMAGES, LABELS, ASPECTS):
+                seal(temporary / name)
+            write_card(temporary, CachedCard(self.table.num_rows - len(broken), self.layout, self.size, tuple(broken)))
+            folder.parent.mkdir(exist_ok=True)
+            try:
+                temporary.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
 
 
 def is_finished(entry: CacheEntry, cache: Path) -> bool:
-    """Tell whether an entry is in the cache, with files that are what was written."""
+    """Return whether an entry is in the cache and its files are what was written."""
     return _is_whole(cache / entry.key)
 
 
@@ -115,20 +128,18 @@ def _is_whole(folder: Path) -> bool:
 
 
 def finish_entry(entry: CacheEntry, cache: Path) -> None:
-    """Make an entry of its parts, all of which are in the cache, by writing its card.
+    """Finish an entry whose parts are all in the cache, by writing its card.
 
-    Raises:
-      OSError: a part is absent, or the disk is full or not writable.
+    Raises OSError if a part is absent, or the disk is full or not writable.
     """
     folder = cache / entry.key
     write_card(folder, joined_card({part.name: read_card(folder / part.name) for part in entry.parts()}))
 
 
 def write_entry(entry: CacheEntry, folder: Path) -> None:
-    """Decode an entry's images into `folder`, in this process; an entry that is there already stays.
+    """Decode an entry's images into `folder`, in this process; an existing entry stays.
 
-    Raises:
-      OSError: an image's file cannot be read, or the disk is full or not writable.
+    Raises OSError if an image's file cannot be read, or the disk is full or not writable.
     """
     entry, cache = replace(entry, key=folder.name), folder.parent
     if is_finished(entry, cache):
@@ -138,11 +149,32 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
     finish_entry(entry, cache)
 
 
+def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> list[str]:
+    labels: list[int] = []
+    aspects: list[float] = []
+    broken: list[str] = []
+    with ImageFileWriter(folder / IMAGES, (size, size, 3)) as images:
+        batches = table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE)
+        for row in (row for batch in batches for row in batch.to_pylist()):
+            try:
+                content = read_content(row["path"], row["content"])
+                pixels, aspect = decode_whole(content, size) if layout == "whole" else (decode_square(content, size), 1)
+            except ImageSetError as error:
+                broken.append(f"{row['path']}: {error}")
+                continue
+            images.append(pixels)
+            labels.append(row["label"])
+            aspects.append(aspect)
+    np.save(folder / LABELS, np.array(labels, dtype=np.int64))
+    np.save(folder / ASPECTS, np.array(aspects, dtype=np.float32))
+    return broken
+
+
 class CachedImages:
     """Images of several entries as one set, on memory maps.
 
-    All processes of a node that open an entry share one copy of its pixels: the pages that the system caches of the
-    files. Pages that memory has no room for are read again, so a set may be larger than memory.
+    All processes of a node that open an entry share one copy of its pixels, the system's page cache. Pages that do not
+    fit into memory are read again, so a set may be larger than memory.
 
     Args:
       folders: finished entries of one size, in the order of their rows.
@@ -162,12 +194,11 @@ class CachedImages:
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64."""
         return self._labels
 
     @property
     def aspects(self) -> Tensor:
-        """(N,) float32, > 0: width by height of the picture that fills each square; 1 in the layout `square`."""
+        """(N,) float32, > 0: width / height of the picture that fills each square; 1 in the layout `square`."""
         return self._aspects
 
     def gather(self, indices: Tensor) -> Tensor:
@@ -181,18 +212,18 @@ class CachedImages:
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows must lie in 0 … {len(self) - 1}, but {rows.min()} … {rows.max()} are asked for")
         maps = np.searchsorted(self._starts, rows, side="right") - 1
-        places = rows - self._starts[maps]
-        self._read_ahead(rows, maps, places)
+        offsets = rows - self._starts[maps]
+        self._read_ahead(rows, maps, offsets)
         out = np.empty((len(rows), *self._maps[0].image_shape), dtype=np.uint8)
-        for image, file, place in zip(out, maps.tolist(), places.tolist(), strict=True):
-            image[:] = self._maps[file][place]
+        for image, file, offset in zip(out, maps.tolist(), offsets.tolist(), strict=True):
+            image[:] = self._maps[file][offset]
         return torch.from_numpy(out)
 
-    def _read_ahead(self, rows: NDArray[np.int64], maps: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-        """Have the disk read all images of the batch at once that are not in memory, rather than one by one."""
-        asked = np.flatnonzero(~self._is_read[rows])
-        for file, place in zip(maps[asked].tolist(), places[asked].tolist(), strict=True):
-            self._maps[file].read_ahead(place)
+    def _read_ahead(self, rows: NDArray[np.int64], maps: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+        """Load all images of the batch that are not in memory at once, rather than one by one."""
+        unread = ~self._is_read[rows]
+        for file, offset in zip(maps[unread].tolist(), offsets[unread].tolist(), strict=True):
+            self._maps[file].read_ahead(offset)
         if self._maps[0].image_bytes < LARGE_IMAGE_BYTES:
             self._is_read[rows] = True
 

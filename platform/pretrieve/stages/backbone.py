@@ -10,7 +10,7 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.backbone import StateDict, read_weights
+from pretrieve.backbones.state_dicts import StateDict, read_weights
 from pretrieve.errors import BackboneError, UserError
 from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries

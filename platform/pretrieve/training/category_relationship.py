@@ -1,4 +1,4 @@
-"""The relationship between categories that Co-Tuning teaches: p(y_source | y_target) (You et al. 2020)."""
+"""The relationship between categories that Co-Tuning uses: p(y_source | y_target) (You et al. 2020)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 INVERSE_PENALTIES = tuple(mantissa * 10.0**power for power in range(4, -5, -1) for mantissa in (3, 1))[1:]
-"""The values of C that the original tries: 1e4, 3e3, 1e3 … 3e-4, 1e-4."""
+"""The values of C that the original code tries: 1e4, 3e3, 1e3 … 3e-4, 1e-4."""
 
 _LOG_SCALE_BOUNDS = (np.log(1e-3), np.log(1e3))
-"""Held-out images that are all told apart ask for an infinite scale; e^±1000 is as certain as a float64 needs to be."""
+"""If all held-out images are classified correctly, the best scale is infinite; 1000 is certain enough for float64."""
 
 
 class RelationshipError(UserError):
@@ -29,16 +29,10 @@ class RelationshipError(UserError):
 
 
 def hold_out(labels: IntArray, *, fraction: float, rng: np.random.Generator) -> BoolArray:
-    """Draw the images that choose and calibrate the regression, class by class.
+    """Draw the images that choose and calibrate the regression, class by class, as (n,) bool, True where held out.
 
-    Args:
-      labels: (n,) int64, the target's classes.
-      fraction: of each class's images, in (0, 1). A class with two or more images gives at least one and keeps at
-        least one; a class with one image keeps it.
-      rng: draws them.
-
-    Returns:
-      (n,) bool, True where held out.
+    `labels` are the target's classes, (n,) int64. `fraction`, in (0, 1), is the share held out of each class. A class
+    with two or more images gives at least one and keeps at least one; a class with one image keeps it.
 
     >>> hold_out(np.array([0, 0, 0, 0, 1]), fraction=0.25, rng=np.random.default_rng(0)).sum()
     np.int64(1)
@@ -58,16 +52,16 @@ def hold_out(labels: IntArray, *, fraction: float, rng: np.random.Generator) -> 
 def learn_relationship(
     source_probabilities: FloatArray, labels: IntArray, *, num_target_classes: int, is_held_out: BoolArray
 ) -> FloatArray:
-    """Learn p(y_source | y_target) by calibrated logistic regression and Bayes' rule, as the original does.
+    """Learn p(y_source | y_target) by calibrated logistic regression and Bayes' rule, as the original code does.
 
     A regression without intercept from p(y_source | x) to y_target is fitted on the images that are not held out. The
-    held-out images choose its inverse penalty C by accuracy (of equals the one with the lower calibrated log loss) and
-    the scale of its logits (a temperature) by log loss. What it says of the one-hot vector of source category k is
-    p(y_target | y_source = k), and p(y_source | y_target) ∝ p(y_target | y_source) · p(y_source), with p(y_source) the
-    mean of all source probabilities.
+    held-out images choose its inverse penalty C by accuracy (ties: the lower calibrated log loss) and the scale of its
+    logits (a temperature) by log loss. Its prediction for the one-hot vector of source category k is p(y_target |
+    y_source = k). Then p(y_source | y_target) ∝ p(y_target | y_source) · p(y_source), where p(y_source) is the mean of
+    all source probabilities.
 
-    A one-hot vector lies beyond what a vague classifier ever predicts: the rows are then sharper than the truth, where
-    `direct_relationship` blurs them. Held-out labels are used labels: take both parts from the images to train on.
+    A one-hot vector lies beyond what an uncertain classifier ever predicts. So the rows are sharper than the truth,
+    where `direct_relationship` blurs them. Held-out labels are used labels: take both parts from the training images.
 
     Args:
       source_probabilities: (n, K_source) float64, rows sum to one: the pre-trained classifier's prediction for each
@@ -86,24 +80,18 @@ def learn_relationship(
     _check_held_out(labels, num_target_classes, is_held_out)
     held_out = source_probabilities[is_held_out], labels[is_held_out]
     coefficients = _fit_calibrated(source_probabilities[~is_held_out], labels[~is_held_out], *held_out)
-    return _bayes(log_softmax(coefficients, axis=0), source_probabilities.mean(axis=0))
+    # Bayes' rule in logarithms, so that a target class that no source category predicts still has a row.
+    with np.errstate(divide="ignore"):
+        log_joint = log_softmax(coefficients, axis=0) + np.log(source_probabilities.mean(axis=0))
+    relationship: FloatArray = np.exp(log_softmax(log_joint, axis=1))
+    return relationship
 
 
 def direct_relationship(source_probabilities: FloatArray, labels: IntArray, *, num_target_classes: int) -> FloatArray:
     """Estimate p(y_source | y_target) as the mean source probabilities of each target class's images.
 
-    The other estimate of You et al. (2020): nothing is fitted, so one image a class is enough.
-
-    Args:
-      source_probabilities: (n, K_source) float64, rows sum to one.
-      labels: (n,) int64 in [0, num_target_classes), every class at least once.
-      num_target_classes: K_target ≥ 2.
-
-    Returns:
-      (K_target, K_source) float64, rows sum to one.
-
-    Raises:
-      RelationshipError: a shape or range above does not hold.
+    This is the other estimate of You et al. (2020). Nothing is fitted, so one image per class is enough. Arguments,
+    return value and errors are those of `learn_relationship`, without held-out images.
 
     >>> direct_relationship(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), np.array([0, 0, 1]), num_target_classes=2)
     array([[0.75, 0.25],
@@ -133,11 +121,11 @@ def _fit_calibrated(
 def _fit(probabilities: FloatArray, labels: IntArray, inverse_penalty: float) -> FloatArray:
     model = LogisticRegression(C=inverse_penalty, fit_intercept=False)
     with warnings.catch_warnings():
-        # With a weak penalty the optimum lies far out; stopping early on the way there is only more penalty.
+        # With a weak penalty the optimum is far away; stopping early only acts like more penalty.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(probabilities, labels)
     coefficients: FloatArray = model.coef_
-    # Of two classes scikit-learn returns the difference of their logits.
+    # For two classes scikit-learn returns the difference of their logits.
     return np.vstack([-coefficients, coefficients]) / 2 if len(coefficients) == 1 else coefficients
 
 
@@ -148,17 +136,9 @@ def _calibrate(logits: FloatArray, labels: IntArray) -> tuple[float, float]:
     def log_loss(log_scale: float) -> float:
         return -float(log_softmax(np.exp(log_scale) * logits, axis=1)[rows, labels].mean())
 
-    # Convex in the scale, so it has one valley in the scale's logarithm too.
+    # The loss is convex in the scale, so it has a single minimum in the scale's logarithm too.
     found = minimize_scalar(log_loss, bounds=_LOG_SCALE_BOUNDS, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x)), float(found.fun)
-
-
-def _bayes(log_target_given_source: FloatArray, source_marginal: FloatArray) -> FloatArray:
-    # In logarithms, so that a target class that no source category speaks for still has a row.
-    with np.errstate(divide="ignore"):
-        log_joint = log_target_given_source + np.log(source_marginal)
-    relationship: FloatArray = np.exp(log_softmax(log_joint, axis=1))
-    return relationship
 
 
 def _check(source_probabilities: FloatArray, labels: IntArray, num_target_classes: int) -> None:

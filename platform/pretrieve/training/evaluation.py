@@ -1,4 +1,4 @@
-"""Scores of a network on images it was not trained on."""
+"""Predictions and accuracy of a network on images it was not trained on."""
 
 from __future__ import annotations
 
@@ -24,16 +24,11 @@ def predict(
     device: torch.device,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Predict a class for every image, in evaluation mode; `on_batch` is called after each batch.
+    """Predict the class of every image in evaluation mode, as (N,) int64 labels on the CPU.
 
-    A batch that does not fit into the device's memory is tried again at half the size: images do not meet here, so
-    their predictions are the same.
-
-    Returns:
-      (N,) int64 labels on the CPU.
-
-    Raises:
-      torch.OutOfMemoryError: not even one image fits.
+    `on_batch` is called after each batch. A batch that does not fit into the device's memory is tried again at half the
+    size. This changes no prediction, because in evaluation mode each image is processed on its own. Raises
+    torch.OutOfMemoryError if not even one image fits.
     """
     was_training = network.training
     network.eval()
@@ -56,18 +51,10 @@ def predict(
 
 
 def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:
-    """Score predictions.
+    """Return the accuracy, in [0, 1], of (N,) int64 predictions against (N,) int64 labels.
 
-    Args:
-      predictions: (N,) int64.
-      labels: (N,) int64, N ≥ 1.
-      metric: `top1`, the share that is right, or `mean_per_class`, the mean over classes of the share that is right.
-
-    Returns:
-      Accuracy in [0, 1].
-
-    Raises:
-      ValueError: there is no image.
+    `top1` is the share of correct predictions; `mean_per_class` is the mean over classes of that share. Raises
+    ValueError if there is no image.
 
     >>> labels, right = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0])
     >>> accuracy(right, labels, "top1"), accuracy(right, labels, "mean_per_class")

@@ -1,4 +1,4 @@
-"""A training that is ready to begin: its network, its images and its settings."""
+"""Everything a training starts from: network, images and settings."""
 
 from __future__ import annotations
 
@@ -23,19 +23,14 @@ class FineTuning:
     """Everything that decides the weights at the end of a trial.
 
     Attributes:
-      network: starts from the backbone's weights; trained in place.
-      objective: how a step's loss is made.
+      network: on `device`; starts from the backbone's weights and is trained in place.
       target: training images of the target; at least one batch.
       source: images of the selected groups; None exactly when the objective uses none.
-      preprocessing: the backbone's.
-      settings: the protocol shared by all trials.
-      hyperparameters: the grid point.
       seed: decides order, crops and flips.
-      device: where the network is.
-      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
-        it divides each process's batches. Batch norm sees one part at a time.
-      process_group: the processes that share each batch. Their gradients are averaged; batch norm sees each one's own
-        part unless the settings synchronise it.
+      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up. It
+        divides each process's batches. Batch norm sees one part at a time.
+      process_group: the processes that share each batch. Their gradients are averaged. Batch norm sees each process's
+        own part, unless the settings synchronise it.
     """
 
     network: TwoHeadNetwork
@@ -52,26 +47,25 @@ class FineTuning:
 
     @property
     def num_steps(self) -> int:
-        """Steps of one epoch."""
+        """Steps per epoch."""
         return steps_per_epoch(len(self.target), self.settings.batch_size)
 
     @property
     def source_batch_size(self) -> int:
-        """Source images of one step, of all processes; 0 without a source stream."""
+        """Source images per step, over all processes; 0 without a source stream."""
         return 0 if self.source is None else self.settings.source_batch_size or self.settings.batch_size
 
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """What a trial is computed from, wherever it was kept.
+    """What a trial is computed from, wherever it was stored.
 
     Attributes:
-      architecture: of the backbone.
       backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
       target: images of the target to train on.
       evaluate: images of the target to score.
-      source: images of the selected groups; None where the objective uses none.
-      source_classifier: D → K_source, as the backbone was pre-trained with; for Co-Tuning.
+      source: images of the selected groups; None if the objective uses none.
+      source_classifier: D → K_source, the classifier of the pre-training; for Co-Tuning.
       relationship: (K_target, K_source), for Co-Tuning.
     """
 
@@ -84,7 +78,7 @@ class TrialInputs:
     relationship: Relationship | None = None
 
     def fine_tuning(self, spec: TrialSpec, *, device: torch.device, process_group: ProcessGroup = ALONE) -> FineTuning:
-        """Make the training of a trial; the first weights of its heads are drawn from its seed."""
+        """Set up the training of a trial; the first weights of its heads are drawn from its seed."""
         network = TwoHeadNetwork(
             self.backbone,
             feature_dim=self.architecture.feature_dim,

@@ -1,27 +1,35 @@
-"""The gradient gap δ² of Theorem 1, estimated: how well the source's gradient stands in for the target's."""
+"""An estimate of the gradient gap δ² of Theorem 1: how well the source's gradient replaces the target's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.errors import UserError
+from pretrieve.training.augmentation import central_view, draw_strong_view, strong_view, weak_view
+from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective
 
+NUM_BATCHES = 4
+"""Batches per side. More would give a steadier estimate and a slower trial."""
+
 
 class GradientGapError(UserError):
-    """A gradient gap was asked for where there is none."""
+    """A gradient gap was requested where none is defined."""
 
 
 @dataclass(frozen=True)
 class GradientGap:
-    """The gap between target and source gradients at one θ, all of the backbone's parameters.
+    """The gap between target and source gradients at one θ, which is all parameters of the backbone.
 
     Squared norms are in (nats per unit of parameter)².
 
@@ -29,7 +37,7 @@ class GradientGap:
       delta_squared: δ² at this θ: mean over source batches of ‖∇F − ∇h‖².
       target_norm_squared: ‖∇F‖².
       source_norm_squared: mean over source batches of ‖∇h‖².
-      cosine: mean over source batches of the cosine between ∇F and ∇h, in [−1, 1]; 0 for a gradient that vanishes.
+      cosine: mean over source batches of the cosine between ∇F and ∇h, in [−1, 1]; 0 if a gradient is zero.
     """
 
     delta_squared: float
@@ -48,25 +56,25 @@ def estimate_gradient_gap(
 ) -> GradientGap:
     """Estimate δ² = E‖∇F(θ) − ∇h(θ; ξ)‖² at the network's present weights (Theorem 1).
 
-    ∇F is the gradient of the target's mean cross-entropy over all images of `target_batches`; they should be held out,
-    since on its training images F's gradient vanishes as they are learned. ∇h is the gradient of the objective's loss
-    on one source batch alone, without λ: of the source head's cross-entropy (eq. 6) or of the pseudo-label's (eq. 7).
-    Only the backbone's parameters enter: the paper takes θ to be what both losses share, and the heads differ.
+    ∇F is the gradient of the mean cross-entropy over all images of `target_batches`. Use held-out images: on training
+    images the gradient of F vanishes as they are learned. ∇h is the gradient of the objective's loss on one source
+    batch alone, without λ: the source head's cross-entropy (eq. 6) or the pseudo-label's (eq. 7). Only the backbone's
+    parameters count, because the paper's θ is what both losses share, and the heads differ.
 
-    Theorem 1 takes the maximum over the steps t; this is its value at one of them, so log it once an epoch and let the
-    reader take the maximum. A mean over source batches contains the spread of ∇h among batches, which falls with their
-    size, and an error of ∇F, which falls with the number of target images: compare only values from the same sizes.
+    Theorem 1 takes the maximum over the steps t, and this is the value at one step: log it once per epoch and take the
+    maximum afterwards. The mean over source batches includes the spread of ∇h among batches, which falls with their
+    size, and an error of ∇F, which falls with the number of target images. So compare only values from the same sizes.
 
-    The network is evaluated as when it predicts (running statistics, no dropout), so that F and h are means over
-    images and no image changes another's loss. It is left exactly as it was: weights, buffers, modes and `.grad`.
+    The network runs as in prediction (running statistics, no dropout), so that F and h are means over images and no
+    image changes another's loss. Its weights, buffers, modes and `.grad` are left exactly as they were.
 
     Args:
       network: on the device of the batches.
       objective: one with `uses_source`.
       target_batches: at least one.
-      source_batches: at least one, with a strong view where the objective uses it.
-      num_parts: in so many parts a batch passes through the network, where it does not fit into memory at once; it
-        changes nothing but the rounding.
+      source_batches: at least one, with a strong view if the objective uses it.
+      num_parts: a batch that does not fit into memory passes through the network in this many parts; only rounding
+        changes.
 
     Raises:
       GradientGapError: the objective has no source stream, or a side has no batch.
@@ -74,19 +82,22 @@ def estimate_gradient_gap(
     _check(objective, target_batches, source_batches)
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
     with torch.enable_grad(), _predicting(network):
-        target_gradient = _target_gradient(network, parameters, _taken_apart(target_batches, num_parts))
+        target_gradient = _mean_gradient(
+            _split(target_batches, num_parts),
+            lambda batch: F.cross_entropy(network(batch.images), batch.labels),
+            parameters,
+        )
         target_norm_squared = _dot(target_gradient, target_gradient)
         gaps, norms, cosines = [], [], []
         for batch in source_batches:
             source_gradient = _mean_gradient(
-                _taken_apart([batch], num_parts),
-                lambda part: objective.source_loss(network, part),
-                parameters,
+                _split([batch], num_parts), lambda part: objective.source_loss(network, part), parameters
             )
             difference = [a - b for a, b in zip(target_gradient, source_gradient, strict=True)]
             gaps.append(_dot(difference, difference))
             norms.append(_dot(source_gradient, source_gradient))
-            cosines.append(_cosine(_dot(target_gradient, source_gradient), target_norm_squared, norms[-1]))
+            scale = (target_norm_squared * norms[-1]) ** 0.5
+            cosines.append(_dot(target_gradient, source_gradient) / scale if scale > 0 else 0.0)
     return GradientGap(_mean(gaps), target_norm_squared, _mean(norms), _mean(cosines))
 
 
@@ -105,7 +116,7 @@ def _check(objective: Objective, target_batches: Sequence[Batch], source_batches
 
 @contextmanager
 def _predicting(network: nn.Module) -> Iterator[None]:
-    # Module by module: a user may have frozen some batch norms in evaluation mode.
+    # Each module's mode is restored on its own: a user may have frozen some batch norms in evaluation mode.
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -115,7 +126,7 @@ def _predicting(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _taken_apart(batches: Sequence[Batch], num_parts: int) -> list[Batch]:
+def _split(batches: Sequence[Batch], num_parts: int) -> list[Batch]:
     """Split each batch into parts of near-equal size."""
     return [
         Batch(
@@ -127,10 +138,6 @@ def _taken_apart(batches: Sequence[Batch], num_parts: int) -> list[Batch]:
     ]
 
 
-def _target_gradient(network: TwoHeadNetwork, parameters: list[nn.Parameter], batches: Sequence[Batch]) -> list[Tensor]:
-    return _mean_gradient(batches, lambda batch: F.cross_entropy(network(batch.images), batch.labels), parameters)
-
-
 def _mean_gradient(
     batches: Sequence[Batch], loss: Callable[[Batch], Tensor], parameters: list[nn.Parameter]
 ) -> list[Tensor]:
@@ -138,25 +145,59 @@ def _mean_gradient(
     num_images = sum(len(batch.labels) for batch in batches)
     total = [torch.zeros_like(parameter) for parameter in parameters]
     for batch in batches:
-        gradient = _gradient(loss(batch), parameters)
+        # torch.autograd.grad returns gradients without touching `.grad`.
+        gradient = torch.autograd.grad(loss(batch), parameters, materialize_grads=True)
         for summed, part in zip(total, gradient, strict=True):
             summed.add_(part, alpha=len(batch.labels) / num_images)
     return total
-
-
-def _gradient(loss: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
-    # torch.autograd.grad returns gradients without touching `.grad`.
-    return list(torch.autograd.grad(loss, parameters, materialize_grads=True))
 
 
 def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     return float(sum((a.double() * b.double()).sum() for a, b in zip(left, right, strict=True)))
 
 
-def _cosine(dot: float, left_norm_squared: float, right_norm_squared: float) -> float:
-    norms = (left_norm_squared * right_norm_squared) ** 0.5
-    return dot / norms if norms > 0 else 0.0
-
-
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class GapProbe:
+    """Measures δ² of Theorem 1 at a trial's present weights, at the end of each epoch.
+
+    It always uses the same images, so that epochs compare. The trial's objective has a source stream, and the trial
+    does not train on the held-out images of the target.
+    """
+
+    work: FineTuning
+    held_out: LabelledImages
+
+    def measure(self) -> GradientGap:
+        """Estimate the gap from up to NUM_BATCHES batches per side, in the view that is used for prediction.
+
+        The source's images are drawn from those that the trial trains on, since the theorem's ξ are the steps' own
+        images. The strong view of eq. 7 is drawn once per image and is the same in every epoch.
+        """
+        assert self.work.source is not None, "asked only of objectives with a source stream"
+        target = self._batches(self.held_out, self.work.settings.batch_size, "target")
+        source = self._batches(self.work.source, self.work.source_batch_size, "source")
+        return estimate_gradient_gap(
+            self.work.network, self.work.objective, target, source, num_parts=self.work.num_parts
+        )
+
+    def _batches(self, images: LabelledImages, size: int, side: Literal["target", "source"]) -> list[Batch]:
+        generator = torch.Generator().manual_seed(derived_seed(self.work.seed, "gradient_gap", side))
+        rows = torch.randperm(len(images), generator=generator)[: NUM_BATCHES * size]
+        has_strong_view = side == "source" and self.work.objective.uses_strong_view
+        return [self._batch(images, part, generator if has_strong_view else None) for part in rows.split(size)]
+
+    def _batch(self, images: LabelledImages, rows: Tensor, strong_generator: torch.Generator | None) -> Batch:
+        device, preprocessing, settings = self.work.device, self.work.preprocessing, self.work.settings.augmentation
+        stored, aspect = images.gather(rows).to(device), images.aspects[rows]
+        side = stored.shape[1]
+        centre = central_view(side=side, preprocessing=preprocessing, aspect=aspect)
+        plain = weak_view(stored, centre, preprocessing=preprocessing)
+        strong = None
+        if strong_generator is not None:
+            draws = draw_strong_view(len(rows), side=side, settings=settings, generator=strong_generator, aspect=aspect)
+            strong = strong_view(stored, draws, preprocessing=preprocessing, settings=settings)
+        return Batch(plain, images.labels[rows].to(device), strong)

@@ -1,4 +1,4 @@
-"""What the loop needs of labelled images, wherever they are kept."""
+"""The interface through which the loop reads labelled images, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ class LabelledImages(Protocol):
     @property
     def labels(self) -> Tensor:
         """(N,) int64."""
-        ...
 
     @property
     def aspects(self) -> Tensor:
-        """(N,) float32, > 0: width by height of the picture that was squeezed into each square; 1 where none was."""
-        ...
+        """(N,) float32, > 0: width / height of each square's original picture; 1 if it was not squeezed."""
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return the (B, S, S, 3) uint8 images at (B,) int64 `indices`."""
-        ...
 
     def __len__(self) -> int: ...

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +18,26 @@ from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
 from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
-from pretrieve.training.step_clock import StepClock, StepPartName
 from pretrieve.training.step_inputs import EpochInputs, StepPart
+
+StepPartName = Literal["data", "forward", "backward"]
 
 
 class DivergedError(PretrieveError):
-    """The loss stopped being finite: a result of the configuration, not a fault of the program."""
+    """The loss or the weights stopped being finite: a result of the configuration, not a fault of the program."""
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch did.
+    """What happened in one epoch, counted from 1.
 
     Attributes:
-      epoch: counted from 1.
       loss_target: mean over the epoch's steps.
       loss_source: the same of the source's part, before λ; None without one.
       num_images: target and source images trained on, by all processes together.
-      elapsed_s: what it took.
+      elapsed_s: duration of the epoch.
       part_s: seconds of it in each part of the steps: waiting for data, forward, backward with the optimizer's step.
-      metrics: what callbacks measured, by name; each callback sees what those before it added.
+      metrics: measurements of callbacks by name; each callback sees what earlier ones added.
     """
 
     epoch: int
@@ -50,22 +50,56 @@ class EpochReport:
 
 
 EpochCallback = Callable[[EpochReport], None]
-"""Called after an epoch, with the network in training mode, in every process of a training."""
+"""Called after each epoch in every process of a training, with the network in training mode."""
+
+
+class StepClock:
+    """Adds up the time of each part of a step.
+
+    A GPU works asynchronously, so there forward and backward are timed by its own events. Nothing waits for these
+    events until `seconds` is called.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_cuda = device.type == "cuda"
+        self._seconds: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
+        self._events: list[tuple[StepPartName, torch.cuda.Event, torch.cuda.Event]] = []
+
+    @contextmanager
+    def part(self, part: StepPartName) -> Iterator[None]:
+        """Add the time of the `with` block to a part."""
+        if self._is_cuda and part != "data":
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            yield
+            end.record()
+            self._events.append((part, begin, end))
+            return
+        started = time.perf_counter()
+        yield
+        self._seconds[part] += time.perf_counter() - started
+
+    def seconds(self) -> dict[StepPartName, float]:
+        """Return the time of each part so far in seconds, after waiting for the GPU if there is one."""
+        if self._events:
+            self._events[-1][2].synchronize()
+            for part, begin, end in self._events:
+                self._seconds[part] += begin.elapsed_time(end) / 1000.0
+            self._events.clear()
+        return dict(self._seconds)
 
 
 class Checkpoint(Protocol):
-    """Keeps the state of a training between two epochs.
+    """Stores the state of a training between two epochs.
 
-    Nothing random is kept: every draw is a function of seed, epoch and step, see `streams`.
+    No random state is stored: every draw is a function of seed, epoch and step, see `streams`.
     """
 
     def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
-        """Keep the state after `epochs_done` epochs in place of the one before."""
-        ...
+        """Store the state after `epochs_done` epochs in place of the previous one."""
 
     def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
-        """Load the state that was kept and return its epochs done; change nothing and return 0 where there is none."""
-        ...
+        """Load the stored state and return its number of epochs; change nothing and return 0 if there is none."""
 
 
 def fine_tune(
@@ -75,25 +109,25 @@ def fine_tune(
     on_step: Callable[[], None] = lambda: None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
-    """Train `work.network` to the last epoch, from the checkpoint where there is one.
+    """Train `work.network` to the last epoch, from the checkpoint if there is one.
 
-    On a CPU the same work gives the same weights to the bit, interrupted and resumed or not.
+    On a CPU the same work gives bit-identical weights, whether or not it was interrupted and resumed.
 
     Args:
       work: what to train on what, and how.
       callbacks: called after each epoch, one after the other, before its checkpoint is saved.
       on_step: called after each step.
-      checkpoint: keeps the state between epochs; None keeps none. The first process saves it, all restore it.
+      checkpoint: stores the state between epochs; None stores none. The first process saves it, all restore it.
 
     Raises:
       DivergedError: a loss or the weights were not finite; names epoch, step and settings.
       torch.OutOfMemoryError: a step does not fit on the device; the checkpoint holds the last whole epoch.
     """
-    # Convolutions are faster on images whose channels lie together, on a CPU as on a GPU's tensor cores.
+    # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
     work.network.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
     epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
-    step_loss = _spread(_StepLoss(work.network, work.objective), work)
+    step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
         set_epoch_rates(optimizer, epoch, work.settings)
         report = _train_epoch(work, step_loss, optimizer, epoch, on_step)
@@ -106,7 +140,7 @@ def fine_tune(
 
 
 class _StepLoss(nn.Module):
-    """An objective and its network as one module, as distributed training wants it."""
+    """An objective and its network as one module, which distributed training requires."""
 
     def __init__(self, network: TwoHeadNetwork, objective: Objective) -> None:
         super().__init__()
@@ -117,8 +151,8 @@ class _StepLoss(nn.Module):
         return self._objective.loss(self.network, target, source)
 
 
-def _spread(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
-    """Average gradients over the workers where there are several."""
+def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
+    """Average gradients over the processes if there are several."""
     if work.process_group.size == 1:
         return step_loss
     if work.settings.synchronised_batch_norm and work.device.type == "cuda":
@@ -132,7 +166,9 @@ def _train_epoch(
     work.network.train()
     started, clock = time.perf_counter(), StepClock(work.device)
     losses: list[StepLoss] = []
-    with _seeded_layers(work, epoch):
+    # Layers that draw random numbers, such as dropout, draw the same in this epoch whatever ran before it.
+    with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.process_group.rank))
         inputs = iter(EpochInputs(work, epoch))
         for _ in range(work.num_steps):
             with clock.part("data"):
@@ -140,14 +176,6 @@ def _train_epoch(
             losses.append(_take_step(work, step_loss, optimizer, parts, clock))
             on_step()
     return _report(work, losses, epoch, clock=clock, started=started)
-
-
-@contextmanager
-def _seeded_layers(work: FineTuning, epoch: int) -> Iterator[None]:
-    """Let layers that draw, such as dropout, draw the same in this epoch whatever ran before it."""
-    with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.process_group.rank))
-        yield
 
 
 def _take_step(
@@ -159,7 +187,7 @@ def _take_step(
         is_last = number == len(parts) - 1
         # bfloat16 has float32's range, so no loss scaling is needed; on a CPU the arithmetic stays float32.
         with (
-            _without_averaging(step_loss, when=not is_last),
+            nullcontext() if is_last or not isinstance(step_loss, DistributedDataParallel) else step_loss.no_sync(),
             torch.autocast(work.device.type, dtype=torch.bfloat16, enabled=work.device.type == "cuda"),
         ):
             with clock.part("forward"):
@@ -170,13 +198,6 @@ def _take_step(
     with clock.part("backward"):
         optimizer.step()
     return _mean_loss(losses)
-
-
-def _without_averaging(step_loss: nn.Module, *, when: bool) -> AbstractContextManager[None]:
-    """Keep gradients to this worker until the last part of a step."""
-    if when and isinstance(step_loss, DistributedDataParallel):
-        return step_loss.no_sync()
-    return nullcontext()
 
 
 def _mean_loss(losses: list[StepLoss]) -> StepLoss:
@@ -191,25 +212,18 @@ def _mean_loss(losses: list[StepLoss]) -> StepLoss:
 
 
 def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: StepClock, started: float) -> EpochReport:
-    # Read once an epoch: on a GPU reading a loss waits for everything before it.
+    # Read once per epoch: on a GPU, reading a loss waits for everything before it.
     totals = work.process_group.mean(torch.stack([loss.total for loss in losses])).cpu()
-    _refuse_infinite(work, totals, epoch)
-    _refuse_infinite_weights(work, epoch)
+    _refuse_divergence(work, totals, epoch)
     sources = [loss.source for loss in losses if loss.source is not None]
     loss_target = float(work.process_group.mean(torch.stack([loss.target for loss in losses])).mean())
     loss_source = float(work.process_group.mean(torch.stack(sources)).mean()) if sources else None
+    num_images = work.num_steps * (work.settings.batch_size + work.source_batch_size)
     part_s = clock.seconds()
-    return EpochReport(
-        epoch=epoch + 1,
-        loss_target=loss_target,
-        loss_source=loss_source,
-        num_images=work.num_steps * (work.settings.batch_size + work.source_batch_size),
-        elapsed_s=time.perf_counter() - started,
-        part_s=part_s,
-    )
+    return EpochReport(epoch + 1, loss_target, loss_source, num_images, time.perf_counter() - started, part_s)
 
 
-def _refuse_infinite(work: FineTuning, totals: Tensor, epoch: int) -> None:
+def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
     wrong = (~totals.isfinite()).nonzero()
     if len(wrong):
         step = int(wrong[0])
@@ -217,10 +231,7 @@ def _refuse_infinite(work: FineTuning, totals: Tensor, epoch: int) -> None:
             f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1} "
             f"({work.hyperparameters.describe()}); try a smaller learning rate"
         )
-
-
-def _refuse_infinite_weights(work: FineTuning, epoch: int) -> None:
-    """Refuse what the epoch's last step made: no loss of the epoch has seen it, and after the last epoch none will."""
+    # The weights are checked too: no loss of this epoch depends on its last step.
     wrong = torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()])
     if wrong.any():
         raise DivergedError(

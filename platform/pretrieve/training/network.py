@@ -1,4 +1,4 @@
-"""A backbone with a classification head for the target and, where an objective needs one, one for the source."""
+"""A backbone with a classification head for the target and, if an objective needs it, one for the source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pretrieve.errors import BackboneError
 
 HEAD_STD = math.sqrt(2 / 2048)
-"""Heads start at N(0, 2/2048) with zero bias, as the authors' script has it whatever the feature's length."""
+"""Heads start at N(0, 2/2048) with zero bias, as in the authors' script, whatever the feature's length."""
 
 
 class TwoHeadNetwork(nn.Module):
@@ -22,10 +22,10 @@ class TwoHeadNetwork(nn.Module):
       feature_dim: D.
       num_target_classes: outputs of the target head.
       num_source_classes: outputs of the source head, all classes of the source; 0 leaves that head out.
-      generator: source of the fresh heads' first weights.
-      source_classifier: D → num_source_classes, the classifier that the backbone was pre-trained with; the source head
-        starts as its copy and learns at the backbone's rate, as pre-trained weights do. None: the source head is fresh
-        and learns at the heads' rate.
+      generator: draws the first weights of fresh heads.
+      source_classifier: D → num_source_classes, the classifier that the backbone was pre-trained with. The source head
+        starts as its copy and learns at the backbone's rate. None: the source head is fresh and learns at the heads'
+        rate.
 
     Raises:
       BackboneError: the classifier does not fit the features or the source's classes.
@@ -56,14 +56,14 @@ class TwoHeadNetwork(nn.Module):
         return logits
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that learn at the backbone's rate: its own and those of a pre-trained source head."""
+        """Return what learns at the backbone's rate: its parameters and those of a pre-trained source head."""
         parameters = list(self.backbone.parameters())
         if self._source_head_is_pretrained and self.source_head is not None:
             parameters += self.source_head.parameters()
         return parameters
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the fresh heads, which may learn at another rate than what was pre-trained."""
+        """Return the parameters of the fresh heads, which may learn at another rate than the backbone."""
         heads = [self.target_head]
         if self.source_head is not None and not self._source_head_is_pretrained:
             heads.append(self.source_head)

@@ -1,4 +1,4 @@
-"""Pre-training a backbone from scratch on the source, for studies that bring no weights along."""
+"""Pre-training of a backbone on the source, for studies that have no pre-trained weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class PretrainingSettings(SettingsModel):
 
     Attributes:
       epochs: passes over the source's training images.
-      batch_size: images a step.
-      lr: first learning rate, divided by ten at 60% and 80%.
+      batch_size: images per step.
+      lr: first learning rate, divided by ten at 60% and 80% of the epochs.
       weight_decay: L2 penalty on all parameters.
       augmentation: random crops and flips.
     """
@@ -43,13 +43,7 @@ class PretrainingSettings(SettingsModel):
 
 
 class PretrainingSpec(SettingsModel):
-    """What a pre-training computes.
-
-    Attributes:
-      num_classes: K of the source.
-      settings: epochs, batch and rates.
-      seed: decides first weights, order and crops.
-    """
+    """What decides the result of a pre-training; the seed decides first weights, order and crops."""
 
     num_classes: int
     settings: PretrainingSettings
@@ -64,20 +58,10 @@ def pretrain(
     device: torch.device,
     callbacks: Sequence[EpochCallback] = (),
 ) -> BackboneParts:
-    """Train a fresh backbone to tell the source's classes apart.
+    """Train a freshly initialised backbone to classify the source's training images, at least one batch of them.
 
-    Args:
-      architecture: what to build.
-      images: N training images of the source, N ≥ batch_size.
-      spec: classes, settings and seed.
-      device: where to train.
-      callbacks: called after each epoch.
-
-    Returns:
-      The trained weights on `device`: the trunk, and the head as the classifier, a row for each class of the source.
-
-    Raises:
-      DivergedError: the loss was not finite.
+    `callbacks` are called after each epoch. Returns the trained weights on `device`: the trunk, and the head as the
+    classifier, with one row per class of the source. Raises DivergedError if the loss was not finite.
     """
     settings, seed = spec.settings, spec.seed
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""The processes that train one network together: which part of each batch is whose, and means over all."""
+"""The processes that train one network together: each one's share of a batch, and means over all of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that share each batch of a training, seen from one of them.
+    """The processes that share each batch of a training, seen from the one with this `rank`, counted from 0.
 
-    Attributes:
-      rank: of this process, from 0.
-      size: number of processes, each with an equal part of every batch; one alone needs no group of torch's.
+    Each process has an equal part of every batch. A single one needs no torch process group.
     """
 
     rank: int = 0
@@ -22,14 +20,14 @@ class ProcessGroup:
 
     @classmethod
     def current(cls) -> ProcessGroup:
-        """Return the group that torch has this process in; a group of one where it has none."""
+        """Return torch's process group of this process, or a group of one if there is none."""
         if not distributed.is_available() or not distributed.is_initialized():
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that scores, reports and writes."""
+        """Whether this process scores, reports and writes."""
         return self.rank == 0
 
     def part(self, count: int) -> slice:
@@ -50,11 +48,11 @@ class ProcessGroup:
         return total / self.size
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
-            # A reduction and no barrier: it works on every backend without naming a device.
+            # A reduction instead of a barrier: it works on every backend without naming a device.
             self.mean(torch.zeros(1, device="cuda" if torch.cuda.is_available() else "cpu"))
 
 
 ALONE = ProcessGroup()
-"""Of a training in one process."""
+"""The group of a training in one process."""

@@ -17,10 +17,10 @@ class AugmentationSettings(SettingsModel):
     Attributes:
       crop_area: smallest and largest share of the image's area that a crop keeps.
       crop_aspect: smallest and largest width / height of a crop.
-      flip: whether half the images are mirrored; wrong for letters and digits.
+      flip: whether half of the images are mirrored; wrong for letters and digits.
       num_ops: operations that RandAugment applies to a strong view, one after the other.
-      magnitude: of RandAugment's operations, from 0 (nothing) to 30.
-      cutout_fraction: side of the grey square over a strong view, in sides of the view; 0 for none.
+      magnitude: of RandAugment's operations, from 0 (no change) to 30.
+      cutout_fraction: side of the grey square over a strong view, as a fraction of the view's side; 0 for none.
     """
 
     crop_area: tuple[Fraction, Fraction] = (0.08, 1.0)
@@ -43,18 +43,18 @@ class TrainingSettings(SettingsModel):
 
     Attributes:
       epochs: passes over the target's training images.
-      batch_size: target images a step; the last partial batch of an epoch is dropped.
-      source_batch_size: source images a step of a method that reuses the source; None: as many as target images.
+      batch_size: target images per step; the last partial batch of an epoch is dropped.
+      source_batch_size: source images per step of a method that reuses the source; None: as many as target images.
       decay_at: shares of `epochs` after which the learning rate is multiplied by `decay_factor`.
       decay_factor: 0.1 is the paper's division by 10.
-      momentum: of SGD with Nesterov's form.
+      momentum: of SGD with Nesterov momentum.
       augmentation: random crops and flips.
-      source_objective: how reused images are learned: `joint` by their labels (eq. 6), `pseudo_label` without (eq. 7);
-        None: `pseudo_label` where clusters are selected, which are for a source without labels, else `joint`.
+      source_objective: how reused images are learned: `joint` with their labels (eq. 6), `pseudo_label` without (eq.
+        7). None: `pseudo_label` if clusters are selected, which are for a source without labels, else `joint`.
       relationship: how Co-Tuning relates categories: `calibrated`, as its authors' code, or `direct`.
       gradient_gap: whether trials measure δ² of Theorem 1 after each epoch, on held-out images of the target.
-      synchronised_batch_norm: whether the batch norm of a trial on several GPUs sees the whole batch, not each GPU's
-        own part.
+      synchronised_batch_norm: whether the batch norm of a trial on several GPUs sees the whole batch instead of each
+        GPU's own part.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 100
@@ -78,7 +78,7 @@ class Hyperparameters(SettingsModel):
       weight_decay: L2 penalty on all parameters.
       head_lr_ratio: learning rate of the heads over that of the backbone.
       source_weight: λ of eq. 6, or Co-Tuning's trade-off; None for methods that use nothing of the source.
-      top_k: number of selected units; None where the grid does not vary it, or nothing is selected.
+      top_k: number of selected units; None if the grid does not vary it or nothing is selected.
     """
 
     lr: Annotated[float, Field(gt=0)]

@@ -1,4 +1,4 @@
-"""The batches of each step, made ahead of the network by a thread of their own."""
+"""The batches of each step, prepared by a separate thread while the network trains."""
 
 from __future__ import annotations
 
@@ -11,35 +11,25 @@ import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.training.augmentation import (
-    Crops,
-    StrongDraws,
-    draw_strong_view,
-    draw_weak_view,
-    strong_view,
-    weak_view,
-)
+from pretrieve.training.augmentation import Crops, StrongDraws, draw_strong_view, draw_weak_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.objectives import Batch
 from pretrieve.training.streams import source_batch, target_order
 
 NUM_STEPS_AHEAD = 2
-"""One step's batches wait while those of the next are made; more would only hold memory."""
+"""One step's batches are ready while the next step's are being made. More steps would only use memory."""
 
 StepPart = tuple[Batch, Batch | None]
-"""What one forward pass sees: a target batch, and a source batch where the objective uses one."""
+"""The input of one forward pass: a target batch, and a source batch where the objective uses one."""
 
 
 @dataclass(frozen=True)
 class _StoredBatch:
-    """One worker's images of a step as they are stored, with all chance in their views.
+    """One process's images of a step as stored, with the random draws of their views.
 
-    Attributes:
-      images: (B, R, R, 3) uint8, page-locked where a GPU will take them.
-      labels: (B,) int64.
-      weak: draws of the view that every stream has.
-      strong: draws of the second view of eq. 7; None elsewhere.
+    Images are (B, R, R, 3) uint8, page-locked if a GPU will read them; labels are (B,) int64. Every stream has a weak
+    view, and only the source of eq. 7 a strong one.
     """
 
     images: Tensor
@@ -48,40 +38,30 @@ class _StoredBatch:
     strong: StrongDraws | None
 
 
-@dataclass(frozen=True)
-class _StoredStep:
-    """The stored batches of one step."""
-
-    target: _StoredBatch
-    source: _StoredBatch | None
+_StoredStep = tuple[_StoredBatch, _StoredBatch | None]
 
 
-def _let_compute_alone(pool: ThreadPoolExecutor) -> None:
-    """Let a pool's only thread compute by itself, and this one with as many threads as before.
+def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
+    """Make the pool's only thread compute single-threaded, without changing the number of threads of this one.
 
-    A second team of threads would take turns with the network's on its cores, which costs a fifth of the speed of
-    training on two of them.
+    Otherwise two teams of threads would compete for the cores, which slows training on two cores by a fifth.
     """
 
-    def compute_alone() -> None:
+    def limit() -> None:
         torch.set_num_threads(1)
         torch.get_num_threads()
 
-    # A thread's number is its own once it was asked for; before, it is whatever any thread set last.
+    # A thread keeps its own number from the first query on; before that it has whatever any thread set last.
     num_threads = torch.get_num_threads()
-    pool.submit(compute_alone).result()
+    pool.submit(limit).result()
     torch.set_num_threads(num_threads)
 
 
 class EpochInputs:
-    """The inputs of one epoch's steps: for each, the parts that pass through the network one after the other.
+    """The inputs of one epoch's steps: for each step, the parts that pass through the network one after the other.
 
-    Everything random is drawn for the whole batch, in the order of the steps, and each worker then takes its rows: the
-    number of workers and of parts changes no view.
-
-    Args:
-      work: images, settings and seed; how many parts; and which worker this is.
-      epoch: counted from 0.
+    All random numbers are drawn for the whole batch, in the order of the steps; each process then takes its own rows.
+    So the number of processes and of parts does not change any view. `epoch` counts from 0.
     """
 
     def __init__(self, work: FineTuning, epoch: int) -> None:
@@ -91,17 +71,16 @@ class EpochInputs:
         self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
 
     def __iter__(self) -> Iterator[list[StepPart]]:
-        """Yield the steps in order; some are made ahead, by a thread that ends with the iteration."""
-        # A GPU makes the views itself, its kernels queued behind those of the step before; a CPU makes them in the
-        # thread.
+        """Yield the steps in order; a thread that ends with the iteration prepares them ahead."""
+        # A GPU computes the views itself, queued behind the previous step's kernels; on a CPU the thread does.
         makes_views = self._work.device.type != "cuda"
         with ThreadPoolExecutor(1, thread_name_prefix="step-inputs") as thread:
-            _let_compute_alone(thread)
+            _limit_to_one_thread(thread)
             waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
             try:
                 for step in range(self._work.num_steps + NUM_STEPS_AHEAD):
                     if step < self._work.num_steps:
-                        waiting.append(thread.submit(self._parts_of_step if makes_views else self._stored_step, step))
+                        waiting.append(thread.submit(self._prepare, step, makes_views=makes_views))
                     if step >= NUM_STEPS_AHEAD:
                         ready = waiting.popleft().result()
                         yield ready if isinstance(ready, list) else self._parts(ready)
@@ -109,14 +88,15 @@ class EpochInputs:
                 for future in waiting:
                     future.cancel()
 
-    def _parts_of_step(self, step: int) -> list[StepPart]:
-        return self._parts(self._stored_step(step))
+    def _prepare(self, step: int, *, makes_views: bool) -> list[StepPart] | _StoredStep:
+        stored = self._stored_step(step)
+        return self._parts(stored) if makes_views else stored
 
     def _stored_step(self, step: int) -> _StoredStep:
         size = self._work.settings.batch_size
         target = self._stored_batch(self._work.target, self._order[step * size : (step + 1) * size])
         if self._work.source is None:
-            return _StoredStep(target, None)
+            return target, None
         rows = source_batch(
             len(self._work.source),
             batch_size=self._work.source_batch_size,
@@ -124,7 +104,7 @@ class EpochInputs:
             step=self._first_step + step,
         )
         is_strong = self._work.objective.uses_strong_view
-        return _StoredStep(target, self._stored_batch(self._work.source, rows, is_strong=is_strong))
+        return target, self._stored_batch(self._work.source, rows, is_strong=is_strong)
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
         mine = self._work.process_group.part(len(rows))
@@ -139,12 +119,13 @@ class EpochInputs:
         return _StoredBatch(stored, images.labels[rows[mine]], weak[mine], None if strong is None else strong[mine])
 
     def _parts(self, stored: _StoredStep) -> list[StepPart]:
-        targets = self._batches(stored.target)
-        sources = [None] * len(targets) if stored.source is None else self._batches(stored.source)
+        target, source = stored
+        targets = self._batches(target)
+        sources = [None] * len(targets) if source is None else self._batches(source)
         return list(zip(targets, sources, strict=True))
 
     def _batches(self, stored: _StoredBatch) -> list[Batch]:
-        """Make the views of a stored batch, and split it into parts."""
+        """Compute the views of a stored batch and split them into parts."""
         work, device = self._work, self._work.device
         preprocessing, settings = work.preprocessing, work.settings.augmentation
         images = stored.images.to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Which images each step sees, as pure functions of the seed and the step, so that a resumed trial needs no state."""
+"""Which images each step sees: pure functions of seed and step, so that a resumed trial needs no saved state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pretrieve.artifacts.keys import derived_seed
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Count the whole batches of one pass over the target; the last partial batch is dropped (section 4.1).
+    """Count the whole batches in one pass over the target; the last partial batch is dropped (section 4.1).
 
     >>> steps_per_epoch(5994, 256)
     23
@@ -20,21 +20,15 @@ def steps_per_epoch(num_images: int, batch_size: int) -> int:
 
 
 def target_order(num_images: int, *, seed: int, epoch: int) -> Tensor:
-    """Shuffle the target's training images for one epoch.
-
-    Returns:
-      (num_images,) int64, a permutation.
-    """
+    """Return the order of the target's images in one epoch: (num_images,) int64, a permutation."""
     return _permutation(num_images, derived_seed(seed, "target_epoch", epoch))
 
 
 def source_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
-    """Take the batch of one step from the endless source stream of whole, reshuffled passes.
+    """Return one step's (batch_size,) int64 rows, in [0, num_images), of the endless source stream.
 
-    Step s covers positions [s·B, (s+1)·B) of the passes laid end to end; a batch may run into the next pass.
-
-    Returns:
-      (batch_size,) int64 in [0, num_images).
+    The stream consists of whole passes over the source, each in a new order, laid end to end. Step s takes positions
+    [s·B, (s+1)·B), so a batch may run into the next pass.
     """
     start = step * batch_size
     parts = []
@@ -51,5 +45,5 @@ def _permutation(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-# A pass serves many steps; two are enough for a batch that runs from one into the next.
+# One pass serves many steps. Two are cached for the batch that runs from one pass into the next.
 _source_pass = lru_cache(maxsize=2)(_permutation)

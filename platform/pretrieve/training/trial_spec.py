@@ -1,4 +1,4 @@
-"""A trial as data: what it computes. Where its inputs lie and how it runs is `execution.trial_task`'s."""
+"""What a trial computes, as data; `execution.trial_task` says where its inputs are and how it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 PROTOCOL_VERSION = 2
-"""Part of every trial's key; raise it when a change of the code changes results."""
+"""Part of every trial's key. Raise it when a change of the code changes results."""
 
 
 class TrialSpec(SettingsModel):
@@ -17,16 +17,11 @@ class TrialSpec(SettingsModel):
 
     Attributes:
       kind: `trial` trains on train and scores val; `refit` trains on train + val and scores test.
-      target: name of the target.
-      method: name of the method.
       key: hash of everything that decides the result, the images and the backbone included.
-      objective: name of the objective.
-      hyperparameters: the grid point.
-      seed: decides heads, order, crops and flips.
-      training: the settings that all trials share.
-      metric: how the predictions are scored.
+      seed: decides first weights of the heads, order, crops and flips.
+      training: the settings that all trials of a study share.
       num_target_classes: K of the target.
-      num_source_classes: K of the source's head, for Co-Tuning of the pre-training; 0 for an objective without one.
+      num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
       num_parts: parts of a step's batch that pass through the network one after the other.
     """
 
@@ -44,6 +39,6 @@ class TrialSpec(SettingsModel):
     num_parts: int = 1
 
     def describe(self) -> str:
-        """Name the trial for people."""
+        """Return a name of the trial for people."""
         name = self.hyperparameters.describe()
         return f"refit, seed {self.seed}: {name}" if self.kind == "refit" else name

@@ -14,7 +14,8 @@ from pretrieve.backbones import (
     keep_backbone,
     parts_of_checkpoint,
 )
-from pretrieve.backbones.backbone import identify, load_weights, read_weights, save_weights
+from pretrieve.backbones.backbone import identify
+from pretrieve.backbones.state_dicts import load_weights, read_weights, save_weights
 from pretrieve.errors import BackboneError
 
 ARCHITECTURE = find_architecture("small_resnet")

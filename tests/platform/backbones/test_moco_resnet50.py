@@ -4,7 +4,7 @@ from torch import nn
 from torchvision import models
 
 from pretrieve.backbones import find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.backbone import read_weights
+from pretrieve.backbones.state_dicts import read_weights
 from pretrieve.errors import BackboneError
 
 ARCHITECTURE = find_architecture("moco_resnet50")

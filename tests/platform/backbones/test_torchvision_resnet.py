@@ -4,7 +4,7 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from pretrieve.backbones import find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.backbone import read_weights
+from pretrieve.backbones.state_dicts import read_weights
 
 
 @pytest.fixture(scope="module")

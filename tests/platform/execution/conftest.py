@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.backbones.backbone import identify, save_weights
+from pretrieve.backbones.backbone import identify
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CacheEntry, write_entry

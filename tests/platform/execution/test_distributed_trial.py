@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ray.train import WorkerGroupError
 
 from pretrieve.backbones import find_architecture
-from pretrieve.backbones.backbone import save_weights
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
 from pretrieve.execution.distributed_trial import run_distributed_trial

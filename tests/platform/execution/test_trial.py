@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from pretrieve.backbones import find_architecture, register_architecture
-from pretrieve.backbones.backbone import save_weights
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
 from pretrieve.execution.retries import with_smaller_parts

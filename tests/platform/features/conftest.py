@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pretrieve.backbones import Backbone, _base, find_architecture
-from pretrieve.backbones.backbone import identify, save_weights
+from pretrieve.backbones.backbone import identify
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.data.decode import decode_square, encode_png, read_content
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import ImageSetError

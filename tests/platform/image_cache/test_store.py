@@ -7,7 +7,7 @@ import torch
 
 from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_table import table_of_contents, table_of_files
-from pretrieve.image_cache import parts, store
+from pretrieve.image_cache import store
 from pretrieve.image_cache.card import read_card, verify_entry
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 
@@ -138,14 +138,14 @@ def test_of_two_writers_the_first_stays(make_entry, tmp_path):
 
 def test_of_two_writers_of_a_part_at_a_time_the_first_stays(make_entry, tmp_path, monkeypatch):
     first = make_entry("a", 3, seed=1)
-    decode = parts._decode_into
+    decode = store._decode_into
 
     def decode_after_another(*arguments):
-        monkeypatch.setattr(parts, "_decode_into", decode)
+        monkeypatch.setattr(store, "_decode_into", decode)
         write_entry(first, tmp_path / "a")
         return decode(*arguments)
 
-    monkeypatch.setattr(parts, "_decode_into", decode_after_another)
+    monkeypatch.setattr(store, "_decode_into", decode_after_another)
     write_entry(make_entry("a", 3, seed=2), tmp_path / "a")
     np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(3)).numpy(), _decoded(first))
     assert _visible(tmp_path) == [tmp_path / "a"]
@@ -155,7 +155,7 @@ def test_an_entry_that_could_not_be_written_is_absent(make_entry, tmp_path, monk
     def disk_full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parts, "write_card", disk_full)
+    monkeypatch.setattr(store, "write_card", disk_full)
     with pytest.raises(OSError, match="No space left"):
         write_entry(make_entry("a", 3), tmp_path / "a")
     assert _visible(tmp_path) == []

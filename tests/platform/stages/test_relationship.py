@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.backbones.backbone import save_weights
+from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.errors import UserError
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings

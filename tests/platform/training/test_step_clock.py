@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from pretrieve.training.step_clock import StepClock
+from pretrieve.training.loop import StepClock
 
 
 def test_the_times_of_each_part_add_up() -> None:

@@ -1,4 +1,4 @@
-"""Draws, a row an image: which part of each image a view shows, and which views are mirrored."""
+"""Random crops and flips: which part of each image a view shows, and which views are mirrored."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from pretrieve.training.settings import AugmentationSettings
 
 NUM_TRIES = 10
-"""As torchvision's: then the central crop that comes closest."""
+"""As in torchvision; if no try fits, the closest central crop is taken."""
 
 Draws = TypeVar("Draws", bound="RowsOfDraws")
 
 
 class RowsOfDraws:
-    """Base of frozen dataclasses whose fields all have one row an image.
+    """Base of frozen dataclasses whose fields all have one row per image.
 
-    So each of several workers can make the draws of a whole batch and apply its own rows only; together they give the
-    views that one worker would.
+    So each of several processes can draw for a whole batch and then apply only its own rows. Together they compute the
+    same views as a single process.
     """
 
     def __len__(self) -> int:
@@ -35,11 +35,9 @@ class RowsOfDraws:
 
 @dataclass(frozen=True)
 class Crops(RowsOfDraws):
-    """Boxes in the pixels of the stored squares, and flips.
+    """Boxes in pixels of the stored squares, (B, 4) int64, and whether each view is mirrored, (B,) bool.
 
-    Attributes:
-      boxes: (B, 4) int64: left, top, width and height; every box lies inside the image.
-      mirrored: (B,) bool.
+    A box is left, top, width and height, and lies inside the image.
     """
 
     boxes: Tensor
@@ -47,17 +45,12 @@ class Crops(RowsOfDraws):
 
 
 def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator) -> Crops:
-    """Draw a RandomResizedCrop's box and a flip for each image.
+    """Draw a RandomResizedCrop's box and a flip for each image, stored as a square of `side` pixels.
 
     The rule is torchvision's: the first of ten tries (area uniform, log aspect uniform) that fits into the image, at a
-    place uniform over those where it fits. The proportions are those of the original, so that a crop of a squeezed
-    image shows what the same crop of the original would.
-
-    Args:
-      aspect: (B,) float64 > 0, width / height of the originals whose whole content the stored squares show.
-      side: of the stored squares in pixels.
-      settings: bounds of area and aspect, and whether to flip.
-      generator: on the CPU; each image takes as many of its numbers, whatever the settings.
+    uniform position among those where it fits. `aspect`, (B,) float64 > 0, is width / height of the originals whose
+    whole content the squares show. Proportions are those of the original, so a crop of a squeezed image shows what the
+    same crop of the original would. Each image takes the same number of values of the generator, whatever the settings.
 
     A square quarter of an original four times as wide as high:
 
@@ -68,34 +61,22 @@ def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, gen
     """
     count = len(aspect)
     uniform = torch.rand((count, 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64).T
-    widths, heights = _tried_sizes(uniform[:NUM_TRIES], uniform[NUM_TRIES : 2 * NUM_TRIES], aspect, side, settings)
+    low, high = settings.crop_area
+    areas = low + (high - low) * uniform[:NUM_TRIES]
+    log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
+    # In the stored square, a crop is squeezed by as much as its original was.
+    aspects = torch.exp(log_low + (log_high - log_low) * uniform[NUM_TRIES : 2 * NUM_TRIES]) / aspect
+    widths, heights = (side * torch.sqrt(areas * aspects)).round(), (side * torch.sqrt(areas / aspects)).round()
     fits = (widths > 0) & (widths <= side) & (heights > 0) & (heights <= side)
     first = fits.int().argmax(0)
     has_fit = fits.any(0)
-    central_width, central_height = _central_size(aspect, side, settings)
+    # The central crop cuts only what makes the image too long for the allowed aspects.
+    narrowest, widest = settings.crop_aspect
+    central_width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
+    central_height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)
     every = torch.arange(count)
     width = torch.where(has_fit, widths[first, every], central_width)
     height = torch.where(has_fit, heights[first, every], central_height)
     left = torch.where(has_fit, (uniform[-3] * (side - width + 1)).floor(), (side - width) // 2)
     top = torch.where(has_fit, (uniform[-2] * (side - height + 1)).floor(), (side - height) // 2)
     return Crops(torch.stack([left, top, width, height], 1).long(), (uniform[-1] < 0.5) & settings.flip)
-
-
-def _tried_sizes(
-    area: Tensor, aspect: Tensor, original_aspect: Tensor, side: int, settings: AugmentationSettings
-) -> tuple[Tensor, Tensor]:
-    """Turn (tries, B) uniform numbers into widths and heights in stored pixels."""
-    low, high = settings.crop_area
-    area = low + (high - low) * area
-    log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)
-    # In the stored square, a crop of the original's proportions is squeezed by the original's own.
-    aspect = torch.exp(log_low + (log_high - log_low) * aspect) / original_aspect
-    return (side * torch.sqrt(area * aspect)).round(), (side * torch.sqrt(area / aspect)).round()
-
-
-def _central_size(aspect: Tensor, side: int, settings: AugmentationSettings) -> tuple[Tensor, Tensor]:
-    """Cut only what makes the image too long for the allowed aspects."""
-    narrowest, widest = settings.crop_aspect
-    width = (side * (widest / aspect).clamp(max=1)).round().clamp(min=1)
-    height = (side * (aspect / narrowest).clamp(max=1)).round().clamp(min=1)
-    return width, height

@@ -1,8 +1,6 @@
-"""From boxes to squares of one size, as torchvision's `resized_crop` with antialiasing makes them."""
+"""Cropping and resizing to squares of one size, as torchvision's `resized_crop` with antialiasing does it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +10,11 @@ from pretrieve.training.augmentation.crop_draws import Crops
 
 
 def take_crops(images: Tensor, crops: Crops, size: int) -> Tensor:
-    """Cut each image's box out, resize it to a square and mirror it where it is drawn so.
+    """Cut out each image's box, resize it to a square of `size` pixels, and mirror it if its draw says so.
 
-    Args:
-      images: (B, R, R, 3) uint8, as they are stored, on any device.
-      crops: drawn for squares of R pixels, on the CPU.
-      size: S, side of the result in pixels.
-
-    Returns:
-      (B, 3, S, S) uint8 in `torch.channels_last`. Devices may differ by one grey level where a value lies between two.
+    `images` are stored images, (B, R, R, 3) uint8, on any device; `crops` were drawn for squares of R pixels, on the
+    CPU. Returns (B, 3, size, size) uint8 in `torch.channels_last`. Devices may differ by one grey level where a value
+    lies between two.
     """
     if images.device.type == "cpu":
         return take_crops_singly(images, crops, size)
@@ -28,22 +22,19 @@ def take_crops(images: Tensor, crops: Crops, size: int) -> Tensor:
 
 
 def take_crops_singly(images: Tensor, crops: Crops, size: int) -> Tensor:
-    """Do it image by image, by a CPU's 8-bit kernel: a fourth (64 px) to a tenth (224 px) of the time of the other."""
+    """Crop image by image with the CPU's 8-bit kernel, in a fourth (64 px) to a tenth (224 px) of the other's time."""
     planes = images.permute(0, 3, 1, 2)
     taken = torch.empty((len(images), size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    for row, ((left, top, width, height), is_mirrored) in enumerate(_rows(crops)):
+    boxes: list[list[int]] = crops.boxes.tolist()
+    for row, ((left, top, width, height), is_mirrored) in enumerate(zip(boxes, crops.mirrored.tolist(), strict=True)):
         box = planes[row : row + 1, :, top : top + height, left : left + width]
         square = F.interpolate(box, size=(size, size), mode="bilinear", antialias=True)
         taken[row : row + 1] = square.flip(-1) if is_mirrored else square
     return taken
 
 
-def _rows(crops: Crops) -> Iterator[tuple[list[int], bool]]:
-    return zip(crops.boxes.tolist(), crops.mirrored.tolist(), strict=True)
-
-
 def take_crops_together(images: Tensor, crops: Crops, size: int) -> Tensor:
-    """Do it for the whole batch by two matrix products an image, with no kernel launched for a single image."""
+    """Crop the whole batch by two matrix products per image, without launching a kernel per image."""
     side = images.shape[1]
     left, top, width, height = crops.boxes.to(images.device, torch.float32, non_blocking=True).unbind(1)
     mirrored = crops.mirrored.to(images.device, non_blocking=True)
@@ -57,9 +48,9 @@ def take_crops_together(images: Tensor, crops: Crops, size: int) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
-    """Build (B, size, side) matrices that resize a stretch of a line: a triangle filter around each new pixel's centre.
+    """Build (B, size, side) matrices that resize an interval of a line by a triangle filter at each new pixel's centre.
 
-    A filter is as wide as the larger of an old and a new pixel, and ends with the stretch.
+    A filter is as wide as the larger of an old and a new pixel, and is cut off at the ends of the interval.
     """
     start, length = start[:, None, None], length[:, None, None]
     scale = length / size

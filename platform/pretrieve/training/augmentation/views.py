@@ -1,4 +1,4 @@
-"""The views of training: weak for both streams, strong for the source of eq. 7; what is drawn, and what it gives."""
+"""The views used in training: weak for both streams, strong for the source of eq. 7; first drawn, then computed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from pretrieve.training.settings import AugmentationSettings
 
 @dataclass(frozen=True)
 class StrongDraws(RowsOfDraws):
-    """All chance in the strong views of B images, on the CPU.
+    """All random draws for the strong views of B images, on the CPU: a weak view's crops and flips, and more.
 
-    Attributes:
-      weak: crops and flips, drawn like a weak view's.
-      operations: of RandAugment.
-      cutout_centres: (B, 2) float64 in [0, 1), shares of width and height.
+    `cutout_centres`, (B, 2) float64 in [0, 1), are fractions of width and height.
     """
 
     weak: Crops
@@ -33,28 +30,23 @@ class StrongDraws(RowsOfDraws):
 def draw_weak_view(
     count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
 ) -> Crops:
-    """Draw a crop and a flip for each image.
+    """Draw a crop and a flip for each of `count` images, which are stored as squares of `side` pixels.
 
-    Args:
-      count: B, images of the batch.
-      side: R of the stored squares in pixels.
-      settings: bounds of the crops, and whether to flip.
-      generator: on the CPU, so that the draws do not depend on the device.
-      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; None: all were square.
+    `settings` bound the crops and say whether to flip. The generator is on the CPU, so that the draws do not depend on
+    the device. `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square; None if all
+    were square.
     """
     proportions = torch.ones(count, dtype=torch.float64) if aspect is None else aspect.double().cpu()
     crops = draw_crops(proportions, side=side, settings=settings, generator=generator)
-    torch.randint(2**62, (count,), generator=generator)  # not used: the draws after it stay those of version 0.1
+    torch.randint(2**62, (count,), generator=generator)  # unused: keeps later draws as in version 0.1
     return crops
 
 
 def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> Crops:
-    """Choose what a network sees when it predicts: the central square of each picture, without chance.
+    """Return the crops used for prediction: the central square of each picture, without random draws.
 
-    Args:
-      side: R of the stored squares in pixels.
-      preprocessing: whose image_size / resize_size is the share of the shorter side that is seen.
-      aspect: (B,) > 0, width / height of the originals, each squeezed whole into its square; 1 for centre squares.
+    The stored squares have `side` pixels; image_size / resize_size is the fraction of the shorter side that is visible.
+    `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square; 1 for centre squares.
 
     >>> preprocessing = Preprocessing(resize_size=8, image_size=6, mean=(0.5,) * 3, std=(0.5,) * 3)
     >>> central_view(side=8, preprocessing=preprocessing, aspect=torch.tensor([1.0, 2.0])).boxes
@@ -72,7 +64,7 @@ def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> 
 def draw_strong_view(
     count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
 ) -> StrongDraws:
-    """Draw a crop, a flip, operations and a Cutout for each image; the arguments are those of `draw_weak_view`."""
+    """Draw a crop, a flip, operations and a Cutout for each image; for the arguments see `draw_weak_view`."""
     return StrongDraws(
         draw_weak_view(count, side=side, settings=settings, generator=generator, aspect=aspect),
         draw_operations(count, num_ops=settings.num_ops, generator=generator),
@@ -81,15 +73,10 @@ def draw_strong_view(
 
 
 def weak_view(images: Tensor, draws: Crops, *, preprocessing: Preprocessing) -> Tensor:
-    """Crop, resize, flip and normalise each image as it was drawn (both streams of eq. 6; x' of eq. 7).
+    """Crop, resize, flip and normalise each image according to its draws (both streams of eq. 6; x' of eq. 7).
 
-    Args:
-      images: (B, R, R, 3) uint8, as they are stored, on any device.
-      draws: of these B images, for squares of R pixels.
-      preprocessing: side of the result and normalisation.
-
-    Returns:
-      (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
+    `images` are stored images, (B, R, R, 3) uint8 on any device; `draws` belong to them and to squares of R pixels.
+    Returns (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
     """
     return normalise(take_crops(images, draws, preprocessing.image_size), preprocessing)
 
@@ -97,16 +84,9 @@ def weak_view(images: Tensor, draws: Crops, *, preprocessing: Preprocessing) -> 
 def strong_view(
     images: Tensor, draws: StrongDraws, *, preprocessing: Preprocessing, settings: AugmentationSettings
 ) -> Tensor:
-    """Crop, resize, flip, RandAugment, normalise and Cutout each image as it was drawn (x̃ of eq. 7).
+    """Crop, resize, flip, RandAugment, normalise and Cutout each image according to its draws (x̃ of eq. 7).
 
-    Args:
-      images: (B, R, R, 3) uint8, as they are stored, on any device.
-      draws: of these B images, for squares of R pixels.
-      preprocessing: side of the result and normalisation.
-      settings: those of the draws.
-
-    Returns:
-      (B, 3, image_size, image_size) float32 on the images' device, in `torch.channels_last`.
+    `settings` are those of the draws; for the rest see `weak_view`.
     """
     views = take_crops(images, draws.weak, preprocessing.image_size)
     views = rand_augment(views, draws.operations, settings.magnitude)
@@ -114,15 +94,10 @@ def strong_view(
 
 
 def cut_out(images: Tensor, centres: Tensor, fraction: float) -> Tensor:
-    """Put a square of the mean colour over each image.
+    """Cover a square of each image with the mean colour, in place, and return the images.
 
-    Args:
-      images: (B, 3, S, S) float32, normalised, so that the mean colour is 0; changed in place.
-      centres: (B, 2) in [0, 1), as shares of width and height; the square is clipped at the border.
-      fraction: of the square's side in S; 0 changes nothing.
-
-    Returns:
-      The images.
+    The images are (B, 3, S, S) float32, normalised, so that the mean colour is 0. The centres are (B, 2) in [0, 1), as
+    fractions of width and height; the square, whose side is `fraction` · S, is clipped at the border.
 
     >>> cut_out(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0.5]]), 0.5)[0, 0].long()
     tensor([[1, 1, 1, 1],
@@ -133,7 +108,7 @@ def cut_out(images: Tensor, centres: Tensor, fraction: float) -> Tensor:
     size = images.shape[-1]
     length = round(fraction * size)
     first = ((centres * size).long() - length // 2).to(images.device, non_blocking=True)
-    places = torch.arange(size, device=images.device)
-    covered = (places >= first[..., None]) & (places < first[..., None] + length)
+    pixels = torch.arange(size, device=images.device)
+    covered = (pixels >= first[..., None]) & (pixels < first[..., None] + length)
     columns, rows = covered.unbind(1)
     return images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)

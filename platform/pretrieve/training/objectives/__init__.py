@@ -1,4 +1,4 @@
-"""Objectives, one file each behind the contract of `_base`."""
+"""Objectives: one file each, behind the contract in `_base`."""
 
 from pretrieve.training.objectives._base import Batch, Objective, Relationship, StepLoss
 from pretrieve.training.objectives.co_tuning import CoTuning
@@ -32,10 +32,9 @@ def objective_names() -> list[str]:
 
 
 def find_objective(name: str) -> type[Objective]:
-    """Look up an objective's class, which says what it needs before it is built.
+    """Return the objective's class, whose attributes say what it needs before it is built.
 
-    Raises:
-      KeyError: there is none of that name.
+    Raises KeyError if no objective has this name.
 
     >>> find_objective("pseudo_label").uses_strong_view, find_objective("co_tuning").uses_source
     (True, False)
@@ -46,15 +45,9 @@ def find_objective(name: str) -> type[Objective]:
 def make_objective(
     name: str, hyperparameters: Hyperparameters, *, relationship: Relationship | None = None
 ) -> Objective:
-    """Build the objective of that name with its hyperparameters.
+    """Build the objective of that name from one grid point; see `Objective.build`.
 
-    Args:
-      name: see `objective_names`.
-      hyperparameters: `source_weight` is λ, or Co-Tuning's trade-off; plain fine-tuning needs none.
-      relationship: (K_target, K_source) float64, see `category_relationship`; for Co-Tuning only.
-
-    Raises:
-      KeyError: there is none of that name.
+    Raises KeyError if no objective has this name.
 
     >>> make_objective("joint", Hyperparameters(lr=0.1, source_weight=0.3)).source_weight
     0.3

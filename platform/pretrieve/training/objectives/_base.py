@@ -1,4 +1,4 @@
-"""The contract of an objective: how the loss of a step is made from a target batch and a source batch."""
+"""The contract of an objective: how a step's loss is computed from a target batch and a source batch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Batch(NamedTuple):
     """Augmented, normalised images on the device.
 
     Attributes:
-      images: (B, 3, S, S) float; of the source for an objective with `uses_strong_view`: the weak view.
+      images: (B, 3, S, S) float; the source's weak view for an objective with `uses_strong_view`.
       labels: (B,) int64.
-      strong_images: (B, 3, S, S) float, the strong view of the same images in the same order; None unless the
-        objective has `uses_strong_view` and the batch is the source's.
+      strong_images: (B, 3, S, S) float, the strong view of the same images in the same order. None unless the batch is
+        the source's and the objective has `uses_strong_view`.
     """
 
     images: Tensor
@@ -36,10 +36,10 @@ class StepLoss(NamedTuple):
     """The loss of one step and its parts.
 
     Attributes:
-      total: scalar, differentiable: what the optimizer descends.
+      total: scalar, differentiable: what the optimizer minimises.
       target: scalar, detached: cross-entropy on the target's labels.
-      source: scalar, detached, before its weight: what the source adds, be it images (eq. 6, 7) or its categories
-        (Co-Tuning); None where it adds nothing.
+      source: scalar, detached, before its weight: the term of the source, from its images (eq. 6, 7) or its categories
+        (Co-Tuning); None if there is none.
     """
 
     total: Tensor
@@ -48,15 +48,15 @@ class StepLoss(NamedTuple):
 
 
 class Objective(ABC):
-    """How a step's loss is made. Knows nothing of data loading, Ray or MLflow.
+    """How a step's loss is computed. An objective knows nothing of data loading, Ray or MLflow.
 
-    Every term of a loss is a mean over the images of its stream. So a step may be computed in chunks: where each chunk
-    holds the share w_i of the target batch and the same share of the source batch, Σ w_i · total_i is the total of the
-    whole step and Σ w_i · ∇total_i its gradient, as long as the network treats images one by one. Batch norm in
-    training mode does not: it then sees the chunk's statistics instead of the batch's.
+    Every term of a loss is a mean over the images of its stream. So a step may be computed in chunks: if each chunk
+    holds the share w_i of the target batch and the same share of the source batch, then Σ w_i · total_i is the total of
+    the whole step and Σ w_i · ∇total_i its gradient, as long as the network treats images one by one. Batch norm in
+    training mode does not: it sees the chunk's statistics instead of the batch's.
 
     Attributes:
-      name: what studies call it.
+      name: its name in studies.
       uses_source: a step needs a batch of the source stream.
       uses_strong_view: that batch needs `strong_images`.
       uses_source_head: the network needs a source head.
@@ -74,35 +74,44 @@ class Objective(ABC):
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
         """Build the objective of one grid point.
 
-        Args:
-          hyperparameters: `source_weight` is set where the objective weighs something.
-          relationship: given where `uses_relationship` is True, ignored elsewhere.
+        `source_weight`, which is λ or Co-Tuning's trade-off, is set if the objective has a weight. The relationship,
+        (K_target, K_source) float64, is given if `uses_relationship` is True, and ignored otherwise.
         """
 
     @abstractmethod
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
-        """Compute the loss of one step with a single forward pass.
+        """Compute the loss of one step with a single forward pass of the network, in training mode.
 
-        Args:
-          network: in training mode.
-          target: batch of the target stream.
-          source: batch of the source stream; None exactly when `uses_source` is False.
+        `source` is None exactly when `uses_source` is False.
         """
 
     def source_loss(self, network: TwoHeadNetwork, source: Batch) -> Tensor:
         """Compute h, the loss on a source batch alone, before its weight λ: a differentiable scalar.
 
-        Only for objectives with `uses_source`; `loss` does not call it, as it makes one pass over both streams.
+        Only for objectives with `uses_source`. `loss` does not call it, because it makes one pass over both streams.
         """
         raise NotImplementedError(f"{self.name} has no loss on a source stream")
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """Widen half-precision logits to float32, where a softmax is safe; leave float32 and float64 as they are."""
+    """Widen half-precision logits to float32, where a softmax is safe; keep float32 and float64."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def required_source_weight(hyperparameters: Hyperparameters) -> float:
-    """Return λ, which the grid gives to every objective that weighs something."""
+    """Return λ, which the grid sets for every objective that has a weight."""
     assert hyperparameters.source_weight is not None, "the grid gives λ to every objective that weighs something"
     return hyperparameters.source_weight
+
+
+class SourceObjective(Objective):
+    """Base of objectives with a source stream, whose loss has the weight `source_weight`: λ > 0."""
+
+    uses_source = True
+
+    def __init__(self, source_weight: float) -> None:
+        self.source_weight = source_weight
+
+    @classmethod
+    def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> SourceObjective:
+        return cls(required_source_weight(hyperparameters))

@@ -1,4 +1,4 @@
-"""Co-Tuning (You et al. 2020): the pre-trained classifier is kept, and taught which source categories a target is."""
+"""Co-Tuning (You et al. 2020): the pre-trained classifier is kept and learns each target class's source categories."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CoTuning(Objective):
     """Target cross-entropy + trade-off · cross-entropy of the source head against p(y_source | y_target).
 
     Both heads classify the same target images; there is no source stream. The source head starts from the backbone's
-    pre-trained classifier, and the soft label of an image is the relationship's row of its class.
+    pre-trained classifier. An image's soft label is the row of its class in the relationship.
 
     Args:
       trade_off: weight > 0 of the second term; `Hyperparameters.source_weight` carries it.
@@ -38,17 +38,15 @@ class CoTuning(Objective):
 
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> CoTuning:
-        """Build it with its trade-off and relationship."""
         assert relationship is not None, "the trial gives a relationship to every objective that uses one"
         return cls(required_source_weight(hyperparameters), relationship)
 
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
-        """Mean cross-entropies of the two heads on the target batch, added with the trade-off."""
         assert network.source_head is not None, "the trial builds a source head for every objective that uses one"
         features = network.backbone(target.images)
         target_loss = F.cross_entropy(at_least_float32(network.target_head(features)), target.labels)
         source_logits = at_least_float32(network.source_head(features))
-        # Kept as moved: the table travels to the device once, not once a step.
+        # Stored after the move, so that the table is copied to the device once and not in each step.
         self._relationship = self._relationship.to(source_logits)
         source_loss = F.cross_entropy(source_logits, self._relationship[target.labels])
         total = target_loss + self.trade_off * source_loss

@@ -1,4 +1,4 @@
-"""Plain fine-tuning: the joint objective with no source stream."""
+"""Plain fine-tuning, without a source stream."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ class Finetune(Objective):
 
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Finetune:
-        """Build it; it weighs nothing."""
         return cls()
 
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
-        """Mean cross-entropy of the target head."""
         loss = F.cross_entropy(at_least_float32(network(target.images)), target.labels)
         return StepLoss(loss, loss.detach(), None)

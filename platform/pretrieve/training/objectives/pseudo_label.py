@@ -1,4 +1,4 @@
-"""Soft pseudo-labels (eq. 7): the target head teaches itself on source images that have no labels."""
+"""Soft pseudo-labels (eq. 7): the target head learns its own predictions on source images without labels."""
 
 from __future__ import annotations
 
@@ -7,47 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives._base import (
-    Batch,
-    Objective,
-    Relationship,
-    StepLoss,
-    at_least_float32,
-    required_source_weight,
-)
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.objectives._base import Batch, SourceObjective, StepLoss, at_least_float32
 
 
-class SoftPseudoLabel(Objective):
+class SoftPseudoLabel(SourceObjective):
     """Target cross-entropy + λ · cross-entropy of the strong view against the weak view's prediction (eq. 7).
 
-    The soft label is softmax of the weak view's logits in the target's classes, detached: no temperature sharpens it,
-    no threshold masks an image, and the only head is the target's. The source's labels are not read.
+    The soft label is the softmax of the weak view's logits in the target's classes, detached. No temperature sharpens
+    it, no threshold masks an image, and the only head is the target's. The source's labels are not used.
 
-    The paper leaves open whether the weak view shares the pass of the others. Here one pass runs over
-    [target ; weak ; strong]: the pseudo-label is then the prediction of the very network that learns from it, under the
-    same batch statistics, as code in the manner of FixMatch has it. A pass of its own would update the running
-    statistics twice a step and give the weak view statistics of source images alone, which no other image sees. Through
-    batch norm's statistics the weak images take part in the gradient; through the pseudo-label they do not.
-
-    Args:
-      source_weight: λ > 0.
+    The paper does not say whether the weak view shares the pass of the other images. Here one pass runs over [target ;
+    weak ; strong]: the network that learns from the pseudo-label also predicts it, under the same batch statistics, as
+    in implementations of FixMatch. A separate pass would update the running statistics twice per step and would give
+    the weak view statistics of source images alone, which no other image sees. The weak images affect the gradient
+    through batch norm's statistics, but not through the pseudo-label.
     """
 
     name = "pseudo_label"
-    uses_source = True
     uses_strong_view = True
 
-    def __init__(self, source_weight: float) -> None:
-        self.source_weight = source_weight
-
-    @classmethod
-    def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> SoftPseudoLabel:
-        """Build it with λ."""
-        return cls(required_source_weight(hyperparameters))
-
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
-        """Mean cross-entropies of target and strong view, added with weight λ."""
         assert source is not None, "the loop gives a source batch to every objective that uses one"
         logits = at_least_float32(network(torch.cat([target.images, source.images, _strong_view(source)])))
         num_source = len(source.images)
@@ -58,7 +37,6 @@ class SoftPseudoLabel(Objective):
         return StepLoss(total, target_loss.detach(), source_loss.detach())
 
     def source_loss(self, network: TwoHeadNetwork, source: Batch) -> Tensor:
-        """Mean cross-entropy of the strong view against the weak view's prediction."""
         logits = at_least_float32(network(torch.cat([source.images, _strong_view(source)])))
         weak_logits, strong_logits = logits.chunk(2)
         return _pseudo_label_cross_entropy(weak_logits, strong_logits)
@@ -70,5 +48,4 @@ def _strong_view(source: Batch) -> Tensor:
 
 
 def _pseudo_label_cross_entropy(weak_logits: Tensor, strong_logits: Tensor) -> Tensor:
-    pseudo_labels = weak_logits.detach().softmax(dim=1)
-    return F.cross_entropy(strong_logits, pseudo_labels)
+    return F.cross_entropy(strong_logits, weak_logits.detach().softmax(dim=1))

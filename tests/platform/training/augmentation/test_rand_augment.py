@@ -6,8 +6,14 @@ from scipy.stats import binomtest, chi2_contingency
 from torch import Tensor
 from torchvision.transforms import v2
 
-from pretrieve.training.augmentation.operations import NUM_MAGNITUDES, OPERATIONS, apply_operation
-from pretrieve.training.augmentation.rand_augment import OperationDraws, draw_operations, rand_augment
+from pretrieve.training.augmentation.rand_augment import (
+    NUM_MAGNITUDES,
+    OPERATIONS,
+    OperationDraws,
+    apply_operation,
+    draw_operations,
+    rand_augment,
+)
 
 NUM_DRAWS = 5_000
 

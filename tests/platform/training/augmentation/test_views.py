@@ -23,7 +23,7 @@ from pretrieve.training.augmentation import (
     weak_view,
 )
 from pretrieve.training.augmentation.crop_draws import draw_crops
-from pretrieve.training.augmentation.operations import NUM_MAGNITUDES, OPERATIONS, apply_operation
+from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
 from pretrieve.training.augmentation.resampling import take_crops
 from pretrieve.training.augmentation.views import cut_out
 from pretrieve.training.settings import AugmentationSettings
