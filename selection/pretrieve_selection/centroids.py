@@ -1,4 +1,4 @@
-"""Average features by group, from batches that never meet in one memory."""
+"""Average features by group, batch by batch, without holding all of them in memory."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,17 +8,10 @@ from pretrieve_selection.errors import SelectionInputError
 
 
 class CentroidSums:
-    """Sums of features by group, added batch by batch; divided by the counts they are the centroids.
+    """Add up features by group, batch by batch; the sums divided by the counts are the centroids.
 
     Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of
-    their seven digits.
-
-    Args:
-      num_groups: K ≥ 1.
-      dimension: D ≥ 1, length of a feature vector.
-
-    Raises:
-      SelectionInputError: num_groups or dimension is not ≥ 1.
+    their seven digits. A SelectionInputError is raised unless num_groups (K) and dimension (D) are ≥ 1.
 
     >>> sums = CentroidSums(2, 1)
     >>> sums.add(np.array([[1.0], [5.0]]), [0, 1])
@@ -34,17 +27,13 @@ class CentroidSums:
                 f"{dimension}; check the features"
             )
         self._sums = np.zeros((num_groups, dimension))
-        self._counts = np.zeros(num_groups, dtype=np.int64)
+        self._counts: NDArray[np.int64] = np.zeros(num_groups, dtype=np.int64)
 
     def add(self, features: ArrayLike, labels: ArrayLike) -> None:
-        """Add one batch.
-
-        Args:
-          features: (n, D) floating point, finite, n ≥ 0.
-          labels: (n,) integers from 0 to K − 1: the group of each row.
+        """Add one batch: features (n, D), floating point and finite, and the group of each row, (n,) from 0 to K − 1.
 
         Raises:
-          SelectionInputError: a shape or range above does not hold; nothing has been added then.
+          SelectionInputError: a shape or range does not hold; then nothing of the batch is added.
         """
         matrix, groups = self._checked(np.asarray(features), np.asarray(labels))
         membership = csr_matrix(
@@ -54,11 +43,7 @@ class CentroidSums:
         self._counts += np.bincount(groups, minlength=len(self._counts))
 
     def means(self) -> NDArray[np.float64]:
-        """Return the centroids, (K, D) float64: raw averages, not normalised.
-
-        Raises:
-          SelectionInputError: a group has no rows.
-        """
+        """Return the centroids, (K, D) float64: raw averages, not normalised; an error where a group has no rows."""
         empty = np.flatnonzero(self._counts == 0)
         if empty.size:
             listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
@@ -71,8 +56,7 @@ class CentroidSums:
 
     def counts(self) -> NDArray[np.int64]:
         """Return the number of rows added for each group, (K,) int64."""
-        counts: NDArray[np.int64] = self._counts.copy()
-        return counts
+        return self._counts.copy()
 
     def _checked(
         self, features: NDArray[np.generic], labels: NDArray[np.generic]

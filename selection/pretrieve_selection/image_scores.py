@@ -1,4 +1,4 @@
-"""Score single images as the selectors score groups: one number an image, by the name of the method."""
+"""Score single images by the methods that score groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,12 +15,12 @@ from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import SelectionSettings
 
 IMAGE_METHODS = ("uot", "greedy_ot", "random", "nearest")
-"""The selectors that can choose single images; `label` knows groups alone."""
+"""The methods that can select single images; `label` selects groups only."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageScores:
-    """How a method sees each image of the source.
+    """The scores of all source images by one method.
 
     Attributes:
       scores: (N,) float64, finite, higher = more similar: log P·1 for `uot`, −mean distance for `greedy_ot`,
@@ -43,21 +43,21 @@ def score_images(
     rng: np.random.Generator,
     num_threads: int = 1,
 ) -> ImageScores:
-    """Score each source image by its likeness to the target's images.
+    """Score each source image by its similarity to the target's images.
 
-    What `Selector.select` does for centroids, on the images themselves, in O(N + n) memory beside the features.
+    This is `Selector.select` with images in place of centroids, in O(N + n) memory besides the features.
 
     Args:
       method: one of `IMAGE_METHODS`.
       source_features: (N, D) floating-point array or tensor; an array may be mapped from a file.
       target_features: (n, D), likewise.
-      settings: costs and weights; each method reads its own, as its selector does.
-      rng: for `random`.
+      settings: costs and weights; each method reads those that its selector reads.
+      rng: used by `random` only.
       num_threads: see `solve_image_transport`.
 
     Raises:
-      SelectionInputError: the method is none of single images, or a side is not as `solve_image_transport`
-        wants it.
+      SelectionInputError: the method is not in `IMAGE_METHODS`, or a side breaks a rule of
+        `solve_image_transport`.
 
     >>> source, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])
     >>> score_images(

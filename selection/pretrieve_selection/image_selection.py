@@ -1,4 +1,4 @@
-"""Choose single images by their mass: the best of all, or the best with a cap for each class."""
+"""Select the single images of the largest mass, with or without a limit for each class."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from pretrieve_selection.errors import SelectionInputError
 
 @dataclass(frozen=True, eq=False)
 class ImageSelection:
-    """The source images that were chosen.
+    """The source images that were selected.
 
     Attributes:
       images: (budget,) int64, indices of source images, best first; equal scores by ascending index.
       scores: (budget,) float64, log P·1 of these images, descending.
-      margin: score of the last image chosen − score of the best one that was next; None where there was none.
+      margin: score of the last image selected − score of the next one; None where there is no next one.
     """
 
     images: NDArray[np.int64]
@@ -27,19 +27,16 @@ class ImageSelection:
 def select_images(
     log_source_marginal: Any, *, budget: int, labels: ArrayLike | None = None, max_per_class: int | None = None
 ) -> ImageSelection:
-    """Select the images of the largest mass, at most so many of each class.
+    """Select the images of the largest mass, at most `max_per_class` of each class.
 
     Args:
       log_source_marginal: (N,) array or tensor, finite, see `ImageTransport`.
       budget: number of images to select, ≥ 1.
-      labels: (N,) integers, the class of each image; needed where there is a cap.
-      max_per_class: images of one class at most, ≥ 1; no cap where None.
-
-    Returns:
-      ImageSelection: exactly `budget` images, ranked.
+      labels: (N,) integers, the class of each image; only needed with max_per_class.
+      max_per_class: ≥ 1; None means no limit.
 
     Raises:
-      SelectionInputError: a shape or range above does not hold, or the cap leaves fewer images than the
+      SelectionInputError: a shape or range above does not hold, or max_per_class leaves fewer images than the
         budget.
 
     >>> select_images(np.array([-1.0, -2.0, -9.0]), budget=2, labels=[0, 0, 1], max_per_class=1).images.tolist()
@@ -65,9 +62,9 @@ def _cap_classes(ranking: NDArray[np.int64], labels: NDArray[np.int64], max_per_
     ranked_labels = labels[ranking]
     by_class = np.argsort(ranked_labels, kind="stable")
     sorted_labels = ranked_labels[by_class]
-    place_in_class = np.empty(len(ranking), dtype=np.int64)
-    place_in_class[by_class] = np.arange(len(ranking)) - np.searchsorted(sorted_labels, sorted_labels)
-    return ranking[place_in_class < max_per_class]
+    rank_in_class = np.empty(len(ranking), dtype=np.int64)
+    rank_in_class[by_class] = np.arange(len(ranking)) - np.searchsorted(sorted_labels, sorted_labels)
+    return ranking[rank_in_class < max_per_class]
 
 
 def _checked_scores(log_source_marginal: Any) -> NDArray[np.float64]:

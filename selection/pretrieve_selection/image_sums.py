@@ -1,6 +1,6 @@
-"""Sums of the kernel between single images over its rows and its columns, from one pass over its blocks.
+"""Sum the kernel between single images over its rows and its columns, in one pass over its blocks.
 
-All logarithms here are binary: to raise two to a power takes half the time of an exponential.
+All logarithms here are binary, because a power of two takes half the time of an exponential.
 """
 
 from typing import Any
@@ -10,32 +10,27 @@ import numpy as np
 from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64
 from pretrieve_selection.image_kernel import ImageKernel, Workspace
 
-# The logarithm of a row's sum moves by no more than half the spread of the change of g, beside the middle of
-# that change: up to this limit the last sums keep the exponents of a row in range. Beyond it, and at first,
-# the largest exponent of each row is looked up.
+# When g changes, the logarithm of a row's sum moves by the middle of the change, give or take half its spread. Up to
+# this half spread, the last sums keep the exponents of a row in range. Beyond it, and in the first iteration, the
+# largest exponent of each row is computed.
 _LARGEST_HALF_SPREAD = 29.0
 
-# Lower exponents may be raised to this or taken for −∞; `_smallest_trusted_sum` allows for what that changes.
+# Lower exponents may be raised to this or taken for −∞; `_smallest_trusted_sum` bounds the error.
 _SMALLEST_EXPONENT = {"float32": -115.0, "float64": -332.0}
 
-# Numbers whose powers are computed together, which a core's own cache holds.
+# Numbers whose powers are computed together: they fit into a core's own cache.
 _ENTRIES_OF_ONE_CALL = 2**18
 
-# Numbers in one sum of the precision of the block; such sums are added up in float64.
+# Terms of a sum that is computed in the precision of the block; these sums are added up in float64.
 _TERMS_IN_BLOCK_PRECISION = 1024
 
 
 class LogSums:
-    """Sums of numbers that come with a logarithmic scale each, kept at the largest scale so far.
-
-    Attributes:
-      sums: in units of 2^log_scale.
-      log_scale: one for all sums, or one for each.
-    """
+    """Add up numbers that have a logarithmic scale: `sums` is in units of 2^log_scale, the largest scale so far."""
 
     def __init__(self) -> None:
         self.sums: Any = None
-        self.log_scale: Any = None
+        self.log_scale: Any = None  # one for all sums, or one for each
 
     def add(self, sums: Any, log_scale: Any) -> None:
         """Add 2^log_scale · sums, elementwise."""
@@ -48,7 +43,7 @@ class LogSums:
         self.log_scale = largest
 
     def logarithms(self) -> Any:
-        """Return the logarithms of the sums; −∞ where nothing is left of one at this scale."""
+        """Return the logarithms of the sums; −∞ for a sum that underflows at this scale."""
         with np.errstate(divide="ignore"):
             return self.log_scale + array_namespace(self.sums).log2(self.sums)
 
@@ -56,15 +51,15 @@ class LogSums:
 def sum_rows_and_columns(
     kernel: ImageKernel, column_potential: Any, row_offset: Any, source_power: float
 ) -> tuple[Any, Any]:
-    """Sum the kernel 2^(−C/ε) over both sides, for u updated on the way.
+    """Sum the kernel 2^(−C/ε) over both sides; the update of u between the two sums is included.
 
         log_rows_i    = log₂ Σ_j 2^(−C_ij/ε + g_j)
         log_columns_j = log₂ Σ_i 2^(−C_ij/ε + f_i),  f = −source_power · log_rows
 
     Args:
-      kernel: the blocks, of an ε that makes the kernel a power of two.
+      kernel: its ε makes the kernel a power of two.
       column_potential: (n,) float64, g.
-      row_offset: (N,) float64, what log_rows is expected to be, from `stale_row_offset`; or None.
+      row_offset: (N,) float64, the prediction of log_rows by `stale_row_offset`; or None.
       source_power: τ₁/(τ₁+ε).
 
     Returns:
@@ -72,13 +67,13 @@ def sum_rows_and_columns(
     """
     xp = array_namespace(column_potential)
     rounded_potential = kernel.set_column_potential(column_potential)
-    column_weights = xp.exp2(column_potential - rounded_potential)  # make up for the rounding
+    column_weights = xp.exp2(column_potential - rounded_potential)  # corrects for the rounding
     log_rows, columns = kernel.zeros(kernel.num_source), LogSums()
 
     def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any, Any]:
         block, offset = _exponentials(kernel, rows, row_offset, workspace)
         log_sums = offset + xp.log2(_product(block, column_weights))
-        # 2^f of each row, in units of its offset: with it the block gives the sums of the columns too.
+        # 2^f of each row, in units of its offset: multiplied with the block, it gives the sums of the columns.
         log_weights = offset - source_power * log_sums
         largest = log_weights.max()
         return log_sums, _product(block.T, xp.exp2(log_weights - largest)), largest
@@ -94,14 +89,10 @@ def sum_rows_and_columns(
 
 
 def stale_row_offset(log_rows: Any, change: Any) -> Any:
-    """Predict the sums of the rows after a change of g well enough to keep exponents in range.
-
-    Args:
-      log_rows: (N,) float64, before the change.
-      change: (n,) float64, of g.
+    """Predict log_rows, (N,) float64, after this change of g, (n,), well enough to keep exponents in range.
 
     Returns:
-      (N,) float64; or None where the change is too uneven to predict them.
+      (N,) float64; or None where the change is too uneven for a prediction.
     """
     lowest, highest = float(change.min()), float(change.max())
     if not highest - lowest <= 2 * _LARGEST_HALF_SPREAD:
@@ -110,11 +101,10 @@ def stale_row_offset(log_rows: Any, change: Any) -> Any:
 
 
 def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
-    """Return 2^(−C/ε + g − o) of a block, and the o, given or looked up, that keep it in range."""
-    if row_offset is not None:
-        block, offset = kernel.exponents(rows, row_offset[rows], workspace)
-    else:
-        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
+    """Return 2^(−C/ε + g − o) of a block, and the o, given or computed, that keep it in range."""
+    start = kernel.zeros(rows.stop - rows.start) if row_offset is None else row_offset[rows]
+    block, offset = kernel.exponents(rows, start, workspace)
+    if row_offset is None:
         largest = array_namespace(block).amax(block, axis=1)
         block -= largest[:, None]
         offset = offset + as_float64(largest, like=block)
@@ -122,7 +112,7 @@ def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any, workspace: 
 
 
 def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
-    """Return log₂ Σ_i 2^(−C_ij/ε + f_i), (n,) float64, with the largest exponent of each column looked up."""
+    """Return log₂ Σ_i 2^(−C_ij/ε + f_i), (n,) float64, from the largest exponent of each column."""
 
     def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any]:
         block, offset = kernel.exponents(rows, -row_potential[rows], workspace)
@@ -139,15 +129,15 @@ def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
 
 
 def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
-    # Arrays too: NumPy has no vectorised power of two on most CPUs.
+    # torch is used for arrays too: NumPy has no vectorised power of two on most CPUs.
     import torch
 
     entries = (torch.from_numpy(block) if array_namespace(block) is np else block).view(-1)
     if entries.is_cuda:
         torch.exp2(entries, out=entries)
         return block
-    # Subnormal numbers are many times slower, here and in sums. This thread is one of the kernel's own, so
-    # that nobody else's numbers are flushed to zero.
+    # Subnormal numbers are many times slower, here and in sums. The thread belongs to the kernel, so that flushing
+    # them to zero affects no other code.
     flushed_to_zero = torch.set_flush_denormal(True)
     for part in entries.split(_ENTRIES_OF_ONE_CALL):
         if not flushed_to_zero:
@@ -161,7 +151,7 @@ def _product(matrix: Any, weights: Any) -> Any:
     precision: Precision = "float64" if matrix.dtype == array_namespace(matrix).float64 else "float32"
     weights = as_float(weights, like=matrix, precision=precision)
     like = matrix
-    if not getattr(matrix, "is_cuda", False):  # NumPy's product on tensors too, as for the blocks themselves
+    if not getattr(matrix, "is_cuda", False):  # NumPy's product is used for tensors on a CPU too
         matrix, weights = np.asarray(matrix), np.asarray(weights)
     total = 0.0
     for start in range(0, len(weights), _TERMS_IN_BLOCK_PRECISION):

@@ -1,4 +1,4 @@
-"""Unbalanced optimal transport between single images, at any number of them (eq. 5 with unit masses)."""
+"""Unbalanced optimal transport between any number of single images (eq. 5 with unit masses)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from pretrieve_selection.image_sums import stale_row_offset, sum_rows_and_column
 from pretrieve_selection.settings import SelectionSettings
 from pretrieve_selection.unbalanced_transport import error_per_change
 
-# In units of the last place of the largest exponent: where the last change of log u is rounding alone.
+# A change of log u up to this many units in the last place of the largest exponent is only rounding.
 _ROUNDING_ULPS = 4.0
 _LARGEST_ROUNDING = {"float32": 1e-5, "float64": 1e-9}
 # Logarithms are binary within the iteration, natural outside.
@@ -21,15 +21,16 @@ _NAT = math.log(2.0)
 
 @dataclass(frozen=True, eq=False)
 class ImageTransport:
-    """How much each source image resembles the target; an array of the kind and on the device of the source.
+    """How similar each source image is to the target.
 
     Attributes:
-      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows.
+      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows; an array of the kind (NumPy
+        or torch) and on the device of the source.
       iterations: number of updates of both scalings.
-      residual: bound on the error of log u, from its last change and the contraction of the iteration;
-        rounding not counted.
-      converged: whether the residual came below the tolerance or, where that is larger, below what the
-        precision of the blocks leaves of the largest exponent.
+      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
+        rounding.
+      converged: whether the residual is at most the tolerance, or at most the rounding error of the blocks'
+        precision where that is larger.
     """
 
     log_source_marginal: Any
@@ -46,31 +47,28 @@ def solve_image_transport(
     block_size: int | None = None,
     num_threads: int = 1,
 ) -> ImageTransport:
-    """Find how much mass each source image sends to the target (eq. 5), without ever holding N × n numbers.
+    """Find how much mass each source image sends to the target (eq. 5), without holding N × n numbers in memory.
 
-    The iteration of `solve_unbalanced_transport` with unit masses. The kernel is computed anew in each
-    iteration, in blocks of source images, and both updates come from one pass over it: as soon as the sums
-    of a block's rows are known, so is its part of u, and with that its share in the sums of the columns.
+    This is the iteration of `solve_unbalanced_transport` with unit masses. Each iteration computes the kernel
+    again, in blocks of source images, and both updates need only one pass over it: the sums of a block's rows
+    give its part of u, which gives its part of the column sums.
 
-    Products and exponentials are of the precision of the source features, sums are added up in float64. A
-    float32 cost is exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. Give
-    float64 features for the answer of the dense solver to 1e-9.
+    Products and exponentials have the precision of the source features; sums are added up in float64. A
+    float32 cost is exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. With
+    float64 features, the answer is that of the dense solver to 1e-9.
 
     Args:
       source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A
-        tensor on a GPU is computed with there.
-      target_features: (n, D), likewise.
-      settings: cost, cost_scale, entropy_weight, source_penalty, target_penalty, tolerance, max_iterations;
-        the paper's where not given.
-      block_size: source images in a block, ≥ 1; chosen to suit the device where not given. Memory beside the
-        features is that of a block, of two copies of the target and of some vectors of N.
-      num_threads: blocks computed at the same time, ≥ 1, each with buffers of its own; no matter
-        on a GPU. With 1 the products alone spread over the cores, as NumPy or torch is set to: on several cores
-        more threads are faster.
+        tensor on a GPU is computed there.
+      target_features: (n, D) floating-point array or tensor.
+      settings: the costs and weights, tolerance and max_iterations; the paper's where None.
+      block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the
+        features, memory holds a block for each thread, two copies of the target and some vectors of N.
+      num_threads: blocks computed at the same time on a CPU, ≥ 1, each with its own buffers. With 1, only the
+        products use several cores, as NumPy or torch is set; on several cores more threads are faster.
 
     Returns:
-      ImageTransport: log P·1, iterations, residual, and whether it converged (one that did not is marked, not
-        raised).
+      ImageTransport: its `converged` is False where the iteration stopped early; this raises no error.
 
     Raises:
       SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the
@@ -86,7 +84,7 @@ def solve_image_transport(
         raise SelectionInputError(f"num_threads must be at least 1, but is {num_threads}; the default is 1")
     binary = replace(settings, entropy_weight=settings.entropy_weight * _NAT)  # 2^(−C/(ε ln 2)) = exp(−C/ε)
     kernel = ImageKernel(source_features, target_features, binary, block_size=block_size, num_threads=num_threads)
-    # Blocks side by side keep every core busy; a product that spreads over the cores by itself would get in their way.
+    # Blocks that run side by side use all cores. A product that uses several cores would compete with them.
     with threadpool_limits(1 if num_threads > 1 else None, user_api="blas"):
         return _iterate(kernel, settings)
 

@@ -1,6 +1,6 @@
-"""Two ways to sum the kernel exp(−C/ε) over a side: in logarithms, and by products where that is safe.
+"""Two ways to sum the kernel exp(−C/ε) over a side: in logarithms, or by products where that is safe.
 
-Both answer the same two questions, and the iteration does not know which of them it asks:
+Both compute the same two sums, for potentials g, (K_target,), and f, (K_source,):
 
     log_row_sums(g)_i    = log Σ_j exp(−C_ij/ε + g_j)
     log_column_sums(f)_j = log Σ_i exp(−C_ij/ε + f_i)
@@ -10,29 +10,26 @@ from typing import Generic
 
 from pretrieve_selection.arrays import ArrayT, array_namespace
 
-# Numbers below e^-230 ≈ 1e-100 are raised to it, and sums below 1e-60 are not trusted: what the raising adds
-# to a trusted sum of n terms is below n · 1e-40 of it, and no product of two factors comes near the subnormal
-# numbers, which are slow.
+# Numbers below e^-230 ≈ 1e-100 are raised to it, and sums below 1e-60 are not trusted. So the raising changes a
+# trusted sum of n terms by less than n · 1e-40 of it, and no product of two factors is a subnormal number, which
+# would be slow.
 _SMALLEST_EXPONENT = -230.0
 _SMALLEST_TRUSTED_SUM = 1e-60
 
 
 class LogKernel(Generic[ArrayT]):
-    """Sum in the log domain: right for any cost, at one exponential for each entry and sum.
+    """Sum in the log domain, which works for any cost, with one exponential for each entry and sum.
 
-    Args:
-      log_kernel: (K_source, K_target) float64, −C/ε, finite.
+    `log_kernel` is −C/ε: (K_source, K_target) float64, finite.
     """
 
     def __init__(self, log_kernel: ArrayT) -> None:
         self._log_kernel: ArrayT = log_kernel
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        """Return log Σ_j exp(−C_ij/ε + g_j), (K_source,), for g = column_potential (K_target,)."""
         return log_sum_exp(self._log_kernel + column_potential, axis=1)
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        """Return log Σ_i exp(−C_ij/ε + f_i), (K_target,), for f = row_potential (K_source,)."""
         return log_sum_exp(self._log_kernel + row_potential[:, None], axis=0)
 
 
@@ -40,12 +37,9 @@ class AbsorbedKernel(LogKernel[ArrayT]):
     """Sum by matrix-vector products with a kernel that has absorbed the potentials of an earlier iteration.
 
     It holds A_ij = exp(−C_ij/ε + ḡ_j − m_i), where m_i makes the largest entry of row i one. Products with A
-    are exact to rounding as long as their results stay far above what underflow can hide. Rows that fall
-    below make the kernel absorb the new potential; columns that do are summed in the log domain. So the
-    answer is always that of `LogKernel`; only the time differs.
-
-    Args:
-      log_kernel: (K_source, K_target) float64, −C/ε, finite.
+    are exact to rounding as long as their results are trusted, that is, far above any underflow. Where a row's
+    sum is not, the kernel absorbs the new potential; where a column's is not, it is computed in the log
+    domain. So the answer is always that of `LogKernel`; only the time differs.
     """
 
     def __init__(self, log_kernel: ArrayT) -> None:
@@ -54,7 +48,6 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         self._absorb(xp.zeros_like(log_kernel[0]))
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        """Return log Σ_j exp(−C_ij/ε + g_j), (K_source,), for g = column_potential (K_target,)."""
         xp = array_namespace(column_potential)
         sums, log_scale = self._row_products(column_potential)
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
@@ -63,7 +56,6 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         return self._row_offset + log_scale + xp.log(sums)  # type: ignore[no-any-return]
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        """Return log Σ_i exp(−C_ij/ε + f_i), (K_target,), for f = row_potential (K_source,)."""
         xp = array_namespace(row_potential)
         weights, log_scale = _scaled_exp(row_potential + self._row_offset)
         sums = weights @ self._absorbed

@@ -1,6 +1,7 @@
-"""Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, at any scale of the cost."""
+"""Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, for costs of any scale."""
 
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, get_args
 
 import numpy as np
 
@@ -9,18 +10,66 @@ from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import TransportSettings
 from pretrieve_selection.transport_kernels import AbsorbedKernel, LogKernel
-from pretrieve_selection.transport_plan import TransportPlan
 
 TransportMethod = Literal["auto", "log", "scaling"]
 
-# The scalings go on changing by a few units in the last place of the largest cost; that is as converged as
-# they get, as long as nine digits stand.
+# The scalings never stop changing by a few units in the last place of the largest cost. This counts as converged, as
+# long as nine digits are stable.
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 _LARGEST_ROUNDING = 1e-9
 _TINY = float(np.finfo(np.float64).tiny)
 
-# Beyond this spread of C/ε nearly every iteration would absorb anew: no time is won, a second matrix is held.
+# Beyond this spread of C/ε nearly every iteration would absorb again: that saves no time and needs a second matrix.
 _LARGEST_SPREAD_FOR_SCALING = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class TransportPlan(Generic[ArrayT]):
+    """The result of the iteration; arrays are of the kind (NumPy or torch) and on the device of the cost.
+
+    Attributes:
+      log_source_marginal: (K_source,) float64, log P·1: the similarity that ranks the groups, finite even
+        where P·1 underflows.
+      log_target_marginal: (K_target,) float64, log Pᵀ·1.
+      log_source_scaling: (K_source,) float64, log u.
+      log_target_scaling: (K_target,) float64, log v.
+      log_kernel: (K_source, K_target) float64, −C/ε.
+      iterations: number of updates of both scalings.
+      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
+        rounding.
+      converged: whether the residual is at most the tolerance, or at most the rounding error of float64 at
+        the scale of this cost where that is larger (at least nine digits of the largest entry are right).
+    """
+
+    log_source_marginal: ArrayT
+    log_target_marginal: ArrayT
+    log_source_scaling: ArrayT
+    log_target_scaling: ArrayT
+    log_kernel: ArrayT
+    iterations: int
+    residual: float
+    converged: bool
+
+    @property
+    def source_marginal(self) -> ArrayT:
+        """P·1, (K_source,), ≥ 0; zero where the mass is too small for float64."""
+        return _exp(self.log_source_marginal)
+
+    @property
+    def target_marginal(self) -> ArrayT:
+        """Pᵀ·1, (K_target,), ≥ 0; zero where the mass is too small for float64."""
+        return _exp(self.log_target_marginal)
+
+    @property
+    def plan(self) -> ArrayT:
+        """P = diag(u) K diag(v), (K_source, K_target), ≥ 0; computed on each access."""
+        return _exp(self.log_kernel + self.log_source_scaling[:, None] + self.log_target_scaling)
+
+
+def _exp(exponents: ArrayT) -> ArrayT:
+    # With very negative costs the plan may exceed float64: the result is then infinity, without a warning.
+    with np.errstate(over="ignore"):
+        return array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
 
 
 def solve_unbalanced_transport(
@@ -31,30 +80,28 @@ def solve_unbalanced_transport(
     settings: TransportSettings | None = None,
     method: TransportMethod = "auto",
 ) -> TransportPlan[ArrayT]:
-    """Find the plan that reveals which source groups resemble the target (eq. 5).
+    """Find the transport plan, whose mass shows which source groups are similar to the target (eq. 5).
 
-    A weak source penalty lets unrelated groups shed their mass; a strong target penalty makes every target
-    class find a home. With K = exp(−C/ε), masses a and b, the iteration is
+    A weak source penalty lets unrelated groups lose their mass; a strong target penalty makes every target
+    class receive mass. With K = exp(−C/ε), masses a and b, the iteration is
 
         u = (a / K v)^{τ₁/(τ₁+ε)},  v = (b / Kᵀ u)^{τ₂/(τ₂+ε)},  P = diag(u) K diag(v)
 
-    carried out on log u and log v. It contracts by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε) in the largest error, so q/(1−q)
-    times the last change bounds the error that is left.
+    computed on log u and log v. It contracts the largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε), so q/(1−q) times
+    the last change bounds the remaining error.
 
     Args:
-      cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Computed with in
-        float64.
-      source_mass: (K_source,), finite, > 0; ones where not given. Totals of the two sides may differ.
-      target_mass: (K_target,), finite, > 0; ones where not given.
+      cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Converted to float64.
+      source_mass: (K_source,), finite, > 0; ones where None. Totals of the two sides may differ.
+      target_mass: (K_target,), finite, > 0; ones where None.
       settings: entropy_weight ε, source_penalty τ₁, target_penalty τ₂, tolerance, max_iterations; the paper's
-        where not given.
-      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and leaves to the log
-        domain only the sums that would underflow; "auto" takes the faster of the two for this cost. All give
-        the same answer.
+        where None.
+      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and uses the log domain
+        only for sums that would underflow; "auto" takes the faster of the two for this cost. All give the
+        same answer.
 
     Returns:
-      TransportPlan: plan, both marginals, iterations, residual, and whether it converged (a plan that did not
-        is marked, not raised).
+      TransportPlan: its `converged` is False where the iteration stopped early; this raises no error.
 
     Raises:
       SelectionInputError: a shape or range above does not hold.
@@ -111,11 +158,11 @@ def _iterate(
 
 
 def error_per_change(settings: TransportSettings) -> float:
-    """Return q/(1 − q), which times the last change of log u bounds the error that is left in it.
+    """Return q/(1 − q), by which the last change of log u is multiplied to bound its error.
 
-    q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε) is the factor by which an iteration contracts the largest error.
+    q is the contraction factor of an iteration; see `solve_unbalanced_transport`.
     """
-    # q / (1 − q), with 1 − q summed from its parts: subtracted from one it would be zero for large penalties.
+    # 1 − q is summed from its parts: computed by subtraction it would be zero for large penalties.
     source_part = 1.0 / (1.0 + settings.source_penalty / settings.entropy_weight)
     target_part = 1.0 / (1.0 + settings.target_penalty / settings.entropy_weight)
     gap = source_part + target_part - source_part * target_part
