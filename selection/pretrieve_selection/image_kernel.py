@@ -57,13 +57,7 @@ class ImageKernel:
     """
 
     def __init__(
-        self,
-        source: Any,
-        target: Any,
-        settings: SelectionSettings,
-        *,
-        block_size: int | None,
-        num_threads: int = 1,
+        self, source: Any, target: Any, settings: SelectionSettings, *, block_size: int | None, num_threads: int = 1
     ) -> None:
         self._source = _checked_features(source, "source")
         target = as_float64(_checked_features(target, "target"), like=self._source)

@@ -205,9 +205,7 @@ def _log_mass(mass: Any, like: ArrayT, name: str) -> ArrayT:
             f"{tuple(values.shape)}; give one mass for each, or none for unit masses"
         )
     _refuse_entries(
-        ~(xp.isfinite(values) & (values > 0)),
-        f"{name} must be finite and > 0",
-        "leave groups without mass out",
+        ~(xp.isfinite(values) & (values > 0)), f"{name} must be finite and > 0", "leave groups without mass out"
     )
     return xp.log(values)  # type: ignore[no-any-return]
 

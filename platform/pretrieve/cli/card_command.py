@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def card(
     image_set: Annotated[
-        str,
-        typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`."),
+        str, typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`.")
     ],
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the whole card to this file.")] = None,
     max_images: Annotated[

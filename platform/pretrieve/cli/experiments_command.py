@@ -21,8 +21,7 @@ SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 def experiments(
     mini: Annotated[bool, typer.Option("--mini", help="Of the miniatures, not of the paper's size.")] = False,
     cost: Annotated[
-        bool,
-        typer.Option("--cost", help="Also what `pretrieve plan` says of each; needs the data, and takes minutes."),
+        bool, typer.Option("--cost", help="Also what `pretrieve plan` says of each; needs the data, and takes minutes.")
     ] = False,
     storage: Storage = None,
 ) -> None:

@@ -32,12 +32,7 @@ _PNG_DOTS_PER_INCH = 200
 _MOST_STEPS = 8
 _WIDTH_IN = 4.6
 _FONTS = "system-ui, sans-serif"
-_RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 9.0,
-    "font.family": "sans-serif",
-}
+_RC: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0, "font.family": "sans-serif"}
 
 INK = "#010203"
 """Stands for currentColor, which matplotlib does not know."""

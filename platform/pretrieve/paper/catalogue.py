@@ -16,10 +16,7 @@ from pretrieve.paper.tables_1_to_3 import TABLE1A, TABLE1B, TABLE2, TABLE3
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (
-        *(TABLE1A, TABLE1B, TABLE2, TABLE3, TABLE4),
-        *(FIGURE2B, FIGURE3A, FIGURE3B, FIGURE4A, FIGURE4B),
-    )
+    for experiment in (*(TABLE1A, TABLE1B, TABLE2, TABLE3, TABLE4), *(FIGURE2B, FIGURE3A, FIGURE3B, FIGURE4A, FIGURE4B))
 }
 
 

@@ -67,8 +67,7 @@ FIGURE2B = Experiment(
     place="Figure 2b",
     question="How fast does the similarity of the source's groups to the target fall, and are the first ones its kin?",
     full=Series(
-        selections=FULL_SELECTIONS,
-        deviations=("the paper draws one network and does not say which; here are both",),
+        selections=FULL_SELECTIONS, deviations=("the paper draws one network and does not say which; here are both",)
     ),
     mini=Series(selections=MINI_SELECTIONS, deviations=(*SMALL_DATA, *WEAK_SCALE, MINI_RECALL)),
     find=find,

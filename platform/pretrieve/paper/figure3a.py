@@ -116,10 +116,7 @@ FIGURE3A = Experiment(
     name="figure3a",
     place="Figure 3a",
     question="Does reusing pre-training data help more, the fewer training images there are?",
-    full=Series(
-        studies=(StudyPoint(POINT, "figure3a.yaml"),),
-        deviations=(THREE_REFITS,),
-    ),
+    full=Series(studies=(StudyPoint(POINT, "figure3a.yaml"),), deviations=(THREE_REFITS,)),
     mini=Series(
         studies=(
             StudyPoint(

@@ -102,10 +102,7 @@ FIGURE3B = Experiment(
             *(StudyPoint(f"{number}", "figure3b.yaml", (f"selection.top_k={number}",)) for number in FULL_NUMBERS),
             StudyPoint(LABEL, "figure3b_label.yaml"),
         ),
-        deviations=(
-            FIXED_HEAD_RATIO,
-            THREE_REFITS,
-        ),
+        deviations=(FIXED_HEAD_RATIO, THREE_REFITS),
     ),
     mini=Series(
         studies=tuple(_mini(number) for number in MINI_NUMBERS),

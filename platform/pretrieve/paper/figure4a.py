@@ -33,11 +33,7 @@ def find(results: Results) -> Findings:
     comparison = Comparison("Recall of UOT over cost_scale", "network", ROWS, COLUMNS, values, PUBLISHED)
     curves = [Curve(row, tuple(values.get((row, column)) for column in COLUMNS)) for row in results.problems]
     svg = draw_curves(
-        "Recall of UOT over cost_scale",
-        COST_SCALES,
-        curves,
-        x_label="cost_scale ε_c",
-        y_label="recall in %",
+        "Recall of UOT over cost_scale", COST_SCALES, curves, x_label="cost_scale ε_c", y_label="recall in %"
     )
     return Findings((comparison,), (Drawing("The same numbers over the logarithm of ε_c.", svg),))
 

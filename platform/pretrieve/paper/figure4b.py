@@ -84,13 +84,7 @@ FIGURE4B = Experiment(
     name="figure4b",
     place="Figure 4b",
     question="Does reusing dissimilar pre-training data hurt?",
-    full=Series(
-        studies=_parts("figure4b.yaml", num_parts=10, size=100),
-        deviations=(
-            FIXED_HEAD_RATIO,
-            THREE_REFITS,
-        ),
-    ),
+    full=Series(studies=_parts("figure4b.yaml", num_parts=10, size=100), deviations=(FIXED_HEAD_RATIO, THREE_REFITS)),
     mini=Series(
         studies=_parts(MINI_STUDY, num_parts=5, size=44, overrides=(on("greek", "symbols"),)),
         deviations=(*SMALL_SCALE, "fifths of 44 characters in place of tenths of 100 classes; one of 221 is in none"),

@@ -29,14 +29,10 @@ SUPERVISED, SELF_SUPERVISED = "supervised", "self-supervised"
 COLUMNS = ("greedy_ot, l2", "greedy_ot, cosine", "uot, l2", "uot, cosine")
 
 PUBLISHED_RECALL = published_table(
-    "Table 4",
-    COLUMNS,
-    {SUPERVISED: (86.44, 94.92, 94.92, 98.31), SELF_SUPERVISED: (16.95, 38.98, 16.95, 93.22)},
+    "Table 4", COLUMNS, {SUPERVISED: (86.44, 94.92, 94.92, 98.31), SELF_SUPERVISED: (16.95, 38.98, 16.95, 93.22)}
 )
 PUBLISHED_ACCURACY = published_table(
-    "Table 4",
-    COLUMNS,
-    {SUPERVISED: (76.92, 76.67, 77.08, 77.21), SELF_SUPERVISED: (78.63, 79.32, 78.48, 80.98)},
+    "Table 4", COLUMNS, {SUPERVISED: (76.92, 76.67, 77.08, 77.21), SELF_SUPERVISED: (78.63, 79.32, 78.48, 80.98)}
 )
 
 ROWS = (SUPERVISED, SELF_SUPERVISED)

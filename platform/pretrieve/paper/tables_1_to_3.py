@@ -47,8 +47,7 @@ TABLE1A = Experiment(
     question="Does reusing pre-training data beat fine-tuning and Co-Tuning, and by which selection, with labels?",
     full=Series(studies=(StudyPoint("the study", "table1_supervised.yaml"),), deviations=(THREE_REFITS,)),
     mini=Series(
-        studies=(StudyPoint("the study", MINI_STUDY),),
-        deviations=(*SMALL_SCALE, "three targets in place of eight"),
+        studies=(StudyPoint("the study", MINI_STUDY),), deviations=(*SMALL_SCALE, "three targets in place of eight")
     ),
     find=partial(_find_scores, title="Test score", published=PUBLISHED_1A),
 )
@@ -167,9 +166,7 @@ TABLE2 = Experiment(
 )
 
 PUBLISHED_3 = published_table(
-    "Table 3",
-    ("cub", "aircraft", "caltech101"),
-    {"finetune": (52.73, 52.74, 73.96), "uot": (57.27, 53.96, 78.20)},
+    "Table 3", ("cub", "aircraft", "caltech101"), {"finetune": (52.73, 52.74, 73.96), "uot": (57.27, 53.96, 78.20)}
 )
 
 TABLE3 = Experiment(
