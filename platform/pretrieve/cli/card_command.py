@@ -1,4 +1,4 @@
-"""`pretrieve card`: what a data set holds, and what to know before believing a score on it."""
+"""`pretrieve card`: describe a data set, and what may make scores on it unreliable."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def card(
 
 
 def _load(reference: str) -> tuple[ImageSet, list[str]]:
-    """Load a set by its name, or a folder tree; also return the files of the tree that are in no split."""
+    """Load a set by its name, or a folder tree; also return the files of the tree that belong to no split."""
     from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
     from pretrieve.data.registry import find_image_set, registered_names
 
     folder = Path(reference).expanduser()
-    # A bare word is what it is in a study file; with `./` before it, a folder of that name.
+    # As in a study file, a plain word is a name; `./` before it makes it a folder.
     is_name = reference in registered_names() or (":" in reference and not folder.exists())
     if not is_name and ("/" in reference or folder.is_dir()):
         loaded = load_folder_tree(folder, name=folder.resolve().name)
@@ -58,7 +58,7 @@ def _load(reference: str) -> tuple[ImageSet, list[str]]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar on the terminal, beside the card and never in it."""
+    """Show a progress bar on stderr, so that it is no part of the card."""
     from rich.console import Console
     from rich.progress import Progress
 

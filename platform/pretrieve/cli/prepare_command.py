@@ -1,4 +1,4 @@
-"""`pretrieve prepare`: a published data set fetched, verified, unpacked and counted."""
+"""`pretrieve prepare`: fetch, verify, unpack and count a published data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from pretrieve.data.image_set import ImageSet
 
@@ -47,24 +46,19 @@ def prepare(
 
 @contextmanager
 def _bars(console: Console) -> Iterator[Callable[[str, str, int, int | None], None]]:
-    """Show a bar for each step of each archive, from the moment it begins."""
+    """Show a bar for each step of each archive, from its start on."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as bars:
-        yield _Steps(bars)
 
+        def update(step: str, file: str, done: int, total: int | None) -> None:
+            description = f"{_VERBS[step]} {file}"
+            if not bars.tasks or bars.tasks[-1].description != description:
+                bars.add_task(description, total=total)
+            bars.update(bars.tasks[-1].id, completed=done, total=total)
 
-class _Steps:
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._step: tuple[str, str] | None = None
-
-    def __call__(self, step: str, file: str, done: int, total: int | None) -> None:
-        if self._step != (step, file):
-            self._step = (step, file)
-            self._task = self._bars.add_task(f"{_VERBS[step]} {file}", total=total)
-        self._bars.update(self._task, completed=done, total=total)
+        yield update
 
 
 def _print(console: Console, title: str, name: str, root: Path, image_set: ImageSet) -> None:
@@ -80,5 +74,5 @@ def _print(console: Console, title: str, name: str, root: Path, image_set: Image
     ]
     console.print("\n".join(lines), highlight=False, markup=False)
     entry = {"targets": [{"published": name, "folder": str(root)}]}
-    # A path may be long, and a line that a console broke is another path.
+    # The width is large and the console is not used, because a long path must stay on one line.
     typer.echo(yaml.safe_dump(entry, sort_keys=False, width=10_000, allow_unicode=True).rstrip())

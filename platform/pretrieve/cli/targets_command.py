@@ -42,10 +42,15 @@ def targets(
 
 
 def _print_all(console: Console, published: Mapping[str, PublishedSet], registered: list[str]) -> None:
-    facts = {name: entry.facts for name, entry in published.items()}
     console.print("Published sets; `pretrieve prepare NAME --root DIR` brings one to this disk:", markup=False)
-    console.print(_counts(facts))
-    console.print(_origins(facts))
+    console.print(_counts(published))
+    # Each set has its own lines for its origin, so that its address stays in one piece on a narrow terminal.
+    origins = _pairs()
+    for name, entry in published.items():
+        facts = entry.facts
+        lines = [facts.title, f"split: {facts.split}", f"licence: {facts.licence}", facts.page, ""]
+        origins.add_row(name, _text("\n".join(lines)))
+    console.print(origins)
     console.print("Registered, built-in and of installed packages; there at once:", markup=False)
     for name in registered:
         typer.echo(f"  {name}")
@@ -53,7 +58,7 @@ def _print_all(console: Console, published: Mapping[str, PublishedSet], register
     console.print(f"\n{words}", markup=False, highlight=False)
 
 
-def _counts(facts: Mapping[str, PublishedFacts]) -> Table:
+def _counts(published: Mapping[str, PublishedSet]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -63,18 +68,10 @@ def _counts(facts: Mapping[str, PublishedFacts]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("metric")
     table.add_column("archives")
-    for name, of_set in facts.items():
-        images = [f"{of_set.num_images[split]:,}" if split in of_set.num_images else "–" for split in _SPLITS]
-        table.add_row(name, str(of_set.num_classes), *images, _METRICS[of_set.metric], _served(of_set))
-    return table
-
-
-def _origins(facts: Mapping[str, PublishedFacts]) -> Table:
-    """Give each set lines of its own, so that its address stays in one piece on a narrow terminal."""
-    table = _pairs()
-    for name, of_set in facts.items():
-        lines = [of_set.title, f"split: {of_set.split}", f"licence: {of_set.licence}", of_set.page, ""]
-        table.add_row(name, _text("\n".join(lines)))
+    for name, entry in published.items():
+        facts = entry.facts
+        images = [f"{facts.num_images[split]:,}" if split in facts.num_images else "–" for split in _SPLITS]
+        table.add_row(name, str(facts.num_classes), *images, _METRICS[facts.metric], _served(facts))
     return table
 
 
@@ -98,7 +95,7 @@ def _served(facts: PublishedFacts) -> str:
 def _text(words: str) -> Any:
     from rich.text import Text
 
-    return Text(words)  # as it is: brackets in it are no markup
+    return Text(words)  # brackets in a Text are no markup
 
 
 def _print_one(console: Console, name: str, facts: PublishedFacts) -> None:

@@ -1,7 +1,4 @@
-"""What an experiment of the paper is: its question, the series of studies that answers it, and how it is shown.
-
-Below the types stand the words that series share: overrides of study files, and departures from the paper.
-"""
+"""The types of the paper's experiments, and the overrides and deviations that several experiments share."""
 
 from __future__ import annotations
 
@@ -19,9 +16,9 @@ class StudyPoint:
     """One study of a series; `pretrieve run FILE --set OVERRIDE …` runs it alone.
 
     Attributes:
-      label: its place in the series, such as the value of the factor that varies.
+      label: names the study in the series, for example by the value of the factor that varies.
       file: the study file, below `jobs/studies`.
-      overrides: `field.path=value` words that replace what the file says.
+      overrides: settings that replace those of the file, each as `field.path=value`.
     """
 
     label: str
@@ -31,12 +28,12 @@ class StudyPoint:
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """Where a selection problem lies among centroids in files.
+    """The files that hold the centroids of a selection problem.
 
     Attributes:
       network: the folder; `imagenet.npz` in it is the source.
       target: the target's file in it, without its suffix.
-      expected: known list of the groups that should be found.
+      expected: name of a list of the groups that should be found.
     """
 
     network: str
@@ -46,14 +43,14 @@ class ClassMeans:
 
 @dataclass(frozen=True)
 class SelectionPoint:
-    """A selection problem of a study: what is looked at without training anything.
+    """A selection problem of a study, which needs no training.
 
     Attributes:
-      label: names the problem, as a rule by its network.
+      label: names the problem, usually by its network.
       file: the study file, below `jobs/studies`; its `selection.expected_groups` names what should be found.
-      target: the target.
-      class_means: where the same problem lies among centroids in files; None for one that is not there.
-      overrides: `field.path=value` words.
+      target: name of the target in the study.
+      class_means: files that hold the centroids of the same problem; None where there are none.
+      overrides: as in `StudyPoint`.
     """
 
     label: str
@@ -68,9 +65,9 @@ class Series:
     """An experiment in one size: the paper's, or a miniature of the same shape.
 
     Attributes:
-      studies: trained and tested.
-      selections: looked at alone.
-      deviations: how it departs from the paper's protocol, a sentence each.
+      studies: what is trained and tested.
+      selections: what is selected without training.
+      deviations: the differences from the paper's protocol, one sentence each.
     """
 
     studies: tuple[StudyPoint, ...] = ()
@@ -79,13 +76,13 @@ class Series:
 
     @property
     def points(self) -> tuple[StudyPoint | SelectionPoint, ...]:
-        """All points: first those that are looked at in seconds."""
+        """All points: first the selections, which take seconds."""
         return (*self.selections, *self.studies)
 
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """The two sides of a selection, with what should be found.
+    """The two sides of a selection and what should be found.
 
     Attributes:
       source: centroids of the groups, (K_source, D).
@@ -102,12 +99,7 @@ class SelectionProblem:
 
 @dataclass(frozen=True)
 class Results:
-    """What an experiment has so far, by the labels of its series; a point that is not done is missing.
-
-    Attributes:
-      records: of the studies.
-      problems: of the selections.
-    """
+    """What the points of a series gave so far, by their labels; a point that is not done is missing."""
 
     records: Mapping[str, StudyRecord] = field(default_factory=dict)
     problems: Mapping[str, SelectionProblem] = field(default_factory=dict)
@@ -118,12 +110,12 @@ class Experiment:
     """A table or figure of the paper.
 
     Attributes:
-      name: on the command line.
-      place: where it stands in the paper.
+      name: its name on the command line.
+      place: the number of the table or figure, such as "Table 4".
       question: what it answers.
-      full: the paper's size.
-      mini: a miniature of minutes on images that come along.
-      find: makes its tables and figures, of an unfinished series what there is.
+      full: the series in the paper's size.
+      mini: a miniature on images that are part of this package; it takes minutes.
+      find: makes the tables and figures; of an unfinished series, the part that exists.
     """
 
     name: str
@@ -134,12 +126,12 @@ class Experiment:
     find: Callable[[Results], Findings]
 
     def series(self, *, is_mini: bool) -> Series:
-        """Return the experiment in one of its sizes."""
+        """Return the miniature or the series of the paper's size."""
         return self.mini if is_mini else self.full
 
 
 MINI_STUDY = "mini/study.yaml"
-"""All miniatures are points of this one study, so that what two of them share is computed once."""
+"""All miniatures are points of this study, so that what two of them share is computed once."""
 
 THREE_REFITS = "three refits a cell with their interval; the paper prints single numbers"
 FIXED_HEAD_RATIO = "the head ratio is 10; the paper settles it with fine-tuning on each target"
@@ -165,7 +157,7 @@ WEAK_SCALE = (
 
 
 def on(*targets: str) -> str:
-    """Return the override that replaces the targets of the study.
+    """Return the override that replaces the targets of the study by registered ones.
 
     >>> on("greek", "symbols")
     'targets=[{registered: greek}, {registered: symbols}]'
@@ -183,5 +175,5 @@ def by(*methods: str) -> str:
 
 
 def with_expected(target: str) -> str:
-    """Return the override that names the groups to be found: the source's letters of the script of `greek`."""
+    """Return the override that names the groups to be found: the source's Greek letters."""
     return f"selection.expected_groups={{{target}: greek_letters.txt}}"

@@ -21,10 +21,10 @@ EXPERIMENTS: Mapping[str, Experiment] = {
 
 
 def find_experiment(name: str) -> Experiment:
-    """Return an experiment by its name.
+    """Return the experiment of this name.
 
     Raises:
-      UserError: there is none of that name.
+      UserError: there is none.
 
     >>> find_experiment("figure4a").place
     'Figure 4a'

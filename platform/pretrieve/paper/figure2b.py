@@ -1,4 +1,4 @@
-"""Figure 2b: the ranked similarity of the source's groups to CUB, and which of them are birds."""
+"""Figure 2b: the source's groups ranked by their similarity to CUB, and which of them are birds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLISHED = Published(
 
 
 def find(results: Results) -> Findings:
-    """Rank the groups of each network's problem by UOT, draw them, and list the first."""
+    """Rank the groups by UOT for each network, draw the ranking, and list the first groups."""
     selections = {network: _select(problem) for network, problem in results.problems.items()}
     recalls = {
         (network, COLUMN): Value(recall_at_k(selection, results.problems[network].expected))
@@ -38,7 +38,7 @@ def _select(problem: SelectionProblem) -> Selection:
         problem.target.means,
         top_k=problem.settings.top_k,
         settings=problem.settings,
-        rng=np.random.default_rng(0),  # asked for by the contract; uot draws nothing
+        rng=np.random.default_rng(0),  # not used by uot
     )
 
 

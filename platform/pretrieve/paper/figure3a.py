@@ -1,4 +1,4 @@
-"""Figure 3a: a part of the target's training images, and how far reuse is ahead of fine-tuning."""
+"""Figure 3a: scores with a part of the target's training images, and the lead of reuse over fine-tuning."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PUBLISHED = Published(
 
 
 def find(results: Results) -> Findings:
-    """Lay out scores and gaps over the part of the images, and draw both for each set."""
+    """Make the tables and curves of scores and gaps by part of the training images."""
     record = results.records.get(POINT)
     scores = {} if record is None else _scores(record)
     gaps = {} if record is None else _gaps(record)
@@ -55,17 +55,13 @@ def find(results: Results) -> Findings:
 
 
 def parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
-    """Tell of which set each target of a study is a part, and which part: the study has each part as a target."""
+    """Return the image set and the part of it that each target of the study is."""
     targets: Any = record.settings["targets"]
-    return {target["name"] or _set_of(target): (_set_of(target), _part_of(target)) for target in targets}
-
-
-def _set_of(target: Mapping[str, Any]) -> str:
-    return str(target["published"] or target["registered"])
-
-
-def _part_of(target: Mapping[str, Any]) -> str:
-    return f"{target['regime']['fraction'] or 1.0:.0%}"
+    parts = {}
+    for target in targets:
+        name = str(target["published"] or target["registered"])
+        parts[target["name"] or name] = (name, f"{target['regime']['fraction'] or 1.0:.0%}")
+    return parts
 
 
 def _scores(record: StudyRecord) -> dict[tuple[str, str], Value]:
@@ -73,7 +69,7 @@ def _scores(record: StudyRecord) -> dict[tuple[str, str], Value]:
     return {
         (row_name(parts[target][0], method), parts[target][1]): value
         for (method, target), value in method_values(record).items()
-        if target in parts  # the average is of other parts at a time
+        if target in parts  # leaves the average over the targets out
     }
 
 

@@ -51,7 +51,7 @@ PUBLISHED = Published(
 
 
 def find(results: Results) -> Findings:
-    """Lay the scores out over the number of groups, and draw them with the label-based selection as a line."""
+    """Make the table and curves of scores by number of groups, with the selection by label as a line."""
     series = {point: record for point, record in results.records.items() if point != LABEL}
     targets = targets_of(series)
     scores = _labels_apart(series_values(results.records))
@@ -64,7 +64,7 @@ def find(results: Results) -> Findings:
 
 
 def _labels_apart(scores: Mapping[tuple[str, str], Value]) -> dict[tuple[str, str], Value]:
-    """Put the scores by label, of whichever study, into a column of their own: no number of groups is theirs."""
+    """Move the scores of the method `label` into a column of their own: they belong to no number of groups."""
     is_label = {row: row.endswith(row_name("", "label")) for row, _ in scores}
     return {(row, LABEL if is_label[row] else point): value for (row, point), value in scores.items()}
 
@@ -85,7 +85,7 @@ def _draw(target: str, points: tuple[str, ...], scores: Mapping[tuple[str, str],
 
 
 def _mini(number: int) -> StudyPoint:
-    """Make a point; the last one, with room for all groups that labels name, selects by label as well."""
+    """Make a point; the last one, whose top_k is large enough for all labelled groups, also selects by label."""
     words = (on("greek", "symbols"), f"selection.top_k={number}")
     if number < MINI_NUMBERS[-1]:
         return StudyPoint(f"{number}", MINI_STUDY, (*words, by(*METHODS)))

@@ -17,7 +17,7 @@ PUBLISHED = Published(
 
 
 def find(results: Results) -> Findings:
-    """Measure the recall of UOT with the cosine cost over cost_scale, a row a network."""
+    """Measure the recall of UOT with the cosine cost by cost_scale, one row for each network."""
     values = {}
     for network, problem in results.problems.items():
         table = recall_over_cost_scale(

@@ -1,4 +1,4 @@
-"""Figure 4b: tenths of the source, from the most to the least similar."""
+"""Figure 4b: reuse of each tenth of the source, from the most to the least similar."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pretrieve_dashboards import (
 )
 
 FIRST = "1"
-"""The most similar part; its study trains the baseline as well, which reuses none."""
+"""The most similar part; its study also trains the baseline, which reuses no part."""
 
 PUBLISHED = Published(
     "Table 1 (a), which prints fine-tuning and, as its 100 classes are the first tenth, UOT there; the rest of the "
@@ -43,7 +43,7 @@ PUBLISHED = Published(
 
 
 def find(results: Results) -> Findings:
-    """Lay the scores out over the parts of the ranking, and draw them with fine-tuning as a line."""
+    """Make the table and curves of scores by part of the ranking, with fine-tuning as a line."""
     scores = series_values(results.records)
     targets, parts = targets_of(results.records), tuple(results.records)
     rows = tuple(row_name(target, method) for target in targets for method in ("finetune", "uot"))

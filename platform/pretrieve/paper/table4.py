@@ -1,4 +1,4 @@
-"""Table 4: cost and method of the selection, by the recall of the expected groups and by the accuracy."""
+"""Table 4: recall of the expected groups and accuracy, by cost and method of the selection."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ PUBLISHED_ACCURACY = published_table(
 ROWS = (SUPERVISED, SELF_SUPERVISED)
 PAPERS_COSTS = ("selection.greedy_cost=l2", "selection.cost=cosine", "selection.cost_scale=0.01")
 OTHER_COSTS = ("selection.greedy_cost=cosine", "selection.cost=l2", "selection.cost_scale=0.1")
-"""The other cost for either method; UOT's scale is that at which the recall is the paper's."""
+"""The other cost for each method. With this scale, the recall of UOT is the paper's."""
 
 
 def find(results: Results) -> Findings:
-    """Lay recall and accuracy out, a row a network and a column a method with its cost."""
+    """Make the tables of recall and accuracy, with a row for each network and a column for each method and cost."""
     recall, accuracy = _recalls(results), _accuracies(results.records)
     return Findings(
         (

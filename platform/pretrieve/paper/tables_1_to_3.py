@@ -1,4 +1,4 @@
-"""Tables 1 to 3: test scores by target, with a table of methods (1 and 3) or of numbers of clusters (2)."""
+"""Tables 1 to 3: test scores by target and by method (1 and 3) or number of clusters (2)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ COLUMNS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft"
 
 
 def _find_scores(results: Results, *, title: str, published: Published) -> Findings:
-    """Lay out the scores of a series of one study, methods as rows in the paper's order, beside the paper's."""
-    values = {place: value for record in results.records.values() for place, value in method_values(record).items()}
+    """Compare the scores of a series of one study with the paper's; methods are rows, in the paper's order."""
+    values = {cell: value for record in results.records.values() for cell, value in method_values(record).items()}
     return Findings((score_comparison(title, "method", values, published, rows=published.rows),))
 
 
@@ -57,11 +57,9 @@ WITH_LABELS, WITHOUT_LABELS = "with labels", "without labels"
 
 
 def _row_of(method: str, point: str) -> str:
-    """Name the row of a method: fine-tuning has no source, so it has one row for both studies."""
+    """Return the row of a method; fine-tuning uses no source, so both studies share its row."""
     return method if method == "finetune" else f"{method}, {point}"
 
-
-_ROWS_1B = ("finetune", *(_row_of(method, point) for point in (WITH_LABELS, WITHOUT_LABELS) for method in REUSING))
 
 PUBLISHED_1B = published_table(
     "Table 1 (b)",
@@ -79,11 +77,11 @@ PUBLISHED_1B = published_table(
 
 
 def _find_1b(results: Results) -> Findings:
-    """Lay the scores of both studies out as the paper's table has them."""
+    """Compare the scores of both studies with the paper's table."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= method_values(record, row_of=partial(_row_of, point=point))
-    return Findings((score_comparison("Test score", "method", values, PUBLISHED_1B, rows=_ROWS_1B),))
+    return Findings((score_comparison("Test score", "method", values, PUBLISHED_1B, rows=PUBLISHED_1B.rows),))
 
 
 _WITHOUT_FINETUNE = by(*REUSING)
@@ -128,7 +126,7 @@ PUBLISHED_2 = published_table(
 
 
 def _find_2(results: Results) -> Findings:
-    """Lay out the scores of UOT, a row a number of clusters."""
+    """Compare the scores of UOT with the paper's, with a row for each number of clusters."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= {(point, target): value for (_, target), value in method_values(record).items()}
