@@ -18,7 +18,7 @@ from pretrieve_selection.errors import SelectionError, SelectionInputError
 from pretrieve_selection.image_scores import IMAGE_METHODS, ImageScores, score_images
 from pretrieve_selection.image_selection import ImageSelection, select_images
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
-from pretrieve_selection.input_checks import check_centroids
+from pretrieve_selection.input_checks import check_centroids, check_features
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.selection import Selection, rank_groups, recall_at_k
 from pretrieve_selection.selectors import SELECTORS, make_selector
@@ -57,6 +57,7 @@ __all__ = [
     "TransportSettings",
     "UotSelector",
     "check_centroids",
+    "check_features",
     "cluster_features",
     "cosine_cost",
     "describe_choices",

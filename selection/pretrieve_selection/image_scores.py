@@ -1,6 +1,5 @@
 """Score single images by the methods that score groups."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,33 +74,22 @@ def score_images(
     if method == "uot":
         transport = solve_image_transport(source_features, target_features, settings=settings, num_threads=num_threads)
         return ImageScores(_to_numpy(transport.log_source_marginal), transport.converged, transport.iterations)
-    cost, reduce = (settings.cost, _largest) if method == "nearest" else (settings.greedy_cost, _mean)
+    is_nearest = method == "nearest"
+    cost = settings.cost if is_nearest else settings.greedy_cost
     unscaled = replace(settings, cost=cost, cost_scale=1.0, entropy_weight=1.0)
     kernel = ImageKernel(source_features, target_features, unscaled, block_size=None, num_threads=num_threads)
-    return ImageScores(_to_numpy(_reduce_rows(kernel, reduce)))
-
-
-def _reduce_rows(kernel: ImageKernel, reduce: Callable[[Any], Any]) -> Any:
-    """Reduce the negative costs of each source image to all target images to one number, (N,) float64."""
     kernel.set_column_potential(kernel.zeros(kernel.num_target))
 
-    def reduce_block(rows: slice, workspace: Workspace) -> Any:
+    def score_block(rows: slice, workspace: Workspace) -> Any:
         block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
-        return as_float64(reduce(block), like=block) + offset
+        xp = array_namespace(block)
+        reduced = xp.amax(block, axis=1) if is_nearest else block.mean(axis=1, dtype=xp.float64)
+        return as_float64(reduced, like=block) + offset
 
     scores = kernel.zeros(kernel.num_source)
-    for rows, reduced in kernel.map_blocks(reduce_block):
-        scores[rows] = reduced
-    return scores
-
-
-def _largest(block: Any) -> Any:
-    return array_namespace(block).amax(block, axis=1)
-
-
-def _mean(block: Any) -> Any:
-    xp = array_namespace(block)
-    return block.mean(axis=1, dtype=xp.float64)
+    for rows, block_scores in kernel.map_blocks(score_block):
+        scores[rows] = block_scores
+    return ImageScores(_to_numpy(scores))
 
 
 def _to_numpy(scores: Any) -> NDArray[np.float64]:

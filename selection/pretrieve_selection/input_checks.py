@@ -1,6 +1,7 @@
 """Check the inputs of a selection. An error says which row is wrong and what to do about it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +52,15 @@ def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64
         raise SelectionInputError(
             f"both sides must have features of one dimension, but the source has {source.shape[1]} and the "
             f"target {target.shape[1]}; extract both with the same backbone"
+        )
+
+
+def check_features(features: NDArray[Any]) -> None:
+    """Raise a SelectionInputError unless features are a floating-point (N, D) matrix with N ≥ 1 and D ≥ 1."""
+    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
+        raise SelectionInputError(
+            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
+            f"{features.dtype} of shape {features.shape}; give one row for each image"
         )
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import refuse_infinite_rows, refuse_rows
+from pretrieve_selection.input_checks import check_features, refuse_infinite_rows, refuse_rows
 
 _ROWS_AT_ONCE = 65536
 
@@ -95,7 +95,14 @@ def cluster_features(
     ([1, 2], True)
     """
     matrix = np.asarray(features)
-    _check_shapes(matrix, num_clusters, max_iterations)
+    check_features(matrix)
+    if not 1 <= num_clusters <= len(matrix):
+        raise SelectionInputError(
+            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
+            f"are {len(matrix)} images; lower num_clusters, or give more images"
+        )
+    if max_iterations < 1:
+        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
     lengths = _checked_lengths(matrix)
     start = np.sort(np.random.default_rng(seed).choice(len(matrix), num_clusters, replace=False))
     directions = _unit(matrix[start], lengths[start])
@@ -180,21 +187,6 @@ def _parts(num_rows: int) -> Iterator[slice]:
 
 def _unit(features: NDArray[Any], lengths: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.ascontiguousarray(features / lengths[:, None], dtype=np.float32)
-
-
-def _check_shapes(features: NDArray[Any], num_clusters: int, max_iterations: int) -> None:
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise SelectionInputError(
-            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
-            f"{features.dtype} of shape {features.shape}; give one row for each image"
-        )
-    if not 1 <= num_clusters <= len(features):
-        raise SelectionInputError(
-            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
-            f"are {len(features)} images; lower num_clusters, or give more images"
-        )
-    if max_iterations < 1:
-        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
 
 
 def _checked_lengths(features: NDArray[Any]) -> NDArray[np.float64]:

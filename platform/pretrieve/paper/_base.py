@@ -13,66 +13,40 @@ from pretrieve_selection import SelectionSettings
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """One study of a series; `pretrieve run FILE --set OVERRIDE …` runs it alone.
+    """One study of a series; `pretrieve run FILE --set OVERRIDE …` runs it alone."""
 
-    Attributes:
-      label: names the study in the series, for example by the value of the factor that varies.
-      file: the study file, below `jobs/studies`.
-      overrides: settings that replace those of the file, each as `field.path=value`.
-    """
-
-    label: str
-    file: str
-    overrides: tuple[str, ...] = ()
+    label: str  # names the study in the series, for example by the value of the factor that varies
+    file: str  # the study file, below `jobs/studies`
+    overrides: tuple[str, ...] = ()  # settings that replace those of the file, each as `field.path=value`
 
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """The files that hold the centroids of a selection problem.
+    """The files that hold the centroids of a selection problem."""
 
-    Attributes:
-      network: the folder; `imagenet.npz` in it is the source.
-      target: the target's file in it, without its suffix.
-      expected: name of a list of the groups that should be found.
-    """
-
-    network: str
-    target: str
-    expected: str
+    network: str  # the folder; `imagenet.npz` in it is the source
+    target: str  # the target's file in it, without its suffix
+    expected: str  # name of a list of the groups that should be found
 
 
 @dataclass(frozen=True)
 class SelectionPoint:
-    """A selection problem of a study, which needs no training.
+    """A selection problem of a study, which needs no training."""
 
-    Attributes:
-      label: names the problem, usually by its network.
-      file: the study file, below `jobs/studies`; its `selection.expected_groups` names what should be found.
-      target: name of the target in the study.
-      class_means: files that hold the centroids of the same problem; None where there are none.
-      overrides: as in `StudyPoint`.
-    """
-
-    label: str
-    file: str
-    target: str
-    class_means: ClassMeans | None = None
-    overrides: tuple[str, ...] = ()
+    label: str  # names the problem, usually by its network
+    file: str  # the study file; its `selection.expected_groups` names the groups that should be found
+    target: str  # name of the target in the study
+    class_means: ClassMeans | None = None  # the same problem in files; None where there are none
+    overrides: tuple[str, ...] = ()  # as in `StudyPoint`
 
 
 @dataclass(frozen=True)
 class Series:
-    """An experiment in one size: the paper's, or a miniature of the same shape.
+    """An experiment in one size: the paper's, or a miniature of the same shape."""
 
-    Attributes:
-      studies: what is trained and tested.
-      selections: what is selected without training.
-      deviations: the differences from the paper's protocol, one sentence each.
-    """
-
-    studies: tuple[StudyPoint, ...] = ()
-    selections: tuple[SelectionPoint, ...] = ()
-    deviations: tuple[str, ...] = ()
+    studies: tuple[StudyPoint, ...] = ()  # what is trained and tested
+    selections: tuple[SelectionPoint, ...] = ()  # what is selected without training
+    deviations: tuple[str, ...] = ()  # the differences from the paper's protocol, one sentence each
 
     @property
     def points(self) -> tuple[StudyPoint | SelectionPoint, ...]:
@@ -82,19 +56,12 @@ class Series:
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """The two sides of a selection and what should be found.
+    """The two sides of a selection and what should be found."""
 
-    Attributes:
-      source: centroids of the groups, (K_source, D).
-      target: centroids of the classes, (K_target, D).
-      expected: indices of source groups; empty where the study names none.
-      settings: top_k and the weights of eq. 5.
-    """
-
-    source: NamedCentroids
-    target: NamedCentroids
-    expected: tuple[int, ...]
-    settings: SelectionSettings
+    source: NamedCentroids  # centroids of the groups, (K_source, D)
+    target: NamedCentroids  # centroids of the classes, (K_target, D)
+    expected: tuple[int, ...]  # indices of source groups; empty where the study names none
+    settings: SelectionSettings  # top_k and the weights of eq. 5
 
 
 @dataclass(frozen=True)
@@ -107,23 +74,14 @@ class Results:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or figure of the paper.
+    """A table or figure of the paper."""
 
-    Attributes:
-      name: its name on the command line.
-      place: the number of the table or figure, such as "Table 4".
-      question: what it answers.
-      full: the series in the paper's size.
-      mini: a miniature on images that are part of this package; it takes minutes.
-      find: makes the tables and figures; of an unfinished series, the part that exists.
-    """
-
-    name: str
-    place: str
-    question: str
-    full: Series
-    mini: Series
-    find: Callable[[Results], Findings]
+    name: str  # on the command line
+    place: str  # in the paper, such as "Table 4"
+    question: str  # what it answers
+    full: Series  # in the paper's size
+    mini: Series  # a miniature on images that are part of this package; it takes minutes
+    find: Callable[[Results], Findings]  # makes its tables and figures; of an unfinished series, the part that exists
 
     def series(self, *, is_mini: bool) -> Series:
         """Return the miniature or the series of the paper's size."""

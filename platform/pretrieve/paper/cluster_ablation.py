@@ -25,6 +25,7 @@ from pretrieve_selection import (
     Selection,
     SelectionInputError,
     SelectionSettings,
+    check_features,
     cluster_features,
     make_selector,
 )
@@ -91,7 +92,8 @@ def recall_over_num_clusters(
     """
     matrix = np.asarray(features)
     base = settings or SelectionSettings()
-    _check_features(matrix, target_centroids, base.cost)
+    check_features(matrix)
+    COSTS[base.cost](matrix[:1], target_centroids, cost_scale=1.0)  # the sides must fit, before hours of clustering
     if not 0 < selected_fraction <= 1:
         raise SelectionInputError(
             f"selected_fraction must be > 0 and at most 1, but is {selected_fraction}; the paper takes 0.1"
@@ -157,16 +159,6 @@ def _draw(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("number of clusters")
         axes.set_ylabel("share in %")
         return finish(figure, num_columns=1)
-
-
-def _check_features(features: NDArray[Any], target_centroids: ArrayLike, cost: str) -> None:
-    """Check before the clustering, which may take hours, that the two sides fit."""
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise SelectionInputError(
-            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
-            f"{features.dtype} of shape {features.shape}; give one row for each image"
-        )
-    COSTS[cost](features[:1], target_centroids, cost_scale=1.0)
 
 
 def _check_num_clusters(num_clusters: Iterable[int], *, num_images: int) -> tuple[int, ...]:

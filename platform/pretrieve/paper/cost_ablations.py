@@ -28,7 +28,6 @@ from pretrieve_selection import (
     COSTS,
     SelectionInputError,
     SelectionSettings,
-    check_centroids,
     describe_choices,
     make_selector,
     recall_at_k,
@@ -83,11 +82,10 @@ def recall_over_cost_scale(
     """
     names = _check_words("costs", costs, COSTS)
     scales = _check_cost_scales("cost_scales", cost_scales)
-    source = check_centroids(source_centroids, side="source")
-    expected = _check_expected_groups(expected_ids, num_groups=len(source))
+    expected = check_expected_ids(expected_ids)
     base = settings or SelectionSettings()
     variants = [("uot", replace(base, cost=cost, cost_scale=scale)) for cost in names for scale in scales]
-    rows = _rows(source, target_centroids, expected, variants)
+    rows = _rows(source_centroids, target_centroids, expected, variants)
     table = pd.DataFrame(rows).drop(columns="method")
     return Ablation("Recall over cost scale", table, _draw_scales(table, top_k=base.top_k))
 
@@ -157,9 +155,7 @@ def recall_by_cost_and_method(
     rows = []
     for name, (source, target) in problems.items():
         try:
-            matrix = check_centroids(source, side="source")
-            expected = _check_expected_groups(ids, num_groups=len(matrix))
-            rows += [{"problem": name} | row for row in _rows(matrix, target, expected, variants)]
+            rows += [{"problem": name} | row for row in _rows(source, target, check_expected_ids(ids), variants)]
         except SelectionInputError as error:
             raise SelectionInputError(f"problem {name!r}: {error}") from error
     table = pd.DataFrame(rows)
@@ -257,13 +253,3 @@ def _check_cost_scales(field: str, scales: Iterable[float]) -> tuple[float, ...]
                 f"{field} must be finite numbers > 0, but number {place} of them is {scale!r}; the paper uses 0.01"
             )
     return tuple(sorted({float(scale) for scale in given}))
-
-
-def _check_expected_groups(expected_ids: Iterable[int], *, num_groups: int) -> tuple[int, ...]:
-    groups = check_expected_ids(expected_ids)
-    wrong = [group for group in groups if not 0 <= group < num_groups]
-    if wrong:
-        raise SelectionInputError(
-            f"expected_ids must be from 0 to {num_groups - 1}, but {wrong[0]} is not; give indices of this source"
-        )
-    return groups

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pretrieve.paper._base import SMALL_DATA, WEAK_SCALE, Experiment, Results, SelectionProblem, Series
+from pretrieve.paper._base import SMALL_DATA, WEAK_SCALE, Experiment, Results, Series
 from pretrieve.paper.table4 import FULL_SELECTIONS, MINI_RECALL, MINI_SELECTIONS, PUBLISHED_RECALL, ROWS
 from pretrieve_dashboards import Comparison, Drawing, Findings, Listing, Published, Value, draw_ranked_groups
-from pretrieve_selection import Selection, make_selector, recall_at_k
+from pretrieve_selection import make_selector, recall_at_k
 
 COLUMN = "recall"
 NUM_LISTED = 20
@@ -20,46 +20,30 @@ PUBLISHED = Published(
 
 def find(results: Results) -> Findings:
     """Rank the groups by UOT for each network, draw the ranking, and list the first groups."""
-    selections = {network: _select(problem) for network, problem in results.problems.items()}
-    recalls = {
-        (network, COLUMN): Value(recall_at_k(selection, results.problems[network].expected))
-        for network, selection in selections.items()
-    }
-    return Findings(
-        (Comparison("Expected groups among those selected", "network", ROWS, (COLUMN,), recalls, PUBLISHED),),
-        tuple(_draw(network, results.problems[network], selection) for network, selection in selections.items()),
-        tuple(_list(network, results.problems[network], selection) for network, selection in selections.items()),
-    )
-
-
-def _select(problem: SelectionProblem) -> Selection:
-    return make_selector("uot").select(
-        problem.source.means,
-        problem.target.means,
-        top_k=problem.settings.top_k,
-        settings=problem.settings,
-        rng=np.random.default_rng(0),  # not used by uot
-    )
-
-
-def _masses(selection: Selection) -> list[float]:
-    masses: list[float] = np.exp(selection.scores[list(selection.groups)]).tolist()
-    return masses
-
-
-def _draw(network: str, problem: SelectionProblem, selection: Selection) -> Drawing:
-    title = f"Ranked similarity, {network} network"
-    svg = draw_ranked_groups(title, selection.groups, _masses(selection), set(problem.expected))
-    return Drawing(f"{network} network: the mass that UOT gives each group, by rank", svg)
-
-
-def _list(network: str, problem: SelectionProblem, selection: Selection) -> Listing:
-    first = list(zip(selection.groups, _masses(selection), strict=True))[:NUM_LISTED]
-    rows = (
-        (str(rank), problem.source.names[group], f"{mass:.4g}", "yes" if group in problem.expected else "no")
-        for rank, (group, mass) in enumerate(first, start=1)
-    )
-    return Listing(f"The first groups, {network} network", ("rank", "group", "similarity", "expected"), tuple(rows))
+    recalls: dict[tuple[str, str], Value] = {}
+    drawings, listings = [], []
+    for network, problem in results.problems.items():
+        selection = make_selector("uot").select(
+            problem.source.means,
+            problem.target.means,
+            top_k=problem.settings.top_k,
+            settings=problem.settings,
+            rng=np.random.default_rng(0),  # not used by uot
+        )
+        recalls[network, COLUMN] = Value(recall_at_k(selection, problem.expected))
+        masses = np.exp(selection.scores[list(selection.groups)]).tolist()
+        title = f"Ranked similarity, {network} network"
+        svg = draw_ranked_groups(title, selection.groups, masses, set(problem.expected))
+        drawings.append(Drawing(f"{network} network: the mass that UOT gives each group, by rank", svg))
+        rows = tuple(
+            (str(rank), problem.source.names[group], f"{mass:.4g}", "yes" if group in problem.expected else "no")
+            for rank, (group, mass) in enumerate(zip(selection.groups, masses, strict=True), start=1)
+        )
+        headings = ("rank", "group", "similarity", "expected")
+        listings.append(Listing(f"The first groups, {network} network", headings, rows[:NUM_LISTED]))
+    title = "Expected groups among those selected"
+    comparison = Comparison(title, "network", ROWS, (COLUMN,), recalls, PUBLISHED)
+    return Findings((comparison,), tuple(drawings), tuple(listings))
 
 
 FIGURE2B = Experiment(

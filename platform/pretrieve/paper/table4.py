@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pretrieve.paper._base import (
     FIXED_HEAD_RATIO,
@@ -66,16 +67,12 @@ def _accuracies(records: Mapping[str, StudyRecord]) -> dict[tuple[str, str], Val
     values = {}
     for point, record in records.items():
         network, _, _ = point.partition(": ")
-        for (method, target), value in method_values(record, row_of=_with_cost(record).__getitem__).items():
+        selection: Any = record.settings["selection"]
+        columns = {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
+        for (method, target), value in method_values(record).items():
             if target == record.targets[0].name:
-                values[network, method] = value
+                values[network, columns[method]] = value
     return values
-
-
-def _with_cost(record: StudyRecord) -> Mapping[str, str]:
-    selection = record.settings["selection"]
-    assert isinstance(selection, Mapping), "a study's settings hold its selection's"
-    return {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
 
 
 def _studies(network: str, file: str, overrides: tuple[str, ...] = ()) -> tuple[StudyPoint, ...]:
