@@ -26,7 +26,7 @@ def cosine_cost(
       target: (K_target, D) centroids, with the same rules.
       cost_scale: the paper's ε_c, > 0.
       source_names: K_source names of the groups, used in errors only.
-      target_names: K_target names of the classes, used in errors only.
+      target_names: K_target names, used in errors only.
 
     Returns:
       (K_source, K_target) float64 in [0, 2 / cost_scale], unitless.
@@ -38,7 +38,6 @@ def cosine_cost(
     >>> cosine_cost([[1.0, 0.0], [0.0, 3.0]], [[2.0, 0.0]], cost_scale=0.01).tolist()
     [[0.0], [100.0]]
     """
-    _check_cost_scale(cost_scale)
     first, second = check_sides(source, target, source_names, target_names)
     refuse_zero_rows(~first.any(axis=1), "source", source_names)
     refuse_zero_rows(~second.any(axis=1), "target", target_names)
@@ -62,17 +61,11 @@ def euclidean_cost(
     >>> euclidean_cost([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]], cost_scale=0.5).tolist()
     [[0.0], [10.0]]
     """
-    _check_cost_scale(cost_scale)
     return _in_units(cdist(*check_sides(source, target, source_names, target_names)), cost_scale)
 
 
 COSTS: Mapping[str, Callable[..., NDArray[np.float64]]] = {"cosine": cosine_cost, "l2": euclidean_cost}
 """The costs by name. All take the arguments of `cosine_cost`."""
-
-
-def _check_cost_scale(cost_scale: float) -> None:
-    if not (math.isfinite(cost_scale) and cost_scale > 0):
-        raise SelectionInputError(f"cost_scale must be finite and > 0, but is {cost_scale}; the paper uses 0.01")
 
 
 def _unit_rows(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,6 +76,8 @@ def _unit_rows(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _in_units(distance: NDArray[np.float64], cost_scale: float) -> NDArray[np.float64]:
+    if not (math.isfinite(cost_scale) and cost_scale > 0):
+        raise SelectionInputError(f"cost_scale must be finite and > 0, but is {cost_scale}; the paper uses 0.01")
     with np.errstate(over="ignore"):
         cost: NDArray[np.float64] = distance / cost_scale
     if not np.isfinite(cost).all():

@@ -45,7 +45,7 @@ def select_images(
     scores = _checked_scores(log_source_marginal)
     allowed = np.argsort(-scores, kind="stable").astype(np.int64)
     if max_per_class is not None:
-        allowed = _cap_classes(allowed, _checked_labels(labels, len(scores)), max_per_class)
+        allowed = _cap_classes(allowed, labels, max_per_class)
     if not 1 <= budget <= len(allowed):
         cap = "" if max_per_class is None else f" that a cap of {max_per_class} for each class leaves"
         raise SelectionInputError(
@@ -56,10 +56,18 @@ def select_images(
     return ImageSelection(images, scores[images], margin)
 
 
-def _cap_classes(ranking: NDArray[np.int64], labels: NDArray[np.int64], max_per_class: int) -> NDArray[np.int64]:
+def _cap_classes(ranking: NDArray[np.int64], labels: ArrayLike | None, max_per_class: int) -> NDArray[np.int64]:
+    if labels is None:
+        raise SelectionInputError("labels must be given where max_per_class is; give the class of each image")
+    classes = np.asarray(labels)
+    if classes.shape != (len(ranking),) or classes.dtype.kind not in "iu":
+        raise SelectionInputError(
+            f"labels must be {len(ranking)} integers, one for each image, but are {classes.dtype} of shape "
+            f"{classes.shape}; give the class of each image"
+        )
     if max_per_class < 1:
         raise SelectionInputError(f"max_per_class must be at least 1, but is {max_per_class}; leave it out for no cap")
-    ranked_labels = labels[ranking]
+    ranked_labels = classes[ranking]
     by_class = np.argsort(ranked_labels, kind="stable")
     sorted_labels = ranked_labels[by_class]
     rank_in_class = np.empty(len(ranking), dtype=np.int64)
@@ -81,15 +89,3 @@ def _checked_scores(log_source_marginal: Any) -> NDArray[np.float64]:
             "check the features of this image"
         )
     return scores
-
-
-def _checked_labels(labels: ArrayLike | None, num_images: int) -> NDArray[np.int64]:
-    if labels is None:
-        raise SelectionInputError("labels must be given where max_per_class is; give the class of each image")
-    classes = np.asarray(labels)
-    if classes.shape != (num_images,) or classes.dtype.kind not in "iu":
-        raise SelectionInputError(
-            f"labels must be {num_images} integers, one for each image, but are {classes.dtype} of shape "
-            f"{classes.shape}; give the class of each image"
-        )
-    return classes.astype(np.int64)

@@ -13,10 +13,9 @@ from pretrieve import __version__
 from pretrieve.artifacts.full_disk import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
-from pretrieve.cli.experiments_command import experiments
+from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.prepare_command import prepare
-from pretrieve.cli.reproduce_command import reproduce
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
 from pretrieve.cli.targets_command import targets

@@ -1,7 +1,8 @@
-"""`pretrieve experiments`: the paper's tables and figures that can be run, and their size."""
+"""`pretrieve experiments` lists the paper's tables and figures that can be run; `pretrieve reproduce` runs one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +10,6 @@ import typer
 from pretrieve.cli.study_argument import Storage, make_console
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.paper._base import Series
 
@@ -65,6 +64,52 @@ def experiments(
     console.print(Text(f"study files lie in {studies_folder()}"), soft_wrap=True)
 
 
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Which one: a name that `pretrieve experiments` lists.")],
+    mini: Annotated[
+        bool, typer.Option("--mini", help="In miniature, on images that come along: minutes on two cores.")
+    ] = False,
+    storage: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of studies, caches and reports. Default: what the study files say; with --mini "
+            "`pretrieve-runs/mini` here."
+        ),
+    ] = None,
+    class_means: Annotated[
+        Path | None,
+        typer.Option(
+            "--class-means",
+            help="Folder of centroids in files (<network>/<set>.npz with `means`), in place of features: the "
+            "experiments that look at selections then need no data and train nothing.",
+        ),
+    ] = None,
+) -> None:
+    """Run a table or figure of the paper and print it with the published numbers; its report is written beside.
+
+    The report lies in NAME/report.html of the storage, and is written anew after each study of the series.
+    Interrupted at any time, the same command goes on; where everything is there, it computes nothing.
+
+    `pretrieve reproduce table1a --mini`
+    """
+    from pretrieve.errors import TrialsFailedError
+    from pretrieve.paper.catalogue import find_experiment
+    from pretrieve.paper.reproduction import reproduce as reproduce_experiment
+    from pretrieve_dashboards.experiment import print_experiment
+
+    console = make_console()
+    made = reproduce_experiment(
+        find_experiment(name),
+        is_mini=mini,
+        storage=storage,
+        class_means=class_means,
+        on_point=lambda label, number, total: console.print(f"{name} {number} of {total}: {label}", highlight=False),
+    )
+    print_experiment(made.view, console, report_path=made.report_path)
+    if made.failures:
+        raise TrialsFailedError("; ".join(made.failures))
+
+
 def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     """Forecast the studies of each experiment on one cluster; an experiment whose data are missing has "–"."""
     from pretrieve.cluster import connected
@@ -94,10 +139,8 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
 def count_trials(series: Series) -> tuple[int, int]:
     """Count the trials and the refits that a series plans, whether the data exist or not.
 
-    What two points share is counted in each, although it runs once.
-
-    Raises:
-      UserError: a file is missing or no YAML.
+    What two points share is counted in each, although it runs once. A UserError is raised where a file is missing or
+    no YAML.
     """
     from pretrieve.methods import METHODS
     from pretrieve.paper.points import studies_folder
@@ -120,10 +163,8 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     """Forecast what is left of a series: the time of its studies in s, one after the other, and the GPU-hours.
 
     A study that several points share counts once. So do the stages before the trials that studies with the same source
-    and network share. For a selection without training, only the stages up to the selection count.
-
-    Raises:
-      UserError: a study file does not fit the data or the cluster.
+    and network share. For a selection without training, only the stages up to the selection count. A UserError is
+    raised where a study file does not fit the data or the cluster.
     """
     from pretrieve.paper._base import StudyPoint
     from pretrieve.paper.points import load_point

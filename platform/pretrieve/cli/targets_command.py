@@ -54,8 +54,8 @@ def _print_all(console: Console, published: Mapping[str, PublishedSet], register
     console.print("Registered, built-in and of installed packages; there at once:", markup=False)
     for name in registered:
         typer.echo(f"  {name}")
-    words = "A study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`)."
-    console.print(f"\n{words}", markup=False, highlight=False)
+    words = "\nA study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`)."
+    console.print(words, markup=False, highlight=False)
 
 
 def _counts(published: Mapping[str, PublishedSet]) -> Table:
@@ -99,12 +99,11 @@ def _text(words: str) -> Any:
 
 
 def _print_one(console: Console, name: str, facts: PublishedFacts) -> None:
-    images = ", ".join(f"{split} {number:,}" for split, number in facts.num_images.items())
     rows = {
         "name": name,
         "title": facts.title,
         "classes": str(facts.num_classes),
-        "images": images,
+        "images": ", ".join(f"{split} {number:,}" for split, number in facts.num_images.items()),
         "metric": _METRICS[facts.metric],
         "split": facts.split,
         "licence": facts.licence,
@@ -123,8 +122,7 @@ def _describe(archive: Archive, facts: PublishedFacts) -> str:
     origin = "fetch by hand" if archive.url is None else f"from {archive.url}"
     if _lies_inside(archive, facts):
         origin = "comes inside another one"
-    checksum = "" if archive.md5 is None else f", MD5 {archive.md5}"
-    return f"{archive.file}: {origin}{checksum}"
+    return f"{archive.file}: {origin}" + ("" if archive.md5 is None else f", MD5 {archive.md5}")
 
 
 def _lies_inside(archive: Archive, facts: PublishedFacts) -> bool:

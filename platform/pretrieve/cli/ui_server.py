@@ -14,8 +14,7 @@ from pretrieve.tracking.address import DATABASE, without_password
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
     """Serve the UI of a SQLite store on 127.0.0.1 until interrupted.
 
-    Raises:
-      UserError: the folder has no store, or the store is a tracking server, which has its own UI.
+    A UserError is raised where the folder has no store, or where the store is a tracking server, which has its own UI.
     """
     if tracking_uri.startswith(("http://", "https://")):
         raise UserError(

@@ -145,8 +145,13 @@ def recall_by_cost_and_method(
         raise SelectionInputError("problems must hold at least one, but is empty; give name → (source, target)")
     ids, base = list(expected_ids), settings or SelectionSettings()
     scales = dict.fromkeys(cost_names, base.cost_scale)
-    if "uot" in method_names:
-        scales = {cost: _scale_of(cost, cost_scales) for cost in cost_names}
+    for cost in cost_names if "uot" in method_names else ():
+        if cost not in cost_scales:
+            raise SelectionInputError(
+                f"cost_scales must have a scale for each cost, but lacks {cost!r} and has {sorted(cost_scales)}; "
+                f"add {cost!r}: {PAPER_COST_SCALES.get(cost, 0.01)}"
+            )
+        (scales[cost],) = _check_cost_scales(f"cost_scales[{cost!r}]", [cost_scales[cost]])
     variants = [
         (method, replace(base, cost=cost, greedy_cost=cost, cost_scale=scales[cost]))
         for method in method_names
@@ -160,15 +165,6 @@ def recall_by_cost_and_method(
             raise SelectionInputError(f"problem {name!r}: {error}") from error
     table = pd.DataFrame(rows)
     return Ablation("Recall by cost and method", table, _draw_problems(table, top_k=base.top_k))
-
-
-def _scale_of(cost: str, cost_scales: Mapping[str, float]) -> float:
-    if cost not in cost_scales:
-        raise SelectionInputError(
-            f"cost_scales must have a scale for each cost, but lacks {cost!r} and has {sorted(cost_scales)}; "
-            f"add {cost!r}: {PAPER_COST_SCALES.get(cost, 0.01)}"
-        )
-    return _check_cost_scales(f"cost_scales[{cost!r}]", [cost_scales[cost]])[0]
 
 
 def _rows(

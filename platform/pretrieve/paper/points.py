@@ -18,11 +18,7 @@ _PLACES = (_PACKAGE / "studies", _PACKAGE.parents[2] / "jobs" / "studies")
 
 
 def studies_folder() -> Path:
-    """Return the folder of the study files.
-
-    Raises:
-      UserError: the installation has none.
-    """
+    """Return the folder of the study files; raise a UserError where the installation has none."""
     for folder in _PLACES:
         if folder.is_dir():
             return folder
@@ -32,8 +28,7 @@ def studies_folder() -> Path:
 def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> Study:
     """Read the study of a point; `storage`, where given, replaces that of the file.
 
-    Raises:
-      UserError: the file or a setting is wrong, or the data are not where the file says.
+    A UserError is raised where the file or a setting is wrong, or the data are not where the file says.
     """
     from pretrieve import Study
 
@@ -44,10 +39,8 @@ def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> Stud
 def problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserver | None) -> SelectionProblem:
     """Take the problem from a study; features that are missing are computed.
 
-    The observer is notified of stages and of images that do not decode; None shows both on the terminal.
-
-    Raises:
-      UserError: an image set or the backbone does not fit, or a list of groups names none of the source.
+    The observer is notified of stages and of images that do not decode; None shows both on the terminal. A UserError
+    is raised where an image set or the backbone does not fit, or a list of groups names none of the source.
     """
     from pretrieve import read_group_list, study_centroids, terminal_view
 
@@ -64,8 +57,7 @@ def problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserve
 def problem_of_files(point: SelectionPoint, folder: Path) -> SelectionProblem:
     """Take the problem from files of centroids, with the paper's settings; `folder` has a folder for each network.
 
-    Raises:
-      UserError: there are no files for this problem, or a file is missing.
+    A UserError is raised where there are no files for this problem, or a file is missing.
     """
     from pretrieve import read_centroid_file, read_group_list
 

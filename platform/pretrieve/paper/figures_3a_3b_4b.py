@@ -1,0 +1,288 @@
+"""Scores by part of the training images (Figure 3a), by number of groups (3b) and by part of the source (4b)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pretrieve.paper._base import (
+    FIXED_HEAD_RATIO,
+    MINI_STUDY,
+    SMALL_SCALE,
+    THREE_REFITS,
+    Experiment,
+    Results,
+    Series,
+    StudyPoint,
+    by,
+    on,
+)
+from pretrieve.paper.tables_1_to_3 import PUBLISHED_1A
+from pretrieve.records import StudyRecord
+from pretrieve_dashboards import (
+    Comparison,
+    Curve,
+    Drawing,
+    Findings,
+    Level,
+    Published,
+    Value,
+    draw_curves,
+    gap_name,
+    gap_values,
+    method_values,
+    row_name,
+    series_values,
+    targets_of,
+)
+
+FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
+PARTS = tuple(f"{fraction:.0%}" for fraction in FRACTIONS)
+POINT = "all parts"
+
+PUBLISHED_3A = Published(
+    "Table 1 (a), which prints the scores with all images; the curves themselves are printed without numbers",
+    {
+        (row_name(target, method), "100%"): PUBLISHED_1A.values[method, target]
+        for target in ("cub", "caltech101")
+        for method in ("finetune", "random", "uot")
+    },
+)
+
+
+def _find_3a(results: Results) -> Findings:
+    """Make the tables and curves of scores and gaps by part of the training images."""
+    record = results.records.get(POINT)
+    scores = {} if record is None else _scores_3a(record)
+    gaps = {} if record is None else _gaps_3a(record)
+    sets = () if record is None else tuple(dict.fromkeys(name for name, _ in parts_of(record).values()))
+    methods = () if record is None else record.methods
+    rows = tuple(row_name(name, method) for name in sets for method in methods)
+    gap_rows = tuple(gap_name(name, "uot", "finetune") for name in sets)
+    return Findings(
+        (
+            Comparison(
+                "Test score by part of the training images", "target · method", rows, PARTS, scores, PUBLISHED_3A
+            ),
+            Comparison("How far UOT is ahead, seed by seed", "target · gap", gap_rows, PARTS, gaps),
+        ),
+        tuple(drawing for name in sets for drawing in _draw_3a(name, methods, scores, gaps)),
+    )
+
+
+def parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
+    """Return the image set and the part of it that each target of the study is."""
+    targets: Any = record.settings["targets"]
+    parts = {}
+    for target in targets:
+        name = str(target["published"] or target["registered"])
+        parts[target["name"] or name] = (name, f"{target['regime']['fraction'] or 1.0:.0%}")
+    return parts
+
+
+def _scores_3a(record: StudyRecord) -> dict[tuple[str, str], Value]:
+    parts = parts_of(record)
+    return {
+        (row_name(parts[target][0], method), parts[target][1]): value
+        for (method, target), value in method_values(record).items()
+        if target in parts  # leaves the average over the targets out
+    }
+
+
+def _gaps_3a(record: StudyRecord) -> dict[tuple[str, str], Value]:
+    values = gap_values({"": record}, "uot", "finetune")
+    return {
+        (gap_name(name, "uot", "finetune"), part): values[gap_name(target, "uot", "finetune"), ""]
+        for target, (name, part) in parts_of(record).items()
+        if (gap_name(target, "uot", "finetune"), "") in values
+    }
+
+
+def _draw_3a(
+    name: str, methods: tuple[str, ...], scores: Mapping[tuple[str, str], Value], gaps: Mapping[tuple[str, str], Value]
+) -> tuple[Drawing, Drawing]:
+    lines = [Curve(method, tuple(scores.get((row_name(name, method), part)) for part in PARTS)) for method in methods]
+    gap = Curve("uot − finetune", tuple(gaps.get((gap_name(name, "uot", "finetune"), part)) for part in PARTS))
+    percents, x_label = [100 * fraction for fraction in FRACTIONS], "training images used, in %"
+    scored = draw_curves(f"Test score on {name}", percents, lines, x_label=x_label, y_label="test score in %")
+    ahead = draw_curves(f"Gap on {name}", percents, [gap], x_label=x_label, y_label="points of %")
+    return Drawing(f"{name}: test score.", scored), Drawing(f"{name}: how far UOT is ahead.", ahead)
+
+
+def _parts_3a(*sets: str) -> str:
+    """Return the override that makes each part of each set a target; the whole set keeps its own name."""
+    items = [
+        f"{{registered: {name}, name: {name}-{fraction * 100:.0f}, regime: {{fraction: {fraction:g}}}}}"
+        for name in sets
+        for fraction in FRACTIONS[:-1]
+    ]
+    return f"targets=[{', '.join([*items, *(f'{{registered: {name}}}' for name in sets)])}]"
+
+
+FIGURE3A = Experiment(
+    name="figure3a",
+    place="Figure 3a",
+    question="Does reusing pre-training data help more, the fewer training images there are?",
+    full=Series(studies=(StudyPoint(POINT, "figure3a.yaml"),), deviations=(THREE_REFITS,)),
+    mini=Series(
+        studies=(
+            StudyPoint(
+                POINT,
+                MINI_STUDY,
+                (_parts_3a("greek", "symbols"), by("finetune", "uot"), "selection.source_fraction=as_target"),
+            ),
+        ),
+        deviations=(*SMALL_SCALE, "a fifth of the images are two a class, one of them for validation"),
+    ),
+    find=_find_3a,
+)
+
+NUMBERS = (50, 100, 150, 200, 250, 300)
+MINI_NUMBERS = (20, 40, 80)
+METHODS_3B = ("random", "uot")
+BY_LABEL = "by label"
+
+PUBLISHED_3B = Published(
+    "section 4.2 and Table 1 (a), which print these; the curves themselves are printed without numbers",
+    {
+        (row_name("cub", "label"), BY_LABEL): 76.89,
+        (row_name("stanford_dogs", "label"), BY_LABEL): 85.05,
+        **{
+            (row_name(target, method), "100"): PUBLISHED_1A.values[method, target]
+            for target in ("cub", "caltech101")
+            for method in METHODS_3B
+        },
+    },
+)
+
+
+def _find_3b(results: Results) -> Findings:
+    """Make the table and curves of scores by number of groups, with the selection by label as a line."""
+    series = {point: record for point, record in results.records.items() if point != BY_LABEL}
+    targets = targets_of(series)
+    scores = _labels_apart(series_values(results.records))
+    rows = tuple(row_name(target, method) for target in targets for method in METHODS_3B)
+    label_rows = tuple(row for row, column in scores if column == BY_LABEL)
+    drawings = tuple(Drawing(f"{target}: test score.", _draw_3b(target, tuple(series), scores)) for target in targets)
+    title = "Test score by number of reused groups"
+    columns = (*series, BY_LABEL)
+    return Findings((Comparison(title, "target · method", rows + label_rows, columns, scores, PUBLISHED_3B),), drawings)
+
+
+def _labels_apart(scores: Mapping[tuple[str, str], Value]) -> dict[tuple[str, str], Value]:
+    """Move the scores of the method `label` into a column of their own: they belong to no number of groups."""
+    is_label = {row: row.endswith(row_name("", "label")) for row, _ in scores}
+    return {(row, BY_LABEL if is_label[row] else point): value for (row, point), value in scores.items()}
+
+
+def _draw_3b(target: str, points: tuple[str, ...], scores: Mapping[tuple[str, str], Value]) -> str:
+    curves = [
+        Curve(method, tuple(scores.get((row_name(target, method), point)) for point in points)) for method in METHODS_3B
+    ]
+    label = scores.get((row_name(target, "label"), BY_LABEL))
+    return draw_curves(
+        f"Test score on {target} by number of groups",
+        [float(point) for point in points],
+        curves,
+        [] if label is None else [Level("label", label)],
+        x_label="reused groups",
+        y_label="test score in %",
+    )
+
+
+def _mini_3b(number: int) -> StudyPoint:
+    """Make a point; the last one, whose top_k is large enough for all labelled groups, also selects by label."""
+    words = (on("greek", "symbols"), f"selection.top_k={number}")
+    if number < MINI_NUMBERS[-1]:
+        return StudyPoint(f"{number}", MINI_STUDY, (*words, by(*METHODS_3B)))
+    groups = "selection.label_groups={greek: greek_letters.txt, symbols: named_symbols.txt}"
+    return StudyPoint(f"{number}", MINI_STUDY, (*words, by(*METHODS_3B, "label"), groups))
+
+
+FIGURE3B = Experiment(
+    name="figure3b",
+    place="Figure 3b",
+    question="How many groups of the source should be reused, and is a person's choice by label better?",
+    full=Series(
+        studies=(
+            *(StudyPoint(f"{number}", "figure3b.yaml", (f"selection.top_k={number}",)) for number in NUMBERS),
+            StudyPoint(BY_LABEL, "figure3b_label.yaml"),
+        ),
+        deviations=(FIXED_HEAD_RATIO, THREE_REFITS),
+    ),
+    mini=Series(
+        studies=tuple(_mini_3b(number) for number in MINI_NUMBERS),
+        deviations=(
+            *SMALL_SCALE,
+            "20 to 80 of 221 groups in place of 50 to 300 of 1000",
+            "by label, 19 Greek letters for greek, and the 24 of the same name for symbols",
+        ),
+    ),
+    find=_find_3b,
+)
+
+FIRST = "1"
+"""The most similar part; its study also trains the baseline, which reuses no part."""
+
+PUBLISHED_4B = Published(
+    "Table 1 (a), which prints fine-tuning and, as its 100 classes are the first tenth, UOT there; the rest of the "
+    "figure is printed without numbers",
+    {
+        (row_name(target, method), FIRST): PUBLISHED_1A.values[method, target]
+        for method in ("finetune", "uot")
+        for target in ("cub", "caltech101")
+    },
+)
+
+
+def _find_4b(results: Results) -> Findings:
+    """Make the table and curves of scores by part of the ranking, with fine-tuning as a line."""
+    scores = series_values(results.records)
+    targets, parts = targets_of(results.records), tuple(results.records)
+    rows = tuple(row_name(target, method) for target in targets for method in ("finetune", "uot"))
+    drawings = []
+    for target in targets:
+        curve = Curve("uot", tuple(scores.get((row_name(target, "uot"), part)) for part in parts))
+        baseline = scores.get((row_name(target, "finetune"), FIRST))
+        svg = draw_curves(
+            f"Test score on {target} by part of the ranked source",
+            [float(part) for part in parts],
+            [curve],
+            [] if baseline is None else [Level("finetune", baseline)],
+            x_label="part of the source, 1 the most similar",
+            y_label="test score in %",
+        )
+        drawings.append(Drawing(f"{target}: test score.", svg))
+    title = "Test score by part of the ranked source (fine-tuning reuses none)"
+    return Findings((Comparison(title, "target · method", rows, parts, scores, PUBLISHED_4B),), tuple(drawings))
+
+
+def _parts_4b(file: str, *, num_parts: int, size: int, overrides: tuple[str, ...] = ()) -> tuple[StudyPoint, ...]:
+    return tuple(
+        StudyPoint(
+            f"{place + 1}",
+            file,
+            (
+                *overrides,
+                by("uot") if place else by("finetune", "uot"),
+                f"selection.top_k={size}",
+                f"selection.rank_from={place * size}",
+            ),
+        )
+        for place in range(num_parts)
+    )
+
+
+FIGURE4B = Experiment(
+    name="figure4b",
+    place="Figure 4b",
+    question="Does reusing dissimilar pre-training data hurt?",
+    full=Series(
+        studies=_parts_4b("figure4b.yaml", num_parts=10, size=100), deviations=(FIXED_HEAD_RATIO, THREE_REFITS)
+    ),
+    mini=Series(
+        studies=_parts_4b(MINI_STUDY, num_parts=5, size=44, overrides=(on("greek", "symbols"),)),
+        deviations=(*SMALL_SCALE, "fifths of 44 characters in place of tenths of 100 classes; one of 221 is in none"),
+    ),
+    find=_find_4b,
+)
