@@ -56,7 +56,7 @@ class CentroidSums:
 
     def counts(self) -> NDArray[np.int64]:
         """Return the number of rows added for each group, (K,) int64."""
-        return self._counts.copy()
+        return np.array(self._counts)
 
     def _checked(
         self, features: NDArray[np.generic], labels: NDArray[np.generic]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,12 +28,20 @@ def card(
 
     `pretrieve card digits --json digits.json`
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.dataset_card import make_card
 
     loaded, passed_over = _load(image_set)
-    with _progress() as on_progress:
-        made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=on_progress)
+    with Progress(console=Console(stderr=True), transient=True) as bar:  # on stderr, so that it is no part of the card
+        task = bar.add_task("images", total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=update)
     typer.echo(made.to_text(), nl=False)
     if json_out is not None:
         write_json(json_out, made.to_dict())
@@ -54,14 +60,3 @@ def _load(reference: str) -> tuple[ImageSet, list[str]]:
         return loaded, [path.relative_to(folder).as_posix() for path in passed_over_files(folder)]
     with tempfile.TemporaryDirectory() as cache:
         return find_image_set(reference, cache=Path(cache)), []
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr, so that it is no part of the card."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

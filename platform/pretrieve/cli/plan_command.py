@@ -118,10 +118,6 @@ def _totals(forecast: Forecast, took: Mapping[str, float], budget: BudgetSetting
     )
     yield f"disk {forecast.disk_bytes / 1e9:.2f} GB, memory at most {forecast.peak_bytes / 1e9:.2f} GB"
     yield f"measured in {duration(forecast.measured_s)}"
-    yield from _beside_budget(forecast, budget)
-
-
-def _beside_budget(forecast: Forecast, budget: BudgetSettings) -> Iterator[str]:
     limits = {
         "max_gpu_hours": (budget.max_gpu_hours, forecast.gpu_hours),
         "max_wall_hours": (budget.max_wall_hours, forecast.wall_s / 3600),

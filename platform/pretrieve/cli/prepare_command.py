@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +30,7 @@ def prepare(
     Both the archives and what they unpack to stay below the root, so it needs room for about twice the archives.
     """
     from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from pretrieve.data.prepare import prepare as prepare_published
     from pretrieve.data.published.catalogue import find_published
@@ -39,16 +38,6 @@ def prepare(
     published = find_published(name)
     root = root.expanduser().absolute()
     console = Console()
-    with _bars(console) as progress:
-        image_set = prepare_published(published, root, progress=progress)
-    _print(console, published.facts.title, name, root, image_set)
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Callable[[str, str, int, int | None], None]]:
-    """Show a bar for each step of each archive, from its start on."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as bars:
 
@@ -58,7 +47,8 @@ def _bars(console: Console) -> Iterator[Callable[[str, str, int, int | None], No
                 bars.add_task(description, total=total)
             bars.update(bars.tasks[-1].id, completed=done, total=total)
 
-        yield update
+        image_set = prepare_published(published, root, progress=update)
+    _print(console, published.facts.title, name, root, image_set)
 
 
 def _print(console: Console, title: str, name: str, root: Path, image_set: ImageSet) -> None:

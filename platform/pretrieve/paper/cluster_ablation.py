@@ -98,8 +98,7 @@ def recall_over_num_clusters(
         raise SelectionInputError(
             f"selected_fraction must be > 0 and at most 1, but is {selected_fraction}; the paper takes 0.1"
         )
-    classes = _check_labels(labels, num_images=len(matrix))
-    is_expected = np.isin(classes, _check_expected_classes(expected_ids, labels=classes))
+    is_expected = _find_expected(expected_ids, np.asarray(labels), num_images=len(matrix))
     rows = []
     for number in _check_num_clusters(num_clusters, num_images=len(matrix)):
 
@@ -175,7 +174,13 @@ def _check_num_clusters(num_clusters: Iterable[int], *, num_images: int) -> tupl
     return tuple(sorted({int(number) for number in given}))
 
 
-def _check_expected_classes(expected_ids: Iterable[int], *, labels: NDArray[np.integer]) -> tuple[int, ...]:
+def _find_expected(expected_ids: Iterable[int], labels: NDArray[Any], *, num_images: int) -> NDArray[np.bool_]:
+    """Return whether the class of each image is expected, (N,)."""
+    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
+        raise SelectionInputError(
+            f"labels must be {num_images} integers, one for each row of features, but are {labels.dtype} of shape "
+            f"{labels.shape}; give the class of each image"
+        )
     classes = check_expected_ids(expected_ids)
     wrong = np.setdiff1d(classes, labels)
     if wrong.size:
@@ -183,14 +188,4 @@ def _check_expected_classes(expected_ids: Iterable[int], *, labels: NDArray[np.i
             f"expected_ids must be classes that images have, but {wrong[0]} is the label of none (the labels go from "
             f"{labels.min()} to {labels.max()}); leave it out, or give its images"
         )
-    return classes
-
-
-def _check_labels(labels: ArrayLike, *, num_images: int) -> NDArray[np.integer]:
-    classes = np.asarray(labels)
-    if classes.shape != (num_images,) or classes.dtype.kind not in "iu":
-        raise SelectionInputError(
-            f"labels must be {num_images} integers, one for each row of features, but are {classes.dtype} of shape "
-            f"{classes.shape}; give the class of each image"
-        )
-    return classes
+    return np.isin(labels, classes)

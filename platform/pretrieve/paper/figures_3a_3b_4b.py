@@ -52,25 +52,31 @@ PUBLISHED_3A = Published(
 
 def _find_3a(results: Results) -> Findings:
     """Make the tables and curves of scores and gaps by part of the training images."""
-    record = results.records.get(POINT)
-    scores = {} if record is None else _scores_3a(record)
-    gaps = {} if record is None else _gaps_3a(record)
-    sets = () if record is None else tuple(dict.fromkeys(name for name, _ in parts_of(record).values()))
-    methods = () if record is None else record.methods
+    scores: dict[tuple[str, str], Value] = {}
+    gaps: dict[tuple[str, str], Value] = {}
+    parts: dict[str, tuple[str, str]] = {}
+    methods: tuple[str, ...] = ()
+    if POINT in results.records:
+        record = results.records[POINT]
+        parts, methods = _parts_of(record), record.methods
+        for (method, target), value in method_values(record).items():
+            if target in parts:  # leaves the average over the targets out
+                scores[row_name(parts[target][0], method), parts[target][1]] = value
+        ahead = gap_values({"": record}, "uot", "finetune")
+        for target, (name, part) in parts.items():
+            if (gap_name(target, "uot", "finetune"), "") in ahead:
+                gaps[gap_name(name, "uot", "finetune"), part] = ahead[gap_name(target, "uot", "finetune"), ""]
+    sets = tuple(dict.fromkeys(name for name, _ in parts.values()))
     rows = tuple(row_name(name, method) for name in sets for method in methods)
     gap_rows = tuple(gap_name(name, "uot", "finetune") for name in sets)
-    return Findings(
-        (
-            Comparison(
-                "Test score by part of the training images", "target · method", rows, PARTS, scores, PUBLISHED_3A
-            ),
-            Comparison("How far UOT is ahead, seed by seed", "target · gap", gap_rows, PARTS, gaps),
-        ),
-        tuple(drawing for name in sets for drawing in _draw_3a(name, methods, scores, gaps)),
-    )
+    title = "Test score by part of the training images"
+    comparison = Comparison(title, "target · method", rows, PARTS, scores, PUBLISHED_3A)
+    differences = Comparison("How far UOT is ahead, seed by seed", "target · gap", gap_rows, PARTS, gaps)
+    drawings = [drawing for name in sets for drawing in _draw_3a(name, methods, scores, gaps)]
+    return Findings((comparison, differences), tuple(drawings))
 
 
-def parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
+def _parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
     """Return the image set and the part of it that each target of the study is."""
     targets: Any = record.settings["targets"]
     parts = {}
@@ -80,33 +86,19 @@ def parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
     return parts
 
 
-def _scores_3a(record: StudyRecord) -> dict[tuple[str, str], Value]:
-    parts = parts_of(record)
-    return {
-        (row_name(parts[target][0], method), parts[target][1]): value
-        for (method, target), value in method_values(record).items()
-        if target in parts  # leaves the average over the targets out
-    }
-
-
-def _gaps_3a(record: StudyRecord) -> dict[tuple[str, str], Value]:
-    values = gap_values({"": record}, "uot", "finetune")
-    return {
-        (gap_name(name, "uot", "finetune"), part): values[gap_name(target, "uot", "finetune"), ""]
-        for target, (name, part) in parts_of(record).items()
-        if (gap_name(target, "uot", "finetune"), "") in values
-    }
-
-
 def _draw_3a(
     name: str, methods: tuple[str, ...], scores: Mapping[tuple[str, str], Value], gaps: Mapping[tuple[str, str], Value]
 ) -> tuple[Drawing, Drawing]:
-    lines = [Curve(method, tuple(scores.get((row_name(name, method), part)) for part in PARTS)) for method in methods]
-    gap = Curve("uot − finetune", tuple(gaps.get((gap_name(name, "uot", "finetune"), part)) for part in PARTS))
+    lines = [_curve(method, row_name(name, method), PARTS, scores) for method in methods]
+    gap = _curve("uot − finetune", gap_name(name, "uot", "finetune"), PARTS, gaps)
     percents, x_label = [100 * fraction for fraction in FRACTIONS], "training images used, in %"
     scored = draw_curves(f"Test score on {name}", percents, lines, x_label=x_label, y_label="test score in %")
     ahead = draw_curves(f"Gap on {name}", percents, [gap], x_label=x_label, y_label="points of %")
     return Drawing(f"{name}: test score.", scored), Drawing(f"{name}: how far UOT is ahead.", ahead)
+
+
+def _curve(label: str, row: str, columns: tuple[str, ...], values: Mapping[tuple[str, str], Value]) -> Curve:
+    return Curve(label, tuple(values.get((row, column)) for column in columns))
 
 
 def _parts_3a(*sets: str) -> str:
@@ -119,19 +111,15 @@ def _parts_3a(*sets: str) -> str:
     return f"targets=[{', '.join([*items, *(f'{{registered: {name}}}' for name in sets)])}]"
 
 
+_MINI_3A = (_parts_3a("greek", "symbols"), by("finetune", "uot"), "selection.source_fraction=as_target")
+
 FIGURE3A = Experiment(
     name="figure3a",
     place="Figure 3a",
     question="Does reusing pre-training data help more, the fewer training images there are?",
     full=Series(studies=(StudyPoint(POINT, "figure3a.yaml"),), deviations=(THREE_REFITS,)),
     mini=Series(
-        studies=(
-            StudyPoint(
-                POINT,
-                MINI_STUDY,
-                (_parts_3a("greek", "symbols"), by("finetune", "uot"), "selection.source_fraction=as_target"),
-            ),
-        ),
+        studies=(StudyPoint(POINT, MINI_STUDY, _MINI_3A),),
         deviations=(*SMALL_SCALE, "a fifth of the images are two a class, one of them for validation"),
     ),
     find=_find_3a,
@@ -159,35 +147,29 @@ PUBLISHED_3B = Published(
 def _find_3b(results: Results) -> Findings:
     """Make the table and curves of scores by number of groups, with the selection by label as a line."""
     series = {point: record for point, record in results.records.items() if point != BY_LABEL}
-    targets = targets_of(series)
-    scores = _labels_apart(series_values(results.records))
+    targets, points = targets_of(series), tuple(series)
+    # The scores of the method `label` belong to no number of groups, so they have a column of their own.
+    scores = {
+        (row, BY_LABEL if row.endswith(row_name("", "label")) else point): value
+        for (row, point), value in series_values(results.records).items()
+    }
     rows = tuple(row_name(target, method) for target in targets for method in METHODS_3B)
-    label_rows = tuple(row for row, column in scores if column == BY_LABEL)
-    drawings = tuple(Drawing(f"{target}: test score.", _draw_3b(target, tuple(series), scores)) for target in targets)
-    title = "Test score by number of reused groups"
-    columns = (*series, BY_LABEL)
-    return Findings((Comparison(title, "target · method", rows + label_rows, columns, scores, PUBLISHED_3B),), drawings)
-
-
-def _labels_apart(scores: Mapping[tuple[str, str], Value]) -> dict[tuple[str, str], Value]:
-    """Move the scores of the method `label` into a column of their own: they belong to no number of groups."""
-    is_label = {row: row.endswith(row_name("", "label")) for row, _ in scores}
-    return {(row, BY_LABEL if is_label[row] else point): value for (row, point), value in scores.items()}
-
-
-def _draw_3b(target: str, points: tuple[str, ...], scores: Mapping[tuple[str, str], Value]) -> str:
-    curves = [
-        Curve(method, tuple(scores.get((row_name(target, method), point)) for point in points)) for method in METHODS_3B
-    ]
-    label = scores.get((row_name(target, "label"), BY_LABEL))
-    return draw_curves(
-        f"Test score on {target} by number of groups",
-        [float(point) for point in points],
-        curves,
-        [] if label is None else [Level("label", label)],
-        x_label="reused groups",
-        y_label="test score in %",
-    )
+    rows += tuple(row for row, column in scores if column == BY_LABEL)
+    drawings = []
+    for target in targets:
+        label = scores.get((row_name(target, "label"), BY_LABEL))
+        svg = draw_curves(
+            f"Test score on {target} by number of groups",
+            [float(point) for point in points],
+            [_curve(method, row_name(target, method), points, scores) for method in METHODS_3B],
+            [] if label is None else [Level("label", label)],
+            x_label="reused groups",
+            y_label="test score in %",
+        )
+        drawings.append(Drawing(f"{target}: test score.", svg))
+    title, columns = "Test score by number of reused groups", (*points, BY_LABEL)
+    comparison = Comparison(title, "target · method", rows, columns, scores, PUBLISHED_3B)
+    return Findings((comparison,), tuple(drawings))
 
 
 def _mini_3b(number: int) -> StudyPoint:
@@ -242,12 +224,11 @@ def _find_4b(results: Results) -> Findings:
     rows = tuple(row_name(target, method) for target in targets for method in ("finetune", "uot"))
     drawings = []
     for target in targets:
-        curve = Curve("uot", tuple(scores.get((row_name(target, "uot"), part)) for part in parts))
         baseline = scores.get((row_name(target, "finetune"), FIRST))
         svg = draw_curves(
             f"Test score on {target} by part of the ranked source",
             [float(part) for part in parts],
-            [curve],
+            [_curve("uot", row_name(target, "uot"), parts, scores)],
             [] if baseline is None else [Level("finetune", baseline)],
             x_label="part of the source, 1 the most similar",
             y_label="test score in %",
@@ -260,16 +241,16 @@ def _find_4b(results: Results) -> Findings:
 def _parts_4b(file: str, *, num_parts: int, size: int, overrides: tuple[str, ...] = ()) -> tuple[StudyPoint, ...]:
     return tuple(
         StudyPoint(
-            f"{place + 1}",
+            f"{index + 1}",
             file,
             (
                 *overrides,
-                by("uot") if place else by("finetune", "uot"),
+                by("uot") if index else by("finetune", "uot"),
                 f"selection.top_k={size}",
-                f"selection.rank_from={place * size}",
+                f"selection.rank_from={index * size}",
             ),
         )
-        for place in range(num_parts)
+        for index in range(num_parts)
     )
 
 

@@ -16,7 +16,6 @@ from pretrieve.paper.points import load_point, problem_of_files, problem_of_stud
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import (
     ExperimentView,
-    Findings,
     deviations,
     missing_parts,
     run_page,
@@ -134,11 +133,6 @@ class _Run:
         # The study's own report shows its latest point; the reports of all points are kept here.
         write_report(record, self.folder / self._study_report(point.label))
 
-    def write(self) -> ExperimentView:
-        view = self.view()
-        write_experiment(view, self.report_path)
-        return view
-
     def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
         """Log the report to the runs of its studies, so that their MLflow pages have the published numbers too."""
         from mlflow import MlflowClient
@@ -156,30 +150,29 @@ class _Run:
             except MlflowException as error:
                 self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
 
-    def view(self) -> ExperimentView:
+    def write(self) -> ExperimentView:
         experiment = self.experiment
+        found = experiment.find(Results(self.records, self.problems))
+        compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
         pages = {
             refit.run_id: run_page(record, refit.run_id)
             for record in self.records.values()
             for cell in record.cells
             for refit in cell.refits
         }
-        return ExperimentView(
+        view = ExperimentView(
             name=experiment.name,
             place=experiment.place,
             question=experiment.question,
-            findings=self._findings(),
+            findings=replace(found, comparisons=compared),
             deviations=self._deviations(),
             missing=(*self._missing(), *self.failures),
             studies={label: self._study_report(label) for label in self.records},
             stores={record.name: record.tracking_uri for record in self.records.values()},
             run_pages={run_id: page for run_id, page in pages.items() if page},
         )
-
-    def _findings(self) -> Findings:
-        found = self.experiment.find(Results(self.records, self.problems))
-        compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
-        return replace(found, comparisons=compared)
+        write_experiment(view, self.report_path)
+        return view
 
     def _deviations(self) -> Sequence[str]:
         if self.class_means is not None:

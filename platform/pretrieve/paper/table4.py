@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from pretrieve.paper._base import (
     with_expected,
 )
 from pretrieve.paper.cost_ablations import recall_by_cost_and_method, recall_over_cost_scale
-from pretrieve.records import StudyRecord
 from pretrieve_dashboards import (
     Comparison,
     Curve,
@@ -60,35 +58,22 @@ OTHER_COSTS = ("selection.greedy_cost=cosine", "selection.cost=l2", "selection.c
 
 def _find_4(results: Results) -> Findings:
     """Make the tables of recall and accuracy, with a row for each network and a column for each method and cost."""
-    recall, accuracy = _recalls(results), _accuracies(results.records)
-    return Findings(
-        (
-            Comparison("Recall of the expected groups", "network", ROWS, COLUMNS, recall, PUBLISHED_RECALL),
-            Comparison("Test score", "network", ROWS, COLUMNS, accuracy, PUBLISHED_ACCURACY),
-        )
-    )
-
-
-def _recalls(results: Results) -> dict[tuple[str, str], Value]:
-    values = {}
+    recall: dict[tuple[str, str], Value] = {}
     for network, problem in results.problems.items():
         sides = {network: (problem.source.means, problem.target.means)}
         table = recall_by_cost_and_method(sides, problem.expected, settings=problem.settings).table
         for row in table.to_dict("records"):
-            values[network, f"{row['method']}, {row['cost']}"] = Value(float(row["recall"]))
-    return values
-
-
-def _accuracies(records: Mapping[str, StudyRecord]) -> dict[tuple[str, str], Value]:
-    values = {}
-    for point, record in records.items():
+            recall[network, f"{row['method']}, {row['cost']}"] = Value(float(row["recall"]))
+    accuracy: dict[tuple[str, str], Value] = {}
+    for point, record in results.records.items():
         network, _, _ = point.partition(": ")
         selection: Any = record.settings["selection"]
         columns = {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
         for (method, target), value in method_values(record).items():
             if target == record.targets[0].name:
-                values[network, columns[method]] = value
-    return values
+                accuracy[network, columns[method]] = value
+    recalls = Comparison("Recall of the expected groups", "network", ROWS, COLUMNS, recall, PUBLISHED_RECALL)
+    return Findings((recalls, Comparison("Test score", "network", ROWS, COLUMNS, accuracy, PUBLISHED_ACCURACY)))
 
 
 def _studies(network: str, file: str, overrides: tuple[str, ...] = ()) -> tuple[StudyPoint, ...]:
