@@ -1,7 +1,7 @@
 """Write an array computation once for NumPy and torch.
 
-Both libraries share the names and arguments used here (`exp`, `log`, `amax`, `sum`, `clip`, `axis`, `out`).
-A function therefore only needs the right module in place of `np`.
+Both libraries share the names and arguments used here (`exp`, `log`, `amax`, `sum`, `clip`, `axis`, `out`). A function
+therefore only needs the right module in place of `np`.
 """
 
 import sys

@@ -10,8 +10,8 @@ from pretrieve_selection.errors import SelectionInputError
 class CentroidSums:
     """Add up features by group, batch by batch; the sums divided by the counts are the centroids.
 
-    Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of
-    their seven digits. A SelectionInputError is raised unless num_groups (K) and dimension (D) are ≥ 1.
+    Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of their seven
+    digits. A SelectionInputError is raised unless num_groups (K) and dimension (D) are ≥ 1.
 
     >>> sums = CentroidSums(2, 1)
     >>> sums.add(np.array([[1.0], [5.0]]), [0, 1])

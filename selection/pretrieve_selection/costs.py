@@ -32,8 +32,8 @@ def cosine_cost(
       (K_source, K_target) float64 in [0, 2 / cost_scale], unitless.
 
     Raises:
-      SelectionInputError: a matrix is empty, not finite or has a zero row, the dimensions differ, or
-        cost_scale is not > 0.
+      SelectionInputError: a matrix is empty, not finite or has a zero row, the dimensions differ, or cost_scale is not
+        > 0.
 
     >>> cosine_cost([[1.0, 0.0], [0.0, 3.0]], [[2.0, 0.0]], cost_scale=0.01).tolist()
     [[0.0], [100.0]]

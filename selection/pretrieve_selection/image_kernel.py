@@ -33,8 +33,8 @@ Workspace = tuple[Any, Any]
 class ImageKernel:
     """Compute −C_ij/ε + g_j − o_i for blocks of source images, into buffers that the blocks reuse.
 
-    Besides the features, memory holds vectors of N numbers, two copies of the target, and for each thread two
-    buffers of `block_size` rows.
+    Besides the features, memory holds vectors of N numbers, two copies of the target, and for each thread two buffers
+    of `block_size` rows.
 
     Args:
       source: (N, D) features, floating point. Blocks are float64 where the source is, else float32.
@@ -49,8 +49,8 @@ class ImageKernel:
       num_source: N; `num_target` is n.
 
     Raises:
-      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the
-        cosine, has a zero row; the dimensions differ; block_size is not ≥ 1.
+      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the cosine,
+        has a zero row; the dimensions differ; block_size is not ≥ 1.
     """
 
     def __init__(
@@ -249,9 +249,9 @@ class CosineImageCost(ImageCost):
 class EuclideanImageCost(ImageCost):
     """g − o − ‖x − y‖/s, with (‖x − y‖/s)² = [x/s, 1, ‖x‖²/s²] · [−2y/s, ‖y‖²/s², 1]; the row constant is ‖x‖²/s².
 
-    s is cost_scale · ε. Features are centred on the mean of the target first. The expansion of the square
-    still loses digits where two images are much closer to each other than to that mean: a distance d is exact
-    to about 2⁻²⁴ (‖x‖² + ‖y‖²)/d in float32. g and o are added after the square root.
+    s is cost_scale · ε. Features are centred on the mean of the target first. The expansion of the square still loses
+    digits where two images are much closer to each other than to that mean: a distance d is exact to about 2⁻²⁴ (‖x‖² +
+    ‖y‖²)/d in float32. g and o are added after the square root.
     """
 
     def __init__(self, source: Any, target: Any, scale: float, precision: Precision) -> None:

@@ -19,13 +19,10 @@ IMAGE_METHODS = ("uot", "greedy_ot", "random", "nearest")
 
 @dataclass(frozen=True, eq=False)
 class ImageScores:
-    """The scores of all source images by one method.
+    """The (N,) finite scores of all source images by one method, as in `Selection`; higher = more similar.
 
-    Attributes:
-      scores: (N,) float64, finite, higher = more similar: log P·1 for `uot`, −mean distance for `greedy_ot`,
-        −distance for `nearest`, the draw for `random`.
-      converged: False where the scores are those of an iteration that ended early.
-      iterations: number of iterations; 0 for a method that has none.
+    `converged` is False where the scores are those of an iteration that stopped early. `iterations` is 0 for a method
+    without an iteration.
     """
 
     scores: NDArray[np.float64]
@@ -55,8 +52,7 @@ def score_images(
       num_threads: see `solve_image_transport`.
 
     Raises:
-      SelectionInputError: the method is not in `IMAGE_METHODS`, or a side breaks a rule of
-        `solve_image_transport`.
+      SelectionInputError: the method is not in `IMAGE_METHODS`, or a side breaks a rule of `solve_image_transport`.
 
     >>> source, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])
     >>> score_images(

@@ -36,8 +36,7 @@ def select_images(
       max_per_class: ≥ 1; None means no limit.
 
     Raises:
-      SelectionInputError: a shape or range above does not hold, or max_per_class leaves fewer images than the
-        budget.
+      SelectionInputError: a shape or range above does not hold, or max_per_class leaves fewer images than the budget.
 
     >>> select_images(np.array([-1.0, -2.0, -9.0]), budget=2, labels=[0, 0, 1], max_per_class=1).images.tolist()
     [0, 2]

@@ -40,13 +40,13 @@ class ImageTransport:
     """How similar each source image is to the target.
 
     Attributes:
-      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows; an array of the kind (NumPy
-        or torch) and on the device of the source.
+      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows; an array of the kind (NumPy or
+        torch) and on the device of the source.
       iterations: number of updates of both scalings.
       residual: bound on the error of log u, from its last change and the contraction of the iteration; without
         rounding.
-      converged: whether the residual is at most the tolerance, or at most the rounding error of the blocks'
-        precision where that is larger.
+      converged: whether the residual is at most the tolerance, or at most the rounding error of the blocks' precision
+        where that is larger.
     """
 
     log_source_marginal: Any
@@ -65,30 +65,30 @@ def solve_image_transport(
 ) -> ImageTransport:
     """Find how much mass each source image sends to the target (eq. 5), without holding N × n numbers in memory.
 
-    This is the iteration of `solve_unbalanced_transport` with unit masses. Each iteration computes the kernel
-    again, in blocks of source images, and both updates need only one pass over it: the sums of a block's rows
-    give its part of u, which gives its part of the column sums.
+    This is the iteration of `solve_unbalanced_transport` with unit masses. Each iteration computes the kernel again, in
+    blocks of source images, and both updates need only one pass over it: the sums of a block's rows give its part of u,
+    which gives its part of the column sums.
 
-    Products and exponentials have the precision of the source features; sums are added up in float64. A
-    float32 cost is exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. With
-    float64 features, the answer is that of the dense solver to 1e-9.
+    Products and exponentials have the precision of the source features; sums are added up in float64. A float32 cost is
+    exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. With float64 features, the answer
+    is that of the dense solver to 1e-9.
 
     Args:
-      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A
-        tensor on a GPU is computed there.
+      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A tensor on a
+        GPU is computed there.
       target_features: (n, D) floating-point array or tensor.
       settings: the costs and weights, tolerance and max_iterations; the paper's where None.
-      block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the
-        features, memory holds a block for each thread, two copies of the target and some vectors of N.
-      num_threads: blocks computed at the same time on a CPU, ≥ 1, each with its own buffers. With 1, only the
-        products use several cores, as NumPy or torch is set; on several cores more threads are faster.
+      block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the features, memory
+        holds a block for each thread, two copies of the target and some vectors of N.
+      num_threads: blocks computed at the same time on a CPU, ≥ 1, each with its own buffers. With 1, only the products
+        use several cores, as NumPy or torch is set; on several cores more threads are faster.
 
     Returns:
       ImageTransport: its `converged` is False where the iteration stopped early; this raises no error.
 
     Raises:
-      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the
-        cosine, has a zero row; the dimensions differ; block_size or num_threads is not ≥ 1.
+      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the cosine,
+        has a zero row; the dimensions differ; block_size or num_threads is not ≥ 1.
 
     >>> import numpy as np
     >>> transport = solve_image_transport(np.array([[0.6, 0.8], [0.0, 1.0]]), np.array([[2.0, 0.0]]))
@@ -237,8 +237,8 @@ def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
     if entries.is_cuda:
         torch.exp2(entries, out=entries)
         return block
-    # Subnormal numbers are many times slower, here and in sums. The thread belongs to the kernel, so that flushing
-    # them to zero affects no other code.
+    # Subnormal numbers are many times slower, here and in sums. The thread belongs to the kernel, so that flushing them
+    # to zero affects no other code.
     flushed_to_zero = torch.set_flush_denormal(True)
     for part in entries.split(_ENTRIES_OF_ONE_CALL):
         if not flushed_to_zero:

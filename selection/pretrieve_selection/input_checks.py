@@ -18,8 +18,8 @@ def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | N
       names: K names of the groups, for the message.
 
     Raises:
-      SelectionInputError: the matrix is not two-dimensional, is empty or not finite, or the number of names is
-        not the number of rows.
+      SelectionInputError: the matrix is not two-dimensional, is empty or not finite, or the number of names is not the
+        number of rows.
     """
     matrix = np.asarray(centroids, dtype=np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:

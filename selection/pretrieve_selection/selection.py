@@ -18,11 +18,9 @@ class Selection:
     Attributes:
       method: name of the selector.
       groups: the selected groups, best first.
-      scores: (K_source,) float64, finite, read-only, higher = more similar: log P·1 for `uot`, −mean distance
-        for `greedy_ot`, −distance for `nearest`, the draw for `random`, the position from the
-        end of the list for `label`.
-      margin: score of the last group selected − score of the best one not selected; None where all groups are
-        selected.
+      scores: (K_source,) float64, finite, read-only, higher = more similar: log P·1 for `uot`, −mean distance for
+        `greedy_ot`, −distance for `nearest`, the draw for `random`, the position from the end of the list for `label`.
+      margin: score of the last group selected − score of the best one not selected; None where all groups are selected.
       converged: False where the scores are those of an iteration that ended early.
       iterations: number of iterations; 0 for a selector that has none.
 
@@ -56,10 +54,9 @@ class Selection:
     def from_scores(
         cls, method: str, scores: ArrayLike, *, top_k: int, converged: bool = True, iterations: int = 0
     ) -> "Selection":
-        """Select the top_k groups of the highest scores; top_k is from 1 to K_source.
+        """Select the top_k groups of the highest scores.
 
-        Raises:
-          SelectionInputError: top_k is out of range, or a score is not finite.
+        A SelectionInputError is raised where top_k is not from 1 to K_source, or a score is not finite.
 
         >>> Selection.from_scores("nearest", [-3.0, -1.0, -2.0], top_k=2).groups
         (1, 2)
@@ -79,8 +76,7 @@ class Selection:
     def from_dict(cls, record: Mapping[str, Any]) -> "Selection":
         """Return the selection that `to_dict` wrote.
 
-        Raises:
-          SelectionInputError: a key is missing or unknown, or a value breaks a rule of the class.
+        A SelectionInputError is raised where a key is missing or unknown, or a value breaks a rule of the class.
         """
         names = [field.name for field in fields(cls)]
         missing, unknown = set(names) - set(record), set(record) - set(names)
@@ -103,8 +99,7 @@ class Selection:
 def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
     """Return all K_source indices, best first: by descending score, and equal scores by ascending group index.
 
-    Raises:
-      SelectionInputError: scores are empty, not one-dimensional or not finite.
+    A SelectionInputError is raised where scores are empty, not one-dimensional or not finite.
 
     >>> rank_groups([0.5, 2.0, 0.5])
     (1, 0, 2)
@@ -115,8 +110,8 @@ def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
 def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
     """Return the share of the expected groups that are among the selected ones, in [0, 1].
 
-    With the 59 bird classes of ImageNet, K = 100 and CUB as target this is the recall of Table 4, which the
-    paper prints in percent.
+    With the 59 bird classes of ImageNet, K = 100 and CUB as target this is the recall of Table 4, which the paper
+    prints in percent.
 
     Args:
       selection: its number of groups is K.

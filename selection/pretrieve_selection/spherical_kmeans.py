@@ -33,8 +33,8 @@ class Clusters:
       centroids: (K, D) float64, raw averages of the features of the members, as for any group.
       sizes: (K,) int64, number of members, ≥ 1.
       directions: (K, D) float32, unit vectors, the centres that the images were assigned to.
-      inertia: Σ (1 − cos) over all images, after each iteration. Apart from the rounding of float32, it rises
-        only where an empty cluster was moved.
+      inertia: Σ (1 − cos) over all images, after each iteration. Apart from the rounding of float32, it rises only
+        where an empty cluster was moved.
       converged: whether the last iteration removed less than a millionth of the inertia.
     """
 
@@ -71,10 +71,10 @@ def cluster_features(
 ) -> Clusters:
     """Partition images into clusters that serve as groups where a source has no classes (section 4).
 
-    Every iteration uses every image, without the sub-sampling of faiss, which would make groups depend on a
-    random draw. Memory besides the features stays small. The searches run on the GPUs that faiss
-    sees. A cluster that loses its last member starts again at the image that is farthest from its own centre.
-    Unlike faiss's splitting of a large cluster, this works where the same image occurs more than once.
+    Every iteration uses every image, without the sub-sampling of faiss, which would make groups depend on a random
+    draw. Memory besides the features stays small. The searches run on the GPUs that faiss sees. A cluster that loses
+    its last member starts again at the image that is farthest from its own centre. Unlike faiss's splitting of a large
+    cluster, this works where the same image occurs more than once.
 
     The same seed, features, number of threads and machine type give the same clusters; on a CPU, to the bit.
 
@@ -86,8 +86,8 @@ def cluster_features(
       on_iteration: called with the number of each iteration, from 1, and its inertia.
 
     Raises:
-      SelectionInputError: a shape or range above does not hold, or the features point in fewer than K
-        different directions.
+      SelectionInputError: a shape or range above does not hold, or the features point in fewer than K different
+        directions.
 
     >>> features = np.array([[1.0, 0.0], [5.0, 0.1], [0.0, 2.0]], dtype=np.float32)
     >>> clusters = cluster_features(features, num_clusters=2, seed=0)

@@ -21,9 +21,8 @@ _TINY = float(np.finfo(np.float64).tiny)
 # Beyond this spread of C/ε nearly every iteration would absorb again: that saves no time and needs a second matrix.
 _LARGEST_SPREAD_FOR_SCALING = 1e6
 
-# Numbers below e^-230 ≈ 1e-100 are raised to it, and sums below 1e-60 are not trusted. So the raising changes a
-# trusted sum of n terms by less than n · 1e-40 of it, and no product of two factors is a subnormal number, which
-# would be slow.
+# Numbers below e^-230 ≈ 1e-100 are raised to it, and sums below 1e-60 are not trusted. So the raising changes a trusted
+# sum of n terms by less than n · 1e-40 of it, and no product of two factors is a subnormal number, which would be slow.
 _SMALLEST_EXPONENT = -230.0
 _SMALLEST_TRUSTED_SUM = 1e-60
 
@@ -33,8 +32,8 @@ class TransportPlan(Generic[ArrayT]):
     """The result of the iteration; arrays are of the kind (NumPy or torch) and on the device of the cost.
 
     Attributes:
-      log_source_marginal: (K_source,) float64, log P·1: the similarity that ranks the groups, finite even
-        where P·1 underflows.
+      log_source_marginal: (K_source,) float64, log P·1: the similarity that ranks the groups, finite even where P·1
+        underflows.
       log_target_marginal: (K_target,) float64, log Pᵀ·1.
       log_source_scaling: (K_source,) float64, log u.
       log_target_scaling: (K_target,) float64, log v.
@@ -42,8 +41,8 @@ class TransportPlan(Generic[ArrayT]):
       iterations: number of updates of both scalings.
       residual: bound on the error of log u, from its last change and the contraction of the iteration; without
         rounding.
-      converged: whether the residual is at most the tolerance, or at most the rounding error of float64 at
-        the scale of this cost where that is larger (at least nine digits of the largest entry are right).
+      converged: whether the residual is at most the tolerance, or at most the rounding error of float64 at the scale of
+        this cost where that is larger (at least nine digits of the largest entry are right).
     """
 
     log_source_marginal: ArrayT
@@ -87,23 +86,22 @@ def solve_unbalanced_transport(
 ) -> TransportPlan[ArrayT]:
     """Find the transport plan, whose mass shows which source groups are similar to the target (eq. 5).
 
-    A weak source penalty lets unrelated groups lose their mass; a strong target penalty makes every target
-    class receive mass. With K = exp(−C/ε), masses a and b, the iteration is
+    A weak source penalty lets unrelated groups lose their mass; a strong target penalty makes every target class
+    receive mass. With K = exp(−C/ε), masses a and b, the iteration is
 
         u = (a / K v)^{τ₁/(τ₁+ε)},  v = (b / Kᵀ u)^{τ₂/(τ₂+ε)},  P = diag(u) K diag(v)
 
-    computed on log u and log v. It contracts the largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε), so q/(1−q) times
-    the last change bounds the remaining error.
+    computed on log u and log v. It contracts the largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε), so q/(1−q) times the last
+    change bounds the remaining error.
 
     Args:
       cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Converted to float64.
       source_mass: (K_source,), finite, > 0; ones where None. Totals of the two sides may differ.
       target_mass: (K_target,), finite, > 0; ones where None.
-      settings: entropy_weight ε, source_penalty τ₁, target_penalty τ₂, tolerance, max_iterations; the paper's
-        where None.
-      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and uses the log domain
-        only for sums that would underflow; "auto" takes the faster of the two for this cost. All give the
-        same answer.
+      settings: entropy_weight ε, source_penalty τ₁, target_penalty τ₂, tolerance, max_iterations; the paper's where
+        None.
+      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and uses the log domain only
+        for sums that would underflow; "auto" takes the faster of the two for this cost. All give the same answer.
 
     Returns:
       TransportPlan: its `converged` is False where the iteration stopped early; this raises no error.
@@ -245,10 +243,10 @@ class LogKernel(Generic[ArrayT]):
 class AbsorbedKernel(LogKernel[ArrayT]):
     """Sum by matrix-vector products with a kernel that has absorbed the potentials of an earlier iteration.
 
-    It holds A_ij = exp(−C_ij/ε + ḡ_j − m_i), where m_i makes the largest entry of row i one. Products with A
-    are exact to rounding as long as their results are trusted, that is, far above any underflow. Where a row's
-    sum is not, the kernel absorbs the new potential; where a column's is not, it is computed in the log
-    domain. So the answer is always that of `LogKernel`; only the time differs.
+    It holds A_ij = exp(−C_ij/ε + ḡ_j − m_i), where m_i makes the largest entry of row i one. Products with A are exact
+    to rounding as long as their results are trusted, that is, far above any underflow. Where a row's sum is not, the
+    kernel absorbs the new potential; where a column's is not, it is computed in the log domain. So the answer is always
+    that of `LogKernel`; only the time differs.
     """
 
     def __init__(self, log_kernel: ArrayT) -> None:

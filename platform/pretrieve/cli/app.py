@@ -15,10 +15,9 @@ from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
-from pretrieve.cli.prepare_command import prepare
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
-from pretrieve.cli.targets_command import targets
+from pretrieve.cli.targets_command import prepare, targets
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -51,7 +51,6 @@ PUBLISHED_3A = Published(
 
 
 def _find_3a(results: Results) -> Findings:
-    """Make the tables and curves of scores and gaps by part of the training images."""
     scores: dict[tuple[str, str], Value] = {}
     gaps: dict[tuple[str, str], Value] = {}
     parts: dict[str, tuple[str, str]] = {}
@@ -145,7 +144,6 @@ PUBLISHED_3B = Published(
 
 
 def _find_3b(results: Results) -> Findings:
-    """Make the table and curves of scores by number of groups, with the selection by label as a line."""
     series = {point: record for point, record in results.records.items() if point != BY_LABEL}
     targets, points = targets_of(series), tuple(series)
     # The scores of the method `label` belong to no number of groups, so they have a column of their own.
@@ -218,7 +216,6 @@ PUBLISHED_4B = Published(
 
 
 def _find_4b(results: Results) -> Findings:
-    """Make the table and curves of scores by part of the ranking, with fine-tuning as a line."""
     scores = series_values(results.records)
     targets, parts = targets_of(results.records), tuple(results.records)
     rows = tuple(row_name(target, method) for target in targets for method in ("finetune", "uot"))

@@ -39,8 +39,8 @@ def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> Stud
 def problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserver | None) -> SelectionProblem:
     """Take the problem from a study; features that are missing are computed.
 
-    The observer is notified of stages and of images that do not decode; None shows both on the terminal. A UserError
-    is raised where an image set or the backbone does not fit, or a list of groups names none of the source.
+    The observer is notified of stages and of images that do not decode; None shows both on the terminal. A UserError is
+    raised where an image set or the backbone does not fit, or a list of groups names none of the source.
     """
     from pretrieve import read_group_list, study_centroids, terminal_view
 

@@ -57,7 +57,6 @@ OTHER_COSTS = ("selection.greedy_cost=cosine", "selection.cost=l2", "selection.c
 
 
 def _find_4(results: Results) -> Findings:
-    """Make the tables of recall and accuracy, with a row for each network and a column for each method and cost."""
     recall: dict[tuple[str, str], Value] = {}
     for network, problem in results.problems.items():
         sides = {network: (problem.source.means, problem.target.means)}
@@ -137,7 +136,6 @@ PUBLISHED_2B = Published(
 
 
 def _find_2b(results: Results) -> Findings:
-    """Rank the groups by UOT for each network, draw the ranking, and list the first groups."""
     recalls: dict[tuple[str, str], Value] = {}
     drawings, listings = [], []
     for network, problem in results.problems.items():
@@ -185,7 +183,6 @@ PUBLISHED_4A = Published(
 
 
 def _find_4a(results: Results) -> Findings:
-    """Measure the recall of UOT with the cosine cost by cost_scale, one row for each network."""
     values = {}
     for network, problem in results.problems.items():
         table = recall_over_cost_scale(

@@ -24,7 +24,6 @@ COLUMNS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft"
 
 
 def _find_scores(results: Results, *, title: str, published: Published) -> Findings:
-    """Compare the scores of a series of one study with the paper's; methods are rows, in the paper's order."""
     values = {cell: value for record in results.records.values() for cell, value in method_values(record).items()}
     return Findings((score_comparison(title, "method", values, published, rows=published.rows),))
 
@@ -77,7 +76,6 @@ PUBLISHED_1B = published_table(
 
 
 def _find_1b(results: Results) -> Findings:
-    """Compare the scores of both studies with the paper's table."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= method_values(record, row_of=partial(_row_of, point=point))
@@ -126,7 +124,6 @@ PUBLISHED_2 = published_table(
 
 
 def _find_2(results: Results) -> Findings:
-    """Compare the scores of UOT with the paper's, with a row for each number of clusters."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= {(point, target): value for (_, target), value in method_values(record).items()}

@@ -28,8 +28,7 @@ def make_selector(
       group_names: the names of all source groups; for `label`, where groups are not given by index.
 
     Raises:
-      SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another
-        method.
+      SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another method.
 
     >>> make_selector("uot").name
     'uot'

@@ -59,8 +59,8 @@ class Selector(ABC):
         Args:
           source_centroids: (K_source, D), finite; raw averages, see `CentroidSums`.
           target_centroids: (K_target, D), finite raw averages.
-          top_k: number of groups to select, from 1 to K_source. It overrides `settings.top_k`, which is only
-            the default of a study.
+          top_k: number of groups to select, from 1 to K_source. It overrides `settings.top_k`, which is only the
+            default of a study.
           settings: costs and weights; a selector reads only some of them.
           rng: the only source of randomness.
           source_names: K_source names, used in errors only.

@@ -10,9 +10,9 @@ from pretrieve_selection.settings import SelectionSettings
 class GreedyOtSelector(Selector):
     """Rank each group by its own optimal transport distance to the whole target.
 
-    A single group sends equal mass to every target class, so with unit masses this distance is the mean of
-    its costs, and the score is −Σ_j d(a_i, b_j) / K_target. Of the settings it reads `greedy_cost` only:
-    dividing by `cost_scale` would not change a ranking by means.
+    A single group sends equal mass to every target class, so with unit masses this distance is the mean of its costs,
+    and the score is −Σ_j d(a_i, b_j) / K_target. Of the settings it reads `greedy_cost` only: dividing by `cost_scale`
+    would not change a ranking by means.
     """
 
     name = "greedy_ot"

@@ -10,8 +10,8 @@ from pretrieve_selection.settings import SelectionSettings
 class NearestSelector(Selector):
     """Rank a group by its distance to the target class nearest to it.
 
-    The score is −min_j d(a_i, b_j). Unlike `uot`, it may leave a target class without any near group. Of the
-    settings it reads `cost` only: dividing by `cost_scale` would not change a ranking by minima.
+    The score is −min_j d(a_i, b_j). Unlike `uot`, it may leave a target class without any near group. Of the settings
+    it reads `cost` only: dividing by `cost_scale` would not change a ranking by minima.
     """
 
     name = "nearest"

@@ -11,9 +11,8 @@ from pretrieve_selection.unbalanced_transport import solve_unbalanced_transport
 class UotSelector(Selector):
     """Rank a group by the mass it sends to the target in the plan of eq. 5, with unit masses on both sides.
 
-    The score is log P·1, which keeps the order where the masses themselves underflow. Of the settings it
-    reads `cost`, `cost_scale` and the transport fields. A selection that did not converge raises no error;
-    its `converged` is False.
+    The score is log P·1, which keeps the order where the masses themselves underflow. Of the settings it reads `cost`,
+    `cost_scale` and the transport fields. A selection that did not converge raises no error; its `converged` is False.
     """
 
     name = "uot"
