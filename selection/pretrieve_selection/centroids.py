@@ -32,35 +32,9 @@ class CentroidSums:
     def add(self, features: ArrayLike, labels: ArrayLike) -> None:
         """Add one batch: features (n, D), floating point and finite, and the group of each row, (n,) from 0 to K − 1.
 
-        Raises:
-          SelectionInputError: a shape or range does not hold; then nothing of the batch is added.
+        Where a shape or range does not hold, a SelectionInputError is raised and nothing of the batch is added.
         """
-        matrix, groups = self._checked(np.asarray(features), np.asarray(labels))
-        membership = csr_matrix(
-            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
-        )
-        self._sums += membership @ matrix
-        self._counts += np.bincount(groups, minlength=len(self._counts))
-
-    def means(self) -> NDArray[np.float64]:
-        """Return the centroids, (K, D) float64: raw averages, not normalised; an error where a group has no rows."""
-        empty = np.flatnonzero(self._counts == 0)
-        if empty.size:
-            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
-            raise SelectionInputError(
-                f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
-                f"none: {listing}; add their images or leave the groups out"
-            )
-        means: NDArray[np.float64] = self._sums / self._counts[:, None]
-        return means
-
-    def counts(self) -> NDArray[np.int64]:
-        """Return the number of rows added for each group, (K,) int64."""
-        return np.array(self._counts)
-
-    def _checked(
-        self, features: NDArray[np.generic], labels: NDArray[np.generic]
-    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        features, labels = np.asarray(features), np.asarray(labels)
         num_groups, dimension = self._sums.shape
         if features.ndim != 2 or features.shape[1] != dimension or features.dtype.kind != "f":
             raise SelectionInputError(
@@ -82,4 +56,24 @@ class CentroidSums:
             raise SelectionInputError(
                 f"features must be finite, but those of row {row} (group {groups[row]}) are not; extract them again"
             )
-        return features.astype(np.float64), groups
+        membership = csr_matrix(
+            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
+        )
+        self._sums += membership @ features.astype(np.float64)
+        self._counts += np.bincount(groups, minlength=len(self._counts))
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the centroids, (K, D) float64: raw averages, not normalised; an error where a group has no rows."""
+        empty = np.flatnonzero(self._counts == 0)
+        if empty.size:
+            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
+            raise SelectionInputError(
+                f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
+                f"none: {listing}; add their images or leave the groups out"
+            )
+        means: NDArray[np.float64] = self._sums / self._counts[:, None]
+        return means
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of rows added for each group, (K,) int64."""
+        return np.array(self._counts)

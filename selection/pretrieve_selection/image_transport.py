@@ -25,7 +25,7 @@ _NAT = math.log(2.0)
 # largest exponent of each row is computed.
 _LARGEST_HALF_SPREAD = 29.0
 
-# Lower exponents may be raised to this or taken for −∞; `_smallest_trusted_sum` bounds the error.
+# Lower exponents may be raised to this or taken for −∞; `_sum_rows_and_columns` bounds the error.
 _SMALLEST_EXPONENT = {"float32": -115.0, "float64": -332.0}
 
 # Numbers whose powers are computed together: they fit into a core's own cache.
@@ -183,7 +183,9 @@ def _sum_rows_and_columns(
         log_rows[rows] = log_sums
         columns.add(column_sums, log_scale)
     log_columns = columns.logarithms() - rounded_potential
-    lost = columns.sums < _smallest_trusted_sum(kernel)
+    # Each of the N terms of a sum, times a factor of at most 2^29, may be wrong by the smallest exponential.
+    largest_error = kernel.num_source * 2.0 ** (_SMALLEST_EXPONENT[kernel.precision] + _LARGEST_HALF_SPREAD)
+    lost = columns.sums < largest_error / kernel.eps
     if lost.any():
         log_columns[lost] = _log_column_sums(kernel.for_columns(lost), -source_power * log_rows)
     return log_rows, log_columns
@@ -259,9 +261,3 @@ def _product(matrix: Any, weights: Any) -> Any:
         part = slice(start, start + _TERMS_IN_BLOCK_PRECISION)
         total = total + as_float64(matrix[:, part] @ weights[part], like=like)
     return total
-
-
-def _smallest_trusted_sum(kernel: ImageKernel) -> float:
-    # Each of the N terms of a sum, times a factor of at most 2^29, may be wrong by the smallest exponential.
-    largest = 2.0 ** (_SMALLEST_EXPONENT[kernel.precision] + _LARGEST_HALF_SPREAD)
-    return float(kernel.num_source * largest / kernel.eps)

@@ -10,16 +10,10 @@ from pretrieve_selection.errors import SelectionInputError
 
 
 def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """Return the centroids as a finite (K, D) float64 matrix.
+    """Return the centroids as a finite (K, D) float64 matrix, K ≥ 1, D ≥ 1.
 
-    Args:
-      centroids: (K, D), K ≥ 1, D ≥ 1, any real numbers.
-      side: "source" or "target", for the message.
-      names: K names of the groups, for the message.
-
-    Raises:
-      SelectionInputError: the matrix is not two-dimensional, is empty or not finite, or the number of names is not the
-        number of rows.
+    A SelectionInputError, whose message has the side ("source" or "target") and the name of the row, is raised where
+    the matrix is not two-dimensional, is empty or not finite, or where the number of names is not the number of rows.
     """
     matrix = np.asarray(centroids, dtype=np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:

@@ -15,6 +15,8 @@ from pretrieve_selection.input_checks import check_top_k
 class Selection:
     """The groups that a selector chose, and its scores of all groups.
 
+    A SelectionInputError is raised where scores are not finite, or groups are empty, repeated or out of range.
+
     Attributes:
       method: name of the selector.
       groups: the selected groups, best first.
@@ -23,9 +25,6 @@ class Selection:
       margin: score of the last group selected − score of the best one not selected; None where all groups are selected.
       converged: False where the scores are those of an iteration that ended early.
       iterations: number of iterations; 0 for a selector that has none.
-
-    Raises:
-      SelectionInputError: scores are not finite, or groups are empty, repeated or out of range.
     """
 
     method: str
@@ -64,8 +63,7 @@ class Selection:
         ranking = rank_groups(scores)
         check_top_k(top_k, num_groups=len(ranking))
         values = np.asarray(scores, dtype=np.float64)
-        is_all = top_k == len(ranking)
-        margin = None if is_all else float(values[ranking[top_k - 1]] - values[ranking[top_k]])
+        margin = float(values[ranking[top_k - 1]] - values[ranking[top_k]]) if top_k < len(ranking) else None
         return cls(method, ranking[:top_k], values, margin, converged, iterations)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,14 +109,11 @@ def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
     """Return the share of the expected groups that are among the selected ones, in [0, 1].
 
     With the 59 bird classes of ImageNet, K = 100 and CUB as target this is the recall of Table 4, which the paper
-    prints in percent.
+    prints in percent. A SelectionInputError is raised where no group is expected, or one that the source does not have.
 
     Args:
       selection: its number of groups is K.
       expected_ids: indices of the groups that should be found, at least one; repetitions count once.
-
-    Raises:
-      SelectionInputError: no group is expected, or one that the source does not have.
 
     >>> recall_at_k(Selection.from_scores("nearest", [3.0, 2.0, 1.0], top_k=2), [0, 2])
     0.5

@@ -14,15 +14,14 @@ from pretrieve_selection.nearest_word import describe_choices
 class TransportSettings:
     """How unbalanced transport (eq. 5) weighs its terms, and when its iteration stops.
 
+    A value out of range raises a SelectionInputError, which lists all such values.
+
     Attributes:
       entropy_weight: the paper's ε, > 0; in the unit of the cost, as are both penalties.
       source_penalty: the paper's τ₁, > 0; weak, so that unrelated groups can lose their mass.
       target_penalty: the paper's τ₂, > 0; strong, so that every target class receives mass.
       tolerance: largest absolute error allowed in log u, > 0 (or the rounding of float64, where that is larger).
       max_iterations: the iteration stops after this many updates, converged or not; ≥ 1.
-
-    Raises:
-      SelectionInputError: one or more values are out of range; the message lists them all.
 
     >>> TransportSettings(entropy_weight=0.5).target_penalty
     100.0
@@ -54,9 +53,6 @@ class SelectionSettings(TransportSettings):
       cost: name of the cost that `uot` and `nearest` use, a key of `COSTS`.
       cost_scale: the paper's ε_c, > 0: the distance that counts as one unit of cost in `uot`.
       greedy_cost: name of the cost that `greedy_ot` uses, a key of `COSTS`.
-
-    Raises:
-      SelectionInputError: one or more values are out of range; the message lists them all.
 
     >>> SelectionSettings(cost="l2", top_k=0)
     Traceback (most recent call last):

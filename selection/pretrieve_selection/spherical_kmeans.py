@@ -129,7 +129,12 @@ def cluster_features(
 
 def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: NDArray[np.float32]) -> _Assignment:
     """Find the nearest direction of each image, and sum the directions of the members of each cluster."""
-    index = _make_index(directions)
+    import faiss  # imported here because it loads more slowly than the rest of the package
+
+    index: Any = faiss.IndexFlatIP(directions.shape[1])
+    if faiss.get_num_gpus() > 0:
+        index = faiss.index_cpu_to_all_gpus(index)
+    index.add(directions)
     clusters = np.empty(len(features), dtype=np.int64)
     similarities = np.empty(len(features), dtype=np.float32)
     sums = np.zeros(directions.shape)
@@ -140,16 +145,6 @@ def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: ND
         members = (np.ones(len(unit)), (nearest[:, 0], np.arange(len(unit))))
         sums += csr_matrix(members, shape=(len(sums), len(unit))) @ unit.astype(np.float64)
     return _Assignment(clusters, similarities, sums)
-
-
-def _make_index(directions: NDArray[np.float32]) -> Any:
-    import faiss  # imported here because it loads more slowly than the rest of the package
-
-    index: Any = faiss.IndexFlatIP(directions.shape[1])
-    if faiss.get_num_gpus() > 0:
-        index = faiss.index_cpu_to_all_gpus(index)
-    index.add(directions)
-    return index
 
 
 def _move(

@@ -122,7 +122,11 @@ def solve_unbalanced_transport(
     log_kernel = _make_log_kernel(as_float64(cost, like=cost), settings.entropy_weight)
     log_source_mass = _log_mass(source_mass, log_kernel[:, 0], "source_mass")
     log_target_mass = _log_mass(target_mass, log_kernel[0], "target_mass")
-    return _iterate(log_kernel, _make_kernel(log_kernel, method), log_source_mass, log_target_mass, settings)
+    if method == "auto":
+        spread = float(log_kernel.max() - log_kernel.min())
+        method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
+    kernel: LogKernel[ArrayT] = AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
+    return _iterate(log_kernel, kernel, log_source_mass, log_target_mass, settings)
 
 
 def _iterate(
@@ -170,13 +174,6 @@ def error_per_change(settings: TransportSettings) -> float:
     target_part = 1.0 / (1.0 + settings.target_penalty / settings.entropy_weight)
     gap = source_part + target_part - source_part * target_part
     return (1.0 - gap) / max(gap, _TINY)
-
-
-def _make_kernel(log_kernel: ArrayT, method: TransportMethod) -> "LogKernel[ArrayT]":
-    if method == "auto":
-        spread = float(log_kernel.max() - log_kernel.min())
-        method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
-    return AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
 
 
 def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from pretrieve.study.study import Study
 
-PIPE_WIDTH = 120
-
 StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML).")]
 Overrides = Annotated[
     list[str] | None,
@@ -38,4 +36,4 @@ def make_console() -> Console:
     from rich.console import Console
 
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, PIPE_WIDTH))
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -48,12 +48,11 @@ def _print_all(console: Console, published: Mapping[str, PublishedSet], register
     console.print("Published sets; `pretrieve prepare NAME --root DIR` brings one to this disk:", markup=False)
     console.print(_counts(published))
     # Each set has its own lines for its origin, so that its address stays in one piece on a narrow terminal.
-    origins = _pairs()
-    for name, entry in published.items():
-        facts = entry.facts
-        lines = [facts.title, f"split: {facts.split}", f"licence: {facts.licence}", facts.page, ""]
-        origins.add_row(name, _text("\n".join(lines)))
-    console.print(origins)
+    origins = {
+        name: f"{of.facts.title}\nsplit: {of.facts.split}\nlicence: {of.facts.licence}\n{of.facts.page}\n"
+        for name, of in published.items()
+    }
+    console.print(_pairs(origins.items()))
     console.print("Registered, built-in and of installed packages; there at once:", markup=False)
     for name in registered:
         typer.echo(f"  {name}")
@@ -78,12 +77,15 @@ def _counts(published: Mapping[str, PublishedSet]) -> Table:
     return table
 
 
-def _pairs() -> Table:
+def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    for heading, words in rows:
+        table.add_row(heading, Text(words))  # brackets in a Text are no markup
     return table
 
 
@@ -93,12 +95,6 @@ def _served(facts: PublishedFacts) -> str:
     if served in (0, number):
         return "served" if served else "by hand"
     return f"{served} of {number} served"
-
-
-def _text(words: str) -> Any:
-    from rich.text import Text
-
-    return Text(words)  # brackets in a Text are no markup
 
 
 def _print_one(console: Console, name: str, facts: PublishedFacts) -> None:
@@ -112,12 +108,10 @@ def _print_one(console: Console, name: str, facts: PublishedFacts) -> None:
         "licence": facts.licence,
         "page": facts.page,
     }
-    table = _pairs()
-    for heading, words in rows.items():
-        table.add_row(heading, _text(words))
-    for number, archive in enumerate(facts.archives):
-        table.add_row("" if number else "archives", _text(_describe(archive, facts)))
-    console.print(table)
+    archives = [
+        ("" if number else "archives", _describe(archive, facts)) for number, archive in enumerate(facts.archives)
+    ]
+    console.print(_pairs([*rows.items(), *archives]))
     typer.echo(f"\npretrieve prepare {name} --root DIR")
 
 

@@ -47,13 +47,10 @@ class Ablation:
     """The answer to one question about the selection.
 
     Attributes:
-      title: the question; it also names the files. Use `dataclasses.replace` for another title, to write two ablations
-        of one kind into one folder.
+      title: the question. It also names the files, so a SelectionInputError is raised unless it has a letter or digit.
+        Use `dataclasses.replace` for another title, to write two ablations of one kind into one folder.
       table: all numbers, one row for each selection; shares are fractions in [0, 1].
       figure: the same numbers as curves or dots; shares in %.
-
-    Raises:
-      SelectionInputError: the title has no letter or digit, so that it cannot name a file.
     """
 
     title: str

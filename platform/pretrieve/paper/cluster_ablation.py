@@ -70,7 +70,6 @@ def recall_over_num_clusters(
 
     Returns:
       Ablation: table with a row for each K, ascending, and the columns
-
       - num_clusters, num_clusters_selected;
       - inertia_per_image: mean 1 − cos to the cluster's direction; clustering_converged;
       - smallest_cluster, largest_cluster: numbers of images;
@@ -78,7 +77,6 @@ def recall_over_num_clusters(
       - precision: share of the selected images whose class is expected;
       - image_recall: share of the expected classes' images that are selected;
       - selection_converged.
-
       The figure shows the last three shares over K.
 
     Raises:

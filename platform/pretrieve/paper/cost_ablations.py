@@ -97,7 +97,7 @@ def _draw_scales(table: pd.DataFrame, *, top_k: int) -> Figure:
             draw_line(axes, index, rows["cost_scale"], rows["recall"], label=str(cost))
         lost = table[~table["converged"]]
         if len(lost):
-            ring = {"color": INK, "fillstyle": "none", "markersize": 8, "label": "unconverged"}
+            ring: dict[str, Any] = {"color": INK, "fillstyle": "none", "markersize": 8, "label": "unconverged"}
             axes.plot(lost["cost_scale"], 100 * lost["recall"], "o", **ring)
         use_log_axis(axes, sorted(set(table["cost_scale"])))
         axes.set_xlabel("cost scale ε_c")

@@ -23,7 +23,7 @@ class BoundError(UserError):
 
 @dataclass(frozen=True)
 class ProblemConstants:
-    """The constants of Assumptions 1 to 4 for a target, all finite and > 0.
+    """The constants of Assumptions 1 to 4 for a target, all finite and > 0, which a BoundError enforces.
 
     Attributes:
       num_images: n, training images of the target; SGD sees each once.
@@ -31,9 +31,6 @@ class ProblemConstants:
       pl_constant: μ of the Polyak-Łojasiewicz condition, nats/p²; at most L.
       gradient_variance: σ², variance of the stochastic gradient of one image, nats²/p².
       pretraining_gap: Δ, bound on ‖∇F − ∇G‖ between target and pre-training risk, nats/p.
-
-    Raises:
-      BoundError: a range does not hold.
     """
 
     num_images: int

@@ -78,7 +78,7 @@ def reproduce(
         # All studies are loaded before any of them runs, so that a wrong folder is reported at once.
         loaded = {point: load_point(point, storage) for point in series.points}
         folder = next(iter(loaded.values())).settings.storage / experiment.name
-    run = _Run(experiment, series, folder, is_mini=is_mini, class_means=class_means)
+    run = _Run(experiment, series, folder / REPORT, is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
             problem_of_study(selection, loaded[selection], observer)
@@ -112,16 +112,12 @@ def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
 class _Run:
     experiment: Experiment
     series: Series
-    folder: Path
+    report_path: Path
     is_mini: bool
     class_means: Path | None
     records: dict[str, StudyRecord] = field(default_factory=dict)
     problems: dict[str, SelectionProblem] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def report_path(self) -> Path:
-        return self.folder / REPORT
 
     def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
         try:
@@ -131,7 +127,7 @@ class _Run:
             record = study.record()
         self.records[point.label] = record
         # The study's own report shows its latest point; the reports of all points are kept here.
-        write_report(record, self.folder / self._study_report(point.label))
+        write_report(record, self.report_path.parent / self._study_report(point.label))
 
     def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
         """Log the report to the runs of its studies, so that their MLflow pages have the published numbers too."""

@@ -22,15 +22,13 @@ class LabelSelector(Selector):
     """Select the given groups in the given order, whatever their centroids are.
 
     The first of n given groups has the score n, the last one 1, a group not given 0. A top_k above n selects the whole
-    list and no more; a smaller one selects its beginning.
+    list and no more; a smaller one selects its beginning. A SelectionInputError is raised where no group is given, one
+    is given twice, or one is not among the names.
 
     Args:
       groups: indices, WordNet ids or names; at least one, each once. See `IMAGENET_BIRD_CLASSES`.
       group_names: the names of all source groups in index order, "name" or "wnid name" as in "n01440764 tench"; needed
         where a group is not given by index.
-
-    Raises:
-      SelectionInputError: no group is given, one is given twice, or one is not among the names.
     """
 
     name = "label"
