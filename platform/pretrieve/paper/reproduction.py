@@ -54,7 +54,7 @@ def reproduce(
     """Run what is missing of an experiment, and write its report again after each point of the series.
 
     Running it again computes nothing twice. Each study finds its results by their keys, also those that another
-    experiment computed.
+    experiment computed. Failed trials raise no error: they are in `failures`, and the report shows the rest.
 
     Args:
       experiment: one of the catalogue.
