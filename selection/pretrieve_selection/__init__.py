@@ -1,4 +1,4 @@
-"""Select the part of the pre-training data that resembles a target: algorithms on arrays alone.
+"""Algorithms that select the part of the pre-training data that resembles a target. They work on arrays alone.
 
 >>> import numpy as np
 >>> source = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]])
@@ -18,25 +18,19 @@ from pretrieve_selection.errors import SelectionError, SelectionInputError
 from pretrieve_selection.image_scores import IMAGE_METHODS, ImageScores, score_images
 from pretrieve_selection.image_selection import ImageSelection, select_images
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
-from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
-from pretrieve_selection.input_checks import check_centroids
+from pretrieve_selection.input_checks import check_centroids, check_features
 from pretrieve_selection.nearest_word import describe_choices
-from pretrieve_selection.recall import recall_at_k
-from pretrieve_selection.selection import Selection, rank_groups
-from pretrieve_selection.selectors import (
-    SELECTORS,
-    GreedyOtSelector,
-    LabelSelector,
-    NearestSelector,
-    RandomSelector,
-    Selector,
-    UotSelector,
-    make_selector,
-)
+from pretrieve_selection.selection import Selection, rank_groups, recall_at_k
+from pretrieve_selection.selectors import SELECTORS, make_selector
+from pretrieve_selection.selectors._base import Selector
+from pretrieve_selection.selectors.greedy_ot import GreedyOtSelector
+from pretrieve_selection.selectors.label import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES, LabelSelector
+from pretrieve_selection.selectors.nearest import NearestSelector
+from pretrieve_selection.selectors.uniform_random import RandomSelector
+from pretrieve_selection.selectors.uot import UotSelector
 from pretrieve_selection.settings import SelectionSettings, TransportSettings
 from pretrieve_selection.spherical_kmeans import Clusters, cluster_features
-from pretrieve_selection.transport_plan import TransportPlan
-from pretrieve_selection.unbalanced_transport import TransportMethod, solve_unbalanced_transport
+from pretrieve_selection.unbalanced_transport import TransportMethod, TransportPlan, solve_unbalanced_transport
 
 __all__ = [
     "COSTS",
@@ -63,6 +57,7 @@ __all__ = [
     "TransportSettings",
     "UotSelector",
     "check_centroids",
+    "check_features",
     "cluster_features",
     "cosine_cost",
     "describe_choices",

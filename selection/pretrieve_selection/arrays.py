@@ -1,7 +1,7 @@
 """Write an array computation once for NumPy and torch.
 
-Both libraries share the names and arguments used here (`exp`, `log`, `amax`, `sum`, `clip`, `axis`, `out`),
-so one namespace object in place of `np` is all the dispatch that is needed.
+Both libraries share the names and arguments used here (`exp`, `log`, `amax`, `sum`, `clip`, `axis`, `out`). A function
+therefore only needs the right module in place of `np`.
 """
 
 import sys
@@ -21,12 +21,10 @@ Precision = Literal["float32", "float64"]
 def array_namespace(array: Any) -> ModuleType:
     """Return the module, `numpy` or `torch`, whose functions work on this array.
 
-    torch is looked up, not imported: who holds a tensor has imported it, and who does not need not wait for
-    it.
-
     >>> array_namespace([1.0]).__name__
     'numpy'
     """
+    # Importing torch is slow. A caller that passes a tensor has imported it already.
     torch_module = sys.modules.get("torch")
     if torch_module is not None and isinstance(array, torch_module.Tensor):
         return torch_module
@@ -34,28 +32,14 @@ def array_namespace(array: Any) -> ModuleType:
 
 
 def as_float64(array: Any, *, like: Any) -> Any:
-    """Convert to float64, to the kind (NumPy or torch) and on the device of `like`, without a gradient.
-
-    Args:
-      array: an array, a tensor or nested sequences of numbers.
-      like: the array or tensor whose kind and device decide.
-
-    Returns:
-      An array or tensor; the one given where nothing had to change.
-    """
+    """Convert to float64; otherwise the same as `as_float`."""
     return as_float(array, like=like, precision="float64")
 
 
 def as_float(array: Any, *, like: Any, precision: Precision) -> Any:
-    """Convert to a precision, and else as `as_float64`.
+    """Convert an array, a tensor or nested sequences to the kind (NumPy or torch) and the device of `like`.
 
-    Args:
-      array: an array, a tensor or nested sequences of numbers.
-      like: the array or tensor whose kind and device decide.
-      precision: "float32" or "float64".
-
-    Returns:
-      An array or tensor; the one given where nothing had to change.
+    The result has no gradient. The given object itself is returned where nothing has to change.
     """
     xp = array_namespace(like)
     if xp is np:
@@ -64,7 +48,7 @@ def as_float(array: Any, *, like: Any, precision: Precision) -> Any:
 
 
 def empty_array(shape: tuple[int, ...], *, like: Any, precision: Precision) -> Any:
-    """Return an array of undefined numbers, of the kind and on the device of `like`."""
+    """Return an uninitialised array, of the kind (NumPy or torch) and on the device of `like`."""
     xp = array_namespace(like)
     if xp is np:
         return np.empty(shape, dtype=precision)

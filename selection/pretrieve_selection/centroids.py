@@ -1,4 +1,4 @@
-"""Average features by group, from batches that never meet in one memory."""
+"""Average features by group, batch by batch, without holding all of them in memory."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,17 +8,10 @@ from pretrieve_selection.errors import SelectionInputError
 
 
 class CentroidSums:
-    """Sums of features by group, added batch by batch; divided by the counts they are the centroids.
+    """Add up features by group, batch by batch; the sums divided by the counts are the centroids.
 
-    Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of
-    their seven digits.
-
-    Args:
-      num_groups: K ≥ 1.
-      dimension: D ≥ 1, length of a feature vector.
-
-    Raises:
-      SelectionInputError: num_groups or dimension is not ≥ 1.
+    Sums are float64, whatever the features are: a float32 sum over a thousand images would lose three of their seven
+    digits. A SelectionInputError is raised unless num_groups (K) and dimension (D) are ≥ 1.
 
     >>> sums = CentroidSums(2, 1)
     >>> sums.add(np.array([[1.0], [5.0]]), [0, 1])
@@ -34,49 +27,14 @@ class CentroidSums:
                 f"{dimension}; check the features"
             )
         self._sums = np.zeros((num_groups, dimension))
-        self._counts = np.zeros(num_groups, dtype=np.int64)
+        self._counts: NDArray[np.int64] = np.zeros(num_groups, dtype=np.int64)
 
     def add(self, features: ArrayLike, labels: ArrayLike) -> None:
-        """Add one batch.
+        """Add one batch: features (n, D), floating point and finite, and the group of each row, (n,) from 0 to K − 1.
 
-        Args:
-          features: (n, D) floating point, finite, n ≥ 0.
-          labels: (n,) integers from 0 to K − 1: the group of each row.
-
-        Raises:
-          SelectionInputError: a shape or range above does not hold; nothing has been added then.
+        Where a shape or range does not hold, a SelectionInputError is raised and nothing of the batch is added.
         """
-        matrix, groups = self._checked(np.asarray(features), np.asarray(labels))
-        membership = csr_matrix(
-            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
-        )
-        self._sums += membership @ matrix
-        self._counts += np.bincount(groups, minlength=len(self._counts))
-
-    def means(self) -> NDArray[np.float64]:
-        """Return the centroids, (K, D) float64: raw averages, not normalised.
-
-        Raises:
-          SelectionInputError: a group has no rows.
-        """
-        empty = np.flatnonzero(self._counts == 0)
-        if empty.size:
-            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
-            raise SelectionInputError(
-                f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
-                f"none: {listing}; add their images or leave the groups out"
-            )
-        means: NDArray[np.float64] = self._sums / self._counts[:, None]
-        return means
-
-    def counts(self) -> NDArray[np.int64]:
-        """Return the number of rows added for each group, (K,) int64."""
-        counts: NDArray[np.int64] = self._counts.copy()
-        return counts
-
-    def _checked(
-        self, features: NDArray[np.generic], labels: NDArray[np.generic]
-    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        features, labels = np.asarray(features), np.asarray(labels)
         num_groups, dimension = self._sums.shape
         if features.ndim != 2 or features.shape[1] != dimension or features.dtype.kind != "f":
             raise SelectionInputError(
@@ -98,4 +56,24 @@ class CentroidSums:
             raise SelectionInputError(
                 f"features must be finite, but those of row {row} (group {groups[row]}) are not; extract them again"
             )
-        return features.astype(np.float64), groups
+        membership = csr_matrix(
+            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
+        )
+        self._sums += membership @ features.astype(np.float64)
+        self._counts += np.bincount(groups, minlength=len(self._counts))
+
+    def means(self) -> NDArray[np.float64]:
+        """Return the centroids, (K, D) float64: raw averages, not normalised; an error where a group has no rows."""
+        empty = np.flatnonzero(self._counts == 0)
+        if empty.size:
+            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
+            raise SelectionInputError(
+                f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
+                f"none: {listing}; add their images or leave the groups out"
+            )
+        means: NDArray[np.float64] = self._sums / self._counts[:, None]
+        return means
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return the number of rows added for each group, (K,) int64."""
+        return np.array(self._counts)

@@ -1,31 +1,14 @@
 """Distances between source groups and target classes, in units of `cost_scale` (the C of eq. 5)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_centroids, check_no_zero_rows, check_same_dimension
-
-
-class Cost(Protocol):
-    """What the functions in `COSTS` have in common."""
-
-    def __call__(
-        self,
-        source: ArrayLike,
-        target: ArrayLike,
-        *,
-        cost_scale: float,
-        source_names: Sequence[str] | None = None,
-        target_names: Sequence[str] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the (K_source, K_target) costs."""
-        ...
+from pretrieve_selection.input_checks import check_sides, refuse_zero_rows
 
 
 def cosine_cost(
@@ -40,27 +23,26 @@ def cosine_cost(
 
     Args:
       source: (K_source, D) centroids, finite, no zero vector; their lengths do not matter.
-      target: (K_target, D) centroids, likewise.
+      target: (K_target, D) centroids, with the same rules.
       cost_scale: the paper's ε_c, > 0.
       source_names: K_source names of the groups, used in errors only.
-      target_names: K_target names of the classes, used in errors only.
+      target_names: K_target names, used in errors only.
 
     Returns:
       (K_source, K_target) float64 in [0, 2 / cost_scale], unitless.
 
     Raises:
-      SelectionInputError: a matrix is empty, not finite or has a zero row, the dimensions differ, or
-        cost_scale is not > 0.
+      SelectionInputError: a matrix is empty, not finite or has a zero row, the dimensions differ, or cost_scale is not
+        > 0.
 
     >>> cosine_cost([[1.0, 0.0], [0.0, 3.0]], [[2.0, 0.0]], cost_scale=0.01).tolist()
     [[0.0], [100.0]]
     """
-    first, second = _checked(source, target, cost_scale, source_names, target_names)
-    check_no_zero_rows(first, side="source", names=source_names)
-    check_no_zero_rows(second, side="target", names=target_names)
-    cosine = _unit_rows(first) @ _unit_rows(second).T
-    # Rounding may push the cosine of equal directions past 1; a cost below zero would be a lie.
-    return _in_units(np.clip(1.0 - cosine, 0.0, 2.0), cost_scale)
+    first, second = check_sides(source, target, source_names, target_names)
+    refuse_zero_rows(~first.any(axis=1), "source", source_names)
+    refuse_zero_rows(~second.any(axis=1), "target", target_names)
+    # Rounding may push the cosine of equal directions past 1, but no cost is below zero.
+    return _in_units(np.clip(1.0 - _unit_rows(first) @ _unit_rows(second).T, 0.0, 2.0), cost_scale)
 
 
 def euclidean_cost(
@@ -71,57 +53,31 @@ def euclidean_cost(
     source_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
 ) -> NDArray[np.float64]:
-    """Compare positions: C_ij = ‖a_i − b_j‖₂ / ε_c (the ℓ₂ columns of Table 4).
+    """Compare positions: C_ij = ‖a_i − b_j‖₂ / ε_c (the ℓ₂ columns of Table 4), float64, ≥ 0, unitless.
 
-    Computed from differences: the expansion ‖a‖² − 2a·b + ‖b‖² loses half of the digits between close
-    centroids.
-
-    Args:
-      source: (K_source, D) centroids, finite.
-      target: (K_target, D) centroids, finite.
-      cost_scale: the paper's ε_c, > 0.
-      source_names: K_source names of the groups, used in errors only.
-      target_names: K_target names of the classes, used in errors only.
-
-    Returns:
-      (K_source, K_target) float64, ≥ 0, unitless.
-
-    Raises:
-      SelectionInputError: a matrix is empty or not finite, the dimensions differ, or cost_scale is not > 0.
+    Arguments and errors are those of `cosine_cost`, but zero vectors are allowed. The norm is computed from
+    differences: the expansion ‖a‖² − 2a·b + ‖b‖² loses half of the digits between close centroids.
 
     >>> euclidean_cost([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]], cost_scale=0.5).tolist()
     [[0.0], [10.0]]
     """
-    first, second = _checked(source, target, cost_scale, source_names, target_names)
-    return _in_units(cdist(first, second), cost_scale)
+    return _in_units(cdist(*check_sides(source, target, source_names, target_names)), cost_scale)
 
 
-COSTS: Mapping[str, Cost] = {"cosine": cosine_cost, "l2": euclidean_cost}
-
-
-def _checked(
-    source: ArrayLike,
-    target: ArrayLike,
-    cost_scale: float,
-    source_names: Sequence[str] | None,
-    target_names: Sequence[str] | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not (math.isfinite(cost_scale) and cost_scale > 0):
-        raise SelectionInputError(f"cost_scale must be finite and > 0, but is {cost_scale}; the paper uses 0.01")
-    first = check_centroids(source, side="source", names=source_names)
-    second = check_centroids(target, side="target", names=target_names)
-    check_same_dimension(first, second)
-    return first, second
+COSTS: Mapping[str, Callable[..., NDArray[np.float64]]] = {"cosine": cosine_cost, "l2": euclidean_cost}
+"""The costs by name. All take the arguments of `cosine_cost`."""
 
 
 def _unit_rows(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    # The largest entry goes first: squares of very large or small features leave the range of float64.
+    # Dividing by the largest entry first keeps the squares of very large or small features in the range of float64.
     scaled = matrix / np.abs(matrix).max(axis=1, keepdims=True)
     unit: NDArray[np.float64] = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return unit
 
 
 def _in_units(distance: NDArray[np.float64], cost_scale: float) -> NDArray[np.float64]:
+    if not (math.isfinite(cost_scale) and cost_scale > 0):
+        raise SelectionInputError(f"cost_scale must be finite and > 0, but is {cost_scale}; the paper uses 0.01")
     with np.errstate(over="ignore"):
         cost: NDArray[np.float64] = distance / cost_scale
     if not np.isfinite(cost).all():

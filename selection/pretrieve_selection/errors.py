@@ -1,4 +1,4 @@
-"""The exceptions of this package: one root, so that a caller can catch them all by one name."""
+"""The exceptions of this package. `SelectionError` is their root, so that one name catches them all."""
 
 
 class SelectionError(Exception):

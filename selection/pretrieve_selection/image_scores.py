@@ -1,6 +1,5 @@
-"""Score single images as the selectors score groups: one number an image, by the name of the method."""
+"""Score single images by the methods that score groups."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +14,15 @@ from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import SelectionSettings
 
 IMAGE_METHODS = ("uot", "greedy_ot", "random", "nearest")
-"""The selectors that can choose single images; `label` knows groups alone."""
+"""The methods that can select single images; `label` selects groups only."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageScores:
-    """How a method sees each image of the source.
+    """The (N,) finite scores of all source images by one method, as in `Selection`; higher = more similar.
 
-    Attributes:
-      scores: (N,) float64, finite, higher = more similar: log P·1 for `uot`, −mean distance for `greedy_ot`,
-        −distance for `nearest`, the draw for `random`.
-      converged: False where the scores are those of an iteration that ended early.
-      iterations: number of iterations; 0 for a method that has none.
+    `converged` is False where the scores are those of an iteration that stopped early. `iterations` is 0 for a method
+    without an iteration.
     """
 
     scores: NDArray[np.float64]
@@ -43,21 +39,20 @@ def score_images(
     rng: np.random.Generator,
     num_threads: int = 1,
 ) -> ImageScores:
-    """Score each source image by its likeness to the target's images.
+    """Score each source image by its similarity to the target's images.
 
-    What `Selector.select` does for centroids, on the images themselves, in O(N + n) memory beside the features.
+    This is `Selector.select` with images in place of centroids, in O(N + n) memory besides the features.
 
     Args:
       method: one of `IMAGE_METHODS`.
       source_features: (N, D) floating-point array or tensor; an array may be mapped from a file.
       target_features: (n, D), likewise.
-      settings: costs and weights; each method reads its own, as its selector does.
-      rng: for `random`.
+      settings: costs and weights; each method reads those that its selector reads.
+      rng: used by `random` only.
       num_threads: see `solve_image_transport`.
 
     Raises:
-      SelectionInputError: the method is none of single images, or a side is not as `solve_image_transport`
-        wants it.
+      SelectionInputError: the method is not in `IMAGE_METHODS`, or a side breaks a rule of `solve_image_transport`.
 
     >>> source, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 2.0]])
     >>> score_images(
@@ -75,33 +70,22 @@ def score_images(
     if method == "uot":
         transport = solve_image_transport(source_features, target_features, settings=settings, num_threads=num_threads)
         return ImageScores(_to_numpy(transport.log_source_marginal), transport.converged, transport.iterations)
-    cost, reduce = (settings.cost, _largest) if method == "nearest" else (settings.greedy_cost, _mean)
+    is_nearest = method == "nearest"
+    cost = settings.cost if is_nearest else settings.greedy_cost
     unscaled = replace(settings, cost=cost, cost_scale=1.0, entropy_weight=1.0)
     kernel = ImageKernel(source_features, target_features, unscaled, block_size=None, num_threads=num_threads)
-    return ImageScores(_to_numpy(_reduce_rows(kernel, reduce)))
-
-
-def _reduce_rows(kernel: ImageKernel, reduce: Callable[[Any], Any]) -> Any:
-    """Reduce the negative costs of each source image to all target images to one number, (N,) float64."""
     kernel.set_column_potential(kernel.zeros(kernel.num_target))
 
-    def reduce_block(rows: slice, workspace: Workspace) -> Any:
+    def score_block(rows: slice, workspace: Workspace) -> Any:
         block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
-        return as_float64(reduce(block), like=block) + offset
+        xp = array_namespace(block)
+        reduced = xp.amax(block, axis=1) if is_nearest else block.mean(axis=1, dtype=xp.float64)
+        return as_float64(reduced, like=block) + offset
 
     scores = kernel.zeros(kernel.num_source)
-    for rows, reduced in kernel.map_blocks(reduce_block):
-        scores[rows] = reduced
-    return scores
-
-
-def _largest(block: Any) -> Any:
-    return array_namespace(block).amax(block, axis=1)
-
-
-def _mean(block: Any) -> Any:
-    xp = array_namespace(block)
-    return block.mean(axis=1, dtype=xp.float64)
+    for rows, block_scores in kernel.map_blocks(score_block):
+        scores[rows] = block_scores
+    return ImageScores(_to_numpy(scores))
 
 
 def _to_numpy(scores: Any) -> NDArray[np.float64]:

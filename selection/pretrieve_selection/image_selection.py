@@ -1,4 +1,4 @@
-"""Choose single images by their mass: the best of all, or the best with a cap for each class."""
+"""Select the single images of the largest mass, with or without a limit for each class."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from pretrieve_selection.errors import SelectionInputError
 
 @dataclass(frozen=True, eq=False)
 class ImageSelection:
-    """The source images that were chosen.
+    """The source images that were selected.
 
     Attributes:
       images: (budget,) int64, indices of source images, best first; equal scores by ascending index.
       scores: (budget,) float64, log P·1 of these images, descending.
-      margin: score of the last image chosen − score of the best one that was next; None where there was none.
+      margin: score of the last image selected − score of the next one; None where there is no next one.
     """
 
     images: NDArray[np.int64]
@@ -27,20 +27,16 @@ class ImageSelection:
 def select_images(
     log_source_marginal: Any, *, budget: int, labels: ArrayLike | None = None, max_per_class: int | None = None
 ) -> ImageSelection:
-    """Select the images of the largest mass, at most so many of each class.
+    """Select the images of the largest mass, at most `max_per_class` of each class.
 
     Args:
       log_source_marginal: (N,) array or tensor, finite, see `ImageTransport`.
       budget: number of images to select, ≥ 1.
-      labels: (N,) integers, the class of each image; needed where there is a cap.
-      max_per_class: images of one class at most, ≥ 1; no cap where None.
-
-    Returns:
-      ImageSelection: exactly `budget` images, ranked.
+      labels: (N,) integers, the class of each image; only needed with max_per_class.
+      max_per_class: ≥ 1; None means no limit.
 
     Raises:
-      SelectionInputError: a shape or range above does not hold, or the cap leaves fewer images than the
-        budget.
+      SelectionInputError: a shape or range above does not hold, or max_per_class leaves fewer images than the budget.
 
     >>> select_images(np.array([-1.0, -2.0, -9.0]), budget=2, labels=[0, 0, 1], max_per_class=1).images.tolist()
     [0, 2]
@@ -48,7 +44,7 @@ def select_images(
     scores = _checked_scores(log_source_marginal)
     allowed = np.argsort(-scores, kind="stable").astype(np.int64)
     if max_per_class is not None:
-        allowed = _cap_classes(allowed, _checked_labels(labels, len(scores)), max_per_class)
+        allowed = _cap_classes(allowed, labels, max_per_class)
     if not 1 <= budget <= len(allowed):
         cap = "" if max_per_class is None else f" that a cap of {max_per_class} for each class leaves"
         raise SelectionInputError(
@@ -59,15 +55,23 @@ def select_images(
     return ImageSelection(images, scores[images], margin)
 
 
-def _cap_classes(ranking: NDArray[np.int64], labels: NDArray[np.int64], max_per_class: int) -> NDArray[np.int64]:
+def _cap_classes(ranking: NDArray[np.int64], labels: ArrayLike | None, max_per_class: int) -> NDArray[np.int64]:
+    if labels is None:
+        raise SelectionInputError("labels must be given where max_per_class is; give the class of each image")
+    classes = np.asarray(labels)
+    if classes.shape != (len(ranking),) or classes.dtype.kind not in "iu":
+        raise SelectionInputError(
+            f"labels must be {len(ranking)} integers, one for each image, but are {classes.dtype} of shape "
+            f"{classes.shape}; give the class of each image"
+        )
     if max_per_class < 1:
         raise SelectionInputError(f"max_per_class must be at least 1, but is {max_per_class}; leave it out for no cap")
-    ranked_labels = labels[ranking]
+    ranked_labels = classes[ranking]
     by_class = np.argsort(ranked_labels, kind="stable")
     sorted_labels = ranked_labels[by_class]
-    place_in_class = np.empty(len(ranking), dtype=np.int64)
-    place_in_class[by_class] = np.arange(len(ranking)) - np.searchsorted(sorted_labels, sorted_labels)
-    return ranking[place_in_class < max_per_class]
+    rank_in_class = np.empty(len(ranking), dtype=np.int64)
+    rank_in_class[by_class] = np.arange(len(ranking)) - np.searchsorted(sorted_labels, sorted_labels)
+    return ranking[rank_in_class < max_per_class]
 
 
 def _checked_scores(log_source_marginal: Any) -> NDArray[np.float64]:
@@ -84,15 +88,3 @@ def _checked_scores(log_source_marginal: Any) -> NDArray[np.float64]:
             "check the features of this image"
         )
     return scores
-
-
-def _checked_labels(labels: ArrayLike | None, num_images: int) -> NDArray[np.int64]:
-    if labels is None:
-        raise SelectionInputError("labels must be given where max_per_class is; give the class of each image")
-    classes = np.asarray(labels)
-    if classes.shape != (num_images,) or classes.dtype.kind not in "iu":
-        raise SelectionInputError(
-            f"labels must be {num_images} integers, one for each image, but are {classes.dtype} of shape "
-            f"{classes.shape}; give the class of each image"
-        )
-    return classes.astype(np.int64)

@@ -1,35 +1,52 @@
-"""Unbalanced optimal transport between single images, at any number of them (eq. 5 with unit masses)."""
+"""Unbalanced optimal transport between any number of single images (eq. 5 with unit masses)."""
 
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.image_kernel import ImageKernel
-from pretrieve_selection.image_sums import stale_row_offset, sum_rows_and_columns
+from pretrieve_selection.image_kernel import ImageKernel, Workspace
 from pretrieve_selection.settings import SelectionSettings
 from pretrieve_selection.unbalanced_transport import error_per_change
 
-# In units of the last place of the largest exponent: where the last change of log u is rounding alone.
+# A change of log u up to this many units in the last place of the largest exponent is only rounding.
 _ROUNDING_ULPS = 4.0
 _LARGEST_ROUNDING = {"float32": 1e-5, "float64": 1e-9}
-# Logarithms are binary within the iteration, natural outside.
+# Logarithms are binary within the iteration, because a power of two takes half the time of an exponential. Outside they
+# are natural.
 _NAT = math.log(2.0)
+
+# When g changes, the logarithm of a row's sum moves by the middle of the change, give or take half its spread. Up to
+# this half spread, the last sums keep the exponents of a row in range. Beyond it, and in the first iteration, the
+# largest exponent of each row is computed.
+_LARGEST_HALF_SPREAD = 29.0
+
+# Lower exponents may be raised to this or taken for −∞; `_sum_rows_and_columns` bounds the error.
+_SMALLEST_EXPONENT = {"float32": -115.0, "float64": -332.0}
+
+# Numbers whose powers are computed together: they fit into a core's own cache.
+_ENTRIES_OF_ONE_CALL = 2**18
+
+# Terms of a sum that is computed in the precision of the block; these sums are added up in float64.
+_TERMS_IN_BLOCK_PRECISION = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTransport:
-    """How much each source image resembles the target; an array of the kind and on the device of the source.
+    """How similar each source image is to the target.
 
     Attributes:
-      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows.
+      log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows; an array of the kind (NumPy or
+        torch) and on the device of the source.
       iterations: number of updates of both scalings.
-      residual: bound on the error of log u, from its last change and the contraction of the iteration;
-        rounding not counted.
-      converged: whether the residual came below the tolerance or, where that is larger, below what the
-        precision of the blocks leaves of the largest exponent.
+      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
+        rounding.
+      converged: whether the residual is at most the tolerance, or at most the rounding error of the blocks' precision
+        where that is larger.
     """
 
     log_source_marginal: Any
@@ -46,35 +63,32 @@ def solve_image_transport(
     block_size: int | None = None,
     num_threads: int = 1,
 ) -> ImageTransport:
-    """Find how much mass each source image sends to the target (eq. 5), without ever holding N × n numbers.
+    """Find how much mass each source image sends to the target (eq. 5), without holding N × n numbers in memory.
 
-    The iteration of `solve_unbalanced_transport` with unit masses. The kernel is computed anew in each
-    iteration, in blocks of source images, and both updates come from one pass over it: as soon as the sums
-    of a block's rows are known, so is its part of u, and with that its share in the sums of the columns.
+    This is the iteration of `solve_unbalanced_transport` with unit masses. Each iteration computes the kernel again, in
+    blocks of source images, and both updates need only one pass over it: the sums of a block's rows give its part of u,
+    which gives its part of the column sums.
 
-    Products and exponentials are of the precision of the source features, sums are added up in float64. A
-    float32 cost is exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. Give
-    float64 features for the answer of the dense solver to 1e-9.
+    Products and exponentials have the precision of the source features; sums are added up in float64. A float32 cost is
+    exact to about 2e-7 / cost_scale, and so is the answer: 2e-5 at the paper's 0.01. With float64 features, the answer
+    is that of the dense solver to 1e-9.
 
     Args:
-      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A
-        tensor on a GPU is computed with there.
-      target_features: (n, D), likewise.
-      settings: cost, cost_scale, entropy_weight, source_penalty, target_penalty, tolerance, max_iterations;
-        the paper's where not given.
-      block_size: source images in a block, ≥ 1; chosen to suit the device where not given. Memory beside the
-        features is that of a block, of two copies of the target and of some vectors of N.
-      num_threads: blocks computed at the same time, ≥ 1, each with buffers of its own; no matter
-        on a GPU. With 1 the products alone spread over the cores, as NumPy or torch is set to: on several cores
-        more threads are faster.
+      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A tensor on a
+        GPU is computed there.
+      target_features: (n, D) floating-point array or tensor.
+      settings: the costs and weights, tolerance and max_iterations; the paper's where None.
+      block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the features, memory
+        holds a block for each thread, two copies of the target and some vectors of N.
+      num_threads: blocks computed at the same time on a CPU, ≥ 1, each with its own buffers. With 1, only the products
+        use several cores, as NumPy or torch is set; on several cores more threads are faster.
 
     Returns:
-      ImageTransport: log P·1, iterations, residual, and whether it converged (one that did not is marked, not
-        raised).
+      ImageTransport: its `converged` is False where the iteration stopped early; this raises no error.
 
     Raises:
-      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the
-        cosine, has a zero row; the dimensions differ; block_size or num_threads is not ≥ 1.
+      SelectionInputError: a side is not a matrix of floating-point numbers, is empty, not finite or, for the cosine,
+        has a zero row; the dimensions differ; block_size or num_threads is not ≥ 1.
 
     >>> import numpy as np
     >>> transport = solve_image_transport(np.array([[0.6, 0.8], [0.0, 1.0]]), np.array([[2.0, 0.0]]))
@@ -86,7 +100,7 @@ def solve_image_transport(
         raise SelectionInputError(f"num_threads must be at least 1, but is {num_threads}; the default is 1")
     binary = replace(settings, entropy_weight=settings.entropy_weight * _NAT)  # 2^(−C/(ε ln 2)) = exp(−C/ε)
     kernel = ImageKernel(source_features, target_features, binary, block_size=block_size, num_threads=num_threads)
-    # Blocks side by side keep every core busy; a product that spreads over the cores by itself would get in their way.
+    # Blocks that run side by side use all cores. A product that uses several cores would compete with them.
     with threadpool_limits(1 if num_threads > 1 else None, user_api="blas"):
         return _iterate(kernel, settings)
 
@@ -99,14 +113,151 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
     log_source_scaling, log_target_scaling = kernel.zeros(kernel.num_source), kernel.zeros(kernel.num_target)
     row_offset, iterations, residual, converged = None, 0, float("inf"), False
     while iterations < settings.max_iterations and not converged:
-        log_rows, log_columns = sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
+        log_rows, log_columns = _sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
         previous, log_source_scaling = log_source_scaling, -source_power * log_rows
         change = -target_power * log_columns - log_target_scaling
         log_target_scaling = log_target_scaling + change
-        row_offset = stale_row_offset(log_rows, change)
+        row_offset = _stale_row_offset(log_rows, change)
         iterations += 1
         residual = _NAT * float(abs(log_source_scaling - previous).max()) * bound_of_change
         magnitude = abs(kernel.log_shift) + float(abs(log_target_scaling).max()) + float(abs(log_rows).max())
         converged = residual <= max(settings.tolerance, rounding * _NAT * magnitude)
-    log_rows, _ = sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
+    log_rows, _ = _sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
     return ImageTransport(_NAT * (log_source_scaling + log_rows), iterations, residual, converged)
+
+
+class _LogSums:
+    """Add up numbers that have a logarithmic scale: `sums` is in units of 2^log_scale, the largest scale so far."""
+
+    def __init__(self) -> None:
+        self.sums: Any = None
+        self.log_scale: Any = None  # one for all sums, or one for each
+
+    def add(self, sums: Any, log_scale: Any) -> None:
+        """Add 2^log_scale · sums, elementwise."""
+        if self.sums is None:
+            self.sums, self.log_scale = sums, log_scale
+            return
+        xp = array_namespace(sums)
+        largest = xp.maximum(self.log_scale, log_scale)
+        self.sums = self.sums * xp.exp2(self.log_scale - largest) + sums * xp.exp2(log_scale - largest)
+        self.log_scale = largest
+
+    def logarithms(self) -> Any:
+        """Return the logarithms of the sums; −∞ for a sum that underflows at this scale."""
+        with np.errstate(divide="ignore"):
+            return self.log_scale + array_namespace(self.sums).log2(self.sums)
+
+
+def _sum_rows_and_columns(
+    kernel: ImageKernel, column_potential: Any, row_offset: Any, source_power: float
+) -> tuple[Any, Any]:
+    """Sum the kernel 2^(−C/ε) over both sides; the update of u between the two sums is included.
+
+        log_rows_i    = log₂ Σ_j 2^(−C_ij/ε + g_j)
+        log_columns_j = log₂ Σ_i 2^(−C_ij/ε + f_i),  f = −source_power · log_rows
+
+    Args:
+      kernel: its ε makes the kernel a power of two.
+      column_potential: (n,) float64, g.
+      row_offset: (N,) float64, the prediction of log_rows by `_stale_row_offset`; or None.
+      source_power: τ₁/(τ₁+ε).
+
+    Returns:
+      log_rows (N,) and log_columns (n,), float64.
+    """
+    xp = array_namespace(column_potential)
+    rounded_potential = kernel.set_column_potential(column_potential)
+    column_weights = xp.exp2(column_potential - rounded_potential)  # corrects for the rounding
+    log_rows, columns = kernel.zeros(kernel.num_source), _LogSums()
+
+    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any, Any]:
+        block, offset = _exponentials(kernel, rows, row_offset, workspace)
+        log_sums = offset + xp.log2(_product(block, column_weights))
+        # 2^f of each row, in units of its offset: multiplied with the block, it gives the sums of the columns.
+        log_weights = offset - source_power * log_sums
+        largest = log_weights.max()
+        return log_sums, _product(block.T, xp.exp2(log_weights - largest)), largest
+
+    for rows, (log_sums, column_sums, log_scale) in kernel.map_blocks(sum_block):
+        log_rows[rows] = log_sums
+        columns.add(column_sums, log_scale)
+    log_columns = columns.logarithms() - rounded_potential
+    # Each of the N terms of a sum, times a factor of at most 2^29, may be wrong by the smallest exponential.
+    largest_error = kernel.num_source * 2.0 ** (_SMALLEST_EXPONENT[kernel.precision] + _LARGEST_HALF_SPREAD)
+    lost = columns.sums < largest_error / kernel.eps
+    if lost.any():
+        log_columns[lost] = _log_column_sums(kernel.for_columns(lost), -source_power * log_rows)
+    return log_rows, log_columns
+
+
+def _stale_row_offset(log_rows: Any, change: Any) -> Any:
+    """Predict log_rows, (N,) float64, after this change of g, (n,), well enough to keep exponents in range.
+
+    Returns:
+      (N,) float64; or None where the change is too uneven for a prediction.
+    """
+    lowest, highest = float(change.min()), float(change.max())
+    if not highest - lowest <= 2 * _LARGEST_HALF_SPREAD:
+        return None
+    return log_rows + (lowest + highest) / 2
+
+
+def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
+    """Return 2^(−C/ε + g − o) of a block, and the o, given or computed, that keep it in range."""
+    start = kernel.zeros(rows.stop - rows.start) if row_offset is None else row_offset[rows]
+    block, offset = kernel.exponents(rows, start, workspace)
+    if row_offset is None:
+        largest = array_namespace(block).amax(block, axis=1)
+        block -= largest[:, None]
+        offset = offset + as_float64(largest, like=block)
+    return _exp2_in_place(block, kernel), offset
+
+
+def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
+    """Return log₂ Σ_i 2^(−C_ij/ε + f_i), (n,) float64, from the largest exponent of each column."""
+
+    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any]:
+        block, offset = kernel.exponents(rows, -row_potential[rows], workspace)
+        xp = array_namespace(block)
+        largest = xp.amax(block, axis=0)
+        block -= largest
+        weights = xp.exp2(row_potential[rows] + offset)
+        return _product(_exp2_in_place(block, kernel).T, weights), as_float64(largest, like=block)
+
+    columns = _LogSums()
+    for _, (sums, log_scale) in kernel.map_blocks(sum_block):
+        columns.add(sums, log_scale)
+    return columns.logarithms()
+
+
+def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
+    # torch is used for arrays too: NumPy has no vectorised power of two on most CPUs.
+    import torch
+
+    entries = (torch.from_numpy(block) if array_namespace(block) is np else block).view(-1)
+    if entries.is_cuda:
+        torch.exp2(entries, out=entries)
+        return block
+    # Subnormal numbers are many times slower, here and in sums. The thread belongs to the kernel, so that flushing them
+    # to zero affects no other code.
+    flushed_to_zero = torch.set_flush_denormal(True)
+    for part in entries.split(_ENTRIES_OF_ONE_CALL):
+        if not flushed_to_zero:
+            part.clamp_min_(_SMALLEST_EXPONENT[kernel.precision])
+        torch.exp2(part, out=part)
+    return block
+
+
+def _product(matrix: Any, weights: Any) -> Any:
+    """Multiply a matrix and a vector: short sums in the precision of the matrix, added up in float64."""
+    precision: Precision = "float64" if matrix.dtype == array_namespace(matrix).float64 else "float32"
+    weights = as_float(weights, like=matrix, precision=precision)
+    like = matrix
+    if not getattr(matrix, "is_cuda", False):  # NumPy's product is used for tensors on a CPU too
+        matrix, weights = np.asarray(matrix), np.asarray(weights)
+    total = 0.0
+    for start in range(0, len(weights), _TERMS_IN_BLOCK_PRECISION):
+        part = slice(start, start + _TERMS_IN_BLOCK_PRECISION)
+        total = total + as_float64(matrix[:, part] @ weights[part], like=like)
+    return total

@@ -1,6 +1,7 @@
-"""Check the inputs of a selection, and say which row is wrong and what to do about it."""
+"""Check the inputs of a selection. An error says which row is wrong and what to do about it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,29 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from pretrieve_selection.errors import SelectionInputError
 
 
-def describe_row(side: str, row: int, names: Sequence[str] | None) -> str:
-    """Name a row for a message, with its group where names are known.
-
-    >>> describe_row("source", 17, None)
-    'row 17 of the source'
-    >>> describe_row("source", 0, ["n01440764 tench"])
-    "row 0 of the source (group 'n01440764 tench')"
-    """
-    place = f"row {row} of the {side}"
-    return place if names is None else f"{place} (group {names[row]!r})"
-
-
 def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | None = None) -> NDArray[np.float64]:
-    """Return the centroids as a finite (K, D) float64 matrix, or say why they are none.
+    """Return the centroids as a finite (K, D) float64 matrix, K ≥ 1, D ≥ 1.
 
-    Args:
-      centroids: (K, D), K ≥ 1, D ≥ 1, any real numbers.
-      side: "source" or "target", for the message.
-      names: K names of the groups, for the message.
-
-    Raises:
-      SelectionInputError: not two-dimensional, empty, NaN or infinite, or another number of names than of
-        rows.
+    A SelectionInputError, whose message has the side ("source" or "target") and the name of the row, is raised where
+    the matrix is not two-dimensional, is empty or not finite, or where the number of names is not the number of rows.
     """
     matrix = np.asarray(centroids, dtype=np.float64)
     if matrix.ndim != 2 or 0 in matrix.shape:
@@ -43,22 +26,22 @@ def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | N
             f"there must be one name for each row, but the {side} has {len(names)} names and {len(matrix)} "
             "rows; give as many names as rows, or none"
         )
-    refuse_rows(
-        ~np.isfinite(matrix).all(axis=1),
-        "finite (no NaN, no infinity)",
-        side,
-        names,
-        "extract its features again",
-    )
+    refuse_infinite_rows(~np.isfinite(matrix).all(axis=1), side, names)
     return matrix
 
 
-def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64]) -> None:
-    """Make sure that both sides live in one feature space.
+def check_sides(
+    source: ArrayLike, target: ArrayLike, source_names: Sequence[str] | None, target_names: Sequence[str] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both matrices as `check_centroids` does; an error also where their dimensions differ."""
+    first = check_centroids(source, side="source", names=source_names)
+    second = check_centroids(target, side="target", names=target_names)
+    check_same_dimension(first, second)
+    return first, second
 
-    Raises:
-      SelectionInputError: the two matrices differ in their number of columns.
-    """
+
+def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64]) -> None:
+    """Raise a SelectionInputError where the two matrices differ in their number of columns."""
     if source.shape[1] != target.shape[1]:
         raise SelectionInputError(
             f"both sides must have features of one dimension, but the source has {source.shape[1]} and the "
@@ -66,27 +49,32 @@ def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64
         )
 
 
-def check_no_zero_rows(matrix: NDArray[np.float64], *, side: str, names: Sequence[str] | None) -> None:
-    """Make sure that every row has a direction, without which its cosine means nothing.
+def check_features(features: NDArray[Any]) -> None:
+    """Raise a SelectionInputError unless features are a floating-point (N, D) matrix with N ≥ 1 and D ≥ 1."""
+    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
+        raise SelectionInputError(
+            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
+            f"{features.dtype} of shape {features.shape}; give one row for each image"
+        )
 
-    Raises:
-      SelectionInputError: a row holds zeros only.
-    """
-    refuse_rows(
-        ~matrix.any(axis=1),
-        "different from the zero vector to have a cosine",
-        side,
-        names,
-        "extract its features again, or use the cost 'l2'",
-    )
+
+def refuse_infinite_rows(
+    wrong: ArrayLike, side: str, names: Sequence[str] | None = None, *, what: str = "centroid"
+) -> None:
+    """Raise a SelectionInputError where a row is marked as not finite; see `refuse_rows`."""
+    refuse_rows(wrong, "finite (no NaN, no infinity)", side, names, "extract its features again", what=what)
+
+
+def refuse_zero_rows(
+    wrong: ArrayLike, side: str, names: Sequence[str] | None = None, *, what: str = "centroid"
+) -> None:
+    """Raise a SelectionInputError where a row is marked as the zero vector; see `refuse_rows`."""
+    rule = "different from the zero vector to have a cosine"
+    refuse_rows(wrong, rule, side, names, "extract its features again, or use the cost 'l2'", what=what)
 
 
 def check_top_k(top_k: int, *, num_groups: int) -> None:
-    """Make sure that as many groups as asked for can be selected.
-
-    Raises:
-      SelectionInputError: top_k is not from 1 to num_groups.
-    """
+    """Raise a SelectionInputError unless top_k is from 1 to num_groups."""
     if not 1 <= top_k <= num_groups:
         raise SelectionInputError(
             f"top_k must be from 1 to the number of groups, but top_k is {top_k} and there are {num_groups} "
@@ -97,22 +85,20 @@ def check_top_k(top_k: int, *, num_groups: int) -> None:
 def refuse_rows(
     wrong: ArrayLike, rule: str, side: str, names: Sequence[str] | None, remedy: str, *, what: str = "centroid"
 ) -> None:
-    """Raise an error that counts the wrong rows and names the first, or do nothing where there is none.
+    """Raise a SelectionInputError that counts the wrong rows and names the first; do nothing where there is none.
 
     Args:
       wrong: (rows,) boolean, True where a row breaks the rule.
-      rule: how a row must be.
+      rule: what a row must be.
       side: "source" or "target".
       names: a name for each row, or None.
-      remedy: what to do about it.
+      remedy: what the user can do.
       what: what a row is.
-
-    Raises:
-      SelectionInputError: a row breaks the rule.
     """
     rows = np.flatnonzero(wrong)
     if rows.size:
         count = "1 is not" if rows.size == 1 else f"{rows.size} are not, the first"
+        group = "" if names is None else f" (group {names[rows[0]]!r})"
         raise SelectionInputError(
-            f"every {what} must be {rule}, but {count}: {describe_row(side, int(rows[0]), names)}; {remedy}"
+            f"every {what} must be {rule}, but {count}: row {rows[0]} of the {side}{group}; {remedy}"
         )

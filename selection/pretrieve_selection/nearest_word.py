@@ -1,4 +1,4 @@
-"""Point from a wrong word to the right one, in error messages."""
+"""Suggest the right word for a wrong one, in error messages."""
 
 import difflib
 from collections.abc import Iterable

@@ -14,16 +14,14 @@ from pretrieve_selection.nearest_word import describe_choices
 class TransportSettings:
     """How unbalanced transport (eq. 5) weighs its terms, and when its iteration stops.
 
+    A value out of range raises a SelectionInputError, which lists all such values.
+
     Attributes:
       entropy_weight: the paper's ε, > 0; in the unit of the cost, as are both penalties.
-      source_penalty: the paper's τ₁, > 0; weak, so that unrelated groups can shed their mass.
-      target_penalty: the paper's τ₂, > 0; strong, so that every target class finds a home.
-      tolerance: largest absolute error allowed in log u, > 0 (or the rounding of float64, where that is
-        larger).
-      max_iterations: the iteration ends unconverged after so many, ≥ 1.
-
-    Raises:
-      SelectionInputError: one or more values are out of range; the message lists them all.
+      source_penalty: the paper's τ₁, > 0; weak, so that unrelated groups can lose their mass.
+      target_penalty: the paper's τ₂, > 0; strong, so that every target class receives mass.
+      tolerance: largest absolute error allowed in log u, > 0 (or the rounding of float64, where that is larger).
+      max_iterations: the iteration stops after this many updates, converged or not; ≥ 1.
 
     >>> TransportSettings(entropy_weight=0.5).target_penalty
     100.0
@@ -48,7 +46,7 @@ class TransportSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionSettings(TransportSettings):
-    """What a selection does; the fields of `TransportSettings` stand beside its own.
+    """Settings of a selection, with the fields of `TransportSettings`.
 
     Attributes:
       top_k: number of groups to select, ≥ 1.
@@ -56,16 +54,13 @@ class SelectionSettings(TransportSettings):
       cost_scale: the paper's ε_c, > 0: the distance that counts as one unit of cost in `uot`.
       greedy_cost: name of the cost that `greedy_ot` uses, a key of `COSTS`.
 
-    Raises:
-      SelectionInputError: one or more values are out of range; the message lists them all.
-
     >>> SelectionSettings(cost="l2", top_k=0)
     Traceback (most recent call last):
     ...
     pretrieve_selection.errors.SelectionInputError: SelectionSettings: top_k must be an integer >= 1, but is 0
     """
 
-    # Read by pydantic where these settings are part of a larger model: an unknown key is an error there too.
+    # pydantic reads this where these settings are part of a larger model: an unknown key is an error there too.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     top_k: int = 100
@@ -85,7 +80,7 @@ class SelectionSettings(TransportSettings):
 
 def _unless_positive_number(name: str, value: object) -> Iterator[str]:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Compared as they are: an integer of four hundred digits cannot even be asked whether it is finite.
+    # math.isfinite raises for an integer of four hundred digits, so the value is compared with the largest float.
     if not (is_number and 0 < value <= sys.float_info.max):  # type: ignore[operator]
         yield f"{name} must be a finite number > 0, but is {value!r}"
 

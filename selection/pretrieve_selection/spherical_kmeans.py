@@ -1,4 +1,4 @@
-"""Groups from clusters, for a source without labels: spherical k-means, its searches done by faiss."""
+"""Clusters as groups, for a source without labels: spherical k-means with the searches of faiss."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from scipy.sparse import csr_matrix
 
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import refuse_rows
+from pretrieve_selection.input_checks import check_features, refuse_infinite_rows, refuse_rows
 
 _ROWS_AT_ONCE = 65536
 
-# Part of the inertia that an iteration must take off for another one to be worth its time.
+# Part of the inertia that an iteration must remove for another iteration to follow.
 _SMALLEST_IMPROVEMENT = 1e-6
 
-# Iterations beyond the limit that may go into clusters which are still empty then.
+# Iterations beyond the limit that may follow to fill empty clusters.
 _MAX_REPAIRS = 20
 
-# Directions closer than this (1 − cos) are one direction in float32.
+# Directions closer than this (1 − cos) count as the same direction in float32.
 _SAME_DIRECTION = 1e-6
 
 
@@ -29,13 +29,13 @@ class Clusters:
     """A partition of images by the directions of their features; no cluster is empty.
 
     Attributes:
-      assignment: (N,) int64, the cluster of each image: that of the nearest direction.
-      centroids: (K, D) float64, raw averages of the features of the members, as of any group.
+      assignment: (N,) int64, the cluster of each image: the one with the nearest direction.
+      centroids: (K, D) float64, raw averages of the features of the members, as for any group.
       sizes: (K,) int64, number of members, ≥ 1.
       directions: (K, D) float32, unit vectors, the centres that the images were assigned to.
-      inertia: Σ (1 − cos) over all images, after each iteration; it never rises, but for the rounding of
-        float32, unless an empty cluster was moved.
-      converged: whether the last iteration took off less than a millionth of the inertia.
+      inertia: Σ (1 − cos) over all images, after each iteration. Apart from the rounding of float32, it rises only
+        where an empty cluster was moved.
+      converged: whether the last iteration removed less than a millionth of the inertia.
     """
 
     assignment: NDArray[np.int64]
@@ -71,26 +71,23 @@ def cluster_features(
 ) -> Clusters:
     """Partition images into clusters that serve as groups where a source has no classes (section 4).
 
-    Every image takes part in every iteration: none of faiss's sub-sampling, by which groups would depend on a
-    draw. Nothing of the size of the features is held beside them. The searches run on the GPUs that faiss
-    sees. A cluster that loses its last member starts again at the image farthest from its own centre, which,
-    other than faiss's splitting of a large cluster, works where images come more than once.
+    Every iteration uses every image, without the sub-sampling of faiss, which would make groups depend on a random
+    draw. Memory besides the features stays small. The searches run on the GPUs that faiss sees. A cluster that loses
+    its last member starts again at the image that is farthest from its own centre. Unlike faiss's splitting of a large
+    cluster, this works where the same image occurs more than once.
 
-    The same seed, features, number of threads and machine type give the same clusters, on a CPU to the bit.
+    The same seed, features, number of threads and machine type give the same clusters; on a CPU, to the bit.
 
     Args:
       features: (N, D) floating point, finite, no zero row; read in parts, so it may be mapped from a file.
       num_clusters: K, from 1 to N.
-      seed: decides the K images whose directions the clusters start from.
-      max_iterations: ≥ 1; some more may follow to fill empty clusters.
-      on_iteration: told the number of each iteration, from 1, and the inertia it found.
-
-    Returns:
-      Clusters: assignment, centroids, sizes, directions and the inertia of each iteration.
+      seed: decides which K images give the first directions of the clusters.
+      max_iterations: ≥ 1; up to 20 more may follow to fill empty clusters.
+      on_iteration: called with the number of each iteration, from 1, and its inertia.
 
     Raises:
-      SelectionInputError: a shape or range above does not hold, or the features point in fewer different
-        directions than there are to be clusters.
+      SelectionInputError: a shape or range above does not hold, or the features point in fewer than K different
+        directions.
 
     >>> features = np.array([[1.0, 0.0], [5.0, 0.1], [0.0, 2.0]], dtype=np.float32)
     >>> clusters = cluster_features(features, num_clusters=2, seed=0)
@@ -98,7 +95,14 @@ def cluster_features(
     ([1, 2], True)
     """
     matrix = np.asarray(features)
-    _check_shapes(matrix, num_clusters, max_iterations)
+    check_features(matrix)
+    if not 1 <= num_clusters <= len(matrix):
+        raise SelectionInputError(
+            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
+            f"are {len(matrix)} images; lower num_clusters, or give more images"
+        )
+    if max_iterations < 1:
+        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
     lengths = _checked_lengths(matrix)
     start = np.sort(np.random.default_rng(seed).choice(len(matrix), num_clusters, replace=False))
     directions = _unit(matrix[start], lengths[start])
@@ -110,15 +114,27 @@ def cluster_features(
             on_iteration(len(inertia), inertia[-1])
         converged = len(inertia) > 1 and inertia[-2] - inertia[-1] <= _SMALLEST_IMPROVEMENT * inertia[-2]
         if not found.empty.size and (converged or len(inertia) >= max_iterations):
-            return _clusters(matrix, found, directions, tuple(inertia), converged)
+            members = CentroidSums(*directions.shape)
+            for rows in _parts(len(matrix)):
+                members.add(matrix[rows], found.clusters[rows])
+            means, counts = members.means(), members.counts()
+            return Clusters(found.clusters, means, counts, directions, tuple(inertia), converged)
         if len(inertia) >= max_iterations + _MAX_REPAIRS:
-            _refuse_empty(found)
+            raise SelectionInputError(
+                f"every cluster must have a member, but {len(found.empty)} of {num_clusters} stayed empty: "
+                "the features point in too few different directions; lower num_clusters"
+            )
         directions = _move(matrix, lengths, found, directions)
 
 
 def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: NDArray[np.float32]) -> _Assignment:
     """Find the nearest direction of each image, and sum the directions of the members of each cluster."""
-    index = _make_index(directions)
+    import faiss  # imported here because it loads more slowly than the rest of the package
+
+    index: Any = faiss.IndexFlatIP(directions.shape[1])
+    if faiss.get_num_gpus() > 0:
+        index = faiss.index_cpu_to_all_gpus(index)
+    index.add(directions)
     clusters = np.empty(len(features), dtype=np.int64)
     similarities = np.empty(len(features), dtype=np.float32)
     sums = np.zeros(directions.shape)
@@ -126,28 +142,18 @@ def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: ND
         unit = _unit(features[rows], lengths[rows])
         nearest_similarity, nearest = index.search(unit, 1)
         clusters[rows], similarities[rows] = nearest[:, 0], nearest_similarity[:, 0]
-        ones, places = np.ones(len(unit)), np.arange(len(unit))
-        sums += csr_matrix((ones, (nearest[:, 0], places)), shape=(len(sums), len(unit))) @ unit.astype(np.float64)
+        members = (np.ones(len(unit)), (nearest[:, 0], np.arange(len(unit))))
+        sums += csr_matrix(members, shape=(len(sums), len(unit))) @ unit.astype(np.float64)
     return _Assignment(clusters, similarities, sums)
-
-
-def _make_index(directions: NDArray[np.float32]) -> Any:
-    import faiss  # here, for it takes longer to load than the rest of the package
-
-    index: Any = faiss.IndexFlatIP(directions.shape[1])
-    if faiss.get_num_gpus() > 0:
-        index = faiss.index_cpu_to_all_gpus(index)
-    index.add(directions)
-    return index
 
 
 def _move(
     features: NDArray[Any], lengths: NDArray[np.float64], found: _Assignment, directions: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the mean direction of each cluster's members, and for empty clusters that of a far image."""
+    """Return the mean direction of each cluster's members; for an empty cluster, the direction of a far image."""
     norms = np.linalg.norm(found.direction_sums, axis=1)
     moved: NDArray[np.float32] = directions.copy()
-    # Members that cancel out have no mean direction: their cluster stays where it is.
+    # Where the members cancel out there is no mean direction, and the cluster keeps its old one.
     has_mean = norms > _SAME_DIRECTION
     moved[has_mean] = found.direction_sums[has_mean] / norms[has_mean, None]
     far = _far_directions(features, lengths, found.similarities, count=len(found.empty))
@@ -169,19 +175,6 @@ def _far_directions(
     return directions
 
 
-def _clusters(
-    features: NDArray[Any],
-    found: _Assignment,
-    directions: NDArray[np.float32],
-    inertia: tuple[float, ...],
-    converged: bool,
-) -> Clusters:
-    members = CentroidSums(*directions.shape)
-    for rows in _parts(len(features)):
-        members.add(features[rows], found.clusters[rows])
-    return Clusters(found.clusters, members.means(), members.counts(), directions, inertia, converged)
-
-
 def _parts(num_rows: int) -> Iterator[slice]:
     for start in range(0, num_rows, _ROWS_AT_ONCE):
         yield slice(start, min(start + _ROWS_AT_ONCE, num_rows))
@@ -191,33 +184,11 @@ def _unit(features: NDArray[Any], lengths: NDArray[np.float64]) -> NDArray[np.fl
     return np.ascontiguousarray(features / lengths[:, None], dtype=np.float32)
 
 
-def _check_shapes(features: NDArray[Any], num_clusters: int, max_iterations: int) -> None:
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
-        raise SelectionInputError(
-            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
-            f"{features.dtype} of shape {features.shape}; give one row for each image"
-        )
-    if not 1 <= num_clusters <= len(features):
-        raise SelectionInputError(
-            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
-            f"are {len(features)} images; lower num_clusters, or give more images"
-        )
-    if max_iterations < 1:
-        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
-
-
 def _checked_lengths(features: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.empty(len(features))
     for rows in _parts(len(features)):
         lengths[rows] = np.linalg.norm(features[rows].astype(np.float64), axis=1)
-    remedy = "extract its features again"
-    refuse_rows(~np.isfinite(lengths), "finite (no NaN, no infinity)", "source", None, remedy, what="image")
-    refuse_rows(lengths == 0, "different from the zero vector", "source", None, remedy, what="image")
+    refuse_infinite_rows(~np.isfinite(lengths), "source", what="image")
+    rule, remedy = "different from the zero vector", "extract its features again"
+    refuse_rows(lengths == 0, rule, "source", None, remedy, what="image")
     return lengths
-
-
-def _refuse_empty(found: _Assignment) -> None:
-    raise SelectionInputError(
-        f"every cluster must have a member, but {len(found.empty)} of {len(found.direction_sums)} stayed empty: "
-        "the features point in too few different directions; lower num_clusters"
-    )

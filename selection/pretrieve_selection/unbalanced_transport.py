@@ -1,6 +1,7 @@
-"""Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, at any scale of the cost."""
+"""Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, for costs of any scale."""
 
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, get_args
 
 import numpy as np
 
@@ -8,19 +9,71 @@ from pretrieve_selection.arrays import ArrayT, array_namespace, as_float64
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import TransportSettings
-from pretrieve_selection.transport_kernels import AbsorbedKernel, LogKernel
-from pretrieve_selection.transport_plan import TransportPlan
 
 TransportMethod = Literal["auto", "log", "scaling"]
 
-# The scalings go on changing by a few units in the last place of the largest cost; that is as converged as
-# they get, as long as nine digits stand.
+# The scalings never stop changing by a few units in the last place of the largest cost. This counts as converged, as
+# long as nine digits are stable.
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 _LARGEST_ROUNDING = 1e-9
 _TINY = float(np.finfo(np.float64).tiny)
 
-# Beyond this spread of C/ε nearly every iteration would absorb anew: no time is won, a second matrix is held.
+# Beyond this spread of C/ε nearly every iteration would absorb again: that saves no time and needs a second matrix.
 _LARGEST_SPREAD_FOR_SCALING = 1e6
+
+# Numbers below e^-230 ≈ 1e-100 are raised to it, and sums below 1e-60 are not trusted. So the raising changes a trusted
+# sum of n terms by less than n · 1e-40 of it, and no product of two factors is a subnormal number, which would be slow.
+_SMALLEST_EXPONENT = -230.0
+_SMALLEST_TRUSTED_SUM = 1e-60
+
+
+@dataclass(frozen=True, eq=False)
+class TransportPlan(Generic[ArrayT]):
+    """The result of the iteration; arrays are of the kind (NumPy or torch) and on the device of the cost.
+
+    Attributes:
+      log_source_marginal: (K_source,) float64, log P·1: the similarity that ranks the groups, finite even where P·1
+        underflows.
+      log_target_marginal: (K_target,) float64, log Pᵀ·1.
+      log_source_scaling: (K_source,) float64, log u.
+      log_target_scaling: (K_target,) float64, log v.
+      log_kernel: (K_source, K_target) float64, −C/ε.
+      iterations: number of updates of both scalings.
+      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
+        rounding.
+      converged: whether the residual is at most the tolerance, or at most the rounding error of float64 at the scale of
+        this cost where that is larger (at least nine digits of the largest entry are right).
+    """
+
+    log_source_marginal: ArrayT
+    log_target_marginal: ArrayT
+    log_source_scaling: ArrayT
+    log_target_scaling: ArrayT
+    log_kernel: ArrayT
+    iterations: int
+    residual: float
+    converged: bool
+
+    @property
+    def source_marginal(self) -> ArrayT:
+        """P·1, (K_source,), ≥ 0; zero where the mass is too small for float64."""
+        return _exp(self.log_source_marginal)
+
+    @property
+    def target_marginal(self) -> ArrayT:
+        """Pᵀ·1, (K_target,), ≥ 0; zero where the mass is too small for float64."""
+        return _exp(self.log_target_marginal)
+
+    @property
+    def plan(self) -> ArrayT:
+        """P = diag(u) K diag(v), (K_source, K_target), ≥ 0; computed on each access."""
+        return _exp(self.log_kernel + self.log_source_scaling[:, None] + self.log_target_scaling)
+
+
+def _exp(exponents: ArrayT) -> ArrayT:
+    # With very negative costs the plan may exceed float64: the result is then infinity, without a warning.
+    with np.errstate(over="ignore"):
+        return array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
 
 
 def solve_unbalanced_transport(
@@ -31,30 +84,27 @@ def solve_unbalanced_transport(
     settings: TransportSettings | None = None,
     method: TransportMethod = "auto",
 ) -> TransportPlan[ArrayT]:
-    """Find the plan that reveals which source groups resemble the target (eq. 5).
+    """Find the transport plan, whose mass shows which source groups are similar to the target (eq. 5).
 
-    A weak source penalty lets unrelated groups shed their mass; a strong target penalty makes every target
-    class find a home. With K = exp(−C/ε), masses a and b, the iteration is
+    A weak source penalty lets unrelated groups lose their mass; a strong target penalty makes every target class
+    receive mass. With K = exp(−C/ε), masses a and b, the iteration is
 
         u = (a / K v)^{τ₁/(τ₁+ε)},  v = (b / Kᵀ u)^{τ₂/(τ₂+ε)},  P = diag(u) K diag(v)
 
-    carried out on log u and log v. It contracts by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε) in the largest error, so q/(1−q)
-    times the last change bounds the error that is left.
+    computed on log u and log v. It contracts the largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε), so q/(1−q) times the last
+    change bounds the remaining error.
 
     Args:
-      cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Computed with in
-        float64.
-      source_mass: (K_source,), finite, > 0; ones where not given. Totals of the two sides may differ.
-      target_mass: (K_target,), finite, > 0; ones where not given.
-      settings: entropy_weight ε, source_penalty τ₁, target_penalty τ₂, tolerance, max_iterations; the paper's
-        where not given.
-      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and leaves to the log
-        domain only the sums that would underflow; "auto" takes the faster of the two for this cost. All give
-        the same answer.
+      cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Converted to float64.
+      source_mass: (K_source,), finite, > 0; ones where None. Totals of the two sides may differ.
+      target_mass: (K_target,), finite, > 0; ones where None.
+      settings: entropy_weight ε, source_penalty τ₁, target_penalty τ₂, tolerance, max_iterations; the paper's where
+        None.
+      method: "log" sums in the log domain; "scaling" multiplies with an absorbed kernel and uses the log domain only
+        for sums that would underflow; "auto" takes the faster of the two for this cost. All give the same answer.
 
     Returns:
-      TransportPlan: plan, both marginals, iterations, residual, and whether it converged (a plan that did not
-        is marked, not raised).
+      TransportPlan: its `converged` is False where the iteration stopped early; this raises no error.
 
     Raises:
       SelectionInputError: a shape or range above does not hold.
@@ -72,12 +122,16 @@ def solve_unbalanced_transport(
     log_kernel = _make_log_kernel(as_float64(cost, like=cost), settings.entropy_weight)
     log_source_mass = _log_mass(source_mass, log_kernel[:, 0], "source_mass")
     log_target_mass = _log_mass(target_mass, log_kernel[0], "target_mass")
-    return _iterate(log_kernel, _make_kernel(log_kernel, method), log_source_mass, log_target_mass, settings)
+    if method == "auto":
+        spread = float(log_kernel.max() - log_kernel.min())
+        method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
+    kernel: LogKernel[ArrayT] = AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
+    return _iterate(log_kernel, kernel, log_source_mass, log_target_mass, settings)
 
 
 def _iterate(
     log_kernel: ArrayT,
-    kernel: LogKernel[ArrayT],
+    kernel: "LogKernel[ArrayT]",
     log_source_mass: ArrayT,
     log_target_mass: ArrayT,
     settings: TransportSettings,
@@ -111,22 +165,15 @@ def _iterate(
 
 
 def error_per_change(settings: TransportSettings) -> float:
-    """Return q/(1 − q), which times the last change of log u bounds the error that is left in it.
+    """Return q/(1 − q), by which the last change of log u is multiplied to bound its error.
 
-    q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε) is the factor by which an iteration contracts the largest error.
+    q is the contraction factor of an iteration; see `solve_unbalanced_transport`.
     """
-    # q / (1 − q), with 1 − q summed from its parts: subtracted from one it would be zero for large penalties.
+    # 1 − q is summed from its parts: computed by subtraction it would be zero for large penalties.
     source_part = 1.0 / (1.0 + settings.source_penalty / settings.entropy_weight)
     target_part = 1.0 / (1.0 + settings.target_penalty / settings.entropy_weight)
     gap = source_part + target_part - source_part * target_part
     return (1.0 - gap) / max(gap, _TINY)
-
-
-def _make_kernel(log_kernel: ArrayT, method: TransportMethod) -> LogKernel[ArrayT]:
-    if method == "auto":
-        spread = float(log_kernel.max() - log_kernel.min())
-        method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
-    return AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
 
 
 def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
@@ -158,9 +205,7 @@ def _log_mass(mass: Any, like: ArrayT, name: str) -> ArrayT:
             f"{tuple(values.shape)}; give one mass for each, or none for unit masses"
         )
     _refuse_entries(
-        ~(xp.isfinite(values) & (values > 0)),
-        f"{name} must be finite and > 0",
-        "leave groups without mass out",
+        ~(xp.isfinite(values) & (values > 0)), f"{name} must be finite and > 0", "leave groups without mass out"
     )
     return xp.log(values)  # type: ignore[no-any-return]
 
@@ -171,3 +216,89 @@ def _refuse_entries(wrong: Any, rule: str, remedy: str) -> None:
         row = int(wrong.reshape(len(wrong), -1).any(axis=1).tolist().index(True))
         entries = "1 entry is not" if count == 1 else f"{count} entries are not, the first"
         raise SelectionInputError(f"{rule}, but {entries} in row {row}; {remedy}")
+
+
+class LogKernel(Generic[ArrayT]):
+    """Sum the kernel exp(−C/ε) over a side in the log domain: for any cost, one exponential for each entry and sum.
+
+    `log_kernel` is −C/ε, (K_source, K_target) float64, finite. For potentials g, (K_target,), and f, (K_source,):
+
+        log_row_sums(g)_i    = log Σ_j exp(−C_ij/ε + g_j)
+        log_column_sums(f)_j = log Σ_i exp(−C_ij/ε + f_i)
+    """
+
+    def __init__(self, log_kernel: ArrayT) -> None:
+        self._log_kernel: ArrayT = log_kernel
+
+    def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
+        return log_sum_exp(self._log_kernel + column_potential, axis=1)
+
+    def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
+        return log_sum_exp(self._log_kernel + row_potential[:, None], axis=0)
+
+
+class AbsorbedKernel(LogKernel[ArrayT]):
+    """Sum by matrix-vector products with a kernel that has absorbed the potentials of an earlier iteration.
+
+    It holds A_ij = exp(−C_ij/ε + ḡ_j − m_i), where m_i makes the largest entry of row i one. Products with A are exact
+    to rounding as long as their results are trusted, that is, far above any underflow. Where a row's sum is not, the
+    kernel absorbs the new potential; where a column's is not, it is computed in the log domain. So the answer is always
+    that of `LogKernel`; only the time differs.
+    """
+
+    def __init__(self, log_kernel: ArrayT) -> None:
+        super().__init__(log_kernel)  # type: ignore[arg-type]  # mypy loses a constrained TypeVar in super()
+        xp = array_namespace(log_kernel)
+        self._absorb(xp.zeros_like(log_kernel[0]))
+
+    def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
+        xp = array_namespace(column_potential)
+        sums, log_scale = self._row_products(column_potential)
+        if not sums.min() >= _SMALLEST_TRUSTED_SUM:
+            self._absorb(column_potential)
+            sums, log_scale = self._row_products(column_potential)
+        return self._row_offset + log_scale + xp.log(sums)  # type: ignore[no-any-return]
+
+    def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
+        xp = array_namespace(row_potential)
+        weights, log_scale = _scaled_exp(row_potential + self._row_offset)
+        sums = weights @ self._absorbed
+        log_sums = xp.log(sums) + log_scale - self._absorbed_potential
+        if not sums.min() >= _SMALLEST_TRUSTED_SUM:
+            lost = sums < _SMALLEST_TRUSTED_SUM
+            log_sums[lost] = log_sum_exp(self._log_kernel[:, lost] + row_potential[:, None], axis=0)
+        return log_sums  # type: ignore[no-any-return]
+
+    def _row_products(self, column_potential: ArrayT) -> tuple[ArrayT, ArrayT]:
+        weights, log_scale = _scaled_exp(column_potential - self._absorbed_potential)
+        return self._absorbed @ weights, log_scale
+
+    def _absorb(self, column_potential: ArrayT) -> None:
+        xp = array_namespace(column_potential)
+        exponents = self._log_kernel + column_potential
+        largest = xp.amax(exponents, axis=1, keepdims=True)
+        exponents -= largest
+        self._absorbed: ArrayT = _exp_in_place(exponents)
+        self._absorbed_potential: ArrayT = column_potential
+        self._row_offset: ArrayT = largest[:, 0]
+
+
+def log_sum_exp(exponents: ArrayT, *, axis: int) -> ArrayT:
+    """Return log Σ exp(exponents) along an axis of a matrix, which is overwritten."""
+    xp = array_namespace(exponents)
+    largest = xp.amax(exponents, axis=axis, keepdims=True)
+    exponents -= largest
+    sums = xp.sum(_exp_in_place(exponents), axis=axis)
+    return largest.squeeze(axis) + xp.log(sums)  # type: ignore[no-any-return]
+
+
+def _scaled_exp(exponents: ArrayT) -> tuple[ArrayT, ArrayT]:
+    largest = exponents.max()
+    return _exp_in_place(exponents - largest), largest
+
+
+def _exp_in_place(exponents: ArrayT) -> ArrayT:
+    # Raising the smallest exponents first is for speed: exp is slow where its result underflows.
+    xp = array_namespace(exponents)
+    xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
+    return xp.exp(exponents, out=exponents)  # type: ignore[no-any-return]

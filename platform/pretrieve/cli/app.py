@@ -1,4 +1,4 @@
-"""The command line, `pretrieve --help`: a file a command, or here where it is a line or two; commands import late."""
+"""The command line, `pretrieve --help`. Long commands have their own files; commands import late, to start fast."""
 
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ from pretrieve import __version__
 from pretrieve.artifacts.full_disk import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
-from pretrieve.cli.deliver_command import deliver
-from pretrieve.cli.experiments_command import experiments
+from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
-from pretrieve.cli.prepare_command import prepare
-from pretrieve.cli.reproduce_command import reproduce
 from pretrieve.cli.select_command import select
-from pretrieve.cli.status_command import status
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
-from pretrieve.cli.targets_command import targets
+from pretrieve.cli.targets_command import prepare, targets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,16 +29,42 @@ app = typer.Typer(
     "Then write a study file and `pretrieve run` it; running it again resumes it.",
 )
 
-app.command()(select)
-app.command()(prepare)
-app.command()(targets)
-app.command()(card)
-app.command()(plan)
-app.command()(status)
-app.command()(deliver)
+
+def status(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Tell what of a study is done, what runs, what failed and why; also while it runs, from any machine.
+
+    `pretrieve status my_study.yaml`
+    """
+    from rich.table import Table
+
+    from pretrieve.artifacts.study_lock import current_driver
+    from pretrieve.stages.inventory import read_inventory
+    from pretrieve_dashboards import print_status
+
+    loaded = load_study_argument(study, overrides, storage)
+    console = make_console()
+    print_status(loaded.record(), console, driver=current_driver(loaded.settings.folder))
+    table = Table("stage", "artifacts", "in the store", box=None)
+    for stage in read_inventory(loaded.settings):
+        table.add_row(stage.stage, str(stage.num_artifacts), str(stage.num_there))
+    if table.row_count:
+        console.print(table)
+
+
+def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+    """Send to MLflow the metrics that wait in the study's folder, as its server was away when they were told.
+
+    Trains nothing. `pretrieve run` does the same and then goes on with the study.
+    """
+    from pretrieve.study.walk import deliver_study
+
+    num_trials = deliver_study(load_study_argument(study, overrides, storage).settings)
+    typer.echo(f"{num_trials} trials were delivered" if num_trials != 1 else "1 trial was delivered")
+
+
 app.add_typer(cache, name="cache")
-app.command()(experiments)
-app.command()(reproduce)
+for command in (select, prepare, targets, card, plan, status, deliver, experiments, reproduce):
+    app.command()(command)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -147,30 +169,25 @@ def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: a user's mistake is one message and status 2, failed trials are status 1.
+    """Run the command line; a user's mistake is one message and status 2, failed trials are status 1.
 
-    Args:
-      arguments: the words after the program's name; None takes those of this process.
+    `arguments` are the words after the program's name; None means those of this process.
     """
     try:
         app(arguments)
     except Exception as error:
-        status = _exit_status(error)
-        if status is None:
+        from pretrieve.tracking.address import without_password
+
+        exit_status = _exit_status(error)
+        if exit_status is None:
             raise
         kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
-        typer.echo(f"error: {kind}{_without_password(str(error))}", err=True)
-        sys.exit(status)
-
-
-def _without_password(message: str) -> str:
-    from pretrieve.tracking.address import without_password
-
-    return without_password(message)
+        typer.echo(f"error: {kind}{without_password(str(error))}", err=True)
+        sys.exit(exit_status)
 
 
 def _exit_status(error: Exception) -> int | None:
-    """Tell a user's mistake (2) and a failed study (1) from a fault of the program (None: show the traceback)."""
+    """Return 2 for a user's mistake, 1 for a failed study, None for a bug, whose traceback is shown."""
     from pretrieve.errors import PretrieveError, UserError
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_selection import SelectionInputError
@@ -178,13 +195,10 @@ def _exit_status(error: Exception) -> int | None:
     if isinstance(error, UserError | SelectionInputError | DashboardError):
         return 2
     if isinstance(error, OSError):
-        return 1 if _says_what(error) else None
+        # `[Errno 2] No such file or directory` alone does not say which file: only the traceback helps.
+        is_clear = error.filename is not None or error.errno is None or is_disk_full(error)
+        return 1 if is_clear else None
     return 1 if isinstance(error, PretrieveError) else None
-
-
-def _says_what(error: OSError) -> bool:
-    """Say whether its words are enough: `[Errno 2] No such file or directory` alone does not say which."""
-    return error.filename is not None or error.errno is None or is_disk_full(error)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`pretrieve cache`: what the caches that studies share hold, and making room on their disk."""
+"""`pretrieve cache`: list and prune the caches that studies share."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""`pretrieve card`: what a data set holds, and what to know before believing a score on it."""
+"""`pretrieve card`: describe a data set, and what may make scores on it unreliable."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
 
 def card(
     image_set: Annotated[
-        str,
-        typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`."),
+        str, typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`.")
     ],
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the whole card to this file.")] = None,
     max_images: Annotated[
@@ -31,38 +28,35 @@ def card(
 
     `pretrieve card digits --json digits.json`
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.dataset_card import make_card
 
     loaded, passed_over = _load(image_set)
-    with _progress() as on_progress:
-        made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=on_progress)
+    with Progress(console=Console(stderr=True), transient=True) as bar:  # on stderr, so that it is no part of the card
+        task = bar.add_task("images", total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=update)
     typer.echo(made.to_text(), nl=False)
     if json_out is not None:
         write_json(json_out, made.to_dict())
 
 
 def _load(reference: str) -> tuple[ImageSet, list[str]]:
-    """Load a set by its name, or a folder tree; also return the files of the tree that are in no split."""
+    """Load a set by its name, or a folder tree; also return the files of the tree that belong to no split."""
     from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
     from pretrieve.data.registry import find_image_set, registered_names
 
     folder = Path(reference).expanduser()
-    # A bare word is what it is in a study file; with `./` before it, a folder of that name.
+    # As in a study file, a plain word is a name; `./` before it makes it a folder.
     is_name = reference in registered_names() or (":" in reference and not folder.exists())
     if not is_name and ("/" in reference or folder.is_dir()):
         loaded = load_folder_tree(folder, name=folder.resolve().name)
         return loaded, [path.relative_to(folder).as_posix() for path in passed_over_files(folder)]
     with tempfile.TemporaryDirectory() as cache:
         return find_image_set(reference, cache=Path(cache)), []
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar on the terminal, beside the card and never in it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

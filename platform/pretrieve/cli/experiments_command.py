@@ -1,7 +1,8 @@
-"""`pretrieve experiments`: the paper's tables and figures that can be run, and how large they are."""
+"""`pretrieve experiments` lists the paper's tables and figures that can be run; `pretrieve reproduce` runs one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,10 +10,8 @@ import typer
 from pretrieve.cli.study_argument import Storage, make_console
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pretrieve.execution.measuring.speed import SpeedBook
-    from pretrieve.paper._base import Series, StudyPoint
+    from pretrieve.paper._base import Series
 
 SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
 SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
@@ -21,8 +20,7 @@ SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 def experiments(
     mini: Annotated[bool, typer.Option("--mini", help="Of the miniatures, not of the paper's size.")] = False,
     cost: Annotated[
-        bool,
-        typer.Option("--cost", help="Also what `pretrieve plan` says of each; needs the data, and takes minutes."),
+        bool, typer.Option("--cost", help="Also what `pretrieve plan` says of each; needs the data, and takes minutes.")
     ] = False,
     storage: Storage = None,
 ) -> None:
@@ -35,6 +33,7 @@ def experiments(
     from rich.table import Table
     from rich.text import Text
 
+    from pretrieve.errors import UserError
     from pretrieve.paper.catalogue import EXPERIMENTS
     from pretrieve.paper.points import studies_folder
 
@@ -47,7 +46,10 @@ def experiments(
     for experiment in EXPERIMENTS.values():
         series = experiment.series(is_mini=mini)
         files = dict.fromkeys(point.file for point in series.points)
-        counts = (len(series.studies), *_counts(series))
+        try:
+            counts = (len(series.studies), *count_trials(series))
+        except UserError:  # a study file is missing or broken; the other rows are right
+            counts = (len(series.studies), 0, 0)
         row = [
             experiment.name,
             experiment.place,
@@ -62,8 +64,54 @@ def experiments(
     console.print(Text(f"study files lie in {studies_folder()}"), soft_wrap=True)
 
 
+def reproduce(
+    name: Annotated[str, typer.Argument(help="Which one: a name that `pretrieve experiments` lists.")],
+    mini: Annotated[
+        bool, typer.Option("--mini", help="In miniature, on images that come along: minutes on two cores.")
+    ] = False,
+    storage: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of studies, caches and reports. Default: what the study files say; with --mini "
+            "`pretrieve-runs/mini` here."
+        ),
+    ] = None,
+    class_means: Annotated[
+        Path | None,
+        typer.Option(
+            "--class-means",
+            help="Folder of centroids in files (<network>/<set>.npz with `means`), in place of features: the "
+            "experiments that look at selections then need no data and train nothing.",
+        ),
+    ] = None,
+) -> None:
+    """Run a table or figure of the paper and print it with the published numbers; its report is written beside.
+
+    The report lies in NAME/report.html of the storage, and is written anew after each study of the series.
+    Interrupted at any time, the same command goes on; where everything is there, it computes nothing.
+
+    `pretrieve reproduce table1a --mini`
+    """
+    from pretrieve.errors import TrialsFailedError
+    from pretrieve.paper.catalogue import find_experiment
+    from pretrieve.paper.reproduction import reproduce as reproduce_experiment
+    from pretrieve_dashboards.experiment import print_experiment
+
+    console = make_console()
+    made = reproduce_experiment(
+        find_experiment(name),
+        is_mini=mini,
+        storage=storage,
+        class_means=class_means,
+        on_point=lambda label, number, total: console.print(f"{name} {number} of {total}: {label}", highlight=False),
+    )
+    print_experiment(made.view, console, report_path=made.report_path)
+    if made.failures:
+        raise TrialsFailedError("; ".join(made.failures))
+
+
 def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
-    """Forecast the studies of each experiment on one cluster; data that are not there spoil their own rows alone."""
+    """Forecast the studies of each experiment on one cluster; an experiment whose data are missing has "–"."""
     from pretrieve.cluster import connected
     from pretrieve.errors import UserError
     from pretrieve.execution.measuring.speed import SpeedBook
@@ -88,54 +136,35 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _counts(series: Series) -> tuple[int, int]:
-    """Count trials and refits; a file that is missing or broken spoils its own row alone."""
-    from pretrieve.errors import UserError
-
-    try:
-        return count_trials(series)
-    except UserError:
-        return 0, 0
-
-
 def count_trials(series: Series) -> tuple[int, int]:
-    """Count the trials and refits that a series plans, whether the data are there or not.
+    """Count the trials and the refits that a series plans, whether the data exist or not.
 
-    What two points share is counted in each: a study runs it once.
-
-    Returns:
-      Number of trials, number of refits.
-
-    Raises:
-      UserError: a file is missing or no YAML.
+    What two points share is counted in each, although it runs once. A UserError is raised where a file is missing or
+    no YAML.
     """
-    counts = [_count(point) for point in series.studies]
-    return sum(trials for trials, _ in counts), sum(refits for _, refits in counts)
-
-
-def _count(point: StudyPoint) -> tuple[int, int]:
     from pretrieve.methods import METHODS
     from pretrieve.paper.points import studies_folder
     from pretrieve.search.grid import GridSettings
     from pretrieve.study.study_file import read_study_fields
 
-    fields = read_study_fields(studies_folder() / point.file, overrides=point.overrides)
-    grid = GridSettings.model_validate(fields.get("grid", {}))
-    methods, num_targets = fields["methods"], len(fields["targets"])
-    num_seeds = fields.get("refit", {}).get("num_seeds", 2)
-    settled = grid.with_head_lr_ratio(grid.head_lr_ratio[0]) if grid.settles_head_lr_ratio(methods) else grid
-    num_trials = sum(len((grid if method == "finetune" else settled).points(METHODS[method])) for method in methods)
-    return num_targets * num_trials, num_targets * len(methods) * num_seeds
+    num_trials, num_refits = 0, 0
+    for point in series.studies:
+        fields = read_study_fields(studies_folder() / point.file, overrides=point.overrides)
+        grid = GridSettings.model_validate(fields.get("grid", {}))
+        methods, num_targets = fields["methods"], len(fields["targets"])
+        settled = grid.with_head_lr_ratio(grid.head_lr_ratio[0]) if grid.settles_head_lr_ratio(methods) else grid
+        for method in methods:
+            num_trials += num_targets * len((grid if method == "finetune" else settled).points(METHODS[method]))
+        num_refits += num_targets * len(methods) * fields.get("refit", {}).get("num_seeds", 2)
+    return num_trials, num_refits
 
 
 def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tuple[float, float]:
-    """Forecast what is left of a series: wall time of its studies in s, one after the other, and GPU-hours.
+    """Forecast what is left of a series: the time of its studies in s, one after the other, and the GPU-hours.
 
-    A study that several points share counts once, and so does what is made before the trials of several studies on one
-    source with one network; of a selection that is looked at alone counts what is made before it.
-
-    Raises:
-      UserError: a study file does not fit the data or the cluster.
+    A study that several points share counts once. So do the stages before the trials that studies with the same source
+    and network share. For a selection without training, only the stages up to the selection count. A UserError is
+    raised where a study file does not fit the data or the cluster.
     """
     from pretrieve.paper._base import StudyPoint
     from pretrieve.paper.points import load_point
@@ -146,9 +175,9 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     own: dict[str, tuple[float, float]] = {}
     for point in series.points:
         settings = load_point(point, storage).settings
-        alike = settings.model_dump_json()
+        key = settings.model_dump_json()
         is_trained = isinstance(point, StudyPoint)
-        if alike in own and (own[alike] != (0.0, 0.0) or not is_trained):
+        if key in own and (own[key] != (0.0, 0.0) or not is_trained):
             continue
         forecast = forecast_study(settings, StudyObserver(), book)
         basis = settings.model_dump_json(include={"source", "backbone"})
@@ -157,6 +186,6 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
             if stage.stage in needed:
                 shared[basis, stage.stage] = max(shared.get((basis, stage.stage), 0.0), stage.seconds or 0.0)
         rest_s = sum(stage.seconds or 0.0 for stage in forecast.stages if stage.stage not in SHARED_STAGES)
-        own[alike] = (rest_s, forecast.gpu_hours) if is_trained else (0.0, 0.0)
+        own[key] = (rest_s, forecast.gpu_hours) if is_trained else (0.0, 0.0)
     wall_s = sum(shared.values()) + sum(rest_s for rest_s, _ in own.values())
     return wall_s, sum(gpu_hours for _, gpu_hours in own.values())

@@ -1,4 +1,4 @@
-"""`pretrieve plan`: what a study will cost before anything of it runs, and beside it what it took afterwards."""
+"""`pretrieve plan`: what a study will cost, before it runs; after it ran, also what it took."""
 
 from __future__ import annotations
 
@@ -48,23 +48,17 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
     from pretrieve.records.forecast import FORECAST_FILE, Forecast
 
     console = make_console()
-    console.print(
-        f"{forecast.study}: {forecast.num_missing:,} trials and refits left",
-        style="bold",
-        highlight=False,
-        markup=False,
-    )
+    left = f"{forecast.study}: {forecast.num_missing:,} trials and refits left"
+    console.print(left, style="bold", highlight=False, markup=False)
     console.print(_cells(forecast))
     earlier = Forecast.read(folder) if not forecast.num_missing else None
-    told = earlier or forecast
-    took = told.took(forecast.stage_seconds_before) if earlier else {}
-    if told.stages:
-        console.print(_stages(told, took))
-    for line in _totals(told, took, study.settings.budget):
+    shown = earlier or forecast
+    took = shown.took(forecast.stage_seconds_before) if earlier else {}
+    if shown.stages:
+        console.print(_stages(shown, took))
+    for line in (*_totals(shown, took, study.settings.budget), *(f"note: {note}" for note in shown.notes)):
         console.print(line, highlight=False, markup=False)
-    for note in told.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
-    if told.stages:
+    if shown.stages:
         console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -94,15 +88,13 @@ def _stages(forecast: Forecast, took: Mapping[str, float]) -> Table:
     if took:
         table.add_column("took", justify="right")
     table.add_column("")
-    told = {stage.stage: stage for stage in forecast.stages}
-    for name in [*told, *(name for name in took if name not in told)]:
-        stage = told.get(name)
-        seconds = "not told" if stage is not None and stage.seconds is None else ""
-        seconds = duration(stage.seconds) if stage is not None and stage.seconds is not None else seconds
-        cells = [name, seconds]
-        if took:
-            cells.append(duration(took[name]) if name in took else "")
-        table.add_row(*cells, stage.work if stage is not None else "")
+    stages = {stage.stage: stage for stage in forecast.stages}
+    for name in dict.fromkeys([*stages, *took]):
+        stage = stages.get(name)
+        seconds = "not told" if stage and stage.seconds is None else ""
+        seconds = duration(stage.seconds) if stage and stage.seconds is not None else seconds
+        past = [duration(took[name]) if name in took else ""] if took else []
+        table.add_row(name, seconds, *past, stage.work if stage else "")
     return table
 
 
@@ -126,16 +118,12 @@ def _totals(forecast: Forecast, took: Mapping[str, float], budget: BudgetSetting
     )
     yield f"disk {forecast.disk_bytes / 1e9:.2f} GB, memory at most {forecast.peak_bytes / 1e9:.2f} GB"
     yield f"measured in {duration(forecast.measured_s)}"
-    yield from _beside_budget(forecast, budget)
-
-
-def _beside_budget(forecast: Forecast, budget: BudgetSettings) -> Iterator[str]:
-    asked = {
+    limits = {
         "max_gpu_hours": (budget.max_gpu_hours, forecast.gpu_hours),
         "max_wall_hours": (budget.max_wall_hours, forecast.wall_s / 3600),
         "max_disk_gb": (budget.max_disk_gb, forecast.disk_bytes / 1e9),
     }
-    for name, (limit, needed) in asked.items():
+    for name, (limit, needed) in limits.items():
         if limit is not None:
             used = forecast.used.get(name, 0.0)
             verdict = "is enough" if used + needed <= limit else "will be used up before the end"

@@ -1,9 +1,9 @@
-"""`pretrieve select`: rank the groups of a source for a target, from centroids in files or of a study."""
+"""`pretrieve select`: rank the groups of a source by their similarity to a target."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -70,11 +70,20 @@ def select(
     recall = None if expected is None else recall_at_k(selection, expected)
     _print(selection, settings, sides[0].names, set(expected or []), recall)
     if json_out is not None:
-        write_json(json_out, _record(selection, sides[0].names, recall))
+        record = {
+            "method": selection.method,
+            "groups": list(selection.groups),
+            "names": [sides[0].names[group] for group in selection.groups],
+            "scores": [float(selection.scores[group]) for group in selection.groups],
+            "margin": selection.margin,
+            "converged": selection.converged,
+            "iterations": selection.iterations,
+            "recall": recall,
+        }
+        write_json(json_out, record)
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    """Return the centroids of source and target."""
     from pretrieve.errors import UserError
     from pretrieve.features.centroid_file import read_centroid_file
 
@@ -92,19 +101,6 @@ def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCe
     with terminal_view(settings) as view:
         centroids = study_centroids(settings, [source, target], view)
     return centroids[source], centroids[target]
-
-
-def _record(selection: Selection, names: tuple[str, ...], recall: float | None) -> dict[str, Any]:
-    return {
-        "method": selection.method,
-        "groups": list(selection.groups),
-        "names": [names[group] for group in selection.groups],
-        "scores": [float(selection.scores[group]) for group in selection.groups],
-        "margin": selection.margin,
-        "converged": selection.converged,
-        "iterations": selection.iterations,
-        "recall": recall,
-    }
 
 
 def _print(

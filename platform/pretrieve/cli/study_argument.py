@@ -1,4 +1,4 @@
-"""What every command about a study takes: its file, replaced settings, and where its folder lies."""
+"""The arguments of every command about a study: its file, overrides of its settings, and its storage folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from pretrieve.study.study import Study
 
-PIPE_WIDTH = 120
-
 StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML).")]
 Overrides = Annotated[
     list[str] | None,
@@ -26,22 +24,16 @@ Storage = Annotated[
 
 
 def load_study_argument(file: Path, overrides: list[str] | None, storage: Path | None) -> Study:
-    """Read the study that a command names.
-
-    Raises:
-      UserError: the file or a setting is wrong.
-    """
+    """Read the study that a command names; raise a UserError where the file or a setting is wrong."""
     from pretrieve.study.study import Study
 
-    words = list(overrides or [])
-    if storage is not None:
-        words.append(f"storage={storage.expanduser().absolute()}")
-    return Study.from_file(file, overrides=words)
+    place = [] if storage is None else [f"storage={storage.expanduser().absolute()}"]
+    return Study.from_file(file, overrides=[*(overrides or []), *place])
 
 
 def make_console() -> Console:
-    """Make a console; where there is no terminal to measure, wide enough for methods as rows and eight targets."""
+    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
     from rich.console import Console
 
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, PIPE_WIDTH))
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))

@@ -12,15 +12,9 @@ from pretrieve.tracking.address import DATABASE, without_password
 
 
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
-    """Serve the UI until interrupted.
+    """Serve the UI of a SQLite store on 127.0.0.1 until interrupted.
 
-    Args:
-      tracking_uri: a SQLite store; a tracking server has a UI of its own.
-      folder: the study's folder, which must exist.
-      port: on 127.0.0.1.
-
-    Raises:
-      UserError: there is nothing to show, or the store is a server.
+    A UserError is raised where the folder has no store, or where the store is a tracking server, which has its own UI.
     """
     if tracking_uri.startswith(("http://", "https://")):
         raise UserError(
@@ -34,7 +28,7 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # The server's job runner is eight processes of 200 MB each that a read-only look does not need.
+    # The server's job runner starts eight processes of 200 MB each, which reading does not need.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     try:
         subprocess.run(command, env=environment, check=False)

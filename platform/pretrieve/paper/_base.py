@@ -1,7 +1,4 @@
-"""What an experiment of the paper is: its question, the series of studies that answers it, and how it is shown.
-
-Below the types stand the words that series share: overrides of study files, and departures from the paper.
-"""
+"""The types of the paper's experiments, and the overrides and deviations that several experiments share."""
 
 from __future__ import annotations
 
@@ -16,98 +13,60 @@ from pretrieve_selection import SelectionSettings
 
 @dataclass(frozen=True)
 class StudyPoint:
-    """One study of a series; `pretrieve run FILE --set OVERRIDE …` runs it alone.
+    """One study of a series; `pretrieve run FILE --set OVERRIDE …` runs it alone."""
 
-    Attributes:
-      label: its place in the series, such as the value of the factor that varies.
-      file: the study file, below `jobs/studies`.
-      overrides: `field.path=value` words that replace what the file says.
-    """
-
-    label: str
-    file: str
-    overrides: tuple[str, ...] = ()
+    label: str  # names the study in the series, for example by the value of the factor that varies
+    file: str  # the study file, below `jobs/studies`
+    overrides: tuple[str, ...] = ()  # settings that replace those of the file, each as `field.path=value`
 
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """Where a selection problem lies among centroids in files.
+    """The files that hold the centroids of a selection problem."""
 
-    Attributes:
-      network: the folder; `imagenet.npz` in it is the source.
-      target: the target's file in it, without its suffix.
-      expected: known list of the groups that should be found.
-    """
-
-    network: str
-    target: str
-    expected: str
+    network: str  # the folder; `imagenet.npz` in it is the source
+    target: str  # the target's file in it, without its suffix
+    expected: str  # name of a list of the groups that should be found
 
 
 @dataclass(frozen=True)
 class SelectionPoint:
-    """A selection problem of a study: what is looked at without training anything.
+    """A selection problem of a study, which needs no training."""
 
-    Attributes:
-      label: names the problem, as a rule by its network.
-      file: the study file, below `jobs/studies`; its `selection.expected_groups` names what should be found.
-      target: the target.
-      class_means: where the same problem lies among centroids in files; None for one that is not there.
-      overrides: `field.path=value` words.
-    """
-
-    label: str
-    file: str
-    target: str
-    class_means: ClassMeans | None = None
-    overrides: tuple[str, ...] = ()
+    label: str  # names the problem, usually by its network
+    file: str  # the study file; its `selection.expected_groups` names the groups that should be found
+    target: str  # name of the target in the study
+    class_means: ClassMeans | None = None  # the same problem in files; None where there are none
+    overrides: tuple[str, ...] = ()  # as in `StudyPoint`
 
 
 @dataclass(frozen=True)
 class Series:
-    """An experiment in one size: the paper's, or a miniature of the same shape.
+    """An experiment in one size: the paper's, or a miniature of the same shape."""
 
-    Attributes:
-      studies: trained and tested.
-      selections: looked at alone.
-      deviations: how it departs from the paper's protocol, a sentence each.
-    """
-
-    studies: tuple[StudyPoint, ...] = ()
-    selections: tuple[SelectionPoint, ...] = ()
-    deviations: tuple[str, ...] = ()
+    studies: tuple[StudyPoint, ...] = ()  # what is trained and tested
+    selections: tuple[SelectionPoint, ...] = ()  # what is selected without training
+    deviations: tuple[str, ...] = ()  # the differences from the paper's protocol, one sentence each
 
     @property
     def points(self) -> tuple[StudyPoint | SelectionPoint, ...]:
-        """All points: first those that are looked at in seconds."""
+        """All points: first the selections, which take seconds."""
         return (*self.selections, *self.studies)
 
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """The two sides of a selection, with what should be found.
+    """The two sides of a selection and what should be found."""
 
-    Attributes:
-      source: centroids of the groups, (K_source, D).
-      target: centroids of the classes, (K_target, D).
-      expected: indices of source groups; empty where the study names none.
-      settings: top_k and the weights of eq. 5.
-    """
-
-    source: NamedCentroids
-    target: NamedCentroids
-    expected: tuple[int, ...]
-    settings: SelectionSettings
+    source: NamedCentroids  # centroids of the groups, (K_source, D)
+    target: NamedCentroids  # centroids of the classes, (K_target, D)
+    expected: tuple[int, ...]  # indices of source groups; empty where the study names none
+    settings: SelectionSettings  # top_k and the weights of eq. 5
 
 
 @dataclass(frozen=True)
 class Results:
-    """What an experiment has so far, by the labels of its series; a point that is not done is missing.
-
-    Attributes:
-      records: of the studies.
-      problems: of the selections.
-    """
+    """What the points of a series gave so far, by their labels; a point that is not done is missing."""
 
     records: Mapping[str, StudyRecord] = field(default_factory=dict)
     problems: Mapping[str, SelectionProblem] = field(default_factory=dict)
@@ -115,31 +74,22 @@ class Results:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or figure of the paper.
+    """A table or figure of the paper."""
 
-    Attributes:
-      name: on the command line.
-      place: where it stands in the paper.
-      question: what it answers.
-      full: the paper's size.
-      mini: a miniature of minutes on images that come along.
-      find: makes its tables and figures, of an unfinished series what there is.
-    """
-
-    name: str
-    place: str
-    question: str
-    full: Series
-    mini: Series
-    find: Callable[[Results], Findings]
+    name: str  # on the command line
+    place: str  # in the paper, such as "Table 4"
+    question: str  # what it answers
+    full: Series  # in the paper's size
+    mini: Series  # a miniature on images that are part of this package; it takes minutes
+    find: Callable[[Results], Findings]  # makes its tables and figures; of an unfinished series, the part that exists
 
     def series(self, *, is_mini: bool) -> Series:
-        """Return the experiment in one of its sizes."""
+        """Return the miniature or the series of the paper's size."""
         return self.mini if is_mini else self.full
 
 
 MINI_STUDY = "mini/study.yaml"
-"""All miniatures are points of this one study, so that what two of them share is computed once."""
+"""All miniatures are points of this study, so that what two of them share is computed once."""
 
 THREE_REFITS = "three refits a cell with their interval; the paper prints single numbers"
 FIXED_HEAD_RATIO = "the head ratio is 10; the paper settles it with fine-tuning on each target"
@@ -165,7 +115,7 @@ WEAK_SCALE = (
 
 
 def on(*targets: str) -> str:
-    """Return the override that replaces the targets of the study.
+    """Return the override that replaces the targets of the study by registered ones.
 
     >>> on("greek", "symbols")
     'targets=[{registered: greek}, {registered: symbols}]'
@@ -183,5 +133,5 @@ def by(*methods: str) -> str:
 
 
 def with_expected(target: str) -> str:
-    """Return the override that names the groups to be found: the source's letters of the script of `greek`."""
+    """Return the override that names the groups to be found: the source's Greek letters."""
     return f"selection.expected_groups={{{target}: greek_letters.txt}}"

@@ -1,4 +1,4 @@
-"""How the recall depends on the cost: on its unit for UOT (Figure 4a), and on the distance and the method (Table 4)."""
+"""Measure the recall by the unit of the cost for UOT (Figure 4a), and by distance and method (Table 4)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,18 @@ from pretrieve_selection import (
     COSTS,
     SelectionInputError,
     SelectionSettings,
-    check_centroids,
     describe_choices,
     make_selector,
     recall_at_k,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 METHODS_WITH_A_COST = ("greedy_ot", "uot", "nearest")
 
 PAPER_COST_SCALES: Mapping[str, float] = MappingProxyType({"cosine": 0.01, "l2": 0.1})
-"""The paper's ε_c for each cost: with these its Table 4 comes out."""
+"""The paper's ε_c for each cost. With these, the recalls of its Table 4 are reproduced."""
 
 _MOST_NAME_LETTERS = 30
 
@@ -57,21 +55,21 @@ def recall_over_cost_scale(
 ) -> Ablation:
     """Measure the recall of UOT for each cost and each cost_scale (Figure 4a).
 
-    cost_scale, the paper's ε_c, decides how sharply transport prefers the nearest group. Of the methods only `uot`
-    depends on it: rankings by a mean or a minimum of distances stay as they are under any scale.
+    cost_scale, the paper's ε_c, decides how strongly transport prefers the nearest group. Of the methods only `uot`
+    depends on it: no scale changes a ranking by a mean or a minimum of distances.
 
     Args:
       source_centroids: (K_source, D), finite; raw averages.
-      target_centroids: (K_target, D), finite; likewise.
+      target_centroids: (K_target, D), finite; raw averages.
       expected_ids: indices of the source groups to be found, such as the 59 bird classes of ImageNet for CUB.
       cost_scales: one or more, > 0; repetitions count once.
       costs: one or more keys of `COSTS`; repetitions count once.
-      settings: top_k and the weights of eq. 5; its cost and cost_scale do not matter. None stands for the paper's.
+      settings: top_k and the weights of eq. 5; its cost and cost_scale are not used. None means the paper's.
 
     Returns:
       Ablation: table with a row for each cost and, ascending, each cost_scale, and the columns cost, cost_scale, recall
-      in [0, 1], margin (NaN where all groups are selected), converged, iterations; figure with a line a cost, and a
-      ring around what comes from an iteration that ended early.
+      in [0, 1], margin (NaN where all groups are selected), converged, iterations; figure with a line for each cost,
+      and a ring around each result of an iteration that stopped early.
 
     Raises:
       SelectionInputError: there is no cost or no scale, one of them or of the expected ids is out of range, or the
@@ -84,45 +82,27 @@ def recall_over_cost_scale(
     """
     names = _check_words("costs", costs, COSTS)
     scales = _check_cost_scales("cost_scales", cost_scales)
-    source = check_centroids(source_centroids, side="source")
-    expected = _check_expected_groups(expected_ids, num_groups=len(source))
+    expected = check_expected_ids(expected_ids)
     base = settings or SelectionSettings()
-    rows = [
-        {"cost": cost, "cost_scale": scale}
-        | _select_and_score(
-            source, target_centroids, expected, method="uot", settings=replace(base, cost=cost, cost_scale=scale)
-        )
-        for cost in names
-        for scale in scales
-    ]
-    table = pd.DataFrame(rows)
+    variants = [("uot", replace(base, cost=cost, cost_scale=scale)) for cost in names for scale in scales]
+    rows = _rows(source_centroids, target_centroids, expected, variants)
+    table = pd.DataFrame(rows).drop(columns="method")
     return Ablation("Recall over cost scale", table, _draw_scales(table, top_k=base.top_k))
 
 
 def _draw_scales(table: pd.DataFrame, *, top_k: int) -> Figure:
     with figure_settings():
         figure, axes = new_figure(height_in=2.9, percent_axis="y")
-        for place, (cost, rows) in enumerate(table.groupby("cost", sort=False)):
-            draw_line(axes, place, rows["cost_scale"], rows["recall"], label=str(cost))
-        _mark_unconverged(axes, table)
+        for index, (cost, rows) in enumerate(table.groupby("cost", sort=False)):
+            draw_line(axes, index, rows["cost_scale"], rows["recall"], label=str(cost))
+        lost = table[~table["converged"]]
+        if len(lost):
+            ring: dict[str, Any] = {"color": INK, "fillstyle": "none", "markersize": 8, "label": "unconverged"}
+            axes.plot(lost["cost_scale"], 100 * lost["recall"], "o", **ring)
         use_log_axis(axes, sorted(set(table["cost_scale"])))
         axes.set_xlabel("cost scale ε_c")
         axes.set_ylabel(f"recall at {top_k} in %")
         return finish(figure, num_columns=3)
-
-
-def _mark_unconverged(axes: Axes, table: pd.DataFrame) -> None:
-    rows = table[~table["converged"]]
-    if len(rows):
-        axes.plot(
-            rows["cost_scale"],
-            100 * rows["recall"],
-            "o",
-            color=INK,
-            fillstyle="none",
-            markersize=8,
-            label="unconverged",
-        )
 
 
 def recall_by_cost_and_method(
@@ -138,17 +118,17 @@ def recall_by_cost_and_method(
 
     Args:
       problems: name → (source centroids (K_source, D), target centroids (K_target, D)), all finite; for example one for
-        each backbone. K_source and D may differ between problems, the meaning of the expected ids may not.
-      expected_ids: indices of the source groups to be found, such as the 59 bird classes of ImageNet for CUB.
+        each backbone. K_source and D may differ between problems, but the expected ids must mean the same groups.
+      expected_ids: as in `recall_over_cost_scale`.
       methods: one or more of greedy_ot, uot and nearest; repetitions count once.
       costs: one or more keys of `COSTS`; repetitions count once.
       cost_scales: cost → cost_scale, > 0, for each of the costs; only `uot` reads it.
-      settings: top_k and the weights of eq. 5; its costs and cost_scale do not matter. None stands for the paper's.
+      settings: top_k and the weights of eq. 5; its costs and cost_scale are not used. None means the paper's.
 
     Returns:
-      Ablation: table with a row for each problem, method and cost, in the order given, and the columns problem, method,
-      cost, cost_scale (NaN where the method reads none), recall in [0, 1], margin (NaN where all groups are selected),
-      converged, iterations; figure with a row of dots a problem.
+      Ablation: table with a row for each problem, method and cost, in the given order, and the columns problem, method,
+      cost, cost_scale (NaN where the method reads none), and the others of `recall_over_cost_scale`; figure with a
+      row of dots for each problem.
 
     Raises:
       SelectionInputError: there is no problem, method or cost, one of them, of the scales or of the expected ids is out
@@ -163,74 +143,73 @@ def recall_by_cost_and_method(
     cost_names = _check_words("costs", costs, COSTS)
     if not problems:
         raise SelectionInputError("problems must hold at least one, but is empty; give name → (source, target)")
-    ids = list(expected_ids)
-    variants = _variants(method_names, cost_names, cost_scales, settings or SelectionSettings())
-    rows = [
-        {"problem": name} | row
-        for name, (source, target) in problems.items()
-        for row in _rows(name, source, target, ids, variants)
-    ]
-    table = pd.DataFrame(rows)
-    return Ablation("Recall by cost and method", table, _draw_problems(table, top_k=variants[0][1].top_k))
-
-
-def _variants(
-    methods: tuple[str, ...], costs: tuple[str, ...], cost_scales: Mapping[str, float], base: SelectionSettings
-) -> list[tuple[str, SelectionSettings]]:
-    """Return (method, its settings) for each pair of a method and a cost."""
-    scales = dict.fromkeys(costs, base.cost_scale)
-    if "uot" in methods:
-        scales = {cost: _scale_of(cost, cost_scales) for cost in costs}
-    return [
+    ids, base = list(expected_ids), settings or SelectionSettings()
+    scales = dict.fromkeys(cost_names, base.cost_scale)
+    for cost in cost_names if "uot" in method_names else ():
+        if cost not in cost_scales:
+            raise SelectionInputError(
+                f"cost_scales must have a scale for each cost, but lacks {cost!r} and has {sorted(cost_scales)}; "
+                f"add {cost!r}: {PAPER_COST_SCALES.get(cost, 0.01)}"
+            )
+        (scales[cost],) = _check_cost_scales(f"cost_scales[{cost!r}]", [cost_scales[cost]])
+    variants = [
         (method, replace(base, cost=cost, greedy_cost=cost, cost_scale=scales[cost]))
-        for method in methods
-        for cost in costs
+        for method in method_names
+        for cost in cost_names
     ]
-
-
-def _scale_of(cost: str, cost_scales: Mapping[str, float]) -> float:
-    if cost not in cost_scales:
-        raise SelectionInputError(
-            f"cost_scales must have a scale for each cost, but lacks {cost!r} and has {sorted(cost_scales)}; "
-            f"add {cost!r}: {PAPER_COST_SCALES.get(cost, 0.01)}"
-        )
-    return _check_cost_scales(f"cost_scales[{cost!r}]", [cost_scales[cost]])[0]
+    rows = []
+    for name, (source, target) in problems.items():
+        try:
+            rows += [{"problem": name} | row for row in _rows(source, target, check_expected_ids(ids), variants)]
+        except SelectionInputError as error:
+            raise SelectionInputError(f"problem {name!r}: {error}") from error
+    table = pd.DataFrame(rows)
+    return Ablation("Recall by cost and method", table, _draw_problems(table, top_k=base.top_k))
 
 
 def _rows(
-    problem: str,
     source_centroids: ArrayLike,
     target_centroids: ArrayLike,
-    expected_ids: list[int],
+    expected_ids: Iterable[int],
     variants: list[tuple[str, SelectionSettings]],
 ) -> list[dict[str, Any]]:
-    """Select by every variant; an error says in which problem."""
-    try:
-        source = check_centroids(source_centroids, side="source")
-        expected = _check_expected_groups(expected_ids, num_groups=len(source))
-        return [
-            {"method": method, "cost": each.cost, "cost_scale": each.cost_scale if method == "uot" else math.nan}
-            | _select_and_score(source, target_centroids, expected, method=method, settings=each)
-            for method, each in variants
-        ]
-    except SelectionInputError as error:
-        raise SelectionInputError(f"problem {problem!r}: {error}") from error
+    """Select by each variant, a method and its settings; return the row of each in the table."""
+    rows = []
+    for method, settings in variants:
+        selection = make_selector(method).select(
+            source_centroids,
+            target_centroids,
+            top_k=settings.top_k,
+            settings=settings,
+            rng=np.random.default_rng(0),  # not used by these methods
+        )
+        row = {
+            "method": method,
+            "cost": settings.cost,
+            "cost_scale": settings.cost_scale if method == "uot" else math.nan,
+            "recall": recall_at_k(selection, expected_ids),
+            "margin": math.nan if selection.margin is None else selection.margin,
+            "converged": selection.converged,
+            "iterations": selection.iterations,
+        }
+        rows.append(row)
+    return rows
 
 
 def _draw_problems(table: pd.DataFrame, *, top_k: int) -> Figure:
-    """Draw a row a problem and a dot a variant, of a colour and a shape of its own."""
+    """Draw a row for each problem, and in it a dot for each variant, which has its own colour and shape."""
     with figure_settings():
         problems = list(dict.fromkeys(table["problem"]))
         variants = list(table.groupby(["method", "cost"], sort=False))
         height_in = 0.8 + 0.2 * math.ceil(len(variants) / 2) + len(problems) * (0.24 + 0.13 * len(variants))
         figure, axes = new_figure(height_in=height_in, percent_axis="x")
-        for place, ((method, cost), rows) in enumerate(variants):
-            offset = 0.7 * ((place + 0.5) / len(variants) - 0.5)
+        for index, ((method, cost), rows) in enumerate(variants):
+            offset = 0.7 * ((index + 0.5) / len(variants) - 0.5)
             axes.plot(
                 100 * rows["recall"],
                 [problems.index(problem) + offset for problem in rows["problem"]],
-                MARKERS[place % len(MARKERS)],
-                color=COLORS[place % len(COLORS)],
+                MARKERS[index % len(MARKERS)],
+                color=COLORS[index % len(COLORS)],
                 markersize=5.0,
                 label=f"{method}, {cost}",
             )
@@ -241,36 +220,12 @@ def _draw_problems(table: pd.DataFrame, *, top_k: int) -> Figure:
 
 
 def _short(name: str) -> str:
-    """Cut a name that would leave no room for the axes; the table has all of it."""
+    """Shorten a name that would take the width of the axes; the table has the whole name."""
     return name if len(name) <= _MOST_NAME_LETTERS else name[: _MOST_NAME_LETTERS - 1] + "…"
 
 
-def _select_and_score(
-    source_centroids: ArrayLike,
-    target_centroids: ArrayLike,
-    expected_ids: Iterable[int],
-    *,
-    method: str,
-    settings: SelectionSettings,
-) -> dict[str, Any]:
-    """Select `settings.top_k` groups, and return the columns of a table's row that both ablations share."""
-    selection = make_selector(method).select(
-        source_centroids,
-        target_centroids,
-        top_k=settings.top_k,
-        settings=settings,
-        rng=np.random.default_rng(0),  # the contract of a selector asks for one; these methods draw nothing from it
-    )
-    return {
-        "recall": recall_at_k(selection, expected_ids),
-        "margin": math.nan if selection.margin is None else selection.margin,
-        "converged": selection.converged,
-        "iterations": selection.iterations,
-    }
-
-
 def _check_words(field: str, words: Iterable[str], allowed: Collection[str]) -> tuple[str, ...]:
-    """Return the words of the argument `field` in their order, each once."""
+    """Return the words of the argument `field` in their order, each once; an error where one is not allowed."""
     if isinstance(words, str):
         raise SelectionInputError(f"{field} must be a list, but is the single word {words!r}; write [{words!r}]")
     given = tuple(dict.fromkeys(words))
@@ -283,7 +238,7 @@ def _check_words(field: str, words: Iterable[str], allowed: Collection[str]) -> 
 
 
 def _check_cost_scales(field: str, scales: Iterable[float]) -> tuple[float, ...]:
-    """Return the scales of the argument `field` in ascending order, each once."""
+    """Return the scales of the argument `field` in ascending order, each once; an error where one is out of range."""
     given = list(scales)
     if not given:
         raise SelectionInputError(f"{field} must hold at least one number, but is empty; the paper uses 0.01")
@@ -294,14 +249,3 @@ def _check_cost_scales(field: str, scales: Iterable[float]) -> tuple[float, ...]
                 f"{field} must be finite numbers > 0, but number {place} of them is {scale!r}; the paper uses 0.01"
             )
     return tuple(sorted({float(scale) for scale in given}))
-
-
-def _check_expected_groups(expected_ids: Iterable[int], *, num_groups: int) -> tuple[int, ...]:
-    """Return the indices of the expected groups in ascending order, each once."""
-    groups = check_expected_ids(expected_ids)
-    wrong = [group for group in groups if not 0 <= group < num_groups]
-    if wrong:
-        raise SelectionInputError(
-            f"expected_ids must be from 0 to {num_groups - 1}, but {wrong[0]} is not; give indices of this source"
-        )
-    return groups

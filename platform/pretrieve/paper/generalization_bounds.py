@@ -1,11 +1,11 @@
 """The bounds on excess risk of Lemma 2 and Theorem 2 (appendix B), as functions to plot and to compare.
 
-Units: the risk F is in nats (a mean cross-entropy) and θ in its own unit p, so a gradient is in nats/p. Every argument
-says its unit; every bound comes back in nats and bounds E[F(θ) − F(θ*)].
+Units: the risk F is in nats (a mean cross-entropy) and θ in its own unit p, so a gradient is in nats/p. Every bound is
+in nats and bounds E[F(θ) − F(θ*)].
 
-Two things that the text leaves unsaid. The last step of both proofs needs log(…) ≥ 1, more than the η > 0 that is
-checked here: with the logarithm between 0 and 1 the printed bounds are smaller than what was proved. And Theorem 2
-holds for source batches of m̃ ≥ 2σ²/δ² images (printed as 2σ²/δ).
+The paper leaves two conditions out. The last step of both proofs needs log(…) ≥ 1, which is stronger than the η > 0
+that is checked here: with the logarithm between 0 and 1 the printed bounds are smaller than what was proved. And
+Theorem 2 holds for source batches of m̃ ≥ 2σ²/δ² images (printed as 2σ²/δ).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pretrieve.errors import UserError
 
 
 class BoundError(UserError):
-    """A constant out of its range, or a learning rate for which a bound is not proved."""
+    """A constant is out of its range, or a bound is not proved for a learning rate."""
 
 
 @dataclass(frozen=True)
 class ProblemConstants:
-    """What Assumptions 1 to 4 say of a target, all finite and > 0.
+    """The constants of Assumptions 1 to 4 for a target, all finite and > 0, which a BoundError enforces.
 
     Attributes:
       num_images: n, training images of the target; SGD sees each once.
@@ -31,9 +31,6 @@ class ProblemConstants:
       pl_constant: μ of the Polyak-Łojasiewicz condition, nats/p²; at most L.
       gradient_variance: σ², variance of the stochastic gradient of one image, nats²/p².
       pretraining_gap: Δ, bound on ‖∇F − ∇G‖ between target and pre-training risk, nats/p.
-
-    Raises:
-      BoundError: a range does not hold.
     """
 
     num_images: int
@@ -67,9 +64,6 @@ def pretrained_bound(gradient_gap_to_pretraining: float, pl_constant: float) -> 
       gradient_gap_to_pretraining: Δ > 0, nats/p.
       pl_constant: μ > 0, nats/p².
 
-    Returns:
-      The bound in nats.
-
     Raises:
       BoundError: an argument is not finite and > 0.
 
@@ -83,12 +77,6 @@ def pretrained_bound(gradient_gap_to_pretraining: float, pl_constant: float) -> 
 
 def fine_tuned_bound(constants: ProblemConstants) -> float:
     """Bound the excess risk after plain fine-tuning: 4Lσ²/(nμ²) · log(nμΔ²/(2Lσ²)) (Lemma 2 (2)).
-
-    Args:
-      constants: of the target.
-
-    Returns:
-      The bound in nats.
 
     Raises:
       BoundError: the learning rate η = 2/(nμ) · log(nμΔ²/(2Lσ²)) is not in (0, 1/L].
@@ -108,12 +96,9 @@ def reuse_bound(constants: ProblemConstants, *, target_share: float, delta_squar
     4αLσ²/(nμ²) · log(nμΔ²/(2αLσ²)) + 2(1 − α)δ²/μ. At α = 1 it is `fine_tuned_bound`.
 
     Args:
-      constants: of the target.
+      constants: those of the target.
       target_share: α in (0, 1], the target's weight in eq. 3; λ of eq. 6 is (1 − α)/α.
       delta_squared: δ² ≥ 0, nats²/p², the largest over the run; see `gradient_gap`.
-
-    Returns:
-      The bound in nats.
 
     Raises:
       BoundError: a range above does not hold, or the learning rate η = 2/(nμ) · log(nμΔ²/(2αLσ²)) is not in (0, 1/L].
@@ -124,25 +109,19 @@ def reuse_bound(constants: ProblemConstants, *, target_share: float, delta_squar
     >>> round(reuse_bound(constants, target_share=0.5, delta_squared=0.01), 4)
     1.021
     """
-    _check_target_share(target_share)
+    if not 0 < target_share <= 1:
+        raise BoundError(f"target_share must lie in (0, 1], but is {target_share:g}; 1 is plain fine-tuning")
     _check_delta_squared(delta_squared)
     _check_learning_rate(constants, target_share)
     return _reuse_bound(constants, target_share, delta_squared)
 
 
 def best_target_share(constants: ProblemConstants, *, delta_squared: float) -> float:
-    """Find the α in (0, 1] that minimises eq. 9 among those whose learning rate is allowed.
+    """Return the α in (0, 1] that minimises eq. 9 among those whose learning rate is allowed; δ² ≥ 0 is in nats²/p².
 
     η ≤ 1/L allows α from α_min = nμΔ²/(2Lσ²) · exp(−nμ/(2L)) up to 1. On that interval eq. 9 is concave in α (its
-    second derivative is −4Lσ²/(nμ²α)), so the minimum lies at an end: the source's gradients are close enough and take
-    all the weight that they may, or they are not and plain fine-tuning is best.
-
-    Args:
-      constants: of the target.
-      delta_squared: δ² ≥ 0, nats²/p².
-
-    Returns:
-      α_min (at least the smallest positive number), or 1 where plain fine-tuning's bound is no larger.
+    second derivative is −4Lσ²/(nμ²α)), so the minimum is at an end: at α_min (but at least the smallest positive
+    number) where the source's gradients are close enough, or else at 1, which is plain fine-tuning.
 
     Raises:
       BoundError: δ² is out of range, or plain fine-tuning's own learning rate is not in (0, 1/L].
@@ -155,7 +134,7 @@ def best_target_share(constants: ProblemConstants, *, delta_squared: float) -> f
     """
     _check_delta_squared(delta_squared)
     _check_learning_rate(constants, 1.0)
-    # With many images the exponential underflows, and 0 is not an α.
+    # With many images the exponential underflows, and 0 is no allowed α.
     smallest = max(constants.gap_over_noise * math.exp(-_largest_logarithm(constants)), sys.float_info.min)
     is_source_close = _reuse_bound(constants, smallest, delta_squared) < _reuse_bound(constants, 1.0, delta_squared)
     return smallest if is_source_close else 1.0
@@ -184,17 +163,12 @@ def _check_learning_rate(constants: ProblemConstants, target_share: float) -> No
             f"the learning rate of the bound must be > 0, but is {rate:g}: nμΔ²/(2αLσ²) = {math.exp(logarithm):g} must "
             "exceed 1; with so small a pretraining_gap only a larger num_images or a smaller target_share is covered"
         )
-    # Compared by its logarithm with room for rounding, so that best_target_share's own answer is allowed.
+    # The logarithm is compared, with a tolerance for rounding, so that the result of best_target_share is allowed.
     if logarithm > _largest_logarithm(constants) * (1 + 1e-12) + 1e-12:
         raise BoundError(
             f"the learning rate of the bound must not exceed 1/L = {1 / constants.smoothness:g}, but is {rate:g}; "
             "raise num_images or target_share"
         )
-
-
-def _check_target_share(value: float) -> None:
-    if not 0 < value <= 1:
-        raise BoundError(f"target_share must lie in (0, 1], but is {value:g}; 1 is plain fine-tuning")
 
 
 def _check_delta_squared(value: float) -> None:

@@ -1,4 +1,4 @@
-"""How a point of a series becomes a study, or a selection problem."""
+"""Turn a point of a series into a study or a selection problem."""
 
 from __future__ import annotations
 
@@ -14,49 +14,33 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent
 _PLACES = (_PACKAGE / "studies", _PACKAGE.parents[2] / "jobs" / "studies")
-"""In an installed package beside this file; in a checkout where a cluster's user submits them from."""
+"""Where the study files are: beside this file in an installed package, in `jobs` in a checkout."""
 
 
 def studies_folder() -> Path:
-    """Return the folder of the study files.
-
-    Raises:
-      UserError: the installation has none.
-    """
-    for place in _PLACES:
-        if place.is_dir():
-            return place
+    """Return the folder of the study files; raise a UserError where the installation has none."""
+    for folder in _PLACES:
+        if folder.is_dir():
+            return folder
     raise UserError(f"the experiments' study files must lie in {_PLACES[0]}, but do not; install Pretrieve again")
 
 
 def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> Study:
-    """Read the study of a point.
+    """Read the study of a point; `storage`, where given, replaces that of the file.
 
-    Args:
-      point: of a series.
-      storage: in place of what the file says; None leaves it.
-
-    Raises:
-      UserError: the file or a setting is wrong, or the data are not where the file says.
+    A UserError is raised where the file or a setting is wrong, or the data are not where the file says.
     """
     from pretrieve import Study
 
-    words = list(point.overrides)
-    if storage is not None:
-        words.append(f"storage={storage.expanduser().absolute()}")
-    return Study.from_file(studies_folder() / point.file, overrides=words)
+    place = () if storage is None else (f"storage={storage.expanduser().absolute()}",)
+    return Study.from_file(studies_folder() / point.file, overrides=[*point.overrides, *place])
 
 
 def problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserver | None) -> SelectionProblem:
-    """Take the problem from a study, whose features are made where they are missing.
+    """Take the problem from a study; features that are missing are computed.
 
-    Args:
-      point: names the target.
-      study: has the target.
-      observer: hears of stages and of images that do not decode; None shows them on the terminal.
-
-    Raises:
-      UserError: an image set or the backbone does not fit, or a list of groups names none of the source.
+    The observer is notified of stages and of images that do not decode; None shows both on the terminal. A UserError is
+    raised where an image set or the backbone does not fit, or a list of groups names none of the source.
     """
     from pretrieve import read_group_list, study_centroids, terminal_view
 
@@ -71,14 +55,9 @@ def problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserve
 
 
 def problem_of_files(point: SelectionPoint, folder: Path) -> SelectionProblem:
-    """Take the problem from centroids in files, with the paper's settings.
+    """Take the problem from files of centroids, with the paper's settings; `folder` has a folder for each network.
 
-    Args:
-      point: says which files.
-      folder: holds a folder for each network.
-
-    Raises:
-      UserError: the problem is not among such files, or a file is missing.
+    A UserError is raised where there are no files for this problem, or a file is missing.
     """
     from pretrieve import read_centroid_file, read_group_list
 

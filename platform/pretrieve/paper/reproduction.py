@@ -1,4 +1,4 @@
-"""Running an experiment point by point, with its report written anew after each."""
+"""Run an experiment point by point, and write its report again after each point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pretrieve.paper.points import load_point, problem_of_files, problem_of_stud
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import (
     ExperimentView,
-    Findings,
     deviations,
     missing_parts,
     run_page,
@@ -29,20 +28,14 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 ARTIFACT_FOLDER = "experiments"
-"""Where the runs of the studies have the reports of the experiments that they are part of."""
+"""The folder of an MLflow run that holds the reports of the experiments that the run is part of."""
 MINI_STORAGE = DEFAULT_STORAGE / "mini"
-"""Where miniatures lie unless told otherwise: their reports are not to stand in the place of the paper's size."""
+"""The default storage of miniatures, so that their reports do not replace those of the paper's size."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What an experiment came to.
-
-    Attributes:
-      view: everything that its report says.
-      report_path: the report.
-      failures: what each study with failed trials said.
-    """
+    """The results of an experiment, its report, and the errors of the studies whose trials failed."""
 
     view: ExperimentView
     report_path: Path
@@ -58,21 +51,18 @@ def reproduce(
     observer: StudyObserver | None = None,
     on_point: Callable[[str, int, int], None] | None = None,
 ) -> Reproduction:
-    """Run what is missing of an experiment and write its report, anew after each point of the series.
+    """Run what is missing of an experiment, and write its report again after each point of the series.
 
-    Running it again computes nothing twice: each study finds what it has by its keys, that of other experiments of the
-    same study as well.
+    Running it again computes nothing twice. Each study finds its results by their keys, also those that another
+    experiment computed. Failed trials raise no error: they are in `failures`, and the report shows the rest.
 
     Args:
       experiment: one of the catalogue.
-      is_mini: in miniature, on images that come along.
+      is_mini: run the miniature, on images that are part of this package.
       storage: folder of studies, caches and reports; None: what the study files say, for a miniature `MINI_STORAGE`.
-      class_means: folder of centroids in files that stand in for features; nothing is trained then.
-      observer: hears what the studies do; None shows it on the terminal.
+      class_means: folder of centroids in files, used in place of features; then nothing is trained.
+      observer: is notified of what the studies do; None shows it on the terminal.
       on_point: called with the label of each study, its number from 1, and the number of studies.
-
-    Returns:
-      The view and where its report lies; failed trials are told, and the rest is shown.
 
     Raises:
       UserError: a study file does not fit the data or the cluster, or the experiment trains and class means are given.
@@ -81,14 +71,14 @@ def reproduce(
         storage = MINI_STORAGE
     series = experiment.series(is_mini=is_mini)
     if class_means is not None:
-        check_class_means(experiment, is_mini=is_mini)
+        _check_class_means(experiment, is_mini=is_mini)
         loaded: dict[StudyPoint | SelectionPoint, Study] = {}
         folder = (storage or DEFAULT_STORAGE) / experiment.name
     else:
-        # All of them before any of them runs: a wrong folder is to be told now, not after a night.
+        # All studies are loaded before any of them runs, so that a wrong folder is reported at once.
         loaded = {point: load_point(point, storage) for point in series.points}
         folder = next(iter(loaded.values())).settings.storage / experiment.name
-    run = _Run(experiment, series, folder, is_mini=is_mini, class_means=class_means)
+    run = _Run(experiment, series, folder / REPORT, is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
             problem_of_study(selection, loaded[selection], observer)
@@ -108,12 +98,7 @@ def reproduce(
     return Reproduction(view, run.report_path, tuple(run.failures))
 
 
-def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
-    """Refuse centroids in files where they answer nothing.
-
-    Raises:
-      UserError: the experiment looks at no selection, or is in miniature.
-    """
+def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
     if is_mini:
         raise UserError("--class-means must be given without --mini: the centroids in files are of the paper's data")
     if not experiment.full.selections:
@@ -127,16 +112,12 @@ def check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
 class _Run:
     experiment: Experiment
     series: Series
-    folder: Path
+    report_path: Path
     is_mini: bool
     class_means: Path | None
     records: dict[str, StudyRecord] = field(default_factory=dict)
     problems: dict[str, SelectionProblem] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def report_path(self) -> Path:
-        return self.folder / REPORT
 
     def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
         try:
@@ -145,16 +126,11 @@ class _Run:
             self.failures.append(f"{point.label}: {error}")
             record = study.record()
         self.records[point.label] = record
-        # The study's own report is of its latest point: each point's is kept here.
-        write_report(record, self.folder / self._study_report(point.label))
-
-    def write(self) -> ExperimentView:
-        view = self.view()
-        write_experiment(view, self.report_path)
-        return view
+        # The study's own report shows its latest point; the reports of all points are kept here.
+        write_report(record, self.report_path.parent / self._study_report(point.label))
 
     def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
-        """Give the report to the runs of its studies as well: MLflow's pages then show the published numbers."""
+        """Log the report to the runs of its studies, so that their MLflow pages have the published numbers too."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -170,45 +146,37 @@ class _Run:
             except MlflowException as error:
                 self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
 
-    def view(self) -> ExperimentView:
+    def write(self) -> ExperimentView:
         experiment = self.experiment
-        return ExperimentView(
-            name=experiment.name,
-            place=experiment.place,
-            question=experiment.question,
-            findings=self._findings(),
-            deviations=self._deviations(),
-            missing=(*self._missing(), *self.failures),
-            studies={label: self._study_report(label) for label in self.records},
-            stores={record.name: record.tracking_uri for record in self.records.values()},
-            run_pages=self._run_pages(),
-        )
-
-    def _run_pages(self) -> dict[str, str]:
+        found = experiment.find(Results(self.records, self.problems))
+        compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
         pages = {
             refit.run_id: run_page(record, refit.run_id)
             for record in self.records.values()
             for cell in record.cells
             for refit in cell.refits
         }
-        return {run_id: page for run_id, page in pages.items() if page}
-
-    def _findings(self) -> Findings:
-        found = self.experiment.find(Results(self.records, self.problems))
-        compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
-        return replace(found, comparisons=compared)
+        view = ExperimentView(
+            name=experiment.name,
+            place=experiment.place,
+            question=experiment.question,
+            findings=replace(found, comparisons=compared),
+            deviations=self._deviations(),
+            missing=(*self._missing(), *self.failures),
+            studies={label: self._study_report(label) for label in self.records},
+            stores={record.name: record.tracking_uri for record in self.records.values()},
+            run_pages={run_id: page for run_id, page in pages.items() if page},
+        )
+        write_experiment(view, self.report_path)
+        return view
 
     def _deviations(self) -> Sequence[str]:
-        if self.class_means is None:
-            return (*self.series.deviations, *self._deviations_of_settings())
-        return (*self.series.deviations, f"the centroids are those in {self.class_means}; nothing was extracted here")
-
-    def _deviations_of_settings(self) -> Sequence[str]:
-        """Tell what the studies' own settings say: files and `--set` may be other than the series was written for.
-
-        What its studies differ in, and what they select, is what the experiment is about.
-        """
-        told = [
+        if self.class_means is not None:
+            words = f"the centroids are those in {self.class_means}; nothing was extracted here"
+            return (*self.series.deviations, words)
+        # The study files and `--set` may deviate too. What only some studies deviate in, and what they select, is left
+        # out: that is what the experiment varies.
+        lines = [
             [
                 f"{each.what}: {each.here}; in the paper: {each.paper}"
                 for each in deviations(record)
@@ -216,7 +184,8 @@ class _Run:
             ]
             for record in self.records.values()
         ]
-        return [line for line in (told[0] if told else ()) if all(line in others for others in told)]
+        shared = [line for line in (lines[0] if lines else ()) if all(line in others for others in lines)]
+        return (*self.series.deviations, *shared)
 
     def _missing(self) -> Sequence[str]:
         labels = [point.label for point in self.series.studies if point.label not in self.records]

@@ -1,12 +1,15 @@
-"""Table 4: cost and method of the selection, by the recall of the expected groups and by the accuracy."""
+"""Recall of the expected groups by cost and method (Table 4), by rank (Figure 2b) and by cost_scale (Figure 4a)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from pretrieve.paper._base import (
     FIXED_HEAD_RATIO,
     MINI_STUDY,
+    SMALL_DATA,
     SMALL_SCALE,
     THREE_REFITS,
     WEAK_NETWORK,
@@ -21,65 +24,55 @@ from pretrieve.paper._base import (
     on,
     with_expected,
 )
-from pretrieve.paper.cost_ablations import recall_by_cost_and_method
-from pretrieve.records import StudyRecord
-from pretrieve_dashboards import Comparison, Findings, Value, method_values, published_table
+from pretrieve.paper.cost_ablations import recall_by_cost_and_method, recall_over_cost_scale
+from pretrieve_dashboards import (
+    Comparison,
+    Curve,
+    Drawing,
+    Findings,
+    Listing,
+    Published,
+    Value,
+    draw_curves,
+    draw_ranked_groups,
+    method_values,
+    published_table,
+)
+from pretrieve_selection import make_selector, recall_at_k
 
 SUPERVISED, SELF_SUPERVISED = "supervised", "self-supervised"
 COLUMNS = ("greedy_ot, l2", "greedy_ot, cosine", "uot, l2", "uot, cosine")
 
 PUBLISHED_RECALL = published_table(
-    "Table 4",
-    COLUMNS,
-    {SUPERVISED: (86.44, 94.92, 94.92, 98.31), SELF_SUPERVISED: (16.95, 38.98, 16.95, 93.22)},
+    "Table 4", COLUMNS, {SUPERVISED: (86.44, 94.92, 94.92, 98.31), SELF_SUPERVISED: (16.95, 38.98, 16.95, 93.22)}
 )
 PUBLISHED_ACCURACY = published_table(
-    "Table 4",
-    COLUMNS,
-    {SUPERVISED: (76.92, 76.67, 77.08, 77.21), SELF_SUPERVISED: (78.63, 79.32, 78.48, 80.98)},
+    "Table 4", COLUMNS, {SUPERVISED: (76.92, 76.67, 77.08, 77.21), SELF_SUPERVISED: (78.63, 79.32, 78.48, 80.98)}
 )
 
 ROWS = (SUPERVISED, SELF_SUPERVISED)
 PAPERS_COSTS = ("selection.greedy_cost=l2", "selection.cost=cosine", "selection.cost_scale=0.01")
 OTHER_COSTS = ("selection.greedy_cost=cosine", "selection.cost=l2", "selection.cost_scale=0.1")
-"""The other cost for either method; UOT's scale is that at which the recall is the paper's."""
+"""The other cost for each method. With this scale, the recall of UOT is the paper's."""
 
 
-def find(results: Results) -> Findings:
-    """Lay recall and accuracy out, a row a network and a column a method with its cost."""
-    recall, accuracy = _recalls(results), _accuracies(results.records)
-    return Findings(
-        (
-            Comparison("Recall of the expected groups", "network", ROWS, COLUMNS, recall, PUBLISHED_RECALL),
-            Comparison("Test score", "network", ROWS, COLUMNS, accuracy, PUBLISHED_ACCURACY),
-        )
-    )
-
-
-def _recalls(results: Results) -> dict[tuple[str, str], Value]:
-    values = {}
+def _find_4(results: Results) -> Findings:
+    recall: dict[tuple[str, str], Value] = {}
     for network, problem in results.problems.items():
         sides = {network: (problem.source.means, problem.target.means)}
         table = recall_by_cost_and_method(sides, problem.expected, settings=problem.settings).table
         for row in table.to_dict("records"):
-            values[network, f"{row['method']}, {row['cost']}"] = Value(float(row["recall"]))
-    return values
-
-
-def _accuracies(records: Mapping[str, StudyRecord]) -> dict[tuple[str, str], Value]:
-    values = {}
-    for point, record in records.items():
+            recall[network, f"{row['method']}, {row['cost']}"] = Value(float(row["recall"]))
+    accuracy: dict[tuple[str, str], Value] = {}
+    for point, record in results.records.items():
         network, _, _ = point.partition(": ")
-        for (method, target), value in method_values(record, row_of=_with_cost(record).__getitem__).items():
+        selection: Any = record.settings["selection"]
+        columns = {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
+        for (method, target), value in method_values(record).items():
             if target == record.targets[0].name:
-                values[network, method] = value
-    return values
-
-
-def _with_cost(record: StudyRecord) -> Mapping[str, str]:
-    selection = record.settings["selection"]
-    assert isinstance(selection, Mapping), "a study's settings hold its selection's"
-    return {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
+                accuracy[network, columns[method]] = value
+    recalls = Comparison("Recall of the expected groups", "network", ROWS, COLUMNS, recall, PUBLISHED_RECALL)
+    return Findings((recalls, Comparison("Test score", "network", ROWS, COLUMNS, accuracy, PUBLISHED_ACCURACY)))
 
 
 def _studies(network: str, file: str, overrides: tuple[str, ...] = ()) -> tuple[StudyPoint, ...]:
@@ -131,5 +124,90 @@ TABLE4 = Experiment(
         selections=MINI_SELECTIONS,
         deviations=(*SMALL_SCALE, *WEAK_SCALE, MINI_RECALL),
     ),
-    find=find,
+    find=_find_4,
+)
+
+NUM_LISTED = 20
+
+PUBLISHED_2B = Published(
+    "Table 4, for the same selection",
+    {(network, "recall"): PUBLISHED_RECALL.values[network, "uot, cosine"] for network in ROWS},
+)
+
+
+def _find_2b(results: Results) -> Findings:
+    recalls: dict[tuple[str, str], Value] = {}
+    drawings, listings = [], []
+    for network, problem in results.problems.items():
+        selection = make_selector("uot").select(
+            problem.source.means,
+            problem.target.means,
+            top_k=problem.settings.top_k,
+            settings=problem.settings,
+            rng=np.random.default_rng(0),  # not used by uot
+        )
+        recalls[network, "recall"] = Value(recall_at_k(selection, problem.expected))
+        masses = np.exp(selection.scores[list(selection.groups)]).tolist()
+        title = f"Ranked similarity, {network} network"
+        svg = draw_ranked_groups(title, selection.groups, masses, set(problem.expected))
+        drawings.append(Drawing(f"{network} network: the mass that UOT gives each group, by rank", svg))
+        rows = tuple(
+            (str(rank), problem.source.names[group], f"{mass:.4g}", "yes" if group in problem.expected else "no")
+            for rank, (group, mass) in enumerate(zip(selection.groups, masses, strict=True), start=1)
+        )
+        headings = ("rank", "group", "similarity", "expected")
+        listings.append(Listing(f"The first groups, {network} network", headings, rows[:NUM_LISTED]))
+    title = "Expected groups among those selected"
+    comparison = Comparison(title, "network", ROWS, ("recall",), recalls, PUBLISHED_2B)
+    return Findings((comparison,), tuple(drawings), tuple(listings))
+
+
+FIGURE2B = Experiment(
+    name="figure2b",
+    place="Figure 2b",
+    question="How fast does the similarity of the source's groups to the target fall, and are the first ones its kin?",
+    full=Series(
+        selections=FULL_SELECTIONS, deviations=("the paper draws one network and does not say which; here are both",)
+    ),
+    mini=Series(selections=MINI_SELECTIONS, deviations=(*SMALL_DATA, *WEAK_SCALE, MINI_RECALL)),
+    find=_find_2b,
+)
+
+COST_SCALES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+SCALE_COLUMNS = tuple(f"{scale:g}" for scale in COST_SCALES)
+
+PUBLISHED_4A = Published(
+    "Table 4, which prints the recall at ε_c = 0.01; the curve itself is printed without numbers",
+    {(network, "0.01"): PUBLISHED_RECALL.values[network, "uot, cosine"] for network in ROWS},
+)
+
+
+def _find_4a(results: Results) -> Findings:
+    values = {}
+    for network, problem in results.problems.items():
+        table = recall_over_cost_scale(
+            problem.source.means,
+            problem.target.means,
+            problem.expected,
+            cost_scales=COST_SCALES,
+            costs=("cosine",),
+            settings=problem.settings,
+        ).table
+        for scale, recall in zip(table["cost_scale"], table["recall"], strict=True):
+            values[network, f"{scale:g}"] = Value(float(recall))
+    comparison = Comparison("Recall of UOT over cost_scale", "network", ROWS, SCALE_COLUMNS, values, PUBLISHED_4A)
+    curves = [Curve(row, tuple(values.get((row, column)) for column in SCALE_COLUMNS)) for row in results.problems]
+    svg = draw_curves(
+        "Recall of UOT over cost_scale", COST_SCALES, curves, x_label="cost_scale ε_c", y_label="recall in %"
+    )
+    return Findings((comparison,), (Drawing("The same numbers over the logarithm of ε_c.", svg),))
+
+
+FIGURE4A = Experiment(
+    name="figure4a",
+    place="Figure 4a",
+    question="How sensitive is the selection to cost_scale, with a supervised and a self-supervised network?",
+    full=Series(selections=FULL_SELECTIONS),
+    mini=Series(selections=MINI_SELECTIONS, deviations=(*SMALL_DATA, *WEAK_SCALE, MINI_RECALL)),
+    find=_find_4a,
 )

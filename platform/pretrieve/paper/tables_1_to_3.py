@@ -1,4 +1,4 @@
-"""Tables 1 to 3: test scores by target, with a table of methods (1 and 3) or of numbers of clusters (2)."""
+"""Tables 1 to 3: test scores by target and by method (1 and 3) or number of clusters (2)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ COLUMNS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft"
 
 
 def _find_scores(results: Results, *, title: str, published: Published) -> Findings:
-    """Lay out the scores of a series of one study, methods as rows in the paper's order, beside the paper's."""
-    values = {place: value for record in results.records.values() for place, value in method_values(record).items()}
+    values = {cell: value for record in results.records.values() for cell, value in method_values(record).items()}
     return Findings((score_comparison(title, "method", values, published, rows=published.rows),))
 
 
@@ -47,8 +46,7 @@ TABLE1A = Experiment(
     question="Does reusing pre-training data beat fine-tuning and Co-Tuning, and by which selection, with labels?",
     full=Series(studies=(StudyPoint("the study", "table1_supervised.yaml"),), deviations=(THREE_REFITS,)),
     mini=Series(
-        studies=(StudyPoint("the study", MINI_STUDY),),
-        deviations=(*SMALL_SCALE, "three targets in place of eight"),
+        studies=(StudyPoint("the study", MINI_STUDY),), deviations=(*SMALL_SCALE, "three targets in place of eight")
     ),
     find=partial(_find_scores, title="Test score", published=PUBLISHED_1A),
 )
@@ -58,11 +56,9 @@ WITH_LABELS, WITHOUT_LABELS = "with labels", "without labels"
 
 
 def _row_of(method: str, point: str) -> str:
-    """Name the row of a method: fine-tuning has no source, so it has one row for both studies."""
+    """Return the row of a method; fine-tuning uses no source, so both studies share its row."""
     return method if method == "finetune" else f"{method}, {point}"
 
-
-_ROWS_1B = ("finetune", *(_row_of(method, point) for point in (WITH_LABELS, WITHOUT_LABELS) for method in REUSING))
 
 PUBLISHED_1B = published_table(
     "Table 1 (b)",
@@ -80,11 +76,10 @@ PUBLISHED_1B = published_table(
 
 
 def _find_1b(results: Results) -> Findings:
-    """Lay the scores of both studies out as the paper's table has them."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= method_values(record, row_of=partial(_row_of, point=point))
-    return Findings((score_comparison("Test score", "method", values, PUBLISHED_1B, rows=_ROWS_1B),))
+    return Findings((score_comparison("Test score", "method", values, PUBLISHED_1B, rows=PUBLISHED_1B.rows),))
 
 
 _WITHOUT_FINETUNE = by(*REUSING)
@@ -129,7 +124,6 @@ PUBLISHED_2 = published_table(
 
 
 def _find_2(results: Results) -> Findings:
-    """Lay out the scores of UOT, a row a number of clusters."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
         values |= {(point, target): value for (_, target), value in method_values(record).items()}
@@ -167,9 +161,7 @@ TABLE2 = Experiment(
 )
 
 PUBLISHED_3 = published_table(
-    "Table 3",
-    ("cub", "aircraft", "caltech101"),
-    {"finetune": (52.73, 52.74, 73.96), "uot": (57.27, 53.96, 78.20)},
+    "Table 3", ("cub", "aircraft", "caltech101"), {"finetune": (52.73, 52.74, 73.96), "uot": (57.27, 53.96, 78.20)}
 )
 
 TABLE3 = Experiment(

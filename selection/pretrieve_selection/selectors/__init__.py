@@ -1,4 +1,4 @@
-"""The selectors, one file each, behind the contract in `_base`."""
+"""The selectors, one file each; `_base` describes their contract."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,21 +18,17 @@ SELECTORS: Mapping[str, type[Selector]] = {
 
 
 def make_selector(
-    name: str,
-    *,
-    label_groups: Sequence[int | str] | None = None,
-    group_names: Sequence[str] | None = None,
+    name: str, *, label_groups: Sequence[int | str] | None = None, group_names: Sequence[str] | None = None
 ) -> Selector:
     """Build a selector by the name of its method.
 
     Args:
       name: a key of `SELECTORS`.
-      label_groups: for `label` alone, which needs it: the groups to select; see `LabelSelector`.
-      group_names: for `label` alone: the names of all source groups, where groups are not given by index.
+      label_groups: the groups to select; needed by `label`, and only allowed there; see `LabelSelector`.
+      group_names: the names of all source groups; for `label`, where groups are not given by index.
 
     Raises:
-      SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another
-        method.
+      SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another method.
 
     >>> make_selector("uot").name
     'uot'
@@ -50,15 +46,3 @@ def make_selector(
     if label_groups is not None:
         return LabelSelector(label_groups, group_names)
     return SELECTORS[name]()
-
-
-__all__ = [
-    "SELECTORS",
-    "GreedyOtSelector",
-    "LabelSelector",
-    "NearestSelector",
-    "RandomSelector",
-    "Selector",
-    "UotSelector",
-    "make_selector",
-]

@@ -1,4 +1,4 @@
-"""Select the groups that the user names, for targets whose classes the source is known to hold."""
+"""Select the groups that the user names, where the source is known to hold the target's classes."""
 
 import operator
 from collections.abc import Sequence
@@ -11,20 +11,24 @@ from pretrieve_selection.selection import Selection
 from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
 
+IMAGENET_BIRD_CLASSES: tuple[int, ...] = (*range(7, 25), *range(80, 101), *range(127, 147))
+"""The 59 bird classes of ImageNet-1k, cock to albatross: indices in the sorted order of WordNet ids (Table 4)."""
+
+IMAGENET_DOG_CLASSES: tuple[int, ...] = tuple(range(151, 269))
+"""The 118 dog classes, Chihuahua to Mexican hairless: indices likewise (Figure 3b)."""
+
 
 class LabelSelector(Selector):
-    """Select given groups in the given order, whatever their centroids are.
+    """Select the given groups in the given order, whatever their centroids are.
 
-    The first of n given groups has the score n, the last one 1, a group not given 0. The list is all that the
-    user knows, so a larger top_k selects the whole list and no more; a smaller one selects its beginning.
+    The first of n given groups has the score n, the last one 1, a group not given 0. A top_k above n selects the whole
+    list and no more; a smaller one selects its beginning. A SelectionInputError is raised where no group is given, one
+    is given twice, or one is not among the names.
 
     Args:
-      groups: indices, or WordNet ids, or names; at least one, each once. See `IMAGENET_BIRD_CLASSES`.
-      group_names: the names of all source groups in index order, "name" or "wnid name" as in "n01440764
-        tench"; needed where a group is not given by index.
-
-    Raises:
-      SelectionInputError: no group, a group given twice, or one that the names do not hold.
+      groups: indices, WordNet ids or names; at least one, each once. See `IMAGENET_BIRD_CLASSES`.
+      group_names: the names of all source groups in index order, "name" or "wnid name" as in "n01440764 tench"; needed
+        where a group is not given by index.
     """
 
     name = "label"

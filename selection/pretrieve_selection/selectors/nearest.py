@@ -1,18 +1,17 @@
-"""Select by the nearest target class: a baseline that the paper lacks."""
+"""Select by the distance to the nearest target class: a baseline that the paper does not have."""
 
 import numpy as np
 
 from pretrieve_selection.selection import Selection
-from pretrieve_selection.selectors._base import SelectionProblem, Selector, cost_matrix
+from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
 
 
 class NearestSelector(Selector):
     """Rank a group by its distance to the target class nearest to it.
 
-    The score is −min_j d(a_i, b_j). Unlike `uot` it does not see whether every target class finds a group.
-    Reads `cost` of the settings; the distances are not divided by `cost_scale`, on which no ranking by a
-    minimum depends.
+    The score is −min_j d(a_i, b_j). Unlike `uot`, it may leave a target class without any near group. Of the settings
+    it reads `cost` only: dividing by `cost_scale` would not change a ranking by minima.
     """
 
     name = "nearest"
@@ -20,5 +19,5 @@ class NearestSelector(Selector):
     def _select(
         self, problem: SelectionProblem, *, top_k: int, settings: SelectionSettings, rng: np.random.Generator
     ) -> Selection:
-        cost = cost_matrix(problem, settings.cost, cost_scale=1.0)
+        cost = problem.cost_matrix(settings.cost)
         return Selection.from_scores(self.name, -cost.min(axis=1), top_k=top_k)

@@ -8,10 +8,10 @@ from pretrieve_selection.settings import SelectionSettings
 
 
 class RandomSelector(Selector):
-    """Draw the groups uniformly without replacement, blind to the target.
+    """Draw the groups uniformly without replacement, whatever the target is.
 
-    The score of a group is its draw from [0, 1), so the ranking of all groups is one uniform permutation, and
-    the selection of a smaller top_k is the beginning of that of a larger one with the same generator.
+    The score of a group is its draw from [0, 1), so the ranking is a uniform permutation of all groups. With the same
+    generator, a smaller top_k selects the beginning of what a larger one selects.
     """
 
     name = "random"

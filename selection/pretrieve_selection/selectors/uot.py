@@ -3,7 +3,7 @@
 import numpy as np
 
 from pretrieve_selection.selection import Selection
-from pretrieve_selection.selectors._base import SelectionProblem, Selector, cost_matrix
+from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
 from pretrieve_selection.unbalanced_transport import solve_unbalanced_transport
 
@@ -11,9 +11,8 @@ from pretrieve_selection.unbalanced_transport import solve_unbalanced_transport
 class UotSelector(Selector):
     """Rank a group by the mass it sends to the target in the plan of eq. 5, with unit masses on both sides.
 
-    The score is log P·1, which keeps the order where the masses themselves underflow. Reads `cost`,
-    `cost_scale` and the transport fields of the settings. A selection that did not converge is marked, not
-    refused.
+    The score is log P·1, which keeps the order where the masses themselves underflow. Of the settings it reads `cost`,
+    `cost_scale` and the transport fields. A selection that did not converge raises no error; its `converged` is False.
     """
 
     name = "uot"
@@ -21,12 +20,9 @@ class UotSelector(Selector):
     def _select(
         self, problem: SelectionProblem, *, top_k: int, settings: SelectionSettings, rng: np.random.Generator
     ) -> Selection:
-        cost = cost_matrix(problem, settings.cost, cost_scale=settings.cost_scale)
+        cost = problem.cost_matrix(settings.cost, cost_scale=settings.cost_scale)
         plan = solve_unbalanced_transport(cost, settings=settings)
+        scores = plan.log_source_marginal
         return Selection.from_scores(
-            self.name,
-            plan.log_source_marginal,
-            top_k=top_k,
-            converged=plan.converged,
-            iterations=plan.iterations,
+            self.name, scores, top_k=top_k, converged=plan.converged, iterations=plan.iterations
         )
