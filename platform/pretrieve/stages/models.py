@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import ray
+
 from pretrieve.artifacts.store import is_kept
+from pretrieve.cluster import causes_of_task_errors
+from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.refits import RefitsStage
 from pretrieve.stages.trial_plan import CellResult
 from pretrieve.tracking import schema
-from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.spool import latest_end, read_spool
 from pretrieve.tracking.trial_state import TrialState
 
 if TYPE_CHECKING:
@@ -48,11 +55,8 @@ class ModelsStage(Stage[Mapping[str, str]]):
         models: dict[str, str] = {}
         with context.clock.stage(self.name, total=len(winners)) as progressed:
             for target, result in winners.items():
-                refit = _usable_refit(result, ledger)
+                refit = _refit_with_weights(context, result, f"{context.settings.name}.{target}")
                 if refit is None or refit.weights_out is None:
-                    context.clock.notice(
-                        f"no model is registered for {target}: the weights of its refits are gone from storage"
-                    )
                     continue
                 champion = Champion(
                     model_name=f"{context.settings.name}.{target}",
@@ -91,10 +95,46 @@ def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
     return task.spec.key in finished and finished[task.spec.key].score is not None
 
 
-def _usable_refit(result: CellResult, ledger: Ledger) -> TrialTask | None:
-    """Return the first refit with a test score whose weights are in storage, and whole."""
-    finished = ledger.finished
-    for task in result.refits:
-        if _has_score(task, finished) and task.weights_out is not None and is_kept(task.weights_out):
-            return task
-    return None
+def _refit_with_weights(context: Context, result: CellResult, model_name: str) -> TrialTask | None:
+    """Return a tested refit whose weights are in the study's folder, in the registry, or made again."""
+    from pretrieve.tracking.champions import is_champion
+
+    ledger = context.ledger
+    tested = [task for task in result.refits if _has_score(task, ledger.finished)]
+    kept = [task for task in tested if task.weights_out is not None and is_kept(task.weights_out)]
+    if kept:
+        return kept[0]
+    if is_champion(model_name, tested[0].spec.key, ledger.tree):
+        return tested[0]
+    context.clock.notice(
+        f"the weights of the refits of {tested[0].spec.target} · {tested[0].spec.method} are gone or damaged: the "
+        "first one is trained again"
+    )
+    return tested[0] if _is_trained_again(context, tested[0]) else None
+
+
+def _is_trained_again(context: Context, task: TrialTask) -> bool:
+    """Train a refit whose result is known for its weights alone; say where they come out as others."""
+    resources, score = context.get(PackingStage), context.ledger.finished[task.spec.key].score
+    with TemporaryDirectory(dir=context.settings.folder, prefix="tune-") as scratch:
+        paths = {name: Path(scratch) / getattr(task, name).name for name in ("spool_path", "checkpoint_path")}
+        again = task.model_copy(update={**paths, "num_workers": 1})
+        run = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_train)
+        with causes_of_task_errors():
+            found = ray.get(run.remote(again))
+    if found == score:
+        return True
+    context.clock.notice(
+        f"no model is registered for {task.spec.target}: trained again, its test score is {found}, not {score} as "
+        "recorded, so these are other weights; another machine, or several workers, may be why"
+    )
+    if task.weights_out is not None:
+        task.weights_out.unlink(missing_ok=True)
+    return False
+
+
+def _train(task: TrialTask) -> float | None:
+    """Train a refit in this process; return its test score."""
+    run_trial(task, report=lambda metrics: None)
+    end = latest_end(read_spool(task.spool_path))
+    return None if end is None else end.metrics.get(schema.TEST_SCORE)

@@ -52,6 +52,11 @@ class Champion:
     description: str
 
 
+def is_champion(model_name: str, key: str, tree: RunTree) -> bool:
+    """Tell whether the registry holds the refit of this key as the champion, with a copy of its weights."""
+    return _current_key(model_name, tree) == key
+
+
 def register_champion(champion: Champion, tree: RunTree) -> str:
     """Register a model version with the alias `champion`, unless the alias has this refit already.
 
@@ -66,7 +71,7 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
       MlflowException: the store does not answer.
     """
     uri = f"models:/{champion.model_name}@{ALIAS}"
-    if _current_key(champion.model_name, tree) == champion.key:
+    if is_champion(champion.model_name, champion.key, tree):
         return uri
     with tempfile.TemporaryDirectory() as folder:
         model = _save_model(champion, Path(folder))

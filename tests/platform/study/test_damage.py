@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def test_a_finished_study_has_the_same_table_whatever_is_damaged(
 def test_a_study_that_was_killed_half_way_ends_with_the_same_table(
     finished: tuple[Study, list[list[str]]], tmp_path: Path, how: str
 ) -> None:
+    shutil.copytree(finished[0].settings.cache, tmp_path / "cache")
     study = Study(**FIELDS, storage=str(tmp_path))
     with pytest.raises(KilledError):
         study.run(Ear(num_trials=2))
