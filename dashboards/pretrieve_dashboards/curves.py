@@ -49,7 +49,7 @@ def draw_curves(
     known = [value for curve in curves for value in curve.values if value] + [level.value for level in levels]
     ends = [100 * (value.mean + sign * (value.ci95 or 0.0)) for value in known for sign in (-1, 1)]
     up = Scale(*padded(ends), _HEIGHT - _BOTTOM, legend.height + 8)
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    y_ticks = up.ticks()
     is_log = bool(xs) and xs[0] > 0 and xs[-1] / xs[0] >= WIDE_RANGE
     at = [math.log(x) if is_log else x for x in xs]
     across = Scale(min(at, default=0.0), max(at, default=1.0), 14 + max(map(text_width, y_ticks.values())), _WIDTH - 14)
@@ -86,7 +86,7 @@ def draw_ranked_groups(title: str, groups: Sequence[int], masses: Sequence[float
     """Draw the mass P·1 of each selected group as SVG, best first. The expected groups have another colour."""
     legend, canvas = Legend(("expected", "other"), _WIDTH), Canvas(_WIDTH, _HEIGHT)
     up = Scale(0.0, max(masses, default=1.0), _HEIGHT - _BOTTOM, legend.height + 8)
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    y_ticks = up.ticks()
     across = Scale(0.5, len(groups) + 0.5, 14 + max(map(text_width, y_ticks.values())), _WIDTH - 10)
     x_ticks = {rank: f"{rank:g}" for rank in round_ticks(1, max(1, len(groups)), at_most=8, whole=True)}
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="rank of the group; similarity P·1")

@@ -17,8 +17,7 @@ from pretrieve_dashboards.views.selections import margins
 
 MAX_LENGTH = 4_900
 """Largest length of a note in characters: some versions of MLflow store at most 5,000 characters in a tag."""
-NUM_GROUPS_NAMED = 8
-NUM_MISSING_LISTED = 8
+NUM_GROUPS_NAMED, NUM_MISSING_LISTED = 8, 8
 RUNS_VIEW = "study"
 """Key of the view of runs. MLflow's UI finds it in a tag of the experiment, as it does for shared views."""
 
@@ -57,21 +56,19 @@ def experiment_note(record: StudyRecord) -> str:
         "| to see | search runs for |\n|---|---|\n"
         "| the cells with their scores | ``tags.`pretrieve.kind` = 'cell'`` |\n"
         "| trials of one cell | ``tags.`pretrieve.target` = '…' and tags.`pretrieve.method` = '…'`` |\n"
-        "| what went wrong | ``tags.`pretrieve.outcome` != 'finished'`` |\n",
-        [],
+        "| what went wrong | ``tags.`pretrieve.outcome` != 'finished'`` |\n"
     )
 
 
 def cell_note(record: StudyRecord, cell: CellRecord) -> str:
     """Write the note of a cell: the chosen configuration, its scores, and the selection that it was trained on."""
-    choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
-    choice = "no configuration is chosen yet." if cell.best is None else choice
+    choice = "no configuration is chosen yet."
+    if cell.best is not None:
+        choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
     parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {choice}"]
     if cell.test_mean is not None:
-        scores = [
-            f"{_linked(f'seed {refit.seed}', record, refit.run_id)} {wording.percent(refit.score)}"
-            for refit in cell.refits
-        ]
+        links = [_linked(f"seed {refit.seed}", record, refit.run_id) for refit in cell.refits]
+        scores = [f"{link} {wording.percent(refit.score)}" for link, refit in zip(links, cell.refits, strict=True)]
         parts.append(f"Test: **{wording.score(cell.test_mean, cell.test_ci95)}** % ({', '.join(scores)})")
     parts.append(f"Trials: {counted_states(cell.trials)} of {cell.num_planned} planned.")
     parts += [
@@ -82,7 +79,7 @@ def cell_note(record: StudyRecord, cell: CellRecord) -> str:
         for selection in record.selections
         if (selection.target, selection.method) == (cell.target, cell.method)
     ]
-    return _fitted("\n\n".join(parts), [])
+    return _fitted("\n\n".join(parts))
 
 
 def run_notes(record: StudyRecord, report: Path | None = None) -> dict[str, str]:
@@ -134,7 +131,7 @@ def _best_lines(record: StudyRecord) -> list[str]:
     return lines if len(lines) > 1 else []
 
 
-def _fitted(text: str, more: Sequence[str]) -> str:
+def _fitted(text: str, more: Sequence[str] = ()) -> str:
     """Append the lines of `more` that fit; cut a text that is too long itself."""
     ending = "\n\nThe report has the rest."
     if len(text) > MAX_LENGTH:

@@ -1,6 +1,6 @@
 """Figures as SVG text, written directly: a report holds hundreds of figures, so each must take only milliseconds.
 
-A figure needs no other file. It takes the colour of the text around it, on dark and on light pages, and has no fixed size.
+A figure needs no other file. It has the colour of the text around it, on dark and on light pages, and no fixed size.
 """
 
 from __future__ import annotations
@@ -114,6 +114,13 @@ class Scale(NamedTuple):
     def __call__(self, value: float) -> float:
         share = 0.5 if self.high == self.low else (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
+
+    def clamp(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+    def ticks(self, at_most: int = 5, *, whole: bool = False) -> dict[float, str]:
+        """Return the values of `round_ticks` with their labels."""
+        return {tick: f"{tick:g}" for tick in round_ticks(self.low, self.high, at_most=at_most, whole=whole)}
 
 
 def draw_axes(

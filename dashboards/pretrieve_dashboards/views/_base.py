@@ -37,7 +37,7 @@ class Figure(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A list of sentences, or the lines of a text (`is_code`). It is folded under the title `folded` if that is given."""
+    """A list of sentences, or the lines of a text (`is_code`). A list with a title `folded` is shown folded."""
 
     lines: Sequence[str]
     folded: str = ""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded, round_ticks
+from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
 
@@ -115,8 +115,7 @@ def curve_figure(title: str, curves: LearningCurves) -> str:
     low, high = padded(percents, at_least=0.5)
     across = Scale(min(epochs), max(epochs), _LEFT, _WIDTH - 10)
     up = Scale(max(0.0, low), min(100.0, high), _HEIGHT - _BOTTOM, _TOP)
-    x_ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6, whole=True)}
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=4)}
+    x_ticks, y_ticks = across.ticks(6, whole=True), up.ticks(4)
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="epoch; validation score in %")
     for line in curves.lines:
         draw_line(canvas, line, across, up)

@@ -48,11 +48,9 @@ def missing_parts(record: StudyRecord) -> tuple[str, ...]:
     Diverged and stopped trials count as results; failed trials are missing.
     """
     unfinished = "the study has not reached its end: it still runs, was interrupted or failed"
-    parts = [] if record.is_finished else [unfinished]
-    for cell in record.cells:
-        if lacks := ", ".join(_missing_in(cell)):
-            parts.append(f"{cell.target} · {cell.method}: {lacks}")
-    return tuple(parts)
+    lacking = [(cell, ", ".join(_missing_in(cell))) for cell in record.cells]
+    parts = [f"{cell.target} · {cell.method}: {what}" for cell, what in lacking if what]
+    return (*(() if record.is_finished else (unfinished,)), *parts)
 
 
 def _missing_in(cell: CellRecord) -> Iterator[str]:

@@ -9,17 +9,7 @@ from typing import NamedTuple
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards.errors import DashboardError
-from pretrieve_dashboards.svg_canvas import (
-    ACCENT,
-    INK,
-    Canvas,
-    Scale,
-    cut,
-    draw_columns,
-    padded,
-    round_ticks,
-    text_width,
-)
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, draw_columns, padded, text_width
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.wording import AVERAGE
@@ -175,7 +165,7 @@ def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str
     labels = [cut(f"{each.target} · {each.method}", MAX_NAME_LENGTH) for each in shown]
     across = _scale(shown, 10 + max(map(text_width, labels)))
     bottom = _TOP + _ROW * len(shown)
-    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in round_ticks(across.low, across.high, at_most=5)}
+    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in across.ticks()}
     draw_columns(canvas, across, ticks, _TOP, bottom)
     for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
         _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
@@ -197,7 +187,6 @@ def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: 
     color = ACCENT if is_clear(each) else INK
     canvas.text(across.start - 6, y + 3, label, anchor="end", bold=each.target == AVERAGE)
     if math.isfinite(each.ci95):
-        ends = [100 * (each.mean - each.ci95), 100 * (each.mean + each.ci95)]
-        inside = [(across(min(max(end, across.low), across.high)), y) for end in ends]
-        canvas.line(inside, color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
+        ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
+        canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
     canvas.dot(across(100 * each.mean), y, color=color)
