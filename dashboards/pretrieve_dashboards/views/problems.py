@@ -132,7 +132,9 @@ def _all_trials(record: StudyRecord) -> list[NotedTrial]:
 def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
     """Return a row for each kind of failure that occurred, in the order of POLICIES."""
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
-    interruptions = Counter(kind for trial in trials for kind in trial.interruptions)
+    interruptions: Counter[str] = Counter()
+    for trial in trials:
+        interruptions.update(trial.interruptions)
     ends = Counter(trial.failure or "program error" for trial in trials if trial.state == "failed")
     ends["diverged"] = sum(trial.state == "diverged" for trial in trials)
     kinds = dict.fromkeys([*POLICIES, *interruptions, *ends])
