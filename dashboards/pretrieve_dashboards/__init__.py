@@ -1,4 +1,4 @@
-"""Read-only views over a study's MLflow record: the table, the figures, the HTML report, the terminal, the notebook.
+"""Shows what MLflow recorded of a study: as tables and figures, as an HTML report, in the terminal, in a notebook.
 
 >>> import pretrieve_dashboards as dashboards
 >>> record = dashboards.load_study("sqlite:///pretrieve-runs/birds/mlflow.db", "birds")  # doctest: +SKIP
@@ -91,7 +91,7 @@ __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: an error message must not wait for MLflow."""
+    """Import a public name on first use, so that printing an error message does not import MLflow."""
     if name in _HOME_OF:
         return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Our numbers beside those of the paper, from one study or along a series of them: what an experiment shows."""
+"""Compares the numbers of one study, or of a series of studies, with the numbers that the paper prints."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Value:
     """One of our numbers.
 
     Attributes:
-      mean: a fraction, or a difference of two.
-      ci95: half width of its 95% interval; None where it has none.
-      run_ids: the MLflow runs that it is the mean of; empty where it is from none, or derived from other numbers here.
+      mean: a fraction, or a difference of two fractions.
+      ci95: half width of its 95% interval, if it has one.
+      run_ids: the MLflow runs that it is the mean of; empty if it does not come directly from runs.
     """
 
     mean: float
@@ -40,11 +40,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers that the paper prints.
+    """Numbers printed in the paper.
 
     Attributes:
-      source: the table, figure or section they stand in.
-      values: in %, as printed, by row and column.
+      source: the table, figure or section of the paper.
+      values: in %, as printed, by (row, column).
     """
 
     source: str
@@ -52,22 +52,19 @@ class Published:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """The rows, in the order of the values."""
         return tuple(dict.fromkeys(row for row, _ in self.values))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns, in the order of the values."""
         return tuple(dict.fromkeys(column for _, column in self.values))
 
     def text(self, row: str, column: str) -> str:
-        """Write a number as printed; empty where there is none."""
         value = self.values.get((row, column))
         return "" if value is None else f"{value:.2f}"
 
 
 def published_table(source: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Published:
-    """Write a printed table down row by row.
+    """Make the numbers of a printed table from its rows.
 
     Raises:
       ValueError: a row has more or fewer numbers than there are columns.
@@ -75,24 +72,20 @@ def published_table(source: str, columns: Sequence[str], rows: Mapping[str, Sequ
     >>> published_table("Table 3", ["cub", "caltech101"], {"uot": [57.27, 78.20]}).values["uot", "cub"]
     57.27
     """
-    return Published(
-        source,
-        {(row, column): value for row, values in rows.items() for column, value in zip(columns, values, strict=True)},
-    )
+    numbers = {(row, column): x for row, xs in rows.items() for column, x in zip(columns, xs, strict=True)}
+    return Published(source, numbers)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table of our numbers with those of the paper.
+    """A table of our numbers and those of the paper.
 
     Attributes:
       title: what the numbers are.
       heading: what the rows are.
-      rows: in the order to show them.
-      columns: likewise.
-      values: ours; a place without one is not known yet.
-      published: the paper's, where it prints any.
-      is_of_other_data: whether ours are of other data than the paper's, so that none of ours compares with one of its.
+      values: our numbers, by (row, column), as far as they are known yet.
+      published: the paper's numbers, if it prints any.
+      is_of_other_data: our numbers are from other data than the paper's, so none of them can be compared.
     """
 
     title: str
@@ -105,21 +98,21 @@ class Comparison:
 
     @property
     def stands_apart(self) -> bool:
-        """Whether the paper's numbers are a table of their own: none has a place in ours."""
+        """Whether no number of the paper matches a cell of our table, so that its numbers need their own table."""
         printed = () if self.published is None else self.published.values
         return bool(printed) and all(self.printed(row, column) is None for row in self.rows for column in self.columns)
 
     def printed(self, row: str, column: str) -> float | None:
-        """Return the paper's number for a place of our table, in %; None where it prints none that compares."""
+        """Return the paper's number for a cell of our table, in %; None if it prints no comparable number."""
         if self.published is None or self.is_of_other_data:
             return None
-        # A mean over other targets is another number, under the same name.
+        # Averages over different targets cannot be compared, although they have the same name.
         if column == AVERAGE and set(self.columns) != set(self.published.columns):
             return None
         return self.published.values.get((row, column))
 
     def deviation(self, row: str, column: str) -> float | None:
-        """Return ours less the paper's, in points of %, each as printed; None where either is missing.
+        """Return our number minus the paper's, both rounded as printed, in percentage points; None if one is missing.
 
         >>> ours = {("uot", "cub"): Value(0.98312)}
         >>> Comparison("recall", "method", ("uot",), ("cub",), ours, Published("", {("uot", "cub"): 98.31})).deviation(
@@ -131,12 +124,11 @@ class Comparison:
         return None if ours is None or printed is None else round(round(100 * ours.mean, 2) - printed, 2)
 
     def cell_text(self, row: str, column: str) -> str:
-        """Write our number of a place."""
         value = self.values.get((row, column))
         return ABSENT if value is None else value.to_text()
 
     def printed_text(self, row: str, column: str) -> str:
-        """Write the paper's number of a place and how ours differs; empty where it prints none."""
+        """Write the paper's number for a cell and how ours differs from it; empty if there is no comparable number."""
         printed, deviation = self.printed(row, column), self.deviation(row, column)
         if printed is None:
             return ""
@@ -146,10 +138,10 @@ class Comparison:
 
 
 def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) -> dict[Place, Value]:
-    """Return the test scores of a study by (row, target), finished or not; `row_of` names the row of a method.
+    """Return the test scores of a finished or unfinished study by (row, target); `row_of` names a method's row.
 
-    A cell that is not tested has no value. By (row, `average`) stands the mean over the targets, which has no interval
-    and is left out where a target is not tested.
+    Cells that are not tested are left out. The key (row, `average`) holds the mean over the targets, without an
+    interval; it is left out unless all targets are tested.
     """
     values: dict[Place, Value] = {}
     for method in record.methods:
@@ -157,7 +149,7 @@ def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) ->
         for target in record.targets:
             cell = record.cell(target.name, method)
             if cell.test_mean is not None:
-                # Of the refits, not of the cell: the cell's run tells of a series' latest point alone.
+                # The refits' runs, because a cell's run describes only the latest point of a series.
                 runs = tuple(refit.run_id for refit in cell.refits if refit.score is not None)
                 values[row, target.name] = Value(cell.test_mean, cell.test_ci95, runs)
         tested = [values[row, target.name].mean for target in record.targets if (row, target.name) in values]
@@ -169,17 +161,14 @@ def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) ->
 def score_comparison(
     title: str, heading: str, values: Mapping[Place, Value], published: Published, *, rows: tuple[str, ...]
 ) -> Comparison:
-    """Lay scores out as the paper's tables have them: targets as columns, the average last.
-
-    A row without a score shows that it is missing.
-    """
+    """Arrange scores as in the paper's tables: targets as columns, their average last. Rows may have no score yet."""
     targets = dict.fromkeys(column for _, column in values if column != AVERAGE)
     columns = (*targets, AVERAGE) if len(targets) > 1 else tuple(targets)
     return Comparison(title, heading, rows, columns, values, published)
 
 
 def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
-    """Return the test scores along a series of studies, a row a target and method and a column a point.
+    """Return the test scores of a series of studies: one row per target and method, one column per study.
 
     >>> row_name("cub", "uot")
     'cub · uot'
@@ -193,9 +182,9 @@ def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
 
 
 def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -> dict[Place, Value]:
-    """Return how much a method is ahead of a baseline along a series, seed by seed, a row a target.
+    """Return the mean lead of a method over a baseline, seed by seed: one row per target, one column per study.
 
-    A study without a common seed gives no value.
+    Cells in which the two methods have no seed in common are left out.
     """
     return {
         (gap_name(difference.target, method, baseline), point): Value(
@@ -208,15 +197,15 @@ def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -
 
 
 def row_name(target: str, method: str) -> str:
-    """Name the row of a target and a method."""
+    """Name the row of a target and a method in a series."""
     return f"{target} · {method}"
 
 
 def gap_name(target: str, method: str, baseline: str) -> str:
-    """Name the row of a method's lead."""
+    """Name the row of a method's lead over a baseline on a target."""
     return f"{target} · {method} − {baseline}"
 
 
 def targets_of(records: Mapping[str, StudyRecord]) -> tuple[str, ...]:
-    """Name the targets of a series, each once."""
+    """Return the names of all targets of a series, without duplicates."""
     return tuple(dict.fromkeys(target.name for record in records.values() for target in record.targets))

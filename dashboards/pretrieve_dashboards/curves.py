@@ -1,4 +1,4 @@
-"""Figures of the paper's experiments: curves over a factor, and similarity by rank (figure 2b)."""
+"""Figures of the paper's experiments: curves over a factor, and the mass of selected groups by rank (figure 2b)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pretrieve_dashboards.comparison import Value
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, padded, round_ticks, text_width
 
 WIDE_RANGE = 100.0
-"""Largest over smallest x from which on their axis is logarithmic."""
+"""The x axis is logarithmic if the largest x is at least this many times the smallest."""
 
 _WIDTH, _HEIGHT, _BOTTOM = 340.0, 190.0, 30.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: a value for each x, None where it is not known."""
+    """A curve with a value for each x, or None where the value is unknown."""
 
     name: str
     values: tuple[Value | None, ...]
@@ -25,7 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Level:
-    """A line that does not depend on x, such as a baseline."""
+    """A value that does not depend on x, such as a baseline."""
 
     name: str
     value: Value
@@ -40,25 +40,16 @@ def draw_curves(
     x_label: str,
     y_label: str,
 ) -> str:
-    """Draw curves in %, each with its 95% intervals, on a logarithmic axis where x has a wide range.
+    """Draw curves in %, each with its 95% intervals, as SVG. The x axis is logarithmic if x has a wide range.
 
-    Args:
-      title: what is shown, for screen readers.
-      xs: of the curves, ascending.
-      curves: the lines; what is not known is left out.
-      levels: drawn dashed from end to end.
-      x_label: what x is.
-      y_label: what the values are.
-
-    Returns:
-      SVG with a text alternative that lists every number.
+    `xs` ascends. Unknown values are left out; levels are dashed lines. The text alternative lists every number.
     """
     names = [*(curve.name for curve in curves), *(level.name for level in levels)]
     legend, canvas = Legend(names, _WIDTH), Canvas(_WIDTH, _HEIGHT)
     known = [value for curve in curves for value in curve.values if value] + [level.value for level in levels]
     ends = [100 * (value.mean + sign * (value.ci95 or 0.0)) for value in known for sign in (-1, 1)]
     up = Scale(*padded(ends), _HEIGHT - _BOTTOM, legend.height + 8)
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    y_ticks = up.ticks()
     is_log = bool(xs) and xs[0] > 0 and xs[-1] / xs[0] >= WIDE_RANGE
     at = [math.log(x) if is_log else x for x in xs]
     across = Scale(min(at, default=0.0), max(at, default=1.0), 14 + max(map(text_width, y_ticks.values())), _WIDTH - 14)
@@ -71,7 +62,7 @@ def draw_curves(
         y = up(100 * level.value.mean)
         canvas.line([(across.start, y), (across.end, y)], color=color_of(number), width=1.4, dash="5 3")
     legend.draw(canvas, canvas.mark)
-    return canvas.write(title=title, alternative=_in_words(list(x_ticks.values()), curves, levels))
+    return canvas.write(title=title, alternative=_alternative(list(x_ticks.values()), curves, levels))
 
 
 def _draw_curve(canvas: Canvas, points: Mapping[float, Value], up: Scale, number: int) -> None:
@@ -82,7 +73,7 @@ def _draw_curve(canvas: Canvas, points: Mapping[float, Value], up: Scale, number
         canvas.mark(x, up(100 * value.mean), number)
 
 
-def _in_words(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[Level]) -> str:
+def _alternative(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[Level]) -> str:
     parts = []
     for curve in curves:
         known = [f"{label}: {value.to_text()}" for label, value in zip(labels, curve.values, strict=True) if value]
@@ -92,18 +83,18 @@ def _in_words(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[L
 
 
 def draw_ranked_groups(title: str, groups: Sequence[int], masses: Sequence[float], expected: Collection[int]) -> str:
-    """Draw the mass P·1 of each selected group by rank, best first; those that a good selection finds are marked."""
+    """Draw the mass P·1 of each selected group as SVG, best first. The expected groups have another colour."""
     legend, canvas = Legend(("expected", "other"), _WIDTH), Canvas(_WIDTH, _HEIGHT)
     up = Scale(0.0, max(masses, default=1.0), _HEIGHT - _BOTTOM, legend.height + 8)
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=5)}
+    y_ticks = up.ticks()
     across = Scale(0.5, len(groups) + 0.5, 14 + max(map(text_width, y_ticks.values())), _WIDTH - 10)
     x_ticks = {rank: f"{rank:g}" for rank in round_ticks(1, max(1, len(groups)), at_most=8, whole=True)}
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="rank of the group; similarity P·1")
     for rank, (group, mass) in enumerate(zip(groups, masses, strict=True), start=1):
-        place, opacity = (0, 1.0) if group in expected else (1, 0.55)
+        index, opacity = (0, 1.0) if group in expected else (1, 0.55)
         x, width = across(rank - 0.4), across(rank + 0.4) - across(rank - 0.4)
-        canvas.box(x, up(mass), width, up.start - up(mass), color=color_of(place), opacity=opacity)
-    legend.draw(canvas, lambda x, y, place: canvas.box(x - 3, y - 4, 7, 7, color=color_of(place)))
+        canvas.box(x, up(mass), width, up.start - up(mass), color=color_of(index), opacity=opacity)
+    legend.draw(canvas, lambda x, y, index: canvas.box(x - 3, y - 4, 7, 7, color=color_of(index)))
     ranks = [rank for rank, group in enumerate(groups, start=1) if group in expected]
     found = f"{len(ranks)} of {len(expected)} expected groups are among the first {len(groups)}"
     last = f"; the last one has rank {ranks[-1]}" if ranks else ""

@@ -1,4 +1,4 @@
-"""An experiment of the paper: our numbers beside the published ones, as one HTML file and on the terminal."""
+"""An experiment of the paper: our numbers and the published ones, as one HTML file and in the terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pretrieve_dashboards.wording import ui_command
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what it shows; the SVG has a text alternative of its own."""
+    """A figure as SVG, which contains its text alternative, and a caption."""
 
     caption: str
     svg: str
@@ -30,7 +30,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table of words: as many in each row as there are headings."""
+    """A table of words, with one word per heading in each row."""
 
     title: str
     headings: tuple[str, ...]
@@ -39,13 +39,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the results of an experiment come to, so far.
-
-    Attributes:
-      comparisons: its tables, first the one that answers the question.
-      drawings: its figures.
-      listings: what else is to be read.
-    """
+    """The results of an experiment, as far as it has run; the first comparison answers its question."""
 
     comparisons: tuple[Comparison, ...]
     drawings: tuple[Drawing, ...] = ()
@@ -54,18 +48,17 @@ class Findings:
 
 @dataclass(frozen=True)
 class ExperimentView:
-    """Everything that the report of an experiment says.
+    """Everything that the report of an experiment shows.
 
     Attributes:
-      name: what `pretrieve reproduce` calls it.
-      place: where it stands in the paper.
-      question: what it answers.
-      findings: the answer, so far.
-      deviations: how this run departs from the paper's protocol, a sentence each.
-      missing: what there is not yet, or went wrong; empty where it is whole.
-      studies: by the point of the series, the report of its study, relative to this report's folder.
-      stores: MLflow's address by the name of the study.
-      run_pages: where a run is shown in MLflow's UI, by its id, where that is known.
+      name: its name in `pretrieve reproduce`.
+      place: its table, figure or section in the paper.
+      question: the question that it answers.
+      deviations: sentences that say how this run departs from the paper's protocol.
+      missing: sentences that say what failed or has not run yet.
+      studies: path of each study's report, relative to this report's folder, by point of the series.
+      stores: MLflow's tracking URI, by name of the study.
+      run_pages: address of a run in MLflow's UI, by run id, as far as it is known.
     """
 
     name: str
@@ -80,7 +73,7 @@ class ExperimentView:
 
 
 def write_experiment(view: ExperimentView, path: Path) -> None:
-    """Write the report; its folder is made where there is none.
+    """Write the report of an experiment. A missing folder is created.
 
     Raises:
       OSError: the file cannot be written.
@@ -90,11 +83,7 @@ def write_experiment(view: ExperimentView, path: Path) -> None:
 
 
 def render_experiment(view: ExperimentView) -> str:
-    """Render an experiment, finished or not: what there is, and what is missing.
-
-    Returns:
-      HTML without a script or anything from elsewhere; everything that comes from data is escaped.
-    """
+    """Render a finished or unfinished experiment as self-contained HTML. Everything from data is escaped."""
     found = view.findings
     drawings = [Figure(drawing.svg, drawing.caption, "wide") for drawing in found.drawings]
     sections = [
@@ -110,15 +99,14 @@ def render_experiment(view: ExperimentView) -> str:
         ),
         _sources(view) if view.studies else None,
     ]
-    places = {name: f"runs-{name}" for name, _, _ in _traced(found)}
+    anchors = {name: f"runs-{name}" for name, _, _ in _numbers_with_runs(found)}
     shown = [section for section in sections if section is not None]
-    return render_page(
-        Page(view.place, view.question, shown, places=places, href=lambda name: f"#runs-{name}" if name else "")
-    )
+    page = Page(view.place, view.question, shown, anchors=anchors, href=lambda name: f"#runs-{name}" if name else "")
+    return render_page(page)
 
 
-def _traced(findings: Findings) -> list[tuple[str, Place, Value]]:
-    """List our numbers that are from runs, each with a name by which its place in the page is found."""
+def _numbers_with_runs(findings: Findings) -> list[tuple[str, Place, Value]]:
+    """List our numbers that come from runs, each with the name of its anchor in the page."""
     return [
         (_name(number, comparison, place), place, value)
         for number, comparison in enumerate(findings.comparisons, start=1)
@@ -137,22 +125,22 @@ def _comparison(comparison: Comparison, number: int) -> Section:
     if published and not stands_apart:
         caption += f" Below ours the paper's ({published.source}), and by how much ours differs."
     rows = [
-        row(name, *(_beside_the_papers(comparison, number, (name, column)) for column in comparison.columns))
+        row(name, *(_compared_cell(comparison, number, (name, column)) for column in comparison.columns))
         for name in comparison.rows
     ]
     head = (comparison.heading, *comparison.columns)
     table = Table(comparison.title, caption, head, rows, style="pinned")
-    papers = [_the_papers(comparison, published)] if published and stands_apart else []
+    papers = [_published_section(comparison, published)] if published and stands_apart else []
     return Section(comparison.title, f"comparison-{number}", tables=[table], sections=papers)
 
 
-def _beside_the_papers(comparison: Comparison, number: int, place: Place) -> TableCell:
+def _compared_cell(comparison: Comparison, number: int, place: Place) -> TableCell:
     value = comparison.values.get(place)
     name = _name(number, comparison, place) if value is not None and value.run_ids else None
     return TableCell(comparison.cell_text(*place), name, is_number=True, below=comparison.printed_text(*place))
 
 
-def _the_papers(comparison: Comparison, published: Published) -> Section:
+def _published_section(comparison: Comparison, published: Published) -> Section:
     caption = f"{published.source}, in %. Its data are others than ours, so that no number stands beside one of ours."
     rows = [
         row(name, *(numeric(published.text(name, column)) for column in published.columns)) for name in published.rows
@@ -171,7 +159,11 @@ def _sources(view: ExperimentView) -> Section:
     link, code = Markup('<a href="{}">the whole study\'s report</a>'), Markup("<code>{}</code>")
     facts = {point: link.format(quote(path)) for point, path in view.studies.items()}
     facts |= {f"MLflow, experiment {name}": code.format(ui_command(uri)) for name, uri in view.stores.items()}
-    title, label, traced = "Where the numbers come from", "The MLflow runs of each number", _traced(view.findings)
+    title, label, traced = (
+        "Where the numbers come from",
+        "The MLflow runs of each number",
+        _numbers_with_runs(view.findings),
+    )
     where = Table(title, "", (), [row(*fact) for fact in facts.items()], style="facts")
     runs = Table(
         label,
@@ -191,14 +183,14 @@ def _run_ids(value: Value, pages: Mapping[str, str]) -> str:
 
 
 def print_experiment(view: ExperimentView, console: Console, *, report_path: Path) -> None:
-    """Print an experiment, finished or not: its tables, what is missing, and where the report is."""
+    """Print a finished or unfinished experiment: its tables, what is missing, and the path of its report."""
     console.print(Text(f"{view.place}: {view.question}", style="bold"))
     for number, comparison in enumerate(view.findings.comparisons, start=1):
         section = _comparison(comparison, number)
         console.print(Text(f"\n{comparison.title}, in %", style="bold"))
         console.print(printed_table(section.tables[0].head, section.tables[0].rows))
         if comparison.published and comparison.stands_apart:
-            papers = _the_papers(comparison, comparison.published).tables[0]
+            papers = _published_section(comparison, comparison.published).tables[0]
             console.print(Text(f"\nThe paper's numbers, {comparison.published.source}", style="bold"))
             console.print(printed_table(papers.head, papers.rows))
     for heading, lines in (("Missing", view.missing), ("How this run departs from the paper", view.deviations)):

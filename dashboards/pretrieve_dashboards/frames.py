@@ -1,4 +1,4 @@
-"""A study as data frames, for further work in Python: fractions in [0, 1], NaN where unknown."""
+"""A study as pandas data frames. Scores are fractions in [0, 1]; unknown numbers are NaN."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ if TYPE_CHECKING:
 
 
 def best_frame(record: StudyRecord, target: str) -> pd.DataFrame:
-    """Return the best configuration of each method for a target, the best on validation first.
-
-    Args:
-      record: a study, finished or not.
-      target: name of the target.
+    """Return the best configuration of each method for a target of a finished or unfinished study.
 
     Returns:
-      A row a method. Columns: `val_score`; `test_mean` with the half width `test_ci95` of its 95% interval and the
-      bounds `test_low` and `test_high`; `num_refits` with a score; a column for each hyperparameter; `run_id` of the
-      cell.
+      One row per method, sorted by validation score, best first. Columns: `val_score`; `test_mean`, the half width
+      `test_ci95` of its 95% interval and the bounds `test_low` and `test_high`; `num_refits`, the number of refits with
+      a score; a column for each hyperparameter; `run_id` of the cell.
 
     Raises:
       DashboardError: the study has no such target.
@@ -56,20 +52,15 @@ def _best_row(cell: CellRecord, names: list[str]) -> dict[str, Any]:
 
 
 def compare_frame(record: StudyRecord, method: str, baseline: str) -> pd.DataFrame:
-    """Return what a method adds to another on each target, refits of the same seed with each other.
-
-    Args:
-      record: a study, finished or not.
-      method: the one.
-      baseline: the other.
+    """Compare a method with a baseline on each target of a finished or unfinished study, seed by seed.
 
     Returns:
-      A row a target that both have a seed in common for, and `average` where they do for all. Columns: `difference` of
-      the mean test scores, method − baseline, with the half width `ci95` of its 95% interval, its bounds `low` and
-      `high`, and `num_seeds`.
+      One row for each target on which both have refits with the same seed, and the row `average` if that is so for
+      all targets. Columns: `difference` of the mean test scores, method − baseline; the half width `ci95` of its 95%
+      interval; the bounds `low` and `high`; `num_seeds`.
 
     Raises:
-      DashboardError: the study has no such method.
+      DashboardError: the study has no such method or baseline.
     """
     import pandas as pd
 

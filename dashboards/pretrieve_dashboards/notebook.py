@@ -1,4 +1,4 @@
-"""A study in a notebook: the tables that its views show there, in the notebook's own colours and fonts."""
+"""A study in a notebook: the tables of its views, in the notebook's own colours and fonts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pretrieve_dashboards.views import Table, TableCell, all_views
 
 
 class StudyInNotebook(StudyRecord):
-    """The record of a study that a notebook shows as its table."""
+    """A study's record that a notebook shows as tables."""
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
 
 def notebook_html(record: StudyRecord) -> str:
-    """Write a study, finished or not, as HTML; everything that comes from data is escaped."""
+    """Return the tables of a finished or unfinished study as HTML. Everything that comes from data is escaped."""
     num_done = sum(trial.state != "running" for cell in record.cells for trial in cell.trials)
     num_planned = sum(cell.num_planned for cell in record.cells)
     standing = "finished" if record.is_finished else f"unfinished, {num_done} of {num_planned} trials have ended"

@@ -1,4 +1,4 @@
-"""What MLflow's UI shows of a study: the notes of its runs, in markdown, and the list of its runs with columns."""
+"""What MLflow's UI shows of a study: the notes of its runs, in markdown, and the columns of its list of runs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,23 @@ from pretrieve_dashboards.views.scores import Scores
 from pretrieve_dashboards.views.selections import margins
 
 MAX_LENGTH = 4_900
-"""Of a note: MLflow's stores take 5,000 characters of a tag and more, by version."""
-NUM_GROUPS_NAMED = 8
-NUM_MISSING_LISTED = 8
+"""Largest length of a note in characters: some versions of MLflow store at most 5,000 characters in a tag."""
+NUM_GROUPS_NAMED, NUM_MISSING_LISTED = 8, 8
 RUNS_VIEW = "study"
-"""Key of the view: MLflow's UI finds it in a tag of the experiment, as it does the views that people share."""
+"""Key of the view of runs. MLflow's UI finds it in a tag of the experiment, as it does for shared views."""
 
 _SCORES = (schema.TEST_MEAN, schema.TEST_CI95, schema.BEST_VAL_SCORE, schema.VAL_SCORE, schema.TEST_SCORE)
 _METRICS = (*_SCORES, schema.SECONDS)
-"""With seconds as the trial measured them: what MLflow calls a run's duration has the time between two attempts too."""
+"""The seconds are those that a trial measured: a run's duration in MLflow also counts the time between attempts."""
 
 _ALWAYS = ("lr", "weight_decay", "head_lr_ratio")
 _WHERE_VARIED = ("source_weight", "top_k")
 
 
 def study_note(record: StudyRecord, report: Path | None = None) -> str:
-    """Write the note of a study, finished or not: its table, its best configurations, where the report is.
+    """Write the note of a finished or unfinished study: its table, its best configurations and its artifacts.
 
-    Args:
-      record: the study.
-      report: where the report lies beside MLflow's own copy.
-
-    Returns:
-      Markdown of at most MAX_LENGTH characters; the report has what does not fit.
+    Returns markdown of at most MAX_LENGTH characters. `report` is a second path of the report, beside MLflow's copy.
     """
     head = [
         f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
@@ -46,14 +40,14 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
         f"{'finished' if record.is_finished else 'unfinished'}",
         "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target.",
         _score_lines(record),
-        _places(record, report),
+        _artifact_lines(record, report),
         _missing(record),
     ]
     return _fitted("\n\n".join(filter(None, head)), _best_lines(record))
 
 
 def experiment_note(record: StudyRecord) -> str:
-    """Write the note of a study's experiment: how its runs are to be read."""
+    """Write the note of a study's experiment: how its runs are nested and found."""
     return _fitted(
         f"One study of Pretrieve. Its runs nest: study ▸ cell (a target and a method) ▸ trial (a configuration, scored "
         f"on validation) and refit (the chosen one on train + val, tested once). The note of "
@@ -62,21 +56,19 @@ def experiment_note(record: StudyRecord) -> str:
         "| to see | search runs for |\n|---|---|\n"
         "| the cells with their scores | ``tags.`pretrieve.kind` = 'cell'`` |\n"
         "| trials of one cell | ``tags.`pretrieve.target` = '…' and tags.`pretrieve.method` = '…'`` |\n"
-        "| what went wrong | ``tags.`pretrieve.outcome` != 'finished'`` |\n",
-        [],
+        "| what went wrong | ``tags.`pretrieve.outcome` != 'finished'`` |\n"
     )
 
 
 def cell_note(record: StudyRecord, cell: CellRecord) -> str:
-    """Write the note of a cell: what was chosen, what it scored, and the selection that it trained on."""
-    choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
-    choice = "no configuration is chosen yet." if cell.best is None else choice
+    """Write the note of a cell: the chosen configuration, its scores, and the selection that it was trained on."""
+    choice = "no configuration is chosen yet."
+    if cell.best is not None:
+        choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
     parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {choice}"]
     if cell.test_mean is not None:
-        scores = [
-            f"{_linked(f'seed {refit.seed}', record, refit.run_id)} {wording.percent(refit.score)}"
-            for refit in cell.refits
-        ]
+        links = [_linked(f"seed {refit.seed}", record, refit.run_id) for refit in cell.refits]
+        scores = [f"{link} {wording.percent(refit.score)}" for link, refit in zip(links, cell.refits, strict=True)]
         parts.append(f"Test: **{wording.score(cell.test_mean, cell.test_ci95)}** % ({', '.join(scores)})")
     parts.append(f"Trials: {counted_states(cell.trials)} of {cell.num_planned} planned.")
     parts += [
@@ -87,11 +79,11 @@ def cell_note(record: StudyRecord, cell: CellRecord) -> str:
         for selection in record.selections
         if (selection.target, selection.method) == (cell.target, cell.method)
     ]
-    return _fitted("\n\n".join(parts), [])
+    return _fitted("\n\n".join(parts))
 
 
 def run_notes(record: StudyRecord, report: Path | None = None) -> dict[str, str]:
-    """Write the notes of a study's own run and of those of its cells, by run."""
+    """Write the notes of a study's run and of its cells' runs, by run id."""
     cells = {cell.run_id: cell_note(record, cell) for cell in record.cells if cell.run_id is not None}
     return {record.run_id: study_note(record, report), **cells}
 
@@ -110,14 +102,14 @@ def _score_lines(record: StudyRecord) -> str:
     return "\n".join(lines)
 
 
-def _places(record: StudyRecord, report: Path | None) -> str:
+def _artifact_lines(record: StudyRecord, report: Path | None) -> str:
     also = f", and {report}" if report is not None else ""
     lines = [
         f"- report: `{schema.REPORT_ARTIFACT}` among this run's artifacts{also}",
         f"- numbers: `{schema.TABLE_ARTIFACT}`; plan: `{schema.PLAN_ARTIFACT}`; selections with their figures: "
         f"`{schema.SELECTIONS_FOLDER}/`",
+        *(f"- model for {_escaped(target)}: `{uri}`" for target, uri in record.models.items()),
     ]
-    lines += [f"- model for {_escaped(target)}: `{uri}`" for target, uri in record.models.items()]
     return "\n".join(lines)
 
 
@@ -139,8 +131,8 @@ def _best_lines(record: StudyRecord) -> list[str]:
     return lines if len(lines) > 1 else []
 
 
-def _fitted(text: str, more: Sequence[str]) -> str:
-    """Add as many whole lines as fit."""
+def _fitted(text: str, more: Sequence[str] = ()) -> str:
+    """Append the lines of `more` that fit; cut a text that is too long itself."""
     ending = "\n\nThe report has the rest."
     if len(text) > MAX_LENGTH:
         return text[: MAX_LENGTH - len(ending)].rpartition("\n")[0] + ending
@@ -153,12 +145,12 @@ def _fitted(text: str, more: Sequence[str]) -> str:
 
 
 def _linked(words: str, record: StudyRecord, run_id: str) -> str:
-    """Link a run: inside MLflow's UI an address may begin with its route."""
+    """Link to a run, with an address relative to MLflow's UI."""
     return f"[{_escaped(words)}](#/experiments/{record.experiment_id}/runs/{quote(run_id)})"
 
 
 def _escaped(words: str) -> str:
-    """Keep what comes from data from being read as markdown or as HTML."""
+    """Escape characters that mean something in markdown or HTML."""
     escaped = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]|~":
         escaped = escaped.replace(mark, f"\\{mark}")
@@ -166,10 +158,9 @@ def _escaped(words: str) -> str:
 
 
 def shared_runs_view(record: StudyRecord) -> str:
-    """Describe the columns of the list of runs, as MLflow's UI keeps a shared view: scores, then hyperparameters.
+    """Describe the columns of the list of runs: scores, then hyperparameters, λ and K only if the study has them.
 
-    λ and K are columns where the study has them. Returns JSON, the value of the experiment's tag
-    `schema.TAG_RUNS_VIEW`.
+    Returns JSON in the format of MLflow's shared views, for the experiment's tag `schema.TAG_RUNS_VIEW`.
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
     varied = [name for name in _WHERE_VARIED if any(name in trial.hyperparameters for trial in trials)]
@@ -182,5 +173,5 @@ def shared_runs_view(record: StudyRecord) -> str:
 
 
 def runs_view_address(record: StudyRecord) -> str:
-    """Return where MLflow's UI shows the view, relative to its own page."""
+    """Return the address of the view of runs, relative to MLflow's UI."""
     return f"#/experiments/{record.experiment_id}/runs?viewStateShareKey={RUNS_VIEW}"

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML file that needs no network and no script. It lays out what the views show."""
+"""The report of a study: one HTML file, without scripts or network access, that shows all views."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from pretrieve_dashboards.views import Figure, Lines, Table, View, all_views
 from pretrieve_dashboards.views._base import of_cell, of_target
 
 MAX_ROWS_OF_CELLS = 4_000
-"""Rows of all cells' lists in one report, which state a trial's run; each cell shows its share, the best first."""
+"""Largest number of rows in the trial lists of one report. Each cell shows an equal share, the best trials first."""
 MAX_LINKED_ROWS_OF_CELLS = 2_000
-"""The same where every number links to its run in MLflow's UI anyway, and links take space."""
+"""The same for a report whose numbers link to MLflow's UI, because links take space."""
 MIN_ROWS_OF_CELL = 20
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a page shows under one heading, in this order: texts, long figures, `beside`, folded tables, lists, notes.
+    """One section of a page. It shows texts, long figures, `beside`, folded tables, lists and notes, in this order.
 
     Attributes:
-      title: the heading; empty for none.
-      id: the place that links lead to; empty for none.
-      link: how the list of the page's parts names it; empty to leave it out.
+      id: the HTML anchor that links point to.
+      link: the name in the page's table of contents; empty to leave the section out.
       style: `notice`, or `cell` for a box.
-      sections: what stands below it, with smaller headings.
+      sections: subsections, with smaller headings.
     """
 
     title: str
@@ -47,7 +46,7 @@ class Section:
 
     @property
     def beside(self) -> list[Figure | Table]:
-        """What stands side by side: a figure with a frame of its own, open tables, other figures."""
+        """What is shown side by side: figures in a frame, open tables, other figures."""
         framed = [figure for figure in self.figures if figure.size == "mid"]
         others = [figure for figure in self.figures if figure.size in ("small", "wide")]
         return [*framed, *(table for table in self.tables if not table.folded), *others]
@@ -55,27 +54,24 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report as its template takes it.
+    """The content of a report, as the template uses it.
 
     Attributes:
-      title: the heading.
-      subtitle: what stands below it.
-      sections: in order; a notice comes first wherever it stands.
-      has_links: whether a list of its parts stands at its head.
-      places: by what a row of a table states, its place in the page.
-      href: returns the address of a run; empty where it is nowhere.
+      has_links: the page begins with a table of contents.
+      anchors: the HTML anchor of a table row, by its entry in `Table.row_runs`.
+      href: returns the address of a run, or an empty string.
     """
 
     title: str
     subtitle: str
     sections: Sequence[Section]
     has_links: bool = False
-    places: Mapping[str, str] = field(default_factory=dict)
+    anchors: Mapping[str, str] = field(default_factory=dict)
     href: Callable[[str | None], str] = lambda run_id: ""
 
 
 def write_report(record: StudyRecord, path: Path) -> None:
-    """Write the report; its folder is made where there is none.
+    """Write the report of a study. A missing folder is created.
 
     Raises:
       OSError: the file cannot be written.
@@ -85,41 +81,33 @@ def write_report(record: StudyRecord, path: Path) -> None:
 
 
 def render_report(record: StudyRecord) -> str:
-    """Render a study, finished or not: what there is, and what is missing.
-
-    Returns:
-      HTML, self-contained; everything that comes from data is escaped.
-    """
+    """Render a finished or unfinished study as self-contained HTML. Everything that comes from data is escaped."""
     links = wording.run_links(record)
     most_rows = MAX_LINKED_ROWS_OF_CELLS if links.ui else MAX_ROWS_OF_CELLS
     sections = study_sections(record, max(MIN_ROWS_OF_CELL, most_rows // max(1, len(record.cells))))
     runs = dict.fromkeys(run for table in _tables(sections) for run in table.row_runs if run)
-    places = {run: f"r{number}" for number, run in enumerate(runs, start=1)}
+    anchors = {run: f"r{number}" for number, run in enumerate(runs, start=1)}
 
     def href(run_id: str | None) -> str:
-        return links.run(run_id) or (f"#{places[run_id]}" if run_id is not None and run_id in places else "")
+        return links.run(run_id) or (f"#{anchors[run_id]}" if run_id is not None and run_id in anchors else "")
 
     size = f"{wording.count(len(record.targets), 'target')} × {wording.count(len(record.methods), 'method')}"
-    state = "finished" if record.is_finished else "unfinished"
-    subtitle = f"{size} on {record.backbone} · {state}"
-    return render_page(Page(record.name, subtitle, sections, has_links=True, places=places, href=href))
+    subtitle = f"{size} on {record.backbone} · {'finished' if record.is_finished else 'unfinished'}"
+    return render_page(Page(record.name, subtitle, sections, has_links=True, anchors=anchors, href=href))
 
 
 def render_page(page: Page) -> str:
-    """Render a page; everything that comes from data is escaped."""
+    """Render a page as HTML. Everything that comes from data is escaped."""
+    loader = PackageLoader("pretrieve_dashboards", "")
     environment = Environment(
-        loader=PackageLoader("pretrieve_dashboards", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["drawn"] = Markup
     return environment.get_template("report.html.j2").render(page=page)
 
 
 def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
-    """Lay out the views of a study, those of targets in a section each; tables of cells have at most `most_rows`."""
+    """Arrange all views: one section per target, and at most `most_rows` rows in the tables of a cell."""
     sections: list[Section] = []
     for is_of_study, group in groupby(all_views(), key=lambda view: view.scope == "study"):
         views = list(group)
@@ -133,7 +121,7 @@ def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
 
 
 def _titled(views: Iterable[View], record: StudyRecord, most_rows: int) -> list[Section]:
-    """Give neighbours of one title one section; those of cells have a box a cell in it."""
+    """Put consecutive views with the same title into one section; views of cells go into one box per cell."""
     sections = []
     for _, group in groupby(views, key=lambda view: view.title):
         same = list(group)

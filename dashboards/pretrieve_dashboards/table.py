@@ -1,4 +1,4 @@
-"""The table of a study: rows methods, columns targets, mean test score and its 95% interval; as numbers and as text."""
+"""The table of a study's test scores, with their 95% intervals: methods are rows and targets are columns."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ class ScoreTable:
     """Test scores by method and target.
 
     Attributes:
-      methods: the rows.
-      targets: the columns.
-      metrics: metric by target.
-      cells: by (target, method); a pair that the plan lacks is absent.
-      averages: by method, mean over all targets, in [0, 1]; a method that lacks a target has none.
+      metrics: metric, by target.
+      cells: cells, by (target, method); pairs that are not planned are absent.
+      averages: mean over all targets in [0, 1], by method; absent if a target is not tested.
     """
 
     methods: tuple[str, ...]
@@ -41,28 +39,27 @@ class ScoreTable:
     averages: Mapping[str, float]
 
     def mean(self, target: str, method: str) -> float | None:
-        """Return a mean test score in [0, 1]; None where it is unknown."""
+        """Return a mean test score in [0, 1]; None if it is unknown."""
         cell = self.cells.get((target, method))
         return None if cell is None else cell.test_mean
 
     def ci95(self, target: str, method: str) -> float | None:
-        """Return the half width of a 95% interval in [0, 1]; None where it is unknown."""
+        """Return the half width of a 95% interval in [0, 1]; None if it is unknown."""
         cell = self.cells.get((target, method))
         return None if cell is None else cell.test_ci95
 
     def best_methods(self, target: str) -> frozenset[str]:
-        """Name the methods with the largest mean on a target: several where they tie, none before a test."""
+        """Return the methods with the largest mean on a target: several if they tie, none before a test."""
         means = {method: self.mean(target, method) for method in self.methods}
         return _argmax({method: mean for method, mean in means.items() if mean is not None})
 
     def best_averages(self) -> frozenset[str]:
-        """Name the methods with the largest average."""
         return _argmax(self.averages)
 
     def to_csv(self) -> str:
-        """Write one line a cell, targets then methods in the study's order.
+        """Write one line per cell, ordered by target and then method, as in the study.
 
-        Numbers have all their digits and unknown ones are empty, so that two runs can be compared as text.
+        Numbers have all their digits, and unknown numbers are empty, so that two runs can be compared as text.
         """
         places = [(target, method) for target in self.targets for method in self.methods]
         rows = [_csv_row(self.cells[place], self.metrics[place[0]]) for place in places if place in self.cells]
@@ -72,10 +69,10 @@ class ScoreTable:
         return text.getvalue()
 
     def to_frame(self) -> pd.DataFrame:
-        """Return numbers for further work: fractions in [0, 1], NaN where unknown.
+        """Return the scores as fractions in [0, 1]; unknown scores are NaN.
 
-        Rows are methods. Columns have two levels: the target, then `mean` or `ci95`; the last one is
-        ("average", "mean"). So `frame["birds", "mean"].idxmax()` names the best method.
+        Rows are methods. Columns have two levels: the target, then `mean` or `ci95`. The last column is
+        ("average", "mean"). For example, `frame["birds", "mean"].idxmax()` names the best method.
         """
         import pandas as pd
 
@@ -101,13 +98,13 @@ class ScoreTable:
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
     def shown(self) -> Table:
-        """Return the table in % as the report, the terminal and a notebook show it, with the average of each method."""
+        """Return the table in %, with the average of each method, for the report, the terminal and notebooks."""
         average = [wording.AVERAGE] if len(self.targets) > 1 else []
         rows = [
             row(
                 method,
                 *(self._score(target, method) for target in self.targets),
-                *(self._average(method) for _ in average),
+                *[self._average(method)] * len(average),
             )
             for method in self.methods
         ]
@@ -131,7 +128,7 @@ class ScoreTable:
 
 
 def score_table(record: StudyRecord) -> ScoreTable:
-    """Make the table of a study, finished or not."""
+    """Make the table of a finished or unfinished study."""
     cells = {(cell.target, cell.method): cell for cell in record.cells}
     targets = tuple(target.name for target in record.targets)
     averages: dict[str, float] = {}
@@ -175,7 +172,7 @@ def _all_digits(value: float | None) -> str:
 
 
 def table_parts(table: ScoreTable, console: Console) -> list[PrintedTable]:
-    """Lay the scores out: methods as rows where that fits, else targets as rows, else those in several parts."""
+    """Fit the scores into the console: methods as rows, or else targets as rows, or else several tables of targets."""
     whole = table.shown()
     for gap in (2, 1):
         by_method = printed_table(whole.head, whole.rows, gap)
@@ -202,11 +199,11 @@ def _fits(table: PrintedTable, console: Console) -> bool:
 
 
 def printed_table(head: Sequence[str], rows: Sequence[Sequence[TableCell]], gap: int = 2) -> PrintedTable:
-    """Lay rows out for the terminal, with a rule under the head and `gap` blanks between the columns."""
+    """Make a table for the terminal, with a line under the head and `gap` spaces between columns."""
     padding = (0, gap - 1)
     printed = PrintedTable(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, collapse_padding=True, show_edge=False)
-    for place, name in enumerate(head):
-        is_number = any(entries[place].is_number for entries in rows)
+    for column, name in enumerate(head):
+        is_number = any(entries[column].is_number for entries in rows)
         printed.add_column(Text(name), justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for entries in rows:
         printed.add_row(*(Text(entry.text, style="bold" if entry.is_best else "") for entry in entries))

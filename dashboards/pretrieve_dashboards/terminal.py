@@ -1,4 +1,4 @@
-"""A study on the terminal: what its views print, where to look next, and where a running study stands."""
+"""A study in the terminal: its results, where to look next, and the progress of a running study."""
 
 from __future__ import annotations
 
@@ -18,38 +18,22 @@ STATES: tuple[TrialState, ...] = ("finished", "running", "diverged", "stopped", 
 
 
 def print_study(record: StudyRecord, console: Console, *, report_path: Path | None = None) -> None:
-    """Print a study, finished or not.
-
-    Args:
-      record: the study.
-      console: its width decides the layout.
-      report_path: where the HTML report lies, if it was written.
-    """
+    """Print a finished or unfinished study, laid out for the console's width, and the path of its report if given."""
     for view in all_views():
         for shown in view.printed(record, console) if view.applies(record) else ():
             console.print(shown)
     console.print(Text("\nWhere to look next", style="bold"))
-    for line in _next_lines(record, report_path):
-        console.print(Text(line), soft_wrap=True)  # what is copied stays on one line
-
-
-def _next_lines(record: StudyRecord, report_path: Path | None) -> list[str]:
     lines = [f"  report     {report_path}"] if report_path is not None else []
     lines.append(f"  every run  {wording.ui_command(record.tracking_uri)}  (MLflow, experiment {record.name!r})")
     models = [f"             {target}: {uri}" for target, uri in record.models.items()]
     if models:
         lines += ["  models     mlflow.pyfunc.load_model(URI)", *models]
-    return lines
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)  # commands can be copied as one line
 
 
 def print_status(record: StudyRecord, console: Console, *, driver: str | None) -> None:
-    """Print where a study stands.
-
-    Args:
-      record: the study.
-      console: where to.
-      driver: who runs it now; None where nobody does.
-    """
+    """Print the progress of a study; `driver` is the process that runs it now, None if there is none."""
     idle = "finished" if record.is_finished else "nobody runs it; the same command goes on"
     standing = idle if driver is None else f"run by {driver}"
     console.print(Text(f"{record.name}: {standing}", style="bold"))
@@ -74,7 +58,7 @@ def _cells(record: StudyRecord, *, is_running: bool) -> Table:
 
 
 def _failures(record: StudyRecord) -> list[str]:
-    """Name failed trials with the last line of what they said: the error itself, below its traceback."""
+    """List failed trials with the last line of their message, which is the error below its traceback."""
     failed = [noted for noted in problems(record) if noted.trial.state == "failed"]
     lines = []
     for target, method, trial in failed[:MAX_FAILURES_LISTED]:

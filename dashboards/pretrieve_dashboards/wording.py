@@ -1,4 +1,4 @@
-"""How numbers, times, hyperparameters and addresses are written for people, the same way in every view."""
+"""Format numbers, times, hyperparameters and addresses for people, in the same way in every view."""
 
 from __future__ import annotations
 
@@ -12,15 +12,9 @@ from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
 AVERAGE = "average"
-"""The column of means over all targets, in our tables as in the paper's."""
+"""Name of the column with the means over all targets, in our tables and in the paper's."""
 
-_SHORT_NAMES = {
-    "lr": "lr ",
-    "weight_decay": "wd ",
-    "source_weight": "λ ",
-    "top_k": "K ",
-    "head_lr_ratio": "head ×",
-}
+_SHORT_NAMES = {"lr": "lr ", "weight_decay": "wd ", "source_weight": "λ ", "top_k": "K ", "head_lr_ratio": "head ×"}
 
 
 def percent(fraction: float | None) -> str:
@@ -33,7 +27,7 @@ def percent(fraction: float | None) -> str:
 
 
 def score(mean: float | None, ci95: float | None) -> str:
-    """Write a mean and the half width of its interval in %; the interval only where it is known.
+    """Write a mean in %, with the half width of its interval if that is known.
 
     >>> score(0.813, 0.021), score(0.813, None), score(None, None)
     ('81.3 ± 2.1', '81.3', '—')
@@ -42,7 +36,7 @@ def score(mean: float | None, ci95: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Write a hyperparameter as short as it can be read.
+    """Write the value of a hyperparameter in its shortest readable form.
 
     >>> number(0.1), number(0.0001), number(10.0), number(0.0), number(1_281_167)
     ('0.1', '1e-4', '10', '0', '1281167')
@@ -80,7 +74,7 @@ def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, .
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the two units that matter.
+    """Write a time in its two largest units.
 
     >>> duration(0.42), duration(75), duration(7502)
     ('0.4 s', '1 min 15 s', '2 h 05 min')
@@ -95,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def count(number_of: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Write a number with its noun, in the plural if it is not 1.
 
     >>> count(1, "trial"), count(2, "trial")
     ('1 trial', '2 trials')
@@ -104,7 +98,7 @@ def count(number_of: int, noun: str) -> str:
 
 
 def ui_command(tracking_uri: str) -> str:
-    """Return the command that shows every run of a store.
+    """Return the command that shows all runs of a tracking store.
 
     >>> ui_command("sqlite:////runs/birds/mlflow.db"), ui_command("http://mlflow:5000")
     ('pretrieve ui /runs/birds', 'open http://mlflow:5000')
@@ -120,15 +114,15 @@ class RunLinks:
     """Addresses of pages in MLflow's UI.
 
     Attributes:
-      ui: address of the UI without a slash at its end; empty where the store is no server, whose UI may be anywhere.
-      experiment_id: of MLflow.
+      ui: address of the UI without a slash at its end. It is empty if the store is not a server: then it is unknown.
+      experiment_id: id of the experiment in MLflow.
     """
 
     ui: str
     experiment_id: str
 
     def run(self, run_id: str | None) -> str:
-        """Return the address of a run's page; empty where there is no run or no UI is known.
+        """Return the address of a run's page; empty if there is no run or the UI is unknown.
 
         >>> RunLinks("http://mlflow:5000", "7").run("ab12")
         'http://mlflow:5000/#/experiments/7/runs/ab12'
@@ -136,7 +130,7 @@ class RunLinks:
         return f"{self.ui}/#/experiments/{self.experiment_id}/runs/{quote(run_id)}" if self.ui and run_id else ""
 
     def runs_with(self, tag: str, value: str) -> str:
-        """Return the address of the list of the runs with a tag; empty where no UI is known."""
+        """Return the address of the list of runs with this tag value; empty if the UI is unknown."""
         if not self.ui:
             return ""
         words = quote(f"tags.`{tag}` = '{value}'", safe="")
@@ -144,18 +138,15 @@ class RunLinks:
 
 
 def run_links(record: StudyRecord) -> RunLinks:
-    """Return where the runs of a study are shown.
-
-    A tracking server shows its runs at its own address. A name and password in it are left out: the page would hold
-    them, and browsers ask.
-    """
+    """Return the addresses at which a tracking server shows the runs of a study, without its user name and password."""
     parts = urlsplit(record.tracking_uri)
     if parts.scheme not in ("http", "https"):
         return RunLinks("", record.experiment_id)
+    # The report would publish the password, and browsers warn of such addresses.
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     return RunLinks(bare.geturl().rstrip("/"), record.experiment_id)
 
 
 def run_page(record: StudyRecord, run_id: str) -> str:
-    """Return the address of a run's page in MLflow's UI; empty where the record does not say where that is."""
+    """Return the address of a run's page in MLflow's UI; empty if the study's store is not a server."""
     return run_links(record).run(run_id)

@@ -2,7 +2,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 from pretrieve_dashboards.views._base import of_target
-from pretrieve_dashboards.views.membership import Membership, member_groups
+from pretrieve_dashboards.views.selections import Membership, member_groups
 
 SVG = "{http://www.w3.org/2000/svg}"
 

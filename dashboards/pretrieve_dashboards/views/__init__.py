@@ -1,4 +1,4 @@
-"""The views of a study, one file each. Nothing outside a view's file names it: a new view is a new file here."""
+"""The views of a study. Every `View` defined in a file of this folder is shown; no list names them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Figure", "Lines", "Table", "TableCell", "View", "all_views"]
 
 
 def all_views() -> tuple[View, ...]:
-    """Make one object of each view that the files of this folder define, in the order in which they are shown."""
+    """Create each view that the files of this folder define, in the order in which they are shown."""
     names = [f"{__name__}.{module.name}" for module in iter_modules(__path__) if not module.name.startswith("_")]
     classes = [value for name in names for value in vars(import_module(name)).values() if isinstance(value, type)]
     views = [each() for each in dict.fromkeys(classes) if issubclass(each, View) and each is not View]

@@ -1,11 +1,10 @@
-"""The contract of a view: one thing that a study's report, the terminal or a notebook shows.
+"""The contract of a view: one part of what a study's report, the terminal or a notebook shows.
 
-A view is a subclass of `View` in a file of this folder. It says where it stands (`order`, `scope`, `title`), when it is
-shown (`applies`) and what it shows: words, a table, figures. It never says how: the report, the terminal and the
-notebook lay all views out in the same way.
+A view is a subclass of `View` in a file of this folder. It says where it is shown (`order`, `scope`, `title`), when it
+is shown (`applies`) and what it shows: words, a table, figures. The report, the terminal and the notebook decide how.
 
-A view is given a record of what it shows: the whole study, or, by its `scope`, the part of the study that belongs to
-one target (`of_target`) or to one cell (`of_cell`). A study may be unfinished: a view shows what there is.
+The methods of a view receive a record: the whole study, or, if its `scope` says so, the part that belongs to one target
+(`of_target`) or to one cell (`of_cell`). The study may be unfinished; the view then shows what is known.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ class Figure(NamedTuple):
     """A figure.
 
     Attributes:
-      svg: with a text alternative of its own.
-      caption: what it shows; empty where the heading says it.
-      size: `small` or `wide` beside a table; `mid` beside one, or `long` above it, in a frame that scrolls.
-      label: names that frame for screen readers.
+      svg: the SVG, with its text alternative.
+      caption: what the figure shows; empty if the heading says it.
+      size: `small` and `wide` are shown beside a table. `mid` is shown beside it, and `long` above it, in a frame that
+        scrolls.
+      label: name of the frame for screen readers.
     """
 
     svg: str
@@ -37,7 +37,7 @@ class Figure(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """A list of sentences, or a text of many lines (`is_code`); below `folded`, if that is not empty."""
+    """A list of sentences, or the lines of a text (`is_code`). A list with a title `folded` is shown folded."""
 
     lines: Sequence[str]
     folded: str = ""
@@ -45,17 +45,17 @@ class Lines(NamedTuple):
 
 
 class View:
-    """One thing that is shown of a study. A subclass overrides what it has.
+    """One part of what is shown of a study. Subclasses override what they need.
 
     Attributes:
-      title: its heading; neighbours of one title stand under one heading, and an empty title has none.
-      order: views are shown from the lowest to the highest.
-      scope: what it is shown of: the study, each target, or each cell (a method on a target).
-      id: the place in the page that links lead to; of views of the study alone.
-      link: how the list of the report's parts names it; empty to leave it out.
-      intro: what stands once below the heading.
-      style: `notice` for what is to be seen first.
-      in_notebook: whether a notebook shows its table.
+      title: the heading, which consecutive views with the same title share; empty for no heading.
+      order: views are shown in ascending order.
+      scope: the view is shown once for the study, for each target, or for each cell (a method on a target).
+      id: the HTML anchor that links point to; only for views of the study.
+      link: the name in the report's table of contents; empty to leave the view out.
+      intro: a text that is shown once below the heading.
+      style: `notice` for a view that is shown first.
+      in_notebook: a notebook shows the view's table.
     """
 
     title: str
@@ -68,35 +68,33 @@ class View:
     in_notebook: bool = False
 
     def applies(self, record: StudyRecord) -> bool:
-        """Say whether there is something to show."""
+        """Return whether there is something to show."""
         return True
 
     def heading(self, record: StudyRecord) -> str:
-        """Return the title, where it depends on the study."""
+        """Return the heading, if it depends on the study."""
         return self.title
 
     def text(self, record: StudyRecord) -> str:
-        """Explain what is shown, in paragraphs with an empty line between them; above table and figures."""
+        """Return an explanation, shown above the table and the figures. Empty lines separate paragraphs."""
         return ""
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        """Return lists of sentences."""
         return ()
 
     def table(self, record: StudyRecord) -> Table | None:
-        """Return the numbers; None where there are none."""
+        """Return the table; None if there is none."""
         return None
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
-        """Return the drawings."""
         return ()
 
     def note(self, record: StudyRecord) -> str:
-        """Say what else is worth knowing, below table and figures."""
+        """Return a remark, shown below the table and the figures."""
         return ""
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
-        """Yield what the terminal shows of the whole study, whatever the scope; the console's width decides how."""
+        """Return what the terminal shows. The record is always that of the whole study, whatever the scope."""
         return ()
 
 

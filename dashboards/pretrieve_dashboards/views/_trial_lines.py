@@ -1,4 +1,4 @@
-"""How a trial is drawn by what became of it, the same in every figure: by its line and its end, not by colour alone."""
+"""Draws trials by their state, in the same way in every figure: lines and their ends differ, not only colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, 
 
 
 class Mark(NamedTuple):
-    """How the line of a trial looks; at its end stands nothing, a `cross`, `bar`, `ring` or `plus`."""
+    """How the line of a trial looks. `end` is the symbol at its end: none, a `cross`, `bar`, `ring` or `plus`."""
 
     color: str = INK
     dash: str = ""
@@ -32,12 +32,12 @@ _STROKES = {"cross": ((2.5, 2.5), (2.5, -2.5)), "plus": ((3, 0), (0, 3)), "bar":
 
 
 def mark_of(trial_state: str, *, is_best: bool = False) -> Mark:
-    """Return how a trial is drawn; one in a state of another version as one that ended early."""
+    """Return how a trial is drawn. An unknown state, from another version, is drawn as one that stopped early."""
     return BEST if is_best else MARKS.get(trial_state, MARKS["stopped"])
 
 
 def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
-    """Draw what stands at the end of a trial's line."""
+    """Draw the symbol at the end of a trial's line."""
     for across, down in _STROKES.get(mark.end, ()):
         canvas.line([(x - across, y - down), (x + across, y + down)], color=mark.color, width=1.2)
     if mark.end == "ring":
@@ -45,7 +45,7 @@ def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
 
 
 class TrialLine(NamedTuple):
-    """The line of a trial in a figure: its points in the figure's values, and whether it is the chosen one."""
+    """The line of a trial in a figure. Its points are in the units of the axes; `is_best` marks the chosen trial."""
 
     points: tuple[tuple[float, float], ...]
     state: str
@@ -54,7 +54,7 @@ class TrialLine(NamedTuple):
 
 
 def draw_line(canvas: Canvas, line: TrialLine, across: Scale, up: Scale) -> None:
-    """Draw a trial's line and its end."""
+    """Draw a trial's line and the symbol at its end."""
     mark = mark_of(line.state, is_best=line.is_best)
     points = [(across(x), up(y)) for x, y in line.points]
     width = 1.8 if line.is_best else 0.9
@@ -65,7 +65,7 @@ def draw_line(canvas: Canvas, line: TrialLine, across: Scale, up: Scale) -> None
 
 
 def draw_legend(canvas: Canvas, lines: Sequence[TrialLine], x: float, y: float) -> None:
-    """Draw a sample of each kind of line that the figure has, in one row."""
+    """Draw one row with a sample of each kind of line in the figure."""
     shown = [("chosen", BEST)] if any(line.is_best for line in lines) else []
     shown += [(state, mark_of(state)) for state in dict.fromkeys(line.state for line in lines if not line.is_best)]
     for name, mark in shown:
@@ -76,7 +76,7 @@ def draw_legend(canvas: Canvas, lines: Sequence[TrialLine], x: float, y: float) 
 
 
 def counted_states(trials: Iterable[TrialRecord]) -> str:
-    """Count trials by state in words.
+    """Write how many trials are in each state.
 
     >>> counted_states([])
     'none'
@@ -86,10 +86,10 @@ def counted_states(trials: Iterable[TrialRecord]) -> str:
 
 
 def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:
-    """Say whether a trial is the configuration that its cell chose."""
+    """Return whether a trial has the configuration that its cell chose."""
     return cell.best is not None and trial.score is not None and dict(trial.hyperparameters) == dict(cell.best)
 
 
 def chosen_trial(cell: CellRecord) -> TrialRecord | None:
-    """Return the trial whose configuration a cell chose; None before, or where its plan has another."""
+    """Return the trial whose configuration a cell chose; None before the choice or if the plan has changed."""
     return next((trial for trial in cell.trials if is_chosen(trial, cell)), None)

@@ -1,9 +1,10 @@
-"""The configuration that each method chose on validation, and what it scored."""
+"""A target, the configuration that each method chose for it on validation, and the scores of that configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from markupsafe import Markup
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -18,12 +19,31 @@ _LEGEND = (
     "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; stop: stopped early; "
     "min:s: time of the trials."
 )
+_METRICS = {"mean_per_class": "the mean of the classes' accuracies", "top1": "top-1 accuracy"}
 _SHORT_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head"}
 _PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "stopped": "stop", "failed": "fail"}
 
 
+class AboutTarget(View):
+    """The classes and images of a target, its metric and its registered model."""
+
+    title = ""
+    order = 30
+    scope = "target"
+
+    def text(self, record: StudyRecord) -> str:
+        (target,) = record.targets
+        images = ", ".join(f"{number} {split}" for split, number in target.num_images.items())
+        metric = _METRICS.get(target.metric, target.metric)
+        text = Markup("{} classes, {} images; scored by {}. ").format(target.num_classes, images, metric)
+        if target.name not in record.models:
+            return text + "No model is registered yet."
+        model = Markup("Model: <code>{}</code>, the method that is best on validation.")
+        return text + model.format(record.models[target.name])
+
+
 class Best(View):
-    """A row a method, for each target; on the terminal all targets in one table."""
+    """One row per method, for each target; the terminal shows all targets in one table."""
 
     title = "Best configurations"
     order = 31

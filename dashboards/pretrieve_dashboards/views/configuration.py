@@ -1,4 +1,4 @@
-"""Where a study's record lies, and its whole configuration."""
+"""The addresses of a study's record and models, and all its settings."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, row
 from pretrieve_dashboards.views._base import Lines, View
 
-CODE = Markup("<code>{}</code>")
-
 
 class Configuration(View):
     """The addresses of the record and its models, and all settings."""
@@ -25,16 +23,16 @@ class Configuration(View):
     order = 90
 
     def table(self, record: StudyRecord) -> Table:
+        code = Markup("<code>{}</code>")
         rows = [
-            row("MLflow store", CODE.format(without_password(record.tracking_uri))),
-            row("Experiment", CODE.format(record.name) + f" ({record.experiment_id})"),
+            row("MLflow store", code.format(without_password(record.tracking_uri))),
+            row("Experiment", code.format(record.name) + f" ({record.experiment_id})"),
             row("Study run", TableCell(record.run_id, record.run_id)),
-            row("Open it", CODE.format(wording.ui_command(record.tracking_uri))),
-            *(row(f"Model for {target}", CODE.format(uri)) for target, uri in record.models.items()),
+            row("Open it", code.format(wording.ui_command(record.tracking_uri))),
+            *(row(f"Model for {target}", code.format(uri)) for target, uri in record.models.items()),
         ]
-        return Table(
-            "Where the record is", "Where everything that the study recorded is found.", (), rows, style="facts"
-        )
+        caption = "Where everything that the study recorded is found."
+        return Table("Where the record is", caption, (), rows, style="facts")
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
         settings = json.dumps(record.settings, indent=2, ensure_ascii=False, default=str)

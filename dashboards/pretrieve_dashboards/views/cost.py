@@ -1,4 +1,4 @@
-"""What a study cost: training time by method, wall time by stage."""
+"""What a study cost: training time by method and wall time by stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pretrieve_dashboards.views._base import View
 
 
 class CostByMethod(View):
-    """Training time of each method's trials and refits, over all targets."""
+    """Training time of each method's trials and refits, summed over all targets."""
 
     id = "cost"
     title = "What it cost"
@@ -52,7 +52,7 @@ def _time(trials: Sequence[TrialRecord]) -> str:
 
 
 class CostByStage(View):
-    """Wall time of each stage."""
+    """Wall time of each stage, summed over all runs of the study."""
 
     title = CostByMethod.title
     order = 51

@@ -1,4 +1,4 @@
-"""The learning curves of a cell: validation score over the epochs, by what became of each trial."""
+"""The learning curves of a cell: the validation scores of its trials over the epochs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded, round_ticks
+from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
 
-MAX_CURVES = 30
-"""Of one cell; more would be a blot."""
-MAX_POINTS = 40
-"""Of one curve."""
+MAX_CURVES, MAX_POINTS = 30, 40
+"""Largest number of curves in a figure, so that they can be distinguished, and of points in a curve."""
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 340.0, 170.0, 30.0, 20.0, 28.0
 
@@ -23,10 +21,10 @@ class LearningCurves(NamedTuple):
     """The learning curves of a cell.
 
     Attributes:
-      lines: of the trials that are shown and have ended an epoch, the chosen one last; a line's points are (epoch from
-        1, validation score in %).
-      alternative: the same in words.
-      num_without: trials that began and of which no curve is shown.
+      lines: lines of the shown trials that have finished an epoch, the chosen trial last. Points are (epoch, counted
+        from 1; validation score in %).
+      alternative: a description of the curves in words.
+      num_without: number of trials that have begun but whose curve is not shown.
     """
 
     lines: tuple[TrialLine, ...]
@@ -35,7 +33,7 @@ class LearningCurves(NamedTuple):
 
 
 class Curves(View):
-    """A line a trial: one that was stopped early or diverged ends before the others."""
+    """One line per trial. A trial that diverged or was stopped early ends before the others."""
 
     title = "The search of each method"
     order = 34
@@ -51,7 +49,7 @@ class Curves(View):
 
 
 def learning_curves(cell: CellRecord) -> LearningCurves:
-    """Collect the learning curves of a cell, finished or not, as far as its record holds them."""
+    """Collect the learning curves of a finished or unfinished cell."""
     shown = [trial for trial in trials_to_follow(cell) if trial.curve]
     lines = [
         TrialLine(
@@ -63,14 +61,13 @@ def learning_curves(cell: CellRecord) -> LearningCurves:
         for trial in shown
     ]
     ordered = tuple(sorted(lines, key=lambda line: line.is_best))
-    return LearningCurves(ordered, _in_words(cell, shown), len(cell.trials) - len(shown))
+    return LearningCurves(ordered, _description(cell, shown), len(cell.trials) - len(shown))
 
 
 def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
-    """Choose the trials of a cell whose curves are worth reading: the best, and what did not simply finish.
+    """Choose at most MAX_CURVES trials of a cell, in its order: the best ones, and ones that did not finish normally.
 
-    Returns:
-      At most MAX_CURVES, in the order of the cell, half of them or more the best; all where there are no more.
+    At least half of them are the best, unless the cell has no more than MAX_CURVES trials: then all are returned.
     """
     if len(cell.trials) <= MAX_CURVES:
         return cell.trials
@@ -82,7 +79,7 @@ def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
 
 
 def thinned(points: Sequence[tuple[int, float]], at_most: int) -> tuple[tuple[int, float], ...]:
-    """Keep evenly spaced points of a curve, its first and its last among them.
+    """Keep evenly spaced points of a curve, including the first and the last.
 
     >>> thinned([(epoch, 0.0) for epoch in range(1, 11)], 4)
     ((1, 0.0), (4, 0.0), (7, 0.0), (10, 0.0))
@@ -93,7 +90,7 @@ def thinned(points: Sequence[tuple[int, float]], at_most: int) -> tuple[tuple[in
     return tuple(points[round(number * last / (at_most - 1))] for number in range(at_most))
 
 
-def _in_words(cell: CellRecord, shown: Sequence[TrialRecord]) -> str:
+def _description(cell: CellRecord, shown: Sequence[TrialRecord]) -> str:
     if not shown:
         return "No trial has ended an epoch."
     epochs = max(trial.curve[-1][0] for trial in shown)
@@ -104,24 +101,21 @@ def _in_words(cell: CellRecord, shown: Sequence[TrialRecord]) -> str:
         f"{wording.hyperparameters(trial.hyperparameters)}"
         for trial in short[:5]
     ]
-    chosen = [trial for trial in shown if is_chosen(trial, cell)]
-    parts += [
-        f"the chosen one goes from {wording.percent(trial.curve[0][1])} to {wording.percent(trial.curve[-1][1])} %"
-        for trial in chosen[:1]
-    ]
+    chosen = next((trial.curve for trial in shown if is_chosen(trial, cell)), None)
+    if chosen:
+        parts.append(f"the chosen one goes from {wording.percent(chosen[0][1])} to {wording.percent(chosen[-1][1])} %")
     return "; ".join(parts) + "."
 
 
 def curve_figure(title: str, curves: LearningCurves) -> str:
-    """Draw learning curves as SVG; there is at least one."""
+    """Draw at least one learning curve as SVG."""
     canvas = Canvas(_WIDTH, _HEIGHT)
     epochs = [epoch for line in curves.lines for epoch, _ in line.points]
     percents = [percent for line in curves.lines for _, percent in line.points]
     low, high = padded(percents, at_least=0.5)
     across = Scale(min(epochs), max(epochs), _LEFT, _WIDTH - 10)
     up = Scale(max(0.0, low), min(100.0, high), _HEIGHT - _BOTTOM, _TOP)
-    x_ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6, whole=True)}
-    y_ticks = {tick: f"{tick:g}" for tick in round_ticks(up.low, up.high, at_most=4)}
+    x_ticks, y_ticks = across.ticks(6, whole=True), up.ticks(4)
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="epoch; validation score in %")
     for line in curves.lines:
         draw_line(canvas, line, across, up)

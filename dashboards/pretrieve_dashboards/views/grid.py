@@ -1,4 +1,4 @@
-"""The validation scores of a cell over its grid, as a heat map."""
+"""A heat map of a cell's validation scores over its grid of hyperparameters."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _COLUMNS = ("weight_decay", "source_weight", "top_k", "head_lr_ratio")
 _NO_TRIAL = TableCell(Markup('<span aria-label="no such trial yet">·</span>'), style="entry none")
 
 _Point = tuple[float | None, ...]
-"""Values of the columns' hyperparameters; None for one that a trial does not have."""
+"""Values of the hyperparameters of a column; None for a hyperparameter that a trial does not have."""
 
 
 class Grid(View):
-    """Learning rates as rows, the largest first; everything else that varies as columns."""
+    """Learning rates are rows, the largest first. The other hyperparameters that vary form the columns."""
 
     title = "The search of each method"
     order = 32
@@ -58,7 +58,7 @@ class Grid(View):
 
 
 def _varying(trials: tuple[TrialRecord, ...]) -> tuple[str, ...]:
-    """Name the hyperparameters that tell columns apart; one that never changes would only take space."""
+    """Return the hyperparameters that differ between columns, at least one."""
     values = {name: {trial.hyperparameters.get(name) for trial in trials} for name in _COLUMNS}
     varying = tuple(name for name, found in values.items() if len(found) > 1)
     return varying or _COLUMNS[:1]

@@ -1,4 +1,4 @@
-"""Images that show a test image: what the leakage audit found, and what the leaks are worth."""
+"""Images that show a test image: what the leakage audit found, and how much they change test scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts,
 
 
 class LeakageAudit(View):
-    """How many images that a study reuses or trains on show a test image."""
+    """Number of source and training images of a study that show a test image."""
 
     id = "audit"
     title = "The leakage audit"
@@ -37,7 +37,6 @@ class LeakageAudit(View):
         )
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        """Return the lines of each comparison on thresholds, expected recall and false alarms."""
         return [Lines(each.summary, f"{each.target}, {SIDES[each.side]}: what decided") for each in record.audits]
 
     def note(self, record: StudyRecord) -> str:
@@ -45,22 +44,21 @@ class LeakageAudit(View):
 
 
 def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
-    fate = "none were found"
-    if audit.num_leaking:
-        fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+    found_fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+    fate = found_fate if audit.num_leaking else "none were found"
     counts = (audit.num_leaking, audit.num_shown, audit.num_pairs, audit.num_compared)
     return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
 
 
 class LeakRow(NamedTuple):
-    """One cell of which an audit left out images, refits of the same seeds with each other.
+    """Test scores of a cell with and without the images that an audit left out, over the seeds that both have.
 
     Attributes:
-      num_seeds: pairs of refits.
-      without: mean test score without the leaks, in [0, 1], over these seeds: what the table shows.
-      with_leaks: the same with them.
-      gain: mean of the differences, with − without.
-      gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN with one seed.
+      num_seeds: number of pairs of refits.
+      without: mean test score without the leaks, in [0, 1].
+      with_leaks: mean test score with the leaks, in [0, 1].
+      gain: mean difference, with − without.
+      gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
     """
 
     target: str
@@ -74,7 +72,7 @@ class LeakRow(NamedTuple):
 
 
 class LeakGains(View):
-    """Test scores without and with the source images that show test images."""
+    """Test scores without and with the source images that show a test image."""
 
     id = "leaks"
     title = "What the leaks are worth"
@@ -112,7 +110,7 @@ class LeakGains(View):
 
 
 def leak_rows(record: StudyRecord) -> list[LeakRow]:
-    """Return a row for each cell of a study that was trained both without and with leaks, in the order of the table."""
+    """Return a row for each cell that was trained both without and with leaks, in the order of the study."""
     return list(filter(None, map(_leak_row, record.cells)))
 
 

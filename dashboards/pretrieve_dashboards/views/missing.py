@@ -1,4 +1,4 @@
-"""What a study still lacks, in words."""
+"""The results that a study does not have yet, in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_OPEN, MAX_PRINTED, MAX_LISTED = 5, 10, 200
 
 
 class Missing(View):
-    """What has no result yet, above everything else."""
+    """The cells without a result, shown above everything else."""
 
     id = "missing"
     title = "What is missing"
@@ -43,18 +43,14 @@ def _and_more(parts: Sequence[str], at_most: int) -> list[str]:
 
 
 def missing_parts(record: StudyRecord) -> tuple[str, ...]:
-    """Name what is missing, cell by cell; empty for a study that is whole.
+    """Return a sentence for each cell with a missing result, and one for a study that has not ended.
 
-    A diverged or stopped trial is a result and is not missing; a failed one is.
+    Diverged and stopped trials count as results; failed trials are missing.
     """
-    parts = (
-        [] if record.is_finished else ["the study has not reached its end: it still runs, was interrupted or failed"]
-    )
-    for cell in record.cells:
-        lacks = ", ".join(_missing_in(cell))
-        if lacks:
-            parts.append(f"{cell.target} · {cell.method}: {lacks}")
-    return tuple(parts)
+    unfinished = "the study has not reached its end: it still runs, was interrupted or failed"
+    lacking = [(cell, ", ".join(_missing_in(cell))) for cell in record.cells]
+    parts = [f"{cell.target} · {cell.method}: {what}" for cell, what in lacking if what]
+    return (*(() if record.is_finished else (unfinished,)), *parts)
 
 
 def _missing_in(cell: CellRecord) -> Iterator[str]:

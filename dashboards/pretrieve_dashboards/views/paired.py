@@ -1,4 +1,4 @@
-"""Differences between methods, seed by seed: what one adds to another beyond the luck of a seed."""
+"""Differences between the test scores of methods, seed by seed, so that the effect of the seed cancels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from typing import NamedTuple
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve_dashboards.errors import DashboardError
-from pretrieve_dashboards.svg_canvas import (
-    ACCENT,
-    INK,
-    Canvas,
-    Scale,
-    cut,
-    draw_columns,
-    padded,
-    round_ticks,
-    text_width,
-)
+from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, draw_columns, padded, text_width
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.wording import AVERAGE
@@ -33,7 +23,7 @@ _WIDTH, _ROW, _TOP, _BOTTOM = 460.0, 13.0, 6.0, 30.0
 
 
 class Paired(View):
-    """What each method adds to plain fine-tuning, or to the first method of a study without it."""
+    """The difference of each method to plain fine-tuning, or to the first method if the study has no fine-tuning."""
 
     id = "differences"
     title = "What each method adds"
@@ -77,12 +67,12 @@ class Paired(View):
 
 
 def baseline_of(record: StudyRecord) -> str:
-    """Name the method that the others are compared with."""
+    """Return the method that the others are compared with."""
     return BASELINE if BASELINE in record.methods else record.methods[0]
 
 
 def unpaired(record: StudyRecord) -> list[str]:
-    """Name the cells that share no seed with the baseline's yet."""
+    """Return the cells that have no seed in common with the baseline yet."""
     baseline = baseline_of(record)
     found = {(each.target, each.method) for each in paired_differences(record, baseline)}
     others = [cell for cell in record.cells if cell.method != baseline and (cell.target, cell.method) not in found]
@@ -93,11 +83,10 @@ class PairedDifference(NamedTuple):
     """A method's test score minus the baseline's, over the seeds that both have.
 
     Attributes:
-      target: name of the target, or `average` over all of them.
-      method: name of the method.
-      num_seeds: pairs of refits.
-      mean: of the differences, scores in [0, 1].
-      ci95: half width of its 95% interval (Student's t over the seeds); NaN with one seed.
+      target: name of the target, or `average` for the mean over all targets.
+      num_seeds: number of pairs of refits.
+      mean: mean difference of scores in [0, 1].
+      ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
     """
 
     target: str
@@ -108,14 +97,14 @@ class PairedDifference(NamedTuple):
 
 
 def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple[PairedDifference, ...]:
-    """Compare each method with a baseline, target by target and on average, refits of the same seed with each other.
+    """Compare the refits of each method with the baseline's refits of the same seed, for each target and on average.
 
-    A seed decides heads, order and crops of both, so its luck cancels where it acts on both alike. The interval covers
-    the seeds, not the draw of the images nor the choice of the configuration.
+    A seed decides the heads, order and crops of both refits, so effects of the seed that they share cancel. The
+    interval covers the seeds, but neither the sampling of the images nor the choice of the configuration.
 
     Returns:
-      One for each target and method that have a seed in common with the baseline, targets first, then the average of
-      each method that has one for every target.
+      One difference for each target and method that have a seed in common with the baseline. Then the average for each
+      method that has the same seeds on all targets.
 
     Raises:
       DashboardError: the study has no such method.
@@ -155,7 +144,7 @@ def _difference(target: str, method: str, by_seed: Mapping[int, float]) -> Paire
 
 
 def signed(each: PairedDifference) -> str:
-    """Write a difference with its sign and its interval.
+    """Write a difference in percentage points with its sign and its interval.
 
     >>> signed(PairedDifference("birds", "uot", 2, 0.021, 0.013))
     '+2.1 ± 1.3'
@@ -165,18 +154,18 @@ def signed(each: PairedDifference) -> str:
 
 
 def is_clear(each: PairedDifference) -> bool:
-    """Say whether the interval leaves out 0."""
+    """Return whether the interval excludes 0."""
     return math.isfinite(each.ci95) and abs(each.mean) > each.ci95
 
 
 def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str:
-    """Draw differences with their intervals as SVG; there is at least one."""
+    """Draw at least one difference, with intervals, as SVG."""
     shown = differences[:MAX_ROWS_DRAWN]
     canvas = Canvas(_WIDTH, _TOP + _ROW * len(shown) + _BOTTOM)
     labels = [cut(f"{each.target} · {each.method}", MAX_NAME_LENGTH) for each in shown]
     across = _scale(shown, 10 + max(map(text_width, labels)))
     bottom = _TOP + _ROW * len(shown)
-    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in round_ticks(across.low, across.high, at_most=5)}
+    ticks = {tick: f"{tick:+g}" if tick else "0" for tick in across.ticks()}
     draw_columns(canvas, across, ticks, _TOP, bottom)
     for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
         _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
@@ -187,7 +176,7 @@ def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str
 
 
 def _scale(shown: Sequence[PairedDifference], left: float) -> Scale:
-    """Cover 0, every mean, and the intervals as far as they reach no further than three times the widest difference."""
+    """Cover 0, every mean, and the intervals up to three times the largest difference."""
     limit = max(1.0, 300 * max(abs(each.mean) for each in shown))
     reach = [100 * each.ci95 if math.isfinite(each.ci95) else 0.0 for each in shown]
     ends = [100 * each.mean + sign * far for each, far in zip(shown, reach, strict=True) for sign in (-1, 1)]
@@ -198,7 +187,6 @@ def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: 
     color = ACCENT if is_clear(each) else INK
     canvas.text(across.start - 6, y + 3, label, anchor="end", bold=each.target == AVERAGE)
     if math.isfinite(each.ci95):
-        ends = [100 * (each.mean - each.ci95), 100 * (each.mean + each.ci95)]
-        inside = [(across(min(max(end, across.low), across.high)), y) for end in ends]
-        canvas.line(inside, color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
+        ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
+        canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
     canvas.dot(across(100 * each.mean), y, color=color)

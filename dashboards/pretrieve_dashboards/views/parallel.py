@@ -1,4 +1,4 @@
-"""The trials of a cell over all their hyperparameters at once, as parallel coordinates."""
+"""The hyperparameters and scores of a cell's trials, as parallel coordinates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
 
 MAX_VALUES_APART = 8
-"""A hyperparameter with more values stands on a scale, as those of a random search do; fewer stand evenly apart."""
+"""Up to so many values of a hyperparameter are evenly spaced. More, as in a random search, are placed on a scale."""
 WIDE_RANGE = 20.0
-"""Largest over smallest value from which on the scale is logarithmic."""
-WITHOUT_SCORE = -0.14
+"""The scale is logarithmic if the largest value is at least this many times the smallest."""
+WITHOUT_SCORE = -0.14  # height of a missing score
 SCORE = "validation %"
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 340.0, 170.0, 34.0, 24.0, 30.0
@@ -24,7 +24,7 @@ _NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K",
 
 
 class ParallelAxis(NamedTuple):
-    """One upright axis: its name, and (place from 0 at the bottom to 1 at the top, what stands there)."""
+    """A vertical axis. Its ticks are (height from 0 at the bottom to 1 at the top, label)."""
 
     name: str
     ticks: tuple[tuple[float, str], ...]
@@ -34,10 +34,10 @@ class ParallelCoordinates(NamedTuple):
     """The trials of a cell over its hyperparameters.
 
     Attributes:
-      axes: the hyperparameters that vary, and the score; empty where none varies, or no trial has its point yet.
-      lines: the trials that have their points, the chosen one last, so that it lies on top. A line's points are
-        (number of the axis, place on it), the place of a missing score below 0.
-      alternative: the same in words.
+      axes: the hyperparameters that vary, and the score; empty if none varies.
+      lines: lines of the trials with known hyperparameters. The chosen trial is last, and so on top. Points are (index
+        of the axis, height on it); the height of a missing score is below 0.
+      alternative: a description of the trials in words.
     """
 
     axes: tuple[ParallelAxis, ...]
@@ -46,7 +46,7 @@ class ParallelCoordinates(NamedTuple):
 
 
 class Parallel(View):
-    """One axis a hyperparameter that varies, and one for the score."""
+    """One axis for each hyperparameter that varies, and one for the score."""
 
     title = "The search of each method"
     order = 33
@@ -58,7 +58,7 @@ class Parallel(View):
 
 
 def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
-    """Lay the trials of a cell out along its hyperparameters, finished or not."""
+    """Place the trials of a finished or unfinished cell on axes of its hyperparameters."""
     trials = cell.placed_trials
     names = _varying(trials)
     axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
@@ -76,7 +76,7 @@ def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
     return ParallelCoordinates(
         axes=tuple(axis for axis, _ in axes),
         lines=tuple(sorted(lines, key=lambda line: line.is_best)),
-        alternative=_in_words(cell, names),
+        alternative=_description(cell, names),
     )
 
 
@@ -86,7 +86,7 @@ def _varying(trials: Sequence[TrialRecord]) -> list[str]:
 
 
 def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list[float]]:
-    """Place values apart where they are few, else on a scale; one that a trial does not have stands lowest."""
+    """Space few values evenly, and place many on a scale. A value that a trial does not have is the lowest."""
     known = sorted({value for value in values if value is not None})
     apart: list[float | None] = [*([None] if None in values else []), *known]
     if len(apart) <= MAX_VALUES_APART:
@@ -119,7 +119,7 @@ def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float
     ]
 
 
-def _in_words(cell: CellRecord, names: Sequence[str]) -> str:
+def _description(cell: CellRecord, names: Sequence[str]) -> str:
     if not cell.trials:
         return "No trial has begun."
     parts = [f"{wording.count(len(cell.trials), 'trial')} of {cell.num_planned}: {counted_states(cell.trials)}"]
@@ -133,7 +133,7 @@ def _in_words(cell: CellRecord, names: Sequence[str]) -> str:
 
 
 def parallel_figure(cell: CellRecord) -> str:
-    """Draw parallel coordinates as SVG; empty where there are no axes."""
+    """Draw parallel coordinates as SVG; an empty string if there are no axes."""
     drawn = parallel_coordinates(cell)
     if not drawn.axes:
         return ""

@@ -1,4 +1,4 @@
-"""What diverged or failed, what finished otherwise than the protocol says, and what was done about each kind."""
+"""Trials that diverged or failed, trials that finished with a remark, and how failures of each kind are handled."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POLICIES = {
 
 
 class NotedTrial(NamedTuple):
-    """A trial or refit whose message is to be read."""
+    """A trial or refit with a message for the reader."""
 
     target: str
     method: str
@@ -39,7 +39,7 @@ class NotedTrial(NamedTuple):
 
 
 class FailureRow(NamedTuple):
-    """One kind of failure, or `diverged`: how often trials were started again after it, and how many it ended."""
+    """A kind of failure, or `diverged`: how often trials were restarted after it, and how many trials it ended."""
 
     kind: str
     num_interruptions: int
@@ -48,7 +48,7 @@ class FailureRow(NamedTuple):
 
 
 class Problems(View):
-    """Trials and refits without a score."""
+    """Trials and refits without a score, because they diverged or failed."""
 
     id = "problems"
     title = link = "Diverged and failed"
@@ -67,7 +67,7 @@ class Problems(View):
 
 
 class Remarks(View):
-    """Trials and refits with a score, of which something is to be known."""
+    """Trials and refits with a score that were not trained exactly as the others."""
 
     id = "remarks"
     title = link = "Finished with a remark"
@@ -93,7 +93,7 @@ class Remarks(View):
 
 
 class Failures(View):
-    """How often each kind of failure was met, and what is done about it."""
+    """How often each kind of failure occurred, and how it is handled."""
 
     id = "failures"
     title = "What went wrong, by kind"
@@ -130,7 +130,7 @@ def _all_trials(record: StudyRecord) -> list[NotedTrial]:
 
 
 def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
-    """Return a row for each kind that a study met, in the order of the policies."""
+    """Return a row for each kind of failure that occurred, in the order of POLICIES."""
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
     interruptions: Counter[str] = Counter()
     for trial in trials:
@@ -162,9 +162,9 @@ def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: 
 
 
 def _folded_message(trial: TrialRecord) -> str:
-    """Show the line of a message that says what it is, and fold the rest: 200 tracebacks would fill the page.
+    """Show the most important line of a message and fold the rest, because 200 tracebacks would fill the page.
 
-    Of a traceback, which may be cut at its beginning, the last line says it, and the last frames are the nearest.
+    That is the first line, but the last line of a traceback. Of a long traceback the end is kept.
     """
     message = (trial.message or "no reason was recorded").strip()
     first, _, rest = message.partition("\n")

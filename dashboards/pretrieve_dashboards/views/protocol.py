@@ -1,4 +1,4 @@
-"""Where a study departs from the paper's protocol, read from its settings."""
+"""The differences between a study's settings and the paper's protocol."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ NOT_SET = object()
 
 
 class Deviation(NamedTuple):
-    """One point in which a study is not as the paper.
-
-    Attributes:
-      part: `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`.
-      what: the point.
-      paper: as the paper has it.
-      here: as the study has it.
-    """
+    """One difference to the paper, in `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`."""
 
     part: str
     what: str
@@ -37,7 +30,7 @@ class _Setting(NamedTuple):
     what: str
     paper: Any
     paper_words: str = ""
-    """How the paper says it, where the value alone would not be understood."""
+    """How the paper says it, if the value alone would not be understood."""
 
 
 _SETTINGS = (
@@ -65,7 +58,7 @@ _SETTINGS = (
 
 
 class Protocol(View):
-    """Where the study is not as the paper's, so that its numbers need not be the paper's."""
+    """The differences to the paper's protocol, which explain differences to its numbers."""
 
     id = "protocol"
     title = "Beside the paper's protocol"
@@ -86,7 +79,7 @@ class Protocol(View):
 
 
 def deviations(record: StudyRecord) -> tuple[Deviation, ...]:
-    """List where a study is not as the paper's (section 4.1, appendix A), as far as its settings say."""
+    """List the differences between a study's settings and the paper's protocol (section 4.1, appendix A)."""
     settings: Mapping[str, Any] = record.settings
     of_record = (*_of_data(record, settings), *_of_backbone(record, settings))
     return (*of_record, *_of_settings(settings), *_of_selection(settings), *_of_table(record, settings))
@@ -95,7 +88,8 @@ def deviations(record: StudyRecord) -> tuple[Deviation, ...]:
 def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
     source = settings.get("source")
     if isinstance(source, Mapping) and not source.get("imagenet") and source.get("name") != "imagenet":
-        yield Deviation("data", "source", "ImageNet-1k, 1,281,167 images", _named(source))
+        here = source.get("name") or source.get("registered") or source.get("folder") or "other data"
+        yield Deviation("data", "source", "ImageNet-1k, 1,281,167 images", str(here))
     image_sets = settings.get("targets") or ()
     for target, image_set in zip(record.targets, image_sets, strict=False):
         if not isinstance(image_set, Mapping):
@@ -107,10 +101,6 @@ def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Devia
         if regime:
             here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in regime.items())
             yield Deviation("data", f"images of {target.name}", "all, but in section 4.3", here)
-
-
-def _named(image_set: Mapping[str, Any]) -> str:
-    return str(image_set.get("name") or image_set.get("registered") or image_set.get("folder") or "other data")
 
 
 def _of_backbone(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:

@@ -1,4 +1,4 @@
-"""The table of test scores, and the same numbers drawn."""
+"""The test scores of a study as a table and as a figure, and how to read their intervals."""
 
 from __future__ import annotations
 
@@ -9,28 +9,20 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import (
-    Canvas,
-    Legend,
-    Scale,
-    color_of,
-    cut,
-    draw_columns,
-    padded,
-    round_ticks,
-    text_width,
-)
+from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, draw_columns, padded, text_width
 from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
-from pretrieve_dashboards.view_table import Table
+from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
 MAX_NAME_LENGTH = 30
+STUDENT_T_975 = {2: "12.71", 3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
+"""97.5% quantile of Student's t by number n of refits, with n − 1 degrees of freedom."""
 
 _WIDTH, _BAND, _DOT, _BOTTOM = 340.0, 12.0, 9.0, 30.0
 
 
 class Scores(View):
-    """A row a method and a column a target: mean test score and its 95% interval."""
+    """One row per method and one column per target: mean test score and its 95% interval."""
 
     id = "table"
     title = "Test scores"
@@ -53,6 +45,31 @@ class Scores(View):
         yield Text(_legend(record, table), style="dim")
 
 
+class Reading(View):
+    """What the ± of a score covers, and what it does not cover."""
+
+    id = "reading"
+    title = "How to read the interval"
+    link = "How to read it"
+    order = 80
+
+    def text(self, record: StudyRecord) -> str:
+        return (
+            "Every method is searched over the same grid on the validation images. Its best configuration is then "
+            "trained again n times, each time with another seed, and tested once each. The interval is mean ± t · s / "
+            "√n, with s the standard deviation of the n scores and t the 97.5% quantile of Student's t with n − 1 "
+            "degrees of freedom.\n\n"
+            "It tells how much the score moves with the seed of heads, order and crops. It does not tell how much it "
+            "would move with other images, and two methods whose intervals overlap may still differ. With one refit "
+            "there is no interval. The average has none: the targets are not a sample of anything."
+        )
+
+    def table(self, record: StudyRecord) -> Table:
+        head = ("refits n", *map(str, STUDENT_T_975))
+        rows = [row("t", *map(numeric, STUDENT_T_975.values()))]
+        return Table("Quantiles of Student's t", "Few refits make wide intervals.", head, rows)
+
+
 def _legend(record: StudyRecord, table: ScoreTable) -> str:
     num_tested = {sum(refit.score is not None for refit in cell.refits) for cell in record.cells} - {0}
     refits = f" over {min(num_tested)}–{max(num_tested)} refits" if len(num_tested) > 1 else ""
@@ -64,47 +81,36 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
 
 
 def dot_plot(table: ScoreTable) -> str:
-    """Draw the table as SVG: for each target a dot a method, with its 95% interval, cut at 0 and 100%.
+    """Draw the table as SVG: for each target one mark per method with its 95% interval, cut at 0 and 100%.
 
-    Absent scores are left out; the text alternative lists every number.
+    Missing scores are left out. The text alternative lists every number.
     """
     legend = Legend([cut(method, MAX_NAME_LENGTH) for method in table.methods], _WIDTH)
     targets = [cut(target, MAX_NAME_LENGTH) for target in table.targets]
     band = _BAND + _DOT * len(table.methods)
     top, bottom = legend.height + 6, legend.height + 6 + band * max(1, len(targets))
     canvas = Canvas(_WIDTH, bottom + _BOTTOM)
-    across = _score_scale(table, 10 + max(map(text_width, targets), default=0.0))
-    ticks = {tick: f"{tick:g}" for tick in round_ticks(across.low, across.high, at_most=6)}
-    draw_columns(canvas, across, ticks, top, bottom)
+    scored = [(cell.test_mean, cell.test_ci95 or 0.0) for cell in table.cells.values() if cell.test_mean is not None]
+    low, high = padded([100 * (mean + sign * ci95) for mean, ci95 in scored for sign in (-1, 1)])
+    left = 10 + max(map(text_width, targets), default=0.0)
+    across = Scale(max(low, 0.0), min(high, 100.5), left, _WIDTH - 10)
+    draw_columns(canvas, across, across.ticks(6), top, bottom)
     canvas.line([(across.start, top), (across.start, bottom), (across.end, bottom)], opacity=0.7)
     for number, name in enumerate(targets):
         canvas.text(across.start - 5, top + band * (number + 0.5) + 3, name, anchor="end")
-        for place, method in enumerate(table.methods):
-            y = top + band * number + _BAND / 2 + _DOT * (place + 0.5)
-            _draw_score(canvas, table, (table.targets[number], method), across, y)
+        for index, method in enumerate(table.methods):
+            mean, ci95 = table.mean(table.targets[number], method), table.ci95(table.targets[number], method) or 0.0
+            if mean is not None:
+                y = top + band * number + _BAND / 2 + _DOT * (index + 0.5)
+                ends = [across(across.clamp(100 * (mean + sign * ci95))) for sign in (-1, 1)]
+                canvas.line([(end, y) for end in ends], color=color_of(index), width=1.4)
+                canvas.mark(across(100 * mean), y, index)
     canvas.text(across.end, bottom + 25, "test score in %, with 95% interval", anchor="end", opacity=0.8)
     legend.draw(canvas, canvas.mark)
-    return canvas.write(title="Test score by target and method", alternative=_in_words(table))
+    return canvas.write(title="Test score by target and method", alternative=_description(table))
 
 
-def _score_scale(table: ScoreTable, start: float) -> Scale:
-    """Cover every interval, as far as it lies where a score can be."""
-    cells = [cell for cell in table.cells.values() if cell.test_mean is not None]
-    ends = [100 * ((cell.test_mean or 0.0) + sign * (cell.test_ci95 or 0.0)) for cell in cells for sign in (-1, 1)]
-    low, high = padded(ends)
-    return Scale(max(low, 0.0), min(high, 100.5), start, _WIDTH - 10)
-
-
-def _draw_score(canvas: Canvas, table: ScoreTable, place: tuple[str, str], across: Scale, y: float) -> None:
-    mean, ci95, number = table.mean(*place), table.ci95(*place) or 0.0, table.methods.index(place[1])
-    if mean is None:
-        return
-    ends = [min(max(100 * (mean + sign * ci95), across.low), across.high) for sign in (-1, 1)]
-    canvas.line([(across(end), y) for end in ends], color=color_of(number), width=1.4)
-    canvas.mark(across(100 * mean), y, number)
-
-
-def _in_words(table: ScoreTable) -> str:
+def _description(table: ScoreTable) -> str:
     parts = []
     for target in table.targets:
         scores = [

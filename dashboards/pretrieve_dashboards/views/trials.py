@@ -1,4 +1,4 @@
-"""The trials and refits of a cell as lists, each with its run."""
+"""Tables of the trials and of the refits of a cell, each with its run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pretrieve_dashboards.views._trial_lines import is_chosen
 
 
 class Trials(View):
-    """The trials that have begun, the best first: what a report leaves out scored lowest or not at all."""
+    """The trials that have begun, the best first, so that a shortened table has the best ones."""
 
     title = "The search of each method"
     order = 35
@@ -28,7 +28,7 @@ class Trials(View):
                 _state(trial),
                 numeric(wording.percent(trial.score), trial.run_id, is_best=is_chosen(trial, cell)),
                 *([numeric(trial.curve[-1][0] if trial.curve else wording.ABSENT)] if has_epochs else []),
-                *_where_and_when(trial),
+                *_run_entries(trial),
             )
             for trial in trials
         ]
@@ -39,13 +39,13 @@ class Trials(View):
             head=("configuration", "state", "validation", *(["epochs"] if has_epochs else []), "time", "worker", "run"),
             rows=rows,
             row_runs=[trial.run_id for trial in trials],
-            style="trials",  # which print leaves out
+            style="trials",  # not printed on paper
             folded=_with_runs(len(trials), "trial"),
         )
 
 
 class Refits(View):
-    """The refits of a cell's chosen configuration, with those that had its leaks."""
+    """The refits of a cell's chosen configuration, including those with leaks."""
 
     title = "The search of each method"
     order = 36
@@ -60,7 +60,7 @@ class Refits(View):
                 f"seed {refit.seed}{note}",
                 numeric(wording.percent(refit.score), run_id),
                 refit.state,
-                *_where_and_when(refit),
+                *_run_entries(refit),
             )
             for run_id, (refit, note) in refits.items()
         ]
@@ -85,7 +85,7 @@ def _state(trial: TrialRecord) -> str:
     return f"stopped after {wording.count(trial.stopped_epoch, 'epoch')} at {wording.percent(trial.stopped_score)}"
 
 
-def _where_and_when(trial: TrialRecord) -> tuple[TableCell, ...]:
+def _run_entries(trial: TrialRecord) -> tuple[TableCell, ...]:
     workers = ", ".join(dict.fromkeys(attempt.worker for attempt in trial.attempts if attempt.worker))
     took = wording.duration(trial.seconds) if trial.seconds else wording.ABSENT
     return numeric(took), TableCell(workers or wording.ABSENT), TableCell(trial.run_id, trial.run_id)

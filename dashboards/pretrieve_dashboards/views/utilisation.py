@@ -1,4 +1,4 @@
-"""What each worker did when: the attempts at trials and refits over time, and the share of it that was used."""
+"""The attempts at trials and refits by worker and time, and the share of the time that each worker was busy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from typing import NamedTuple
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import (
-    ACCENT,
-    SECOND,
-    Canvas,
-    Legend,
-    Scale,
-    cut,
-    draw_columns,
-    round_ticks,
-    text_width,
-)
+from pretrieve_dashboards.svg_canvas import COLORS, Canvas, Legend, Scale, cut, draw_columns, round_ticks, text_width
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
@@ -31,14 +21,13 @@ LOST = ("failed", "diverged")
 _WIDTH, _LANE, _TOP, _BOTTOM = 640.0, 11.0, 20.0, 26.0
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _KINDS = {"trial": "trial", "refit": "refit", "lost": "diverged or failed"}
-_COLORS = {"trial": ACCENT, "refit": "#1a9273", "lost": SECOND}
+_COLORS = {"trial": COLORS[0], "refit": COLORS[2], "lost": COLORS[1]}
 
 
 class Span(NamedTuple):
-    """A stretch of one trial's work, since the study's first attempt.
+    """The time of one attempt, relative to the study's first attempt. If its end is unknown, it equals the start.
 
-    Where no later time of the trial is known, it ends as it starts. Its kind is `trial`, `refit`, or `lost` for work
-    of a trial that diverged or failed.
+    The kind is `trial`, `refit`, or `lost` if the trial diverged or failed.
     """
 
     start_ms: int
@@ -47,19 +36,18 @@ class Span(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """What one slot of a worker did, by time: a worker that runs several trials side by side has several."""
+    """Attempts of one worker that do not overlap. A worker that runs several trials at once has several lanes."""
 
     worker: str
     spans: tuple[Span, ...]
 
     @property
     def busy_ms(self) -> int:
-        """Time in which something ran."""
         return sum(span.end_ms - span.start_ms for span in self.spans)
 
 
 class Utilisation(View):
-    """The attempts at trials and refits by worker, drawn and counted."""
+    """The attempts at trials and refits by worker, as a figure and a table."""
 
     id = "workers"
     title = "What each worker did when"
@@ -69,7 +57,16 @@ class Utilisation(View):
         return bool(worker_times(record).lanes)
 
     def table(self, record: StudyRecord) -> Table:
-        return utilisation_table(worker_times(record))
+        times = worker_times(record)
+        rows = [_row(times, worker, lanes) for worker, lanes in times.by_worker.items()]
+        rows += [_row(times, "all", times.lanes)] if len(rows) > 1 else []
+        return Table(
+            label="Workers and their use",
+            caption="Each worker with the most trials it ran side by side, and the share of the time in which the "
+            "study ran that these were busy.",
+            head=("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
+            rows=rows,
+        )
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
         return (Figure(utilisation_figure(worker_times(record)), size="long", label="Workers over time"),)
@@ -80,13 +77,13 @@ class Utilisation(View):
 
 
 class WorkerTimes(NamedTuple):
-    """A study over time.
+    """The attempts of a study over time.
 
     Attributes:
-      lanes: by worker.
-      active_ms: time in which at least one worker ran something: pauses of the whole study are not counted.
-      length_ms: from the first start to the last end.
-      num_untimed: trials and refits whose times are not recorded.
+      lanes: lanes, sorted by worker.
+      active_ms: time in which at least one worker was busy, without pauses of the whole study.
+      length_ms: time from the first start to the last end.
+      num_untimed: number of trials and refits without recorded times.
     """
 
     lanes: Sequence[Lane]
@@ -96,24 +93,23 @@ class WorkerTimes(NamedTuple):
 
     @property
     def by_worker(self) -> dict[str, list[Lane]]:
-        """The lanes of each worker."""
         return {worker: list(lanes) for worker, lanes in groupby(self.lanes, key=lambda lane: lane.worker)}
 
     def share_used(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the share of the active time in which some lanes were busy; None before anything ran."""
+        """Return the share of the active time in which the lanes were busy; None before anything ran."""
         whole = self.active_ms * len(lanes)
         return sum(lane.busy_ms for lane in lanes) / whole if whole else None
 
 
 def worker_times(record: StudyRecord) -> WorkerTimes:
-    """Lay the attempts of a study out by worker and time, finished or not."""
+    """Arrange the attempts of a finished or unfinished study by worker and time."""
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
     first = min((attempt.start_ms for trial in trials for attempt in trial.attempts), default=0)
     by_worker: dict[str, list[Span]] = defaultdict(list)
     for trial in trials:
         for worker, span in _spans(trial, first):
             by_worker[worker].append(span)
-    lanes = [Lane(worker, spans) for worker in sorted(by_worker) for spans in _apart(by_worker[worker])]
+    lanes = [Lane(worker, spans) for worker in sorted(by_worker) for spans in _into_lanes(by_worker[worker])]
     spans = [span for spans in by_worker.values() for span in spans]
     length_ms = max((span.end_ms for span in spans), default=0)
     return WorkerTimes(lanes, _covered(spans), length_ms, sum(not trial.attempts for trial in trials))
@@ -126,8 +122,8 @@ def _spans(trial: TrialRecord, first: int) -> Iterable[tuple[str, Span]]:
         yield attempt.worker or UNKNOWN_WORKER, Span(attempt.start_ms - first, end_ms - first, kind)
 
 
-def _apart(spans: Sequence[Span]) -> list[tuple[Span, ...]]:
-    """Share spans out among as few lanes as hold them without overlap, each to the first that is free."""
+def _into_lanes(spans: Sequence[Span]) -> list[tuple[Span, ...]]:
+    """Distribute spans over as few lanes as possible without overlap; each goes into the first free lane."""
     lanes: list[list[Span]] = []
     for span in sorted(spans, key=lambda each: (each.start_ms, each.end_ms)):
         free = next((lane for lane in lanes if lane[-1].end_ms <= span.start_ms), None)
@@ -145,19 +141,6 @@ def _covered(spans: Iterable[Span]) -> int:
     return covered
 
 
-def utilisation_table(times: WorkerTimes) -> Table:
-    """List the workers with what they did."""
-    rows = [_row(times, worker, lanes) for worker, lanes in times.by_worker.items()]
-    rows += [_row(times, "all", times.lanes)] if len(rows) > 1 else []
-    return Table(
-        label="Workers and their use",
-        caption="Each worker with the most trials it ran side by side, and the share of the time in which the study "
-        "ran that these were busy.",
-        head=("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
-        rows=rows,
-    )
-
-
 def _row(times: WorkerTimes, worker: str, lanes: Sequence[Lane]) -> tuple[TableCell, ...]:
     spans = [span for lane in lanes for span in lane.spans]
     share = times.share_used(lanes)
@@ -171,7 +154,7 @@ def _row(times: WorkerTimes, worker: str, lanes: Sequence[Lane]) -> tuple[TableC
 
 
 def utilisation_figure(times: WorkerTimes) -> str:
-    """Draw the lanes as SVG; there is at least one."""
+    """Draw at least one lane as SVG."""
     lanes = times.lanes[:MAX_LANES_DRAWN]
     canvas = Canvas(_WIDTH, _TOP + _LANE * len(lanes) + _BOTTOM)
     names = [cut(lane.worker, MAX_NAME_LENGTH) for lane in lanes]
@@ -184,11 +167,11 @@ def utilisation_figure(times: WorkerTimes) -> str:
         for span in _merged(lane.spans, across):
             x = across(span.start_ms)
             canvas.box(x, y + 1, max(0.8, across(span.end_ms) - x), _LANE - 2, color=_COLORS[span.kind])
-    return canvas.write(title="What each worker did when", alternative=_in_words(times))
+    return canvas.write(title="What each worker did when", alternative=_description(times))
 
 
 def _merged(spans: Sequence[Span], across: Scale) -> list[Span]:
-    """Join neighbours of one kind that no eye could tell apart, so that thousands of trials stay a small figure."""
+    """Join consecutive spans of one kind that are too close to be distinguished, which keeps the SVG small."""
     merged: list[Span] = []
     for span in spans:
         last = merged[-1] if merged else None
@@ -209,10 +192,10 @@ def _draw_frame(canvas: Canvas, times: WorkerTimes, across: Scale, bottom: float
     found = {span.kind for lane in times.lanes for span in lane.spans}
     kinds = [kind for kind in _KINDS if kind in found]
     legend = Legend([_KINDS[kind] for kind in kinds], _WIDTH)
-    legend.draw(canvas, lambda x, y, place: canvas.box(x - 4, y - 4, 9, 8, color=_COLORS[kinds[place]]))
+    legend.draw(canvas, lambda x, y, index: canvas.box(x - 4, y - 4, 9, 8, color=_COLORS[kinds[index]]))
 
 
-def _in_words(times: WorkerTimes) -> str:
+def _description(times: WorkerTimes) -> str:
     parts = [
         f"{worker}: {wording.count(sum(len(lane.spans) for lane in lanes), 'attempt')}, busy "
         f"{wording.duration(sum(lane.busy_ms for lane in lanes) / 1000)}"
