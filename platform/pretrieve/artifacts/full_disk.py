@@ -28,12 +28,12 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
-def has_no_room(folder: Path) -> bool:
+def has_no_space(folder: Path) -> bool:
     """Return whether the disk of a folder has no space for a small file."""
     return shutil.disk_usage(folder).free < SMALL_FILE_BYTES
 
 
-def when_there_is_room(write: Callable[[], T], on_wait: Callable[[], None]) -> T:
+def write_once_disk_has_space(write: Callable[[], T], on_wait: Callable[[], None]) -> T:
     """Call `write`, again every LOOK_INTERVAL_S while the disk is full, with a call of `on_wait` before each pause.
 
     A failed `write` may leave a part behind, so parts must do no harm. Its errors of any other kind are raised.

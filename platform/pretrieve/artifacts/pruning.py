@@ -68,7 +68,7 @@ def _measure(kind: str, path: Path) -> CacheItem:
     return CacheItem(kind, path, sum(stat.st_blocks * 512 for stat in stats), used)
 
 
-def may_go(
+def removable_items(
     items: Sequence[CacheItem],
     *,
     now_s: float,
@@ -99,13 +99,13 @@ def may_go(
         )
     chosen = [item for item in items if (item.kind in kinds if kinds else item.kind != BACKBONES)]
     chosen.sort(key=lambda item: item.used_s)
-    too_much = sum(item.num_bytes for item in items) - max_bytes if max_bytes is not None else 0
-    going = []
+    excess_bytes = sum(item.num_bytes for item in items) - max_bytes if max_bytes is not None else 0
+    removed = []
     for item in sorted(chosen, key=lambda item: not _is_due(item, now_s, unused_days)):
-        if _is_due(item, now_s, unused_days) or too_much > 0:
-            going.append(item)
-            too_much -= item.num_bytes
-    return sorted(going, key=lambda item: item.used_s)
+        if _is_due(item, now_s, unused_days) or excess_bytes > 0:
+            removed.append(item)
+            excess_bytes -= item.num_bytes
+    return sorted(removed, key=lambda item: item.used_s)
 
 
 def _is_due(item: CacheItem, now_s: float, unused_days: float | None) -> bool:

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import is_disk_full, when_there_is_room
+from pretrieve.artifacts.full_disk import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import set_aside
 from pretrieve.backbones.backbone import save_weights
@@ -126,7 +126,7 @@ class TrialProcess:
         return outcome
 
     def _write(self, write: Callable[[], None]) -> None:
-        when_there_is_room(write, self._report_waiting)
+        write_once_disk_has_space(write, self._report_waiting)
 
     def _report_waiting(self) -> None:
         Heartbeat(self.task.spool_path).touch()

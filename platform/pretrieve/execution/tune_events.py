@@ -12,7 +12,7 @@ import ray
 from ray import cloudpickle, tune
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import when_there_is_room
+from pretrieve.artifacts.full_disk import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
@@ -41,7 +41,7 @@ class TrialWatcher:
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
         """Note that an epoch is done."""
 
-    def trial_waits_for_room(self, task: TrialTask) -> None:
+    def trial_waits_for_disk(self, task: TrialTask) -> None:
         """Note, every few seconds, that the trial cannot write because the disk is full."""
 
     def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
@@ -173,7 +173,7 @@ class TuneEvents(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if WAITS_FOR_DISK_SPACE in result:
-            self._watcher.trial_waits_for_room(self._task(trial))
+            self._watcher.trial_waits_for_disk(self._task(trial))
         elif "epoch" in result:
             metrics = {name: value for name, value in result.items() if isinstance(value, float)}
             self._watcher.trial_progressed(self._task(trial), metrics)
@@ -208,9 +208,9 @@ class TuneEvents(tune.Callback):
         self._hung.discard(key)
         heartbeat.remove()
         spool = DriverSpool(task.spool_path)
-        when_there_is_room(
+        write_once_disk_has_space(
             lambda: spool.write_interruption(kind, message[-MAX_MESSAGE_LENGTH:]),
-            lambda: self._watcher.trial_waits_for_room(task),
+            lambda: self._watcher.trial_waits_for_disk(task),
         )
         self._figures.failed(kind)
         met = self._interruptions.setdefault(key, Counter())

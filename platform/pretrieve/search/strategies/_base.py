@@ -23,7 +23,7 @@ TRIAL = "trial"
 value, for each trial: a thousand copies of a thousand records would take longer than the rest of the platform."""
 
 MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
-"""Makes the scheduler of one cell from the settings and the number of epochs; the scheduler reads EPOCH and VAL_SCORE."""
+"""Makes the scheduler of one cell, which reads EPOCH and VAL_SCORE, from the settings and the number of epochs."""
 
 
 def cell_and_key(config: Mapping[str, Any]) -> tuple[CellName, str]:

@@ -11,7 +11,7 @@ from pretrieve.search.strategies.settings import SearchSettings
 def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
     """Make the scheduler of one cell.
 
-    `grace_epochs` is the first rung. `reduction_factor` is the ratio between rungs, and one over the share that goes on.
+    `grace_epochs` is the first rung. `reduction_factor` is the ratio between rungs, and 1 over the share that goes on.
     """
     return AsyncHyperBandScheduler(
         time_attr=EPOCH,

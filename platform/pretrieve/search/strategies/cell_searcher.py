@@ -37,7 +37,7 @@ class CellSearcher(Searcher):
         self._stopped = stopped
         self._outcome_of = outcome_of
         self._plan = plan
-        self._under_way: dict[str, tuple[Proposals, str]] = {}
+        self._running: dict[str, tuple[Proposals, str]] = {}
         self.max_num_trials = sum(cell.num_left for cell in cells)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -55,7 +55,7 @@ class CellSearcher(Searcher):
             if proposal is not None:
                 key, point = proposal
                 self._turns.append(cell)
-                self._under_way[trial_id] = (cell, key)
+                self._running[trial_id] = (cell, key)
                 return {TRIAL: self._plan(cell.cell, point)}
         return Searcher.FINISHED
 
@@ -68,7 +68,7 @@ class CellSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Report the end of a trial to its cell; one that diverged scores 0."""
-        cell, key = self._under_way.pop(trial_id)
+        cell, key = self._running.pop(trial_id)
         cell.learn(trial_id, key, None if error else self._score(key, result or {}))
 
     def _score(self, key: str, result: Mapping[str, Any]) -> float | None:
