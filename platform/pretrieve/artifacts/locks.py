@@ -78,7 +78,10 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def remove_leftovers(parent: Path, name: str | None = None) -> None:
-    """Remove the temporary folders of killed processes in `parent`, which may be absent; with a name those of it."""
+    """Remove the temporary folders that killed processes left in `parent`, which may be absent.
+
+    If a name is given, only the folders made for it are removed.
+    """
     prefix = ".*" if name is None else f".{glob.escape(name)}"
     found = [path for suffix in ("tmp", "lock") for path in parent.glob(f"{prefix}.{_RANDOM}.{suffix}")]
     for folder in {path.with_suffix(".tmp") for path in found}:

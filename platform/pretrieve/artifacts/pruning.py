@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pretrieve.artifacts.store import TEMPORARY_SUFFIX
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import UserError
 
@@ -17,7 +18,6 @@ BACKBONES = "backbones"
 """Kept unless named: pre-training again on a GPU would give other weights, and so other keys for all trials."""
 
 SECONDS_PER_DAY = 86_400.0
-TEMPORARY_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_distributed_trial(
-    task: TrialTask,
-    *,
-    resources: Mapping[str, float],
-    scratch: Path,
-    study: str,
-    callbacks: list[Any] | None = None,
+    task: TrialTask, *, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any] | None = None
 ) -> Outcome:
     """Run a trial on `task.num_workers` workers and wait for its end; see `run_trial`.
 

@@ -249,8 +249,11 @@ class TuneEvents(tune.Callback):
             self._figures.spool_depth(len(list(spools.glob("*.jsonl"))))
         for trial in running:
             task = self._task(trial)
-            if task.spec.key in self._silent_since and self._is_silent(task):
-                self._end_hung(task, trial)
+            actor = trial.temporary_state.ray_actor
+            if task.spec.key in self._silent_since and self._is_silent(task) and actor is not None:
+                self._hung.add(task.spec.key)
+                del self._silent_since[task.spec.key]
+                ray.kill(actor)
 
     def _is_silent(self, task: TrialTask) -> bool:
         seen, since = self._silent_since[task.spec.key]
@@ -260,11 +263,3 @@ class TuneEvents(tune.Callback):
             return False
         allowed_s = max(task.max_silence_s, START_TIME_S) if seen is None else task.max_silence_s
         return time.monotonic() - since > allowed_s
-
-    def _end_hung(self, task: TrialTask, trial: Any) -> None:
-        actor = trial.temporary_state.ray_actor
-        if actor is None:
-            return
-        self._hung.add(task.spec.key)
-        del self._silent_since[task.spec.key]
-        ray.kill(actor)

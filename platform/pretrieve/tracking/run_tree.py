@@ -48,17 +48,15 @@ class RunTree:
 
     def _experiment(self, name: str, artifact_root: Path | None) -> str:
         found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = artifact_root.resolve().as_uri() if artifact_root else None
-        try:
-            made = self.client.create_experiment(name, artifact_location=location, tags=PAGES_OF_TRAINING)
-            return str(made)
-        except MlflowException:  # another process made it in between
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
+        if found is None:
+            location = artifact_root.resolve().as_uri() if artifact_root else None
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location, tags=PAGES_OF_TRAINING))
+            except MlflowException:  # another process made it in between
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def runs(self, kind: str, status: str | None = None) -> list[Run]:
         """Read all runs of one kind, oldest first; if a status is given, only those that have it."""
