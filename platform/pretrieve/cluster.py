@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster: the one named by RAY_ADDRESS, else one of this process's own."""
+"""Connecting to a Ray cluster: the one that RAY_ADDRESS names, else a local one of this process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 CONNECT_TIMEOUT_S = 10.0
 
 WORKER_ENVIRONMENT = {
-    # glibc gives each buffer of more than 32 MB back to the system and has it mapped and zeroed anew when a network
-    # asks for it again: on a CPU up to two thirds of the time of a forward pass (benchmarks/allocator.py). Workers keep
-    # what they free, in one arena: trials run in a thread, and the arenas of threads give their memory back anyhow.
+    # glibc returns each freed buffer of more than 32 MB to the system, and maps and zeroes it again for the next use.
+    # On a CPU this takes up to two thirds of a forward pass (benchmarks/allocator.py). So workers keep freed memory.
+    # They use one arena, because trials run in a thread, and the arenas of threads return their memory in any case.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "MALLOC_ARENA_MAX": "1",
@@ -26,7 +26,7 @@ WORKER_ENVIRONMENT = {
 
 @contextmanager
 def connected(*, num_cpus: int | None = None) -> Iterator[None]:
-    """Be connected to Ray within the block; a connection that was there before is used and left alone.
+    """Connect to Ray for the length of the block; an existing connection is used and stays.
 
     Args:
       num_cpus: CPUs of a local cluster; None takes all of this machine.
@@ -49,16 +49,16 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
 
 
 def whole_node() -> tuple[int, int]:
-    """Return the CPUs and GPUs of a task that wants a node for itself: those of the smallest node, at most one GPU."""
+    """Return the CPUs and GPUs of a task that takes a whole node: those of the smallest node, at most one GPU."""
     of_nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    # A head that is to run nothing has no CPU, and no task goes there.
+    # A head node that runs no tasks has no CPUs.
     num_cpus = max(1, int(min((cpus for cpus in of_nodes if cpus), default=1)))
     return num_cpus, 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
 
 
 @contextmanager
 def causes_of_task_errors() -> Iterator[None]:
-    """Raise what a task raised, instead of Ray's wrapping of it with the traceback of another process."""
+    """Raise the error of a task itself, instead of Ray's wrapper with the traceback of another process."""
     try:
         yield
     except ray.exceptions.RayTaskError as error:
@@ -71,7 +71,7 @@ def causes_of_task_errors() -> Iterator[None]:
 
 
 def _check_answer(address: str) -> None:
-    """Refuse an address where nothing listens: Ray itself would try for minutes."""
+    """Refuse an address where nothing listens: Ray would try it for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return  # "auto", "local" and the like: Ray finds them itself
@@ -85,9 +85,9 @@ def _check_answer(address: str) -> None:
 
 
 def _start_local(num_cpus: int | None) -> None:
-    # Ray's servers listen on all interfaces whatever address they are given, so a cluster of one's own asks for a token
-    # that only this process and those it starts know. Ray turns token authentication on when it finds a token and no
-    # RAY_AUTH_MODE; left without one it would write a token into the user's home.
+    # Ray's servers listen on all interfaces, so a local cluster asks for a token that only this process and its child
+    # processes know. Ray turns token authentication on if there is a token and no RAY_AUTH_MODE; without a token it
+    # would write one into the user's home.
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

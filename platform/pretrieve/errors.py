@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 
 
 class PretrieveError(Exception):
-    """Root of every error that Pretrieve raises on purpose."""
+    """Base class of all errors that Pretrieve raises on purpose."""
 
 
 class UserError(PretrieveError, ValueError):
-    """A mistake in the user's input: shown as one message, without a traceback, at the command line."""
+    """A mistake in the user's input; the command line shows its message without a traceback."""
 
 
 class StudyFileError(UserError):
-    """A study whose settings break rules; lists every fault at once.
+    """The settings of a study break rules.
 
     Attributes:
-      faults: one line per fault, each with field, value, what is allowed and the nearest right word.
+      faults: one line for each fault, with field, value, what is allowed and the nearest right word.
     """
 
     def __init__(self, origin: str, faults: Sequence[str]) -> None:
@@ -27,11 +27,11 @@ class StudyFileError(UserError):
 
 
 class ImageSetError(UserError):
-    """An image set that cannot be read as it is, with the folder, split, class or file at fault."""
+    """An image set cannot be read; the message names the folder, split, class or file at fault."""
 
 
 class BackboneError(UserError):
-    """A backbone whose name, weights or shapes do not fit."""
+    """The name, weights or shapes of a backbone are wrong."""
 
 
 class ResourceError(UserError):
@@ -39,7 +39,7 @@ class ResourceError(UserError):
 
 
 class LedgerError(PretrieveError):
-    """MLflow's store does not answer; what it should have been told waits in the study's folder."""
+    """MLflow's store does not answer; the data for it wait in the study's folder."""
 
 
 class StudyInUseError(UserError):
@@ -47,11 +47,11 @@ class StudyInUseError(UserError):
 
 
 class TrialsFailedError(PretrieveError):
-    """Some trials ended in an error; the rest of the study is recorded and a new run tries them again."""
+    """Some trials ended in an error; the rest of the study is recorded, and a new run tries them again."""
 
 
 class BudgetUsedUpError(PretrieveError):
-    """A study stopped at its budget in good order; what it found is recorded, and a larger budget goes on from it."""
+    """A study stopped at its budget; its results are recorded, and a larger budget continues it."""
 
 
 def nearest_word(word: str, allowed: Iterable[str]) -> str:
@@ -60,6 +60,6 @@ def nearest_word(word: str, allowed: Iterable[str]) -> str:
     >>> nearest_word("greedyot", ["uot", "greedy_ot"])
     " Did you mean 'greedy_ot'?"
     """
-    from pretrieve_selection.nearest_word import nearest_word as nearest  # late: its package loads SciPy and faiss
+    from pretrieve_selection.nearest_word import nearest_word as nearest  # late: SciPy and faiss
 
     return nearest(word, allowed)

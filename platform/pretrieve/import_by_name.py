@@ -1,4 +1,4 @@
-"""Objects that a study names as `my_module:my_object`, imported when they are asked for."""
+"""Importing the objects that a study names as `my_module:my_object`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def import_module_of(reference: str, *, noun: str, word: str, error: type[UserEr
 
     Args:
       reference: the whole reference.
-      noun: what is referred to, with its article, for messages.
-      word: what the object is, for messages.
-      error: raised where it cannot be.
+      noun: the kind of object with its article, for messages.
+      word: the kind of object in one word, for messages.
+      error: class of the error to raise.
 
     Raises:
-      UserError: of the kind `error`; the module has no full name or cannot be found.
+      UserError: of the class `error`; the module has no full name or cannot be found.
     """
     module_name = reference.partition(":")[0]
     if not module_name or module_name.startswith("."):
@@ -42,17 +42,10 @@ def import_module_of(reference: str, *, noun: str, word: str, error: type[UserEr
 def find_attribute(
     module: ModuleType, name: str, *, word: str, accepts: Callable[[Any], bool], error: type[UserError]
 ) -> Any:
-    """Return an attribute of a module.
-
-    Args:
-      module: where it must be.
-      name: of the attribute.
-      word: what it must be, for messages.
-      accepts: tells whether an attribute is one.
-      error: raised where none is there.
+    """Return the attribute `name` of a module; `word` names in messages the kind of object that `accepts` accepts.
 
     Raises:
-      UserError: of the kind `error`; no such attribute, or it is something else.
+      UserError: of the class `error`; there is no such attribute, or it is of another kind.
     """
     found = getattr(module, name, None)
     if not accepts(found):
@@ -62,17 +55,10 @@ def find_attribute(
 
 
 def declares(found: Any, kind: type) -> bool:
-    """Tell, without calling it, whether an object says of itself that calling it makes something of a kind.
+    """Return whether an object is a subclass of `kind`, or a function annotated to return one; calls nothing.
 
-    A name in a study file may be of anything that can be called, `os:system` included: what does not declare itself is
-    never called.
-
-    Args:
-      found: any object.
-      kind: the class of what must come out.
-
-    Returns:
-      True for a subclass of `kind`, and for a function annotated to return one.
+    A study file may name anything that can be called, even `os:system`, so only objects that declare themselves in this
+    way may be called.
 
     >>> def number() -> int: ...
     >>> declares(number, int), declares(int, int), declares(print, int), declares(3, int)
@@ -98,7 +84,7 @@ def _import(module_name: str) -> ModuleType:
         here = str(Path.cwd())
         if missing.name != module_name.partition(".")[0] or here in sys.path:
             raise
-    # An installed command has its own folder where `python -m` has the working directory. Ray's workers have it anyway.
+    # `python -m` and Ray's workers search the working directory; an installed command searches its own folder instead.
     sys.path.append(here)
     importlib.invalidate_caches()
     try:

@@ -10,15 +10,9 @@ from scipy import stats
 
 
 def mean_and_ci95(values: Sequence[float]) -> tuple[float, float]:
-    """Compute the mean and the half width of its 95% interval by Student's t.
+    """Return the mean of n ≥ 1 finite numbers and the half width of its 95% interval by Student's t; NaN for n = 1.
 
-    With two values there is one degree of freedom and t = 12.7: the interval is wide because two runs say little.
-
-    Args:
-      values: n ≥ 1 finite numbers.
-
-    Returns:
-      (mean, half width); the half width is NaN for n = 1, where nothing is known of the spread.
+    With two values there is one degree of freedom and t = 12.7: two runs say little, so the interval is wide.
 
     >>> mean, half_width = mean_and_ci95([0.5, 0.7])
     >>> round(mean, 3), round(half_width, 3)

@@ -1,14 +1,14 @@
-"""How a split is scored, and the names of the figures that a trial, a cell and a study have in MLflow."""
+"""How a split is scored, and the names of the metrics of a trial, a cell and a study in MLflow."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 Metric = Literal["top1", "mean_per_class"]
-"""Share of the images that are right, or its mean over the classes."""
+"""Share of the images that are classified correctly, or the mean of this share over the classes."""
 
 EPOCH = "epoch"
-"""How many epochs a trial has done, in what it reports while it runs."""
+"""Number of epochs done, in the reports of a running trial."""
 
 VAL_SCORE = "val/score"
 TEST_SCORE = "test/score"

@@ -1,4 +1,4 @@
-"""The base of all settings: typed, frozen, and refusing what they do not know."""
+"""The base class of all settings: typed, frozen, and strict about unknown fields."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 
 class SettingsModel(BaseModel):
-    """Base of every settings class; an unknown field is an error, a built object does not change."""
+    """Base class of all settings: an unknown field is an error, and an object does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file", "file or folder"]) -> Path:
-    """Resolve a path of a study, relative to the study file's own folder, and refuse one that is not there.
+    """Return the absolute path of a folder or file that a study names relative to the study file's folder.
 
     Args:
-      path: as the study has it; `~` is the user's home.
-      info: pydantic's; its context names the folder to start from as `base`.
-      kind: what must be there.
-
-    Returns:
-      An absolute path.
+      path: as written in the study; `~` is the user's home.
+      info: from pydantic; its context holds the study file's folder as `base`.
+      kind: what must exist at the path.
 
     Raises:
       ValueError: there is no such folder or file.
@@ -33,7 +30,7 @@ def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "fil
         resolved = (base / path.expanduser()).resolve()
         is_there = {"folder": resolved.is_dir, "file": resolved.is_file, "file or folder": resolved.exists}
         exists = is_there[kind]()
-    except (OSError, RuntimeError) as error:  # a name too long, a circle of links, the home of a user who has none
+    except (OSError, RuntimeError) as error:  # too long a name, a circle of links, a user without a home
         raise ValueError(f"the {kind} must have a path that can be followed, but: {error}") from error
     if not exists:
         raise ValueError(f"the {kind} must exist, but {resolved} does not")

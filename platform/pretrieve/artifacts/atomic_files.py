@@ -14,8 +14,8 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it into place when the block succeeds.
 
-    A reader sees the old file or the new one, never a part: rename is atomic within one file system. The temporary
-    name is unique, so two processes that make the same artifact do not write into one another's file.
+    A reader sees the whole old file or the whole new one, because a rename within one file system is atomic. The
+    temporary name is unique, so two processes that make the same artifact write into different files.
 
     Raises:
       OSError: the folder cannot be made or written to.
@@ -33,12 +33,12 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically.
 
     Raises:
-      TypeError, ValueError: `value` is not JSON-able (NaN counts as not).
+      TypeError, ValueError: `value` cannot be written as JSON; NaN cannot.
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file written by `write_json`."""
+    """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))

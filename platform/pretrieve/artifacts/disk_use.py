@@ -1,4 +1,4 @@
-"""How much disk a study's folder and the caches of a storage take, by kind; for quotas and for people."""
+"""How many bytes of disk the folder of a study and the caches of a storage take, by kind."""
 
 from __future__ import annotations
 
@@ -13,42 +13,27 @@ DATABASE = "mlflow.db"
 
 
 def study_disk_use(folder: Path) -> dict[str, int]:
-    """Measure a study's folder.
+    """Return the bytes on disk of each of STUDY_FOLDERS, of DATABASE with SQLite's files beside it, and of OTHER.
 
-    Args:
-      folder: of the study; it may be absent, or be written to meanwhile.
-
-    Returns:
-      Bytes that the disk gives to each of STUDY_FOLDERS, to DATABASE with what SQLite keeps beside it, and to OTHER.
+    The folder may be absent, and may change meanwhile.
     """
     use = dict.fromkeys((*STUDY_FOLDERS, DATABASE, OTHER), 0)
-    for name, num_bytes in _by_entry(folder).items():
+    for name, num_bytes in cache_disk_use(folder).items():
         use[name if name in STUDY_FOLDERS else DATABASE if name in STUDY_FILES else OTHER] += num_bytes
     return use
 
 
 def cache_disk_use(cache: Path) -> dict[str, int]:
-    """Measure the shared caches of a storage.
-
-    Args:
-      cache: the folder that holds a folder for each kind, such as `features` and `images`; it may be absent.
-
-    Returns:
-      Bytes that the disk gives to each kind that is there.
-    """
-    return _by_entry(cache)
-
-
-def _by_entry(folder: Path) -> dict[str, int]:
+    """Return the bytes on disk of each kind of cache, a folder such as `features`; `cache` itself may be absent."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(cache) as entries:
             return {entry.name: _bytes_of(entry) for entry in entries}
     except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
 def _bytes_of(entry: os.DirEntry[str]) -> int:
-    """Return the bytes on disk of a file, or of all below a folder; links count as themselves, so none leads away."""
+    """Return the bytes on disk of a file, or of a folder with all in it; a link is counted and not followed."""
     try:
         own = entry.stat(follow_symlinks=False).st_blocks * 512
         if not entry.is_dir(follow_symlinks=False):

@@ -1,4 +1,4 @@
-"""A full disk holds a study up, and ends nothing: what is to be written waits until there is room."""
+"""A full disk makes a study wait and ends nothing: a write is repeated until there is disk space."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ T = TypeVar("T")
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether a full disk, or a used-up quota, is behind an error.
+    """Return whether a full disk or a used-up quota caused an error.
 
-    Looks through what it was raised from and in the handling of: torch's own error of a file that it could not write
-    hides the one that says so.
+    All errors in its chain are looked at, because torch's error about a failed write hides the system's error.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -29,20 +28,15 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
-def has_no_room(folder: Path) -> bool:
-    """Tell whether the disk of a folder has no room for a small file."""
+def has_no_space(folder: Path) -> bool:
+    """Return whether the disk of a folder has no space for a small file."""
     return shutil.disk_usage(folder).free < SMALL_FILE_BYTES
 
 
-def when_there_is_room(write: Callable[[], T], on_wait: Callable[[], None]) -> T:
-    """Write now, or once the disk is no longer full.
+def write_once_disk_has_space(write: Callable[[], T], on_wait: Callable[[], None]) -> T:
+    """Call `write`, again every LOOK_INTERVAL_S while the disk is full, with a call of `on_wait` before each pause.
 
-    Args:
-      write: tried until it succeeds; what it leaves when it fails must do no harm.
-      on_wait: called before each further try, every two seconds, to say so.
-
-    Raises:
-      Exception: whatever `write` raises that is not a full disk.
+    A failed `write` may leave a part behind, so parts must do no harm. Its errors of any other kind are raised.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Content keys: what was made from the same things has the same key, so it is made once."""
+"""Content keys: artifacts made from the same inputs have the same key, so each is made once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from dataclasses import fields
 from typing import Any
 
 STORE_VERSION = 2
-"""Part of every key; raise it when files of the store are written in another form."""
+"""Part of every key; raise it when the format of the store's files changes."""
 
 KEY_LENGTH = 20
 """Hexadecimal digits of a key: 80 bits, so a billion artifacts collide with probability below 1e-6."""
 
 
 def content_key(**parts: Any) -> str:
-    """Hash everything that decides a result into one short key.
+    """Hash everything that decides a result into KEY_LENGTH hexadecimal digits, the same on every machine.
 
     Args:
-      **parts: JSON-able values; mappings are ordered by name, floats written with full precision. Of settings give what
-        differs from their defaults (`exclude_defaults`, `changed_fields`): a setting that is added later then leaves
-        the keys as they were. So a default never changes; what should be another value is given by a recipe.
-
-    Returns:
-      KEY_LENGTH hexadecimal digits; equal parts give equal keys on every machine.
+      **parts: JSON values; mappings are sorted by name, floats have full precision. Of settings, pass only the values
+        that differ from their defaults (`exclude_defaults`, `changed_fields`), so that a new setting does not change
+        old keys. For the same reason a default never changes; a recipe gives another value instead.
 
     Raises:
-      TypeError: a part is not JSON-able, so its identity would depend on the process.
+      TypeError: a part is not a JSON value, so its identity would depend on the process.
       ValueError: a part is NaN or infinite.
 
     >>> content_key(lr=0.1, seed=0) == content_key(seed=0, lr=0.1)
@@ -39,20 +36,13 @@ def content_key(**parts: Any) -> str:
 
 
 def changed_fields(settings: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that differ from their defaults, for a key.
-
-    Raises:
-      TypeError: `settings` is no dataclass.
-    """
-    return {
-        each.name: getattr(settings, each.name)
-        for each in fields(settings)
-        if getattr(settings, each.name) != each.default
-    }
+    """Return the fields of a dataclass that differ from their defaults, for a key; TypeError for another object."""
+    values = {each.name: (getattr(settings, each.name), each.default) for each in fields(settings)}
+    return {name: value for name, (value, default) in values.items() if value != default}
 
 
 def _without_signed_zeros(value: Any) -> Any:
-    """Write −0.0 as 0.0: no result differs by the sign of a zero."""
+    """Replace −0.0 by 0.0: the sign of a zero changes no result."""
     if isinstance(value, Mapping):
         return {name: _without_signed_zeros(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -61,14 +51,9 @@ def _without_signed_zeros(value: Any) -> Any:
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """Derive an independent seed for one purpose, so that no two draws of a study share a stream.
+    """Derive an independent seed in [0, 2**63) for one purpose, so that no two draws of a study share a stream.
 
-    Args:
-      seed: the study's or the trial's seed.
-      *purpose: what the draw is for, for example ("source_pass", 3).
-
-    Returns:
-      An integer in [0, 2**63), a seed for torch and NumPy generators.
+    A purpose is, for example, ("source_pass", 3). The seed fits torch and NumPy generators.
 
     >>> derived_seed(0, "epoch", 1) != derived_seed(0, "epoch", 2)
     True

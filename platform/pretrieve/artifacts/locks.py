@@ -1,4 +1,4 @@
-"""One kind of lock between processes: a file that the system unlocks when its process ends, however it ends."""
+"""Locks between processes: files that the system unlocks when their process ends, even when it is killed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 POLL_S = 5.0
-"""How often a process that waits for a lock says that it is alive."""
+"""How often a process that waits for a lock calls `on_wait`."""
 
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS, errno.EACCES}
 _RANDOM = "[0-9a-f]" * 8
 
 
 class LockedError(Exception):
-    """Another process holds a lock; who asks for the lock says what that means."""
+    """Another process holds a lock; the caller turns this into a message."""
 
 
 @contextmanager
@@ -28,44 +28,39 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None, is_optional
     """Hold a lock for the length of the block.
 
     Args:
-      path: the lock's file, in a folder that exists. It stays: another process may have it open.
+      path: file of the lock in an existing folder. It is not deleted, because another process may have it open.
       on_wait: called at once, and every POLL_S until the lock is free; None does not wait.
-      is_optional: go on without the lock where the file system has no locks or is read-only.
+      is_optional: go on without the lock if the file system has no locks or is read-only.
 
     Raises:
       LockedError: another process holds the lock, and `on_wait` is None.
       OSError: the file cannot be made or locked.
     """
     lock = FileLock(path)
-    try:
-        _acquire(lock, on_wait)
-    except OSError as error:
-        if not (is_optional and error.errno in _NO_LOCKS):
-            raise
+    while not lock.is_locked:
+        if on_wait is not None:
+            on_wait()
+        try:
+            lock.acquire(timeout=0 if on_wait is None else POLL_S)
+        except Timeout:
+            if on_wait is None:
+                raise LockedError(lock.lock_file) from None
+        except OSError as error:
+            if not (is_optional and error.errno in _NO_LOCKS):
+                raise
+            break
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(lock: FileLock, on_wait: Callable[[], None] | None) -> None:
-    while True:
-        if on_wait is not None:
-            on_wait()
-        try:
-            lock.acquire(timeout=0 if on_wait is None else POLL_S)
-            return
-        except Timeout:
-            if on_wait is None:
-                raise LockedError(lock.lock_file) from None
-
-
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a new folder in `parent` that is gone after the block, or is renamed in it.
+    """Yield a new folder in `parent`, removed after the block unless the block renames it.
 
-    Its process holds a lock beside it, which tells `remove_leftovers` that it lives. A file system without locks loses
-    no more than the removal of leftovers.
+    The process holds a lock beside it, so that `remove_leftovers` keeps it. On a file system without locks the folder
+    works too, but leftovers are not removed.
 
     Raises:
       OSError: the folder cannot be made.
@@ -79,15 +74,13 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            lock.unlink(missing_ok=True)  # its name is this process's own: no other one waits for it
+            lock.unlink(missing_ok=True)  # the name is unique, so no other process waits for it
 
 
 def remove_leftovers(parent: Path, name: str | None = None) -> None:
-    """Remove the temporary folders of killed processes; those of living ones stay.
+    """Remove the temporary folders that killed processes left in `parent`, which may be absent.
 
-    Args:
-      parent: where they lie; it may be absent.
-      name: which they were made for; None for any.
+    If a name is given, only the folders made for it are removed.
     """
     prefix = ".*" if name is None else f".{glob.escape(name)}"
     found = [path for suffix in ("tmp", "lock") for path in parent.glob(f"{prefix}.{_RANDOM}.{suffix}")]

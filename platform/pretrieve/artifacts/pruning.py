@@ -1,4 +1,4 @@
-"""What the caches that the studies of a storage share hold, and what of it may go."""
+"""Listing and removing the items of the caches that the studies of a storage share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pretrieve.artifacts.store import TEMPORARY_SUFFIX
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import UserError
 
 BACKBONES = "backbones"
-"""Kept unless it is named: pre-trained again on a GPU its weights would differ, and with them the key of each trial."""
+"""Kept unless named: pre-training again on a GPU would give other weights, and so other keys for all trials."""
 
 SECONDS_PER_DAY = 86_400.0
-TEMPORARY_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class CacheItem:
     """A file or folder of a cache, made under one key.
 
     Attributes:
-      kind: the cache: `features`, `images`, …
+      kind: the cache, such as `features` or `images`.
       path: of the file or folder.
-      num_bytes: that the disk gives to it.
-      used_s: when one of its files was last written or read, seconds since 1970. A file system tells of reads no more
-        often than daily, or, mounted with `noatime`, never.
+      num_bytes: on disk.
+      used_s: time of the last write or read of one of its files, seconds since 1970. A file system records reads at
+        most daily, or, mounted with `noatime`, never.
     """
 
     kind: str
@@ -39,36 +39,36 @@ class CacheItem:
 
     @property
     def is_half(self) -> bool:
-        """Whether a writer that was killed left it; no key leads to it."""
+        """Whether a killed writer left it; no key leads to it."""
         return self.path.name.startswith(".")
 
 
 def cache_items(cache: Path) -> list[CacheItem]:
-    """List what is in the caches of a storage, by kind, the least recently used first.
+    """List the items of the caches by kind, the least recently used first; `cache` holds a folder for each kind.
 
-    Args:
-      cache: the folder that holds a folder for each kind; it may be absent.
+    `cache` may be absent.
     """
     kinds = sorted(path for path in cache.glob("*") if path.is_dir())
-    items = [_measure(kind.name, path) for kind in kinds for path in kind.iterdir() if _is_item(path)]
+    paths = [(kind.name, path) for kind in kinds for path in kind.iterdir()]
+    items = [
+        _measure(kind, path)
+        for kind, path in paths
+        if not path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX)
+    ]
     return sorted(items, key=lambda item: (item.kind, item.used_s, item.path.name))
-
-
-def _is_item(path: Path) -> bool:
-    return not path.name.startswith(".") or path.name.endswith(TEMPORARY_SUFFIX)
 
 
 def _measure(kind: str, path: Path) -> CacheItem:
     stats = [path.lstat()]
     for folder, _, names in os.walk(path):
         stats += [Path(folder, name).lstat() for name in names]
-    # A folder's own times move with what is done in it, such as this walk.
+    # The times of a folder itself change with each use, even with this walk.
     files = stats[1:] or stats
     used = max(max(stat.st_mtime, stat.st_atime) for stat in files)
     return CacheItem(kind, path, sum(stat.st_blocks * 512 for stat in stats), used)
 
 
-def may_go(
+def removable_items(
     items: Sequence[CacheItem],
     *,
     now_s: float,
@@ -76,20 +76,20 @@ def may_go(
     unused_days: float | None = None,
     max_bytes: int | None = None,
 ) -> list[CacheItem]:
-    """Choose what to remove: what is half, what was not used for long, then the least recently used that is too much.
+    """Choose items to remove: unfinished ones, ones unused for long, then the least recently used above the limit.
 
     Args:
       items: of the storage.
-      now_s: the time, seconds since 1970.
+      now_s: the current time, seconds since 1970.
       kinds: the caches to choose from; empty: all but `backbones`.
-      unused_days: whatever was not used for so long goes.
-      max_bytes: what all caches together may take at the end; the least recently used go until they do.
+      unused_days: items that were not used for so long are chosen.
+      max_bytes: limit for all caches together; the least recently used items are chosen until it holds.
 
     Returns:
-      What may go, the least recently used first.
+      The chosen items, the least recently used first.
 
     Raises:
-      UserError: a kind that is not there; names those that are.
+      UserError: there is no such kind; the message names the kinds that there are.
     """
     known = {item.kind for item in items}
     unknown = sorted(set(kinds) - known)
@@ -99,13 +99,13 @@ def may_go(
         )
     chosen = [item for item in items if (item.kind in kinds if kinds else item.kind != BACKBONES)]
     chosen.sort(key=lambda item: item.used_s)
-    too_much = sum(item.num_bytes for item in items) - max_bytes if max_bytes is not None else 0
-    going = []
+    excess_bytes = sum(item.num_bytes for item in items) - max_bytes if max_bytes is not None else 0
+    removed = []
     for item in sorted(chosen, key=lambda item: not _is_due(item, now_s, unused_days)):
-        if _is_due(item, now_s, unused_days) or too_much > 0:
-            going.append(item)
-            too_much -= item.num_bytes
-    return sorted(going, key=lambda item: item.used_s)
+        if _is_due(item, now_s, unused_days) or excess_bytes > 0:
+            removed.append(item)
+            excess_bytes -= item.num_bytes
+    return sorted(removed, key=lambda item: item.used_s)
 
 
 def _is_due(item: CacheItem, now_s: float, unused_days: float | None) -> bool:
@@ -114,27 +114,19 @@ def _is_due(item: CacheItem, now_s: float, unused_days: float | None) -> bool:
 
 
 def remove_items(storage: Path, items: Sequence[CacheItem]) -> None:
-    """Remove items of a storage's caches; what a study needs of them it makes again.
-
-    Args:
-      storage: the folder of studies and caches.
-      items: of its caches.
+    """Remove items of the caches of a storage; a study makes again those that it needs.
 
     Raises:
-      StudyInUseError: a study of the storage runs, and may be reading them; nothing is removed.
+      StudyInUseError: a study of the storage runs and may read them; nothing is removed.
     """
     with ExitStack() as stack:
         for lock in sorted(storage.glob("*/driver.lock")):
             stack.enter_context(sole_driver(lock.parent))
-        for item in items:
-            _remove(item.path)
-
-
-def _remove(path: Path) -> None:
-    # Renamed first: whoever looks meanwhile finds the whole of it or nothing.
-    gone = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
-    path.rename(gone)
-    if gone.is_dir() and not gone.is_symlink():
-        shutil.rmtree(gone)
-    else:
-        gone.unlink()
+        for path in [item.path for item in items]:
+            # Renamed first, so that a reader finds the whole item or nothing.
+            gone = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+            path.rename(gone)
+            if gone.is_dir() and not gone.is_symlink():
+                shutil.rmtree(gone)
+            else:
+                gone.unlink()

@@ -1,7 +1,7 @@
 """Files that carry a digest of their own content, so that a changed byte is found before it is used.
 
-A sealed file is its content followed by a seal: a digest of each block of the content, then the content's length and a
-digest of all that. Content and seal arrive by one rename, so there is never one without the other.
+A sealed file is its content followed by a seal: a digest of each block of the content, then the length of the content
+and a digest of both. Content and seal appear by one rename, so neither exists without the other.
 """
 
 from __future__ import annotations
@@ -30,16 +30,11 @@ MAGIC = b"PTRSEAL1"
 _TAIL = struct.Struct(f"<Q{DIGEST_BYTES}s{len(MAGIC)}s")
 
 _checked_blocks: dict[tuple[int, int, int, int], bytearray] = {}
-"""Which blocks of which files this process has compared with their digests: each is compared once."""
+"""Which blocks of each file this process has compared with their digests; it compares each block once."""
 
 
 class DamagedArtifactError(UserError):
-    """A file of the store does not hold what was written.
-
-    Attributes:
-      path: the file.
-      what: file and fault, without the remedy.
-    """
+    """A file of the store does not hold the bytes that were written; `what` is file and fault without the remedy."""
 
     def __init__(self, path: Path, fault: str) -> None:
         self.path, self.what, self._fault = path, f"{path} {fault}", fault
@@ -49,18 +44,14 @@ class DamagedArtifactError(UserError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel from a worker to the driver."""
         return DamagedArtifactError, (self.path, self._fault)
 
 
 class SealedFile:
-    """The content of a sealed file, mapped into memory; a block is compared with its digest when it is first asked for.
-
-    Args:
-      path: of the file.
+    """The content of a sealed file, mapped into memory; each block is compared with its digest at its first use.
 
     Raises:
-      FileNotFoundError: there is none.
+      FileNotFoundError: there is no file.
       DamagedArtifactError: the seal is absent or broken.
     """
 
@@ -83,24 +74,19 @@ class SealedFile:
         self._is_checked = _checked_blocks.setdefault(identity, bytearray(num_blocks))
 
     def __len__(self) -> int:
-        """Return the bytes of the content."""
         return int(self._num_bytes)
 
     def view(self, start: int = 0, stop: int | None = None) -> memoryview:
-        """Return a part of the content, all of it by default, whose blocks are compared with their digests.
-
-        Raises:
-          DamagedArtifactError: a block is not what was written.
-        """
+        """Return a part of the content, or all of it, after `check`."""
         stop = self._num_bytes if stop is None else stop
         self.check(start, stop)
         return memoryview(self._map)[start:stop]
 
     def check(self, start: int, stop: int) -> None:
-        """Compare the blocks that hold the bytes from `start` up to `stop` with their digests.
+        """Compare the blocks that hold the bytes [start, stop) with their digests.
 
         Raises:
-          DamagedArtifactError: one is not what was written.
+          DamagedArtifactError: a block differs.
         """
         for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             if self._is_checked[block]:
@@ -117,11 +103,7 @@ class SealedFile:
 
 
 def seal(path: Path) -> None:
-    """Append the seal to a file that was just written.
-
-    Raises:
-      OSError: the file cannot be read or written.
-    """
+    """Append the seal to a file that was just written."""
     digests, num_bytes = [], 0
     with path.open("r+b") as file:
         while block := file.read(BLOCK_BYTES):
@@ -133,31 +115,18 @@ def seal(path: Path) -> None:
 
 @contextmanager
 def sealing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block succeeds, seal the file and rename it into place.
-
-    Raises:
-      OSError: the folder cannot be made or written to.
-    """
+    """Yield a temporary path beside `path`; when the block succeeds, seal the file and rename it into place."""
     with replacing(path) as temporary:
         yield temporary
         seal(temporary)
-
-
-def is_whole(path: Path) -> bool:
-    """Tell whether a sealed file is there and holds what was written; all of it is read, once a process."""
-    try:
-        SealedFile(path).view()
-    except (FileNotFoundError, DamagedArtifactError):
-        return False
-    return True
 
 
 def read_sealed(path: Path) -> memoryview:
     """Return the content of a sealed file, compared with its digests.
 
     Raises:
-      FileNotFoundError: there is none.
-      DamagedArtifactError: it does not hold what was written.
+      FileNotFoundError: there is no file.
+      DamagedArtifactError: it does not hold the bytes that were written.
     """
     return SealedFile(path).view()
 
@@ -168,11 +137,7 @@ def read_sealed_json(path: Path) -> Any:
 
 
 def write_sealed_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON into a sealed file.
-
-    Raises:
-      TypeError, ValueError: `value` is not JSON-able (NaN counts as not).
-    """
+    """Write `value` as JSON into a sealed file; raises like `atomic_files.write_json`."""
     with sealing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The store: what a study makes, found again by kind and key, whole or not at all."""
+"""The store of a study's artifacts, found by kind and key; an artifact is whole or absent."""
 
 from __future__ import annotations
 
@@ -12,45 +12,37 @@ from pathlib import Path
 from pretrieve.artifacts.seals import DamagedArtifactError, SealedFile, sealing
 
 logger = logging.getLogger(__name__)
-"""Each damaged file that is set aside is a warning here; a study passes them on to whoever watches it."""
+"""Warns of each damaged file that is set aside; a study passes the warnings to its observer."""
 
 TEMPORARY_SUFFIX = ".tmp"
 
 
 @dataclass(frozen=True)
 class ArtifactStore:
-    """A folder of sealed files, one folder a kind, each file under the key of what it was made from.
-
-    Attributes:
-      root: the folder of kinds.
-    """
+    """A folder `root` with a folder for each kind of artifact; each sealed file is named by the key of its inputs."""
 
     root: Path
 
     def path(self, kind: str, name: str) -> Path:
-        """Return where an artifact lies, or would lie."""
+        """Return the path of an artifact, which may be absent."""
         return self.root / kind / name
 
     def find(self, kind: str, name: str) -> Path | None:
-        """Return an artifact that is there and whole, see `is_kept`; None where it is to be made."""
+        """Return the path of an artifact that is whole (see `is_kept`); None if it has to be made."""
         path = self.path(kind, name)
         return path if is_kept(path) else None
 
     @contextmanager
     def write(self, kind: str, name: str) -> Iterator[Path]:
-        """Yield a temporary path; when the block succeeds, the file at it becomes the artifact.
-
-        Raises:
-          OSError: the store cannot be written to.
-        """
+        """Yield a temporary path; when the block succeeds, the file at this path becomes the artifact."""
         with sealing(self.path(kind, name)) as temporary:
             yield temporary
 
 
 def is_kept(path: Path) -> bool:
-    """Tell whether a sealed file is there and whole; a damaged one is set aside, so that it is made anew.
+    """Return whether a sealed file exists and is whole; a damaged one is set aside, so that it is made again.
 
-    All of it is compared with its digests, once a process.
+    Each process compares the whole file with its digests once.
     """
     try:
         SealedFile(path).view()
@@ -63,7 +55,7 @@ def is_kept(path: Path) -> bool:
 
 
 def set_aside(error: DamagedArtifactError) -> None:
-    """Rename a damaged file, and log where it is now; the next pruning removes it."""
+    """Rename a damaged file and log its new path; the next pruning removes it."""
     aside = error.path.with_name(f".{error.path.name}.damaged-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
     with suppress(FileNotFoundError):  # another process was faster
         error.path.rename(aside)

@@ -1,4 +1,4 @@
-"""One driver a study: the second says who runs it, and leaves."""
+"""A study has one driver: a second process stops with an error that names the first."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ LOCK, HOLDER = "driver.lock", "driver.txt"
 
 @contextmanager
 def sole_driver(folder: Path) -> Iterator[None]:
-    """Hold a study for the length of the block; the lock goes with the process, however it ends.
-
-    Args:
-      folder: the study's folder, which exists.
+    """Hold the lock of a study, whose folder exists, for the length of the block or the life of the process.
 
     Raises:
-      StudyInUseError: another process holds it; names its host and process.
+      StudyInUseError: another process holds it; the message names its host and process.
     """
     with ExitStack() as stack:
         try:
@@ -38,7 +35,7 @@ def sole_driver(folder: Path) -> Iterator[None]:
 
 
 def current_driver(folder: Path) -> str | None:
-    """Say who runs a study at this moment; None where nobody does."""
+    """Return which process runs a study now; None if none does."""
     if not (folder / LOCK).exists():
         return None
     try:

@@ -61,7 +61,7 @@ def prune(
     Results, weights of refits and MLflow's record are no part of the caches. While a study of the storage runs, nothing
     is removed.
     """
-    from pretrieve.artifacts.pruning import cache_items, may_go, remove_items
+    from pretrieve.artifacts.pruning import cache_items, removable_items, remove_items
     from pretrieve.errors import UserError
 
     if unused_days is None and max_gb is None:
@@ -69,7 +69,7 @@ def prune(
     folder = _storage(storage)
     max_bytes = None if max_gb is None else round(max_gb * BYTES_PER_GB)
     items = cache_items(folder / "cache")
-    going = may_go(items, now_s=time.time(), kinds=kind or (), unused_days=unused_days, max_bytes=max_bytes)
+    going = removable_items(items, now_s=time.time(), kinds=kind or (), unused_days=unused_days, max_bytes=max_bytes)
     if not dry_run:
         remove_items(folder, going)
     _print(going, "Would be removed" if dry_run else "Removed")

@@ -1,4 +1,4 @@
-"""What a trial may use, and what it gets of the cluster at hand."""
+"""The resources that a trial may use, and its share of the connected cluster."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pretrieve.settings_model import SettingsModel
 
 
 class ComputeSettings(SettingsModel):
-    """What a trial may use.
+    """The resources that a trial may use.
 
     Attributes:
-      cpus_per_trial: CPU cores, also torch's threads; `auto`: on CPUs the number that gives the most trials an hour is
-        measured before the first one, beside GPUs one. Results depend on the number of threads in the last digits, so
-        `auto` keeps what it measured on a kind of node.
-      gpus_per_trial: share of a GPU; None: where the cluster has GPUs the share that gives the most trials an hour is
-        measured before the first one, for several workers a whole one each; without GPUs none.
-      workers_per_trial: processes that train one trial together, each with these CPUs and GPUs and an equal part of
+      cpus_per_trial: CPU cores, also torch's threads. `auto` on CPUs measures, before the first trial, which number
+        gives the most trials an hour; beside GPUs it is one. The number of threads changes the last digits of a result,
+        so `auto` keeps its measurement for each kind of node.
+      gpus_per_trial: share of a GPU. None on a cluster with GPUs measures, before the first trial, which share gives
+        the most trials an hour, or gives each of several workers a whole GPU; without GPUs it is 0.
+      workers_per_trial: processes that train one trial together. Each gets these CPUs and GPUs and an equal part of
         every batch.
-      image_scratch: folder on each node's own disk for copies of the decoded images, where the storage is a network's;
+      image_scratch: folder on each node's own disk for copies of the decoded images, for a storage on the network;
         None reads them from the storage.
       max_silence_s: seconds without a step after which a trial counts as hung; it is ended and started again.
     """
@@ -38,7 +38,7 @@ class ComputeSettings(SettingsModel):
 
     @property
     def num_cpus(self) -> int:
-        """CPU cores of a trial as far as they are decided, else one."""
+        """CPU cores of a trial; one while `auto` is not yet decided."""
         return 1 if self.cpus_per_trial == "auto" else self.cpus_per_trial
 
     @field_validator("gpus_per_trial")
@@ -60,19 +60,18 @@ class ComputeSettings(SettingsModel):
 
 
 WAITING_REQUEST = {"memory": 1.0}
-"""Of the process of a trial that only waits for its workers: one byte, as Tune takes no request of nothing. A share of
-a CPU, however small, would leave the workers without a place on a cluster that has exactly their CPUs."""
+"""Request of a process that only waits for its workers: one byte of memory, because Tune refuses an empty request. Any
+share of a CPU would leave the workers without a place on a cluster that has exactly their CPUs."""
 
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What each trial gets on the cluster at hand.
+    """The resources of each trial on the connected cluster.
 
     Attributes:
-      cpus: of each worker.
-      gpus: of each worker.
+      cpus, gpus: of each worker.
       num_workers: processes that train one trial together.
-      num_shares: shares of a worker that the cluster has.
+      num_shares: workers that the cluster can run at a time.
     """
 
     cpus: int
@@ -82,15 +81,15 @@ class TrialResources:
 
     @classmethod
     def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
-        """Decide the share of a trial, and refuse what the nodes can never give.
+        """Decide the share of a trial.
 
         Args:
-          settings: what the study asks for.
-          nodes: what each node has, by Ray's names; a worker runs on one node.
+          settings: the request of the study.
+          nodes: resources of each node, by Ray's names; a worker runs on one node.
 
         Raises:
-          ResourceError: no node has the CPUs and GPUs that one worker wants, or all together have not enough for the
-            workers of one trial; Ray would wait for them without end.
+          ResourceError: no node can run one worker, or all nodes together cannot run the workers of one trial. Ray
+            would wait for such resources without end.
         """
         gpus = settings.gpus_per_trial
         if gpus is None:
@@ -99,40 +98,39 @@ class TrialResources:
         num_shares = sum(num_shares_of(node, settings.num_cpus, gpus) for node in nodes)
         largest = [f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes]
         if num_shares < settings.workers_per_trial:
-            many = settings.workers_per_trial
-            subject = (
-                "a trial must fit on one node" if many == 1 else f"the {many} workers of a trial must fit on the nodes"
-            )
+            subject, for_each, remedy = "a trial must fit on one node", "", ""
+            if settings.workers_per_trial > 1:
+                subject = f"the {settings.workers_per_trial} workers of a trial must fit on the nodes"
+                for_each, remedy = " for each", ", or workers_per_trial"
             raise ResourceError(
-                f"{subject}, but compute asks for {settings.num_cpus} CPUs and {gpus:g} GPUs"
-                f"{'' if many == 1 else ' for each'}, and the nodes have: {'; '.join(sorted(set(largest)))}; lower "
-                "compute.cpus_per_trial or gpus_per_trial" + ("" if many == 1 else ", or workers_per_trial")
+                f"{subject}, but compute asks for {settings.num_cpus} CPUs and {gpus:g} GPUs{for_each}, and the nodes "
+                f"have: {'; '.join(sorted(set(largest)))}; lower compute.cpus_per_trial or gpus_per_trial{remedy}"
             )
         return cls(settings.num_cpus, gpus, settings.workers_per_trial, num_shares)
 
     @property
     def num_concurrent(self) -> int:
-        """How many trials the cluster holds at a time."""
+        """How many trials the cluster runs at a time."""
         return max(1, self.num_shares // self.num_workers)
 
     def worker(self) -> dict[str, float]:
-        """Return the request of one worker, as Ray counts."""
+        """Return the request of one worker, by Ray's names."""
         return {"CPU": float(self.cpus), **({"GPU": self.gpus} if self.gpus else {})}
 
     def bundle(self) -> dict[str, float]:
-        """Return the request of the process that runs a trial: its only worker, or who waits for several."""
+        """Return the request of the process that runs a trial: its only worker, or the one that waits for several."""
         return self.worker() if self.num_workers == 1 else WAITING_REQUEST
 
 
 def num_shares_of(node: Mapping[str, float], cpus: float, gpus: float) -> int:
-    """Return how many workers with so many CPUs and GPUs each a node holds at a time."""
+    """Return how many workers, each with these CPUs and GPUs, a node runs at a time."""
     by_cpu = int(node.get("CPU", 0) // cpus)
-    # A share of a GPU lies on one GPU: three of 0.4 do not fit on one.
+    # A share of a GPU lies on one GPU: three shares of 0.4 do not fit on one.
     num_gpus = int(node.get("GPU", 0))
     by_gpu = by_cpu if not gpus else num_gpus * int(1 / gpus + 1e-9) if gpus <= 1 else int(num_gpus // gpus)
     return min(by_cpu, by_gpu)
 
 
 def node_resources() -> list[dict[str, float]]:
-    """Return what each living node of the connected cluster has, by Ray's names."""
+    """Return the resources of each living node of the connected cluster, by Ray's names."""
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]

@@ -1,4 +1,4 @@
-"""One trial on several workers: Ray Train starts them, each trains its part of every batch."""
+"""One trial on several workers: Ray Train starts them, and each trains its part of every batch."""
 
 from __future__ import annotations
 
@@ -18,45 +18,37 @@ if TYPE_CHECKING:
 
 
 def run_distributed_trial(
-    task: TrialTask,
-    *,
-    resources: Mapping[str, float],
-    scratch: Path,
-    study: str,
-    callbacks: list[Any] | None = None,
+    task: TrialTask, *, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any] | None = None
 ) -> Outcome:
     """Run a trial on `task.num_workers` workers and wait for its end; see `run_trial`.
 
-    A worker whose process is lost ends the attempt with an exception, so that whoever scheduled the trial starts it
+    When the process of a worker is lost, Ray Train's exception passes through, so that the scheduler starts the trial
     again from its checkpoint.
 
     Args:
-      task: what to run.
+      task: the trial.
       resources: of each worker, by Ray's names.
       scratch: folder for Ray Train's own state.
-      study: name under which the first worker exports the trial's figures.
-      callbacks: of Ray Train, which hear what the workers report.
+      study: name under which the first worker exports the trial's metrics.
+      callbacks: Ray Train calls them with each report of the workers.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
         return spool.outcome
     while True:
         error = _fit(task, resources, scratch, study, callbacks or [])
-        smaller = with_smaller_parts(task) if error is not None and _is_out_of_memory(error) else None
+        # By type: Ray Train's message holds only the last part of each worker's error, and torch's message is long.
+        no_memory = error is not None and any(is_out_of_memory(each) for each in error.worker_failures.values())
+        smaller = with_smaller_parts(task) if no_memory else None
         if smaller is None:
             break
         task = smaller
     ended = Spool(task.spool_path)
-    if ended.outcome is None or ended.num_ends == spool.num_ends:  # the end that is there is an earlier attempt's
+    if ended.outcome is None or ended.num_ends == spool.num_ends:  # the end in the spool is an earlier attempt's
         message = str(error or "its workers ended without a word")
         ended.write_end("failed", {}, message, failure=kind_of_error(error) if error else "process lost")
         return "failed"
     return ended.outcome
-
-
-def _is_out_of_memory(error: WorkerGroupError) -> bool:
-    # By type: Ray Train's message holds only the ends of the workers' errors, and torch's is long.
-    return any(is_out_of_memory(failure) for failure in error.worker_failures.values())
 
 
 def _fit(
@@ -77,8 +69,8 @@ def _fit(
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        # What a worker's own code raised comes as it was raised; that its process is gone, Ray Train says itself. The
-        # others then fail as well, at the next average of gradients.
+        # An error of a worker's own code arrives as it was raised. For a lost process Ray Train has its own error, and
+        # the other workers then fail too, when they next average gradients.
         if any(is_of_ray_train(failure) for failure in error.worker_failures.values()):
             raise
         return error

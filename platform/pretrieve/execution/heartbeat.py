@@ -1,4 +1,4 @@
-"""A sign of life of each trial, by which a trial that hangs is found: it raises nothing."""
+"""A sign of life of each trial: a trial that hangs raises no error, but stops giving the sign."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from pathlib import Path
 
 TOUCH_INTERVAL_S = 1.0
 STACK_AT = 0.9
-"""Fraction of the allowed silence after which a trial writes its stacks."""
+"""Fraction of the allowed silence after which a trial writes the stacks of its threads."""
 
 
 class Heartbeat:
-    """The sign that one trial gives: the time stamp of a file beside its spool.
-
-    Args:
-      spool_path: of the trial.
-    """
+    """The sign of life of one trial: the time stamp of a file beside its spool."""
 
     def __init__(self, spool_path: Path) -> None:
         self.path = spool_path.with_suffix(".alive")
@@ -29,8 +25,8 @@ class Heartbeat:
     def started(self, max_silence_s: float) -> Iterator[Callable[[], None]]:
         """Yield a function that the trial calls at each step.
 
-        When it was not called for nearly `max_silence_s`, the stacks of the process's threads are written beside the
-        spool, also where the interpreter itself hangs.
+        If it is not called for nearly `max_silence_s`, the stacks of all threads are written beside the spool, even
+        where the interpreter itself hangs.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         last_s = -TOUCH_INTERVAL_S
@@ -51,22 +47,21 @@ class Heartbeat:
                 self.remove()
 
     def touch(self) -> None:
-        """Give the sign outside of a step; on a full disk there may be none."""
+        """Give the sign outside of a step, unless the disk is too full for it."""
         with contextlib.suppress(OSError):
             self.path.touch()
 
     def seen_at(self) -> int | None:
-        """Return the time stamp, ns; compare it only with itself, as the clocks of nodes differ."""
+        """Return the time stamp in ns, or None; compare it only with other stamps of this file: clocks differ."""
         try:
             return self.path.stat().st_mtime_ns
         except OSError:
             return None
 
     def stack(self) -> str:
-        """Return the stacks that a silent trial wrote; empty where it wrote none."""
+        """Return the stacks that a silent trial wrote, or an empty text."""
         return self._stack_path.read_text(encoding="utf-8") if self._stack_path.exists() else ""
 
     def remove(self) -> None:
-        """Delete the files of an attempt that ended."""
         self.path.unlink(missing_ok=True)
         self._stack_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A pre-training as one task of the cluster: where its images lie, and where it leaves its weights and its progress."""
+"""A pre-training as one task of the cluster: its images, and the files of its weights and its progress."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ POLL_INTERVAL_S = 0.5
 
 @dataclass(frozen=True)
 class PretrainingTask:
-    """How one pre-training runs.
+    """One pre-training.
 
     Attributes:
-      spec: what it computes.
-      architecture_name: what it trains.
+      spec: the computation.
+      architecture_name: of the network.
       images: image-cache entries of the source.
-      backbones: folder that its weights are kept in.
-      progress_path: file that it writes a line to after each epoch.
+      backbones: folder for its weights.
+      progress_path: file that gets a line after each epoch.
     """
 
     spec: PretrainingSpec
@@ -38,13 +38,13 @@ class PretrainingTask:
     progress_path: Path
 
     def run_on_cluster(self, on_epoch: Callable[[int, int], None]) -> tuple[str, str]:
-        """Run it in one Ray task that takes a node's CPUs, or a GPU.
+        """Run it in one Ray task that takes all CPUs of a node, and a GPU where there is one.
 
         Args:
           on_epoch: called with (epochs done, epochs in all).
 
         Returns:
-          The identity of the backbone that it keeps, and the kind of device that trained it: `cpu` or `cuda`.
+          The identity of the kept backbone, and the kind of device that trained it: `cpu` or `cuda`.
 
         Raises:
           DivergedError: the loss was not finite.
@@ -54,15 +54,12 @@ class PretrainingTask:
         pending = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(PretrainingTask._run).remote(self, num_cpus)
         num_epochs = self.spec.settings.epochs
         while not ray.wait([pending], timeout=POLL_INTERVAL_S)[0]:
-            on_epoch(self._num_epochs_done(), num_epochs)
+            path = self.progress_path
+            on_epoch(len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0, num_epochs)
         with causes_of_task_errors():
             made: tuple[str, str] = ray.get(pending)
         on_epoch(num_epochs, num_epochs)
         return made
-
-    def _num_epochs_done(self) -> int:
-        path = self.progress_path
-        return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
     def _run(self, num_threads: int) -> tuple[str, str]:
         torch.set_num_threads(num_threads)

@@ -1,4 +1,4 @@
-"""Figures of a running study for Prometheus, by the exporter that Ray has on every node; it puts `ray_` before them."""
+"""Metrics of a running study for Prometheus. Ray's exporter on each node serves them, with `ray_` before each name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXPORTED: dict[str, tuple[str, str, dict[str, str]]] = {
     FORWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "forward"}),
     BACKWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "backward"}),
 }
-"""Gauge, its description and its own tags, by a trial's metric."""
+"""For each metric of a trial: the gauge's name, its description and its own tags."""
 
 
 @cache
@@ -44,7 +44,7 @@ def _counter(name: str, description: str, *tag_keys: str) -> Counter:
 
 
 def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
-    """Export what a trial measured of an epoch, from the process of its worker."""
+    """Export the metrics of an epoch, from the process of the trial's worker."""
     of_trial = {"study": study, "target": spec.target, "method": spec.method}
     for metric, (name, description, tags) in _EXPORTED.items():
         if metric in metrics:
@@ -53,7 +53,7 @@ def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> N
 
 @contextmanager
 def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
-    """Yield a report that exports the metrics of a trial's epochs as well, until the trial ends."""
+    """Yield a function that exports the metrics of an epoch and then calls `report`."""
     shown = {*_EXPORTED} - {GPU_MEMORY_GB}
 
     def export_and_report(metrics: dict[str, float]) -> None:
@@ -64,37 +64,31 @@ def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
     try:
         yield export_and_report
     finally:
-        # A gauge keeps its last figure otherwise, and the worker would not count as idle.
+        # Otherwise each gauge keeps its last value, and the worker would not count as idle.
         export_epoch(study, spec, dict.fromkeys(shown, 0.0))
 
 
 class StudyFigures:
-    """What the driver of a study exports.
-
-    Args:
-      study: its name.
-    """
+    """The metrics that the driver of a study exports."""
 
     def __init__(self, study: str) -> None:
         self._tags = {"study": study}
 
     def running(self, number: int) -> None:
-        """Say how many trials run."""
+        """Export how many trials run."""
         _gauge(TRIALS_RUNNING, "trials and refits that run now", "study").set(number, self._tags)
 
     def ended(self, kind: FailureKind | None) -> None:
-        """Count a trial that ended, well or by a kind of failure."""
+        """Count a trial that ended, with a result (None) or by a kind of failure."""
         ended = _counter(TRIALS_ENDED, "trials and refits that ended in this run of the study", "study", "end")
         ended.inc(1, {**self._tags, "end": kind or "result"})
 
     def failed(self, kind: FailureKind) -> None:
-        """Count an end of a trial's process before the trial's own."""
+        """Count a process that ended before its trial did."""
         failures = _counter(FAILURES, "processes that ended before their trials did, by kind", "study", "kind")
         failures.inc(1, {**self._tags, "kind": kind})
 
     def spool_depth(self, number: int) -> None:
-        """Say how many trials have figures that MLflow may not hold yet."""
-        depth = _gauge(
-            SPOOL_DEPTH, "trials whose figures MLflow may not hold yet: those that run, and what waits", "study"
-        )
-        depth.set(number, self._tags)
+        """Export how many trials have metrics that MLflow may not hold yet."""
+        description = "trials whose figures MLflow may not hold yet: those that run, and what waits"
+        _gauge(SPOOL_DEPTH, description, "study").set(number, self._tags)

@@ -1,4 +1,4 @@
-"""How a trial goes on whose process ended before it did: a policy for each kind of failure."""
+"""When a trial starts again after its process ended too early: a policy for each kind of failure."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import FailureKind, Interruption
 
 MAX_RETRIES: dict[FailureKind, int | None] = {
-    # A node that goes is no fault of the trial: a study on machines that may be taken back meets it all the time.
+    # A lost node is not the trial's fault, and is common on machines that can be taken back at any time.
     "node lost": None,
     "process lost": 5,
-    # Each is tried with smaller parts of a step, as far as they can be made smaller.
+    # Each new attempt splits a step into smaller parts, as far as possible.
     "out of memory": 5,
     "hung": 2,
     "disk full": 2,
     # The same program on the same data ends in the same error.
     "program error": 0,
 }
-"""How often a trial is started again after each kind of failure, within one run of the study; None: without limit."""
+"""How often a trial starts again after each kind of failure, within one run of the study; None: without limit."""
 
 NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory")
-"""Words of torch's errors for want of memory that have no class of their own."""
+"""Words by which out-of-memory errors of torch are known where torch raises a plain RuntimeError."""
 
 
 def kind_of_error(error: BaseException) -> FailureKind:
-    """Return the kind of failure of an error that a trial's process raised, or that Ray raised about it."""
+    """Return the kind of failure of an error that a trial's process, or Ray about that process, raised."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         return kind_of_error(error.cause)
     if isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
@@ -48,7 +48,7 @@ def kind_of_error(error: BaseException) -> FailureKind:
 
 
 def _kind_of_workers(error: BaseException) -> FailureKind | None:
-    """Return the kind of failure of an error of Ray Train about the workers of a trial; None for any other error."""
+    """Return the kind of failure of Ray Train's error about the workers of a trial; None for any other error."""
     from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
 
     cause = getattr(error, "health_check_failure", None)
@@ -57,25 +57,25 @@ def _kind_of_workers(error: BaseException) -> FailureKind | None:
     if isinstance(error, ControllerError):
         return kind_of_error(error.controller_failure)
     if isinstance(error, WorkerGroupError):
-        # When one worker is gone the others fail at the next average of gradients: their errors say nothing.
+        # When one worker is lost, the others fail when they next average gradients: their errors say nothing.
         failures = list(error.worker_failures.values())
         lost = [failure for failure in failures if is_of_ray_train(failure)]
         kinds = [kind_of_error(failure) for failure in lost or failures]
-        return next((kind for kind in kinds if kind == "node lost"), kinds[0] if kinds else "process lost")
-    if isinstance(error, TrainingFailedError):  # the node was told that it will be taken back
+        return "node lost" if "node lost" in kinds else kinds[0] if kinds else "process lost"
+    if isinstance(error, TrainingFailedError):  # the node was announced to be taken back
         return "node lost"
     return "process lost" if is_of_ray_train(error) else None
 
 
 def is_of_ray_train(error: BaseException) -> bool:
-    """Tell whether Ray Train raised an error of its own: that a worker's process is gone or does not answer."""
-    # By name: the base of these errors lies in a private module.
+    """Return whether the error is Ray Train's own: a worker's process is lost or does not answer."""
+    # By name, because the base class of these errors is in a private module.
     return any(base.__name__ == "RayTrainError" for base in type(error).__mro__)
 
 
 def _kind_of_death(message: str) -> FailureKind:
-    """Read from Ray's message why a process is gone: there is no other sign of it."""
-    # Where Ray does not know, it lists common causes, the kernel's OOM killer among them.
+    """Read from Ray's message why a process was lost; Ray gives no other sign of the cause."""
+    # If Ray does not know the cause, its message lists common ones, such as the kernel's out-of-memory killer.
     words = message.lower().partition("common causes")[0]
     if "out of memory" in words or "running low on memory" in words or "oom" in words.split():
         return "out of memory"
@@ -88,11 +88,11 @@ def next_attempt(task: TrialTask, interruptions: Sequence[Interruption]) -> Tria
     """Decide how a trial goes on after its interruptions.
 
     Args:
-      task: as it was planned.
+      task: the planned task.
       interruptions: of this run of the study, oldest first.
 
     Returns:
-      The task to run, in smaller parts where memory was short; or the kind of failure that happened too often.
+      The task to run, in smaller parts after an out-of-memory error; or the kind of failure that happened too often.
     """
     counts = Counter(interruption.kind for interruption in interruptions)
     for kind, count in counts.items():
@@ -108,7 +108,7 @@ def next_attempt(task: TrialTask, interruptions: Sequence[Interruption]) -> Tria
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory did not suffice, a device's or the machine's.
+    """Return whether an error says that the memory of a device or of the machine was too small.
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
     (True, False)
@@ -119,10 +119,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def with_smaller_parts(task: TrialTask) -> TrialTask | None:
-    """Halve the parts in which a step is computed, or more where half does not divide the batch.
+    """Compute a step in at least twice as many parts; the new number of parts divides the batch.
 
     Returns:
-      The task with more parts; None where a part would hold fewer than two images, of which batch norm needs as many.
+      The new task; None where a part would hold fewer than two images, the fewest that batch norm accepts.
     """
     spec = task.spec
     batches = [spec.training.batch_size // task.num_workers]

@@ -1,4 +1,4 @@
-"""Running one trial or refit: a plain function, called by a Ray worker and by tests alike."""
+"""Running one trial or refit: a plain function that a Ray worker or a test calls."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from functools import partial
 import torch
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import is_disk_full, when_there_is_room
+from pretrieve.artifacts.full_disk import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import set_aside
 from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
-from pretrieve.execution.epoch_metrics import add_gpu_memory, add_gradient_gap, add_losses, add_throughput
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
@@ -36,32 +35,32 @@ WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
 
 
 def run_trial(task: TrialTask, *, report: Report) -> Outcome:
-    """Train, score and record one trial, from its checkpoint where it was begun before.
+    """Train, score and record one trial, from its checkpoint if there is one.
 
-    A trial scores val after each epoch; a refit scores test once, at its end. Where a step does not fit into the
-    device's memory it is computed in parts; the record says so, since batch norm then sees smaller batches.
+    A trial scores val after each epoch; a refit scores test once, at its end. A step that does not fit into the memory
+    of the device is computed in parts. The record says so, because batch norm then sees smaller batches.
 
     Args:
-      task: what to run and where its inputs lie.
-      report: called after each epoch with its metrics, for whoever watches.
+      task: the trial.
+      report: called with the metrics of each epoch.
 
     Returns:
-      `finished`; `diverged` where the loss was not finite; `failed` where the program raised: the error is in the
-      spool, so that one trial's fault ends that trial only.
+      `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is written
+      into the spool, so that it ends this trial only.
 
     Raises:
       OSError: a disk that the trial does not wait for is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
-        return spool.outcome  # it ended just before its driver was killed: delivered it is not, done it is
+        return spool.outcome  # it ended just before its driver was killed
     try:
         return _run_within_memory(task, spool, report)
-    except Exception as error:  # whatever the user's code or the machine did: it is recorded, and the study goes on
+    except Exception as error:  # any error of the user's code or the machine is recorded, and the study goes on
         if is_disk_full(error):
-            raise  # there may be room when it is tried again
+            raise  # the next attempt may find disk space
         if isinstance(error, DamagedArtifactError):
-            set_aside(error)  # so that the next run of the study makes it anew
+            set_aside(error)  # so that the next run of the study makes the file again
         spool.write_end("failed", {}, traceback.format_exc(), failure=kind_of_error(error))
         return "failed"
 
@@ -82,13 +81,13 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome
 
 @dataclass(frozen=True)
 class TrialProcess:
-    """One of the processes that train and score a trial. While the disk is full, whatever it writes waits.
+    """One of the processes that train and score a trial. While the disk is full, its writes wait.
 
     Attributes:
-      task: what to run.
-      spool: of the first process, which alone scores and records; None for any other.
-      report: called by every process after each epoch, by those that record nothing with epoch and seconds alone. It
-        does not return where the search stops the trial.
+      task: the trial.
+      spool: of the first process, the only one that scores and records; None for any other.
+      report: called after each epoch, with epoch and seconds alone by a process without a spool. It does not return if
+        the search stops the trial.
       process_group: the processes of the trial.
     """
 
@@ -99,23 +98,24 @@ class TrialProcess:
     _started_s: float = field(default_factory=time.perf_counter)
 
     def run(self) -> Outcome:
-        """Run the trial from its checkpoint to its end.
-
-        Returns:
-          `finished` or `diverged`.
-
-        Raises:
-          Exception: whatever ended the training.
-        """
+        """Run the trial from its checkpoint to its end; return `finished` or `diverged`, or raise what ended it."""
         torch.set_num_threads(self.task.num_threads)
         if self.spool is not None:
             self._write(partial(self.spool.write_start, this_worker()))
         checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         outcome: Outcome = "finished"
         scores: dict[str, float] = {}
-        message = _note_on_parts(self.task.spec.num_parts)
+        num_parts, message = self.task.spec.num_parts, ""
+        if num_parts > 1:
+            message = (
+                f"a step did not fit into the device's memory: it was computed in {num_parts} parts, and batch norm "
+                "saw one part at a time"
+            )
+        heartbeat: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
+        if self.spool is not None:
+            heartbeat = Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
         try:
-            with self._heartbeat() as on_step:
+            with heartbeat as on_step:
                 scores = self._train_and_score(checkpoint, on_step)
         except DivergedError as error:
             outcome, message = "diverged", str(error)
@@ -126,29 +126,23 @@ class TrialProcess:
         return outcome
 
     def _write(self, write: Callable[[], None]) -> None:
-        when_there_is_room(write, self._report_waiting)
+        write_once_disk_has_space(write, self._report_waiting)
 
     def _report_waiting(self) -> None:
         Heartbeat(self.task.spool_path).touch()
-        # With several processes a report is one of all: the first, which alone writes, cannot report by itself.
+        # All processes of a trial report together, so the first, which alone writes, cannot report by itself.
         if self.process_group.size == 1:
             self.report({WAITS_FOR_DISK_SPACE: 1.0})
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started_s
 
-    def _heartbeat(self) -> AbstractContextManager[Callable[[], None]]:
-        """Give a sign of life at each step, of the first process of a trial."""
-        if self.spool is None:
-            return nullcontext(lambda: None)
-        return Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
-
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test score of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
-            # The process may have run other trials before; the peak that this one reports is to be its own.
+            # The process may have run other trials before, whose peak is not this trial's.
             torch.cuda.reset_peak_memory_stats()
         inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
@@ -168,12 +162,12 @@ class TrialProcess:
     def _measurements(
         self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
     ) -> list[EpochCallback]:
-        measurements: list[EpochCallback] = [add_losses, add_throughput, add_gpu_memory]
+        measurements: list[EpochCallback] = [_add_losses_and_speed]
         if work.num_parts > 1:
             measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
         if self.task.spec.kind == "trial":
             if work.settings.gradient_gap and work.objective.uses_source:
-                measurements.append(partial(add_gradient_gap, GapProbe(work, evaluate)))
+                measurements.append(partial(_add_gradient_gap, GapProbe(work, evaluate)))
             measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
         return measurements
 
@@ -183,10 +177,26 @@ class TrialProcess:
         self.report({metrics.EPOCH: float(report.epoch), **report.metrics, metrics.SECONDS: self._seconds()})
 
 
-def _note_on_parts(num_parts: int) -> str:
-    if num_parts == 1:
-        return ""
-    return (
-        f"a step did not fit into the device's memory: it was computed in {num_parts} parts, and batch norm saw one "
-        "part at a time"
-    )
+def _add_losses_and_speed(report: EpochReport) -> None:
+    """Add the mean losses, images of both streams per second, the share of time of each part of a step, and GPU memory.
+
+    Shares are in [0, 1]. The memory is the peak of all tensors in 10^9 bytes; without a GPU it is left out.
+    """
+    report.metrics[metrics.LOSS_TARGET] = report.loss_target
+    if report.loss_source is not None:
+        report.metrics[metrics.LOSS_SOURCE] = report.loss_source
+    report.metrics[metrics.IMAGES_PER_S] = report.num_images / report.elapsed_s
+    report.metrics[metrics.INPUT_WAIT_FRACTION] = report.part_s["data"] / report.elapsed_s
+    report.metrics[metrics.FORWARD_FRACTION] = report.part_s["forward"] / report.elapsed_s
+    report.metrics[metrics.BACKWARD_FRACTION] = report.part_s["backward"] / report.elapsed_s
+    if torch.cuda.is_available():
+        report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
+
+
+def _add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:
+    """Add δ² of Theorem 1 at the weights of the epoch's end, with its parts."""
+    gap = probe.measure()
+    report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
+    report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
+    report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
+    report.metrics[metrics.SOURCE_GRADIENT_NORM] = gap.source_norm_squared

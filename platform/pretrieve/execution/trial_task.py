@@ -1,4 +1,4 @@
-"""A trial as a task of the cluster: where its inputs lie, what it may use, and where it leaves what it comes to."""
+"""A trial as a task of the cluster: its inputs, its resources and the files of its results."""
 
 from __future__ import annotations
 
@@ -19,24 +19,20 @@ from pretrieve.training.trial_spec import TrialSpec
 
 
 class TrialTask(SettingsModel):
-    """How one trial runs.
+    """One trial or refit, with everything that its process needs.
 
     Attributes:
-      spec: what it computes.
-      architecture_name: of the backbone.
-      weights_path: of the backbone.
-      backbone_identity: of the backbone.
-      train: image-cache entries to train on.
-      evaluate: image-cache entries to score.
-      source: image-cache entries of the selected groups.
+      spec: the computation.
+      architecture_name, weights_path, backbone_identity: the backbone.
+      train, evaluate, source: image-cache entries to train on, to score, and of the selected groups.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
-      spool_path: where the trial writes its metrics.
-      checkpoint_path: where its state between epochs lies.
-      weights_out: where a refit leaves its final weights; None for a trial.
+      spool_path: file for its metrics.
+      checkpoint_path: file for its state between epochs.
+      weights_out: file for the final weights of a refit; None for a trial.
       num_threads: of torch on a CPU.
-      num_workers: processes that share each batch, each with these threads and a GPU share of its own.
-      image_scratch: folder on each node's own disk that the images are copied to first; None reads them where they are.
-      max_silence_s: how long it may take no step before it counts as hung.
+      num_workers: processes that share each batch, each with these threads and its own share of a GPU.
+      image_scratch: folder on each node's own disk that the images are copied to first; None reads them in place.
+      max_silence_s: seconds without a step after which it counts as hung.
       provenance: where its data come from, by the name of an MLflow parameter.
     """
 
@@ -59,11 +55,11 @@ class TrialTask(SettingsModel):
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> TrialTask:
-        """Read the task of a Tune trial's configuration, where `model_dump_json` wrote it."""
+        """Read the task from a Tune trial's configuration, which holds it as `model_dump_json` wrote it."""
         return cls.model_validate_json(config[TRIAL])
 
     def parameters(self) -> dict[str, Any]:
-        """Return the whole configuration, flat, as MLflow parameters."""
+        """Return the whole configuration as flat MLflow parameters."""
         values: dict[str, Any] = {
             **self.provenance,
             "target": self.spec.target,

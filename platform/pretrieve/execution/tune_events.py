@@ -1,4 +1,4 @@
-"""Tune's events in the driver: each is passed on to a watcher; failed, silent and broken trials are dealt with here."""
+"""Tune's events in the driver: each goes on to a watcher; failed, silent and broken trials are handled here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import ray
 from ray import cloudpickle, tune
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import when_there_is_room
+from pretrieve.artifacts.full_disk import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
@@ -25,15 +25,15 @@ from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool
 from pretrieve.training.trial_spec import TrialSpec
 
 MAX_STARTS = 20
-"""How often a trial is started at most, lost nodes aside, whatever its process can read of the ends before."""
+"""Most starts of a trial, not counting lost nodes, even if its process cannot read its earlier failures."""
 LOOK_INTERVAL_S = 1.0
 START_TIME_S = 600.0
-"""How long a process may take until its first step: it imports, reads weights and perhaps copies images first."""
+"""How long a process may take until its first step: it first imports, reads weights and perhaps copies images."""
 MAX_MESSAGE_LENGTH = 4_000
 
 
 class TrialWatcher:
-    """Follows the trials in the driver's process; this one does nothing."""
+    """Follows the trials in the driver's process; this base class does nothing."""
 
     def trial_started(self, task: TrialTask) -> None:
         """Note that a worker begins the trial, or begins it again after its process was lost."""
@@ -41,24 +41,24 @@ class TrialWatcher:
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
         """Note that an epoch is done."""
 
-    def trial_waits_for_room(self, task: TrialTask) -> None:
-        """Note, every few seconds, that a trial cannot write as the disk is full; it goes on once there is room."""
+    def trial_waits_for_disk(self, task: TrialTask) -> None:
+        """Note, every few seconds, that the trial cannot write because the disk is full."""
 
     def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
-        """Note that the trial's process ended before the trial; its kind of failure decides whether it starts again."""
+        """Note that the trial's process ended early; the kind of failure decides whether the trial starts again."""
 
     def trial_ended(self, task: TrialTask) -> FailureKind | None:
-        """Note that the trial returned, with its outcome in its spool, and return the kind of its failure."""
+        """Note that the trial returned, with its outcome in its spool; return the kind of its failure."""
         return None
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:
-        """Note that the trial's process could not be started; nothing of its end was recorded."""
+        """Note that the trial's process could not be started; its end is recorded nowhere."""
 
     def trial_skipped(self, task: TrialTask) -> None:
-        """Note that the trial does not run, as a program error stopped its cell or all is over."""
+        """Note that the trial does not run, because a program error stopped its cell or the training is over."""
 
     def is_over(self) -> bool:
-        """Return whether nothing more is to be trained: running trials are stopped, waiting ones do not start."""
+        """Return whether the training is over: running trials are stopped, waiting ones do not start."""
         return False
 
 
@@ -68,17 +68,17 @@ def stop_file(scratch: Path, spec: TrialSpec) -> Path:
 
 
 def last_error(trial: Any) -> BaseException | None:
-    """Return the error that a trial's process last ended with, or None if Tune knows of none.
+    """Return the last error of a trial's process, or None if Tune knows of none.
 
-    Tune's own `get_pickled_error` reads the copy that a thread of Tune's is still writing into the shared folder: it
-    may be there and empty. The file that it is copied from is whole.
+    Tune's own `get_pickled_error` reads a copy in the shared folder, which may still be empty while a thread writes it.
+    The original file is whole.
     """
     path = trial.pickled_error_file
     if path is None:
         return None
     try:
         return cast("BaseException", cloudpickle.loads(Path(path).read_bytes()))
-    except Exception:  # an exception of the user's own class may not be unpickled, whatever it raises then
+    except Exception:  # unpickling an exception of the user's own class may raise anything
         return RuntimeError(_last_words(trial))
 
 
@@ -90,7 +90,8 @@ def _last_words(trial: Any) -> str:
 def record_stop(task: TrialTask, stop: Stop) -> None:
     """Write the end of a stopped trial and remove its checkpoint.
 
-    The driver does it: the trial waits for the decision within its report of the epoch, and its thread ends there.
+    The driver does it, because the trial's own thread ends within its report of the epoch, where it waits for the
+    decision.
     """
     figures = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
     Spool(task.spool_path).write_end("stopped", figures, stop.describe())
@@ -98,11 +99,7 @@ def record_stop(task: TrialTask, stop: Stop) -> None:
 
 
 class EndOfAll(tune.Stopper):
-    """Stops all trials once the watcher says that it is over.
-
-    Args:
-      watcher: asked every second at most.
-    """
+    """Stops all trials once the watcher says that the training is over; asks it at most once a second."""
 
     def __init__(self, watcher: TrialWatcher) -> None:
         self._watcher = watcher
@@ -110,15 +107,13 @@ class EndOfAll(tune.Stopper):
         self._is_over = False
 
     def __reduce__(self) -> tuple[type, tuple[TrialWatcher]]:
-        """Pickle as one that never stops: Tune saves its stopper for a restore, which the ledger replaces."""
+        """Pickle as one that never stops: Tune saves its stopper to restore it, but the ledger does that."""
         return EndOfAll, (TrialWatcher(),)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no trial by itself."""
         return False
 
     def stop_all(self) -> bool:
-        """Return whether all trials are to stop."""
         if not self._is_over and time.monotonic() - self._asked_at_s >= LOOK_INTERVAL_S:
             self._is_over = self._watcher.is_over()
             self._asked_at_s = time.monotonic()
@@ -126,13 +121,13 @@ class EndOfAll(tune.Stopper):
 
 
 class TuneEvents(tune.Callback):
-    """What the driver does at Tune's events.
+    """The callbacks of Tune's events in the driver.
 
     Args:
-      by_key: the tasks that run, as far as they are known beforehand.
-      watcher: follows them.
+      by_key: the tasks that are known beforehand.
+      watcher: follows the tasks.
       scratch: folder that the workers read too.
-      figures: of the study, for Prometheus.
+      figures: metrics of the study, for Prometheus.
       strategy: stops trials early, or proposes them.
     """
 
@@ -157,7 +152,7 @@ class TuneEvents(tune.Callback):
         self._looked_at_s = 0.0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as a callback that does nothing: Tune saves its callbacks for a restore, which the ledger replaces."""
+        """Pickle as a callback that does nothing: Tune saves callbacks to restore them, but the ledger does that."""
         return tune.Callback, ()
 
     def _task(self, trial: Any) -> TrialTask:
@@ -167,7 +162,6 @@ class TuneEvents(tune.Callback):
         return self._of_trials[trial.trial_id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass a trial's start on, unless its cell is stopped."""
         task = self._task(trial)
         if task.spec.key not in self._begun and stop_file(self._scratch, task.spec).exists():
             return
@@ -178,15 +172,13 @@ class TuneEvents(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Pass an epoch on."""
         if WAITS_FOR_DISK_SPACE in result:
-            self._watcher.trial_waits_for_room(self._task(trial))
+            self._watcher.trial_waits_for_disk(self._task(trial))
         elif "epoch" in result:
             metrics = {name: value for name, value in result.items() if isinstance(value, float)}
             self._watcher.trial_progressed(self._task(trial), metrics)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass the end of a trial on, and stop its cell where its program is at fault."""
         task = self._task(trial)
         self._silent_since.pop(task.spec.key, None)
         stop = self._strategy.stop_of(task.spec.key)
@@ -203,7 +195,7 @@ class TuneEvents(tune.Callback):
             self._strategy.close((task.spec.target, task.spec.method))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record why a trial's process ended: the process that takes its place reads what to do."""
+        """Record why a trial's process ended; the next process reads it and decides what to do."""
         task, error = self._task(trial), last_error(trial)
         key = task.spec.key
         heartbeat = Heartbeat(task.spool_path)
@@ -216,27 +208,26 @@ class TuneEvents(tune.Callback):
         self._hung.discard(key)
         heartbeat.remove()
         spool = DriverSpool(task.spool_path)
-        when_there_is_room(
+        write_once_disk_has_space(
             lambda: spool.write_interruption(kind, message[-MAX_MESSAGE_LENGTH:]),
-            lambda: self._watcher.trial_waits_for_room(task),
+            lambda: self._watcher.trial_waits_for_disk(task),
         )
         self._figures.failed(kind)
         met = self._interruptions.setdefault(key, Counter())
         met[kind] += 1
-        # After one program error the next process records the end, if it can be started at all.
+        # After one program error the next process, if it can start, records the end.
         if met["program error"] > 1 or met.total() - met["node lost"] >= MAX_STARTS:
             trial.max_failures = 0
         self._watch(task)
         self._watcher.trial_interrupted(task, kind, message)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass on that Tune gave a trial up."""
         self._silent_since.pop(self._task(trial).spec.key, None)
         self._figures.ended("process lost")
         self._watcher.trial_lost(self._task(trial), _last_words(trial))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Pass on the ends of the trials that ran when all was over: Tune has no event for them."""
+        """Report the trials that ran when the training was over: Tune has no event for their ends."""
         if not self._watcher.is_over():
             return
         for trial in trials:
@@ -248,7 +239,7 @@ class TuneEvents(tune.Callback):
         self._silent_since[task.spec.key] = (Heartbeat(task.spool_path).seen_at(), time.monotonic())
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """End the processes of trials that hang, and export how the study stands."""
+        """End the processes of trials that hang, and export the metrics of the study."""
         if time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
             return
         self._looked_at_s = time.monotonic()
@@ -258,8 +249,11 @@ class TuneEvents(tune.Callback):
             self._figures.spool_depth(len(list(spools.glob("*.jsonl"))))
         for trial in running:
             task = self._task(trial)
-            if task.spec.key in self._silent_since and self._is_silent(task):
-                self._end_hung(task, trial)
+            actor = trial.temporary_state.ray_actor
+            if task.spec.key in self._silent_since and self._is_silent(task) and actor is not None:
+                self._hung.add(task.spec.key)
+                del self._silent_since[task.spec.key]
+                ray.kill(actor)
 
     def _is_silent(self, task: TrialTask) -> bool:
         seen, since = self._silent_since[task.spec.key]
@@ -269,11 +263,3 @@ class TuneEvents(tune.Callback):
             return False
         allowed_s = max(task.max_silence_s, START_TIME_S) if seen is None else task.max_silence_s
         return time.monotonic() - since > allowed_s
-
-    def _end_hung(self, task: TrialTask, trial: Any) -> None:
-        actor = trial.temporary_state.ray_actor
-        if actor is None:
-            return
-        self._hung.add(task.spec.key)
-        del self._silent_since[task.spec.key]
-        ray.kill(actor)

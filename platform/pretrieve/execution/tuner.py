@@ -19,7 +19,7 @@ from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies._base import TRIAL, Strategy, cell_and_key
-from pretrieve.tracking.spool import DriverSpool, FailureKind, Interruption, Spool
+from pretrieve.tracking.spool import DriverSpool, Spool
 
 
 def run_tasks(
@@ -31,22 +31,22 @@ def run_tasks(
     *,
     study: str = "study",
 ) -> None:
-    """Run all tasks, as many at a time as the cluster holds, in the order given.
+    """Run all tasks in the given order, as many at a time as the cluster can run.
 
     Args:
-      tasks: trials and refits whose keys are not finished.
-      resources: what each gets.
-      scratch: folder for Tune's own state, removed at the end: the ledger is what decides what is done.
+      tasks: trials and refits that have no result yet.
+      resources: of each task.
+      scratch: folder for Tune's own state, removed at the end: the ledger decides which tasks are done.
       watcher: follows starts, epochs and ends.
       strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
-      study: name under which figures are exported to Prometheus.
+      study: name under which metrics are exported to Prometheus.
     """
     strategy = strategy or Strategy()
     if not tasks and strategy.searcher is None:
         return
     _quiet_tune()
     shutil.rmtree(scratch, ignore_errors=True)
-    # A name of its own: processes of a call just before may still be writing into theirs.
+    # A new name for each call: processes of the call before may still write into their folder.
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
@@ -66,7 +66,7 @@ def run_tasks(
             search_alg=strategy.searcher,
             num_samples=strategy.searcher.max_num_trials if strategy.searcher else 1,
             reuse_actors=True,
-            trial_dirname_creator=_folder_name,
+            trial_dirname_creator=lambda trial: cell_and_key(trial.config)[1],
             max_concurrent_trials=resources.num_concurrent if resources.num_workers > 1 else None,
         ),
         run_config=tune.RunConfig(
@@ -74,7 +74,7 @@ def run_tasks(
             storage_path=str(own.parent),
             verbose=0,
             stop=EndOfAll(watcher),
-            # Without limit: `next_attempt` decides for each kind of failure whether the trial starts again.
+            # No limit here: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
             callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
         ),
@@ -93,7 +93,9 @@ def _trainable(config: dict[str, Any]) -> None:
     interruptions = DriverSpool(planned.spool_path).interruptions(since_ms=config["since_ms"])
     task = next_attempt(planned, interruptions)
     if not isinstance(task, TrialTask):
-        _give_up(planned, task, interruptions)
+        last = [each for each in interruptions if each.kind == task]
+        times = "once" if len(last) == 1 else f"{len(last)} times"
+        Spool(planned.spool_path).write_end("failed", {}, f"{task}, {times}: {last[-1].message}", failure=task)
     elif task.num_workers == 1:
         with exported(config["study"], task.spec, tune.report) as report:
             run_trial(task, report=report)
@@ -109,25 +111,12 @@ def _trainable(config: dict[str, Any]) -> None:
         )
 
 
-def _give_up(task: TrialTask, kind: FailureKind, interruptions: Sequence[Interruption]) -> None:
-    last = [interruption for interruption in interruptions if interruption.kind == kind]
-    times = "once" if len(last) == 1 else f"{len(last)} times"
-    Spool(task.spool_path).write_end("failed", {}, f"{kind}, {times}: {last[-1].message}", failure=kind)
-
-
-def _folder_name(trial: Any) -> str:
-    return cell_and_key(trial.config)[1]
-
-
 def _quiet_tune() -> None:
-    """Keep Tune from writing logs and tables that the ledger and the live view write better.
-
-    Keep it from handling ctrl-c as well: it would end the search in good order, and the study would go on to refit the
-    best of half a grid.
-    """
+    """Keep Tune from writing logs and tables: the ledger and the live view write better ones."""
+    # On ctrl-c Tune would end the search in good order, and the study would refit the best of half a grid.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # A trial that waits for disk space reports that alone, and no score.
+    # A trial that waits for disk space reports that alone, without a score.
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")

@@ -1,4 +1,4 @@
-"""The methods of a study: which selector chooses the groups, and which objective trains on them."""
+"""The methods of a study: a method is a selector, which chooses groups, and an objective, which trains on them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest", "label
 
 @dataclass(frozen=True)
 class Method:
-    """One way to fine-tune.
-
-    Attributes:
-      name: the word of design.md.
-      selector: name of the selector, or None where no source is reused.
-      objective: name of the objective.
-    """
+    """One way to fine-tune; without a selector no source is reused."""
 
     name: str
     selector: str | None

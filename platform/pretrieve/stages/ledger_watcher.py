@@ -57,11 +57,11 @@ class LedgerWatcher(TrialWatcher):
 
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
         """Pass an epoch on."""
-        self._ledger.notify_disk_has_room()
+        self._ledger.notify_disk_has_space()
         score = metrics.get(schema.TEST_SCORE, metrics.get(schema.VAL_SCORE))
         self._tell(task, "progressed", score=score, epoch=int(metrics.get("epoch", 0)))
 
-    def trial_waits_for_room(self, task: TrialTask) -> None:
+    def trial_waits_for_disk(self, task: TrialTask) -> None:
         """Say that the disk is full."""
         self._ledger.notify_disk_full()
 

@@ -1,6 +1,6 @@
-"""The ledger: the record of a study in MLflow, and the only part that talks to it."""
+"""The ledger: the record of a study in MLflow. No other part uses MLflow."""
 
 import os
 
-# MLflow reports its use to its makers unless told otherwise before it is imported; a user's studies are their own.
+# MLflow sends usage data to its makers unless this is set before its import.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

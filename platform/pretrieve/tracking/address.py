@@ -1,4 +1,4 @@
-"""MLflow's stores: their addresses, which may hold a password that nothing prints, and reading thousands of runs."""
+"""Addresses of MLflow's stores, whose passwords are never printed, and reading thousands of runs from a store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sqlite_store(folder: Path) -> str:
 
 
 def is_database(address: str) -> bool:
-    """Return whether an address is that of a database, which keeps no files, and not of a tracking server.
+    """Return whether an address is that of a database, which keeps no files, rather than of a tracking server.
 
     >>> is_database("postgresql+psycopg://me@db/mlflow"), is_database("http://mlflow:5000")
     (True, False)
@@ -36,28 +36,25 @@ def is_database(address: str) -> bool:
 
 
 def without_password(text: str) -> str:
-    """Hide the password of every address in a text, before it is printed or kept.
+    """Hide the password of every address in a text.
 
     >>> without_password("no answer from postgresql+psycopg://me:secret@db/mlflow")
     'no answer from postgresql+psycopg://me:***@db/mlflow'
     >>> without_password("http://:s3/cr@et@mlflow:5000/ and postgresql://db/mlflow?user=me&password=secret")
     'http://:***@mlflow:5000/ and postgresql://db/mlflow?user=me&password=***'
     """
-    # Up to the last @ of the word: a password that should have been percent-encoded may hold / and @ itself.
+    # Up to the last @ of the word, because a password that is not percent-encoded may hold / and @.
     text = re.sub(r"(://[^/@:\s]*:)[^\s'\"]*@", r"\1***@", text)
     return re.sub(r"(?i)([?&](?:password|passwd|pwd|sslpassword)=)[^&\s'\"]*", r"\1***", text)
 
 
 def for_client(address: str) -> str:
-    """Move the name and password of a server's address to where MLflow's clients of this process read them.
+    """Move user name and password of a server's address to the variables that MLflow's clients of this process read.
 
-    MLflow prints a server's address as it was given, in errors and as the page of a run that has ended.
-
-    Args:
-      address: of MLflow's store.
+    MLflow prints a server's address in errors and as the page of an ended run. Drivers of databases print no address.
 
     Returns:
-      The address without name and password; that of a database as it is, since databases' drivers print none.
+      The address without name and password; the address of a database stays as it is.
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or parts.username is None:
@@ -69,7 +66,7 @@ def for_client(address: str) -> str:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Hold Python's search for cycles off: over the millions of objects of a large page it takes half of the time."""
+    """Switch Python's garbage collector off: it takes half the time to read the millions of objects of a large page."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -80,21 +77,14 @@ def uncollected() -> Iterator[None]:
 
 
 def read_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
-    """Read all runs that nobody deleted and a filter lets through, oldest first; one request a page, none a run.
-
-    Raises:
-      MlflowException: the store does not answer.
-    """
+    """Read all runs that pass a filter and are not deleted, oldest first, with one request a page."""
     found: list[Run] = []
+    order = ["attributes.start_time ASC"]
     token: str | None = None
     while True:
         with uncollected():
             page = client.search_runs(
-                [experiment_id],
-                filter_string=filter_string,
-                max_results=PAGE_SIZE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
+                [experiment_id], filter_string, max_results=PAGE_SIZE, order_by=order, page_token=token
             )
         found += page
         token = page.token

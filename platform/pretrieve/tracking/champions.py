@@ -31,16 +31,15 @@ SIGNATURE = ModelSignature(
 
 @dataclass(frozen=True)
 class Champion:
-    """The model of a target's winner.
+    """The best model of a target.
 
     Attributes:
-      model_name: of the registry.
-      key: key of the refit whose weights it has.
-      run_id: MLflow run of that refit.
+      model_name: in the registry.
+      key, run_id: of the refit that trained it.
       weights_path: state dict of its network.
       architecture_name: of its backbone.
       class_names: K names.
-      description: how it came about, for people.
+      description: its origin, for people.
     """
 
     model_name: str
@@ -54,15 +53,15 @@ class Champion:
 
 def is_champion(model_name: str, key: str, tree: RunTree) -> bool:
     """Tell whether the registry holds the refit of this key as the champion, with a copy of its weights."""
-    return _current_key(model_name, tree) == key
+    try:
+        current = tree.client.get_model_version_by_alias(model_name, ALIAS)
+    except MlflowException:  # there is no such alias yet
+        return False
+    return bool(current.tags.get(schema.TAG_KEY) == key)
 
 
 def register_champion(champion: Champion, tree: RunTree) -> str:
-    """Register a model version with the alias `champion`, unless the alias has this refit already.
-
-    Args:
-      champion: which refit, and what a prediction needs besides its weights.
-      tree: the study's runs; their store is the registry too.
+    """Register a model version with the alias `champion` in the store of `tree`, unless the alias has this refit.
 
     Returns:
       The URI `models:/<name>@champion`, for `mlflow.pyfunc.load_model`.
@@ -70,30 +69,40 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
     Raises:
       MlflowException: the store does not answer.
     """
-    uri = f"models:/{champion.model_name}@{ALIAS}"
-    if is_champion(champion.model_name, champion.key, tree):
+    name, client = champion.model_name, tree.client
+    uri = f"models:/{name}@{ALIAS}"
+    if is_champion(name, champion.key, tree):
         return uri
     with tempfile.TemporaryDirectory() as folder:
         model = _save_model(champion, Path(folder))
-        # Copied into the refit's artifacts by hand: MLflow's own `log_model` would open the finished run again.
-        tree.client.log_artifacts(champion.run_id, str(model), MODEL_FOLDER)
-    artifacts = tree.client.get_run(champion.run_id).info.artifact_uri
-    _register(champion, f"{artifacts}/{MODEL_FOLDER}", tree)
+        # MLflow's own `log_model` would open the finished run again.
+        client.log_artifacts(champion.run_id, str(model), MODEL_FOLDER)
+    artifacts = client.get_run(champion.run_id).info.artifact_uri
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    made = client.create_model_version(
+        name,
+        source=f"{artifacts}/{MODEL_FOLDER}",
+        run_id=champion.run_id,
+        tags={schema.TAG_KEY: champion.key},
+        description=champion.description,
+    )
+    client.set_registered_model_alias(name, ALIAS, made.version)
     return uri
 
 
 def _save_model(champion: Champion, folder: Path) -> Path:
     card = folder / "card.json"
-    write_json(
-        card,
-        {
-            "architecture": champion.architecture_name,
-            "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
-            "class_names": list(champion.class_names),
-        },
-    )
+    content = {
+        "architecture": champion.architecture_name,
+        "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
+        "class_names": list(champion.class_names),
+    }
+    write_json(card, content)
     with warnings.catch_warnings():
-        # The signature is given; an example would only be a picture more to store.
+        # The signature is given, so an example image is not needed.
         warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
         pyfunc.save_model(
             folder / MODEL_FOLDER,
@@ -103,28 +112,3 @@ def _save_model(champion: Champion, folder: Path) -> Path:
             pip_requirements=[f"pretrieve=={version('pretrieve')}"],
         )
     return folder / MODEL_FOLDER
-
-
-def _current_key(name: str, tree: RunTree) -> str | None:
-    try:
-        current = tree.client.get_model_version_by_alias(name, ALIAS)
-    except MlflowException:
-        return None
-    key = current.tags.get(schema.TAG_KEY)
-    return None if key is None else str(key)
-
-
-def _register(champion: Champion, model_uri: str, tree: RunTree) -> None:
-    name = champion.model_name
-    try:
-        tree.client.get_registered_model(name)
-    except MlflowException:
-        tree.client.create_registered_model(name)
-    made = tree.client.create_model_version(
-        name,
-        source=model_uri,
-        run_id=champion.run_id,
-        tags={schema.TAG_KEY: champion.key},
-        description=champion.description,
-    )
-    tree.client.set_registered_model_alias(name, ALIAS, made.version)

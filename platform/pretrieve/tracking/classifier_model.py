@@ -1,6 +1,6 @@
 """The fine-tuned classifier as an MLflow model: image bytes in, class names out.
 
-MLflow keeps this file beside the weights and runs it when the model is loaded ("models from code"), so nothing is
+MLflow keeps this file beside the weights and runs it when it loads the model ("models from code"), so that nothing is
 unpickled.
 """
 
@@ -33,8 +33,7 @@ class ImageClassifier(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Build the network and load its weights."""
-        card = _read_json_artifact(context, "card")
+        card = read_json(Path(context.artifacts["card"]))
         architecture = find_architecture(card["architecture"])
         self._class_names: list[str] = card["class_names"]
         self._preprocessing = Preprocessing.from_dict(card["preprocessing"])
@@ -62,13 +61,9 @@ class ImageClassifier(PythonModel):
         empty = torch.zeros((0, len(self._class_names)))
         best = torch.cat([empty, *parts]).max(1)
         indices = best.indices.tolist()
-        return pd.DataFrame(
-            {
-                "class_name": [self._class_names[index] for index in indices],
-                "probability": best.values.double().numpy(),
-                "class_index": indices,
-            }
-        )
+        names = [self._class_names[index] for index in indices]
+        probabilities = best.values.double().numpy()
+        return pd.DataFrame({"class_name": names, "probability": probabilities, "class_index": indices})
 
     @torch.inference_mode()
     def _probabilities(self, contents: list[bytes]) -> torch.Tensor:
@@ -77,11 +72,6 @@ class ImageClassifier(PythonModel):
         view = evaluation_view(to_unit_range(images, torch.device("cpu")), self._preprocessing)
         probabilities: torch.Tensor = self._network(view).softmax(1)
         return probabilities
-
-
-def _read_json_artifact(context: PythonModelContext, name: str) -> Any:
-    """Read a JSON artifact of the model."""
-    return read_json(Path(context.artifacts[name]))
 
 
 mlflow.models.set_model(ImageClassifier())

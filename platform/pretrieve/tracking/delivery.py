@@ -1,4 +1,4 @@
-"""Sending to MLflow what trials left in the study's folder: in order, each figure once, however often it is tried."""
+"""Sending the spools of trials to MLflow: in order, and each metric once, no matter how often it is tried."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from pretrieve.tracking.trial_state import (
 from pretrieve.training.trial_spec import TrialSpec
 
 RUN_IS_GONE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_STATE, INVALID_PARAMETER_VALUE)}
-"""What MLflow says where somebody deleted a run."""
+"""MLflow's error codes for a run that somebody deleted."""
 
 _NOTES = {
     schema.KIND_TRIAL: "Trial of {method} on {target}: trained on train, scored on val after each epoch.",
@@ -53,15 +53,15 @@ _NOTES = {
 
 
 class Delivery:
-    """Feeds what spools and MLflow say to the states of the trials, and carries out the effects.
+    """Passes events from spools and MLflow to the states of the trials, and carries out the effects.
 
-    What was sent twice (after a kill between sending and noting it) is stored once, as every figure carries its time.
+    Metrics that are sent twice, after a kill between sending and recording it, are stored once: each has a time.
 
     Args:
       tree: the study's runs.
       folder: holds the spools.
       study_run_id: of the study's own run.
-      notice: hears of what a user should know.
+      notice: called with messages for the user.
     """
 
     def __init__(self, tree: RunTree, folder: Path, study_run_id: str, notice: Callable[[str], None]) -> None:
@@ -70,17 +70,17 @@ class Delivery:
         self._study_run_id = study_run_id
         self._notice = notice
         self._changing = threading.RLock()
-        # One at a time: a store that does not answer holds whoever sends for many seconds.
+        # A second lock: a store that does not answer blocks the sender for many seconds.
         self._sending = threading.RLock()
         self._trials: dict[str, TrialState] = {}
         self._cells: dict[tuple[str, str], str] = {}
         self._unanswered: set[str] = set()
 
     def take_over(self, results: Collection[Outcome]) -> None:
-        """Learn what earlier drivers left: in MLflow, and in the folder where they could not send it.
+        """Read the trials of earlier drivers, from MLflow and from spools that they could not send.
 
         Args:
-          results: ends after which a trial does not run again.
+          results: outcomes after which a trial does not run again.
 
         Raises:
           MlflowException: the store does not answer.
@@ -90,11 +90,11 @@ class Delivery:
             raise older_version(path)
         for run in [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self._tree.runs(kind)]:
             listed = _state_from(run, results)
-            # Of several runs of one key the one with a result counts, or the oldest.
+            # Of several runs with one key, the one with a result counts, else the oldest.
             if listed.delivered or listed.key not in self._trials:
                 self._trials[listed.key] = listed
             if listed.delivered and run.info.status != "FINISHED":
-                # Its driver was killed between outcome and status, or somebody opened it.
+                # Its driver was killed between logging outcome and status, or somebody opened the run again.
                 end = latest_end(self.lines(listed.key))
                 time_ms = end.time_ms if end else run.info.end_time
                 self._tree.end(str(run.info.run_id), "FINISHED", time_ms=time_ms)
@@ -102,39 +102,38 @@ class Delivery:
             self._cells[run.data.tags[schema.TAG_TARGET], run.data.tags[schema.TAG_METHOD]] = str(run.info.run_id)
         for path in sorted(self._folder.glob(f"*{DRIVER_SUFFIX}")):
             begun = DriverSpool(path).begun()
-            if begun is not None:  # else its result could not be sent, and does not count before it is begun again
+            if begun is not None:  # else its result cannot be sent, and does not count until the trial begins again
                 self.read(path.stem)
             self._feed(path.stem, BegunEarlier(begun))
 
     def trials(self) -> list[TrialState]:
-        """Return the trials that are known, delivered or not."""
+        """Return all known trials, delivered or not."""
         with self._changing:
             return list(self._trials.values())
 
     def trial(self, key: str) -> TrialState:
-        """Return what is known of a trial."""
         return self._trials.get(key) or TrialState(key)
 
     def record(self, key: str, event: Event) -> tuple[Effect, ...]:
-        """Take in an event, and return what is to be done. Waits for nobody."""
+        """Record an event and return the effects to carry out; never waits for the store."""
         with self._changing:
             self._trials[key], effects = advance(self.trial(key), event)
         return effects
 
     def read(self, key: str) -> TrialState:
-        """Take in what a trial's spool says, send nothing, and return what is known of the trial."""
+        """Read a trial's spool into its state and return the state; sends nothing."""
         self._read(key)
         return self.trial(key)
 
     def _read(self, key: str) -> tuple[SpoolRead, tuple[Effect, ...]]:
-        with self._changing:  # else what another thread reads later might be recorded before
+        with self._changing:  # so that two threads record their reads in the order in which they read
             lines = () if self.trial(key).delivered else self.lines(key)
-            ends = latest_end(lines) is not None
-            read = SpoolRead(lines, tuple(DriverSpool(self._spool_path(key)).interruptions()) if ends else ())
+            interruptions = DriverSpool(self._spool_path(key)).interruptions() if latest_end(lines) else []
+            read = SpoolRead(lines, tuple(interruptions))
             return read, self.record(key, read)
 
     def lines(self, key: str) -> tuple[SpoolLine, ...]:
-        """Read a trial's spool; one that is damaged is set aside, and then there is none."""
+        """Read the lines of a trial's spool; a damaged spool is set aside and has no lines."""
         try:
             return tuple(read_spool(self._spool_path(key)))
         except DamagedSpoolError as error:
@@ -143,18 +142,17 @@ class Delivery:
             return ()
 
     def cell(self, target: str, method: str, *, anew: bool = False) -> str:
-        """Return the run of a cell, made at its first use, and made anew where somebody deleted it."""
+        """Return the run of a cell, made at its first use; with `anew` made again because somebody deleted it."""
         with self._sending:
             if anew or (target, method) not in self._cells:
                 note = f"All trials and refits of {method} on {target}; what they come to is written here at the end."
                 tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method, schema.TAG_NOTE: note}
-                self._cells[target, method] = self._made_once(
-                    f"{target} · {method}", kind=schema.KIND_CELL, parent=self._study_run_id, tags=tags
-                )
+                name, kind = f"{target} · {method}", schema.KIND_CELL
+                self._cells[target, method] = self._made_once(name, kind=kind, parent=self._study_run_id, tags=tags)
             return self._cells[target, method]
 
     def send(self) -> None:
-        """Send what is there and was not sent.
+        """Send everything that was not sent yet.
 
         Raises:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
@@ -187,7 +185,7 @@ class Delivery:
         self._feed(key, Delivered(read.lines))
 
     def _feed(self, key: str, event: Event) -> None:
-        """Take in an event and carry out its effects, and what follows from them."""
+        """Record an event and carry out its effects, and those of the events that follow from them."""
         self._carry_out(key, self.record(key, event))
 
     def _carry_out(self, key: str, effects: Iterable[Effect]) -> None:
@@ -229,7 +227,7 @@ class Delivery:
     def _made_once(
         self, name: str, *, kind: str, parent: str, tags: Mapping[str, str], start_ms: int | None = None
     ) -> str:
-        """Make a run, unless an earlier try that seemed to fail made it: a store may do what it does not answer."""
+        """Make a run, unless an earlier try made it: a store may carry out a request without answering it."""
         identity = f"{kind} {sorted(tags.items())}"
         if identity in self._unanswered:
             found = self._tree.find(kind, tags)
@@ -268,7 +266,7 @@ class Delivery:
 
 def _state_from(run: Run, results: Collection[Outcome]) -> TrialState:
     tags, metrics = run.data.tags, run.data.metrics
-    # The outcome decides, not the run's status: a status can be set by anyone who opens the run.
+    # The outcome decides, because anyone who opens the run can set its status.
     outcome = next((word for word in results if word == tags.get(schema.TAG_OUTCOME)), None)
     return TrialState(
         key=tags[schema.TAG_KEY],

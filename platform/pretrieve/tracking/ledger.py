@@ -1,4 +1,4 @@
-"""The ledger: the record of a study, which trials have their result, and the delivery of both to MLflow."""
+"""The ledger: the record of a study and of the results of its trials, and its delivery to MLflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from pretrieve.artifacts.full_disk import has_no_room, when_there_is_room
+from pretrieve.artifacts.full_disk import has_no_space, write_once_disk_has_space
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
@@ -37,7 +37,7 @@ from pretrieve.training.trial_spec import TrialSpec
 
 DELIVERY_INTERVAL_S = 1.0
 PATIENCE_S = 600.0
-"""How long a store that does not answer is waited for where the study cannot go on without it."""
+"""How long a study that needs the store waits for its answer."""
 RETRY_INTERVAL_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ T = TypeVar("T")
 class Ledger:
     """The record of one study.
 
-    Trials write spools; the ledger reads them and writes MLflow, in batches, from one process. It knows from MLflow and
-    from the spools what is finished, so a store that is away holds up no trial.
+    Trials write spools. The ledger reads them and writes to MLflow, in batches, from one process. It knows the finished
+    trials from MLflow and from the spools, so no trial waits for a store that does not answer.
 
     Args:
-      tracking_uri: MLflow's store.
+      tracking_uri: of MLflow's store.
       study: the experiment's name.
-      folder: the study's folder; holds the spools and, for SQLite, the artifacts.
-      owns_artifacts: whether artifacts lie in the study's folder; a tracking server keeps its own.
-      stopped_is_done: whether a trial that a search stopped early has its result; else it is to be trained to its end.
+      folder: the study's folder, with the spools and, for SQLite, the artifacts.
+      owns_artifacts: whether artifacts are in the study's folder; a tracking server keeps its own.
+      stopped_is_done: whether a trial that a search stopped early has its result; otherwise it is trained to its end.
 
     Raises:
       MlflowException: the store does not answer.
@@ -82,24 +82,22 @@ class Ledger:
     def _open_study(self, study: str) -> str:
         existing = self.tree.runs(schema.KIND_STUDY)
         self.status_before = str(existing[0].info.status) if existing else "FAILED"
-        if existing:
-            run_id = str(existing[0].info.run_id)
-            self.tree.reopen(run_id)
-            return run_id
-        return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
+        if not existing:
+            return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
+        self.tree.reopen(str(existing[0].info.run_id))
+        return str(existing[0].info.run_id)
 
     @property
     def sent_keys(self) -> frozenset[str]:
-        """Keys of the trials of which this ledger sent something."""
+        """Keys of the trials for which this ledger sent anything."""
         return frozenset(state.key for state in self._delivery.trials() if state.has_sent)
 
     @property
     def finished(self) -> Mapping[str, TrialState]:
-        """Trials and refits that have their result, by key, delivered or not."""
+        """Trials and refits with a result, by key, delivered or not."""
         return {state.key: state for state in self._delivery.trials() if state.outcome in self._results}
 
     def spool_path(self, key: str) -> Path:
-        """Return the file that the trial of this key writes."""
         return self.spool_folder / f"{key}{SUFFIX}"
 
     def cell(self, target: str, method: str) -> str:
@@ -107,18 +105,18 @@ class Ledger:
         return self._delivery.cell(target, method)
 
     def begin(self, spec: TrialSpec, parameters: Mapping[str, Any]) -> None:
-        """Note that a trial starts; its run is opened with the next delivery, its own one where it was begun before."""
+        """Record that a trial starts; the next delivery opens its run, or opens it again."""
         begun = Begun(spec, dict(parameters))
         spool = DriverSpool(self.spool_path(spec.key))
-        when_there_is_room(lambda: spool.write_begun(begun), self.notify_disk_full)
+        write_once_disk_has_space(lambda: spool.write_begun(begun), self.notify_disk_full)
         self._delivery.record(spec.key, Note.SPOOL_KEPT)
         self._delivery.record(spec.key, begun)
 
     @contextmanager
     def keeping_spools(self, keys: Iterable[str]) -> Iterator[None]:
-        """Keep, within the block, the spools of trials that are to start in it.
+        """Keep the spools of the trials that start in the block.
 
-        The end of one may come before its start: from a process that a lost driver left behind.
+        Such a trial may end before it starts, by a process that a lost driver left running.
         """
         kept = list(keys)
         for key in kept:
@@ -130,22 +128,18 @@ class Ledger:
                 self.release_spool(key)
 
     def release_spool(self, key: str) -> None:
-        """Note that no process trains a trial any more, nor will one take the place of its last."""
+        """Record that no process trains the trial any more or will do so."""
         self._delivery.record(key, Note.SPOOL_RELEASED)
 
     def run_id(self, key: str) -> str:
-        """Return the run of a trial.
-
-        Raises:
-          KeyError: it has none yet.
-        """
+        """Return the run of a trial; KeyError if it has none yet."""
         run = self._delivery.trial(key).run
         if run is None:
             raise KeyError(key)
         return run.run_id
 
     def end_of(self, key: str) -> TrialState:
-        """Say how a trial that just ended did; it counts as finished from now on if it is."""
+        """Return the state of a trial that just ended, after reading its spool."""
         state = self._delivery.trial(key)
         if state.outcome in self._results:
             return state
@@ -156,16 +150,16 @@ class Ledger:
         return state
 
     def failure_message(self, key: str) -> str:
-        """Return the last line of what a trial that just failed says of it; empty where it says nothing."""
+        """Return the last line of the message of a trial that just failed, or an empty text."""
         end = latest_end(read_spool(self.spool_path(key)))
         lines = end.message.strip().splitlines() if end is not None else []
         return lines[-1] if lines else ""
 
     def reopen(self, key: str) -> None:
-        """Take back that a stopped trial is done: it is to be trained to its end after all, in its own run.
+        """Mark a stopped trial as not done, so that it is trained to its end, in its own run.
 
         Raises:
-          LedgerError: MLflow, which must have its first end before its second, does not answer for `PATIENCE_S`.
+          LedgerError: MLflow, which must record the first end before the second, does not answer for `PATIENCE_S`.
         """
         assert self._delivery.trial(key).outcome == "stopped", "what reached its end is done"
         self.release_spool(key)
@@ -176,7 +170,7 @@ class Ledger:
         """Return (epoch, validation score) of all epochs of a trial so far, in order.
 
         Raises:
-          LedgerError: MLflow has them, and does not answer for `PATIENCE_S`.
+          LedgerError: only MLflow has them, and it does not answer for `PATIENCE_S`.
         """
         lines = self._delivery.lines(key)
         epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
@@ -189,16 +183,12 @@ class Ledger:
         return sorted(scores.items())
 
     def points(self) -> dict[tuple[str, str], dict[str, Hyperparameters]]:
-        """Read the hyperparameters of all trials that were begun: by cell, then by key.
-
-        Raises:
-          LedgerError: MLflow does not answer for `PATIENCE_S`.
-        """
+        """Read the hyperparameters of all trials that began: by cell, then by key; raises like `persist`."""
         found: dict[tuple[str, str], dict[str, Hyperparameters]] = {}
         for run in self.persist(lambda: self.tree.runs(schema.KIND_TRIAL)):
             tags, params = run.data.tags, run.data.params
             point = {name: params[name] for name in Hyperparameters.model_fields if name in params}
-            if "lr" in point:  # the spools have those of a run that has no parameters yet
+            if "lr" in point:  # else the run has no parameters yet, and its spool has them
                 cell = found.setdefault((tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]), {})
                 cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(point)
         begun = [state.begun for state in self._delivery.trials() if state.begun and not state.delivered]
@@ -208,38 +198,34 @@ class Ledger:
         return found
 
     def fail(self, key: str, message: str, failure: FailureKind) -> None:
-        """Record that a trial is given up, so that its run does not stay open."""
+        """Record that a trial failed for good, so that its run does not stay open."""
         spool = Spool(self.spool_path(key))
-        when_there_is_room(lambda: spool.write_end("failed", {}, message, failure=failure), self.notify_disk_full)
+        write_once_disk_has_space(
+            lambda: spool.write_end("failed", {}, message, failure=failure), self.notify_disk_full
+        )
 
     def end_open(self) -> None:
-        """End the runs that are open when nothing of the study runs any more.
+        """End the runs that are still open when no trial of the study runs; raises like `persist`.
 
-        Trials that were stopped half-way, and those whose key left the plan after their driver was killed, end as
-        KILLED; the next attempt, if there is one, opens them again. One that has its result, and that somebody opened,
-        ends as FINISHED; cells without a result end as FAILED.
-
-        Raises:
-          LedgerError: MLflow does not answer for `PATIENCE_S`.
+        Unfinished trials, and those that left the plan after their driver was killed, end as KILLED; the next attempt,
+        if any, opens them again. Runs that have a result, and that somebody opened, end as FINISHED. Cells without a
+        result end as FAILED.
         """
-        for kind, status in (
-            (schema.KIND_TRIAL, "KILLED"),
-            (schema.KIND_REFIT, "KILLED"),
-            (schema.KIND_CELL, "FAILED"),
-        ):
+        statuses = {schema.KIND_TRIAL: "KILLED", schema.KIND_REFIT: "KILLED", schema.KIND_CELL: "FAILED"}
+        for kind, status in statuses.items():
             for run in self.persist(partial(self.tree.runs, kind, status="RUNNING")):
                 has_result = run.data.tags.get(schema.TAG_OUTCOME) in RESULTS
                 self.persist(partial(self.tree.end, str(run.info.run_id), "FINISHED" if has_result else status))
 
     def deliver(self) -> None:
-        """Send what the spools hold and MLflow does not.
+        """Send the contents of the spools that MLflow lacks.
 
         Raises:
           MlflowException: the store does not answer; nothing is lost, the next call sends it.
         """
         self._delivery.send()
         for path in tuple(self._files):
-            self._files.discard(path)  # before it is sent: it may change again meanwhile
+            self._files.discard(path)  # before it is sent, because it may change again meanwhile
             try:
                 self.tree.log_artifact(self.study_run_id, path)
             except BaseException:
@@ -248,9 +234,7 @@ class Ledger:
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
-        """Deliver in the background while the block runs, and what is left at its end.
-
-        A store that is away only delays the delivery: nothing in the block waits for it.
+        """Deliver in the background while the block runs, and the rest at its end. The block never waits for the store.
 
         Raises:
           LedgerError: at the end of the block the store does not answer for `PATIENCE_S`; nothing is lost.
@@ -268,7 +252,7 @@ class Ledger:
         except BaseException:
             stopped.set()
             thread.join()
-            self._try_to_deliver()  # the error that ends the block is the one to be seen
+            self._try_to_deliver()  # raises nothing, so that the error of the block is seen
             raise
         stopped.set()
         thread.join()
@@ -277,16 +261,16 @@ class Ledger:
     def _try_to_deliver(self) -> None:
         try:
             self.deliver()
-        except Exception as error:  # whatever it is, the metrics are safe in the spools and the trials go on
+        except Exception as error:  # any error: the metrics are safe in the spools, and the trials go on
             self._notify_away(error)
         else:
             self._notify_back()
 
     def persist(self, action: Callable[[], T]) -> T:
-        """Do what needs the store, again and again while it does not answer.
+        """Call `action`, which needs the store, again and again while the store does not answer.
 
         Raises:
-          LedgerError: it does not for `PATIENCE_S`.
+          LedgerError: the store does not answer for `PATIENCE_S`.
         """
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
@@ -294,8 +278,8 @@ class Ledger:
                 done = action()
             except (MlflowException, OSError) as error:
                 self._notify_away(error)
-                if has_no_room(self.spool_folder):
-                    give_up_at = time.monotonic() + PATIENCE_S  # it is not the store that is away
+                if has_no_space(self.spool_folder):
+                    give_up_at = time.monotonic() + PATIENCE_S  # a full disk is not the store's silence
                 if time.monotonic() > give_up_at:
                     waiting = len(list(self.spool_folder.glob(f"*{SUFFIX}")))
                     raise LedgerError(
@@ -303,26 +287,28 @@ class Ledger:
                         f"{without_password(str(error))}; what {waiting} trials wrote waits in "
                         f"{self.spool_folder}: once the store answers, `pretrieve deliver` with the same study file "
                         "sends it, and running the study again finishes it"
-                    ) from None  # MLflow's own words may hold the address with its password
+                    ) from None  # MLflow's own message may hold the password
                 time.sleep(RETRY_INTERVAL_S)
             else:
                 self._notify_back()
                 return done
 
     def _notify_away(self, error: Exception) -> None:
-        said = without_password(str(error))
-        self._notify("store", True, f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {said}")
+        message = without_password(str(error))
+        self._notify(
+            "store", True, f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {message}"
+        )
 
     def _notify_back(self) -> None:
         self._notify("store", False, "MLflow answers again")
 
     def notify_disk_full(self) -> None:
-        """Say, once, that the study waits since its disk is full."""
+        """Notify once that the study waits because its disk is full."""
         full = f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
         self._notify("disk", True, full + "make room, and the study goes on by itself")
 
-    def notify_disk_has_room(self) -> None:
-        """Say, once, that it goes on after it waited."""
+    def notify_disk_has_space(self) -> None:
+        """Notify once that the study goes on after a wait."""
         self._notify("disk", False, "there is room on the disk again, and the study goes on")
 
     def _notify(self, what: str, waits: bool, message: str) -> None:
@@ -331,11 +317,11 @@ class Ledger:
         (self._waits_for.add if waits else self._waits_for.discard)(what)
 
     def attach(self, path: Path) -> None:
-        """Note that a file of the study itself changed; it is sent with the next delivery. Waits for nobody."""
+        """Send a changed file of the study itself with the next delivery."""
         self._files.add(path)
 
     def record_cell(self, target: str, method: str, *, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Write the summary of a cell and end its run; one that ended with the same summary keeps its end."""
+        """Write the summary of a cell and end its run; a run that ended with the same summary stays as it is."""
 
         def record() -> None:
             run_id = self.cell(target, method)
@@ -352,13 +338,9 @@ class Ledger:
         self.persist(record)
 
     def record_study(
-        self,
-        *,
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        artifacts: Sequence[tuple[Path, str | None]],
+        self, *, metrics: Mapping[str, float], tags: Mapping[str, str], artifacts: Sequence[tuple[Path, str | None]]
     ) -> None:
-        """Write figures, tags and files (with their artifact folder) of the study itself."""
+        """Write metrics, tags and files (with their artifact folder) of the study itself."""
 
         def record() -> None:
             self.tree.log(self.study_run_id, metrics=metrics, tags=tags)
@@ -368,7 +350,7 @@ class Ledger:
         self.persist(record)
 
     def write_notes(self, notes: Mapping[str, str], *, experiment: str, runs_view: str) -> None:
-        """Write what MLflow's UI says of runs, by run, and of the experiment (markdown), and its view of the runs."""
+        """Write the notes that MLflow's UI shows of runs, by run, and of the experiment (markdown), and its view."""
 
         def write() -> None:
             for run_id, note in notes.items():
@@ -378,7 +360,7 @@ class Ledger:
         self.persist(write)
 
     def failing_on_error(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        """End the study's run as FAILED when a block ends in an error; an exit callback that never swallows it."""
+        """End the study's run as FAILED if a block ends in an error; an exit callback that lets the error pass."""
         if error is not None:
             try:
                 self.tree.end(self.study_run_id, "FAILED")

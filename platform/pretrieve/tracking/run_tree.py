@@ -1,4 +1,4 @@
-"""Study, cells, trials and refits as nested MLflow runs, found again by their tags."""
+"""Study, cells, trials and refits as nested MLflow runs, which are found by their tags."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MAX_PARAM_LENGTH = 6_000
 
 
 PAGES_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Lets MLflow's pages open on the runs and their charts, where they would offer traces and prompts first."""
+"""Makes MLflow's pages open on the runs and their charts, instead of traces and prompts."""
 
 
 class RunTree:
     """The runs of one study in one MLflow experiment.
 
     Args:
-      tracking_uri: SQLite or a server.
+      tracking_uri: of SQLite or a server.
       experiment: the study's name.
-      artifact_root: where artifacts go when the experiment is made; None leaves it to the server.
+      artifact_root: folder for the artifacts of a new experiment; None lets the server choose.
 
     Raises:
       MlflowException: the store does not answer.
     """
 
     def __init__(self, *, tracking_uri: str, experiment: str, artifact_root: Path | None) -> None:
-        # The client's default waits minutes for a server that is down, once a call.
+        # By default each call of the client waits minutes for a server that is down.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        # Its remarks on tables it makes, and bars for files of a few kilobytes, would tear up the live view.
+        # MLflow's messages about new tables, and progress bars for small files, would break the live view.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -48,34 +48,30 @@ class RunTree:
 
     def _experiment(self, name: str, artifact_root: Path | None) -> str:
         found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = artifact_root.resolve().as_uri() if artifact_root else None
-        try:
-            made = self.client.create_experiment(name, artifact_location=location, tags=PAGES_OF_TRAINING)
-            return str(made)
-        except MlflowException:  # another process made it in between
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
+        if found is None:
+            location = artifact_root.resolve().as_uri() if artifact_root else None
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location, tags=PAGES_OF_TRAINING))
+            except MlflowException:  # another process made it in between
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def runs(self, kind: str, status: str | None = None) -> list[Run]:
-        """Read all runs of one kind, oldest first; with a status those alone that have it."""
+        """Read all runs of one kind, oldest first; if a status is given, only those that have it."""
         with_status = "" if status is None else f" and attributes.status = '{status}'"
         return read_runs(self.client, self.experiment_id, f"tags.`{schema.TAG_KIND}` = '{kind}'{with_status}")
 
     def find(self, kind: str, tags: Mapping[str, str]) -> str | None:
-        """Return the id of the oldest run of a kind with these tags; None where there is none."""
-        for run in self.runs(kind):
-            if tags.items() <= run.data.tags.items():
-                return str(run.info.run_id)
-        return None
+        """Return the id of the oldest run of a kind with these tags; None if there is none."""
+        found = (str(run.info.run_id) for run in self.runs(kind) if tags.items() <= run.data.tags.items())
+        return next(found, None)
 
     def create(
         self, name: str, *, kind: str, parent: str | None, tags: Mapping[str, str], start_ms: int | None = None
     ) -> str:
-        """Start a run below `parent` and return its id; it began at `start_ms` (milliseconds since 1970), or now."""
+        """Make a run below `parent` that started at `start_ms` (milliseconds since 1970) or now; return its id."""
         all_tags = {schema.TAG_KIND: kind, **tags}
         if parent is not None:
             all_tags[schema.TAG_PARENT] = parent
@@ -83,11 +79,10 @@ class RunTree:
         return str(run.info.run_id)
 
     def reopen(self, run_id: str) -> None:
-        """Mark an existing run as running again."""
         self.client.update_run(run_id, status="RUNNING")
 
     def log(self, run_id: str, *, metrics: Mapping[str, float] | None = None, tags: Mapping[str, str]) -> None:
-        """Log present figures (step 0, now) and tags of a run."""
+        """Log metrics, with the current time and step 0, and tags of a run."""
         now = time.time_ns() // 1_000_000
         self.log_at(run_id, [(name, value, now, 0) for name, value in (metrics or {}).items()], tags)
 
@@ -98,10 +93,9 @@ class RunTree:
         tags: Mapping[str, str],
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        """Log (name, value, time_ms, step) figures, parameters with the first and tags with the last of them.
+        """Log metrics as (name, value, time_ms, step), parameters with the first request and tags with the last.
 
-        Sending them again adds nothing. All goes in one request as far as it takes it: a store needs longer for each
-        than for what is in it.
+        Sending them again adds nothing. Each request is as large as allowed, because its fixed cost is the largest.
         """
         params = params or {}
         parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)]
@@ -115,7 +109,7 @@ class RunTree:
             )
 
     def describe_experiment(self, note: str, runs_view: str) -> None:
-        """Write the note that the UI shows above all runs, and the view of them that it links to."""
+        """Write the note that the UI shows above all runs, and the view of the runs that it links to."""
         self.client.set_experiment_tag(self.experiment_id, schema.TAG_NOTE, note)
         self.client.set_experiment_tag(self.experiment_id, schema.TAG_RUNS_VIEW, runs_view)
 

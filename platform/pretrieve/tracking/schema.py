@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pretrieve.metrics import *  # noqa: F403  # they are part of the record, and lower floors report by them
+from pretrieve.metrics import *  # noqa: F403  # part of the record; lower layers use them too
 
 TAG_KIND = "pretrieve.kind"
 TAG_KEY = "pretrieve.key"

@@ -1,7 +1,7 @@
-"""What is known of a trial, appended to files of its own first: no tracking server can slow or fail a trial.
+"""The record of a trial in files of its own, so that no tracking server can slow a trial or make it fail.
 
-Each trial has two files. Its processes write `<key>.jsonl`; its driver, which may be on another node, writes
-`<key>.driver`. Each line carries its checksum and its length, so that damage is found and never read as a number.
+Each trial has two files. Its processes append to `<key>.jsonl`; its driver, which may be on another node, appends to
+`<key>.driver`. Each line has its checksum and its length, so that damage is found and never read as a number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pretrieve.training.trial_spec import TrialSpec
 Outcome = Literal["finished", "diverged", "stopped", "failed"]
 
 RESULTS: frozenset[Outcome] = frozenset(("finished", "diverged", "stopped"))
-"""Ends that are results: the trial does not run again, unless one that was stopped is asked for to its last epoch."""
+"""Outcomes that are results: the trial does not run again, unless a stopped one is to be trained to its last epoch."""
 
 FailureKind = Literal["node lost", "process lost", "out of memory", "hung", "disk full", "program error"]
 
@@ -38,11 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class DamagedSpoolError(PretrieveError):
-    """A line of a spool does not fit its checksum, or what stands before it.
-
-    Attributes:
-      path: of the spool.
-    """
+    """A line of the spool `path` does not fit its checksum or the lines before it."""
 
     def __init__(self, path: Path, line: int) -> None:
         self.path = path
@@ -53,7 +49,7 @@ class DamagedSpoolError(PretrieveError):
 
 @dataclass(frozen=True)
 class SpooledStart:
-    """That an attempt at the trial began on a worker, at a time in milliseconds since 1970."""
+    """Start of an attempt at the trial on a worker; the time is in milliseconds since 1970."""
 
     worker: str
     time_ms: int
@@ -61,7 +57,7 @@ class SpooledStart:
 
 @dataclass(frozen=True)
 class SpooledEpoch:
-    """Metrics of one epoch, by the names of `schema`, measured at a time in milliseconds since 1970.
+    """Metrics of one epoch, by the names of `schema`; the time is in milliseconds since 1970.
 
     Epochs count from 1 and are the steps of the metrics.
     """
@@ -73,15 +69,15 @@ class SpooledEpoch:
 
 @dataclass(frozen=True)
 class SpooledEnd:
-    """How a trial ended.
+    """The end of a trial.
 
     Attributes:
       outcome: `finished`, `diverged` (a result of its configuration), `stopped` (before its last epoch, by the search)
         or `failed` (to be tried again).
-      time_ms: when, milliseconds since 1970.
-      metrics: final figures, such as the test score of a refit.
+      time_ms: milliseconds since 1970.
+      metrics: final metrics, such as the test score of a refit.
       message: why it diverged, was stopped or failed; empty otherwise.
-      failure: what kind of failure; None unless it failed.
+      failure: the kind of failure; None unless it failed.
     """
 
     outcome: Outcome
@@ -96,7 +92,7 @@ SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
 
 @dataclass(frozen=True)
 class Begun:
-    """That the driver began a trial: its whole configuration, by the names of MLflow's parameters."""
+    """The driver's start of a trial, with its whole configuration by the names of MLflow's parameters."""
 
     spec: TrialSpec
     parameters: Mapping[str, Any]
@@ -104,7 +100,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Interruption:
-    """One end of a trial's process before the trial's own: what Ray said of it, and when (milliseconds since 1970)."""
+    """The end of a process before its trial ended: Ray's message, and the time in milliseconds since 1970."""
 
     kind: FailureKind
     message: str
@@ -114,14 +110,12 @@ class Interruption:
 class Spool:
     """The file of one trial, written by the trial and read by the ledger.
 
-    A trial that resumes from an earlier checkpoint and repeats an epoch adds no second line.
-
-    Args:
-      path: the file; made at the first line. A damaged one is set aside.
+    A trial that resumes from an earlier checkpoint and repeats an epoch adds no second line for it. The file is made
+    with the first line. A damaged file is set aside.
 
     Attributes:
-      outcome: the last end when this spool was opened, of whichever attempt; None where there was none.
-      num_ends: how many attempts had an end then.
+      outcome: of the last attempt that had ended when this object was made; None if there was none.
+      num_ends: how many attempts had ended then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,7 +131,7 @@ class Spool:
         self.num_ends = len(ends)
 
     def write_start(self, worker: str) -> None:
-        """Append that an attempt begins."""
+        """Append the start of an attempt."""
         _append(self._path, {"worker": worker})
 
     def write_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -154,31 +148,27 @@ class Spool:
         *,
         failure: FailureKind | None = None,
     ) -> None:
-        """Append how the trial ended; `failure` says what kind of failure where it failed."""
+        """Append the end of the trial."""
         end = {"outcome": outcome, "metrics": dict(metrics), "message": message, "last_epoch": self._last_epoch}
         _append(self._path, end if failure is None else {**end, "failure": failure})
 
 
 class DriverSpool:
-    """What the driver adds to a trial's spool, in a file beside it.
-
-    Args:
-      spool_path: of the trial's spool.
-    """
+    """The driver's part of a trial's spool, in a file beside it."""
 
     def __init__(self, spool_path: Path) -> None:
         self._path = spool_path.with_suffix(DRIVER_SUFFIX)
 
     def write_begun(self, begun: Begun) -> None:
-        """Append that the trial begins: what a driver that is killed did not send, the next one sends."""
+        """Append the start of the trial; if the driver is killed before it sends this, the next driver does."""
         _append(self._path, {"spec": begun.spec.model_dump(mode="json"), "parameters": dict(begun.parameters)})
 
     def write_interruption(self, kind: FailureKind, message: str) -> None:
-        """Append that the trial's process ended now, before the trial."""
+        """Append the end of the trial's process before that of the trial."""
         _append(self._path, {"kind": kind, "message": message})
 
     def begun(self) -> Begun | None:
-        """Return how the trial was begun last; None where that is not known."""
+        """Return the last start of the trial; None if it is not known."""
         found = [fields for fields in self._lines() if "spec" in fields]
         return Begun(TrialSpec.model_validate(found[-1]["spec"]), found[-1]["parameters"]) if found else None
 
@@ -196,14 +186,14 @@ class DriverSpool:
 
 
 def read_spool(path: Path) -> list[SpoolLine]:
-    """Read the whole lines of a spool. What a killed process or a full disk left of a line is passed over.
+    """Read the whole lines of a spool; a line that a killed process or a full disk cut short is skipped.
 
-    Two processes may have written it: one on a node that was cut off from the cluster runs on for a while beside the
-    one that took its place. They report the same, so an epoch counts once, and a result is the end.
+    Two processes may have written it, because a process on a node that was cut off from the cluster runs on for a while
+    beside its replacement. Both report the same, so an epoch counts once, and a result is the end.
 
     Raises:
       DamagedSpoolError: a line is neither whole nor cut short by its writer, or a result lacks its last epoch.
-      UserError: a study of version 0.1 left the spool.
+      UserError: version 0.1 wrote the spool.
     """
     lines: list[SpoolLine] = []
     epoch = 0
@@ -216,29 +206,29 @@ def read_spool(path: Path) -> list[SpoolLine]:
         lines.append(line)
         if isinstance(line, SpooledEnd) and line.outcome in RESULTS:
             if fields["last_epoch"] > epoch:
-                # Its last epochs were lost, by a cut, before it ended: the score is not that of its last epoch.
+                # The lines of the last epochs were cut, so the last score read is not that of the last epoch.
                 raise DamagedSpoolError(path, number)
             break
     return lines
 
 
 def set_aside(error: DamagedSpoolError, notice: Callable[[str], None]) -> None:
-    """Rename a damaged spool and say so: from now on there is none."""
+    """Rename a damaged spool and pass a message to `notice`; the trial then has no spool."""
     aside = error.path.with_name(f"{error.path.name}.damaged")
-    with suppress(FileNotFoundError):  # another process that reads it was faster
+    with suppress(FileNotFoundError):  # another reader was faster
         error.path.replace(aside)
     notice(f"{error}; it is kept as {aside.name}, and the trial goes on from its checkpoint or starts again")
 
 
 def last_epoch(lines: Sequence[SpoolLine]) -> int:
-    """Return the last epoch of a spool; 0 where it has none."""
+    """Return the last epoch of a spool; 0 if it has none."""
     return max((line.epoch for line in lines if isinstance(line, SpooledEpoch)), default=0)
 
 
 def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
-    """Return the last end, unless another attempt started after it; None where there is none.
+    """Return the last end, or None if there is none or another attempt started after it.
 
-    An epoch after it does not count: it comes from a process that was cut off.
+    An epoch after the end does not count: it comes from a process that was cut off.
     """
     for line in reversed(lines):
         if isinstance(line, SpooledEnd):
@@ -249,10 +239,7 @@ def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
 
 
 def this_worker() -> str:
-    """Name the worker that this process is, for people: its node, and the GPUs that Ray gave it.
-
-    Ray sets CUDA_VISIBLE_DEVICES to a process's GPUs; where nobody set it, or set it to none, the node alone is named.
-    """
+    """Name this process for people: its node, and the GPUs in CUDA_VISIBLE_DEVICES, which Ray sets."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     gpus = [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
     node = socket.gethostname()
@@ -262,8 +249,8 @@ def this_worker() -> str:
 def _append(path: Path, fields: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"time_ms": time.time_ns() // 1_000_000, **fields}).encode()
-    # A line of its own also where a killed process or a full disk left half of one. Nothing is ever taken back: a
-    # process that was cut off from the cluster may be writing the same file.
+    # The first line break ends a line that was cut short. Nothing is ever removed, because a process that was cut off
+    # from the cluster may still write to the same file.
     with path.open("ab") as file:
         file.write(b"\n%08x %d %s\n" % (zlib.crc32(text), len(text), text))
 
@@ -282,7 +269,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if whole and int(whole[2]) == len(whole[3]) and int(whole[1], 16) == zlib.crc32(whole[3]):
             yield number, json.loads(whole[3])
             continue
-        # An empty line stands between two that were written whole, so none follows one that was cut short.
+        # An empty line separates two whole lines, so no empty line follows a line that was cut short.
         is_cut = int(whole[2]) > len(whole[3]) if whole else _CUT_HEADER.fullmatch(part) is not None
         if not is_cut or (number < len(parts) and not parts[number]):
             raise DamagedSpoolError(path, number)
@@ -297,7 +284,7 @@ def _parse(fields: dict[str, Any]) -> SpoolLine:
 
 
 def older_version(path: Path) -> UserError:
-    """Return the error that a file of version 0.1 is."""
+    """Return the error for a file of version 0.1."""
     return UserError(
         f"a spool must be of this version, but version 0.1 left {path}: run the study again in a fresh folder "
         "(another `name` or `storage`)"

@@ -1,4 +1,4 @@
-"""What is known of a trial, and what MLflow is to be told next: pure transitions, without files, clock or MLflow."""
+"""The state of a trial and the next writes to MLflow: pure transitions, without files, clock or MLflow."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from pretrieve.tracking.spool import (
 )
 
 MAX_ATTEMPTS = 40
-"""Of one trial in its tag, which has room for no more; the latest matter."""
+"""Number of attempts in a trial's tag, the latest; a tag cannot hold more."""
 MAX_POINTS = 40
-"""Of a curve in a tag: what a figure shows; the metric itself has every epoch."""
+"""Number of points of a curve in a tag, for figures; the metric itself has every epoch."""
 MAX_MESSAGE_LENGTH = 5_000
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """What MLflow holds of a trial.
+    """The record of a trial in MLflow.
 
     Attributes:
       run_id: of its run.
-      params: names of the parameters it has.
-      attempts: that its tag holds; some may be of spools that are gone.
-      last_epoch: up to which it has metrics of spools that are gone.
-      num_lines: of the spool that it has.
-      is_read: whether attempts and last epoch were read from it; until then nothing is logged.
+      params: names of its parameters.
+      attempts: in its tag; some may come from removed spools.
+      last_epoch: last epoch with metrics from removed spools.
+      num_lines: lines of the spool that were logged.
+      is_read: whether attempts and last epoch were read from the run; until then nothing is logged.
     """
 
     run_id: str
@@ -53,21 +53,21 @@ class LoggedRun:
 
 @dataclass(frozen=True)
 class TrialState:
-    """One trial or refit, as far as its spool, its driver and MLflow say.
+    """The state of one trial or refit, from its spool, its driver and MLflow.
 
     Attributes:
       key: hash of everything that decides its result.
-      outcome: how it ended; None while it goes on, and where nothing says.
-      last_score: its latest score, in [0, 1]: of a trial on val, of a refit on test; None where there is none.
-      seconds: what it took until its result.
-      failure: what kind of failure, where it failed.
-      begun: how it was begun last; None where it was not.
-      run: what MLflow holds; None where it has no run.
-      delivered: the result that MLflow holds; None where it holds none.
-      must_open: whether its run is to be made, or opened again.
-      keeps_spool: whether a process may yet start that is to read in the spool that the trial has ended.
-      has_lost_lines: whether its spool was damaged or emptied since it was begun.
-      has_sent: whether something of it was sent to MLflow by this process.
+      outcome: its end; None while it runs, or if the end is not known.
+      last_score: its latest score in [0, 1], of a trial on val and of a refit on test; None if there is none.
+      seconds: running time until its result.
+      failure: the kind of failure, if it failed.
+      begun: its last start; None if it did not start.
+      run: its record in MLflow; None if it has no run.
+      delivered: the result in MLflow; None if there is none.
+      must_open: whether its run has to be made or opened again.
+      keeps_spool: whether a process may still start that has to read the trial's end in the spool.
+      has_lost_lines: whether its spool was damaged or emptied since the trial began.
+      has_sent: whether this process sent anything of it to MLflow.
     """
 
     key: str
@@ -85,17 +85,17 @@ class TrialState:
 
     @property
     def score(self) -> float | None:
-        """The score that counts: of a trial that finished."""
+        """The last score of a finished trial; None for any other."""
         return self.last_score if self.outcome == "finished" else None
 
     @property
     def is_open(self) -> bool:
-        """Whether its spool can be sent; without its parameters, a result would be one of no configuration."""
+        """Whether its spool can be sent; a run needs its parameters, or its result would belong to no configuration."""
         return self.run is not None and self.run.is_read and bool(self.begun or self.run.params)
 
 
 class Note(Enum):
-    """An event that is said in a word."""
+    """An event without data."""
 
     SPOOL_KEPT = "a process of the trial may start from now on"
     SPOOL_RELEASED = "no process trains the trial any more, nor will one take the place of its last"
@@ -108,14 +108,14 @@ class Note(Enum):
 
 @dataclass(frozen=True)
 class BegunEarlier:
-    """An earlier driver began the trial and did not remove its files; None where they do not say how it was begun."""
+    """An earlier driver began the trial and did not remove its files; None if they lack the start."""
 
     begun: Begun | None
 
 
 @dataclass(frozen=True)
 class SpoolRead:
-    """What the trial's spool says now, and what interrupted the trial."""
+    """The current lines of the trial's spool, and the interruptions of the trial."""
 
     lines: tuple[SpoolLine, ...]
     interruptions: tuple[Interruption, ...] = ()
@@ -123,20 +123,14 @@ class SpoolRead:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The effects of reading these lines are done."""
+    """The effects of reading these lines are carried out."""
 
     lines: tuple[SpoolLine, ...]
 
 
 @dataclass(frozen=True)
 class RunFound:
-    """The trial's run was made, or looked at before anything is logged to it.
-
-    Attributes:
-      run: what it holds.
-      status: MLflow's word.
-      outcome: that its tag holds; empty where there is none.
-    """
+    """The trial's run was made, or was read before anything is logged to it; `outcome` is that of its tag, or empty."""
 
     run: LoggedRun
     status: str = "RUNNING"
@@ -147,7 +141,7 @@ Event = Note | Begun | BegunEarlier | SpoolRead | Delivered | RunFound
 
 
 class Task(Enum):
-    """An effect that is said in a word."""
+    """An effect without data."""
 
     MAKE_RUN = "make the trial's run; RunFound follows"
     FIND_RUN = "look at the trial's run; RunFound or RUN_DELETED follows"
@@ -177,10 +171,10 @@ Step = tuple[TrialState, tuple[Effect, ...]]
 
 
 def advance(state: TrialState, event: Event) -> Step:
-    """Take in an event: return the new state of a trial, and what is to be done.
+    """Return the new state of a trial after an event, and the effects to carry out.
 
-    Where effects fail, the event that says that they are done does not come. The same effects are then due again: each
-    may be done twice.
+    If effects fail, the event that reports them as carried out does not come, and the same effects are due again. So
+    each effect may be carried out twice.
     """
     match event:
         case Begun():
@@ -199,17 +193,17 @@ def advance(state: TrialState, event: Event) -> Step:
 
 
 def _begin(state: TrialState, begun: Begun) -> TrialState:
-    if state.delivered == "stopped" and state.run:  # it goes to its end after all, in a spool of its own
+    if state.delivered == "stopped" and state.run:  # it is trained to its end, in a new spool
         state = replace(state, outcome=None, delivered=None, run=replace(state.run, num_lines=0))
     if state.delivered:
-        return state  # a process that was cut off ended it; the one that takes its place reads so, and returns
+        return state  # a process that was cut off ended it; its replacement reads this and returns
     return replace(state, begun=begun, must_open=True, has_lost_lines=False)
 
 
 def _begin_earlier(state: TrialState, begun: Begun | None) -> Step:
     if state.delivered:
         return state, _removal(state)  # its driver was killed before it removed the files
-    # One without a result gets a run only when it is begun again.
+    # A trial without a result gets a run only when it begins again.
     return replace(state, begun=begun, must_open=begun is not None and state.outcome in RESULTS), ()
 
 
@@ -229,7 +223,7 @@ def _find(state: TrialState, found: RunFound) -> Step:
     if state.must_open and found.status != "RUNNING":
         effects += (Task.REOPEN_RUN,)
     if state.must_open and found.outcome == "stopped":
-        # No more: a driver that is killed before the trial's new end must leave it as one that was begun.
+        # If the driver is killed before the trial's new end, the trial must count as begun.
         effects += (Log((), {schema.TAG_OUTCOME: ""}, {}),)
     return replace(state, run=run), effects
 
@@ -239,7 +233,7 @@ def _lose(state: TrialState) -> TrialState:
 
 
 def _read(state: TrialState, event: SpoolRead) -> Step:
-    if state.delivered:  # also a spool that a process made anew that was cut off
+    if state.delivered:  # a process that was cut off may have made the spool again
         return state, _removal(state)
     if state.run and len(event.lines) < state.run.num_lines:
         state = _lose(state)
@@ -258,7 +252,7 @@ def _read(state: TrialState, event: SpoolRead) -> Step:
 
 def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effect, ...]:
     new = event.lines[run.num_lines :]
-    # A trial that was stopped and is now trained to its end, or whose spool was lost, repeats its first epochs.
+    # A trial repeats its first epochs if it was stopped and is now trained to its end, or if its spool was lost.
     epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > run.last_epoch]
     figures = [(name, value, each.time_ms, each.epoch) for each in epochs for name, value in each.metrics.items()]
     tags: dict[str, str] = {}
@@ -268,18 +262,18 @@ def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effec
     ending: tuple[Effect, ...] = ()
     if end is not None:
         figures += [(name, value, end.time_ms, step) for name, value in end.metrics.items()]
-        # The message also where there is none: that of an attempt before would stay.
+        # An empty message is written too, or that of an earlier attempt would stay.
         tags |= {
             schema.TAG_OUTCOME: end.outcome,
-            schema.TAG_MESSAGE: end.message[-MAX_MESSAGE_LENGTH:],  # the error stands last in a traceback
+            schema.TAG_MESSAGE: end.message[-MAX_MESSAGE_LENGTH:],  # the error is the end of a traceback
             schema.TAG_FAILURE: end.failure or "",
             schema.TAG_INTERRUPTIONS: _counts_as_text(event.interruptions),
         }
-        if step >= run.last_epoch:  # else the curve that is there has more
+        if step >= run.last_epoch:  # else the curve in the run has more epochs
             tags[schema.TAG_CURVE] = curve_as_text(event.lines)
         ending = (EndRun("FINISHED" if end.outcome in RESULTS else "FAILED", end.time_ms),)
-    # MLflow refuses another value of a parameter. The key says that the result is the same; where its images come from
-    # may be told in other words since, and the words of its first attempt stay.
+    # MLflow refuses to change a parameter. Equal keys mean equal results, but the description of the images' origin may
+    # have changed since the first attempt, whose description stays.
     given = state.begun.parameters if state.begun else {}
     params = {name: value for name, value in given.items() if name not in run.params}
     return (Log(figures, tags, params), *ending) if figures or tags or params else ending
@@ -297,8 +291,8 @@ def _deliver(state: TrialState, lines: Sequence[SpoolLine]) -> Step:
     state = replace(state, run=run, has_sent=state.has_sent or len(lines) > state.run.num_lines)
     end = latest_end(lines)
     if end is None or end.outcome not in RESULTS:
-        return state, ()  # its spool stays: the next attempt goes on in it, and repeats no epoch
-    # It was begun again, perhaps, while this was sent.
+        return state, ()  # its spool stays for the next attempt, which repeats no epoch
+    # It may have begun again while this was sent.
     state = replace(state, delivered=end.outcome, must_open=False)
     return state, _removal(state)
 
@@ -325,7 +319,7 @@ def _latest_score(lines: Iterable[SpoolLine]) -> float | None:
 
 
 def _attempts_tag(run: LoggedRun, lines: Iterable[SpoolLine]) -> dict[str, str]:
-    """Write the attempts of a trial, also those whose spool is gone since it was stopped and goes on."""
+    """Write the attempts of a trial, including those of a removed spool."""
     attempts = attempts_of(lines)
     if not attempts:
         return {}
@@ -334,7 +328,7 @@ def _attempts_tag(run: LoggedRun, lines: Iterable[SpoolLine]) -> dict[str, str]:
 
 
 def attempts_of(lines: Iterable[SpoolLine]) -> list[Attempt]:
-    """Read the attempts of a trial from its spool: each ends with the last thing that was heard of it."""
+    """Read the attempts of a trial from its spool; each ends at the time of its last line."""
     attempts: list[Attempt] = []
     for line in lines:
         if isinstance(line, SpooledStart):
@@ -345,7 +339,7 @@ def attempts_of(lines: Iterable[SpoolLine]) -> list[Attempt]:
 
 
 def attempts_as_text(attempts: Sequence[Attempt]) -> str:
-    """Write attempts as the JSON that a trial's tag holds.
+    """Write attempts as the JSON of a trial's tag.
 
     >>> attempts_as_text([Attempt("node-1", 5, 9)])
     '[["node-1", 5, 9]]'
@@ -364,9 +358,9 @@ def attempts_from_text(text: str) -> list[Attempt]:
 
 
 def curve_as_text(lines: Iterable[SpoolLine]) -> str:
-    """Write the validation score over the epochs of a spool, evenly thinned, as the JSON that a trial's tag holds.
+    """Write the validation score over the epochs of a spool, evenly thinned, as the JSON of a trial's tag.
 
-    MLflow gives its own history of a metric one run at a time.
+    The tag is needed because MLflow returns the history of a metric for one run at a time only.
 
     >>> curve_as_text([SpooledEpoch(1, 0, {"val/score": 0.25}), SpooledEpoch(2, 0, {"val/score": 1 / 3})])
     '[[1, 0.25], [2, 0.33333]]'

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pretrieve.artifacts.full_disk import has_no_room, is_disk_full, when_there_is_room
+from pretrieve.artifacts.full_disk import has_no_space, is_disk_full, write_once_disk_has_space
 from pretrieve.backbones.state_dicts import write_weights
 
 
@@ -28,7 +28,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_weights_that_found_no_room_wait_for_it_and_leave_no_half(small_disk: Path) -> None:
     filler, path = small_disk / "filler", small_disk / "weights.pt"
     filler.write_bytes(bytes(900_000))
-    assert not has_no_room(small_disk)
+    assert not has_no_space(small_disk)
     weights = {"weight": torch.arange(100_000, dtype=torch.float32)}
     with pytest.raises(Exception, match=r".") as caught:
         write_weights(weights, path)
@@ -40,7 +40,7 @@ def test_weights_that_found_no_room_wait_for_it_and_leave_no_half(small_disk: Pa
         told.append(1)
         filler.unlink(missing_ok=True)
 
-    when_there_is_room(lambda: write_weights(weights, path), make_room)
+    write_once_disk_has_space(lambda: write_weights(weights, path), make_room)
     assert told == [1]
     assert torch.equal(torch.load(path, weights_only=True)["weight"], weights["weight"])
 
@@ -50,7 +50,7 @@ def test_another_error_is_raised_at_once() -> None:
         raise PermissionError(errno.EACCES, "no")
 
     with pytest.raises(PermissionError):
-        when_there_is_room(write, lambda: pytest.fail("it waited"))
+        write_once_disk_has_space(write, lambda: pytest.fail("it waited"))
     assert not is_disk_full(PermissionError(errno.EACCES, "no"))
 
 

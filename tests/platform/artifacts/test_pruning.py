@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pretrieve.artifacts.pruning import CacheItem, cache_items, may_go, remove_items
+from pretrieve.artifacts.pruning import CacheItem, cache_items, removable_items, remove_items
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import StudyInUseError, UserError
 
@@ -65,24 +65,24 @@ def test_entries_are_listed_with_size_and_last_use(storage: Path) -> None:
     ],
 )
 def test_what_may_go_is_half_or_unused_or_too_much(storage: Path, rule: dict[str, object], expected: list[str]) -> None:
-    assert names(may_go(cache_items(storage / "cache"), now_s=NOW_S, **rule)) == expected  # type: ignore[arg-type]
+    assert names(removable_items(cache_items(storage / "cache"), now_s=NOW_S, **rule)) == expected  # type: ignore[arg-type]
 
 
 def test_the_least_recently_used_goes_first_and_no_more_than_needed(storage: Path) -> None:
     items = [item for item in cache_items(storage / "cache") if not item.is_half]
     total = sum(item.num_bytes for item in items)
-    assert names(may_go(items, now_s=NOW_S, max_bytes=total - 1)) == ["images/old"]
-    assert may_go(items, now_s=NOW_S, max_bytes=total) == []
+    assert names(removable_items(items, now_s=NOW_S, max_bytes=total - 1)) == ["images/old"]
+    assert removable_items(items, now_s=NOW_S, max_bytes=total) == []
 
 
 def test_a_cache_that_is_not_there_is_an_error_that_names_those_that_are(storage: Path) -> None:
     with pytest.raises(UserError, match="one of backbones, images, selections, but is 'pictures'"):
-        may_go(cache_items(storage / "cache"), now_s=NOW_S, kinds=["pictures"])
+        removable_items(cache_items(storage / "cache"), now_s=NOW_S, kinds=["pictures"])
 
 
 def test_files_and_folders_are_removed_and_nothing_else(storage: Path) -> None:
     items = cache_items(storage / "cache")
-    remove_items(storage, may_go(items, now_s=NOW_S, unused_days=10))
+    remove_items(storage, removable_items(items, now_s=NOW_S, unused_days=10))
     assert names(cache_items(storage / "cache")) == ["backbones/weights.pt", "images/new"]
     assert (storage / "cache" / "images" / ".writers.lock").exists()
 

@@ -1,4 +1,4 @@
-"""How many trials share a GPU, or how many threads each has: whatever gives the most trials an hour, by measurement."""
+"""Measuring how many trials should share a GPU, or how many threads each should have, for the most trials an hour."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pretrieve.execution.measuring.probe import Probe
 from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
 
 MEMORY_MARGIN = 0.1
-"""Share of a GPU's memory that stays free: batches of other cells, and what other programs take."""
+"""Share of a GPU's memory that stays free, for larger batches of other cells and for other programs."""
 
 MIN_GAIN = 0.05
-"""More trials side by side must give so much more together, else fewer are better: each is done earlier, and a
-measurement of seconds is no truer than that."""
+"""More trials side by side must be faster together by this fraction. Otherwise fewer are better: each ends earlier, and
+a measurement of seconds is not more precise."""
 
 MAX_PER_GPU = 8
 
 
 @dataclass(frozen=True)
 class Packing:
-    """What a trial gets, and what was measured of it.
+    """The best number of trials side by side.
 
     Attributes:
       num_side_by_side: trials that share the device.
-      speed: of them; None where not even one was measured to fit.
-      tried: everything that was measured, in that order.
+      speed: of these trials.
+      tried: all measurements, in order.
     """
 
     num_side_by_side: int
@@ -39,7 +39,7 @@ class Packing:
 
     @property
     def gain(self) -> float:
-        """Trials an hour over those of one at a time."""
+        """Trials an hour, divided by those of one trial at a time."""
         alone = min(self.tried, key=lambda speed: speed.num_side_by_side)
         return self.speed.total_steps_per_s / alone.total_steps_per_s
 
@@ -47,16 +47,15 @@ class Packing:
 def pack(
     measure: Callable[[int], Speed | None], candidates: Sequence[int], *, margin: float = MEMORY_MARGIN
 ) -> Packing | None:
-    """Try numbers of trials side by side until more of them give no more.
+    """Try numbers of trials side by side until more trials are not faster together.
 
     Args:
-      measure: measures so many; None where they do not fit into memory together.
+      measure: measures one number of trials; returns None if they do not fit into memory together.
       candidates: numbers to try, rising.
       margin: share of the device's memory that stays free, in [0, 1).
 
     Returns:
-      The number that gives the most steps a second together, the smallest where larger ones give hardly more; None
-      where not even the first fits.
+      The smallest number that gives about the most steps a second together; None if not even the first fits.
     """
     tried: list[Speed] = []
     best: Speed | None = None
@@ -72,17 +71,17 @@ def pack(
         if best is None or speed.total_steps_per_s > (1 + MIN_GAIN) * best.total_steps_per_s:
             best = speed
         elif speed.total_steps_per_s < (1 - MIN_GAIN) * best.total_steps_per_s:
-            break  # the device is full: still more only stand in one another's way
+            break  # the device is busy: still more trials would only slow one another down
     return None if best is None else Packing(best.num_side_by_side, best, tuple(tried))
 
 
 def _fits(measured: Speed, number: int, margin: float) -> bool:
-    """Return whether so many of what was measured fit: trying what cannot would disturb who shares the device."""
+    """Return whether `number` trials would fit into memory: trying too many would disturb others on the device."""
     return not measured.memory_bytes or number * measured.peak_bytes <= (1 - margin) * measured.memory_bytes
 
 
 def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
-    """List how many trials a GPU may be shared by, with so many CPUs beside it.
+    """List the numbers of trials that may share a GPU that has `num_cpus` CPUs beside it.
 
     >>> gpu_candidates(16, 2), gpu_candidates(3, 1)
     ([1, 2, 3, 4, 6, 8], [1, 2, 3])
@@ -92,7 +91,7 @@ def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
 
 
 def cpu_candidates(num_cpus: int) -> list[int]:
-    """List numbers of trials side by side that leave no core of a node without one, and none with two.
+    """List the numbers of trials side by side that divide the cores of a node evenly.
 
     >>> cpu_candidates(2), cpu_candidates(12)
     ([1, 2], [1, 2, 3, 4, 6, 12])
@@ -102,13 +101,7 @@ def cpu_candidates(num_cpus: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Node:
-    """The node that is measured: the smallest one that could run a trial.
-
-    Attributes:
-      num_cpus: its CPUs.
-      num_gpus: its GPUs.
-      device: name of its GPU, or of no GPU.
-    """
+    """The node that is measured: the smallest one that could run a trial; `device` names its GPU, or is "CPU"."""
 
     num_cpus: int
     num_gpus: int
@@ -116,12 +109,12 @@ class Node:
 
     @property
     def cpus_per_gpu(self) -> int:
-        """CPUs that stand beside each GPU."""
+        """CPUs beside each GPU."""
         return max(1, self.num_cpus // max(1, self.num_gpus))
 
 
 def smallest_node() -> Node:
-    """Describe the node of the connected cluster that has the fewest CPUs among those with most kinds of resource."""
+    """Describe the node with the fewest CPUs, among the nodes with GPUs if the connected cluster has any."""
     nodes = [node for node in node_resources() if node.get("CPU", 0)]
     with_gpus = [node for node in nodes if node.get("GPU", 0)] or nodes
     node = min(with_gpus, key=lambda each: each.get("CPU", 0))
@@ -134,12 +127,11 @@ def smallest_node() -> Node:
 
 
 def _device_name() -> str:
-    # A cluster may count GPUs that torch does not see.
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "a GPU that torch does not see"
 
 
 def open_share(compute: ComputeSettings, node: Node) -> str | None:
-    """Name the setting that a measurement is to decide; None where the study decides it."""
+    """Name the setting that a measurement has to decide; None if the study decides it."""
     if compute.workers_per_trial > 1:
         return None
     if node.num_gpus and compute.gpus_per_trial is None:
@@ -150,11 +142,7 @@ def open_share(compute: ComputeSettings, node: Node) -> str | None:
 
 
 def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, seconds: float = 4.0) -> Packing | None:
-    """Measure numbers of a probe's training side by side on a node.
-
-    Returns:
-      The best; None where not even one fits.
-    """
+    """Find the best number of a probe's trainings side by side on a node; None if not even one fits."""
     if open_share(compute, node) == "gpus_per_trial":
 
         def measure(number: int) -> Speed | None:
@@ -165,18 +153,16 @@ def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, secon
 
     def measure_threads(number: int) -> Speed | None:
         threads = node.num_cpus // number
-        return measure_side_by_side(
-            replace(probe, num_threads=threads), number, {"CPU": float(threads)}, seconds=seconds
-        )
+        threaded = replace(probe, num_threads=threads)
+        return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=seconds)
 
     return pack(measure_threads, cpu_candidates(node.num_cpus))
 
 
 def with_packing(compute: ComputeSettings, num_side_by_side: int, node: Node) -> ComputeSettings:
-    """Return the settings with what was left open decided."""
+    """Return the settings with the measured share in place of the one that was left open."""
     if open_share(compute, node) == "gpus_per_trial":
-        # Rounded down, as Ray counts in ten-thousandths: three times a rounded-up third would be more than one.
-        return compute.model_copy(
-            update={"gpus_per_trial": int(1e4 / num_side_by_side) / 1e4, "cpus_per_trial": compute.num_cpus}
-        )
+        # Rounded down, because Ray counts in ten-thousandths: three rounded-up thirds would be more than one GPU.
+        share = int(1e4 / num_side_by_side) / 1e4
+        return compute.model_copy(update={"gpus_per_trial": share, "cpus_per_trial": compute.num_cpus})
     return compute.model_copy(update={"cpus_per_trial": node.num_cpus // num_side_by_side})

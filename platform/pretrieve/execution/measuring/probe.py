@@ -1,4 +1,4 @@
-"""A training of random weights on a few images, whose steps take as long as those of a trial."""
+"""A training with random weights on a few images; its steps take as long as those of a trial."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 WARM_UP_STEPS = 2
-"""The first steps choose algorithms and ask for memory."""
+"""The first steps are slower, as they choose algorithms and allocate memory."""
 
 REPORT_S = 0.01
-"""Reporting an epoch: a line of the spool, and Tune's answer."""
+"""Seconds for the report of an epoch: a line of the spool, and Tune's answer."""
 
 NUM_IMAGES = 64
-"""Images of a probe that are enough to stand for many."""
+"""Number of different images in a probe; they are repeated."""
 
 MAX_STEPS = 1_000
 SOURCE_IMAGES_PER_BATCH = 4
-"""The source's stream of a probe is so many batches long: its length costs a step nothing."""
+"""Number of batches in the source stream of a probe; its length does not change the time of a step."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A training whose speed is asked for.
+    """A training whose speed is measured.
 
     Attributes:
-      architecture: the network; itself rather than its name, as it may be registered in the asking process alone.
+      architecture: the network. It is not given by name, because only the asking process may have registered it.
       objective: name of the objective.
       training: the settings of the trials.
       num_target_classes: outputs of the target head.
       num_source_classes: outputs of the source head; 0 for none.
-      pixels: (M, S, S, 3) uint8, M ≥ 1, images of the right size; they stand for as many as there are.
+      pixels: (M, S, S, 3) uint8, M ≥ 1, images of the right size, which are repeated.
       num_threads: of torch on a CPU.
     """
 
@@ -62,13 +62,13 @@ class Probe:
 
     @property
     def images_per_step(self) -> int:
-        """Target and source images that pass through the network in a step."""
+        """Target and source images of a step."""
         uses_source = find_objective(self.objective).uses_source
         source = (self.training.source_batch_size or self.training.batch_size) if uses_source else 0
         return self.training.batch_size + source
 
     def fine_tuning(self, device: torch.device) -> FineTuning:
-        """Make one epoch of its training, longer than any measurement."""
+        """Build the training, with one epoch that is longer than any measurement."""
         needs, num_source = find_objective(self.objective), self.num_source_classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -106,13 +106,7 @@ class Probe:
 
 
 class RepeatedImages:
-    """A few images that stand for many: row n is image n modulo M.
-
-    Args:
-      pixels: (M, S, S, 3) uint8.
-      num_images: N.
-      num_classes: K; labels are spread over them.
-    """
+    """N images that repeat M images of (M, S, S, 3) uint8: row n is image n modulo M, with label n modulo K."""
 
     def __init__(self, pixels: NDArray[np.uint8], num_images: int, num_classes: int) -> None:
         self._pixels = pixels
@@ -120,16 +114,13 @@ class RepeatedImages:
 
     @property
     def labels(self) -> Tensor:
-        """(N,) int64."""
         return self._labels
 
     @property
     def aspects(self) -> Tensor:
-        """(N,) float32, all 1."""
         return torch.ones(len(self))
 
     def gather(self, indices: Tensor) -> Tensor:
-        """Return the (B, S, S, 3) uint8 images at (B,) `indices`."""
         return torch.from_numpy(self._pixels[indices.numpy() % len(self._pixels)])
 
     def __len__(self) -> int:
@@ -141,11 +132,7 @@ class _EnoughError(Exception):
 
 
 class ProbeProcess:
-    """Trains a probe in the process that measures it.
-
-    Args:
-      probe: what to train.
-    """
+    """Trains a probe in the process that measures it."""
 
     def __init__(self, probe: Probe) -> None:
         torch.set_num_threads(probe.num_threads)
@@ -154,7 +141,7 @@ class ProbeProcess:
         started = time.perf_counter()
         probe.fine_tuning(self._device)
         second = time.perf_counter()
-        # The first of a process finds nothing loaded; trials follow one another in processes that are there.
+        # The second build is measured: the first one loads libraries, and trials run in processes that have them.
         self._work = probe.fine_tuning(self._device)
         start_s = time.perf_counter() - second
         self.train(seconds=0.0)
@@ -162,11 +149,11 @@ class ProbeProcess:
         self._start_times = start_s, time.perf_counter() - started
 
     def start_times(self) -> tuple[float, float]:
-        """Return the seconds that it took to make the training, and those until it was warm as well."""
+        """Return the seconds to build the training, and the seconds until it was warmed up."""
         return self._start_times
 
     def train(self, seconds: float) -> float:
-        """Train for so long, after the steps of warming up, and return steps per second; 0.0 seconds warm up alone."""
+        """Warm up, then train for `seconds` and return the steps per second; with 0.0 only warm up."""
         stamps: list[float] = []
 
         def on_step() -> None:
@@ -182,7 +169,7 @@ class ProbeProcess:
         return (len(measured) - 1) / (measured[-1] - measured[0]) if len(measured) > 1 else 0.0
 
     def score(self, seconds: float) -> float:
-        """Score images for so long, at least one batch, and return images per second."""
+        """Score images for `seconds`, at least one batch, and return images per second."""
         started, num_images = time.perf_counter(), 0
         while num_images == 0 or time.perf_counter() - started < seconds:
             self._score_once()
@@ -193,7 +180,7 @@ class ProbeProcess:
         predict(self._work.network, self._scored, self._work.preprocessing, self._device)
 
     def epoch_s(self) -> float:
-        """Write a checkpoint, on this node's own disk, and return the seconds that an epoch needs beside its steps."""
+        """Write a checkpoint to this node's own disk and return the seconds that an epoch needs besides its steps."""
         work = self._work
         optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
         for parameter in work.network.parameters():
@@ -204,7 +191,7 @@ class ProbeProcess:
             return time.perf_counter() - started + REPORT_S
 
     def memory(self) -> tuple[int, int, int]:
-        """Return the bytes it took at most, those of the GPU that are taken by all, and the GPU's (0, 0 on a CPU)."""
+        """Return the peak bytes of this process, bytes in use on the GPU, and bytes of the GPU (0, 0 on a CPU)."""
         if self._device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self._device)
             return torch.cuda.max_memory_reserved(self._device), total - free, total

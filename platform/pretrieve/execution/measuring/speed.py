@@ -1,4 +1,4 @@
-"""How fast trials are that run side by side, measured in processes of their own on the connected cluster."""
+"""Measuring the speed of trials side by side, in separate processes on the connected cluster."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pretrieve.errors import ResourceError
 from pretrieve.execution.measuring.probe import Probe, ProbeProcess
 
 NODE_TIMEOUT_S = 60.0
-"""Processes to be measured side by side wait so long for a node that has the resources of all."""
+"""How long the measured processes wait for one node that has the resources of all."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of trainings side by side.
+    """The measured speed of trainings side by side.
 
     Attributes:
-      num_side_by_side: how many there were.
+      num_side_by_side: number of trainings.
       steps_per_s: training steps of each, on average.
       scored_per_s: images that each scored, on average.
-      start_s: what each needs until its first step, its process being there.
-      epoch_s: what an epoch needs beside its steps: its checkpoint, and reporting it.
-      process_s: what a process needs until it can begin: it is started, and imports.
-      peak_bytes: memory of the largest: of the GPU where there is one, else of the process.
+      start_s: from the start in a running process to the first step.
+      epoch_s: time of an epoch besides its steps: its checkpoint and its report.
+      process_s: start of a process and its imports.
+      peak_bytes: memory of the largest training: on the GPU if there is one, else of the process.
       memory_bytes: memory of the GPU; 0 on a CPU.
     """
 
@@ -48,7 +48,7 @@ class Speed:
 
     @property
     def total_steps_per_s(self) -> float:
-        """Steps of all of them together."""
+        """Steps of all trainings together."""
         return self.num_side_by_side * self.steps_per_s
 
 
@@ -58,13 +58,13 @@ def measure_side_by_side(
     """Train and score a probe in several processes at once on the connected cluster.
 
     Args:
-      probe: what to measure.
-      num_side_by_side: processes.
-      request: CPUs and GPUs of each, by Ray's names.
-      seconds: of training that are measured, and half as many of scoring.
+      probe: the training.
+      num_side_by_side: number of processes.
+      request: CPUs and GPUs of each process, by Ray's names.
+      seconds: of measured training; scoring is measured for half as long.
 
     Returns:
-      What was measured; None where they do not fit into the GPU's memory together.
+      The speed; None if the trainings do not fit into the GPU's memory together.
     """
     options: dict[str, Any] = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
     group = _shared_node(num_side_by_side, request)
@@ -81,7 +81,8 @@ def measure_side_by_side(
             scored = ray.get([actor.score.remote(seconds / 2) for actor in actors])
             memory = ray.get([actor.memory.remote() for actor in actors])
     except (torch.OutOfMemoryError, ray.exceptions.RayActorError) as error:
-        if _is_out_of_memory(error):
+        # An error in an actor's constructor reaches the caller as the actor's death, with the cause in its message.
+        if isinstance(error, torch.OutOfMemoryError) or "OutOfMemoryError" in str(error):
             return None
         raise
     finally:
@@ -96,17 +97,17 @@ def measure_side_by_side(
         start_s=max(start_s for start_s, _ in started),
         epoch_s=fmean(epochs),
         process_s=process_s,
-        # A process on a GPU takes more than its tensors: each has a context of its own.
+        # A process on a GPU takes more memory than its tensors: each has its own context.
         peak_bytes=max(max(own, of_all // num_side_by_side) for own, of_all, _ in memory),
         memory_bytes=max(total for _, _, total in memory),
     )
 
 
 def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> PlacementGroup | None:
-    """Reserve one node, and one GPU, for processes that are to share it: on several nodes Ray would spread them.
+    """Reserve one node, and one GPU, for all processes, which Ray would otherwise spread over nodes.
 
     Returns:
-      None where no node has the resources for long; the processes then run where Ray sees fit.
+      None if no node has the resources in time; Ray then places the processes.
     """
     whole = {name: math.ceil(num_side_by_side * amount) for name, amount in request.items() if amount > 0}
     if not whole:
@@ -118,24 +119,15 @@ def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> Placeme
     return None
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # An error in an actor's constructor reaches the caller as that actor's death, with the cause in its words.
-    return isinstance(error, torch.OutOfMemoryError) or "OutOfMemoryError" in str(error)
-
-
 class SpeedBook:
-    """Speeds that were measured already, for several forecasts in a row on one cluster.
-
-    Args:
-      seconds: of training that are measured of each probe.
-    """
+    """A cache of measured speeds, for several forecasts on one cluster; each training is measured for `seconds`."""
 
     def __init__(self, seconds: float = 6.0) -> None:
         self._seconds = seconds
         self._speeds: dict[tuple[object, ...], Speed] = {}
 
     def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
-        """Return the speed of trainings side by side, measured where none alike was.
+        """Return the speed of trainings side by side, measured unless the same kind of training was.
 
         Raises:
           ResourceError: they do not fit into the GPU together.

@@ -1,1 +1,1 @@
-"""How the grid of a cell is searched: whole, with hopeless trials stopped early, or by a model of what was tried."""
+"""Strategies to search the grid of a cell: train all, stop weak trials early, or let a model propose trials."""

@@ -1,4 +1,4 @@
-"""The contract of a strategy: what it hands to the one Tune run over all cells."""
+"""The contract of a search strategy: its scheduler and searcher for the one Tune run over all cells."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from pretrieve.search.strategies.cell_searcher import CellSearcher
 
 CellName = tuple[str, str]
-"""Target and method: scores are compared within a cell alone, as those of two targets say nothing of each other."""
+"""Target and method. Scores are compared within a cell only, because scores on two targets are not comparable."""
 
 TRIAL = "trial"
-"""What Tune's configuration holds a trial by: one text. Tune copies the whole grid, value by value, for each trial, and
-copies of a thousand records for each of a thousand trials would take longer than all else that the platform does."""
+"""Name of the trial in Tune's configuration. Its value is one JSON text, because Tune copies the whole grid, value by
+value, for each trial: a thousand copies of a thousand records would take longer than the rest of the platform."""
 
 MakeScheduler = Callable[[SearchSettings, int], TrialScheduler]
-"""Makes the scheduler of one cell from the settings and the number of epochs; it reads EPOCH and VAL_SCORE."""
+"""Makes the scheduler of one cell, which reads EPOCH and VAL_SCORE, from the settings and the number of epochs."""
 
 
 def cell_and_key(config: Mapping[str, Any]) -> tuple[CellName, str]:
-    """Read a trial's cell and key from Tune's configuration of it."""
+    """Read a trial's cell and key from its Tune configuration."""
     spec = json.loads(config[TRIAL])["spec"]
     return (spec["target"], spec["method"]), spec["key"]
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a trial was stopped.
+    """The point where a trial was stopped.
 
     Attributes:
-      epoch: the last one it trained.
-      num_epochs: those that it would have trained.
-      score: its validation score there, in [0, 1].
-      seconds: what it took.
+      epoch: its last epoch.
+      num_epochs: of a trial that is not stopped.
+      score: its validation score at that epoch, in [0, 1].
+      seconds: its running time.
     """
 
     epoch: int
@@ -49,7 +49,7 @@ class Stop:
     seconds: float
 
     def describe(self) -> str:
-        """Describe it in a line.
+        """Describe it in one line.
 
         >>> Stop(epoch=3, num_epochs=9, score=0.5, seconds=1.0).describe()
         'stopped after epoch 3 of 9 with a validation score of 50.0%: others of its cell were ahead'
@@ -62,13 +62,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A trial of the cell that has scores of an earlier run.
-
-    Attributes:
-      cell: its target and method.
-      key: its key.
-      scores: (epoch, validation score) in the order of the epochs.
-    """
+    """A trial with the scores of an earlier run: (epoch, validation score) in the order of the epochs."""
 
     cell: CellName
     key: str
@@ -77,21 +71,21 @@ class EarlierTrial:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A search that is about to run.
+    """A strategy for one run of Tune.
 
     Attributes:
-      scheduler: stops trials; None lets each run to its end.
-      searcher: proposes trials; None: the trials are given.
+      scheduler: stops trials; None runs each trial to its end.
+      searcher: proposes trials; None if the trials are given.
     """
 
     scheduler: CellScheduler | None = None
     searcher: CellSearcher | None = None
 
     def stop_of(self, key: str) -> Stop | None:
-        """Return where a trial was stopped; None where it was not."""
+        """Return where a trial was stopped; None if it was not."""
         return self.scheduler.stops.get(key) if self.scheduler else None
 
     def close(self, cell: CellName) -> None:
-        """Propose nothing more in a cell."""
+        """Propose no more trials of a cell."""
         if self.searcher:
             self.searcher.close(cell)

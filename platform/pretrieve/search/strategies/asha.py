@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: at each rung, only the better part of those that reached it goes on."""
+"""Asynchronous successive halving: at each rung, only the better part of the trials that reached it goes on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from pretrieve.search.strategies.settings import SearchSettings
 def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
     """Make the scheduler of one cell.
 
-    Args:
-      settings: grace_epochs is the first rung, reduction_factor the step between rungs and the share that goes on.
-      num_epochs: of a trial that is not stopped.
+    `grace_epochs` is the first rung. `reduction_factor` is the ratio between rungs, and 1 over the share that goes on.
     """
     return AsyncHyperBandScheduler(
         time_attr=EPOCH,

@@ -1,4 +1,4 @@
-"""From a study's word for a strategy to what Tune runs."""
+"""Making the strategy that a study names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pretrieve.search.strategies.asha import asha
 from pretrieve.search.strategies.cell_scheduler import CellScheduler
 from pretrieve.search.strategies.cell_searcher import CellSearcher
 from pretrieve.search.strategies.median import median
-from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
+from pretrieve.search.strategies.optuna import CellProblem, Proposals
 from pretrieve.search.strategies.settings import SearchSettings, StrategyName
 from pretrieve.training.settings import Hyperparameters
 
@@ -23,13 +23,13 @@ def stopping_strategy(
     earlier: Iterable[EarlierTrial] = (),
     begun: Iterable[EarlierTrial] = (),
 ) -> Strategy:
-    """Make the strategy for trials that are given.
+    """Make the strategy for given trials.
 
     Args:
-      settings: which strategy.
+      settings: name and settings of the strategy.
       num_epochs: of a trial that is not stopped.
-      earlier: trials of the same cells that earlier runs ended.
-      begun: trials that earlier runs began and this one goes on with.
+      earlier: trials of the same cells that ended in earlier runs.
+      begun: trials that earlier runs began and this run continues.
     """
     if settings.strategy not in SCHEDULERS:
         return Strategy()
@@ -45,15 +45,17 @@ def proposing_strategy(
     plan: Callable[[CellName, Hyperparameters], str],
     outcome_of: Callable[[str], str | None],
 ) -> Strategy:
-    """Make the strategy that proposes the trials as well.
+    """Make the strategy that also proposes the trials.
 
     Args:
-      stopping: stops them.
+      stopping: stops the trials.
       problems: the cells to search.
-      plan: takes in a point that a cell proposes, and returns its trial as Tune's configuration holds it, see TRIAL.
+      plan: records a proposed point and returns its trial as the text in Tune's configuration, see TRIAL.
       outcome_of: returns the outcome of a trial that just ended, by its key.
     """
-    quiet_optuna()
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it writes a line for each study and trial
     searcher = CellSearcher(
         [Proposals(problem) for problem in problems],
         stopped=stopping.scheduler.stops if stopping.scheduler else (),

@@ -1,9 +1,10 @@
-"""One Tune run over all cells, and within it a scheduler for each cell alone."""
+"""A scheduler for the one Tune run over all cells, which asks a scheduler of each cell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -12,47 +13,31 @@ from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
 from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, cell_and_key
 
 _NO_CONTROLLER: Any = None
-"""Both schedulers decide by the scores alone; scores of an earlier run have no controller any more."""
-
-
-@dataclass(frozen=True)
-class _Replayed:
-    """Stands for a trial of an earlier run, of which a scheduler reads the identity alone."""
-
-    trial_id: str
+"""Scores of an earlier run have no Tune controller; both schedulers decide by the scores alone."""
 
 
 @dataclass
 class _Compared:
-    """A trial of a cell with its scores: the cell's scheduler can be made anew from these.
-
-    Attributes:
-      trial: as Tune knows it, or as it stands for one of an earlier run.
-      scores: (epoch, validation score) in the order of the epochs.
-    """
+    """A Tune trial, or a replacement, with its scores: (epoch, validation score) in the order of the epochs."""
 
     trial: Any
     scores: list[tuple[int, float]]
-
-    @property
-    def last_epoch(self) -> int:
-        return self.scores[-1][0] if self.scores else 0
 
 
 class CellScheduler(FIFOScheduler):
     """Asks the scheduler of a trial's own cell whether the trial goes on.
 
-    A trial is never stopped at its last epoch: there it is a result already. One that ends before it without being
-    stopped, as its loss became infinite, has no score to choose by; its scores are compared with nothing any more.
+    A trial is never stopped at its last epoch, where it is finished. A trial that ends earlier without being stopped,
+    because its loss became infinite, has no valid score, and its scores are no longer compared.
 
     Args:
       make_scheduler: makes the scheduler of a cell.
       num_epochs: of a trial that is not stopped.
-      earlier: trials that earlier runs ended; their scores count as if they were reported now.
-      begun: trials that earlier runs began and this one goes on with.
+      earlier: trials that ended in earlier runs; their scores count as if they were reported now.
+      begun: trials that earlier runs began and this run continues.
 
     Attributes:
-      stops: by key, the trials stopped so far.
+      stops: the trials stopped so far, by key.
     """
 
     def __init__(
@@ -70,24 +55,25 @@ class CellScheduler(FIFOScheduler):
         self._begun = {trial.key: trial for trial in begun}
         self.stops: dict[str, Stop] = {}
         for each in earlier:
-            self._compare(each.cell, each.key, _Compared(_Replayed(each.key), list(each.scores)))
+            replacement = SimpleNamespace(trial_id=each.key)  # the schedulers read nothing else of a Tune trial
+            self._compare(each.cell, each.key, _Compared(replacement, list(each.scores)))
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as a scheduler that stops nothing: Tune saves it for a restore, which the ledger replaces."""
+        """Pickle as a scheduler that stops nothing: Tune saves it to restore it, but the ledger restores a study."""
         return FIFOScheduler, ()
 
     def _compare(self, cell: CellName, key: str, compared: _Compared) -> None:
-        """Introduce a trial to its cell with its scores so far; it was decided then whether it goes on."""
+        """Add a trial to its cell with its scores so far, without a decision whether it goes on."""
         self._compared.setdefault(cell, {})[key] = compared
         scheduler = self._of(cell)
         for epoch, score in compared.scores:
-            # As the last score of a trial that ends: both schedulers take it in, and neither decides anything.
+            # Passed as the last score of an ending trial: both schedulers record it, and neither decides anything.
             scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
             scheduler.on_trial_complete(_NO_CONTROLLER, compared.trial, {EPOCH: epoch, VAL_SCORE: score})
         scheduler.on_trial_add(_NO_CONTROLLER, compared.trial)
 
     def _forget(self, cell: CellName, key: str) -> None:
-        """Make the scheduler of a cell anew from the scores of the other trials."""
+        """Remove a trial: make the scheduler of its cell again from the scores of the other trials."""
         forgotten = self._compared[cell].pop(key)
         if forgotten.scores:
             del self._by_cell[cell]
@@ -100,17 +86,17 @@ class CellScheduler(FIFOScheduler):
         return self._by_cell[cell]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Introduce a trial to its cell, with its scores from before its process or its driver was lost."""
+        """Add a trial to its cell, with its scores from before its process or its driver was lost."""
         cell, key = cell_and_key(trial.config)
         begun = self._begun.get(key)
         self._compare(cell, key, _Compared(trial, list(begun.scores) if begun else []))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        """Decide whether a trial goes on after an epoch."""
         cell, key = cell_and_key(trial.config)
         compared = self._compared[cell][key]
-        # After its process was lost a trial may repeat an epoch.
-        if VAL_SCORE not in result or result[EPOCH] <= compared.last_epoch:
+        # After the loss of its process a trial may repeat an epoch.
+        last_epoch = compared.scores[-1][0] if compared.scores else 0
+        if VAL_SCORE not in result or result[EPOCH] <= last_epoch:
             return str(TrialScheduler.CONTINUE)
         compared.scores.append((int(result[EPOCH]), float(result[VAL_SCORE])))
         decision = self._of(cell).on_trial_result(tune_controller, trial, dict(result))
@@ -125,17 +111,15 @@ class CellScheduler(FIFOScheduler):
         return str(TrialScheduler.STOP)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
-        """Take in the end of a trial: its last score came with its epoch, and counts if it is one to choose by."""
+        """Remove a trial that ended early without being stopped; the scores of others were reported with each epoch."""
         cell, key = cell_and_key(trial.config)
         if key not in self.stops and result.get(EPOCH, 0) < self._num_epochs:
             self._forget(cell, key)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Forget a trial that never ran."""
         cell, key = cell_and_key(trial.config)
         self._compared[cell].pop(key, None)
         self._of(cell).on_trial_remove(tune_controller, trial)
 
     def debug_string(self) -> str:
-        """Say how many trials were stopped."""
         return f"{len(self.stops)} trials stopped in {len(self._by_cell)} cells"

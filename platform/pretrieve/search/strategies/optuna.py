@@ -1,4 +1,4 @@
-"""Points proposed by a model of the scores so far (tree-structured Parzen estimators), for one cell."""
+"""Proposing points for one cell by a model of the scores so far (tree-structured Parzen estimators)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.training.settings import Hyperparameters
 
 MAX_REPETITIONS = 50
-"""How often in a row a model may propose what was tried; then the cell has nothing left to try."""
+"""How often in a row a model may propose points that were tried; then the cell has no points left."""
 
 
 @dataclass(frozen=True)
 class CellProblem:
-    """What is to be searched in one cell.
+    """The search of one cell.
 
     Attributes:
-      cell: its target and method.
-      space: what may be proposed.
+      cell: target and method.
+      space: the points that may be proposed.
       key_of: returns the key of a point's trial.
-      num_trials: trials of the cell in all, those of earlier runs included.
+      num_trials: all trials of the cell, including those of earlier runs.
       seed: of the model's draws.
-      scores: score by point of the trials that earlier runs ended, 0 for one that diverged.
-      begun: points of trials that earlier runs began and did not end; they come first.
+      scores: score by point of the trials that ended in earlier runs; 0 for one that diverged.
+      begun: points of the trials that earlier runs began and did not end; they are proposed first.
     """
 
     cell: CellName
@@ -40,11 +40,7 @@ class CellProblem:
 
 
 class Proposals:
-    """Proposes the trials of a cell: those begun, then the corners of its space, then what the model thinks best.
-
-    Args:
-      problem: the cell.
-    """
+    """Proposes the trials of a cell: those begun, then the corners of its space, then the model's best points."""
 
     def __init__(self, problem: CellProblem) -> None:
         self.cell = problem.cell
@@ -74,10 +70,9 @@ class Proposals:
         return search
 
     def propose(self, trial_id: str) -> tuple[str, Hyperparameters] | None:
-        """Propose a point that was not tried, with the key of its trial; None where nothing is left.
+        """Return the key of a trial that was not tried, and its point; None if no point is left.
 
-        Args:
-          trial_id: what `learn` will be called with once the trial ended.
+        `learn` is called with the same `trial_id` when the trial ended.
         """
         if self.num_left == 0:
             return None
@@ -95,23 +90,10 @@ class Proposals:
         return None
 
     def learn(self, trial_id: str, key: str, score: float | None) -> None:
-        """Take in how a proposed trial ended.
-
-        Args:
-          trial_id: what it was proposed by.
-          key: of the trial.
-          score: its last validation score in [0, 1]; None where it has no result.
-        """
+        """Learn the last validation score in [0, 1] of a proposed trial; None if it has no result."""
         self._score_by_key[key] = score
         self._learn(self._asked.pop(trial_id), score)
 
     def _learn(self, asked_id: str, score: float | None) -> None:
         result = None if score is None else {VAL_SCORE: score}
         self._search.on_trial_complete(asked_id, result=result, error=score is None)
-
-
-def quiet_optuna() -> None:
-    """Keep Optuna from writing a line for each study and trial."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,4 +1,4 @@
-"""The space that a cell's grid spans: rates and weights between its smallest and largest value, the rest by choice."""
+"""The search space of a cell's grid: a range for rates and weights, and a choice of values for the rest."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LOG_UNIFORM = ("lr", "source_weight")
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a model of the scores may propose for one cell.
+    """The points that a model of the scores may propose for one cell.
 
     Attributes:
-      ranges: smallest and largest value, both > 0, of what is drawn on a logarithmic scale.
-      choices: the values of everything else; one alone is fixed.
+      ranges: smallest and largest value, both > 0, of each hyperparameter that is drawn on a logarithmic scale.
+      choices: the values of each other hyperparameter; a single value is fixed.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -48,11 +48,11 @@ class SearchSpace:
 
     @property
     def num_points(self) -> float:
-        """How many points there are; infinite where anything is drawn from a range."""
+        """Number of points; infinite if there is a range."""
         return math.inf if self.ranges else math.prod(len(listed) for listed in self.choices.values())
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return the space in Optuna's words."""
+        """Return the space as Optuna's distributions."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution
 
         return {
@@ -61,13 +61,13 @@ class SearchSpace:
         }
 
     def corners(self) -> list[Hyperparameters]:
-        """List the corners of the ranges, largest values first, with the first of each choice."""
+        """List the corners of the ranges, largest values first, with the first value of each choice."""
         first = {name: listed[0] for name, listed in self.choices.items()}
         ends = [[(name, high), (name, low)] for name, (low, high) in self.ranges.items()]
         return [Hyperparameters(**first, **dict(corner)) for corner in product(*ends)]
 
     def holds(self, point: Hyperparameters) -> bool:
-        """Say whether a point lies in the space."""
+        """Return whether a point lies in the space."""
         fields = point.model_dump()
         within = all(
             fields[name] is not None and low <= fields[name] <= high for name, (low, high) in self.ranges.items()

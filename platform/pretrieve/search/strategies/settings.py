@@ -22,13 +22,13 @@ class SearchSettings(SettingsModel):
     """How the hyperparameters of a cell are searched; a bare word is short for `strategy: word`.
 
     Attributes:
-      strategy: `grid` trains every point to its end, as the paper does; `asha` and `median` begin every point and stop
-        those whose validation score falls behind the others of their cell; `optuna` lets a model of the scores (TPE)
-        propose points within the grid's bounds, and stops them as `asha` does.
-      grace_epochs: epochs that no trial is stopped before; None: a tenth of `training.epochs`.
-      reduction_factor: of the trials that reach a rung about one in so many goes on to the next, which lies so many
-        times as many epochs further.
-      min_trials: trials that a median is taken of, at least.
+      strategy: `grid` trains every point to its end, as the paper does. `asha` and `median` begin every point and stop
+        the trials whose validation score falls behind the others of their cell. `optuna` lets a model of the scores
+        (TPE) propose points within the grid's bounds, and stops trials as `asha` does.
+      grace_epochs: no trial is stopped before this epoch; None: a tenth of `training.epochs`.
+      reduction_factor: about one in this many trials goes on from a rung to the next, which is this many times as many
+        epochs away.
+      min_trials: smallest number of trials for a median.
       num_trials: points that `optuna` tries in each cell.
     """
 
@@ -60,18 +60,18 @@ class SearchSettings(SettingsModel):
 
     @property
     def proposes(self) -> bool:
-        """Whether points are proposed one after the other, so that no list of them exists beforehand."""
+        """Whether points are proposed one after the other, so that there is no list of all points."""
         return self.strategy == "optuna"
 
     def faults_beside(self, *, num_epochs: int, num_workers: int) -> list[str]:
-        """List what does not fit the rest of a study, as "field: rule, value, remedy" each."""
+        """List the conflicts with the rest of a study, each as "field: rule, value, remedy"."""
         faults = []
         if self.grace_epochs is not None and self.grace_epochs > num_epochs:
             faults.append(
                 f"grace_epochs: must be at most training.epochs, {num_epochs}, but is {self.grace_epochs}; lower it"
             )
         if self.may_stop and num_workers > 1:
-            # The workers of such a trial do not wait for a decision at the end of an epoch.
+            # Several workers do not wait for a decision at the end of an epoch.
             faults.append(
                 f"strategy: must be 'grid' where compute.workers_per_trial is {num_workers}, as a trial on several "
                 f"workers cannot be stopped early, but is {self.strategy!r}; use one worker a trial, or 'grid'"
@@ -79,7 +79,7 @@ class SearchSettings(SettingsModel):
         return faults
 
     def grace(self, num_epochs: int) -> int:
-        """Return the epochs that no trial is stopped before.
+        """Return the first epoch at which a trial may be stopped.
 
         >>> SearchSettings(strategy="asha").grace(100), SearchSettings(strategy="asha").grace(4)
         (10, 1)
