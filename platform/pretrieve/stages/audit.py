@@ -186,22 +186,20 @@ def _reused_rows(choice: SourceChoice, target: str) -> NDArray[np.int64]:
 
 
 def _keep(request: AuditRequest, report: LeakReport, path: Path) -> None:
-    pairs = tuple(LeakRecord(**asdict(pair), **_paths(request, pair)) for pair in report.pairs)
+    pairs = tuple(_leak(request, pair) for pair in report.pairs)
     kept = AuditRecord(request.target, request.side, pairs, report.num_compared, tuple(report.summary()))
     write_sealed_json(path, to_json(kept))
+
+
+def _leak(request: AuditRequest, pair: LeakPair) -> LeakRecord:
+    source, test = _row_of(request.images, pair.source_index), _row_of(request.test, pair.test_index)
+    return LeakRecord(**asdict(pair), source_path=str(source["path"]), test_path=str(test["path"]))
 
 
 def _read(request: AuditRequest, path: Path) -> AuditRecord:
     """Read what `_keep` wrote, perhaps for a target of the same images under another name."""
     kept = from_json(AuditRecord, read_sealed_json(path), str(path))
     return replace(kept, target=request.target, side=request.side)
-
-
-def _paths(request: AuditRequest, pair: LeakPair) -> dict[str, str]:
-    return {
-        "source_path": str(_row_of(request.images, pair.source_index)["path"]),
-        "test_path": str(_row_of(request.test, pair.test_index)["path"]),
-    }
 
 
 def _row_of(table: pa.Table, index: int) -> dict[str, Any]:
