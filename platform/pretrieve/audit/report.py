@@ -5,32 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pretrieve.audit.calibration import AuditThresholds, Threshold
-from pretrieve.audit.verification import Kind
-
-
-@dataclass(frozen=True)
-class LeakPair:
-    """A source image that shows what a test image shows.
-
-    Attributes:
-      source_index: of the source image.
-      test_index: of the test image.
-      kind: how the two differ.
-      likeness: what the decision was made on, at most 1.
-      correlation: of the grey images where they fit best.
-      detail: of the images without their large shapes.
-      colour_error: mean difference, 0 … 255.
-      hash_distance: bits.
-    """
-
-    source_index: int
-    test_index: int
-    kind: Kind
-    likeness: float
-    correlation: float
-    detail: float
-    colour_error: float
-    hash_distance: int
+from pretrieve.records import LeakPair as LeakPair
 
 
 @dataclass(frozen=True)

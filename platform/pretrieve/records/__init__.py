@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pretrieve.records.audit import AuditRecord as AuditRecord
+from pretrieve.records.audit import LeakPair as LeakPair
 from pretrieve.records.audit import LeakRecord as LeakRecord
 from pretrieve.records.plan import PlannedCell as PlannedCell
 from pretrieve.records.plan import PlanRecord as PlanRecord

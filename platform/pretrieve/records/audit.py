@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
-class LeakRecord:
-    """An image that shows what a test image shows; the audit's LeakPair with the places of both.
+class LeakPair:
+    """An image that shows what a test image shows.
 
     Attributes:
       source_index: of the image that is reused or trained on.
@@ -19,8 +19,6 @@ class LeakRecord:
       detail: of the images without their large shapes.
       colour_error: mean difference, 0 … 255.
       hash_distance: bits.
-      source_path: of the image that is reused or trained on.
-      test_path: of the test image.
     """
 
     source_index: int
@@ -31,6 +29,12 @@ class LeakRecord:
     detail: float
     colour_error: float
     hash_distance: int
+
+
+@dataclass(frozen=True)
+class LeakRecord(LeakPair):
+    """The same with the paths of both."""
+
     source_path: str
     test_path: str
 
