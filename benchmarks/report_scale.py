@@ -30,6 +30,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from PIL import Image
 
+from pretrieve.records import PlannedCell, PlanRecord, SelectionRecord, TargetRecord
+from pretrieve.records.codec import to_json
 from pretrieve.stages.selection_pictures import NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEpoch
@@ -114,9 +116,10 @@ def write_study(uri: str, folder: Path, num_trials: int, num_epochs: int) -> Non
         for target in targets
         for method in METHODS
     ]
-    client.log_dict(study, plan(targets, cells), schema.PLAN_ARTIFACT)
+    client.log_dict(study, to_json(plan(targets, cells)), schema.PLAN_ARTIFACT)
     for target, method in product(targets, METHODS[2:]):
-        client.log_dict(study, selection(target, method, rng), f"{schema.SELECTIONS_FOLDER}/{target}/{method}.json")
+        path = f"{schema.SELECTIONS_FOLDER}/{target}/{method}.json"
+        client.log_dict(study, to_json(selection(target, method, rng)), path)
     template = client.create_run(experiment, tags={schema.TAG_KIND: "template"}).info.run_id
     cell_runs = [write_cell(client, experiment, study, cell, grid) for cell in cells]
     client.set_terminated(study)
@@ -138,29 +141,43 @@ def points(count: int) -> Iterator[dict[str, float]]:
         }
 
 
-def plan(targets: list[str], cells: list[dict[str, Any]]) -> dict[str, Any]:
+def plan(targets: list[str], cells: list[dict[str, Any]]) -> PlanRecord:
     sizes = {"train": 5_000, "val": 1_000, "test": 5_000}
-    return {
-        "backbone": "resnet18",
-        "settings": {"training": {"epochs": 100}, "refit": {"num_seeds": NUM_REFITS}},
-        "methods": list(METHODS),
-        "targets": [{"name": name, "metric": "top1", "num_classes": 100, "num_images": sizes} for name in targets],
-        "cells": cells,
-    }
+    return PlanRecord(
+        backbone="resnet18",
+        settings={"training": {"epochs": 100}, "refit": {"num_seeds": NUM_REFITS}},
+        methods=tuple(METHODS),
+        targets=tuple(TargetRecord(name, "top1", 100, sizes) for name in targets),
+        cells=tuple(
+            PlannedCell(cell["target"], cell["method"], tuple(cell["trial_keys"]), len(cell["trial_keys"]))
+            for cell in cells
+        ),
+    )
 
 
-def selection(target: str, method: str, rng: random.Random) -> dict[str, Any]:
+def selection(target: str, method: str, rng: random.Random) -> SelectionRecord:
     groups = rng.sample(range(NUM_GROUPS), TOP_K)
-    return {
-        "target": target,
-        "method": method,
-        "groups": groups,
-        "names": [f"n{group:08d} group {group}" for group in groups],
-        "scores": [1 - place / TOP_K for place in range(TOP_K)],
-        "margin": 0.01,
-        "converged": True,
-        "thumbnails": [thumbnail(rng) for _ in range(NUM_THUMBNAILS)],
-    }
+    return SelectionRecord(
+        target=target,
+        method=method,
+        unit="class",
+        groups=tuple(groups),
+        names=tuple(f"n{group:08d} group {group}" for group in groups),
+        scores=tuple(1 - place / TOP_K for place in range(TOP_K)),
+        masses=None,
+        ranks=tuple(range(1, TOP_K + 1)),
+        num_selected=TOP_K,
+        num_units=NUM_GROUPS,
+        num_images=100 * TOP_K,
+        classes={},
+        margin=0.01,
+        margins={},
+        converged=True,
+        iterations=12,
+        num_shared={},
+        recall=None,
+        thumbnails=tuple(thumbnail(rng) for _ in range(NUM_THUMBNAILS)),
+    )
 
 
 def thumbnail(rng: random.Random) -> str:

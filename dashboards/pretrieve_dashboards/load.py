@@ -10,14 +10,24 @@ from typing import Any, Literal
 
 from mlflow.entities import Run
 
-from pretrieve.records import Attempt, AuditRecord, CellRecord, SelectionRecord, StudyRecord, TrialRecord, TrialState
+from pretrieve.records import (
+    Attempt,
+    AuditRecord,
+    CellRecord,
+    PlannedCell,
+    PlanRecord,
+    SelectionRecord,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.notebook import StudyInNotebook
-from pretrieve_dashboards.plan import Plan, PlannedCell, parse_audit, parse_plan, parse_selection
 from pretrieve_dashboards.store import StudyStore
 from pretrieve_dashboards.views.curves import trials_to_follow
+from pretrieve_dashboards.views.leaks import SIDES
 
 MAX_REQUESTS = 200
 """For the curves of one study: each may take tenths of a second where MLflow holds hundreds of thousands of values."""
@@ -84,40 +94,30 @@ def _study_run(store: StudyStore, name: str) -> Run:
     return runs[0]
 
 
-def _plan(store: StudyStore, run_id: str, name: str) -> Plan:
-    found = store.json_artifacts(run_id, schema.PLAN_ARTIFACT)
+def _plan(store: StudyStore, run_id: str, name: str) -> PlanRecord:
+    found = store.records(run_id, PlanRecord, [schema.PLAN_ARTIFACT])
     if not found:
         raise DashboardError(
             f"a study must have planned its trials before it can be shown, but run {run_id} of experiment "
             f"{name!r} has no artifact {schema.PLAN_ARTIFACT}; run the study until its trials begin"
         )
-    return parse_plan(found[schema.PLAN_ARTIFACT], f"{schema.PLAN_ARTIFACT} of run {run_id}")
+    return found[0]
 
 
-def _selections(store: StudyStore, run_id: str, plan: Plan) -> tuple[SelectionRecord, ...]:
-    found = store.json_artifacts(run_id, schema.SELECTIONS_FOLDER)
+def _selections(store: StudyStore, run_id: str, plan: PlanRecord) -> tuple[SelectionRecord, ...]:
     paths = [f"{schema.SELECTIONS_FOLDER}/{cell.target}/{cell.method}.json" for cell in plan.cells]
-    return tuple(parse_selection(found[path], f"{path} of run {run_id}") for path in paths if path in found)
+    return tuple(store.records(run_id, SelectionRecord, paths))
 
 
-def _audits(store: StudyStore, run_id: str, plan: Plan) -> tuple[AuditRecord, ...]:
+def _audits(store: StudyStore, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:
     settings = plan.settings.get("audit")
     if not isinstance(settings, dict) or not settings.get("enabled"):
         return ()  # what lies there is of an earlier plan
-    found = store.json_artifacts(run_id, schema.AUDITS_FOLDER)
-    places = [
-        (target.name, side, f"{schema.AUDITS_FOLDER}/{target.name}-{side}.json")
-        for target in plan.targets
-        for side in ("source", "train")
-    ]
-    return tuple(
-        parse_audit(found[path], target, side, f"{path} of run {run_id}")
-        for target, side, path in places
-        if path in found
-    )
+    paths = [f"{schema.AUDITS_FOLDER}/{target.name}-{side}.json" for target in plan.targets for side in SIDES]
+    return tuple(store.records(run_id, AuditRecord, paths))
 
 
-def _cells(store: StudyStore, plan: Plan, *, with_trials: bool) -> tuple[CellRecord, ...]:
+def _cells(store: StudyStore, plan: PlanRecord, *, with_trials: bool) -> tuple[CellRecord, ...]:
     runs = {
         (run.data.tags.get(schema.TAG_TARGET), run.data.tags.get(schema.TAG_METHOD)): run
         for run in store.runs(schema.KIND_CELL)
@@ -154,7 +154,7 @@ def _cell(
         target=cell.target,
         method=cell.method,
         run_id=str(run.info.run_id) if run else None,
-        num_planned=cell.num_planned,
+        num_planned=cell.num_trials,
         trials=tuple(trials[key] for key in cell.trial_keys if key in trials),
         best=_best(tags, trials) if is_current else None,
         best_val_score=metrics.get(schema.BEST_VAL_SCORE) if is_current else None,

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
-from pretrieve.errors import nearest_word
+from pretrieve.errors import UserError, nearest_word
+from pretrieve.records.codec import RecordT, from_json
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client, read_runs, without_password
 from pretrieve_dashboards.errors import DashboardError
@@ -95,22 +95,23 @@ class StudyStore:
         with ThreadPoolExecutor(NUM_READERS) as readers:
             return dict(zip(run_ids, readers.map(history, run_ids), strict=True))
 
-    def json_artifacts(self, run_id: str, name: str) -> dict[str, Any]:
-        """Read a JSON artifact, or all of a folder.
+    def records(self, run_id: str, kind: type[RecordT], paths: Sequence[str]) -> list[RecordT]:
+        """Read those records that there are among a run's artifacts.
 
         Args:
           run_id: the run.
-          name: of the file or folder at the top of the run's artifacts.
+          kind: what the files hold.
+          paths: of the files, all in one folder at the top of the artifacts; or of one file there.
 
-        Returns:
-          The contents by path; empty where there is no such artifact.
+        Raises:
+          DashboardError: a file is not such a record of this version.
         """
+        top = {Path(path).parts[0] for path in paths}
         with self._answering(), tempfile.TemporaryDirectory() as folder:
-            if name not in [artifact.path for artifact in self._client.list_artifacts(run_id)]:
-                return {}
-            path = Path(self._client.download_artifacts(run_id, name, dst_path=folder))
-            files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-            return {file.relative_to(folder).as_posix(): _read_json(file, run_id) for file in files}
+            for name in top & {artifact.path for artifact in self._client.list_artifacts(run_id)}:
+                self._client.download_artifacts(run_id, name, dst_path=folder)
+            files = {path: Path(folder, path) for path in paths}
+            return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
 
 
 def _check_file_exists(tracking_uri: str) -> None:
@@ -123,11 +124,12 @@ def _check_file_exists(tracking_uri: str) -> None:
         )
 
 
-def _read_json(path: Path, run_id: str) -> Any:
+def _read(file: Path, kind: type[RecordT], place: str) -> RecordT:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return from_json(kind, json.loads(file.read_text(encoding="utf-8")), place)
+    except UserError as error:
+        raise DashboardError(str(error)) from error
     except ValueError as error:
         raise DashboardError(
-            f"an artifact must be JSON, but {path.name} of run {run_id} is not: {error}; "
-            "run the study again, which writes it anew"
+            f"a record must be JSON, but {place} is not: {error}; run the study again, which writes it anew"
         ) from error

@@ -10,7 +10,17 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
-from pretrieve.records import CellRecord, SelectionRecord, StudyRecord, TargetRecord, TrialRecord, TrialState
+from pretrieve.records import (
+    CellRecord,
+    PlannedCell,
+    PlanRecord,
+    SelectionRecord,
+    StudyRecord,
+    TargetRecord,
+    TrialRecord,
+    TrialState,
+)
+from pretrieve.records.codec import to_json
 from pretrieve.tracking import schema
 
 TrialMaker = Callable[..., TrialRecord]
@@ -55,8 +65,21 @@ def selection(
     **others: Any,
 ) -> SelectionRecord:
     """Make the record of a selection of the first ranks, all of them listed, where nothing else is said."""
-    defaults = {"ranks": tuple(range(1, len(groups) + 1)), "num_selected": len(groups)}
-    return SelectionRecord(target, method, groups, names, scores, margin, converged, **{**defaults, **others})
+    defaults: dict[str, Any] = {
+        "unit": "class",
+        "masses": None,
+        "ranks": tuple(range(1, len(groups) + 1)),
+        "num_selected": len(groups),
+        "num_units": 1_000,
+        "num_images": 10 * len(groups),
+        "classes": {},
+        "margins": {},
+        "iterations": 12,
+        "num_shared": {},
+        "recall": None,
+    }
+    known = {"target": target, "method": method, "groups": groups, "names": names, "scores": scores}
+    return SelectionRecord(**{**defaults, **known, "margin": margin, "converged": converged, **others})
 
 
 @pytest.fixture(scope="session")
@@ -176,31 +199,19 @@ def written_study(tmp_path_factory: pytest.TempPathFactory) -> WrittenStudy:
     for target in ("birds", "fish"):
         for method in ("finetune", "uot"):
             keys = [f"{target}-{method}-{number}" for number in (0, 1)]
-            plan_cells.append({"target": target, "method": method, "trial_keys": keys})
+            plan_cells.append(PlannedCell(target, method, tuple(keys), len(keys)))
             _write_cell(client, experiment, target, method, is_whole=(target, method) != ("fish", "uot"))
-    plan = {
-        "backbone": "small_resnet",
-        "settings": {"name": "fauna", "refit": {"num_seeds": 2}},
-        "methods": ["finetune", "uot"],
-        "targets": [
-            {"name": name, "metric": "top1", "num_classes": 3, "num_images": {"train": 9, "test": 30}}
-            for name in ("birds", "fish")
-        ],
-        "cells": plan_cells,
-    }
-    client.log_dict(study, plan, "plan.json")
-    selection = {
-        "target": "birds",
-        "method": "uot",
-        "groups": [4, 2],
-        "names": ["kite", "owl"],
-        "scores": [0.75, 0.5],
-        "margin": None,
-        "converged": True,
-        "iterations": 12,
-    }
-    client.log_dict(study, selection, "selections/birds/uot.json")
-    client.log_dict(study, selection | {"method": "label"}, "selections/birds/label.json")
+    plan = PlanRecord(
+        backbone="small_resnet",
+        settings={"name": "fauna", "refit": {"num_seeds": 2}},
+        methods=("finetune", "uot"),
+        targets=tuple(TargetRecord(name, "top1", 3, {"train": 9, "test": 30}) for name in ("birds", "fish")),
+        cells=tuple(plan_cells),
+    )
+    client.log_dict(study, to_json(plan), "plan.json")
+    for method in ("uot", "label"):
+        chosen = selection("birds", method, (4, 2), ("kite", "owl"), (0.75, 0.5))
+        client.log_dict(study, to_json(chosen), f"selections/birds/{method}.json")
     return WrittenStudy(uri, client, experiment, study)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pretrieve.records import AuditRecord, StudyRecord
+from pretrieve.records import AuditRecord, LeakRecord, StudyRecord
 from pretrieve_dashboards.report import render_report
 from pretrieve_dashboards.views.leaks import LeakageAudit
 
-SOURCE = AuditRecord("birds", "source", 3, 2, 4, 120_000, ("4 leaks", "hash distance at most 20"))
-OWN = AuditRecord("birds", "train", 0, 0, 0, 900, ("0 leaks",))
+PAIRS = tuple(
+    LeakRecord(image, test, "same", 0.9, 0.9, 0.9, 1.0, 3, f"{image}.png", f"{test}.png")
+    for image, test in ((1, 5), (1, 6), (2, 5), (4, 6))
+)
+SOURCE = AuditRecord("birds", "source", PAIRS, 120_000, ("4 leaks", "hash distance at most 20"))
+OWN = AuditRecord("birds", "train", (), 900, ("0 leaks",))
 
 
 def test_each_side_of_a_target_has_a_row_with_its_counts_and_its_fate(finished_study: StudyRecord) -> None:

@@ -8,12 +8,12 @@ from mlflow.entities import Metric, Param
 
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
-from pretrieve.records import Attempt
+from pretrieve.records import Attempt, PlannedCell, PlanRecord, SelectionRecord, TargetRecord
+from pretrieve.records.codec import from_json, to_json
 from pretrieve.stages.selection_record import selection_record
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.tracking import schema
 from pretrieve_dashboards import DashboardError, load_study, ranked_similarity, score_table
-from pretrieve_dashboards.plan import parse_selection
 from pretrieve_dashboards.views._base import of_cell
 from pretrieve_dashboards.views.grid import Grid
 from pretrieve_selection import Selection
@@ -99,10 +99,19 @@ def test_study_without_a_plan_and_then_with_a_broken_one(written_study):
     with pytest.raises(DashboardError, match=r"has no artifact plan\.json; run the study until"):
         load_study(written_study.tracking_uri, "fungi")
     client.log_dict(run_id, {"backbone": "x"}, "plan.json")
-    with pytest.raises(DashboardError, match=r"plan\.json of run .* KeyError: 'settings'"):
+    old = (
+        r"plan\.json of run .* was written by version 0\.1, .*; run the study again in a fresh folder \(or under anoth"
+    )
+    with pytest.raises(DashboardError, match=old):
+        load_study(written_study.tracking_uri, "fungi")
+    plan = to_json(PlanRecord("x", {}, (), (), ()))
+    client.log_dict(run_id, plan | {"methods": ["uot", 3]}, "plan.json")
+    with pytest.raises(
+        DashboardError, match=r"plan\.json of run .* of methods\.1 = 3 it says: Input should be a valid str"
+    ):
         load_study(written_study.tracking_uri, "fungi")
     client.log_text(run_id, "{", "plan.json")
-    with pytest.raises(DashboardError, match=r"an artifact must be JSON, but plan\.json of run"):
+    with pytest.raises(DashboardError, match=r"a record must be JSON, but plan\.json of run"):
         load_study(written_study.tracking_uri, "fungi")
 
 
@@ -110,10 +119,7 @@ def test_summary_of_an_earlier_plan_is_not_shown(written_study):
     client = written_study.client
     experiment = client.create_experiment("ferns", artifact_location=_artifacts(written_study))
     run_id = client.create_run(experiment, tags={schema.TAG_KIND: schema.KIND_STUDY}).info.run_id
-    target = {"name": "birds", "metric": "top1", "num_classes": 3, "num_images": {}}
-    cells = [{"target": "birds", "method": "uot", "trial_keys": ["new"]}]
-    plan = {"backbone": "x", "settings": {}, "methods": ["uot"], "targets": [target], "cells": cells}
-    client.log_dict(run_id, plan, "plan.json")
+    client.log_dict(run_id, _plan(["new"], {}), "plan.json")
     tags = {
         schema.TAG_KIND: schema.KIND_CELL,
         schema.TAG_TARGET: "birds",
@@ -128,15 +134,18 @@ def test_summary_of_an_earlier_plan_is_not_shown(written_study):
     assert (cell.run_id, cell.best, cell.best_val_score, cell.test_mean) == (cell_run, None, None, None)
 
 
+def _plan(keys, settings):
+    """Return the file of a plan of one cell."""
+    cell = PlannedCell("birds", "uot", tuple(keys), len(keys))
+    return to_json(PlanRecord("x", settings, ("uot",), (TargetRecord("birds", "top1", 3, {}),), (cell,)))
+
+
 def _write_study(written_study, name, trials, grid, best=None):
     """Write a study of one cell: its trials are (key, parameters, tags, metrics), its best (key, configuration)."""
     client = written_study.client
     experiment = client.create_experiment(name, artifact_location=_artifacts(written_study))
     study = client.create_run(experiment, tags={schema.TAG_KIND: schema.KIND_STUDY}).info.run_id
-    target = {"name": "birds", "metric": "top1", "num_classes": 3, "num_images": {}}
-    cell = {"target": "birds", "method": "uot", "trial_keys": [trial[0] for trial in trials]}
-    plan = {"backbone": "x", "settings": {"grid": grid}, "methods": ["uot"], "targets": [target], "cells": [cell]}
-    client.log_dict(study, plan, "plan.json")
+    client.log_dict(study, _plan([trial[0] for trial in trials], {"grid": grid}), "plan.json")
     for key, params, tags, metrics in trials:
         every_tag = {schema.TAG_KIND: schema.KIND_TRIAL, schema.TAG_KEY: key, **tags}
         run_id = client.create_run(experiment, tags=every_tag).info.run_id
@@ -221,41 +230,6 @@ def test_curves_come_with_the_end_of_a_trial_and_are_else_read_when_they_are_ask
     assert one.attempts == (Attempt("n1", 5, 80),)
 
 
-def test_selection_whose_lists_differ_in_length_is_refused():
-    content = {
-        "target": "a",
-        "method": "uot",
-        "groups": [1],
-        "names": [],
-        "scores": [1.0],
-        "margin": 0.5,
-        "converged": True,
-    }
-    with pytest.raises(DashboardError, match="groups, names, scores and ranks differ in length"):
-        parse_selection(content, "uot.json")
-    with pytest.raises(DashboardError, match="groups, names, scores and ranks differ in length"):
-        parse_selection(content | {"names": ["kite"], "ranks": [3, 4]}, "uot.json")
-
-
-def test_selection_has_the_ranks_margins_and_shares_of_its_record():
-    content = {
-        "target": "birds",
-        "method": "uot",
-        "groups": [7, 1],
-        "names": ["kite", "owl"],
-        "scores": [0.5, 0.25],
-        "ranks": [200, 201],
-        "num_selected": 40,
-        "margin": None,
-        "margins": {"20": 0.125, "40": None},
-        "overlap": {"random": {"num_shared": 3, "fraction": 0.075}},
-        "converged": True,
-    }
-    selection = parse_selection(content, "uot.json")
-    assert (selection.ranks, selection.num_selected) == ((201, 202), 40)
-    assert (selection.margins, selection.num_shared) == ({20: 0.125, 40: None}, {"random": 3})
-
-
 def test_record_of_a_decile_as_a_study_writes_it_is_drawn_at_its_ranks():
     """Of the scores 5, 2, 1, 0 the second and third are chosen."""
     labels = [0, 0, 1, 1, 2, 2, 3, 3]
@@ -264,18 +238,13 @@ def test_record_of_a_decile_as_a_study_writes_it_is_drawn_at_its_ranks():
     decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
     others = {"nearest": Selection("nearest", (0, 1), np.array([3.0, 2.0, 1.0, 0.0]), 1.0, True, 0)}
     written = selection_record(units, decile, target="t", method="uot", others=others, expected=None, top_ks=(1, 2))
-    selection = parse_selection(json.loads(json.dumps(written)), "uot.json")
+    selection = from_json(SelectionRecord, json.loads(json.dumps(to_json(written))), "uot.json")
+    assert selection == written
     assert (selection.names, selection.ranks, selection.num_selected) == (("d", "a"), (2, 3), 2)
     assert (selection.margins, selection.num_shared) == ({1: 1.0, 2: 1.0}, {"nearest": 1})
     assert "2 groups of rank 2 to 3, from d with 2 to a with 1; the next group is 1 lower." in ranked_similarity(
         selection
     )
-
-
-def test_selection_of_an_earlier_version_is_of_the_first_ranks_and_whole(record):
-    (selection,) = record.selections
-    assert (selection.ranks, selection.num_selected) == ((1, 2), 2)
-    assert (selection.margins, selection.num_shared) == ({}, {})
 
 
 def _artifacts(written_study) -> str:

@@ -44,9 +44,10 @@ class LeakageAudit(View):
 
 
 def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
-    found_fate = "left out" if drops_leaks and audit.side == "source" else "kept"
-    fate = found_fate if audit.num_leaking else "none were found"
-    counts = (audit.num_leaking, audit.num_shown, audit.num_pairs, audit.num_compared)
+    fate = "none were found"
+    if audit.num_leaking:
+        fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+    counts = (audit.num_leaking, audit.num_shown, len(audit.pairs), audit.num_compared)
     return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
 
 

@@ -5,30 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pretrieve.audit.calibration import AuditThresholds, Threshold
-from pretrieve.audit.verification import Kind
-
-
-@dataclass(frozen=True)
-class LeakPair:
-    """A source image that shows what a test image shows.
-
-    Attributes:
-      kind: how the two differ.
-      likeness: the score of the decision, at most 1.
-      correlation: of the grey images in the best alignment.
-      detail: correlation of the images without their large shapes.
-      colour_error: mean difference, 0 … 255.
-      hash_distance: bits.
-    """
-
-    source_index: int
-    test_index: int
-    kind: Kind
-    likeness: float
-    correlation: float
-    detail: float
-    colour_error: float
-    hash_distance: int
+from pretrieve.records import LeakPair as LeakPair
 
 
 @dataclass(frozen=True)

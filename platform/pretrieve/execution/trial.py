@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 
-from pretrieve import metrics
+from pretrieve import __version__, metrics
 from pretrieve.artifacts.full_disk import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.artifacts.store import set_aside
@@ -101,7 +103,8 @@ class TrialProcess:
         """Run the trial from its checkpoint to its end; return `finished` or `diverged`, or raise what ended it."""
         torch.set_num_threads(self.task.num_threads)
         if self.spool is not None:
-            self._write(partial(self.spool.write_start, this_worker()))
+            made_with = _made_with() if self.task.spec.kind == "refit" else None
+            self._write(partial(self.spool.write_start, this_worker(), made_with))
         checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         outcome: Outcome = "finished"
         scores: dict[str, float] = {}
@@ -200,3 +203,25 @@ def _add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:
     report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
     report.metrics[metrics.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
+
+
+def _made_with() -> dict[str, str]:
+    """Name what the numbers of this process depend on beside its task: machine, device, threads and versions."""
+    return {
+        "machine": platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name(),
+        "threads": str(torch.get_num_threads()),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pretrieve": __version__,
+    }
+
+
+def _cpu_name() -> str:
+    """Return the processor's name; where the system does not tell it, the word CPU."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no Linux
+        told = ""
+    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "CPU"

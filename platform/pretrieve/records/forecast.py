@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from pretrieve.artifacts.atomic_files import read_json, write_json
+from pretrieve.records.codec import from_json, to_json
 
 FORECAST_FILE = "forecast.json"
 
@@ -83,6 +84,9 @@ class Forecast:
       used: what of each limit of a budget the study used until now, by the limit's name and in its unit.
     """
 
+    RECORD: ClassVar = "forecast"
+    VERSION: ClassVar = 1
+
     study: str
     cells: tuple[CellForecast, ...]
     stages: tuple[StageForecast, ...]
@@ -132,18 +136,15 @@ class Forecast:
         """Write it into the study's folder, and return the file."""
         path = folder / FORECAST_FILE
         totals = {"wall_s": self.wall_s, "trial_hours": self.trial_hours, "gpu_hours": self.gpu_hours}
-        write_json(path, asdict(self) | totals)
+        write_json(path, to_json(self) | totals)
         return path
 
     @classmethod
     def read(cls, folder: Path) -> Forecast | None:
-        """Read what `write` wrote; None where nothing was."""
+        """Read what `write` wrote; None where nothing was.
+
+        Raises:
+          UserError: another version wrote it, or it was changed.
+        """
         path = folder / FORECAST_FILE
-        if not path.exists():
-            return None
-        told: dict[str, Any] = read_json(path)
-        fields = {name: told[name] for name in cls.__dataclass_fields__ if name in told}  # of an earlier version
-        fields["cells"] = tuple(CellForecast(**cell) for cell in told["cells"])
-        fields["stages"] = tuple(StageForecast(**stage) for stage in told["stages"])
-        fields["notes"] = tuple(told["notes"])
-        return cls(**fields)
+        return from_json(cls, read_json(path), str(path)) if path.exists() else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,8 @@ from pretrieve.data.decode import decode_square, read_content
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import UserError
+from pretrieve.records import AuditRecord, LeakRecord
+from pretrieve.records.codec import from_json, to_json
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
@@ -57,7 +59,7 @@ class AuditRequest:
     """
 
     target: str
-    side: str
+    side: Literal["source", "train"]
     images: pa.Table
     fingerprint: str
     test: pa.Table
@@ -97,11 +99,11 @@ class AuditStage(Stage[SourceChoice]):
             return None
         units = dict(choice.units)
         for request in requests:
-            kept = read_sealed_json(_path(context, request))
+            kept = _read(request, _path(context, request))
             _record(request, kept, context.settings.folder / AUDITS)
             _notice(request, kept, settings.drop_leaks, context.clock)
             if request.side == "source" and settings.drop_leaks:
-                leaks = [pair["source_index"] for pair in kept["pairs"]]
+                leaks = [pair.source_index for pair in kept.pairs]
                 units[request.target] = units[request.target].without(leaks)
         _check_something_is_left(choice, units)
         cut = {target: whole for target, whole in choice.units.items() if units[target].dropped != whole.dropped}
@@ -154,7 +156,8 @@ def _requests(context: Context) -> list[AuditRequest]:
 
 def _requests_of(source: ImageSet, target: ImageSet, choice: SourceChoice) -> list[AuditRequest]:
     own = concatenate([target.splits["train"], target.splits["val"]])
-    compared = {"train": (own, "+".join(target.fingerprints[split] for split in ("train", "val")))}
+    compared: dict[Literal["source", "train"], tuple[pa.Table, str]] = {}
+    compared["train"] = (own, "+".join(target.fingerprints[split] for split in ("train", "val")))
     rows = _reused_rows(choice, target.name)
     if rows.size:
         compared["source"] = (source.splits["train"].take(rows), source.fingerprints["train"])
@@ -183,15 +186,20 @@ def _reused_rows(choice: SourceChoice, target: str) -> NDArray[np.int64]:
 
 
 def _keep(request: AuditRequest, report: LeakReport, path: Path) -> None:
-    pairs = [{**asdict(pair), **_names(request, pair)} for pair in report.pairs]
-    write_sealed_json(path, {"summary": report.summary(), "pairs": pairs, "num_compared": report.num_compared})
+    pairs = tuple(_leak(request, pair) for pair in report.pairs)
+    kept = AuditRecord(request.target, request.side, pairs, report.num_compared, tuple(report.summary()))
+    write_sealed_json(path, to_json(kept))
 
 
-def _names(request: AuditRequest, pair: LeakPair) -> dict[str, str]:
-    return {
-        "source_path": str(_row_of(request.images, pair.source_index)["path"]),
-        "test_path": str(_row_of(request.test, pair.test_index)["path"]),
-    }
+def _leak(request: AuditRequest, pair: LeakPair) -> LeakRecord:
+    source, test = _row_of(request.images, pair.source_index), _row_of(request.test, pair.test_index)
+    return LeakRecord(**asdict(pair), source_path=str(source["path"]), test_path=str(test["path"]))
+
+
+def _read(request: AuditRequest, path: Path) -> AuditRecord:
+    """Read what `_keep` wrote, perhaps for a target of the same images under another name."""
+    kept = from_json(AuditRecord, read_sealed_json(path), str(path))
+    return replace(kept, target=request.target, side=request.side)
 
 
 def _row_of(table: pa.Table, index: int) -> dict[str, Any]:
@@ -200,33 +208,30 @@ def _row_of(table: pa.Table, index: int) -> dict[str, Any]:
     return row
 
 
-def _record(request: AuditRequest, kept: Mapping[str, Any], folder: Path) -> None:
+def _record(request: AuditRequest, kept: AuditRecord, folder: Path) -> None:
     """Write the pairs, and pictures of the first of them, into the study's folder."""
-    write_json(folder / f"{request.target}-{request.side}.json", kept)
-    pairs = sorted(kept["pairs"], key=lambda pair: -pair["likeness"])[:MAX_PAIRS]
+    write_json(folder / f"{request.target}-{request.side}.json", to_json(kept))
+    pairs = sorted(kept.pairs, key=lambda pair: -pair.likeness)[:MAX_PAIRS]
     sheets = folder / f"{request.target}-{request.side}"
     if pairs and not sheets.exists():
         write_contact_sheets([_picture(request, pair) for pair in pairs], sheets)
 
 
-def _picture(request: AuditRequest, pair: Mapping[str, Any]) -> PairCard:
-    sides = (_row_of(request.images, pair["source_index"]), _row_of(request.test, pair["test_index"]))
+def _picture(request: AuditRequest, pair: LeakRecord) -> PairCard:
+    sides = (_row_of(request.images, pair.source_index), _row_of(request.test, pair.test_index))
     left, right = (decode_square(read_content(row["path"], row["content"]), SHEET_IMAGE_SIZE) for row in sides)
-    lines = (*(Path(row["path"]).name for row in sides), f"{pair['kind']}, likeness {pair['likeness']:.3f}")
+    lines = (*(Path(row["path"]).name for row in sides), f"{pair.kind}, likeness {pair.likeness:.3f}")
     return PairCard(left, right, lines)
 
 
-def _notice(request: AuditRequest, kept: Mapping[str, Any], dropped: bool, clock: StageClock) -> None:
-    pairs = kept["pairs"]
-    if not pairs:
+def _notice(request: AuditRequest, kept: AuditRecord, dropped: bool, clock: StageClock) -> None:
+    if not kept.pairs:
         return
-    leaks = len({pair["source_index"] for pair in pairs})
-    shown = len({pair["test_index"] for pair in pairs})
     what = "of the source" if request.side == "source" else "to train on"
     fate = " and are left out" if dropped and request.side == "source" else ""
     clock.notice(
-        f"{leaks} images {what} show {shown} of the {request.test.num_rows} test images of {request.target!r}{fate}; "
-        f"their pairs and pictures are in {AUDITS}/ of the study"
+        f"{kept.num_leaking} images {what} show {kept.num_shown} of the {request.test.num_rows} test images of "
+        f"{request.target!r}{fate}; their pairs and pictures are in {AUDITS}/ of the study"
     )
 
 

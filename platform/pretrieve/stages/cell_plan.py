@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
+from pretrieve.records.codec import to_json
 from pretrieve.records.forecast import FORECAST_FILE
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import audit_artifacts
@@ -57,34 +58,30 @@ class CellsStage(Stage[TrialPlan]):
 
 def _write_plan(context: Context, cells: Sequence[Cell]) -> Path:
     path = context.settings.folder / schema.PLAN_ARTIFACT
-    write_json(path, _plan(context, cells))
+    write_json(path, to_json(_plan(context, cells)))
     return path
 
 
-def _plan(context: Context, cells: Sequence[Cell]) -> dict[str, Any]:
+def _plan(context: Context, cells: Sequence[Cell]) -> PlanRecord:
     inputs, settings = trial_inputs(context), context.settings
     targets = [
-        {
-            "name": name,
-            "metric": target.metric,
-            "num_classes": target.num_classes,
-            "num_images": {split: target.num_images(split) for split in ("train", "val", "test")},
-        }
+        TargetRecord(
+            name=name,
+            metric=target.metric,
+            num_classes=target.num_classes,
+            num_images={split: target.num_images(split) for split in ("train", "val", "test")},
+        )
         for name, target in inputs.targets.items()
     ]
-    return {
-        "backbone": inputs.backbone.architecture_name,
+    planned = [
+        PlannedCell(cell.target, cell.method, tuple(task.spec.key for task in cell.trials), cell.num_planned)
+        for cell in cells
+    ]
+    return PlanRecord(
+        backbone=inputs.backbone.architecture_name,
         # The address may hold a password, and artifacts are for everyone to see.
-        "settings": settings.model_dump(mode="json", exclude={"tracking_uri"}),
-        "methods": list(settings.methods),
-        "targets": targets,
-        "cells": [
-            {
-                "target": cell.target,
-                "method": cell.method,
-                "trial_keys": [task.spec.key for task in cell.trials],
-                "num_trials": cell.num_planned,
-            }
-            for cell in cells
-        ],
-    }
+        settings=settings.model_dump(mode="json", exclude={"tracking_uri"}),
+        methods=tuple(settings.methods),
+        targets=tuple(targets),
+        cells=tuple(planned),
+    )

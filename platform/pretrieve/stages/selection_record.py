@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pretrieve.artifacts.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
+from pretrieve.records import SelectionRecord
+from pretrieve.records.codec import to_json
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve.stages.trial_inputs import Materials
@@ -39,6 +42,8 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
     Raises:
       UserError: an expected group is none of the source's.
     """
+    from pretrieve_dashboards import ranked_similarity
+
     artifacts: list[tuple[Path, str | None]] = []
     for (target, method), selection in materials.selections.items():
         folder = settings.folder / schema.SELECTIONS_FOLDER / target
@@ -59,8 +64,9 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
         )
         paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
         write_selection_pictures(materials.units[target], selection, paths[2])
-        write_json(paths[0], {**record, "thumbnails": read_thumbnails(paths[2])})
-        _write_figure(record, paths[1])
+        write_json(paths[0], to_json(replace(record, thumbnails=tuple(read_thumbnails(paths[2])))))
+        with replacing(paths[1]) as temporary:
+            temporary.write_text(ranked_similarity(record), encoding="utf-8")
         artifacts += [(path, f"{schema.SELECTIONS_FOLDER}/{target}") for path in paths]
     return artifacts
 
@@ -74,8 +80,8 @@ def selection_record(
     others: Mapping[str, Selection],
     expected: Sequence[int] | None,
     top_ks: Sequence[int],
-) -> dict[str, Any]:
-    """Describe a selection.
+) -> SelectionRecord:
+    """Describe a selection, but for its pictures; of very many units the first MAX_LISTED are listed.
 
     Args:
       units: what it chose from.
@@ -85,43 +91,38 @@ def selection_record(
       others: the other methods' selections of the same target.
       expected: classes of the source that should be found, or None.
       top_ks: the numbers of units at which trials cut it.
-
-    Returns:
-      JSON-able: the first MAX_LISTED units in rank order (`groups`, `names`, their `ranks` among all units from 0,
-      `scores`, and for `uot` their `masses` in P·1), `num_selected` and `num_images`, the classes that the chosen
-      images are of, `margin`, the `margins` by number of units, `converged`, `iterations`, `overlap` (units shared
-      with each other method, and as a fraction of this selection) and `recall`.
     """
-    listed = list(selection.groups[:MAX_LISTED])
-    scores = [float(selection.scores[group]) for group in listed]
+    listed = selection.groups[:MAX_LISTED]
+    scores = tuple(float(selection.scores[group]) for group in listed)
     class_counts = units.class_counts(selection.groups)
-    return {
-        "target": target,
-        "method": method,
-        "unit": units.unit,
-        "groups": listed,
-        "names": [units.name(group) for group in listed],
-        "ranks": _ranks(selection, listed),
-        "scores": scores,
-        "masses": [math.exp(score) for score in scores] if selection.method == "uot" else None,
-        "num_selected": len(selection.groups),
-        "num_units": len(units),
-        "num_images": sum(class_counts.values()),
-        "classes": dict(list(class_counts.items())[:MAX_CLASSES_LISTED]),
-        "margin": selection.margin,
-        "margins": {str(top_k): _margin_at(selection, top_k) for top_k in top_ks},
-        "converged": selection.converged,
-        "iterations": selection.iterations,
-        "overlap": {other: _overlap(selection, compared) for other, compared in others.items()},
-        "recall": None if expected is None else _recall(units, selection, expected),
-    }
+    return SelectionRecord(
+        target=target,
+        method=method,
+        unit=units.unit,
+        groups=listed,
+        names=tuple(units.name(group) for group in listed),
+        scores=scores,
+        masses=tuple(math.exp(score) for score in scores) if selection.method == "uot" else None,
+        ranks=_ranks(selection, listed),
+        num_selected=len(selection.groups),
+        num_units=len(units),
+        num_images=sum(class_counts.values()),
+        classes=dict(list(class_counts.items())[:MAX_CLASSES_LISTED]),
+        margin=selection.margin,
+        margins={top_k: _margin_at(selection, top_k) for top_k in top_ks},
+        converged=selection.converged,
+        iterations=selection.iterations,
+        num_shared={other: len(set(selection.groups) & set(each.groups)) for other, each in others.items()},
+        recall=None if expected is None else _recall(units, selection, expected),
+    )
 
 
-def _ranks(selection: Selection, groups: Sequence[int]) -> list[int]:
+def _ranks(selection: Selection, groups: Sequence[int]) -> tuple[int, ...]:
+    """Return the ranks of groups among all, counted from 1."""
     ranking = np.array(rank_groups(selection.scores))
     ranks = np.empty_like(ranking)
-    ranks[ranking] = np.arange(len(ranking))
-    return [int(rank) for rank in ranks[list(groups)]]
+    ranks[ranking] = np.arange(1, len(ranking) + 1)
+    return tuple(int(rank) for rank in ranks[list(groups)])
 
 
 def _margin_at(selection: Selection, top_k: int) -> float | None:
@@ -131,11 +132,6 @@ def _margin_at(selection: Selection, top_k: int) -> float | None:
     return float(selection.scores[last] - selection.scores[following])
 
 
-def _overlap(selection: Selection, other: Selection) -> dict[str, float]:
-    shared = len(set(selection.groups) & set(other.groups))
-    return {"num_shared": shared, "fraction": shared / len(selection.groups)}
-
-
 def _recall(units: SourceUnits, selection: Selection, expected: Sequence[int]) -> float:
     """Return the share of the expected classes that is chosen; of their images, where other units are chosen."""
     if units.unit == "class":
@@ -143,12 +139,3 @@ def _recall(units: SourceUnits, selection: Selection, expected: Sequence[int]) -
     is_expected = np.isin(units.labels, list(expected))
     whole = units.keeping(1.0, units.seed)  # the recall is that of the choice, however much each unit gives
     return float(is_expected[whole.rows(selection.groups)].sum() / is_expected.sum())
-
-
-def _write_figure(record: Mapping[str, Any], path: Path) -> None:
-    from pretrieve_dashboards import ranked_similarity
-    from pretrieve_dashboards.plan import parse_selection
-
-    figure = ranked_similarity(parse_selection(record, str(path.with_suffix(".json"))))
-    with replacing(path) as temporary:
-        temporary.write_text(figure, encoding="utf-8")

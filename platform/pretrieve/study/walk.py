@@ -8,10 +8,13 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError, nearest_word
 from pretrieve.features.centroid_file import NamedCentroids
-from pretrieve.records import StudyRecord
+from pretrieve.records import PlanRecord, StudyRecord
+from pretrieve.records.codec import check_version
+from pretrieve.records.forecast import FORECAST_FILE, Forecast
 from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.context import Context, Recording, walking
 from pretrieve.stages.features import SOURCE, FeaturesStage
@@ -187,12 +190,18 @@ def make_folder(folder: Path) -> None:
     """Make the study's folder.
 
     Raises:
-      UserError: it cannot be made or written to.
+      UserError: it cannot be made or written to, or another version of Pretrieve left its records there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"storage must be a folder that can be written to, but {folder}: {error}") from error
+    for record, path in ((PlanRecord, folder / schema.PLAN_ARTIFACT), (Forecast, folder / FORECAST_FILE)):
+        try:
+            left = read_json(path)
+        except (OSError, ValueError):  # there is none, or a damaged one: it is written anew
+            continue
+        check_version(record, left, str(path))
 
 
 def open_ledger(settings: StudySettings) -> Ledger:

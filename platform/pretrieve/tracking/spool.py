@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,10 +49,17 @@ class DamagedSpoolError(PretrieveError):
 
 @dataclass(frozen=True)
 class SpooledStart:
-    """Start of an attempt at the trial on a worker; the time is in milliseconds since 1970."""
+    """That an attempt at the trial began on a worker.
+
+    Attributes:
+      worker: as `this_worker` names it.
+      time_ms: when, milliseconds since 1970.
+      made_with: of a refit, the worker's machine, device, threads and versions, by name; empty for a trial.
+    """
 
     worker: str
     time_ms: int
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,9 +137,9 @@ class Spool:
         self.outcome: Outcome | None = ends[-1] if ends else None
         self.num_ends = len(ends)
 
-    def write_start(self, worker: str) -> None:
-        """Append the start of an attempt."""
-        _append(self._path, {"worker": worker})
+    def write_start(self, worker: str, made_with: Mapping[str, str] | None = None) -> None:
+        """Append that an attempt begins; `made_with` says what a refit is made with."""
+        _append(self._path, {"worker": worker, **({"made_with": dict(made_with)} if made_with else {})})
 
     def write_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Append the metrics of an epoch, unless they are there already."""
@@ -277,7 +284,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:
     if "worker" in fields:
-        return SpooledStart(fields["worker"], fields["time_ms"])
+        return SpooledStart(fields["worker"], fields["time_ms"], fields.get("made_with", {}))
     if "epoch" in fields:
         return SpooledEpoch(fields["epoch"], fields["time_ms"], fields["metrics"])
     return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"], fields.get("failure"))

@@ -257,7 +257,7 @@ def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effec
     figures = [(name, value, each.time_ms, each.epoch) for each in epochs for name, value in each.metrics.items()]
     tags: dict[str, str] = {}
     if any(not isinstance(line, SpooledEpoch) for line in new):
-        tags = _attempts_tag(run, event.lines)
+        tags = _attempts_tag(run, event.lines) | _made_with_tags(new)
     end, step = latest_end(new), last_epoch(event.lines)
     ending: tuple[Effect, ...] = ()
     if end is not None:
@@ -325,6 +325,12 @@ def _attempts_tag(run: LoggedRun, lines: Iterable[SpoolLine]) -> dict[str, str]:
         return {}
     earlier = [each for each in run.attempts if each.start_ms < attempts[0].start_ms]
     return {schema.TAG_ATTEMPTS: attempts_as_text(earlier + attempts)}
+
+
+def _made_with_tags(lines: Iterable[SpoolLine]) -> dict[str, str]:
+    """Write what the latest attempt runs with: it goes on from what an earlier one left, and makes the result."""
+    starts = [line for line in lines if isinstance(line, SpooledStart)]
+    return {f"{schema.MADE_WITH_PREFIX}{name}": value for name, value in starts[-1].made_with.items()} if starts else {}
 
 
 def attempts_of(lines: Iterable[SpoolLine]) -> list[Attempt]:

@@ -50,7 +50,7 @@ def test_a_target_of_half_its_labels_chooses_how_many_halved_groups_it_reuses(ma
     assert (cell.num_in_state("finished"), len(cell.refits)) == (2, 1)
     record = json.loads((settings.folder / "selections" / "tiny-a" / "uot.json").read_text(encoding="utf-8"))
     assert (record["num_selected"], record["num_images"]) == (3, 12)
-    assert record["ranks"] == [0, 1, 2]
+    assert record["ranks"] == [1, 2, 3]
     assert record["margins"]["1"] == pytest.approx(record["scores"][0] - record["scores"][1])
     assert record["margins"]["3"] == record["margin"] > 0
 
@@ -197,11 +197,11 @@ def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_i
     units = ClassUnits(ImageSet("pool", tuple("abcd"), {"train": table}, {"train": "f"}), "classes").keeping(0.5, 0)
     decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
     record = selection_record(units, decile, target="t", method="uot", others={}, expected=[1, 3], top_ks=(1, 2))
-    assert record["ranks"] == [1, 2]
-    assert record["scores"] == [2.0, 1.0]
-    assert record["margins"] == {"1": 1.0, "2": 1.0}
-    assert record["num_images"] == 2
-    assert record["recall"] == 0.5
+    assert record.ranks == (2, 3)
+    assert record.scores == (2.0, 1.0)
+    assert record.margins == {1: 1.0, 2: 1.0}
+    assert record.num_images == 2
+    assert record.recall == 0.5
 
 
 @pytest.mark.parametrize(

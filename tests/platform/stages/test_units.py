@@ -143,7 +143,7 @@ def test_the_record_tells_overlap_and_recall_and_the_figure_stands_beside_it(
     assert label["recall"] == 0.5
     assert uot["recall"] == len({1, 4} & set(uot["groups"])) / 2
     shared = len({4, 2} & set(uot["groups"]))
-    assert label["overlap"] == {"uot": {"num_shared": shared, "fraction": shared / 2}}
+    assert label["num_shared"] == {"uot": shared}
     figure = (settings.folder / "selections" / "tiny-a" / "uot.svg").read_text(encoding="utf-8")
     assert figure.startswith("<svg")
     assert "Ranked similarity" in figure

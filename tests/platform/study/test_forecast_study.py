@@ -13,7 +13,6 @@ import yaml
 from pretrieve.cli.app import main
 from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.records.forecast import CellForecast, Forecast, StageForecast
-from pretrieve.stages import calibration
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
@@ -26,7 +25,7 @@ GRID = {"lr": [0.02, 0.01], "weight_decay": [0.0], "source_weight": [1.0, 0.5]}
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure for a moment: these tests ask what is told, and a benchmark how true it is."""
-    monkeypatch.setattr(calibration, "TRAINING_S", 0.5)
+    monkeypatch.setattr(SpeedBook.__init__, "__defaults__", (0.5,))
 
 
 def test_a_forecast_is_the_same_after_it_was_written(tmp_path: Path) -> None:

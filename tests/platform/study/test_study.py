@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
 
 from pretrieve.artifacts.study_lock import sole_driver
@@ -158,6 +159,12 @@ def check_artifacts(settings: StudySettings, run_id: str) -> None:
     assert {"uot.json", "uot.svg", "uot.jpg"} <= {
         Path(each.path).name for each in client.list_artifacts(run_id, "selections/tiny-a")
     }
+    for refit in runs_of(settings, "refit"):
+        names = ("machine", "device", "threads", "python", "torch", "pretrieve")
+        made_with = {name: refit.data.tags[f"{schema.MADE_WITH_PREFIX}{name}"] for name in names}
+        assert (made_with["threads"], made_with["torch"]) == (str(settings.compute.num_cpus), torch.__version__)
+        assert all(made_with.values())
+    assert not [tag for run in runs_of(settings, "trial") for tag in run.data.tags if "made_with" in tag]
     run = client.get_run(run_id)
     assert "| method | tiny-a | tiny-b | average |" in run.data.tags[schema.TAG_NOTE]
     assert str(settings.folder / "report.html") in run.data.tags[schema.TAG_NOTE]

@@ -18,7 +18,7 @@ from pretrieve.tracking.delivery import Delivery
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import RESULTS, Begun, DriverSpool, Spool
 from pretrieve.tracking.trial_state import Note
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 NUM_EPOCHS = 5
@@ -30,6 +30,10 @@ SPEC = TrialSpec(
     hyperparameters=Hyperparameters(lr=0.1, source_weight=0.3),
     seed=0,
     key="k1",
+    training=TrainingSettings(),
+    metric="top1",
+    num_target_classes=3,
+    num_source_classes=0,
 )
 
 

@@ -22,7 +22,7 @@ from pretrieve.tracking.spool import (
     read_spool,
     this_worker,
 )
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 
@@ -159,6 +159,10 @@ def begun(lr: float) -> Begun:
         hyperparameters=Hyperparameters(lr=lr, source_weight=0.3),
         seed=0,
         key="key",
+        training=TrainingSettings(),
+        metric="top1",
+        num_target_classes=3,
+        num_source_classes=0,
     )
     return Begun(spec, {"lr": lr, "name": "x"})
 
@@ -215,13 +219,14 @@ def test_start_of_an_attempt_is_a_line_of_its_own_and_hides_no_epoch(tmp_path: P
     Spool(path).write_start("n1 · GPU 0")
     Spool(path).write_epoch(1, {"a": 1.0})
     again = Spool(path)
-    again.write_start("n2")
+    again.write_start("n2", {"device": "CPU"})
     again.write_epoch(1, {"a": 99.0})
     again.write_epoch(2, {"a": 2.0})
     first, epoch, second, last = read_spool(path)
     assert isinstance(first, SpooledStart)
     assert isinstance(second, SpooledStart)
     assert (first.worker, second.worker) == ("n1 · GPU 0", "n2")
+    assert (first.made_with, second.made_with) == ({}, {"device": "CPU"})
     assert isinstance(epoch, SpooledEpoch)
     assert isinstance(last, SpooledEpoch)
     assert (epoch.metrics, last.metrics) == ({"a": 1.0}, {"a": 2.0})

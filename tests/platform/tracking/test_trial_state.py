@@ -31,7 +31,7 @@ from pretrieve.tracking.trial_state import (
     attempts_of,
     curve_as_text,
 )
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 
 SPEC = TrialSpec(
@@ -42,6 +42,10 @@ SPEC = TrialSpec(
     hyperparameters=Hyperparameters(lr=0.1, source_weight=0.3),
     seed=0,
     key="k1",
+    training=TrainingSettings(),
+    metric="top1",
+    num_target_classes=3,
+    num_source_classes=0,
 )
 BEGUN = Begun(SPEC, {"lr": 0.1})
 START, FIRST, SECOND = (
@@ -226,6 +230,21 @@ TABLE: dict[str, tuple[TrialState, Event, TrialState, tuple[Effect, ...]]] = {
         read(START, FIRST, FAILED, SpooledStart("n2", 50)),
         replace(LOGGED, run=replace(LOGGED.run or RUN, num_lines=3)),
         (Log([], {schema.TAG_ATTEMPTS: '[["n1", 10, 40], ["n2", 50, null]]'}, {}),),
+    ),
+    "a refit's next attempt, on another machine": (
+        replace(LOGGED, outcome="failed", failure="process lost", run=replace(LOGGED.run or RUN, num_lines=3)),
+        read(replace(START, made_with={"device": "CPU 1"}), FIRST, FAILED, SpooledStart("n2", 50, {"device": "CPU 2"})),
+        replace(LOGGED, run=replace(LOGGED.run or RUN, num_lines=3)),
+        (
+            Log(
+                [],
+                {
+                    schema.TAG_ATTEMPTS: '[["n1", 10, 40], ["n2", 50, null]]',
+                    f"{schema.MADE_WITH_PREFIX}device": "CPU 2",
+                },
+                {},
+            ),
+        ),
     ),
     "failed, with fewer epochs than MLflow has": (
         replace(OPEN, run=LoggedRun("r1", frozenset({"lr"}), (Attempt("n0", 1, 5),), last_epoch=2)),

@@ -1,0 +1,77 @@
+"""Records as JSON: under their name and version, so that what another version wrote is refused and never misread."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from pretrieve.errors import UserError
+
+REMEDY = "run the study again in a fresh folder (or under another name)"
+MAX_VALUE_LENGTH = 80
+
+
+class Record(Protocol):
+    """A dataclass that is kept as a file of its own.
+
+    Attributes:
+      RECORD: what the file calls it.
+      VERSION: raised when files of before cannot be read as it any more.
+    """
+
+    RECORD: ClassVar[str]
+    VERSION: ClassVar[int]
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """Return a record as what JSON can hold, under its name and version."""
+    values = _adapter(type(record)).dump_python(record, mode="json", warnings=False)
+    return {"record": record.RECORD, "version": record.VERSION, **values}
+
+
+def from_json(cls: type[RecordT], data: Any, origin: str) -> RecordT:
+    """Read what `to_json` wrote; `origin` names the file in an error.
+
+    Raises:
+      UserError: another version wrote it, it is another record, or a field is missing or of another type.
+    """
+    check_version(cls, data, origin)
+    if not isinstance(data, dict) or data.get("record") != cls.RECORD:
+        raise UserError(f"{origin} must hold the record '{cls.RECORD}', but does not; {REMEDY}")
+    try:
+        # As text: only there a list may be a tuple, and a name a number, where types are else held strictly.
+        return cast("RecordT", _adapter(cls).validate_json(json.dumps(data), strict=True))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        field = ".".join(map(str, fault["loc"])) or "it"
+        value = f"{fault['input']!r:.{MAX_VALUE_LENGTH}}"
+        raise UserError(
+            f"{origin} must be as this version of Pretrieve writes it, but of {field} = {value} it says: "
+            f"{fault['msg']}; {REMEDY}"
+        ) from error
+
+
+def check_version(cls: type[Record], data: Any, origin: str) -> None:
+    """Refuse what another version wrote.
+
+    Raises:
+      UserError: the version is absent or another one.
+    """
+    if not isinstance(data, dict) or data.get("version") == cls.VERSION:
+        return
+    if "version" in data or "record" in data:
+        writer = f"another version (the record's is {data.get('version')!r}, and must be {cls.VERSION})"
+    else:
+        writer = "version 0.1"
+    raise UserError(f"{origin} was written by {writer}, whose files are not read; {REMEDY}")
+
+
+@cache
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)

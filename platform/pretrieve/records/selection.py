@@ -1,0 +1,65 @@
+"""The groups of the source that a method chose for a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class SelectionRecord:
+    """The groups of the source that a method chose for a target.
+
+    Attributes:
+      target: name of the target.
+      method: name of the method.
+      unit: what a group is: `class`, `cluster` or `image`.
+      groups: indices of the chosen groups, best first; of very many the first ones.
+      names: their names, in the same order.
+      scores: their scores, in the same order; larger is more similar.
+      masses: of `uot` their similarities P·1, in the same order; None for another method.
+      ranks: their ranks among all groups of the source, counted from 1, in the same order; they begin later for a
+        decile of the ranking, and skip some where classes are capped.
+      num_selected: how many were chosen, ≥ the number of groups listed.
+      num_units: how many groups the source has.
+      num_images: images of the chosen groups.
+      classes: how many of them are of each class, the most frequent first; of very many the first ones.
+      margin: score of the last chosen group minus that of the first one left out; None where all were chosen.
+      margins: the margin at each number of groups that the grid tries.
+      converged: whether the solver reached its tolerance; True for methods that solve nothing.
+      iterations: of the solver; 0 for methods that solve nothing.
+      num_shared: chosen groups that each other method of the target chose too.
+      recall: share of the expected groups that was chosen; None where none are expected.
+      thumbnails: small pictures of the first groups, in the same order: a JPEG each as base64 text, or empty.
+
+    Raises:
+      ValueError: groups, names, scores and ranks differ in length.
+    """
+
+    RECORD: ClassVar = "selection"
+    VERSION: ClassVar = 1
+
+    target: str
+    method: str
+    unit: str
+    groups: tuple[int, ...]
+    names: tuple[str, ...]
+    scores: tuple[float, ...]
+    masses: tuple[float, ...] | None
+    ranks: tuple[int, ...]
+    num_selected: int
+    num_units: int
+    num_images: int
+    classes: Mapping[str, int]
+    margin: float | None
+    margins: Mapping[int, float | None]
+    converged: bool
+    iterations: int
+    num_shared: Mapping[str, int]
+    recall: float | None
+    thumbnails: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({len(self.groups), len(self.names), len(self.scores), len(self.ranks)}) > 1:
+            raise ValueError("groups, names, scores and ranks differ in length")
