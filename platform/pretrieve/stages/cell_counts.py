@@ -13,11 +13,11 @@ from pretrieve.records.forecast import CellForecast
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages._base import Stage
-from pretrieve.stages.cells import Planner, objective_of
+from pretrieve.stages.cells import TrialMaker, objective_of
 from pretrieve.stages.context import Context, NotMadeError
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.stages.relationship import trial_inputs
-from pretrieve.stages.trial_plan import SETTLING_METHOD
+from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.study_cells import SETTLING_METHOD
 from pretrieve.stages.workload import refit_work, trial_work
 from pretrieve.training.settings import Hyperparameters
 
@@ -62,7 +62,7 @@ class CellCountsStage(Stage[tuple[CellCount, ...]]):
 
     def load(self, context: Context) -> tuple[CellCount, ...]:
         """Count them."""
-        counter = _Counter(context, context.record, _planner(context))
+        counter = _Counter(context, context.record, _trial_maker(context))
         pairs = product(context.get(ImageSetsStage).targets, context.settings.methods)
         return tuple(counter.count(target, method) for target, method in pairs)
 
@@ -91,24 +91,24 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     return timed
 
 
-def _planner(context: Context) -> Planner | None:
+def _trial_maker(context: Context) -> TrialMaker | None:
     """Return what makes the trials where all that they are made of is in the store."""
     settings = context.settings
     makes, context.makes = context.makes, False
     try:
-        inputs = trial_inputs(context)
+        inputs = study_inputs(context)
     except NotMadeError:
         return None
     finally:
         context.makes = makes
-    return Planner(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
+    return TrialMaker(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
 
 
 @dataclass(frozen=True)
 class _Counter:
     context: Context
     record: StudyRecord | None
-    planner: Planner | None
+    trial_maker: TrialMaker | None
 
     def count(self, target: str, method: str) -> CellCount:
         settings, grid = self.context.settings, self._grid(target, method)
@@ -120,14 +120,14 @@ class _Counter:
         done: Collection[str] = ()
         refits_done = 0
         known = self._known(target, method)
-        if self.planner is not None and known is not None:
+        if self.trial_maker is not None and known is not None:
             states = (*FINISHED, "stopped") if settings.search.may_stop else FINISHED
             finished = {trial.key for trial in known.trials if trial.state in states}
             if settings.search.proposes:
                 points = [Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in known.trials]
-                planned = {self.planner.trial(target, method, point).spec.key for point in points}
+                planned = {self.trial_maker.trial(target, method, point).spec.key for point in points}
             else:
-                planned = {task.spec.key for task in self.planner.cell(target, method, grid).trials}
+                planned = {task.spec.key for task in self.trial_maker.cell(target, method, grid).trials}
                 num_trials = len(planned)
             done = finished & planned
             refits_done = sum(refit.state in FINISHED for refit in known.refits)

@@ -12,7 +12,7 @@ from pretrieve.artifacts.seals import read_sealed_array
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.stages.trial_inputs import Materials, ReusedImages
+from pretrieve.stages.study_inputs import StudyInputs, ReusedImages
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
@@ -50,25 +50,25 @@ class Cell:
         return len(self.trials) + self.num_unknown
 
 
-class Planner:
+class TrialMaker:
     """Makes the tasks of a study.
 
     Args:
       settings: the study.
-      materials: what the trials are made of.
+      inputs: what the trials are made of.
       spool_path: says where the trial of a key tells its metrics.
     """
 
-    def __init__(self, settings: StudySettings, materials: Materials, spool_path: Callable[[str], Path]) -> None:
+    def __init__(self, settings: StudySettings, inputs: StudyInputs, spool_path: Callable[[str], Path]) -> None:
         self._settings = settings
-        self._materials = materials
+        self._inputs = inputs
         self._cells: dict[tuple[str, str, str], Cell] = {}
         self._spool_path = spool_path
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets, in the study's order."""
-        return tuple(self._materials.targets)
+        return tuple(self._inputs.targets)
 
     def cells(self) -> list[Cell]:
         """List all cells with the trials of the whole grid."""
@@ -107,12 +107,12 @@ class Planner:
 
     def refits_longer_by(self) -> float:
         """Return the images of a refit over those of a trial, for the target where they are the most."""
-        sets = self._materials.targets.values()
+        sets = self._inputs.targets.values()
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refit_bytes(self) -> int:
         """Return the bytes of the weights that a refit leaves, about: those of the backbone; its heads are small."""
-        return self._materials.backbone.weights_path.stat().st_size
+        return self._inputs.backbone.weights_path.stat().st_size
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
         """List the refits of a cell's best configuration, one a seed."""
@@ -125,7 +125,7 @@ class Planner:
         finds them done.
         """
         images = [
-            self._materials.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
+            self._inputs.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
             for with_leaks in (False, True)
         ]
         if images[0] == images[1]:
@@ -145,8 +145,8 @@ class Planner:
         seed: int,
         with_leaks: bool = False,
     ) -> TrialTask:
-        materials, settings = self._materials, self._settings
-        reused = materials.reused(target, method, point.top_k, with_leaks=with_leaks)
+        inputs, settings = self._inputs, self._settings
+        reused = inputs.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
         train, evaluate = SPLITS[kind]
         key = self._key(kind, target, method, point, seed, reused)
@@ -159,17 +159,17 @@ class Planner:
             seed=seed,
             key=key,
             training=settings.training,
-            metric=materials.targets[target].metric,
-            num_target_classes=materials.targets[target].num_classes,
+            metric=inputs.targets[target].metric,
+            num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
         )
         return TrialTask(
             spec=spec,
-            architecture_name=materials.backbone.architecture_name,
-            weights_path=materials.backbone.weights_path,
-            backbone_identity=materials.backbone.identity,
-            train=tuple(materials.training_folder(target, split) for split in train),
-            evaluate=(materials.evaluation_folder(target, evaluate),),
+            architecture_name=inputs.backbone.architecture_name,
+            weights_path=inputs.backbone.weights_path,
+            backbone_identity=inputs.backbone.identity,
+            train=tuple(inputs.training_folder(target, split) for split in train),
+            evaluate=(inputs.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
@@ -186,7 +186,7 @@ class Planner:
         self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
     ) -> dict[str, str | float | int]:
         """Describe, for people, where the trial's data come from; the key holds it already."""
-        image_set = self._materials.targets[target]
+        image_set = self._inputs.targets[target]
         train, evaluate = SPLITS[kind]
         provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
@@ -201,17 +201,17 @@ class Planner:
                 provenance["selection.top_k"] = point.top_k
             provenance |= {
                 "selection.rank_from": selection.rank_from,
-                "selection.source_fraction": self._materials.units[target].kept_fraction,
+                "selection.source_fraction": self._inputs.units[target].kept_fraction,
                 "selection.unit": selection.unit,
                 **self._leaks_provenance(target, reused),
                 "selection.num_selected": reused.num_units,
-                "data.source": self._materials.source.name,
-                "data.source_fingerprint": self._materials.source.fingerprints["train"],
+                "data.source": self._inputs.source.name,
+                "data.source_fingerprint": self._inputs.source.fingerprints["train"],
             }
         return provenance
 
     def _leaks_provenance(self, target: str, reused: ReusedImages) -> dict[str, str]:
-        if target not in self._materials.units_with_leaks:
+        if target not in self._inputs.units_with_leaks:
             return {}
         return {"selection.leaks": "kept" if reused.has_leaks else "left out"}
 
@@ -225,8 +225,8 @@ class Planner:
         reused: ReusedImages | None,
     ) -> str:
         train, evaluate = SPLITS[kind]
-        materials = self._materials
-        image_set = materials.targets[target]
+        inputs = self._inputs
+        image_set = inputs.targets[target]
         objective = objective_of(method, self._settings)
         relationship = self._relationship(target, objective)
         num_workers = self._settings.compute.workers_per_trial
@@ -244,7 +244,7 @@ class Planner:
             metric=image_set.metric,
             # A model that is registered tells classes by their names.
             class_names=image_set.class_names,
-            backbone=materials.backbone.identity,
+            backbone=inputs.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
@@ -258,10 +258,10 @@ class Planner:
         if relationship is not None:
             # The classes of the pre-training, of which the study's source may hold a part.
             return int(read_sealed_array(relationship).shape[1])
-        return self._materials.source.num_classes if find_objective(objective).uses_source_head else 0
+        return self._inputs.source.num_classes if find_objective(objective).uses_source_head else 0
 
     def _relationship(self, target: str, objective: str) -> Path | None:
-        return self._materials.relationships[target] if find_objective(objective).uses_relationship else None
+        return self._inputs.relationships[target] if find_objective(objective).uses_relationship else None
 
 
 def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:

@@ -21,7 +21,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.features import notice_broken
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.selection import SourceChoice
-from pretrieve.stages.trial_inputs import Materials, split_entry
+from pretrieve.stages.study_inputs import StudyInputs, split_entry
 from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
 """What Co-Tuning's relationships are learned from besides: training images as a network that predicts sees them."""
 
 
-class ImageCacheStage(Stage[Materials]):
+class ImageCacheStage(Stage[StudyInputs]):
     """Decodes what the trials read, and describes what they are made of."""
 
     name = "image cache"
     place = 70
 
-    def load(self, context: Context) -> Materials | None:
+    def load(self, context: Context) -> StudyInputs | None:
         """Describe the inputs of the trials where all their images are decoded.
 
         Raises:
@@ -108,10 +108,10 @@ class ImageCacheStage(Stage[Materials]):
         )
 
 
-def describe_inputs(context: Context, choice: SourceChoice) -> Materials:
+def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
     """Describe what the trials of a choice are made of; no image is decoded for it."""
     sets = context.get(ImageSetsStage)
-    return Materials(
+    return StudyInputs(
         sets.source,
         sets.targets,
         context.get(BackboneStage),
@@ -140,20 +140,18 @@ def _share_reused(context: Context) -> float:
     return float(1 - (1 - min(1.0, top_k / available)) ** num_selections)
 
 
-def _needed_entries(settings: StudySettings, materials: Materials) -> list[CacheEntry]:
-    size = materials.image_size
+def _needed_entries(settings: StudySettings, inputs: StudyInputs) -> list[CacheEntry]:
+    size = inputs.image_size
     is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in settings.methods)
     read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
-    entries = [
-        split_entry(target, split, size, layout) for target in materials.targets.values() for split, layout in read
-    ]
-    return [*entries, *materials.reused_entries()]
+    entries = [split_entry(target, split, size, layout) for target in inputs.targets.values() for split, layout in read]
+    return [*entries, *inputs.reused_entries()]
 
 
-def _check_what_decoded(materials: Materials, batch_size: int) -> None:
-    for name, target in materials.targets.items():
+def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
+    for name, target in inputs.targets.items():
         for split in SPLITS:
-            folder = materials.training_folder if split == "train" else materials.evaluation_folder
+            folder = inputs.training_folder if split == "train" else inputs.evaluation_folder
             found = CachedImages([folder(name, split)]).labels.tolist()
             lost = sorted(set(range(target.num_classes)) - set(found))
             if not found or (split == "train" and lost):
@@ -170,10 +168,10 @@ def _check_what_decoded(materials: Materials, batch_size: int) -> None:
                 )
 
 
-def _check_what_is_reused(materials: Materials) -> None:
-    for target, method in materials.selections:
-        for top_k in materials.top_ks:
-            reused = materials.reused(target, method, top_k)
+def _check_what_is_reused(inputs: StudyInputs) -> None:
+    for target, method in inputs.selections:
+        for top_k in inputs.top_ks:
+            reused = inputs.reused(target, method, top_k)
             assert reused is not None, "it has a selection"
             cards = [read_card(folder) for folder in reused.folders]
             if any(card.num_images for card in cards):
@@ -200,15 +198,15 @@ class SplitCounts:
     left_out: tuple[str, ...]
 
 
-def count_decoded(materials: Materials) -> dict[str, dict[str, SplitCounts]]:
+def count_decoded(inputs: StudyInputs) -> dict[str, dict[str, SplitCounts]]:
     """Count the images of every target and split, from the finished image cache."""
-    return {name: {split: _counts(materials, name, split) for split in SPLITS} for name in materials.targets}
+    return {name: {split: _counts(inputs, name, split) for split in SPLITS} for name in inputs.targets}
 
 
-def _counts(materials: Materials, name: str, split: str) -> SplitCounts:
-    folder = materials.training_folder if split == "train" else materials.evaluation_folder
+def _counts(inputs: StudyInputs, name: str, split: str) -> SplitCounts:
+    folder = inputs.training_folder if split == "train" else inputs.evaluation_folder
     card = read_card(folder(name, split))
-    return SplitCounts(materials.targets[name].num_images(split), card.num_images, card.broken)
+    return SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:
@@ -223,9 +221,9 @@ def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterat
                 )
 
 
-def write_left_out(materials: Materials, folder: Path) -> Path:
+def write_left_out(inputs: StudyInputs, folder: Path) -> Path:
     """Write the counts and names as JSON into a study's folder, also where nothing is left out."""
-    counts = count_decoded(materials)
+    counts = count_decoded(inputs)
     write_json(
         folder / LEFT_OUT_ARTIFACT,
         {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts.items()},

@@ -20,7 +20,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.refits import RefitsStage
-from pretrieve.stages.trial_plan import CellResult
+from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
 from pretrieve.tracking.trial_state import TrialState

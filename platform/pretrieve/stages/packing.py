@@ -81,7 +81,7 @@ class PackingStage(Stage[TrialResources]):
 
 def _largest(context: Context) -> TrialTask:
     """Return a trial with a source stream, whose batch is larger, where there is one."""
-    return max(context.get(CellsStage).planner.examples(), key=lambda each: len(each.source) > 0)
+    return max(context.get(CellsStage).trial_maker.examples(), key=lambda each: len(each.source) > 0)
 
 
 def _path(context: Context, node: Node) -> Path:

@@ -17,7 +17,7 @@ from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.leftovers import remove_leftovers
-from pretrieve.stages.trial_plan import CellResult, TrialPlan
+from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
 from pretrieve.tracking import schema
@@ -96,12 +96,12 @@ class RefitsStage(Stage[StudyResults]):
         )
 
 
-def _missing_refits(plan: TrialPlan) -> list[TrialTask]:
+def _missing_refits(plan: StudyCells) -> list[TrialTask]:
     finished = plan.ledger.finished
     return [task for result in plan.results() for task in result.all_refits if task.spec.key not in finished]
 
 
-def _ended(context: Context, plan: TrialPlan) -> StudyResults:
+def _ended(context: Context, plan: StudyCells) -> StudyResults:
     """Record what each cell came to, and put away what nobody goes on from."""
     ledger, results = plan.ledger, plan.results()
     ledger.persist(ledger.deliver)

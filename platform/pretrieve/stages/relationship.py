@@ -24,7 +24,7 @@ from pretrieve.stages.backbone import CO_TUNING
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
@@ -125,7 +125,7 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
         return StageForecast(self.name, seconds, f"{len(settings.targets)} targets")
 
 
-def trial_inputs(context: Context) -> Materials:
+def study_inputs(context: Context) -> StudyInputs:
     """Return everything that the trials are made of, made where it is not in the store."""
     return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
 

@@ -13,7 +13,7 @@ from pretrieve.artifacts.atomic_files import replacing, write_json
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.stages.source_units import SourceUnits
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.tracking import schema
 from pretrieve_selection import Selection, rank_groups, recall_at_k
 
@@ -26,12 +26,12 @@ MAX_LISTED = 1_000
 MAX_CLASSES_LISTED = 50
 
 
-def write_selection_records(settings: StudySettings, materials: Materials) -> list[tuple[Path, str | None]]:
+def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> list[tuple[Path, str | None]]:
     """Write the record, the figure and the pictures of every selection into the study's folder.
 
     Args:
       settings: the study.
-      materials: its units and selections.
+      inputs: its units and selections.
 
     Returns:
       The files, with the artifact folder of each.
@@ -40,25 +40,25 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
       UserError: an expected group is none of the source's.
     """
     artifacts: list[tuple[Path, str | None]] = []
-    for (target, method), selection in materials.selections.items():
+    for (target, method), selection in inputs.selections.items():
         folder = settings.folder / schema.SELECTIONS_FOLDER / target
         expected = settings.selection.expected_groups.get(target)
         others = {
             other: compared
-            for (other_target, other), compared in materials.selections.items()
+            for (other_target, other), compared in inputs.selections.items()
             if other_target == target and other != method
         }
         record = selection_record(
-            materials.units[target],
+            inputs.units[target],
             selection,
             target=target,
             method=method,
             others=others,
-            expected=None if expected is None else read_group_list(expected, materials.source.class_names),
+            expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
         paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
-        write_selection_pictures(materials.units[target], selection, paths[2])
+        write_selection_pictures(inputs.units[target], selection, paths[2])
         write_json(paths[0], {**record, "thumbnails": read_thumbnails(paths[2])})
         _write_figure(record, paths[1])
         artifacts += [(path, f"{schema.SELECTIONS_FOLDER}/{target}") for path in paths]

@@ -21,7 +21,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.stage_clock import Progressed
-from pretrieve.stages.trial_plan import TrialPlan, planned_refits
+from pretrieve.stages.study_cells import StudyCells, planned_refits
 from pretrieve.stages.workload import makespan
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 MLFLOW_BYTES_PER_TRIAL = 60_000
 
 
-class TrialsStage(Stage[TrialPlan]):
+class TrialsStage(Stage[StudyCells]):
     """Runs the trials that have no result; gives the cells with what became of them."""
 
     name = "trials"
     place = 90
 
-    def load(self, context: Context) -> TrialPlan | None:
+    def load(self, context: Context) -> StudyCells | None:
         """Return the cells where every trial has a result, or where none is to be run."""
         plan = context.get(CellsStage)
         _report_best_found(plan)
@@ -45,7 +45,7 @@ class TrialsStage(Stage[TrialPlan]):
             return plan
         return None if plan.missing(plan.cells) or any(cell.num_unknown for cell in plan.cells) else plan
 
-    def make(self, context: Context) -> TrialPlan:
+    def make(self, context: Context) -> StudyCells:
         """Run the trials that have no result, until the budget is used up.
 
         Raises:
@@ -94,7 +94,7 @@ class _Search:
     """
 
     context: Context
-    plan: TrialPlan
+    plan: StudyCells
 
     @property
     def budget(self) -> BudgetKeeper:
@@ -174,7 +174,7 @@ def run_planned(
     run_tasks(watcher.still_missing(tasks), resources, scratch, watcher, strategy, study=settings.name)
 
 
-def _report_best_found(plan: TrialPlan) -> None:
+def _report_best_found(plan: StudyCells) -> None:
     finished = plan.ledger.finished
     for cell in plan.cells:
         best = best_trial(cell, finished)
@@ -182,7 +182,7 @@ def _report_best_found(plan: TrialPlan) -> None:
             plan.clock.observer.best_found(cell.target, cell.method, score)
 
 
-def _notice_missing(plan: TrialPlan) -> None:
+def _notice_missing(plan: StudyCells) -> None:
     finished = plan.ledger.finished
     for cell in plan.cells:
         num_done = sum(task.spec.key in finished for task in cell.trials)

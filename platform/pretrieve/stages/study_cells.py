@@ -15,7 +15,7 @@ from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages.budget import Refits
-from pretrieve.stages.cells import Cell, Planner, best_trial
+from pretrieve.stages.cells import Cell, TrialMaker, best_trial
 from pretrieve.stages.stage_clock import StageClock
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
@@ -49,19 +49,19 @@ class CellResult:
 
 
 @dataclass
-class TrialPlan:
+class StudyCells:
     """The cells of a study and what is known of their trials.
 
     Attributes:
       settings: the study.
-      planner: makes the trials.
+      trial_maker: makes the trials.
       ledger: knows what earlier runs did.
       clock: passes on what a user should know.
       changed: called when more trials are known.
     """
 
     settings: StudySettings
-    planner: Planner
+    trial_maker: TrialMaker
     ledger: Ledger
     clock: StageClock
     changed: Callable[[], None] = lambda: None
@@ -84,7 +84,7 @@ class TrialPlan:
 
     def phases(self) -> list[list[tuple[str, str]]]:
         """List the cells to search, those that must be done before others first."""
-        pairs: list[tuple[str, str]] = list(product(self.planner.targets, self.settings.methods))
+        pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
         if not self._settles:
             return [pairs]
         first = [pair for pair in pairs if pair[1] == SETTLING_METHOD]
@@ -112,14 +112,14 @@ class TrialPlan:
     @property
     def cells(self) -> list[Cell]:
         """All cells of the study, in its order."""
-        pairs = product(self.planner.targets, self.settings.methods)
+        pairs = product(self.trial_maker.targets, self.settings.methods)
         return [self._cells.get(pair) or self._unknown(*pair) for pair in pairs]
 
     def _unknown(self, target: str, method: str) -> Cell:
         """Plan a cell that waits for its ratio: how many trials it will have is known, which is not."""
         if (target, method) not in self._unknown_cells:
             grid = self.settings.grid
-            settled = self.planner.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
+            settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
             cell = Cell(target, method, (), num_unknown=self._num_planned(settled, 0))
             self._unknown_cells[target, method] = cell
         return self._unknown_cells[target, method]
@@ -141,7 +141,7 @@ class TrialPlan:
 
     def _cell(self, pair: tuple[str, str], begun: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
         grid = self.grid(*pair)
-        whole = self.planner.cell(*pair, grid)
+        whole = self.trial_maker.cell(*pair, grid)
         if not self.settings.search.proposes:
             return whole
         known = self._known_trials(pair, grid, begun.get(pair, {}))
@@ -152,12 +152,12 @@ class TrialPlan:
     ) -> tuple[TrialTask, ...]:
         """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
         space = SearchSpace.of(grid, METHODS[pair[1]])
-        tasks = {key: self.planner.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
+        tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         return tuple(task for key, task in tasks.items() if task.spec.key == key)
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
         """Take in a point that was proposed in a cell, and return its trial."""
-        task, cell = self.planner.trial(*pair, point), self._cells[pair]
+        task, cell = self.trial_maker.trial(*pair, point), self._cells[pair]
         if task.spec.key not in {known.spec.key for known in cell.trials}:
             unknown = max(0, cell.num_unknown - 1)
             self._cells[pair] = Cell(*pair, (*cell.trials, task), unknown)
@@ -177,8 +177,8 @@ class TrialPlan:
         for cell in self.cells:
             best = best_trial(cell, self.ledger.finished)
             point = best.spec.hyperparameters if best else None
-            refits = self.planner.refits(cell, point) if point else []
-            with_leaks = self.planner.refits_with_leaks(cell, point) if point else []
+            refits = self.trial_maker.refits(cell, point) if point else []
+            with_leaks = self.trial_maker.refits_with_leaks(cell, point) if point else []
             results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
         return results
 
@@ -227,7 +227,7 @@ class TrialPlan:
         return CellProblem(
             cell=(target, method),
             space=SearchSpace.of(self.grid(target, method), METHODS[method]),
-            key_of=lambda point: self.planner.trial(target, method, point).spec.key,
+            key_of=lambda point: self.trial_maker.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,
             seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
             scores={task.spec.hyperparameters: self._last_score(task.spec.key) for task in ended},
@@ -241,11 +241,11 @@ class TrialPlan:
         return scores[-1][1] if scores else 0.0
 
 
-def planned_refits(plan: TrialPlan) -> Refits:
+def planned_refits(plan: StudyCells) -> Refits:
     """Say how many refits are to come, for the budget to set aside what they take."""
     finished, results = plan.ledger.finished, plan.results()
     num_planned = len(results) * plan.settings.refit.num_seeds
     num_done = sum(task.spec.key in finished for result in results for task in result.refits)
     num_with_leaks = sum(task.spec.key not in finished for result in results for task in result.refits_with_leaks)
     num_missing = num_planned - num_done + num_with_leaks
-    return Refits(num_missing, plan.planner.refits_longer_by(), plan.planner.refit_bytes())
+    return Refits(num_missing, plan.trial_maker.refits_longer_by(), plan.trial_maker.refit_bytes())

@@ -33,7 +33,7 @@ class ReusedImages:
 
 
 @dataclass(frozen=True)
-class Materials:
+class StudyInputs:
     """Everything that exists before the first trial.
 
     Attributes:
