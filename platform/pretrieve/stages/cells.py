@@ -12,7 +12,7 @@ from pretrieve.artifacts.seals import read_sealed_array
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.stages.study_inputs import StudyInputs, ReusedImages
+from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
