@@ -1,4 +1,4 @@
-"""How many trials and refits each cell will have, and how many of them have a result; for a forecast."""
+"""For a forecast: how many trials and refits each cell will have, and how many of them have a result."""
 
 from __future__ import annotations
 
@@ -29,16 +29,7 @@ FINISHED = ("finished", "diverged")
 
 @dataclass(frozen=True)
 class CellCount:
-    """What a cell will have, and has.
-
-    Attributes:
-      target: of the cell.
-      method: of the cell.
-      num_trials: trials that it will have.
-      num_done: those of them that have a result.
-      num_refits: refits that it will have.
-      num_refits_done: those of them that have a result.
-    """
+    """The numbers of trials and refits of a cell: those that it will have, and those of them that have a result."""
 
     target: str
     method: str
@@ -54,25 +45,23 @@ class CellCount:
 
 
 class CellCountsStage(Stage[tuple[CellCount, ...]]):
-    """Counts the trials of each cell; those that have a result where all that they are made of is in the store."""
+    """Counts the trials of each cell; results count only where all inputs of the trials are in the store."""
 
     name = "cell counts"
     place = 81
     is_on_demand = True
 
     def load(self, context: Context) -> tuple[CellCount, ...]:
-        """Count them."""
         counter = _Counter(context, context.record, _trial_maker(context))
         pairs = product(context.get(ImageSetsStage).targets, context.settings.methods)
         return tuple(counter.count(target, method) for target, method in pairs)
 
     def num_pieces(self, context: Context) -> int:
-        """Show nothing."""
         return 0
 
 
 def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
-    """Say what is missing of each cell, and how long a trial and a refit of it take."""
+    """Return what is missing of each cell, and how long a trial and a refit of it take."""
     settings, targets = context.settings, context.get(ImageSetsStage).targets
     timed = []
     for cell in context.get(CellCountsStage):
@@ -92,7 +81,7 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
 
 
 def _trial_maker(context: Context) -> TrialMaker | None:
-    """Return what makes the trials where all that they are made of is in the store."""
+    """Return the maker of the trials where all their inputs are in the store; else None."""
     settings = context.settings
     makes, context.makes = context.makes, False
     try:
@@ -134,11 +123,11 @@ class _Counter:
         num_done = min(len(done), num_trials)
         num_refits = settings.refit.num_seeds
         if num_done < num_trials:
-            refits_done = 0  # another configuration may turn out the best
+            refits_done = 0  # another configuration may be the best in the end
         return CellCount(target, method, num_trials, num_done, num_refits, min(refits_done, num_refits))
 
     def _grid(self, target: str, method: str) -> GridSettings:
-        """Return the grid of a cell, whose head ratio the settling cell may have chosen."""
+        """Return the grid of a cell; the settling cell may have chosen the head's ratio."""
         grid = self.context.settings.grid
         if not grid.settles_head_lr_ratio(self.context.settings.methods) or method == SETTLING_METHOD:
             return grid

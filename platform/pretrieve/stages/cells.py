@@ -1,4 +1,4 @@
-"""The plan of a study: a cell for each target and method, its trials, and the refits of its best configuration."""
+"""The cells of a study, one for each target and method: their trials, and the refits of the best configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
     "trial": (("train",), "val"),
     "refit": (("train", "val"), "test"),
 }
-"""What a trial and a refit train on, and what they score."""
+"""The splits that a trial and a refit train on, and the split that they score."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,7 @@ class Cell:
     """One (target, method) pair with its trials.
 
     Attributes:
-      target: name of the target.
-      method: name of the method.
-      trials: one task for each grid point, in the order of the grid; where points are proposed, in that order.
+      trials: one task for each grid point, in the grid's order; proposed points stand in the order of the proposals.
       num_unknown: trials to come whose points are not known yet.
     """
 
@@ -51,12 +49,9 @@ class Cell:
 
 
 class TrialMaker:
-    """Makes the tasks of a study.
+    """Makes the tasks of a study's trials and refits.
 
-    Args:
-      settings: the study.
-      inputs: what the trials are made of.
-      spool_path: says where the trial of a key tells its metrics.
+    `spool_path` maps the key of a trial to the file that its process writes its metrics to.
     """
 
     def __init__(self, settings: StudySettings, inputs: StudyInputs, spool_path: Callable[[str], Path]) -> None:
@@ -71,7 +66,6 @@ class TrialMaker:
         return tuple(self._inputs.targets)
 
     def cells(self) -> list[Cell]:
-        """List all cells with the trials of the whole grid."""
         return [
             self.cell(target, method, self._settings.grid)
             for target in self.targets
@@ -79,7 +73,7 @@ class TrialMaker:
         ]
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        """Make a cell with the trials of a grid; of thousands of trials once."""
+        """Return a cell with the trials of a grid; the same grid is expanded once, as it may have thousands."""
         asked = (target, method, grid.model_dump_json())
         if asked not in self._cells:
             self._cells[asked] = self._cell(target, method, grid)
@@ -89,16 +83,15 @@ class TrialMaker:
         tasks: dict[str, TrialTask] = {}
         for point in grid.points(METHODS[method]):
             task = self.trial(target, method, point)
-            # Two numbers of units may be the same images: a list of groups ends where it ends.
+            # Two values of top_k select the same images where a list of groups is shorter than both.
             tasks.setdefault(task.spec.key, task)
         return Cell(target, method, tuple(tasks.values()))
 
     def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
-        """Make the trial of one point of a cell."""
         return self._task("trial", target, method, point, self._settings.seed)
 
     def examples(self) -> list[TrialTask]:
-        """Make one trial of each cell; those of a cell differ by their hyperparameters alone."""
+        """Make one trial of each cell; the others of a cell differ only in their hyperparameters."""
         return [
             self.trial(target, method, self._settings.grid.points(METHODS[method])[0])
             for target in self.targets
@@ -106,23 +99,23 @@ class TrialMaker:
         ]
 
     def refits_longer_by(self) -> float:
-        """Return the images of a refit over those of a trial, for the target where they are the most."""
+        """Return the images of a refit divided by those of a trial; the largest value of any target."""
         sets = self._inputs.targets.values()
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refit_bytes(self) -> int:
-        """Return the bytes of the weights that a refit leaves, about: those of the backbone; its heads are small."""
+        """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
         return self._inputs.backbone.weights_path.stat().st_size
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """List the refits of a cell's best configuration, one a seed."""
+        """Make the refits of a cell's best configuration, one for each seed."""
         return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]
 
     def refits_with_leaks(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """List the same refits with the images that an audit left out; none where it left out none of theirs.
+        """Make the same refits with the images that an audit left out; none where no image was left out.
 
-        Their scores say what the leaks are worth; no model is registered of them. A study that keeps its leaks later
-        finds them done.
+        Their scores show what the leaks are worth. No model of theirs is registered. A later run of the study that
+        keeps its leaks finds these refits done.
         """
         images = [
             self._inputs.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
@@ -185,7 +178,7 @@ class TrialMaker:
     def _provenance(
         self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
     ) -> dict[str, str | float | int]:
-        """Describe, for people, where the trial's data come from; the key holds it already."""
+        """Describe the origin of the trial's data for people; the key covers it already."""
         image_set = self._inputs.targets[target]
         train, evaluate = SPLITS[kind]
         provenance: dict[str, str | float | int] = {
@@ -265,9 +258,9 @@ class TrialMaker:
 
 
 def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
-    """Put what a trial does not read back to its default: changing it in a study must not run the trial again."""
+    """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
     needs, training = find_objective(objective), settings.training
-    unread = {"source_objective"}  # what it led to, the objective, is in the key
+    unread = {"source_objective"}  # the key holds the objective that it leads to
     if not needs.uses_relationship:
         unread |= {"relationship"}
     if not needs.uses_source:
@@ -285,7 +278,7 @@ def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSett
 
 
 def objective_of(method: str, settings: StudySettings) -> str:
-    """Name the objective of a method in a study: images of clusters have no labels, unless the settings say so."""
+    """Name a method's objective; clusters are trained on with pseudo-labels unless the settings name another one."""
     default = METHODS[method].objective
     if METHODS[method].selector is None:
         return default
@@ -294,17 +287,13 @@ def objective_of(method: str, settings: StudySettings) -> str:
 
 
 def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
-    """Choose the configuration with the best validation score; the first of the grid where scores are equal.
-
-    Returns:
-      Its trial; None where no trial of the cell finished with a score.
-    """
+    """Return the trial with the best validation score, the first of equal ones; None where no trial has a score."""
     scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
     candidates = [(task, score) for task, score in scored if score is not None]
     return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 
 
 def interleaved(cells: list[Cell]) -> list[TrialTask]:
-    """Order the trials in turns, one of each cell, so that a first table exists early."""
+    """List the trials in turns, one of each cell, so that a first table exists early."""
     longest = max((len(cell.trials) for cell in cells), default=0)
     return [cell.trials[turn] for turn in range(longest) for cell in cells if turn < len(cell.trials)]

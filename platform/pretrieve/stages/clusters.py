@@ -1,4 +1,4 @@
-"""Stage: the source's images in clusters, by a Ray task, for studies that select clusters."""
+"""Stage: clusters of the source's images, made by a Ray task for studies that select clusters."""
 
 from __future__ import annotations
 
@@ -37,14 +37,7 @@ POLL_INTERVAL_S = 0.5
 
 @dataclass(frozen=True)
 class ClusterRequest:
-    """The clusters that a study needs.
-
-    Attributes:
-      source_features: key of the source's features.
-      num_clusters: K.
-      max_iterations: of k-means.
-      seed: of the study.
-    """
+    """The clusters that a study needs: k-means on the features of the key `source_features`."""
 
     source_features: str
     num_clusters: int
@@ -66,7 +59,7 @@ class ClusterRequest:
 
 @dataclass(frozen=True)
 class SourceClusters:
-    """A partition of a source's images, as it is kept.
+    """A partition of a source's images, as it is stored.
 
     Attributes:
       assignment: (N,) int64, the cluster of each row of the source's train table that decodes; see `rows`.
@@ -74,7 +67,7 @@ class SourceClusters:
       centroids: (K, D) float64, raw averages of the features.
       sizes: (K,) int64, ≥ 1.
       inertia: (iterations,) float64, Σ (1 − cos) after each iteration.
-      converged: whether k-means came to rest.
+      converged: whether k-means converged.
       broken: "path: reason" of the images that are in no cluster.
     """
 
@@ -100,11 +93,9 @@ class ClustersStage(Stage[SourceClusters]):
     place = 40
 
     def applies(self, context: Context) -> bool:
-        """Tell whether the study selects clusters."""
         return FeaturesStage().applies(context) and context.settings.selection.unit == "cluster"
 
     def load(self, context: Context) -> SourceClusters | None:
-        """Read clusters made before."""
         path = context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")
         if not is_kept(path):
             return None
@@ -122,7 +113,7 @@ class ClustersStage(Stage[SourceClusters]):
         return found
 
     def make(self, context: Context) -> None:
-        """Cluster the source's features in one Ray task that takes a node's CPUs, or a GPU.
+        """Cluster the source's features in one Ray task that uses all CPUs of a node, or one GPU.
 
         Raises:
           SelectionInputError: there are fewer images than clusters, or an image's feature is zero or not finite.
@@ -143,15 +134,14 @@ class ClustersStage(Stage[SourceClusters]):
             )
 
     def num_pieces(self, context: Context) -> int:
-        """Count the iterations at most."""
+        """Return the largest possible number of iterations."""
         return context.settings.selection.cluster_iterations
 
     def artifacts(self, context: Context) -> list[Path]:
-        """Name the file of the clusters."""
         return [context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Name the work; how many iterations it takes is not known beforehand."""
+        """Forecast no time: the number of iterations is not known beforehand."""
         if context.find(ClustersStage) is not None:
             return None
         return StageForecast(self.name, None, f"{context.settings.selection.num_clusters:,} clusters")
@@ -180,7 +170,7 @@ def _notice(found: SourceClusters, clock: StageClock) -> None:
 def _cluster_on_cluster(
     request: ClusterRequest, path: Path, features: Path, *, on_iteration: Callable[[int, float], None]
 ) -> None:
-    """Run the task, and pass on the number of each iteration and its inertia an image."""
+    """Run the task; pass the number of each iteration and its inertia per image to `on_iteration`."""
     num_cpus, num_gpus = whole_node()
     log = path.with_suffix(".iterations.jsonl")
     log.unlink(missing_ok=True)

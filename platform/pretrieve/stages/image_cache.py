@@ -1,4 +1,4 @@
-"""Stage: the images of the targets and of everything selected, decoded once; those that do not decode are named."""
+"""Stage: the images of the targets and of the selections, decoded once; those that do not decode are listed."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ TRIALS_READ: tuple[tuple[str, Layout], ...] = (
     ("val", "whole"),  # refits train on it as well
     ("test", "square"),
 )
-"""The splits of a target, and how their images are cached."""
+"""The splits of a target that trials and refits read, and how their images are cached."""
 
 RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
-"""What Co-Tuning's relationships are learned from besides: training images as a network that predicts sees them."""
+"""What Co-Tuning's relationships are learned from: training images, cropped as for prediction."""
 
 
 class ImageCacheStage(Stage[StudyInputs]):
-    """Decodes what the trials read, and describes what they are made of."""
+    """Decodes the images that trials read, and returns the inputs of the study."""
 
     name = "image cache"
     place = 70
 
     def load(self, context: Context) -> StudyInputs | None:
-        """Describe the inputs of the trials where all their images are decoded.
+        """Return the inputs of the trials where all their images are decoded.
 
         Raises:
           ImageSetError: no image of a split decodes, or none of a class of train.
@@ -69,10 +69,10 @@ class ImageCacheStage(Stage[StudyInputs]):
         return inputs
 
     def make(self, context: Context) -> None:
-        """Decode on the cluster what the cache does not hold.
+        """Decode on the cluster what the cache lacks.
 
         Raises:
-          OSError: an image's file could not be read, or an entry not be written.
+          OSError: an image's file cannot be read, or an entry cannot be written.
         """
         inputs = describe_inputs(context, context.get(AuditStage))
         entries = _needed_entries(context.settings, inputs)
@@ -83,22 +83,20 @@ class ImageCacheStage(Stage[StudyInputs]):
             build_entries(missing, inputs.images, on_progress=progressed)
 
     def num_pieces(self, context: Context) -> int:
-        """Count the images."""
         return _num_rows(_needed_entries(context.settings, describe_inputs(context, context.get(AuditStage))))
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the folders of the entries."""
         inputs = describe_inputs(context, context.get(AuditStage))
         return [inputs.images / entry.key for entry in _needed_entries(context.settings, inputs)]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the images to decode; what is reused of the source is an estimate before it is selected."""
+        """Count the images to decode; the part of the source that will be selected is estimated."""
         sets, folder = context.get(ImageSetsStage), context.store.root / IMAGES
         counts = {}
         for name, target in sets.targets.items():
             entries = [split_entry(target, split, measured.image_size, layout) for split, layout in TRIALS_READ]
             counts[name] = _num_rows(missing_entries(entries, folder))
-        # A pre-training that is missing decodes all of the source before.
+        # Without a backbone, the pre-training decodes the whole source first.
         if context.find(BackboneStage) is not None:
             counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
         total = sum(counts.values())
@@ -109,7 +107,7 @@ class ImageCacheStage(Stage[StudyInputs]):
 
 
 def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
-    """Describe what the trials of a choice are made of; no image is decoded for it."""
+    """Describe the inputs of the trials for a choice of source images; decodes no image."""
     sets = context.get(ImageSetsStage)
     return StudyInputs(
         sets.source,
@@ -128,7 +126,7 @@ def _num_rows(entries: list[CacheEntry]) -> int:
 
 
 def _share_reused(context: Context) -> float:
-    """Estimate which share of the source is in any selection, as if each chose its groups by chance."""
+    """Estimate the share of the source that is in some selection, as if each drew its groups at random."""
     settings, source = context.settings, context.get(ImageSetsStage).source
     available = {
         "class": source.num_classes,
@@ -185,12 +183,11 @@ def _check_what_is_reused(inputs: StudyInputs) -> None:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """How many images of a split there are, and how many count.
+    """How many images a split lists, and how many are used.
 
     Attributes:
-      num_listed: images that the set lists.
-      num_decoded: of these, what training reads, and what a score is divided by.
-      left_out: "path: reason" of each other.
+      num_decoded: images that training reads, or that a score is divided by.
+      left_out: "path: reason" of each other image.
     """
 
     num_listed: int
@@ -210,7 +207,7 @@ def _counts(inputs: StudyInputs, name: str, split: str) -> SplitCounts:
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:
-    """Yield a sentence for each split whose score, or training, is of fewer images than are listed."""
+    """Yield a sentence for each split from which images are left out."""
     for name, splits in counts.items():
         for split, found in splits.items():
             if found.left_out:
@@ -223,9 +220,6 @@ def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterat
 
 def write_left_out(inputs: StudyInputs, folder: Path) -> Path:
     """Write the counts and names as JSON into a study's folder, also where nothing is left out."""
-    counts = count_decoded(inputs)
-    write_json(
-        folder / LEFT_OUT_ARTIFACT,
-        {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts.items()},
-    )
-    return folder / LEFT_OUT_ARTIFACT
+    path, counts = folder / LEFT_OUT_ARTIFACT, count_decoded(inputs).items()
+    write_json(path, {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts})
+    return path

@@ -1,4 +1,4 @@
-"""Stage: the image sets of a study with a card of each, and what only their sizes show to be wrong."""
+"""Stage: the image sets of a study, a card of each, and checks that need their sizes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,12 @@ CARD_VERSION = 1
 """Raise it when the same images give another card."""
 
 MAX_IMAGES = {"source": 10_000, "target": 50_000}
-"""Images that are read for a card; of a larger set a sample. That of a source is for orientation."""
+"""Images that are read for a card; a larger set is sampled. A source needs only a rough picture."""
 
 
 @dataclass(frozen=True)
 class ImageSets:
-    """The image sets of a study.
-
-    Attributes:
-      source: the pre-training data.
-      targets: the targets by name, in the study's order.
-    """
+    """The source and the targets by name, in the study's order."""
 
     source: ImageSet
     targets: Mapping[str, ImageSet]
@@ -55,7 +50,7 @@ class ImageSetsStage(Stage[ImageSets]):
     place = 10
 
     def load(self, context: Context) -> ImageSets:
-        """Load the sets; what a function makes, and the cards, are kept in the store.
+        """Load the sets; the store keeps the cards, and sets that a user's function makes.
 
         Raises:
           ImageSetError: one of them cannot be read.
@@ -78,11 +73,9 @@ class ImageSetsStage(Stage[ImageSets]):
         return ImageSets(source, targets)
 
     def num_pieces(self, context: Context) -> int:
-        """Show nothing beside what `load` shows."""
         return 0
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the cards."""
         sets = context.get(ImageSetsStage)
         return [_card_path(context, sets.source, "source")] + [
             _card_path(context, target, "target") for target in sets.targets.values()
@@ -136,7 +129,7 @@ def card_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
 
 
 def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> None:
-    """Refuse what only the sizes of the data show to be wrong, all faults at once.
+    """Check the settings against the sizes of the data; one error lists all faults.
 
     Raises:
       UserError: more is asked for than the source or a target has.

@@ -1,4 +1,4 @@
-"""What nobody needs any more in a study's folder once its trials have ended."""
+"""Removes from a study's folder what is not needed once its trials have ended."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from pathlib import Path
 
 
 def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
-    """Remove checkpoints that no trial of the plan goes on from, half-written files and Tune's own folders.
+    """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
 
-    Call it as the study's sole driver, when no trial runs. Results, weights of refits and spools stay.
-
-    Args:
-      folder: the study's.
-      unfinished: keys of the plan's trials and refits without a result; their checkpoints stay.
+    Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
+    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result.
 
     Returns:
-      A sentence that tells what was removed; None where nothing was.
+      A sentence that names what was removed; None where nothing was.
     """
     checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
     halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
@@ -28,5 +25,5 @@ def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
     for path in scratch:
         shutil.rmtree(path, ignore_errors=True)
     counts = {"checkpoints": len(checkpoints), "half-written files": len(halves), "scratch folders": len(scratch)}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"removed what trials of earlier runs had left: {told}" if told else None
+    removed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"removed what trials of earlier runs had left: {removed}" if removed else None

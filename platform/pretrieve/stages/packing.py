@@ -1,4 +1,4 @@
-"""Stage: what each trial gets of a GPU, or how many threads, measured where the study leaves it open."""
+"""Stage: the share of a GPU, or the number of threads, of each trial, measured where the study does not set it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ PROBE_VERSION = 1
 
 
 class PackingStage(Stage[TrialResources]):
-    """Gives what each trial gets of the cluster, measured where the study leaves it open.
+    """Returns what each trial gets of the cluster, measured where the study does not set it.
 
-    Measured once for each network, image size, batch and kind of node, and kept: a study that goes on later goes on
-    with the same threads, and with the same numbers.
+    It is measured once for each network, image size, batch and kind of node, and stored. So a study that is resumed has
+    the same number of threads, and the same results.
     """
 
     name = "packing"
@@ -64,10 +64,10 @@ class PackingStage(Stage[TrialResources]):
         return context.cluster.trial_resources()
 
     def make(self, context: Context) -> None:
-        """Train a few steps of the largest trial, more and more side by side."""
+        """Train a few steps of the largest trial, with more and more of them side by side."""
         node, compute = smallest_node(), context.cluster.compute
         packing = measure_packing(probe_of_task(_largest(context)), node, compute)
-        # Where one trial alone does not fit, the trial itself reports it, after it has tried smaller parts.
+        # Where not even one trial fits, the trial itself reports it, after it has tried smaller parts.
         kept: dict[str, Any] = {"num_side_by_side": None}
         if packing is not None:
             kept = asdict(packing) | {"device": node.device, "gain": packing.gain}
@@ -75,7 +75,6 @@ class PackingStage(Stage[TrialResources]):
         write_sealed_json(_path(context, node), kept)
 
     def num_pieces(self, context: Context) -> int:
-        """Show nothing but the notice of what was measured."""
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Stage: the best configuration of each cell, trained on train and val, and tested once a seed."""
+"""Stage: the best configuration of each cell, trained on train and val and tested once, for each seed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What the cells of a study came to.
-
-    Attributes:
-      cells: one for each cell, in the study's order.
-      missing: trials and refits without a result.
-    """
+    """The results of the cells, in the study's order, and the trials and refits that have no result."""
 
     cells: tuple[CellResult, ...]
     missing: tuple[TrialTask, ...]
@@ -47,13 +42,12 @@ class StudyResults:
 
 
 class RefitsStage(Stage[StudyResults]):
-    """Trains the best configuration of each cell on train and val, once a seed, and tests it once."""
+    """Trains the best configuration of each cell on train and val, once for each seed, and tests it once."""
 
     name = "refits"
     place = 100
 
     def load(self, context: Context) -> StudyResults | None:
-        """Record what the cells came to where every refit has a result."""
         plan = context.get(TrialsStage)
         context.budget.refits = Refits()
         return None if _missing_refits(plan) else _ended(context, plan)
@@ -62,7 +56,7 @@ class RefitsStage(Stage[StudyResults]):
         """Run the refits that have no result, unless the budget is used up.
 
         Raises:
-          ResourceError: the cluster has not what a trial asks for.
+          ResourceError: the cluster does not have what a trial asks for.
         """
         plan, clock, budget = context.get(TrialsStage), context.clock, context.budget
         ledger, missing = plan.ledger, _missing_refits(plan)
@@ -80,11 +74,9 @@ class RefitsStage(Stage[StudyResults]):
         return _ended(context, plan)
 
     def num_pieces(self, context: Context) -> int:
-        """Count the refits."""
         return sum(len(result.all_refits) for result in context.get(TrialsStage).results())
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the refits without a result."""
         cells = timed_cells(context, measured)
         refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
         seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
@@ -102,7 +94,7 @@ def _missing_refits(plan: StudyCells) -> list[TrialTask]:
 
 
 def _ended(context: Context, plan: StudyCells) -> StudyResults:
-    """Record what each cell came to, and put away what nobody goes on from."""
+    """Record the result of each cell, and remove files that no trial resumes from."""
     ledger, results = plan.ledger, plan.results()
     ledger.persist(ledger.deliver)
     for result in results:

@@ -1,4 +1,4 @@
-"""Which trials each cell has, as far as it is known: the ratio of the heads settled first, points proposed later."""
+"""The cells of a study with the trials that are known so far: head ratios are settled first, points proposed later."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ SETTLING_METHOD = "finetune"
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a cell came to.
+    """The best trial of a cell and its refits.
 
     Attributes:
-      cell: the cell.
-      best: the trial with the best validation score; None where none finished.
+      best: the trial with the best validation score; None where no trial has a score.
       refits: the refits of its configuration.
-      refits_with_leaks: the same with the images that an audit left out, where there are any.
+      refits_with_leaks: the same refits with the images that an audit left out, if there are any.
     """
 
     cell: Cell
@@ -44,7 +43,6 @@ class CellResult:
 
     @property
     def all_refits(self) -> tuple[TrialTask, ...]:
-        """Both."""
         return self.refits + self.refits_with_leaks
 
 
@@ -53,9 +51,7 @@ class StudyCells:
     """The cells of a study and what is known of their trials.
 
     Attributes:
-      settings: the study.
-      trial_maker: makes the trials.
-      ledger: knows what earlier runs did.
+      ledger: holds the results of earlier runs.
       clock: passes on what a user should know.
       changed: called when more trials are known.
     """
@@ -83,7 +79,7 @@ class StudyCells:
         return self.ledger.points() if self.settings.search.proposes else {}
 
     def phases(self) -> list[list[tuple[str, str]]]:
-        """List the cells to search, those that must be done before others first."""
+        """List the cells to search, in phases: those that must be done before others come first."""
         pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
         if not self._settles:
             return [pairs]
@@ -91,7 +87,7 @@ class StudyCells:
         return [first, [pair for pair in pairs if pair[1] != SETTLING_METHOD]]
 
     def open_phase(self, pairs: Sequence[tuple[str, str]]) -> list[Cell]:
-        """Plan the cells of a phase, whose predecessors are done, and return them."""
+        """Make the cells of a phase, whose earlier phases are done, and return them."""
         before = dict(self._cells)
         for target, method in pairs:
             if self._waits((target, method)):
@@ -106,7 +102,7 @@ class StudyCells:
         return [self._cells[pair] for pair in pairs]
 
     def _waits(self, pair: tuple[str, str]) -> bool:
-        """Say whether the ratio of a cell's heads is not known yet."""
+        """Return whether the head ratio of a cell is not known yet."""
         return self._settles and pair[1] != SETTLING_METHOD and len(self.grid(*pair).head_lr_ratio) > 1
 
     @property
@@ -116,7 +112,7 @@ class StudyCells:
         return [self._cells.get(pair) or self._unknown(*pair) for pair in pairs]
 
     def _unknown(self, target: str, method: str) -> Cell:
-        """Plan a cell that waits for its ratio: how many trials it will have is known, which is not."""
+        """Make a cell that waits for its head ratio: the number of its trials is known, their points are not."""
         if (target, method) not in self._unknown_cells:
             grid = self.settings.grid
             settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
@@ -131,7 +127,6 @@ class StudyCells:
         return max(num_known, int(min(self.settings.search.num_trials, space.num_points)))
 
     def grid(self, target: str, method: str) -> GridSettings:
-        """Return the grid of a cell."""
         grid = self.settings.grid
         if not self._settles or method == SETTLING_METHOD:
             return grid
@@ -150,13 +145,13 @@ class StudyCells:
     def _known_trials(
         self, pair: tuple[str, str], grid: GridSettings, begun: Mapping[str, Hyperparameters]
     ) -> tuple[TrialTask, ...]:
-        """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
+        """List the cell's trials that earlier runs began; a trial of other settings has another key."""
         space = SearchSpace.of(grid, METHODS[pair[1]])
         tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         return tuple(task for key, task in tasks.items() if task.spec.key == key)
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
-        """Take in a point that was proposed in a cell, and return its trial."""
+        """Add a proposed point to a cell, and return its trial."""
         task, cell = self.trial_maker.trial(*pair, point), self._cells[pair]
         if task.spec.key not in {known.spec.key for known in cell.trials}:
             unknown = max(0, cell.num_unknown - 1)
@@ -165,7 +160,7 @@ class StudyCells:
         return task
 
     def close_phase(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Note that nothing more will be proposed in these cells."""
+        """Note that no more points will be proposed in these cells."""
         before = dict(self._cells)
         self._cells |= {pair: Cell(*pair, self._cells[pair].trials) for pair in pairs}
         if self._cells != before:
@@ -188,9 +183,9 @@ class StudyCells:
         return [task for cell in cells for task in cell.trials if task.spec.key not in finished]
 
     def earlier(self, cells: Sequence[Cell], *, ended: bool) -> list[EarlierTrial]:
-        """List trials of some cells with their scores of earlier runs: `ended=True` those that ended, else the others.
+        """List trials with scores of earlier runs: finished trials (`ended=True`) or unfinished ones (`ended=False`).
 
-        One that diverged is left out: it has no score to choose by, so none should end for being behind it.
+        A trial that diverged is left out: it has no score to choose by, so no other trial should be stopped against it.
         """
         finished = self.ledger.finished
         trials = [
@@ -206,7 +201,7 @@ class StudyCells:
         return key in finished and finished[key].outcome == "diverged"
 
     def best_stopped(self, cells: Sequence[Cell]) -> list[TrialTask]:
-        """List the best stopped trial of each cell whose trials all have a result, but none a score to choose by."""
+        """List the best stopped trial of each cell whose trials all ended, but none with a score to choose by."""
         finished = self.ledger.finished
         found = []
         for cell in cells:
@@ -217,7 +212,6 @@ class StudyCells:
         return found
 
     def problems(self, cells: Sequence[Cell]) -> list[CellProblem]:
-        """Say what is to be proposed in some cells."""
         return [self._problem(cell) for cell in cells]
 
     def _problem(self, cell: Cell) -> CellProblem:
@@ -242,7 +236,7 @@ class StudyCells:
 
 
 def planned_refits(plan: StudyCells) -> Refits:
-    """Say how many refits are to come, for the budget to set aside what they take."""
+    """Return the refits to come, so that the budget sets aside what they cost."""
     finished, results = plan.ledger.finished, plan.results()
     num_planned = len(results) * plan.settings.refit.num_seeds
     num_done = sum(task.spec.key in finished for result in results for task in result.refits)

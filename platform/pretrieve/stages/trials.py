@@ -1,4 +1,4 @@
-"""Stage: the trials of a study, those of its grid or those that are proposed, phase by phase."""
+"""Stage: the trials of a study, of its grid or of proposed points, phase by phase."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ MLFLOW_BYTES_PER_TRIAL = 60_000
 
 
 class TrialsStage(Stage[StudyCells]):
-    """Runs the trials that have no result; gives the cells with what became of them."""
+    """Runs the trials that have no result; returns the cells."""
 
     name = "trials"
     place = 90
 
     def load(self, context: Context) -> StudyCells | None:
-        """Return the cells where every trial has a result, or where none is to be run."""
+        """Return the cells where every trial has a result, or where this walk runs no trials."""
         plan = context.get(CellsStage)
         _report_best_found(plan)
         if not context.runs_trials:
@@ -49,7 +49,7 @@ class TrialsStage(Stage[StudyCells]):
         """Run the trials that have no result, until the budget is used up.
 
         Raises:
-          ResourceError: the cluster has not what a trial asks for.
+          ResourceError: the cluster does not have what a trial asks for.
         """
         plan, budget = context.get(CellsStage), context.budget
         budget.refits = planned_refits(plan)
@@ -63,11 +63,9 @@ class TrialsStage(Stage[StudyCells]):
         return plan
 
     def num_pieces(self, context: Context) -> int:
-        """Count the trials."""
         return sum(cell.num_planned for cell in context.get(CellsStage).cells) if context.runs_trials else 0
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the trials without a result, one of each cell in turn as they are begun."""
         cells = timed_cells(context, measured)
         missing = [cell.num_trials - cell.num_done for cell in cells]
         most = max(missing, default=0)
@@ -86,12 +84,7 @@ class TrialsStage(Stage[StudyCells]):
 
 @dataclass(frozen=True)
 class _Search:
-    """Runs the trials of the cells, phase by phase.
-
-    Attributes:
-      context: of the walk.
-      plan: knows the trials of each cell, and learns those that are proposed.
-    """
+    """Runs the trials of the cells, phase by phase; `plan` gains the trials that are proposed."""
 
     context: Context
     plan: StudyCells
@@ -109,7 +102,7 @@ class _Search:
             self._finish_one_of_each(pairs)
 
     def _search(self, cells: Sequence[Cell], progressed: Callable[[int, int], None]) -> int:
-        """Run the trials of some cells and return how many there were to run."""
+        """Run the trials of some cells; return how many there were to run."""
         plan = self.plan
         unfinished = [cell for cell in cells if cell.num_unknown or plan.missing([cell])]
         num_missing = len(plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
@@ -123,8 +116,8 @@ class _Search:
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the missing trials, one of each cell in turn.
 
-        Where a trial is stopped for being worse than those before it, an order from poor to good would stop none: so it
-        is that of the keys, which know nothing of the grid.
+        Early stopping compares a trial with those before it, so an order from poor to good would stop none. The trials
+        are therefore ordered by their keys, which do not follow the grid.
         """
         if self.plan.settings.search.may_stop:
             by_key = [sorted(cell.trials, key=lambda task: task.spec.key) for cell in cells]
@@ -148,7 +141,7 @@ class _Search:
         )
 
     def _finish_one_of_each(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Train a stopped trial to its end in each cell where those it was behind diverged, the best of them first."""
+        """In each cell where every unstopped trial diverged, train stopped trials to their end, the best one first."""
         plan = self.plan
         cells = [cell for cell in plan.cells if (cell.target, cell.method) in pairs]
         while (tasks := plan.best_stopped(cells)) and self.budget.used_up(plan.ledger.finished) is None:
@@ -167,7 +160,7 @@ class _Search:
 def run_planned(
     context: Context, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy | None = None
 ) -> None:
-    """Run trials or refits of a study on the cluster, those without a result alone."""
+    """Run trials or refits of a study on the cluster, except those that have a result."""
     settings, resources = context.settings, context.get(PackingStage)
     context.budget.runs_on(resources)
     scratch = settings.folder / "tune-trials"

@@ -1,4 +1,4 @@
-"""What a study knows of its trials when it is resumed, on a real ledger; a stand-in for the trial maker makes tasks without images."""
+"""The cells of a study that is resumed, on a real ledger; a stand-in for the trial maker makes tasks without images."""
 
 from __future__ import annotations
 
