@@ -89,7 +89,7 @@ class SelectionRequest:
 
 
 def find_selection(request: SelectionRequest, folder: Path) -> Selection | None:
-    """Read a selection made before; None where there is none."""
+    """Read a selection made before; None where there is none, or only a damaged one."""
     path = request.path(folder)
     if not is_kept(path):
         return None

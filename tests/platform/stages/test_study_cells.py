@@ -1,4 +1,4 @@
-"""The cells of a study that is resumed, on a real ledger; a stand-in for the trial maker makes tasks without images."""
+"""The cells of a resumed study, on a real ledger; a stand-in for the trial maker makes tasks without images."""
 
 from __future__ import annotations
 
