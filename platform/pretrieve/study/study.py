@@ -111,7 +111,7 @@ class Study:
             return make_selections(self.settings, view)
 
     def refit(self, observer: StudyObserver | None = None) -> StudyRecord:
-        """Refit the best configurations known so far, also of an unfinished search, and report which trials are missing.
+        """Refit the best configurations known so far, also of an unfinished search; report which trials are missing.
 
         The refits are scored on the test images, so their result should not guide a search that continues afterwards.
 
