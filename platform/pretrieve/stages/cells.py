@@ -21,7 +21,9 @@ from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 if TYPE_CHECKING:
     from pretrieve.study.settings import StudySettings
 
-SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
+Kind = Literal["trial", "refit"]
+
+SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {
     "trial": (("train",), "val"),
     "refit": (("train", "val"), "test"),
 }
@@ -130,34 +132,28 @@ class TrialMaker:
         return [derived_seed(self._settings.seed, "refit", number) % 2**31 for number in numbers]
 
     def _task(
-        self,
-        kind: Literal["trial", "refit"],
-        target: str,
-        method: str,
-        point: Hyperparameters,
-        seed: int,
-        with_leaks: bool = False,
+        self, kind: Kind, target: str, method: str, point: Hyperparameters, seed: int, with_leaks: bool = False
     ) -> TrialTask:
         inputs, settings = self._inputs, self._settings
         reused = inputs.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
         train, evaluate = SPLITS[kind]
-        key = self._key(kind, target, method, point, seed, reused)
-        spec = TrialSpec(
+        without_key = TrialSpec(
             kind=kind,
             target=target,
             method=method,
             objective=objective,
             hyperparameters=point,
             seed=seed,
-            key=key,
+            key="",
             training=settings.training,
             metric=inputs.targets[target].metric,
             num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
         )
+        key = self._key(without_key, reused)
         return TrialTask(
-            spec=spec,
+            spec=without_key.model_copy(update={"key": key}),
             architecture_name=inputs.backbone.architecture_name,
             weights_path=inputs.backbone.weights_path,
             backbone_identity=inputs.backbone.identity,
@@ -172,15 +168,13 @@ class TrialMaker:
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
-            provenance=self._provenance(kind, target, point, reused),
+            provenance=self._provenance(without_key, reused),
         )
 
-    def _provenance(
-        self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
-    ) -> dict[str, str | float | int]:
+    def _provenance(self, spec: TrialSpec, reused: ReusedImages | None) -> dict[str, str | float | int]:
         """Describe the origin of the trial's data for people; the key covers it already."""
-        image_set = self._inputs.targets[target]
-        train, evaluate = SPLITS[kind]
+        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+        image_set = inputs.targets[spec.target]
         provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
             "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
@@ -188,61 +182,46 @@ class TrialMaker:
             "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
         }
         if reused:
-            selection = self._settings.selection
+            selection, top_k = self._settings.selection, spec.hyperparameters.top_k
+            leaks = "kept" if reused.has_leaks else "left out"
             provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
-            if point.top_k is not None:
-                provenance["selection.top_k"] = point.top_k
             provenance |= {
+                **({} if top_k is None else {"selection.top_k": top_k}),
                 "selection.rank_from": selection.rank_from,
-                "selection.source_fraction": self._inputs.units[target].kept_fraction,
+                "selection.source_fraction": inputs.units[spec.target].kept_fraction,
                 "selection.unit": selection.unit,
-                **self._leaks_provenance(target, reused),
+                **({"selection.leaks": leaks} if spec.target in inputs.units_with_leaks else {}),
                 "selection.num_selected": reused.num_units,
-                "data.source": self._inputs.source.name,
-                "data.source_fingerprint": self._inputs.source.fingerprints["train"],
+                "data.source": inputs.source.name,
+                "data.source_fingerprint": inputs.source.fingerprints["train"],
             }
         return provenance
 
-    def _leaks_provenance(self, target: str, reused: ReusedImages) -> dict[str, str]:
-        if target not in self._inputs.units_with_leaks:
-            return {}
-        return {"selection.leaks": "kept" if reused.has_leaks else "left out"}
-
-    def _key(
-        self,
-        kind: Literal["trial", "refit"],
-        target: str,
-        method: str,
-        point: Hyperparameters,
-        seed: int,
-        reused: ReusedImages | None,
-    ) -> str:
-        train, evaluate = SPLITS[kind]
-        inputs = self._inputs
-        image_set = inputs.targets[target]
-        objective = objective_of(method, self._settings)
-        relationship = self._relationship(target, objective)
+    def _key(self, spec: TrialSpec, reused: ReusedImages | None) -> str:
+        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+        image_set = inputs.targets[spec.target]
+        relationship = self._relationship(spec.target, spec.objective)
         num_workers = self._settings.compute.workers_per_trial
+        training = _read_by(spec.objective, spec.kind, self._settings)
         return content_key(
             protocol=PROTOCOL_VERSION,
-            kind=kind,
-            target=target,
-            method=method,
-            objective=objective,
-            # Of the number of units the images decide, which are part of the key: cut out of a larger selection or
-            # selected alone, they give one result.
-            hyperparameters=point.model_dump(exclude={"top_k"}, exclude_defaults=True),
-            training=_read_by(objective, kind, self._settings).model_dump(mode="json", exclude_defaults=True),
-            seed=seed,
-            metric=image_set.metric,
-            # A model that is registered tells classes by their names.
+            kind=spec.kind,
+            target=spec.target,
+            method=spec.method,
+            objective=spec.objective,
+            # `top_k` is not hashed: the selected images are.
+            hyperparameters=spec.hyperparameters.model_dump(exclude={"top_k"}, exclude_defaults=True),
+            training=training.model_dump(mode="json", exclude_defaults=True),
+            seed=spec.seed,
+            metric=spec.metric,
+            # A registered model knows its classes by their names.
             class_names=image_set.class_names,
             backbone=inputs.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
             **({} if relationship is None else {"relationship": relationship.stem}),
-            # Batch norm sees each worker's own part of a batch.
+            # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
 

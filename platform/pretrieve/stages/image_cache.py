@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,24 +147,25 @@ def _needed_entries(settings: StudySettings, inputs: StudyInputs) -> list[CacheE
     return [*entries, *inputs.reused_entries()]
 
 
+def _folder(inputs: StudyInputs, name: str, split: str) -> Path:
+    return (inputs.training_folder if split == "train" else inputs.evaluation_folder)(name, split)
+
+
 def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
-    for name, target in inputs.targets.items():
-        for split in SPLITS:
-            folder = inputs.training_folder if split == "train" else inputs.evaluation_folder
-            found = CachedImages([folder(name, split)]).labels.tolist()
-            lost = sorted(set(range(target.num_classes)) - set(found))
-            if not found or (split == "train" and lost):
-                names = ", ".join(target.class_names[k] for k in lost[:5])
-                raise ImageSetError(
-                    f"images of {name!r}, split {split!r}, must decode, but "
-                    + (f"none of {names} does" if found else "none does")
-                    + "; see the notes above for the files"
-                )
-            if split == "train" and len(found) < batch_size:
-                raise ImageSetError(
-                    f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
-                    f"but is {batch_size}; see the notes above for the files that do not"
-                )
+    for (name, target), split in product(inputs.targets.items(), SPLITS):
+        found = CachedImages([_folder(inputs, name, split)]).labels.tolist()
+        lost = sorted(set(range(target.num_classes)) - set(found))
+        if not found or (split == "train" and lost):
+            names = ", ".join(target.class_names[k] for k in lost[:5])
+            none = f"none of {names} does" if found else "none does"
+            raise ImageSetError(
+                f"images of {name!r}, split {split!r}, must decode, but {none}; see the notes above for the files"
+            )
+        if split == "train" and len(found) < batch_size:
+            raise ImageSetError(
+                f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
+                f"but is {batch_size}; see the notes above for the files that do not"
+            )
 
 
 def _check_what_is_reused(inputs: StudyInputs) -> None:
@@ -197,13 +199,11 @@ class SplitCounts:
 
 def count_decoded(inputs: StudyInputs) -> dict[str, dict[str, SplitCounts]]:
     """Count the images of every target and split, from the finished image cache."""
-    return {name: {split: _counts(inputs, name, split) for split in SPLITS} for name in inputs.targets}
-
-
-def _counts(inputs: StudyInputs, name: str, split: str) -> SplitCounts:
-    folder = inputs.training_folder if split == "train" else inputs.evaluation_folder
-    card = read_card(folder(name, split))
-    return SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
+    counts: dict[str, dict[str, SplitCounts]] = {name: {} for name in inputs.targets}
+    for name, split in product(inputs.targets, SPLITS):
+        card = read_card(_folder(inputs, name, split))
+        counts[name][split] = SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
+    return counts
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:

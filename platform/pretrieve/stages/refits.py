@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrieve.execution.trial_task import TrialTask
@@ -16,7 +18,6 @@ from pretrieve.stages.budget import Refits
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
-from pretrieve.stages.leftovers import remove_leftovers
 from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
@@ -105,6 +106,28 @@ def _ended(context: Context, plan: StudyCells) -> StudyResults:
     if removed is not None:
         context.clock.notice(removed)
     return StudyResults(tuple(results), tuple(missing))
+
+
+def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
+    """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
+
+    Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
+    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result.
+
+    Returns:
+      A sentence that names what was removed; None where nothing was.
+    """
+    checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
+    halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
+    halves += [path for kind in ("alive", "stack") for path in (folder / "spool").glob(f"*.{kind}")]
+    scratch = [path for path in folder.glob("tune-*") if path.is_dir() and not path.is_symlink()]
+    for path in (*checkpoints, *halves):
+        path.unlink(missing_ok=True)
+    for path in scratch:
+        shutil.rmtree(path, ignore_errors=True)
+    counts = {"checkpoints": len(checkpoints), "half-written files": len(halves), "scratch folders": len(scratch)}
+    removed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"removed what trials of earlier runs had left: {removed}" if removed else None
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

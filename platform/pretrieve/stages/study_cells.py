@@ -71,12 +71,12 @@ class StudyCells:
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
             )
-        begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, begun) for pair in pairs if not self._waits(pair)}
+            self._make_cells([pair for pair in pairs if not self._waits(pair)])
 
-    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
-        return self.ledger.points() if self.settings.search.proposes else {}
+    def _make_cells(self, pairs: Sequence[tuple[str, str]]) -> None:
+        begun = self.ledger.points() if self.settings.search.proposes else {}
+        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
 
     def phases(self) -> list[list[tuple[str, str]]]:
         """List the cells to search, in phases: those that must be done before others come first."""
@@ -95,8 +95,7 @@ class StudyCells:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        begun = self._begun_points()
-        self._cells |= {pair: self._cell(pair, begun) for pair in pairs}
+        self._make_cells(pairs)
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
@@ -134,21 +133,16 @@ class StudyCells:
         best = best_trial(settling, self.ledger.finished) if settling else None
         return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
 
-    def _cell(self, pair: tuple[str, str], begun: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
+    def _cell(self, pair: tuple[str, str], begun: Mapping[str, Hyperparameters]) -> Cell:
         grid = self.grid(*pair)
         whole = self.trial_maker.cell(*pair, grid)
         if not self.settings.search.proposes:
             return whole
-        known = self._known_trials(pair, grid, begun.get(pair, {}))
-        return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
-
-    def _known_trials(
-        self, pair: tuple[str, str], grid: GridSettings, begun: Mapping[str, Hyperparameters]
-    ) -> tuple[TrialTask, ...]:
-        """List the cell's trials that earlier runs began; a trial of other settings has another key."""
         space = SearchSpace.of(grid, METHODS[pair[1]])
         tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
-        return tuple(task for key, task in tasks.items() if task.spec.key == key)
+        # A trial that an earlier run began with other settings has another key.
+        known = tuple(task for key, task in tasks.items() if task.spec.key == key)
+        return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
         """Add a proposed point to a cell, and return its trial."""
