@@ -12,7 +12,7 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import find_architecture
-from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.measuring.packing import (
     Node,
     Packing,
@@ -84,7 +84,20 @@ def _largest(context: Context) -> TrialTask:
 
 
 def _path(context: Context, node: Node) -> Path:
-    return context.store.path(PACKINGS, f"{_key(_largest(context), context.cluster.compute, node)}.json")
+    task = _largest(context)
+    architecture = find_architecture(task.architecture_name)
+    key = content_key(
+        kind="packing",
+        version=PROBE_VERSION,
+        architecture=architecture.name,
+        preprocessing=architecture.preprocessing.to_dict(),
+        objective=task.spec.objective,
+        batch_size=task.spec.training.batch_size,
+        source_batch_size=task.spec.training.source_batch_size,
+        compute=context.cluster.compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
+        node=asdict(node),
+    )
+    return context.store.path(PACKINGS, f"{key}.json")
 
 
 def probe_of_task(task: TrialTask) -> Probe:
@@ -99,21 +112,6 @@ def probe_of_task(task: TrialTask) -> Probe:
         num_source_classes=task.spec.num_source_classes,
         pixels=images.gather(rows).numpy(),
         num_threads=task.num_threads,
-    )
-
-
-def _key(task: TrialTask, compute: ComputeSettings, node: Node) -> str:
-    architecture = find_architecture(task.architecture_name)
-    return content_key(
-        kind="packing",
-        version=PROBE_VERSION,
-        architecture=architecture.name,
-        preprocessing=architecture.preprocessing.to_dict(),
-        objective=task.spec.objective,
-        batch_size=task.spec.training.batch_size,
-        source_batch_size=task.spec.training.source_batch_size,
-        compute=compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
-        node=asdict(node),
     )
 
 

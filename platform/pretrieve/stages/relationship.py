@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -100,8 +100,13 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
         num_done = len(paths) - len(missing)
         with context.clock.stage(self.name, total=len(paths), done=num_done) as progressed:
             context.cluster.connect()
-            requests = {paths[name]: _request(context, name) for name in missing}
-            _relate_on_cluster(requests, on_progress=progressed)
+            num_cpus, num_gpus = whole_node()
+            relate = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
+            pending = [relate.remote(_request(context, name), paths[name], num_cpus) for name in missing]
+            for number, reference in enumerate(pending, start=1):
+                with causes_of_task_errors():
+                    ray.get(reference)
+                progressed(number, len(pending))
 
     def num_pieces(self, context: Context) -> int:
         return len(context.settings.targets) if CO_TUNING in context.settings.methods else 0
@@ -140,16 +145,6 @@ def _request(context: Context, target: str) -> RelationshipRequest:
         estimate=settings.training.relationship,
         seed=derived_seed(settings.seed, "relationship", target),
     )
-
-
-def _relate_on_cluster(missing: Mapping[Path, RelationshipRequest], *, on_progress: Callable[[int, int], None]) -> None:
-    num_cpus, num_gpus = whole_node()
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
-    pending = [run.remote(request, path, num_cpus) for path, request in missing.items()]
-    for number, reference in enumerate(pending, start=1):
-        with causes_of_task_errors():
-            ray.get(reference)
-        on_progress(number, len(pending))
 
 
 def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:

@@ -126,7 +126,7 @@ def select_groups_on_cluster(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Select classes or clusters, each selection in a Ray task of one CPU, and store them.
+    """Select classes or clusters, each selection in a Ray task of one CPU, and store them in `folder`.
 
     Args:
       requests: those that `find_selection` did not find.
@@ -189,13 +189,7 @@ def select_groups(
 ) -> Selection:
     """Rank the source's groups for one target; the body of a Ray task.
 
-    Args:
-      request: selector and settings.
-      source_centroids: (K_source, D) float64.
-      target_centroids: (K_target, D) float64.
-
-    Returns:
-      The selection of `top_k` groups from rank `rank_from` on.
+    The centroids are (K_source, D) and (K_target, D) float64. Returns `top_k` groups from rank `rank_from` on.
     """
     selector = make_selector(request.selector, label_groups=request.label_groups)
     selection = selector.select(
@@ -215,14 +209,9 @@ def select_single_images(
 ) -> Selection:
     """Rank the source's images for one target; the body of a Ray task.
 
-    Args:
-      request: selector and settings.
-      features: the feature cache.
-      labels: (N_table,) int64, the class of each row of the source's train table.
-      num_threads: of the computation on a CPU.
-
-    Returns:
-      The selection of `top_k` images from rank `rank_from` on; its groups are numbers of images that decode, from 0.
+    `features` is the feature cache; `labels` is (N_table,) int64, the class of each row of the source's train table;
+    `num_threads` is for a computation on CPUs. Returns `top_k` images from rank `rank_from` on, as numbers of the images
+    that decode, from 0.
     """
     source = read_feature_matrix(features, request.source_features)
     target = read_feature_matrix(features, request.target_features)
@@ -234,12 +223,8 @@ def select_single_images(
         rng=request.rng,
         num_threads=num_threads,
     )
-    chosen = select_images(
-        scored.scores,
-        budget=request.num_ranked,
-        labels=labels[source.rows],
-        max_per_class=request.max_images_per_class,
-    )
+    cap = request.max_images_per_class
+    chosen = select_images(scored.scores, budget=request.num_ranked, labels=labels[source.rows], max_per_class=cap)
     return Selection(
         method=request.selector,
         groups=tuple(chosen.images[request.rank_from :].tolist()),

@@ -84,7 +84,9 @@ class BackboneSettings(SettingsModel):
         return None if weights is None else existing_path(weights, info, "file")
 
     @model_validator(mode="after")
-    def _size_fits(self) -> BackboneSettings:
+    def _fits_its_architecture(self) -> BackboneSettings:
+        from pretrieve.backbones import find_architecture
+
         try:
             name = self.architecture_name
         except BackboneError as error:
@@ -94,12 +96,6 @@ class BackboneSettings(SettingsModel):
                 f"a study's workers import a network by its module, but {self.name!r} was registered by the running "
                 "script; register it in a module of its own"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> BackboneSettings:
-        from pretrieve.backbones import find_architecture
-
         architecture = find_architecture(self.name)
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("at most one of 'weights' and 'pretrain' may be given")
@@ -239,33 +235,21 @@ class StudySettings(SettingsModel):
         return values
 
     @model_validator(mode="after")
-    def _selection_fits(self) -> StudySettings:
+    def _parts_fit(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
-        faults = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
-        if faults:
-            raise FieldFaultsError(faults)
-        return self
-
-    @model_validator(mode="after")
-    def _workers_share_batches(self) -> StudySettings:
+        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
         num_workers, training = self.compute.workers_per_trial, self.training
         sizes = {"batch_size": training.batch_size, "source_batch_size": training.source_batch_size}
-        faults = [
+        of_batches = [
             f"training.{name}: must be a multiple of compute.workers_per_trial, {num_workers}, whose workers share "
             f"each batch equally, but is {size}"
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
-        if faults:
-            raise FieldFaultsError(faults)
-        return self
-
-    @model_validator(mode="after")
-    def _search_fits(self) -> StudySettings:
-        num_workers = self.compute.workers_per_trial
         found = self.search.faults_beside(num_epochs=self.training.epochs, num_workers=num_workers)
-        if found:
-            raise FieldFaultsError([f"search.{fault}" for fault in found])
+        of_search = [f"search.{fault}" for fault in found]
+        if faults := of_selection or of_batches or of_search:
+            raise FieldFaultsError(faults)
         return self
 
     @property
