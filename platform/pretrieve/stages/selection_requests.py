@@ -210,7 +210,7 @@ def select_single_images(
     """Rank the source's images for one target; the body of a Ray task.
 
     `features` is the feature cache; `labels` is (N_table,) int64, the class of each row of the source's train table;
-    `num_threads` is for a computation on CPUs. Returns `top_k` images from rank `rank_from` on, as numbers of the images
+    `num_threads` is for CPUs. Returns `top_k` images from rank `rank_from` on, as numbers of the images
     that decode, from 0.
     """
     source = read_feature_matrix(features, request.source_features)
