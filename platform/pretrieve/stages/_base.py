@@ -52,8 +52,8 @@ class Stage(ABC, Generic[Made]):
         raise AssertionError(f"{self.name} is always there")
 
     def num_pieces(self, context: Context) -> int:
-        """Count the pieces that a view shows; 0 where a result from the store is not to be shown."""
-        return 1
+        """Count the pieces that a view shows; 0 where a result that is in the store is not to be shown."""
+        return 0
 
     def artifacts(self, context: Context) -> Sequence[Path]:
         """List the files or folders that the stage makes in the store, whether they exist or not."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
-from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.backbone import StateDict, read_weights
+from pretrieve.backbones import Backbone, find_architecture, keep_backbone, parts_of_checkpoint
+from pretrieve.backbones.backbone import read_weights
 from pretrieve.errors import BackboneError, UserError
 from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
@@ -124,19 +124,15 @@ def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:
         state, origin = read_weights(settings.weights), str(settings.weights)
     else:
         assert architecture.published_weights is not None, "validated with the settings"
-        state, origin = _download(architecture), f"{architecture.name}'s publisher"
+        origin = f"{architecture.name}'s publisher"
+        try:
+            state = architecture.published_weights()
+        except OSError as error:
+            raise BackboneError(
+                f"the published weights of {architecture.name} must be reachable, but: {error}; download them "
+                "elsewhere and give the file as backbone.weights"
+            ) from error
     return keep_backbone(architecture, parts_of_checkpoint(architecture, state, origin=origin), folder)
-
-
-def _download(architecture: Architecture) -> StateDict:
-    assert architecture.published_weights is not None, "asked only of architectures that have them"
-    try:
-        return architecture.published_weights()
-    except OSError as error:
-        raise BackboneError(
-            f"the published weights of {architecture.name} must be reachable, but: {error}; download them elsewhere "
-            "and give the file as backbone.weights"
-        ) from error
 
 
 def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: int) -> str:

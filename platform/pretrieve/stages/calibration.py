@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pretrieve.backbones import find_architecture
 from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
-from pretrieve.execution.compute import ComputeSettings, TrialResources, num_shares_of
-from pretrieve.execution.measuring.packing import Node, measure_packing, open_share, smallest_node, with_packing
+from pretrieve.execution.compute import TrialResources, num_shares_of
+from pretrieve.execution.measuring.packing import measure_packing, open_share, smallest_node, with_packing
 from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.measuring.speed import Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
@@ -97,7 +97,11 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
     sample = next(pixels for pixels in samples.values() if len(pixels))
     probes = _probes(settings, source, targets, sample)
     node = smallest_node()
-    cluster.compute = _packed(cluster.compute, node, list(probes.values()))
+    if open_share(cluster.compute, node) is not None:
+        largest = max(probes.values(), key=lambda probe: probe.images_per_step)
+        packing = measure_packing(largest, node, cluster.compute)
+        if packing is not None:
+            cluster.compute = with_packing(cluster.compute, packing.num_side_by_side, node)
     resources = cluster.trial_resources()
     on_node = num_shares_of({"CPU": node.num_cpus, "GPU": node.num_gpus}, resources.cpus, resources.gpus)
     side_by_side = max(1, min(resources.num_concurrent, on_node))
@@ -118,13 +122,6 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
         feature_dim=architecture.selection_dim,
         weight_bytes=sum(4 * parameter.numel() for parameter in architecture.build().parameters()),
     )
-
-
-def _packed(compute: ComputeSettings, node: Node, probes: Sequence[Probe]) -> ComputeSettings:
-    if open_share(compute, node) is None:
-        return compute
-    packing = measure_packing(max(probes, key=lambda probe: probe.images_per_step), node, compute)
-    return compute if packing is None else with_packing(compute, packing.num_side_by_side, node)
 
 
 def _probes(

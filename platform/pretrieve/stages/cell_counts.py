@@ -56,9 +56,6 @@ class CellCountsStage(Stage[tuple[CellCount, ...]]):
         pairs = product(context.get(ImageSetsStage).targets, context.settings.methods)
         return tuple(counter.count(target, method) for target, method in pairs)
 
-    def num_pieces(self, context: Context) -> int:
-        return 0
-
 
 def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     """Return what is missing of each cell, and how long a trial and a refit of it take."""

@@ -21,7 +21,6 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage, notice_broken
-from pretrieve.stages.stage_clock import StageClock
 from pretrieve_selection import cluster_features
 
 if TYPE_CHECKING:
@@ -109,7 +108,12 @@ class ClustersStage(Stage[SourceClusters]):
             converged=bool(kept["converged"]),
             broken=tuple(json.loads(str(kept["broken"]))),
         )
-        _notice(found, context.clock)
+        notice_broken(found.broken, context.clock)
+        if not found.converged:
+            context.clock.notice(
+                f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
+                f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
+            )
         return found
 
     def make(self, context: Context) -> None:
@@ -156,15 +160,6 @@ def cluster_request(context: Context) -> ClusterRequest:
         selection.cluster_iterations,
         context.settings.seed,
     )
-
-
-def _notice(found: SourceClusters, clock: StageClock) -> None:
-    notice_broken(found.broken, clock)
-    if not found.converged:
-        clock.notice(
-            f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
-            f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
-        )
 
 
 def _cluster_on_cluster(

@@ -117,9 +117,6 @@ class FeaturesStage(Stage[StudyFeatures]):
         sets = context.get(ImageSetsStage)
         return StudyFeatures(context, context.get(BackboneStage), {SOURCE: sets.source, **sets.targets})
 
-    def num_pieces(self, context: Context) -> int:
-        return 0
-
     def artifacts(self, context: Context) -> list[Path]:
         features = context.get(FeaturesStage)
         requests = [features.request(name) for name in features.image_sets]

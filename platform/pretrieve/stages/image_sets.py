@@ -72,9 +72,6 @@ class ImageSetsStage(Stage[ImageSets]):
         check_sizes(settings, source, targets)
         return ImageSets(source, targets)
 
-    def num_pieces(self, context: Context) -> int:
-        return 0
-
     def artifacts(self, context: Context) -> list[Path]:
         sets = context.get(ImageSetsStage)
         return [_card_path(context, sets.source, "source")] + [
@@ -88,11 +85,14 @@ def _keep_card(
     """Write the card of an image set into the study's folder, made where the store has none; return its warnings."""
     path, folder = _card_path(context, image_set, side), context.settings.folder / CARDS
     if not is_kept(path):
+        passed_over = []
+        if origin.folder is not None and origin.published is None:
+            passed_over = [file.relative_to(origin.folder).as_posix() for file in passed_over_files(origin.folder)]
         card = make_card(
             image_set,
             max_images=MAX_IMAGES[side],
             seed=context.settings.seed,
-            passed_over=_passed_over(origin),
+            passed_over=passed_over,
             on_progress=lambda done, images: reported(detail=f"{image_set.name}: {done} of {images} images read"),
         )
         content = {"card": card.to_dict(), "warnings": list(card.warnings), "markdown": card.to_markdown()}
@@ -115,12 +115,6 @@ def _card_path(context: Context, image_set: ImageSet, side: str) -> Path:
         seed=context.settings.seed,
     )
     return context.store.path(CARDS, f"{key}.json")
-
-
-def _passed_over(settings: ImageSetSettings) -> list[str]:
-    if settings.folder is None or settings.published is not None:
-        return []
-    return [path.relative_to(settings.folder).as_posix() for path in passed_over_files(settings.folder)]
 
 
 def card_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
@@ -170,12 +164,7 @@ def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[
         if selection.rank_from:
             ranks, beside = f" from rank {selection.rank_from} on", f" less selection.rank_from, {selection.rank_from}"
         yield f"{field} must be at most {described}{beside}, but is {top_k}{ranks}"
-    if selection.source_fraction == "as_target":
-        yield from _faults_of_regimes(settings)
-
-
-def _faults_of_regimes(settings: StudySettings) -> Iterator[str]:
-    for target in settings.targets:
+    for target in settings.targets if selection.source_fraction == "as_target" else ():
         if target.regime.restricts and target.regime.fraction is None:
             yield (
                 f"selection.source_fraction must be a number where the regime of a target is no fraction, but is "

@@ -74,9 +74,6 @@ class PackingStage(Stage[TrialResources]):
             context.clock.notice(_description(packing, node, str(open_share(compute, node))))
         write_sealed_json(_path(context, node), kept)
 
-    def num_pieces(self, context: Context) -> int:
-        return 0
-
 
 def _largest(context: Context) -> TrialTask:
     """Return a trial with a source stream, whose batch is larger, where there is one."""

@@ -25,7 +25,6 @@ class SourceUnits(ABC):
     """The units of a source's train split, numbered from 0; a selection is a list of such numbers.
 
     Attributes:
-      source: the pre-training data.
       key: what the numbering depends on, beside the images themselves.
       kept_fraction: share of its images that each unit gives, in (0, 1]; a larger share contains a smaller one.
       seed: draws those images.

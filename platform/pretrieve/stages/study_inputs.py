@@ -37,8 +37,6 @@ class StudyInputs:
     """Everything that exists before the first trial.
 
     Attributes:
-      source: the pre-training data.
-      targets: the targets by name.
       units: what the selections choose from, by target: the share of its images that a unit gives may differ.
       selections: by (target, method), of the methods that select.
       images: folder of the image cache.

@@ -13,7 +13,6 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
 from pretrieve.stages._base import Stage
-from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.cell_plan import CellsStage
 from pretrieve.stages.cells import Cell, best_trial, interleaved
@@ -89,10 +88,6 @@ class _Search:
     context: Context
     plan: StudyCells
 
-    @property
-    def budget(self) -> BudgetKeeper:
-        return self.context.budget
-
     def run(self, progressed: Progressed) -> None:
         num_run = 0
         for pairs in self.plan.phases():
@@ -106,9 +101,9 @@ class _Search:
         plan = self.plan
         unfinished = [cell for cell in cells if cell.num_unknown or plan.missing([cell])]
         num_missing = len(plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
-        if num_missing and self.budget.used_up(plan.ledger.finished) is None:
+        if num_missing and self.context.budget.used_up(plan.ledger.finished) is None:
             tasks = [] if plan.settings.search.proposes else self._in_turns(unfinished)
-            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.budget)
+            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.context.budget)
             with plan.ledger.keeping_spools(task.spec.key for task in plan.missing(unfinished)):
                 run_planned(self.context, tasks, watcher, self._strategy(unfinished))
         return num_missing
@@ -144,7 +139,7 @@ class _Search:
         """In each cell where every unstopped trial diverged, train stopped trials to their end, the best one first."""
         plan = self.plan
         cells = [cell for cell in plan.cells if (cell.target, cell.method) in pairs]
-        while (tasks := plan.best_stopped(cells)) and self.budget.used_up(plan.ledger.finished) is None:
+        while (tasks := plan.best_stopped(cells)) and self.context.budget.used_up(plan.ledger.finished) is None:
             for task in tasks:
                 plan.clock.notice(
                     f"{task.spec.target} · {task.spec.method}: no trial reached its last epoch with a score, so those "
@@ -152,7 +147,9 @@ class _Search:
                 )
                 CheckpointFile(task.checkpoint_path).remove()
                 plan.ledger.reopen(task.spec.key)
-            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.budget)
+            watcher = LedgerWatcher(
+                plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.context.budget
+            )
             with plan.ledger.keeping_spools(task.spec.key for task in tasks):
                 run_planned(self.context, tasks, watcher)
 
