@@ -66,13 +66,13 @@ def _work(training: TrainingSettings, num_images: int, objective: str, scored: i
     return Work(training.epochs, steps, training.batch_size + source, scored)
 
 
-def makespan(seconds: Iterable[float], num_places: int) -> float:
-    """Return when the last of several tasks ends; they start in order, each as soon as one of `num_places` is free.
+def makespan(seconds: Iterable[float], num_slots: int) -> float:
+    """Return when the last of several tasks ends; they start in order, each as soon as one of `num_slots` is free.
 
     >>> makespan([3.0, 1.0, 1.0, 1.0], 2)
     3.0
     """
-    free_at = [0.0] * max(1, num_places)
+    free_at = [0.0] * max(1, num_slots)
     for each in seconds:
         heapq.heapreplace(free_at, free_at[0] + each)
     return max(free_at)

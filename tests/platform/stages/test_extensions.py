@@ -72,7 +72,7 @@ def test_single_images_of_every_number_in_the_grid_are_cached(make_settings: Mak
 
 @pytest.fixture
 def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], TrialMaker]:
-    """Plan a study of inputs whose every identity is known, without computing any of them."""
+    """Make the trials of a study from inputs whose identities are given, without computing any of them."""
 
     def make(settings: StudySettings) -> TrialMaker:
         table = table_of_contents([str(row) for row in range(12)], [b""] * 12, [0, 1, 2, 3, 4, 5] * 2)
