@@ -71,12 +71,12 @@ class StudyCells:
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
             )
+        begun = self._begun_points()
         for pairs in self.phases():
-            self._make_cells([pair for pair in pairs if not self._waits(pair)])
+            self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs if not self._waits(pair)}
 
-    def _make_cells(self, pairs: Sequence[tuple[str, str]]) -> None:
-        begun = self.ledger.points() if self.settings.search.proposes else {}
-        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
+    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
+        return self.ledger.points() if self.settings.search.proposes else {}
 
     def phases(self) -> list[list[tuple[str, str]]]:
         """List the cells to search, in phases: those that must be done before others come first."""
@@ -95,7 +95,8 @@ class StudyCells:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        self._make_cells(pairs)
+        begun = self._begun_points()
+        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
