@@ -19,7 +19,7 @@ from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.cluster_connection import LazyCluster
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
@@ -75,8 +75,8 @@ def tell_results(settings: StudySettings) -> int:
     ledger, rng = open_ledger(settings), np.random.default_rng(0)
     with ExitStack() as stack:
         cluster = LazyCluster(stack, settings.compute)
-        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
-        cells = Planner(settings, materials, ledger.spool_path).cells()
+        inputs = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
+        cells = TrialMaker(settings, inputs, ledger.spool_path).cells()
     tasks = [task for cell in cells for task in cell.trials if task.spec.key not in ledger.finished]
     for task in tasks:
         spool = Spool(task.spool_path)

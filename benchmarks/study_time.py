@@ -27,7 +27,7 @@ from stage_seconds import StageSeconds
 import pretrieve as pt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.cluster_connection import LazyCluster
 from pretrieve.stages.observer import Stage, StudyObserver
 from pretrieve.stages.stage_clock import StageClock
@@ -105,8 +105,8 @@ def planned_tasks(settings: StudySettings) -> list[TrialTask]:
     make_folder(settings.folder)
     with ExitStack() as stack:
         cluster = LazyCluster(stack, settings.compute)
-        materials = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
-        cells = Planner(settings, materials, open_ledger(settings).spool_path).cells()
+        inputs = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
+        cells = TrialMaker(settings, inputs, open_ledger(settings).spool_path).cells()
     return [task for cell in cells for task in cell.trials]
 
 

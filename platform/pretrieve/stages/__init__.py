@@ -10,7 +10,7 @@ from pretrieve.stages._base import Stage
 
 
 def walk_order() -> list[type[Stage[Any]]]:
-    """List the stages in the order of the walk: those that the modules of this package define."""
+    """List the stages in the order in which a study goes through them: those that this package's modules define."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     found = [stage for stage in _subclasses(Stage) if stage.__module__.rpartition(".")[0] == __name__]

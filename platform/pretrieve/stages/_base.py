@@ -1,4 +1,4 @@
-"""The contract of a stage: what it gives, whether that is there, how it is made, and what making it would cost."""
+"""The contract of a stage: what it returns, whether that is in the store, how it is made, and what making it costs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Made = TypeVar("Made")
 
 
 class Stage(ABC, Generic[Made]):
-    """One arrow of the walk.
+    """One step of a study.
 
-    A stage asks the context for what it needs of the stages before it (`context.get(OtherStage)`), and computes the
-    keys of its artifacts from that and from its own settings. Stages hold no state: a new one is made for each call.
+    A stage asks the context for the results of earlier stages (`context.get(OtherStage)`). From these and from its own
+    settings it computes the keys of its artifacts. A stage holds no state: a new one is made for each call.
 
     Attributes:
       name: as the user reads it.
-      place: where it stands in the walk; stages are walked in rising order.
-      is_on_demand: whether it is walked only where a later stage asks for it.
+      place: its position; stages run in rising order of it.
+      is_on_demand: whether it runs only where a later stage asks for it.
     """
 
     name: ClassVar[str]
@@ -33,18 +33,18 @@ class Stage(ABC, Generic[Made]):
     is_on_demand: ClassVar[bool] = False
 
     def applies(self, context: Context) -> bool:
-        """Tell whether the study has this stage."""
+        """Return whether the study has this stage."""
         return True
 
     @abstractmethod
     def load(self, context: Context) -> Made | None:
-        """Return what the stage gives where all of it is in the store; None where something is missing."""
+        """Return the stage's result where all of it is in the store; None where something is missing."""
 
     def make(self, context: Context) -> Made | None:
         """Make what is missing.
 
         Returns:
-          What the stage gives; None where `load` now finds it in the store.
+          The stage's result; None where `load` now finds it in the store.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -52,18 +52,16 @@ class Stage(ABC, Generic[Made]):
         raise AssertionError(f"{self.name} is always there")
 
     def num_pieces(self, context: Context) -> int:
-        """Count the pieces that a view counts; 0 where nothing is to be shown of a stage that was found."""
-        return 1
+        """Count the pieces that a view shows; 0 where a result that is in the store is not to be shown."""
+        return 0
 
     def artifacts(self, context: Context) -> Sequence[Path]:
-        """List the files, or the folders, that the stage makes in the store, whether they are there or not."""
+        """List the files or folders that the stage makes in the store, whether they exist or not."""
         return ()
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Say what making what is missing would take; None where nothing is to be told.
+        """Forecast the work for what is missing, given the speeds of the cluster; None where the forecast has no line.
 
-        Args:
-          context: knows the results of the stages before, as far as they are there (`context.find`).
-          measured: of the cluster at hand.
+        Results of earlier stages are used where they are in the store (`context.find`).
         """
         return None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
-from pretrieve.backbones import Architecture, Backbone, find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.state_dicts import StateDict, read_weights
+from pretrieve.backbones import Backbone, find_architecture, keep_backbone, parts_of_checkpoint
+from pretrieve.backbones.state_dicts import read_weights
 from pretrieve.errors import BackboneError, UserError
 from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
@@ -34,16 +34,16 @@ CO_TUNING = "co_tuning"
 
 
 class BackboneStage(Stage[Backbone]):
-    """Gives the pre-trained network, its weights in the store."""
+    """Returns the pre-trained network, whose weights are in the store."""
 
     name = "backbone"
     place = 20
 
     def load(self, context: Context) -> Backbone | None:
-        """Read the weights of a file or a publisher, or find those of an earlier pre-training.
+        """Read the weights from a file or their publisher, or find those of an earlier pre-training.
 
         Raises:
-          BackboneError: the weights cannot be had, do not fit, or are damaged and cannot be made again.
+          BackboneError: the weights are unreachable, do not fit, or are damaged and cannot be trained again.
           UserError: Co-Tuning needs a classifier, and the weights hold none.
         """
         settings = context.settings.backbone
@@ -57,7 +57,7 @@ class BackboneStage(Stage[Backbone]):
         return found
 
     def make(self, context: Context) -> None:
-        """Pre-train the network on the study's source, in one Ray task that takes a node's CPUs, or a GPU.
+        """Pre-train the network on the study's source, in one Ray task that uses all CPUs of a node, or one GPU.
 
         Raises:
           DivergedError: the loss was not finite.
@@ -83,22 +83,19 @@ class BackboneStage(Stage[Backbone]):
             )
             identity, device = task.run_on_cluster(progressed)
             _check_same_weights(card, identity)
-            for path in (card.parents[1] / identity / card.name, card):  # two copies: a lost one is found again
+            for path in (card.parents[1] / identity / card.name, card):  # either copy is enough to find the weights
                 write_sealed_json(path, {"identity": identity, "device": device})
 
     def num_pieces(self, context: Context) -> int:
-        """Count the epochs of the pre-training."""
         pretrain = context.settings.backbone.pretrain
         return 1 if pretrain is None else pretrain.epochs
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the weights, and of a pre-training the card that leads to them."""
         found = context.find(BackboneStage)
         weights = [] if found is None else [found.weights_path]
         return weights if context.settings.backbone.pretrain is None else [_card_path(context), *weights]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the steps of a pre-training that is missing, and the images to decode for it."""
         pretrain = context.settings.backbone.pretrain
         if pretrain is None or context.find(BackboneStage) is not None:
             return None
@@ -117,37 +114,29 @@ class BackboneStage(Stage[Backbone]):
 
 
 def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:
-    """Take the weights of a file, or those that the network's publisher serves.
-
-    Args:
-      settings: of the backbone.
-      folder: of kept backbones.
+    """Read the weights from a file, or from the network's publisher, and keep a copy of them in `folder`.
 
     Raises:
-      BackboneError: the weights cannot be had or do not fit.
+      BackboneError: the weights are unreachable or do not fit.
     """
     architecture = find_architecture(settings.architecture_name)
     if settings.weights is not None:
         state, origin = read_weights(settings.weights), str(settings.weights)
     else:
         assert architecture.published_weights is not None, "validated with the settings"
-        state, origin = _download(architecture), f"{architecture.name}'s publisher"
+        origin = f"{architecture.name}'s publisher"
+        try:
+            state = architecture.published_weights()
+        except OSError as error:
+            raise BackboneError(
+                f"the published weights of {architecture.name} must be reachable, but: {error}; download them "
+                "elsewhere and give the file as backbone.weights"
+            ) from error
     return keep_backbone(architecture, parts_of_checkpoint(architecture, state, origin=origin), folder)
 
 
-def _download(architecture: Architecture) -> StateDict:
-    assert architecture.published_weights is not None, "asked only of architectures that have them"
-    try:
-        return architecture.published_weights()
-    except OSError as error:
-        raise BackboneError(
-            f"the published weights of {architecture.name} must be reachable, but: {error}; download them elsewhere "
-            "and give the file as backbone.weights"
-        ) from error
-
-
 def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: int) -> str:
-    """Identify a pre-training by everything that decides its weights."""
+    """Hash everything that decides the weights of a pre-training."""
     assert settings.pretrain is not None, "asked only of studies that pre-train"
     architecture = find_architecture(settings.architecture_name)
     return content_key(
@@ -178,7 +167,7 @@ def _find_pretrained(context: Context) -> Backbone | None:
     """Return the backbone of an earlier pre-training; None where there is none.
 
     Raises:
-      BackboneError: its weights are gone or damaged, and a GPU made them.
+      BackboneError: a GPU trained its weights, and they are gone or damaged.
     """
     card = _card_path(context)
     copies = [path for path in (card, *card.parents[1].glob(f"*/{card.name}")) if is_kept(path)]
@@ -198,11 +187,7 @@ def _find_pretrained(context: Context) -> Backbone | None:
 
 
 def _check_same_weights(card: Path, identity: str) -> None:
-    """Refuse weights that differ from those that an earlier run made under the same key.
-
-    Raises:
-      BackboneError: they do.
-    """
+    """Raise BackboneError where an earlier run trained other weights under the same key."""
     if not is_kept(card) or read_sealed_json(card)["identity"] == identity:
         return
     raise BackboneError(

@@ -1,4 +1,4 @@
-"""What a study may cost: kept by stopping in good order, with enough left for the refits of the best so far."""
+"""The budget of a study: it stops in good order, with enough left for the refits of the best configurations so far."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Positive = Annotated[float, Field(gt=0)]
 class BudgetSettings(SettingsModel):
     """What a study may cost over all its runs; None sets no limit.
 
-    Where a limit comes near, no further trial is trained, those that run keep their checkpoints, the best configuration
-    of each cell so far is refitted, and the report is written. A larger budget goes on from there.
+    Near a limit no further trial starts, running trials keep their checkpoints, the best configuration of each cell so
+    far is refitted, and the report is written. A run with a larger budget continues from there.
 
     Attributes:
-      max_gpu_hours: of trials and refits, a trial that has half a GPU for an hour counting half an hour.
+      max_gpu_hours: of trials and refits; a trial that has half a GPU for one hour counts half an hour.
       max_wall_hours: of all stages.
       max_disk_gb: of the study's folder and the storage's caches together, in 10⁹ bytes.
     """
@@ -39,18 +39,17 @@ class BudgetSettings(SettingsModel):
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is any limit."""
         return any(limit is not None for limit in (self.max_gpu_hours, self.max_wall_hours, self.max_disk_gb))
 
 
 @dataclass
 class Refits:
-    """What the refits will take, from what the trials took.
+    """The expected cost of the refits, from that of the trials.
 
     Attributes:
-      num_missing: refits that have no result.
-      bytes_each: of the weights that a refit leaves.
-      longer_by: their images over those of a trial, ≥ 1: they train on val as well.
+      num_missing: refits without a result.
+      bytes_each: size of the weights that a refit writes.
+      longer_by: images of a refit divided by those of a trial, ≥ 1: a refit trains on val as well.
     """
 
     num_missing: int = 0
@@ -58,8 +57,8 @@ class Refits:
     bytes_each: int = 0
 
     def seconds(self, finished: Mapping[str, TrialState]) -> float:
-        """Estimate their trial-seconds; 0 while no trial tells."""
-        # Those that were stopped or diverged did not take what a refit will.
+        """Estimate their trial-seconds; 0 while no trial has a result."""
+        # A trial that was stopped or diverged is shorter than a refit.
         whole = [trial.seconds for trial in finished.values() if trial.outcome == "finished" and trial.seconds > 0]
         took = whole or [trial.seconds for trial in finished.values() if trial.seconds > 0]
         return self.num_missing * self.longer_by * sum(took) / len(took) if took else 0.0
@@ -67,14 +66,12 @@ class Refits:
 
 @dataclass
 class BudgetKeeper:
-    """Adds up what a study costs and says when its budget is used up.
+    """Adds up what a study costs, and says when its budget is used up.
 
     Attributes:
-      budget: the limits.
-      folder: of the study.
-      cache: of the storage.
+      cache: folder of the storage's caches.
       earlier_s: wall seconds of the study's earlier runs.
-      refits: what is set aside; nothing once the refits themselves run.
+      refits: the refits to set aside for; none once the refits themselves run.
       gpus_per_trial: share of a GPU that a trial has.
       num_concurrent: trials at a time.
       reached: the limit that was reached first; None while none is.
@@ -93,23 +90,19 @@ class BudgetKeeper:
     _disk: tuple[float, int] | None = None
 
     def runs_on(self, resources: TrialResources) -> None:
-        """Note what each trial gets from now on."""
         self.gpus_per_trial = resources.gpus * resources.num_workers
         self.num_concurrent = resources.num_concurrent
 
     def started(self, key: str) -> None:
-        """Note that a trial runs."""
         self._running.setdefault(key, time.monotonic())
 
     def ended(self, key: str) -> None:
-        """Note that it runs no more."""
         self._running.pop(key, None)
 
     def used_up(self, finished: Mapping[str, TrialState]) -> str | None:
-        """Say which limit is reached, what is set aside for the refits included; None where none is.
+        """Name the limit that is reached, counting what is set aside for the refits; None where none is.
 
-        Args:
-          finished: trials and refits with a result, by key.
+        `finished` holds the trials and refits with a result, by key.
         """
         found = self._limit_reached(finished) if self.budget.is_limited else None
         self.reached = self.reached or found
@@ -123,17 +116,17 @@ class BudgetKeeper:
             used = self.gpus_per_trial * (sum(trial.seconds for trial in finished.values()) + running_s) / HOUR_S
             reserved = self.gpus_per_trial * reserved_s / HOUR_S
             if used + reserved >= budget.max_gpu_hours:
-                return _told("max_gpu_hours", budget.max_gpu_hours, used, reserved)
+                return _describe_limit("max_gpu_hours", budget.max_gpu_hours, used, reserved)
         if budget.max_wall_hours is not None:
             used = (self.earlier_s + time.monotonic() - self._began_s) / HOUR_S
             reserved = reserved_s / self.num_concurrent / HOUR_S
             if used + reserved >= budget.max_wall_hours:
-                return _told("max_wall_hours", budget.max_wall_hours, used, reserved)
+                return _describe_limit("max_wall_hours", budget.max_wall_hours, used, reserved)
         if budget.max_disk_gb is not None:
             used = self._disk_bytes() / 1e9
             reserved = self.refits.num_missing * self.refits.bytes_each / 1e9
             if used + reserved >= budget.max_disk_gb:
-                return _told("max_disk_gb", budget.max_disk_gb, used, reserved)
+                return _describe_limit("max_disk_gb", budget.max_disk_gb, used, reserved)
         return None
 
     def _disk_bytes(self) -> int:
@@ -143,6 +136,6 @@ class BudgetKeeper:
         return self._disk[1]
 
 
-def _told(name: str, limit: float, used: float, reserved: float) -> str:
+def _describe_limit(name: str, limit: float, used: float, reserved: float) -> str:
     aside = f" and {reserved:.3g} set aside for the refits" if reserved else ""
     return f"budget.{name} is {limit:g}, with {used:.3g} used{aside}"

@@ -1,9 +1,9 @@
-"""Measuring the cluster at hand for a forecast: a few steps of each objective, and a few images decoded."""
+"""Measure the cluster for a forecast: a few training steps of each objective, and the decoding of a few images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pretrieve.backbones import find_architecture
 from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
-from pretrieve.execution.compute import ComputeSettings, TrialResources, num_shares_of
-from pretrieve.execution.measuring.packing import Node, measure_packing, open_share, smallest_node, with_packing
+from pretrieve.execution.compute import TrialResources, num_shares_of
+from pretrieve.execution.measuring.packing import measure_packing, open_share, smallest_node, with_packing
 from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.measuring.speed import Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from pretrieve.study.settings import StudySettings
 
 TUNE_START_S = 3.0
-"""What Tune needs until its first process is asked for, and to clear up at its end."""
+"""Seconds that Tune needs before it starts its first process, and to clean up at its end."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured.
+    """The measured speeds and sizes.
 
     Attributes:
-      speeds: of trials, as many as run at a time side by side, by objective.
-      whole_node: of the pre-training, which has a node for itself; None where there is none.
+      speeds: of trials by objective, with as many side by side as the cluster runs at a time.
+      whole_node: speed of the pre-training, which has a node to itself; None where nothing is to be pre-trained.
       decode_s: seconds in which one CPU decodes an image, by image set.
-      resources: what a trial gets, with what the study leaves open decided.
-      connect_s: what connecting to Ray took.
+      resources: what a trial gets, including what the study leaves open.
+      connect_s: seconds to connect to Ray.
       num_cpus: of the cluster.
       image_size: side of the cached squares in pixels.
       feature_dim: D of the features that selections are made from.
-      weight_bytes: of the network's weights.
+      weight_bytes: size of the network's weights.
     """
 
     speeds: Mapping[str, Speed]
@@ -63,7 +63,7 @@ class Calibration:
 
     @property
     def tune_start_s(self) -> float:
-        """What passes until the first of several trials trains."""
+        """Seconds until the first of several trials trains."""
         return TUNE_START_S + max(speed.process_s for speed in self.speeds.values())
 
     @property
@@ -73,15 +73,15 @@ class Calibration:
 
 
 def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibration:
-    """Measure what a forecast needs on the cluster that the study would run on.
+    """Measure what a forecast needs, on the cluster that the study would run on, and connect to it.
 
     Args:
-      context: of the walk; its cluster is connected to.
-      book: knows what was measured before.
-      pretrains: whether a pre-training is to be timed as well.
+      context: of the study.
+      book: speeds that were measured before.
+      pretrains: whether to time a pre-training as well.
 
     Raises:
-      ResourceError: the cluster has not what a trial asks for.
+      ResourceError: the cluster does not have what a trial asks for.
     """
     settings, cluster, sets = context.settings, context.cluster, context.get(ImageSetsStage)
     source, targets = sets.source, sets.targets
@@ -97,7 +97,11 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
     sample = next(pixels for pixels in samples.values() if len(pixels))
     probes = _probes(settings, source, targets, sample)
     node = smallest_node()
-    cluster.compute = _packed(cluster.compute, node, list(probes.values()))
+    if open_share(cluster.compute, node) is not None:
+        largest = max(probes.values(), key=lambda probe: probe.images_per_step)
+        packing = measure_packing(largest, node, cluster.compute)
+        if packing is not None:
+            cluster.compute = with_packing(cluster.compute, packing.num_side_by_side, node)
     resources = cluster.trial_resources()
     on_node = num_shares_of({"CPU": node.num_cpus, "GPU": node.num_gpus}, resources.cpus, resources.gpus)
     side_by_side = max(1, min(resources.num_concurrent, on_node))
@@ -120,17 +124,9 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
     )
 
 
-def _packed(compute: ComputeSettings, node: Node, probes: Sequence[Probe]) -> ComputeSettings:
-    if open_share(compute, node) is None:
-        return compute
-    packing = measure_packing(max(probes, key=lambda probe: probe.images_per_step), node, compute)
-    return compute if packing is None else with_packing(compute, packing.num_side_by_side, node)
-
-
 def _probes(
     settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet], pixels: NDArray[np.uint8]
 ) -> dict[str, Probe]:
-    """Make a probe for each objective of the study."""
     num_classes = max(target.num_classes for target in targets.values())
     probes: dict[str, Probe] = {}
     for method in settings.methods:
@@ -165,7 +161,7 @@ def _pretraining_speed(settings: StudySettings, source: ImageSet, pixels: NDArra
 
 
 def _decoded(image_set: ImageSet, size: int) -> tuple[NDArray[np.uint8], float]:
-    """Decode a few images, spread over the set, and return them with the seconds an image took."""
+    """Decode a few images, spread over the set; return them with the seconds an image took."""
     table = image_set.splits["train"]
     rows = np.unique(np.linspace(0, table.num_rows - 1, NUM_IMAGES).astype(np.int64))
     entry = CacheEntry(key="probe", table=table.take(rows), size=size, layout="whole")

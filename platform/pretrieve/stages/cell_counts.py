@@ -1,4 +1,4 @@
-"""How many trials and refits each cell will have, and how many of them have a result; for a forecast."""
+"""For a forecast: how many trials and refits each cell will have, and how many of them have a result."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pretrieve.records.forecast import CellForecast
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages._base import Stage
-from pretrieve.stages.cells import Planner, objective_of
+from pretrieve.stages.cells import TrialMaker, objective_of
 from pretrieve.stages.context import Context, NotMadeError
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.stages.relationship import trial_inputs
-from pretrieve.stages.trial_plan import SETTLING_METHOD
+from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.study_cells import SETTLING_METHOD
 from pretrieve.stages.workload import refit_work, trial_work
 from pretrieve.training.settings import Hyperparameters
 
@@ -29,16 +29,7 @@ FINISHED = ("finished", "diverged")
 
 @dataclass(frozen=True)
 class CellCount:
-    """What a cell will have, and has.
-
-    Attributes:
-      target: of the cell.
-      method: of the cell.
-      num_trials: trials that it will have.
-      num_done: those of them that have a result.
-      num_refits: refits that it will have.
-      num_refits_done: those of them that have a result.
-    """
+    """The numbers of trials and refits of a cell: those that it will have, and those of them that have a result."""
 
     target: str
     method: str
@@ -54,25 +45,20 @@ class CellCount:
 
 
 class CellCountsStage(Stage[tuple[CellCount, ...]]):
-    """Counts the trials of each cell; those that have a result where all that they are made of is in the store."""
+    """Counts the trials of each cell; results count only where all inputs of the trials are in the store."""
 
     name = "cell counts"
     place = 81
     is_on_demand = True
 
     def load(self, context: Context) -> tuple[CellCount, ...]:
-        """Count them."""
-        counter = _Counter(context, context.record, _planner(context))
+        counter = _Counter(context, context.record, _trial_maker(context))
         pairs = product(context.get(ImageSetsStage).targets, context.settings.methods)
         return tuple(counter.count(target, method) for target, method in pairs)
 
-    def num_pieces(self, context: Context) -> int:
-        """Show nothing."""
-        return 0
-
 
 def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
-    """Say what is missing of each cell, and how long a trial and a refit of it take."""
+    """Return what is missing of each cell, and how long a trial and a refit of it take."""
     settings, targets = context.settings, context.get(ImageSetsStage).targets
     timed = []
     for cell in context.get(CellCountsStage):
@@ -91,24 +77,24 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     return timed
 
 
-def _planner(context: Context) -> Planner | None:
-    """Return what makes the trials where all that they are made of is in the store."""
+def _trial_maker(context: Context) -> TrialMaker | None:
+    """Return the maker of the trials where all their inputs are in the store; else None."""
     settings = context.settings
     makes, context.makes = context.makes, False
     try:
-        inputs = trial_inputs(context)
+        inputs = study_inputs(context)
     except NotMadeError:
         return None
     finally:
         context.makes = makes
-    return Planner(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
+    return TrialMaker(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
 
 
 @dataclass(frozen=True)
 class _Counter:
     context: Context
     record: StudyRecord | None
-    planner: Planner | None
+    trial_maker: TrialMaker | None
 
     def count(self, target: str, method: str) -> CellCount:
         settings, grid = self.context.settings, self._grid(target, method)
@@ -120,25 +106,25 @@ class _Counter:
         done: Collection[str] = ()
         refits_done = 0
         known = self._known(target, method)
-        if self.planner is not None and known is not None:
+        if self.trial_maker is not None and known is not None:
             states = (*FINISHED, "stopped") if settings.search.may_stop else FINISHED
             finished = {trial.key for trial in known.trials if trial.state in states}
             if settings.search.proposes:
                 points = [Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in known.trials]
-                planned = {self.planner.trial(target, method, point).spec.key for point in points}
+                planned = {self.trial_maker.trial(target, method, point).spec.key for point in points}
             else:
-                planned = {task.spec.key for task in self.planner.cell(target, method, grid).trials}
+                planned = {task.spec.key for task in self.trial_maker.cell(target, method, grid).trials}
                 num_trials = len(planned)
             done = finished & planned
             refits_done = sum(refit.state in FINISHED for refit in known.refits)
         num_done = min(len(done), num_trials)
         num_refits = settings.refit.num_seeds
         if num_done < num_trials:
-            refits_done = 0  # another configuration may turn out the best
+            refits_done = 0  # another configuration may be the best in the end
         return CellCount(target, method, num_trials, num_done, num_refits, min(refits_done, num_refits))
 
     def _grid(self, target: str, method: str) -> GridSettings:
-        """Return the grid of a cell, whose head ratio the settling cell may have chosen."""
+        """Return the grid of a cell; the settling cell may have chosen the head's ratio."""
         grid = self.context.settings.grid
         if not grid.settles_head_lr_ratio(self.context.settings.methods) or method == SETTLING_METHOD:
             return grid

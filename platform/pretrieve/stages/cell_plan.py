@@ -11,32 +11,32 @@ from pretrieve.records.codec import to_json
 from pretrieve.records.forecast import FORECAST_FILE
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import audit_artifacts
-from pretrieve.stages.cells import Cell, Planner
+from pretrieve.stages.cells import Cell, TrialMaker
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import write_left_out
 from pretrieve.stages.image_sets import card_artifacts
 from pretrieve.stages.inventory import write_inventory
-from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.stages.selection_record import write_selection_records
-from pretrieve.stages.trial_plan import TrialPlan
+from pretrieve.stages.study_cells import StudyCells
 from pretrieve.tracking import schema
 
 
-class CellsStage(Stage[TrialPlan]):
+class CellsStage(Stage[StudyCells]):
     """Makes a cell for each target and method, and writes what is planned and what it is made from into the record."""
 
     name = "cells"
     place = 82
 
-    def load(self, context: Context) -> TrialPlan:
+    def load(self, context: Context) -> StudyCells:
         """Make the cells, and record them with the selections, the cards, the audits and the forecast.
 
         Raises:
           NotMadeError: this walk has no ledger.
           LedgerError: MLflow does not answer.
         """
-        settings, ledger, inputs = context.settings, context.ledger, trial_inputs(context)
-        plan = TrialPlan(settings, Planner(settings, inputs, ledger.spool_path), ledger, context.clock)
+        settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
+        plan = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
         forecast = settings.folder / FORECAST_FILE
         write_inventory(context)
         artifacts: list[tuple[Path, str | None]] = [
@@ -63,7 +63,7 @@ def _write_plan(context: Context, cells: Sequence[Cell]) -> Path:
 
 
 def _plan(context: Context, cells: Sequence[Cell]) -> PlanRecord:
-    inputs, settings = trial_inputs(context), context.settings
+    inputs, settings = study_inputs(context), context.settings
     targets = [
         TargetRecord(
             name=name,

@@ -1,4 +1,4 @@
-"""The plan of a study: a cell for each target and method, its trials, and the refits of its best configuration."""
+"""The cells of a study, one for each target and method: their trials, and the refits of the best configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pretrieve.artifacts.seals import read_sealed_array
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.stages.trial_inputs import Materials, ReusedImages
+from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
@@ -21,11 +21,13 @@ from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 if TYPE_CHECKING:
     from pretrieve.study.settings import StudySettings
 
-SPLITS: dict[Literal["trial", "refit"], tuple[tuple[str, ...], str]] = {
+Kind = Literal["trial", "refit"]
+
+SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {
     "trial": (("train",), "val"),
     "refit": (("train", "val"), "test"),
 }
-"""What a trial and a refit train on, and what they score."""
+"""The splits that a trial and a refit train on, and the split that they score."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,7 @@ class Cell:
     """One (target, method) pair with its trials.
 
     Attributes:
-      target: name of the target.
-      method: name of the method.
-      trials: one task for each grid point, in the order of the grid; where points are proposed, in that order.
+      trials: one task for each grid point, in the grid's order; proposed points stand in the order of the proposals.
       num_unknown: trials to come whose points are not known yet.
     """
 
@@ -50,28 +50,24 @@ class Cell:
         return len(self.trials) + self.num_unknown
 
 
-class Planner:
-    """Makes the tasks of a study.
+class TrialMaker:
+    """Makes the tasks of a study's trials and refits.
 
-    Args:
-      settings: the study.
-      materials: what the trials are made of.
-      spool_path: says where the trial of a key tells its metrics.
+    `spool_path` maps the key of a trial to the file that its process writes its metrics to.
     """
 
-    def __init__(self, settings: StudySettings, materials: Materials, spool_path: Callable[[str], Path]) -> None:
+    def __init__(self, settings: StudySettings, inputs: StudyInputs, spool_path: Callable[[str], Path]) -> None:
         self._settings = settings
-        self._materials = materials
+        self._inputs = inputs
         self._cells: dict[tuple[str, str, str], Cell] = {}
         self._spool_path = spool_path
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The names of the targets, in the study's order."""
-        return tuple(self._materials.targets)
+        return tuple(self._inputs.targets)
 
     def cells(self) -> list[Cell]:
-        """List all cells with the trials of the whole grid."""
         return [
             self.cell(target, method, self._settings.grid)
             for target in self.targets
@@ -79,7 +75,7 @@ class Planner:
         ]
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        """Make a cell with the trials of a grid; of thousands of trials once."""
+        """Return a cell with the trials of a grid; the same grid is expanded once, as it may have thousands."""
         asked = (target, method, grid.model_dump_json())
         if asked not in self._cells:
             self._cells[asked] = self._cell(target, method, grid)
@@ -89,16 +85,15 @@ class Planner:
         tasks: dict[str, TrialTask] = {}
         for point in grid.points(METHODS[method]):
             task = self.trial(target, method, point)
-            # Two numbers of units may be the same images: a list of groups ends where it ends.
+            # Two values of top_k select the same images where a list of groups is shorter than both.
             tasks.setdefault(task.spec.key, task)
         return Cell(target, method, tuple(tasks.values()))
 
     def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
-        """Make the trial of one point of a cell."""
         return self._task("trial", target, method, point, self._settings.seed)
 
     def examples(self) -> list[TrialTask]:
-        """Make one trial of each cell; those of a cell differ by their hyperparameters alone."""
+        """Make one trial of each cell; the others of a cell differ only in their hyperparameters."""
         return [
             self.trial(target, method, self._settings.grid.points(METHODS[method])[0])
             for target in self.targets
@@ -106,26 +101,26 @@ class Planner:
         ]
 
     def refits_longer_by(self) -> float:
-        """Return the images of a refit over those of a trial, for the target where they are the most."""
-        sets = self._materials.targets.values()
+        """Return the images of a refit divided by those of a trial; the largest value of any target."""
+        sets = self._inputs.targets.values()
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refit_bytes(self) -> int:
-        """Return the bytes of the weights that a refit leaves, about: those of the backbone; its heads are small."""
-        return self._materials.backbone.weights_path.stat().st_size
+        """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
+        return self._inputs.backbone.weights_path.stat().st_size
 
     def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """List the refits of a cell's best configuration, one a seed."""
+        """Make the refits of a cell's best configuration, one for each seed."""
         return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]
 
     def refits_with_leaks(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """List the same refits with the images that an audit left out; none where it left out none of theirs.
+        """Make the same refits with the images that an audit left out; none where no image was left out.
 
-        Their scores say what the leaks are worth; no model is registered of them. A study that keeps its leaks later
-        finds them done.
+        Their scores show what the leaks are worth. No model of theirs is registered. A later run of the study that
+        keeps its leaks finds these refits done.
         """
         images = [
-            self._materials.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
+            self._inputs.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
             for with_leaks in (False, True)
         ]
         if images[0] == images[1]:
@@ -137,39 +132,33 @@ class Planner:
         return [derived_seed(self._settings.seed, "refit", number) % 2**31 for number in numbers]
 
     def _task(
-        self,
-        kind: Literal["trial", "refit"],
-        target: str,
-        method: str,
-        point: Hyperparameters,
-        seed: int,
-        with_leaks: bool = False,
+        self, kind: Kind, target: str, method: str, point: Hyperparameters, seed: int, with_leaks: bool = False
     ) -> TrialTask:
-        materials, settings = self._materials, self._settings
-        reused = materials.reused(target, method, point.top_k, with_leaks=with_leaks)
+        inputs, settings = self._inputs, self._settings
+        reused = inputs.reused(target, method, point.top_k, with_leaks=with_leaks)
         objective = objective_of(method, settings)
         train, evaluate = SPLITS[kind]
-        key = self._key(kind, target, method, point, seed, reused)
-        spec = TrialSpec(
+        without_key = TrialSpec(
             kind=kind,
             target=target,
             method=method,
             objective=objective,
             hyperparameters=point,
             seed=seed,
-            key=key,
+            key="",
             training=settings.training,
-            metric=materials.targets[target].metric,
-            num_target_classes=materials.targets[target].num_classes,
+            metric=inputs.targets[target].metric,
+            num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
         )
+        key = self._key(without_key, reused)
         return TrialTask(
-            spec=spec,
-            architecture_name=materials.backbone.architecture_name,
-            weights_path=materials.backbone.weights_path,
-            backbone_identity=materials.backbone.identity,
-            train=tuple(materials.training_folder(target, split) for split in train),
-            evaluate=(materials.evaluation_folder(target, evaluate),),
+            spec=without_key.model_copy(update={"key": key}),
+            architecture_name=inputs.backbone.architecture_name,
+            weights_path=inputs.backbone.weights_path,
+            backbone_identity=inputs.backbone.identity,
+            train=tuple(inputs.training_folder(target, split) for split in train),
+            evaluate=(inputs.evaluation_folder(target, evaluate),),
             source=reused.folders if reused else (),
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
@@ -179,15 +168,13 @@ class Planner:
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
-            provenance=self._provenance(kind, target, point, reused),
+            provenance=self._provenance(without_key, reused),
         )
 
-    def _provenance(
-        self, kind: Literal["trial", "refit"], target: str, point: Hyperparameters, reused: ReusedImages | None
-    ) -> dict[str, str | float | int]:
-        """Describe, for people, where the trial's data come from; the key holds it already."""
-        image_set = self._materials.targets[target]
-        train, evaluate = SPLITS[kind]
+    def _provenance(self, spec: TrialSpec, reused: ReusedImages | None) -> dict[str, str | float | int]:
+        """Describe the origin of the trial's data for people; the key covers it already."""
+        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+        image_set = inputs.targets[spec.target]
         provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
             "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
@@ -195,61 +182,46 @@ class Planner:
             "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
         }
         if reused:
-            selection = self._settings.selection
+            selection, top_k = self._settings.selection, spec.hyperparameters.top_k
+            leaks = "kept" if reused.has_leaks else "left out"
             provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
-            if point.top_k is not None:
-                provenance["selection.top_k"] = point.top_k
             provenance |= {
+                **({} if top_k is None else {"selection.top_k": top_k}),
                 "selection.rank_from": selection.rank_from,
-                "selection.source_fraction": self._materials.units[target].kept_fraction,
+                "selection.source_fraction": inputs.units[spec.target].kept_fraction,
                 "selection.unit": selection.unit,
-                **self._leaks_provenance(target, reused),
+                **({"selection.leaks": leaks} if spec.target in inputs.units_with_leaks else {}),
                 "selection.num_selected": reused.num_units,
-                "data.source": self._materials.source.name,
-                "data.source_fingerprint": self._materials.source.fingerprints["train"],
+                "data.source": inputs.source.name,
+                "data.source_fingerprint": inputs.source.fingerprints["train"],
             }
         return provenance
 
-    def _leaks_provenance(self, target: str, reused: ReusedImages) -> dict[str, str]:
-        if target not in self._materials.units_with_leaks:
-            return {}
-        return {"selection.leaks": "kept" if reused.has_leaks else "left out"}
-
-    def _key(
-        self,
-        kind: Literal["trial", "refit"],
-        target: str,
-        method: str,
-        point: Hyperparameters,
-        seed: int,
-        reused: ReusedImages | None,
-    ) -> str:
-        train, evaluate = SPLITS[kind]
-        materials = self._materials
-        image_set = materials.targets[target]
-        objective = objective_of(method, self._settings)
-        relationship = self._relationship(target, objective)
+    def _key(self, spec: TrialSpec, reused: ReusedImages | None) -> str:
+        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+        image_set = inputs.targets[spec.target]
+        relationship = self._relationship(spec.target, spec.objective)
         num_workers = self._settings.compute.workers_per_trial
+        training = _read_by(spec.objective, spec.kind, self._settings)
         return content_key(
             protocol=PROTOCOL_VERSION,
-            kind=kind,
-            target=target,
-            method=method,
-            objective=objective,
-            # Of the number of units the images decide, which are part of the key: cut out of a larger selection or
-            # selected alone, they give one result.
-            hyperparameters=point.model_dump(exclude={"top_k"}, exclude_defaults=True),
-            training=_read_by(objective, kind, self._settings).model_dump(mode="json", exclude_defaults=True),
-            seed=seed,
-            metric=image_set.metric,
-            # A model that is registered tells classes by their names.
+            kind=spec.kind,
+            target=spec.target,
+            method=spec.method,
+            objective=spec.objective,
+            # `top_k` is not hashed: the selected images are.
+            hyperparameters=spec.hyperparameters.model_dump(exclude={"top_k"}, exclude_defaults=True),
+            training=training.model_dump(mode="json", exclude_defaults=True),
+            seed=spec.seed,
+            metric=spec.metric,
+            # A registered model knows its classes by their names.
             class_names=image_set.class_names,
-            backbone=materials.backbone.identity,
+            backbone=inputs.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
             **({} if relationship is None else {"relationship": relationship.stem}),
-            # Batch norm sees each worker's own part of a batch.
+            # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
 
@@ -258,16 +230,16 @@ class Planner:
         if relationship is not None:
             # The classes of the pre-training, of which the study's source may hold a part.
             return int(read_sealed_array(relationship).shape[1])
-        return self._materials.source.num_classes if find_objective(objective).uses_source_head else 0
+        return self._inputs.source.num_classes if find_objective(objective).uses_source_head else 0
 
     def _relationship(self, target: str, objective: str) -> Path | None:
-        return self._materials.relationships[target] if find_objective(objective).uses_relationship else None
+        return self._inputs.relationships[target] if find_objective(objective).uses_relationship else None
 
 
 def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
-    """Put what a trial does not read back to its default: changing it in a study must not run the trial again."""
+    """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
     needs, training = find_objective(objective), settings.training
-    unread = {"source_objective"}  # what it led to, the objective, is in the key
+    unread = {"source_objective"}  # the key holds the objective that it leads to
     if not needs.uses_relationship:
         unread |= {"relationship"}
     if not needs.uses_source:
@@ -285,7 +257,7 @@ def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSett
 
 
 def objective_of(method: str, settings: StudySettings) -> str:
-    """Name the objective of a method in a study: images of clusters have no labels, unless the settings say so."""
+    """Name a method's objective; clusters are trained on with pseudo-labels unless the settings name another one."""
     default = METHODS[method].objective
     if METHODS[method].selector is None:
         return default
@@ -294,17 +266,13 @@ def objective_of(method: str, settings: StudySettings) -> str:
 
 
 def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
-    """Choose the configuration with the best validation score; the first of the grid where scores are equal.
-
-    Returns:
-      Its trial; None where no trial of the cell finished with a score.
-    """
+    """Return the trial with the best validation score, the first of equal ones; None where no trial has a score."""
     scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
     candidates = [(task, score) for task, score in scored if score is not None]
     return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 
 
 def interleaved(cells: list[Cell]) -> list[TrialTask]:
-    """Order the trials in turns, one of each cell, so that a first table exists early."""
+    """List the trials in turns, one of each cell, so that a first table exists early."""
     longest = max((len(cell.trials) for cell in cells), default=0)
     return [cell.trials[turn] for turn in range(longest) for cell in cells if turn < len(cell.trials)]

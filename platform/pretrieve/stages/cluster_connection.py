@@ -1,4 +1,4 @@
-"""A connection to Ray made at the first piece of work that needs one: a finished study starts no cluster."""
+"""A connection to Ray that is made when work first needs it: a study whose results are all there starts no cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def only_on_gpus(settings: StudySettings) -> tuple[str, ...]:
-    """Say what of a study means something on GPUs alone: how it is refused where trials have none."""
+    """List error messages, one for each setting of the study that makes sense only where trials have GPUs."""
     refusals = []
     if settings.budget.max_gpu_hours is not None:
         refusals.append(
@@ -30,12 +30,12 @@ def only_on_gpus(settings: StudySettings) -> tuple[str, ...]:
 
 
 class LazyCluster:
-    """Connects once, when first needed, and disconnects with its stack.
+    """Connects once, when first needed, and disconnects when its stack closes.
 
     Args:
       stack: closes the connection at the end of the study.
-      compute: what a trial asks for; checked at once, before anything is computed.
-      only_on_gpus: what of the study means something on GPUs alone, a refusal of a cluster without them each.
+      compute: what a trial asks for.
+      only_on_gpus: error messages; the first is raised where the cluster's trials have no GPUs.
 
     Attributes:
       compute: what a trial asks for, with what was left open once it is measured.
@@ -48,7 +48,7 @@ class LazyCluster:
         self._is_connected = False
 
     def connect(self) -> None:
-        """Be connected from here to the end of the study.
+        """Connect, until the end of the study.
 
         Raises:
           ConnectionError: RAY_ADDRESS names a cluster that does not answer.
@@ -63,7 +63,7 @@ class LazyCluster:
                 raise ResourceError(self._only_on_gpus[0])
 
     def trial_resources(self) -> TrialResources:
-        """Decide what each trial gets on the connected cluster.
+        """Return what each trial gets on the connected cluster.
 
         Raises:
           ResourceError: no node has what a trial asks for.

@@ -1,4 +1,4 @@
-"""Stage: the source's images in clusters, by a Ray task, for studies that select clusters."""
+"""Stage: clusters of the source's images, made by a Ray task for studies that select clusters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage, notice_broken
-from pretrieve.stages.stage_clock import StageClock
 from pretrieve_selection import cluster_features
 
 if TYPE_CHECKING:
@@ -37,14 +36,7 @@ POLL_INTERVAL_S = 0.5
 
 @dataclass(frozen=True)
 class ClusterRequest:
-    """The clusters that a study needs.
-
-    Attributes:
-      source_features: key of the source's features.
-      num_clusters: K.
-      max_iterations: of k-means.
-      seed: of the study.
-    """
+    """The clusters that a study needs: k-means on the features of the key `source_features`."""
 
     source_features: str
     num_clusters: int
@@ -66,7 +58,7 @@ class ClusterRequest:
 
 @dataclass(frozen=True)
 class SourceClusters:
-    """A partition of a source's images, as it is kept.
+    """A partition of a source's images, as it is stored.
 
     Attributes:
       assignment: (N,) int64, the cluster of each row of the source's train table that decodes; see `rows`.
@@ -74,7 +66,7 @@ class SourceClusters:
       centroids: (K, D) float64, raw averages of the features.
       sizes: (K,) int64, ≥ 1.
       inertia: (iterations,) float64, Σ (1 − cos) after each iteration.
-      converged: whether k-means came to rest.
+      converged: whether k-means converged.
       broken: "path: reason" of the images that are in no cluster.
     """
 
@@ -100,11 +92,9 @@ class ClustersStage(Stage[SourceClusters]):
     place = 40
 
     def applies(self, context: Context) -> bool:
-        """Tell whether the study selects clusters."""
         return FeaturesStage().applies(context) and context.settings.selection.unit == "cluster"
 
     def load(self, context: Context) -> SourceClusters | None:
-        """Read clusters made before."""
         path = context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")
         if not is_kept(path):
             return None
@@ -118,11 +108,16 @@ class ClustersStage(Stage[SourceClusters]):
             converged=bool(kept["converged"]),
             broken=tuple(json.loads(str(kept["broken"]))),
         )
-        _notice(found, context.clock)
+        notice_broken(found.broken, context.clock)
+        if not found.converged:
+            context.clock.notice(
+                f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
+                f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
+            )
         return found
 
     def make(self, context: Context) -> None:
-        """Cluster the source's features in one Ray task that takes a node's CPUs, or a GPU.
+        """Cluster the source's features in one Ray task that uses all CPUs of a node, or one GPU.
 
         Raises:
           SelectionInputError: there are fewer images than clusters, or an image's feature is zero or not finite.
@@ -143,15 +138,14 @@ class ClustersStage(Stage[SourceClusters]):
             )
 
     def num_pieces(self, context: Context) -> int:
-        """Count the iterations at most."""
+        """Return the largest possible number of iterations."""
         return context.settings.selection.cluster_iterations
 
     def artifacts(self, context: Context) -> list[Path]:
-        """Name the file of the clusters."""
         return [context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Name the work; how many iterations it takes is not known beforehand."""
+        """Forecast no time: the number of iterations is not known beforehand."""
         if context.find(ClustersStage) is not None:
             return None
         return StageForecast(self.name, None, f"{context.settings.selection.num_clusters:,} clusters")
@@ -168,19 +162,10 @@ def cluster_request(context: Context) -> ClusterRequest:
     )
 
 
-def _notice(found: SourceClusters, clock: StageClock) -> None:
-    notice_broken(found.broken, clock)
-    if not found.converged:
-        clock.notice(
-            f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
-            f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
-        )
-
-
 def _cluster_on_cluster(
     request: ClusterRequest, path: Path, features: Path, *, on_iteration: Callable[[int, float], None]
 ) -> None:
-    """Run the task, and pass on the number of each iteration and its inertia an image."""
+    """Run the task; pass the number of each iteration and its inertia per image to `on_iteration`."""
     num_cpus, num_gpus = whole_node()
     log = path.with_suffix(".iterations.jsonl")
     log.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the stages share: settings, store, cluster, clock, ledger, and what the stages before have made."""
+"""What the stages share: settings, store, cluster, clock, ledger, and the results of earlier stages."""
 
 from __future__ import annotations
 
@@ -27,21 +27,16 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 MAX_ATTEMPTS = 3
-"""How often a stage is made whose artifacts are gone, or damaged, before they are read."""
+"""How often a stage is made again where its artifacts are removed or damaged before they are read."""
 
 
 class NotMadeError(Exception):
-    """Something is not in the store, and nothing is to be made."""
+    """Something is not in the store, and this walk makes nothing."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a walk that runs trials writes into, and what it may cost.
-
-    Attributes:
-      ledger: the record of the study.
-      budget: what the study may still cost.
-    """
+    """The ledger that a walk with trials writes to, and the budget that it keeps to."""
 
     ledger: Ledger
     budget: BudgetKeeper
@@ -49,16 +44,15 @@ class Recording:
 
 @dataclass
 class Context:
-    """One walk through a study.
+    """One walk through the stages of a study.
 
     Attributes:
-      settings: the study.
       cluster: connected to only when something is computed.
-      clock: times the stages and passes on what they notice.
-      makes: False looks at what is there and makes nothing.
-      runs_trials: False runs no trial, and goes on with the results that are there.
-      recording: the study's ledger and its budget; None for a walk that runs nothing.
-      results: what the stages have given so far.
+      clock: times the stages and passes on their notices.
+      makes: whether missing things are made; False only looks at what is in the store.
+      runs_trials: whether trials are run; False continues with the results that exist.
+      recording: the study's ledger and its budget; None for a walk that runs no trials or refits.
+      results: results of the stages so far.
     """
 
     settings: StudySettings
@@ -71,12 +65,12 @@ class Context:
 
     @cached_property
     def store(self) -> ArtifactStore:
-        """Where the artifacts lie that the studies of a storage share."""
+        """The store of artifacts that the studies of a storage share."""
         return ArtifactStore(self.settings.cache)
 
     @cached_property
     def record(self) -> StudyRecord | None:
-        """What earlier runs of the study left in MLflow; None where it was never run."""
+        """The record that earlier runs of the study left in MLflow; None where it was never run."""
         from pretrieve_dashboards import load_study
         from pretrieve_dashboards.errors import DashboardError
 
@@ -87,12 +81,10 @@ class Context:
 
     @property
     def ledger(self) -> Ledger:
-        """The record of the study."""
         return self._recording.ledger
 
     @property
     def budget(self) -> BudgetKeeper:
-        """What the study may still cost."""
         return self._recording.budget
 
     @property
@@ -102,13 +94,13 @@ class Context:
         return self.recording
 
     def walk(self) -> None:
-        """Walk all stages in their order, but those that wait until one asks for them."""
+        """Go through all stages in their order, except those that run on demand."""
         for stage in walk_order():
             if not stage.is_on_demand and stage().applies(self):
                 self.get(stage)
 
     def get(self, stage: type[Stage[Made]]) -> Made:
-        """Return what a stage gives, made where it is not in the store.
+        """Return the result of a stage, and make it where it is not in the store.
 
         Raises:
           NotMadeError: it is not in the store, and this walk makes nothing.
@@ -119,7 +111,7 @@ class Context:
         return cast("Made", self.results[stage])
 
     def find(self, stage: type[Stage[Made]]) -> Made | None:
-        """Return what a stage gives where it can be had without making anything; else None."""
+        """Return the result of a stage where nothing must be made for it; else None."""
         makes, self.makes = self.makes, False
         try:
             return self.get(stage)
@@ -140,7 +132,7 @@ class Context:
         for _ in range(MAX_ATTEMPTS):
             try:
                 made = stage.make(self)
-            except DamagedArtifactError as error:  # of a stage before, read meanwhile
+            except DamagedArtifactError as error:  # an artifact of an earlier stage
                 set_aside(error)
                 self._forget_before(stage)
                 continue
@@ -160,7 +152,7 @@ class Context:
             return None
 
     def _forget_before(self, stage: Stage[Any]) -> None:
-        """Look again at what the stages before have made: some of it was damaged."""
+        """Forget the results of earlier stages, so that they are looked for again: one of them was damaged."""
         self.results = {known: made for known, made in self.results.items() if known.place >= stage.place}
 
 
@@ -168,7 +160,7 @@ class Context:
 def walking(
     settings: StudySettings, observer: StudyObserver, *, makes: bool = True, recording: Recording | None = None
 ) -> Iterator[Context]:
-    """Yield the context of one walk; a connection to a cluster that it makes is closed at the end."""
+    """Yield the context of one walk; close its connection to a cluster at the end, if it made one."""
     with ExitStack() as stack:
         clock = StageClock(observer)
         stack.enter_context(clock.passing_on_warnings())

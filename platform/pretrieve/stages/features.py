@@ -1,4 +1,4 @@
-"""Stage: features of the source and the targets, extracted where a later stage asks for them."""
+"""Stage: features of the source and the targets, extracted when a later stage asks for them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ if TYPE_CHECKING:
 FEATURES = "features"
 
 SOURCE = ""
-"""Stands for the source where a target's name may stand; no target is named so."""
+"""Names the source where a target's name is expected; no target has this name."""
 
 PIPELINE_START_S = 6.0
-"""What Ray Data needs until its first block, beside the processes that it starts."""
+"""Seconds until the first block of Ray Data, without the start of its processes."""
 
 
 @dataclass(frozen=True)
 class StudyFeatures:
-    """The features of a study's image sets: their keys now, their numbers where something asks for them.
+    """The features of a study's image sets: their keys at once, their values when something asks for them.
 
     Attributes:
-      context: of the walk.
       backbone: the network whose features they are.
       image_sets: the targets by name, and the source as SOURCE.
     """
@@ -52,26 +51,23 @@ class StudyFeatures:
 
     @property
     def folder(self) -> Path:
-        """Where features lie, by key."""
         return self.context.store.root / FEATURES
 
     def key(self, name: str) -> str:
-        """Return the key of the features of a target, or of SOURCE."""
         return self.request(name).key
 
     def request(self, name: str) -> FeatureRequest:
-        """Return what is extracted of the train split of a target, or of SOURCE."""
-        # A target is represented by its train split alone: validation images choose the configuration, so they may not
-        # choose the source as well.
+        """Describe the features of the train split of a target, or of SOURCE."""
+        # Validation images choose the configuration, so only training images represent a target in a selection.
         image_set = self.image_sets[name]
         key = feature_key(self.backbone.identity, image_set.fingerprints["train"])
         return FeatureRequest(key, image_set.splits["train"])
 
     def extract(self, names: Iterable[str]) -> None:
-        """Compute what is missing of these sets, in one pipeline on the cluster.
+        """Extract the missing features of these sets, in one pipeline on the cluster.
 
         Raises:
-          OSError: an image's file could not be read, or a shard not be written.
+          OSError: an image's file cannot be read, or a shard cannot be written.
         """
         requests = [self.request(name) for name in dict.fromkeys(names)]
         total = sum(request.num_shards for request in requests)
@@ -109,32 +105,25 @@ class StudyFeatures:
 
 
 class FeaturesStage(Stage[StudyFeatures]):
-    """Gives the keys of the study's features; they are extracted where a later stage is missing and asks for them."""
+    """Returns the keys of the study's features; a later stage that needs the values has them extracted."""
 
     name = "features"
     place = 30
 
     def applies(self, context: Context) -> bool:
-        """Tell whether some method of the study selects."""
         return any(METHODS[method].selector is not None for method in context.settings.methods)
 
     def load(self, context: Context) -> StudyFeatures:
-        """Describe the features."""
         sets = context.get(ImageSetsStage)
         return StudyFeatures(context, context.get(BackboneStage), {SOURCE: sets.source, **sets.targets})
 
-    def num_pieces(self, context: Context) -> int:
-        """Show nothing before something is extracted."""
-        return 0
-
     def artifacts(self, context: Context) -> list[Path]:
-        """List the shards of all sets."""
         features = context.get(FeaturesStage)
         requests = [features.request(name) for name in features.image_sets]
         return [each.shard_path(features.folder, shard) for each in requests for shard in range(each.num_shards)]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the images whose features are missing; without a backbone those of all sets."""
+        """Count the images whose features are missing; without a backbone, those of all sets."""
         sets, features = context.get(ImageSetsStage), context.find(FeaturesStage)
         all_sets = (sets.source, *sets.targets.values())
         if features is None:
@@ -160,6 +149,6 @@ class FeaturesStage(Stage[StudyFeatures]):
 
 
 def notice_broken(broken: Iterable[str], clock: StageClock) -> None:
-    """Tell of images that are left out."""
+    """Send a notice for each image that is left out."""
     for image in broken:
         clock.notice(f"left out, because it does not decode: {image}")

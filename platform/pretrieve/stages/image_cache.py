@@ -1,9 +1,10 @@
-"""Stage: the images of the targets and of everything selected, decoded once; those that do not decode are named."""
+"""Stage: the images of the targets and of the selections, decoded once; those that do not decode are listed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.features import notice_broken
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.selection import SourceChoice
-from pretrieve.stages.trial_inputs import Materials, split_entry
+from pretrieve.stages.study_inputs import StudyInputs, split_entry
 from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
@@ -38,20 +39,20 @@ TRIALS_READ: tuple[tuple[str, Layout], ...] = (
     ("val", "whole"),  # refits train on it as well
     ("test", "square"),
 )
-"""The splits of a target, and how their images are cached."""
+"""The splits of a target that trials and refits read, and how their images are cached."""
 
 RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
-"""What Co-Tuning's relationships are learned from besides: training images as a network that predicts sees them."""
+"""What Co-Tuning's relationships are learned from: training images, cropped as for prediction."""
 
 
-class ImageCacheStage(Stage[Materials]):
-    """Decodes what the trials read, and describes what they are made of."""
+class ImageCacheStage(Stage[StudyInputs]):
+    """Decodes the images that trials read, and returns the inputs of the study."""
 
     name = "image cache"
     place = 70
 
-    def load(self, context: Context) -> Materials | None:
-        """Describe the inputs of the trials where all their images are decoded.
+    def load(self, context: Context) -> StudyInputs | None:
+        """Return the inputs of the trials where all their images are decoded.
 
         Raises:
           ImageSetError: no image of a split decodes, or none of a class of train.
@@ -69,10 +70,10 @@ class ImageCacheStage(Stage[Materials]):
         return inputs
 
     def make(self, context: Context) -> None:
-        """Decode on the cluster what the cache does not hold.
+        """Decode on the cluster what the cache lacks.
 
         Raises:
-          OSError: an image's file could not be read, or an entry not be written.
+          OSError: an image's file cannot be read, or an entry cannot be written.
         """
         inputs = describe_inputs(context, context.get(AuditStage))
         entries = _needed_entries(context.settings, inputs)
@@ -83,22 +84,20 @@ class ImageCacheStage(Stage[Materials]):
             build_entries(missing, inputs.images, on_progress=progressed)
 
     def num_pieces(self, context: Context) -> int:
-        """Count the images."""
         return _num_rows(_needed_entries(context.settings, describe_inputs(context, context.get(AuditStage))))
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the folders of the entries."""
         inputs = describe_inputs(context, context.get(AuditStage))
         return [inputs.images / entry.key for entry in _needed_entries(context.settings, inputs)]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the images to decode; what is reused of the source is an estimate before it is selected."""
+        """Count the images to decode; the part of the source that will be selected is estimated."""
         sets, folder = context.get(ImageSetsStage), context.store.root / IMAGES
         counts = {}
         for name, target in sets.targets.items():
             entries = [split_entry(target, split, measured.image_size, layout) for split, layout in TRIALS_READ]
             counts[name] = _num_rows(missing_entries(entries, folder))
-        # A pre-training that is missing decodes all of the source before.
+        # Without a backbone, the pre-training decodes the whole source first.
         if context.find(BackboneStage) is not None:
             counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
         total = sum(counts.values())
@@ -108,10 +107,10 @@ class ImageCacheStage(Stage[Materials]):
         )
 
 
-def describe_inputs(context: Context, choice: SourceChoice) -> Materials:
-    """Describe what the trials of a choice are made of; no image is decoded for it."""
+def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
+    """Describe the inputs of the trials for a choice of source images; decodes no image."""
     sets = context.get(ImageSetsStage)
-    return Materials(
+    return StudyInputs(
         sets.source,
         sets.targets,
         context.get(BackboneStage),
@@ -128,7 +127,7 @@ def _num_rows(entries: list[CacheEntry]) -> int:
 
 
 def _share_reused(context: Context) -> float:
-    """Estimate which share of the source is in any selection, as if each chose its groups by chance."""
+    """Estimate the share of the source that is in some selection, as if each drew its groups at random."""
     settings, source = context.settings, context.get(ImageSetsStage).source
     available = {
         "class": source.num_classes,
@@ -140,40 +139,39 @@ def _share_reused(context: Context) -> float:
     return float(1 - (1 - min(1.0, top_k / available)) ** num_selections)
 
 
-def _needed_entries(settings: StudySettings, materials: Materials) -> list[CacheEntry]:
-    size = materials.image_size
+def _needed_entries(settings: StudySettings, inputs: StudyInputs) -> list[CacheEntry]:
+    size = inputs.image_size
     is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in settings.methods)
     read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
-    entries = [
-        split_entry(target, split, size, layout) for target in materials.targets.values() for split, layout in read
-    ]
-    return [*entries, *materials.reused_entries()]
+    entries = [split_entry(target, split, size, layout) for target in inputs.targets.values() for split, layout in read]
+    return [*entries, *inputs.reused_entries()]
 
 
-def _check_what_decoded(materials: Materials, batch_size: int) -> None:
-    for name, target in materials.targets.items():
-        for split in SPLITS:
-            folder = materials.training_folder if split == "train" else materials.evaluation_folder
-            found = CachedImages([folder(name, split)]).labels.tolist()
-            lost = sorted(set(range(target.num_classes)) - set(found))
-            if not found or (split == "train" and lost):
-                names = ", ".join(target.class_names[k] for k in lost[:5])
-                raise ImageSetError(
-                    f"images of {name!r}, split {split!r}, must decode, but "
-                    + (f"none of {names} does" if found else "none does")
-                    + "; see the notes above for the files"
-                )
-            if split == "train" and len(found) < batch_size:
-                raise ImageSetError(
-                    f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
-                    f"but is {batch_size}; see the notes above for the files that do not"
-                )
+def _folder(inputs: StudyInputs, name: str, split: str) -> Path:
+    return (inputs.training_folder if split == "train" else inputs.evaluation_folder)(name, split)
 
 
-def _check_what_is_reused(materials: Materials) -> None:
-    for target, method in materials.selections:
-        for top_k in materials.top_ks:
-            reused = materials.reused(target, method, top_k)
+def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
+    for (name, target), split in product(inputs.targets.items(), SPLITS):
+        found = CachedImages([_folder(inputs, name, split)]).labels.tolist()
+        lost = sorted(set(range(target.num_classes)) - set(found))
+        if not found or (split == "train" and lost):
+            names = ", ".join(target.class_names[k] for k in lost[:5])
+            none = f"none of {names} does" if found else "none does"
+            raise ImageSetError(
+                f"images of {name!r}, split {split!r}, must decode, but {none}; see the notes above for the files"
+            )
+        if split == "train" and len(found) < batch_size:
+            raise ImageSetError(
+                f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
+                f"but is {batch_size}; see the notes above for the files that do not"
+            )
+
+
+def _check_what_is_reused(inputs: StudyInputs) -> None:
+    for target, method in inputs.selections:
+        for top_k in inputs.top_ks:
+            reused = inputs.reused(target, method, top_k)
             assert reused is not None, "it has a selection"
             cards = [read_card(folder) for folder in reused.folders]
             if any(card.num_images for card in cards):
@@ -187,12 +185,11 @@ def _check_what_is_reused(materials: Materials) -> None:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """How many images of a split there are, and how many count.
+    """How many images a split lists, and how many are used.
 
     Attributes:
-      num_listed: images that the set lists.
-      num_decoded: of these, what training reads, and what a score is divided by.
-      left_out: "path: reason" of each other.
+      num_decoded: images that training reads, or that a score is divided by.
+      left_out: "path: reason" of each other image.
     """
 
     num_listed: int
@@ -200,19 +197,17 @@ class SplitCounts:
     left_out: tuple[str, ...]
 
 
-def count_decoded(materials: Materials) -> dict[str, dict[str, SplitCounts]]:
+def count_decoded(inputs: StudyInputs) -> dict[str, dict[str, SplitCounts]]:
     """Count the images of every target and split, from the finished image cache."""
-    return {name: {split: _counts(materials, name, split) for split in SPLITS} for name in materials.targets}
-
-
-def _counts(materials: Materials, name: str, split: str) -> SplitCounts:
-    folder = materials.training_folder if split == "train" else materials.evaluation_folder
-    card = read_card(folder(name, split))
-    return SplitCounts(materials.targets[name].num_images(split), card.num_images, card.broken)
+    counts: dict[str, dict[str, SplitCounts]] = {name: {} for name in inputs.targets}
+    for name, split in product(inputs.targets, SPLITS):
+        card = read_card(_folder(inputs, name, split))
+        counts[name][split] = SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
+    return counts
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:
-    """Yield a sentence for each split whose score, or training, is of fewer images than are listed."""
+    """Yield a sentence for each split from which images are left out."""
     for name, splits in counts.items():
         for split, found in splits.items():
             if found.left_out:
@@ -223,11 +218,8 @@ def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterat
                 )
 
 
-def write_left_out(materials: Materials, folder: Path) -> Path:
+def write_left_out(inputs: StudyInputs, folder: Path) -> Path:
     """Write the counts and names as JSON into a study's folder, also where nothing is left out."""
-    counts = count_decoded(materials)
-    write_json(
-        folder / LEFT_OUT_ARTIFACT,
-        {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts.items()},
-    )
-    return folder / LEFT_OUT_ARTIFACT
+    path, counts = folder / LEFT_OUT_ARTIFACT, count_decoded(inputs).items()
+    write_json(path, {name: {split: asdict(found) for split, found in splits.items()} for name, splits in counts})
+    return path

@@ -1,4 +1,4 @@
-"""Stage: the image sets of a study with a card of each, and what only their sizes show to be wrong."""
+"""Stage: the image sets of a study, a card of each, and checks that need their sizes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,12 @@ CARD_VERSION = 1
 """Raise it when the same images give another card."""
 
 MAX_IMAGES = {"source": 10_000, "target": 50_000}
-"""Images that are read for a card; of a larger set a sample. That of a source is for orientation."""
+"""Images that are read for a card; a larger set is sampled. A source needs only a rough picture."""
 
 
 @dataclass(frozen=True)
 class ImageSets:
-    """The image sets of a study.
-
-    Attributes:
-      source: the pre-training data.
-      targets: the targets by name, in the study's order.
-    """
+    """The source and the targets by name, in the study's order."""
 
     source: ImageSet
     targets: Mapping[str, ImageSet]
@@ -55,7 +50,7 @@ class ImageSetsStage(Stage[ImageSets]):
     place = 10
 
     def load(self, context: Context) -> ImageSets:
-        """Load the sets; what a function makes, and the cards, are kept in the store.
+        """Load the sets; the store keeps the cards, and sets that a user's function makes.
 
         Raises:
           ImageSetError: one of them cannot be read.
@@ -77,12 +72,7 @@ class ImageSetsStage(Stage[ImageSets]):
         check_sizes(settings, source, targets)
         return ImageSets(source, targets)
 
-    def num_pieces(self, context: Context) -> int:
-        """Show nothing beside what `load` shows."""
-        return 0
-
     def artifacts(self, context: Context) -> list[Path]:
-        """List the cards."""
         sets = context.get(ImageSetsStage)
         return [_card_path(context, sets.source, "source")] + [
             _card_path(context, target, "target") for target in sets.targets.values()
@@ -95,11 +85,14 @@ def _keep_card(
     """Write the card of an image set into the study's folder, made where the store has none; return its warnings."""
     path, folder = _card_path(context, image_set, side), context.settings.folder / CARDS
     if not is_kept(path):
+        passed_over = []
+        if origin.folder is not None and origin.published is None:
+            passed_over = [file.relative_to(origin.folder).as_posix() for file in passed_over_files(origin.folder)]
         card = make_card(
             image_set,
             max_images=MAX_IMAGES[side],
             seed=context.settings.seed,
-            passed_over=_passed_over(origin),
+            passed_over=passed_over,
             on_progress=lambda done, images: reported(detail=f"{image_set.name}: {done} of {images} images read"),
         )
         content = {"card": card.to_dict(), "warnings": list(card.warnings), "markdown": card.to_markdown()}
@@ -124,19 +117,13 @@ def _card_path(context: Context, image_set: ImageSet, side: str) -> Path:
     return context.store.path(CARDS, f"{key}.json")
 
 
-def _passed_over(settings: ImageSetSettings) -> list[str]:
-    if settings.folder is None or settings.published is not None:
-        return []
-    return [path.relative_to(settings.folder).as_posix() for path in passed_over_files(settings.folder)]
-
-
 def card_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
     """List the cards in a study's folder, with the artifact folder of each."""
     return [(path, CARDS) for path in sorted((folder / CARDS).glob("*.*"))]
 
 
 def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> None:
-    """Refuse what only the sizes of the data show to be wrong, all faults at once.
+    """Check the settings against the sizes of the data; one error lists all faults.
 
     Raises:
       UserError: more is asked for than the source or a target has.
@@ -177,12 +164,7 @@ def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[
         if selection.rank_from:
             ranks, beside = f" from rank {selection.rank_from} on", f" less selection.rank_from, {selection.rank_from}"
         yield f"{field} must be at most {described}{beside}, but is {top_k}{ranks}"
-    if selection.source_fraction == "as_target":
-        yield from _faults_of_regimes(settings)
-
-
-def _faults_of_regimes(settings: StudySettings) -> Iterator[str]:
-    for target in settings.targets:
+    for target in settings.targets if selection.source_fraction == "as_target" else ():
         if target.regime.restricts and target.regime.fraction is None:
             yield (
                 f"selection.source_fraction must be a number where the regime of a target is no fraction, but is "

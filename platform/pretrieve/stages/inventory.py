@@ -1,4 +1,4 @@
-"""What each stage of a study keeps in the store: written by a run, so that it can be counted without the images."""
+"""The artifacts that each stage of a study keeps in the store, listed in a file: counting them needs no images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ INVENTORY_FILE = "artifacts.json"
 
 @dataclass(frozen=True)
 class StageInventory:
-    """What of a stage's artifacts is in the store.
-
-    Attributes:
-      stage: its name.
-      num_artifacts: files and folders that the study needs of it.
-      num_there: those of them that are in the store.
-    """
+    """How many artifacts (files and folders) the study needs of a stage, and how many of them are in the store."""
 
     stage: str
     num_artifacts: int
@@ -42,7 +36,7 @@ def write_inventory(context: Context) -> None:
 
 
 def read_inventory(settings: StudySettings) -> list[StageInventory]:
-    """Count what of each stage's artifacts is in the store; nothing of a study that never came so far."""
+    """Count the artifacts of each stage that are in the store; an empty list where no inventory was written yet."""
     path: Path = settings.folder / INVENTORY_FILE
     if not path.exists():
         return []

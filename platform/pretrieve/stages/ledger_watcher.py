@@ -1,4 +1,4 @@
-"""From what Tune tells of trials to their MLflow runs and to whoever watches the study."""
+"""Passes the events of trials on, from Tune to their MLflow runs and to the observer of the study."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from pretrieve.tracking.spool import FailureKind
 
 
 class LedgerWatcher(TrialWatcher):
-    """Opens each trial's MLflow run when it starts, and passes on what happens to it.
+    """Opens each trial's MLflow run when it starts, and passes its events on.
 
     Args:
-      ledger: opens and ends the runs.
-      observer: hears of each trial.
-      progressed: hears how many of the trials have ended.
-      total: how many will run.
-      budget: says when it is used up.
+      progressed: called with (trials ended, `total`) whenever a trial has ended.
+      total: how many trials will run.
     """
 
     def __init__(
@@ -42,7 +39,7 @@ class LedgerWatcher(TrialWatcher):
         self._num_ended = 0
 
     def still_missing(self, tasks: Sequence[TrialTask]) -> list[TrialTask]:
-        """Leave out the trials whose end a lost process told since they were listed; they count as ended."""
+        """Leave out the trials that have meanwhile reported their end, and count them as ended."""
         finished = self._ledger.finished
         for task in tasks:
             if task.spec.key in finished:
@@ -50,35 +47,29 @@ class LedgerWatcher(TrialWatcher):
         return [task for task in tasks if task.spec.key not in finished]
 
     def trial_started(self, task: TrialTask) -> None:
-        """Open the trial's run."""
         self._budget.started(task.spec.key)
         self._ledger.begin(task.spec, task.parameters())
-        self._tell(task, "started")
+        self._notify(task, "started")
 
     def trial_progressed(self, task: TrialTask, metrics: dict[str, float]) -> None:
-        """Pass an epoch on."""
         self._ledger.notify_disk_has_space()
         score = metrics.get(schema.TEST_SCORE, metrics.get(schema.VAL_SCORE))
-        self._tell(task, "progressed", score=score, epoch=int(metrics.get("epoch", 0)))
+        self._notify(task, "progressed", score=score, epoch=int(metrics.get("epoch", 0)))
 
     def trial_waits_for_disk(self, task: TrialTask) -> None:
-        """Say that the disk is full."""
         self._ledger.notify_disk_full()
 
     def trial_interrupted(self, task: TrialTask, kind: FailureKind, message: str) -> None:
-        """Say why the trial's process ended."""
         reason = message.strip().splitlines()[0] if message.strip() else "no reason given"
         self._observer.noticed(
             f"{task.spec.target} · {task.spec.method}, {task.spec.describe()}: {kind}, and is tried again ({reason})"
         )
 
     def trial_ended(self, task: TrialTask) -> FailureKind | None:
-        """Read how the trial ended and pass it on."""
         self._ended(task)
         end = self._ledger.end_of(task.spec.key)
         cell = task.spec.target, task.spec.method
-        # A worker looks whether its cell is stopped after the driver did: what it gave back is for a later run, as is
-        # what ran when all was over.
+        # Trials still running when the search or their cell ends are resumed by the next run.
         if end.outcome is None and (self._is_over or cell in self._broken):
             self._one_less()
             return None
@@ -90,23 +81,21 @@ class LedgerWatcher(TrialWatcher):
             self._broken.add(cell)
             reason = self._ledger.failure_message(task.spec.key)
             self._observer.noticed(f"{cell[0]} · {cell[1]}, {task.spec.describe()}: failed ({reason or 'see MLflow'})")
-        self._tell(task, end.outcome or "failed", score=end.last_score)
+        self._notify(task, end.outcome or "failed", score=end.last_score)
         self._one_less()
         return end.failure
 
     def trial_lost(self, task: TrialTask, reason: str) -> None:
-        """Record the trial as failed."""
         self._ended(task)
         self._ledger.fail(task.spec.key, f"its process could not be started: {reason}", "process lost")
-        self._tell(task, "failed")
+        self._notify(task, "failed")
         self._one_less()
 
     def trial_skipped(self, task: TrialTask) -> None:
-        """Count it as one less to come."""
         self._one_less()
 
     def is_over(self) -> bool:
-        """Say whether the budget is used up."""
+        """Return whether the budget is used up."""
         self._is_over = self._is_over or self._budget.used_up(self._ledger.finished) is not None
         return self._is_over
 
@@ -118,7 +107,7 @@ class LedgerWatcher(TrialWatcher):
         self._num_ended += 1
         self._progressed(self._num_ended, self._total)
 
-    def _tell(self, task: TrialTask, state: str, *, score: float | None = None, epoch: int = 0) -> None:
+    def _notify(self, task: TrialTask, state: str, *, score: float | None = None, epoch: int = 0) -> None:
         spec = task.spec
         self._observer.trial_event(
             TrialEvent(

@@ -20,7 +20,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.refits import RefitsStage
-from pretrieve.stages.trial_plan import CellResult
+from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
 from pretrieve.tracking.trial_state import TrialState
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from pretrieve.stages.calibration import Calibration
 
 MODEL_S = 0.5
-"""Registering the best model of a target with MLflow."""
+"""Seconds to register the best model of a target with MLflow."""
 
 
 class ModelsStage(Stage[Mapping[str, str]]):
-    """Registers the best model of each target; gives their URIs by target."""
+    """Registers the best model of each target; returns their URIs by target."""
 
     name = "models"
     place = 110
 
     def load(self, context: Context) -> Mapping[str, str] | None:
-        """Have the models registered: what is there already is not registered again."""
+        """Return None, so that `make` runs each time; it does not register an existing model again."""
         return None
 
     def make(self, context: Context) -> Mapping[str, str]:
@@ -73,13 +73,12 @@ class ModelsStage(Stage[Mapping[str, str]]):
         return models
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the targets; a model is registered with a copy of its weights."""
         number = len(context.settings.targets)
         return StageForecast(self.name, MODEL_S * number, f"{number} models", disk_bytes=measured.weight_bytes * number)
 
 
 def _winners(results: tuple[CellResult, ...], finished: Mapping[str, TrialState]) -> dict[str, CellResult]:
-    """Choose each target's method on validation: choosing it on test would make the test score a lie."""
+    """Return each target's best method on validation: test scores must not choose it."""
     winners: dict[str, tuple[float, CellResult]] = {}
     for result in results:
         if result.best is None or not any(_has_score(task, finished) for task in result.refits):
@@ -96,7 +95,7 @@ def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
 
 
 def _refit_with_weights(context: Context, result: CellResult, model_name: str) -> TrialTask | None:
-    """Return a tested refit whose weights are in the study's folder, in the registry, or made again."""
+    """Return a refit with a test score whose weights are in the study's folder, registered, or trained again."""
     from pretrieve.tracking.champions import is_champion
 
     ledger = context.ledger
@@ -114,7 +113,7 @@ def _refit_with_weights(context: Context, result: CellResult, model_name: str) -
 
 
 def _is_trained_again(context: Context, task: TrialTask) -> bool:
-    """Train a refit whose result is known for its weights alone; say where they come out as others."""
+    """Train a finished refit again for its weights; send a notice where its score differs from the recorded one."""
     resources, score = context.get(PackingStage), context.ledger.finished[task.spec.key].score
     with TemporaryDirectory(dir=context.settings.folder, prefix="tune-") as scratch:
         paths = {name: Path(scratch) / getattr(task, name).name for name in ("spool_path", "checkpoint_path")}

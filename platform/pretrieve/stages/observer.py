@@ -1,4 +1,4 @@
-"""What happens in a study while it runs, told to whoever watches: a live view, a log, a test."""
+"""The events of a running study, for whatever watches it: a live view, a log, a test."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class TrialEvent:
-    """A trial or refit that started, moved or ended.
+    """A trial or refit that started, progressed or ended.
 
     Attributes:
       kind: `trial` or `refit`.
-      target: its target.
-      method: its method.
-      description: its configuration in a line.
-      state: what happened.
-      epoch: the epochs done.
+      description: its configuration in one line.
+      epoch: number of finished epochs.
       score: the latest score in [0, 1]; None where there is none yet.
     """
 
@@ -30,22 +27,22 @@ class TrialEvent:
 
 
 class StudyObserver:
-    """Hears what a study does; this one does nothing, a view overrides what it shows."""
+    """Receives the events of a study. This class ignores them; a view overrides the methods it needs."""
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
-        """Hear that a stage of `total` pieces begins, of which an earlier run left `done`."""
+        """Receive the start of a stage of `total` pieces, of which an earlier run left `done`."""
 
     def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Hear that `done` of the stage's pieces are there, and perhaps a figure that moves with them."""
+        """Receive the number of a stage's pieces that are done; `detail` may hold a current figure."""
 
     def stage_finished(self, stage: str, seconds: float) -> None:
-        """Hear that a stage is done."""
+        """Receive the end of a stage."""
 
     def trial_event(self, event: TrialEvent) -> None:
-        """Hear that a trial or refit moved."""
+        """Receive an event of a trial or refit."""
 
     def best_found(self, target: str, method: str, score: float) -> None:
-        """Hear the best validation score, in [0, 1], that earlier runs left in a cell."""
+        """Receive the best validation score, in [0, 1], that earlier runs left in a cell."""
 
     def noticed(self, message: str) -> None:
-        """Hear something a user should know, such as an image that does not decode."""
+        """Receive a message that a user should read, such as an image that does not decode."""

@@ -1,4 +1,4 @@
-"""Stage: what each trial gets of a GPU, or how many threads, measured where the study leaves it open."""
+"""Stage: the share of a GPU, or the number of threads, of each trial, measured where the study does not set it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import find_architecture
-from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.measuring.packing import (
     Node,
     Packing,
@@ -33,10 +33,10 @@ PROBE_VERSION = 1
 
 
 class PackingStage(Stage[TrialResources]):
-    """Gives what each trial gets of the cluster, measured where the study leaves it open.
+    """Returns what each trial gets of the cluster, measured where the study does not set it.
 
-    Measured once for each network, image size, batch and kind of node, and kept: a study that goes on later goes on
-    with the same threads, and with the same numbers.
+    It is measured once for each network, image size, batch and kind of node, and stored. So a study that is resumed has
+    the same number of threads, and the same results.
     """
 
     name = "packing"
@@ -64,28 +64,37 @@ class PackingStage(Stage[TrialResources]):
         return context.cluster.trial_resources()
 
     def make(self, context: Context) -> None:
-        """Train a few steps of the largest trial, more and more side by side."""
+        """Train a few steps of the largest trial, with more and more of them side by side."""
         node, compute = smallest_node(), context.cluster.compute
         packing = measure_packing(probe_of_task(_largest(context)), node, compute)
-        # Where one trial alone does not fit, the trial itself reports it, after it has tried smaller parts.
+        # Where not even one trial fits, the trial itself reports it, after it has tried smaller parts.
         kept: dict[str, Any] = {"num_side_by_side": None}
         if packing is not None:
             kept = asdict(packing) | {"device": node.device, "gain": packing.gain}
             context.clock.notice(_description(packing, node, str(open_share(compute, node))))
         write_sealed_json(_path(context, node), kept)
 
-    def num_pieces(self, context: Context) -> int:
-        """Show nothing but the notice of what was measured."""
-        return 0
-
 
 def _largest(context: Context) -> TrialTask:
     """Return a trial with a source stream, whose batch is larger, where there is one."""
-    return max(context.get(CellsStage).planner.examples(), key=lambda each: len(each.source) > 0)
+    return max(context.get(CellsStage).trial_maker.examples(), key=lambda each: len(each.source) > 0)
 
 
 def _path(context: Context, node: Node) -> Path:
-    return context.store.path(PACKINGS, f"{_key(_largest(context), context.cluster.compute, node)}.json")
+    task = _largest(context)
+    architecture = find_architecture(task.architecture_name)
+    key = content_key(
+        kind="packing",
+        version=PROBE_VERSION,
+        architecture=architecture.name,
+        preprocessing=architecture.preprocessing.to_dict(),
+        objective=task.spec.objective,
+        batch_size=task.spec.training.batch_size,
+        source_batch_size=task.spec.training.source_batch_size,
+        compute=context.cluster.compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
+        node=asdict(node),
+    )
+    return context.store.path(PACKINGS, f"{key}.json")
 
 
 def probe_of_task(task: TrialTask) -> Probe:
@@ -100,21 +109,6 @@ def probe_of_task(task: TrialTask) -> Probe:
         num_source_classes=task.spec.num_source_classes,
         pixels=images.gather(rows).numpy(),
         num_threads=task.num_threads,
-    )
-
-
-def _key(task: TrialTask, compute: ComputeSettings, node: Node) -> str:
-    architecture = find_architecture(task.architecture_name)
-    return content_key(
-        kind="packing",
-        version=PROBE_VERSION,
-        architecture=architecture.name,
-        preprocessing=architecture.preprocessing.to_dict(),
-        objective=task.spec.objective,
-        batch_size=task.spec.training.batch_size,
-        source_batch_size=task.spec.training.source_batch_size,
-        compute=compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
-        node=asdict(node),
     )
 
 

@@ -1,11 +1,13 @@
-"""Stage: the best configuration of each cell, trained on train and val, and tested once a seed."""
+"""Stage: the best configuration of each cell, trained on train and val and tested once, for each seed."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrieve.execution.trial_task import TrialTask
@@ -16,8 +18,7 @@ from pretrieve.stages.budget import Refits
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
-from pretrieve.stages.leftovers import remove_leftovers
-from pretrieve.stages.trial_plan import CellResult, TrialPlan
+from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
 from pretrieve.tracking import schema
@@ -30,12 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What the cells of a study came to.
-
-    Attributes:
-      cells: one for each cell, in the study's order.
-      missing: trials and refits without a result.
-    """
+    """The results of the cells, in the study's order, and the trials and refits that have no result."""
 
     cells: tuple[CellResult, ...]
     missing: tuple[TrialTask, ...]
@@ -47,13 +43,12 @@ class StudyResults:
 
 
 class RefitsStage(Stage[StudyResults]):
-    """Trains the best configuration of each cell on train and val, once a seed, and tests it once."""
+    """Trains the best configuration of each cell on train and val, once for each seed, and tests it once."""
 
     name = "refits"
     place = 100
 
     def load(self, context: Context) -> StudyResults | None:
-        """Record what the cells came to where every refit has a result."""
         plan = context.get(TrialsStage)
         context.budget.refits = Refits()
         return None if _missing_refits(plan) else _ended(context, plan)
@@ -62,7 +57,7 @@ class RefitsStage(Stage[StudyResults]):
         """Run the refits that have no result, unless the budget is used up.
 
         Raises:
-          ResourceError: the cluster has not what a trial asks for.
+          ResourceError: the cluster does not have what a trial asks for.
         """
         plan, clock, budget = context.get(TrialsStage), context.clock, context.budget
         ledger, missing = plan.ledger, _missing_refits(plan)
@@ -80,11 +75,9 @@ class RefitsStage(Stage[StudyResults]):
         return _ended(context, plan)
 
     def num_pieces(self, context: Context) -> int:
-        """Count the refits."""
         return sum(len(result.all_refits) for result in context.get(TrialsStage).results())
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the refits without a result."""
         cells = timed_cells(context, measured)
         refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
         seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
@@ -96,13 +89,13 @@ class RefitsStage(Stage[StudyResults]):
         )
 
 
-def _missing_refits(plan: TrialPlan) -> list[TrialTask]:
+def _missing_refits(plan: StudyCells) -> list[TrialTask]:
     finished = plan.ledger.finished
     return [task for result in plan.results() for task in result.all_refits if task.spec.key not in finished]
 
 
-def _ended(context: Context, plan: TrialPlan) -> StudyResults:
-    """Record what each cell came to, and put away what nobody goes on from."""
+def _ended(context: Context, plan: StudyCells) -> StudyResults:
+    """Record the result of each cell, and remove files that no trial resumes from."""
     ledger, results = plan.ledger, plan.results()
     ledger.persist(ledger.deliver)
     for result in results:
@@ -113,6 +106,28 @@ def _ended(context: Context, plan: TrialPlan) -> StudyResults:
     if removed is not None:
         context.clock.notice(removed)
     return StudyResults(tuple(results), tuple(missing))
+
+
+def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
+    """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
+
+    Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
+    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result.
+
+    Returns:
+      A sentence that names what was removed; None where nothing was.
+    """
+    checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
+    halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
+    halves += [path for kind in ("alive", "stack") for path in (folder / "spool").glob(f"*.{kind}")]
+    scratch = [path for path in folder.glob("tune-*") if path.is_dir() and not path.is_symlink()]
+    for path in (*checkpoints, *halves):
+        path.unlink(missing_ok=True)
+    for path in scratch:
+        shutil.rmtree(path, ignore_errors=True)
+    counts = {"checkpoints": len(checkpoints), "half-written files": len(halves), "scratch folders": len(scratch)}
+    removed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"removed what trials of earlier runs had left: {removed}" if removed else None
 
 
 def _record(result: CellResult, ledger: Ledger) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +24,7 @@ from pretrieve.stages.backbone import CO_TUNING
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
@@ -36,12 +36,12 @@ RELATIONSHIP_VERSION = 1
 
 RELATIONSHIPS = "relationships"
 HELD_OUT_FRACTION = 0.2
-"""Of each class's training images, as the original holds out: they choose and calibrate the regression."""
+"""Of each class's training images, as in the original: they choose and calibrate the regression."""
 
 BATCH_SIZE = 64
 
 REGRESSION_S_PER_CLASS = 0.05
-"""Of the calibrated logistic regression, for each class of the target (measured on 101 classes and 1,000)."""
+"""Seconds of the calibrated logistic regression for each class of the target (measured on 101 and 1,000 classes)."""
 
 Estimate = Literal["calibrated", "direct"]
 
@@ -52,10 +52,9 @@ class RelationshipRequest:
 
     Attributes:
       backbone: with its pre-trained classifier.
-      images: image-cache entry of the target's training images, as evaluation sees them.
-      num_target_classes: K of the target.
-      estimate: `calibrated`, by logistic regression as the original, or `direct`.
-      seed: draws what is held out.
+      images: image-cache entry of the target's training images, cropped as for evaluation.
+      estimate: `calibrated`, by logistic regression as the original does, or `direct`.
+      seed: draws the images to hold out.
     """
 
     backbone: Backbone
@@ -78,42 +77,44 @@ class RelationshipRequest:
 
 
 class RelationshipStage(Stage[Mapping[str, Path]]):
-    """Learns, for Co-Tuning, how the source's categories relate to each target's classes; gives a file a target."""
+    """Learns, for Co-Tuning, how the source's categories relate to each target's classes; a file for each target."""
 
     name = "relationships"
     place = 80
 
     def load(self, context: Context) -> Mapping[str, Path] | None:
-        """Find the relationships learned before; none are needed without the method."""
+        """Find the relationships learned before; an empty mapping without Co-Tuning."""
         if CO_TUNING not in context.settings.methods:
             return {}
         paths = _paths(context)
         return paths if all(map(is_kept, paths.values())) else None
 
     def make(self, context: Context) -> None:
-        """Learn what is missing, a Ray task a target.
+        """Learn what is missing, each target in a Ray task of its own.
 
         Raises:
-          UserError: a target's images allow no relationship.
+          UserError: a relationship cannot be learned from a target's images.
         """
         paths = _paths(context)
         missing = [name for name, path in paths.items() if not is_kept(path)]
         num_done = len(paths) - len(missing)
         with context.clock.stage(self.name, total=len(paths), done=num_done) as progressed:
             context.cluster.connect()
-            requests = {paths[name]: _request(context, name) for name in missing}
-            _relate_on_cluster(requests, on_progress=progressed)
+            num_cpus, num_gpus = whole_node()
+            relate = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
+            pending = [relate.remote(_request(context, name), paths[name], num_cpus) for name in missing]
+            for number, reference in enumerate(pending, start=1):
+                with causes_of_task_errors():
+                    ray.get(reference)
+                progressed(number, len(pending))
 
     def num_pieces(self, context: Context) -> int:
-        """Count the targets; none without the method."""
         return len(context.settings.targets) if CO_TUNING in context.settings.methods else 0
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the files of the relationships."""
         return list(_paths(context).values()) if CO_TUNING in context.settings.methods else []
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the images to predict, and the regressions."""
         settings, targets = context.settings, context.get(ImageSetsStage).targets.values()
         if CO_TUNING not in settings.methods or context.find(RelationshipStage) is not None:
             return None
@@ -125,8 +126,8 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
         return StageForecast(self.name, seconds, f"{len(settings.targets)} targets")
 
 
-def trial_inputs(context: Context) -> Materials:
-    """Return everything that the trials are made of, made where it is not in the store."""
+def study_inputs(context: Context) -> StudyInputs:
+    """Return all inputs of the trials, made where they are not in the store."""
     return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
 
 
@@ -144,16 +145,6 @@ def _request(context: Context, target: str) -> RelationshipRequest:
         estimate=settings.training.relationship,
         seed=derived_seed(settings.seed, "relationship", target),
     )
-
-
-def _relate_on_cluster(missing: Mapping[Path, RelationshipRequest], *, on_progress: Callable[[int, int], None]) -> None:
-    num_cpus, num_gpus = whole_node()
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
-    pending = [run.remote(request, path, num_cpus) for path, request in missing.items()]
-    for number, reference in enumerate(pending, start=1):
-        with causes_of_task_errors():
-            ray.get(reference)
-        on_progress(number, len(pending))
 
 
 def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
@@ -174,10 +165,10 @@ def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
 
 @torch.inference_mode()
 def source_probabilities(backbone: Backbone, images: CachedImages) -> NDArray[np.float64]:
-    """Predict the source's categories for each image, by the backbone and its pre-trained classifier.
+    """Predict the source's categories for each image, with the backbone and its pre-trained classifier.
 
     Returns:
-      (N, K_source) float64, rows sum to one.
+      (N, K_source) float64; each row sums to one.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = backbone.load_classifier()

@@ -1,4 +1,4 @@
-"""Stage: the report, the table and the notes of a study, made from what MLflow holds."""
+"""Stage: the report, the table and the notes of a study, made from its record in MLflow."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 REPORT_S = 1.5
 REPORT_S_PER_TRIAL = 0.002
-"""Reading a study of 4,000 trials and writing its page (benchmarks/report_scale.py)."""
+"""From reading a study of 4,000 trials and writing its page (benchmarks/report_scale.py)."""
 
 
 class ReportStage(Stage[StudyRecord]):
-    """Ends the study's run, and writes its report; gives the record that MLflow holds at the end."""
+    """Ends the study's run and writes its report; returns the final record in MLflow."""
 
     name = "report"
     place = 120
 
     def load(self, context: Context) -> StudyRecord | None:
-        """Have the report written anew in each run."""
+        """Return None: each run writes the report anew."""
         return None
 
     def make(self, context: Context) -> StudyRecord:
@@ -65,13 +65,12 @@ class ReportStage(Stage[StudyRecord]):
         return record
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the trials to read."""
         num_runs = sum(cell.num_trials + cell.num_refits for cell in context.get(CellCountsStage))
         return StageForecast(self.name, REPORT_S + REPORT_S_PER_TRIAL * num_runs, "1 page")
 
 
 def earlier_seconds(ledger: Ledger) -> float:
-    """Add up what the stages of the study's earlier runs took."""
+    """Add up the stage times of the study's earlier runs, in seconds."""
     metrics = _study_metrics(ledger)
     return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
 

@@ -1,4 +1,4 @@
-"""Stage: which part of the source each method reuses for each target."""
+"""Stage: the part of the source that each method reuses for each target."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 SELECTIONS = "selections"
 
 SELECTION_S = 0.1
-"""One selection among classes or clusters: a task, and a solve of milliseconds."""
+"""Seconds of one selection of classes or clusters: a task, and a solve of milliseconds."""
 
 CellName = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class SourceChoice:
-    """What a study reuses of its source.
+    """The part of the source that a study reuses.
 
     Attributes:
       units: what can be chosen, by target.
       selections: by (target, method), of the methods that select.
-      units_with_leaks: of the targets whose units were cut by an audit, the whole units.
+      units_with_leaks: all units of the targets from whose units an audit removed images.
     """
 
     units: Mapping[str, SourceUnits]
@@ -56,7 +56,7 @@ class SourceChoice:
 
 
 class SelectionStage(Stage[SourceChoice]):
-    """Ranks the units of the source for each target and method that selects."""
+    """Ranks the units of the source for each target and each method that selects."""
 
     name = "selection"
     place = 50
@@ -65,7 +65,7 @@ class SelectionStage(Stage[SourceChoice]):
         """Read the selections made before, and describe the units that they choose from.
 
         Raises:
-          UserError: a list of groups names none of the source.
+          UserError: a list of groups names a group that the source does not have.
         """
         requests = _requests(context)
         if not requests:
@@ -86,7 +86,7 @@ class SelectionStage(Stage[SourceChoice]):
         return SourceChoice(kept, selections)
 
     def make(self, context: Context) -> None:
-        """Select by Ray tasks what is missing.
+        """Make the missing selections in Ray tasks.
 
         Raises:
           SelectionInputError: features do not allow a selection.
@@ -96,7 +96,7 @@ class SelectionStage(Stage[SourceChoice]):
         targets = sorted({request.target for request in missing})
         features.extract([SOURCE, *targets])
         total, num_found = len(requests), len(requests) - len(missing)
-        # Loading what the selections are made from is not part of the stage's time.
+        # The stage's time does not include loading the features.
         if context.settings.selection.unit == "image":
             for name in (SOURCE, *targets):
                 features.decoded_rows(name)
@@ -112,15 +112,13 @@ class SelectionStage(Stage[SourceChoice]):
             select_groups_on_cluster(missing, source, centroids, _folder(context), on_progress=progressed)
 
     def num_pieces(self, context: Context) -> int:
-        """Count the selections."""
         return len(_requests(context))
 
     def artifacts(self, context: Context) -> list[Path]:
-        """List the files of the selections."""
         return [request.path(_folder(context)) for request in _requests(context).values()]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        """Count the selections; of single images the time is not known beforehand."""
+        """Forecast no time where single images are selected: it is not known beforehand."""
         settings = context.settings
         num_selecting = sum(METHODS[method].selector is not None for method in settings.methods)
         if not num_selecting or context.find(SelectionStage) is not None:
@@ -156,7 +154,7 @@ def _request(context: Context, target: str, method: str) -> SelectionRequest:
     return SelectionRequest(
         target=target,
         selector=str(METHODS[method].selector),
-        # One ranking for every number of units in the grid: it is cut at each of them.
+        # One ranking serves every top_k of the grid; it is cut at each of them.
         settings=replace(selection.core, top_k=max(context.settings.grid.top_k or (selection.top_k,))),
         seed=context.settings.seed,
         unit=selection.unit,
@@ -179,7 +177,7 @@ def _units_key(context: Context) -> str:
 
 
 def _units(context: Context) -> SourceUnits | None:
-    """Describe what is chosen from; None where it is to be made first."""
+    """Describe the units to choose from; None where something must be made first."""
     unit, source = context.settings.selection.unit, context.get(ImageSetsStage).source
     if unit == "class":
         return ClassUnits(source, _units_key(context))

@@ -1,4 +1,4 @@
-"""Pictures of what a method chose: a few images of each of the first groups of a selection, on one sheet."""
+"""Pictures of a selection: a sheet with a few images of each of its first groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUPS_PER_ROW = 3
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 MAX_NAME_LENGTH = 50
 LAYOUT = 1
-"""Counted up when the sheet is drawn in another way, so that older ones are drawn again."""
+"""Increase it when the layout of the sheet changes, so that older ones are drawn again."""
 
 NUM_THUMBNAIL_IMAGES, THUMBNAIL_SIDE = 3, 32
 
@@ -34,24 +34,21 @@ CARD_HEIGHT = IMAGE_SIDE + LINE_HEIGHT + 2 * MARGIN
 def write_selection_pictures(units: SourceUnits, selection: Selection, path: Path) -> None:
     """Write the sheet of a selection as a JPEG, unless the file shows these images already.
 
-    Args:
-      units: what it chose from.
-      selection: the choice; its first NUM_GROUPS are shown, by rank, with up to NUM_IMAGES images each.
-      path: of the file. What it shows is told in it, so that a study run again decodes none of the source's images,
-        unless a group had none that decodes.
+    It shows the first NUM_GROUPS groups by rank, with up to NUM_IMAGES images each. The file's comment says what it
+    shows. So a study that runs again decodes no image of the source, unless none of a group's images could be decoded.
 
     Raises:
       OSError: the file cannot be written.
     """
     groups = list(selection.groups[:NUM_GROUPS])
     identity = f"{LAYOUT} {units.identity(groups)} {groups}"
-    if _told(path).get("of") == identity:
+    if _description(path).get("of") == identity:
         return
     sheet, num_pictures = _draw(units, groups)
-    told = {"of": identity, "num_pictures": num_pictures}
-    if any(number == 0 for number in num_pictures):
-        del told["of"]  # a file may be away for a moment: it is drawn again when it is next asked for
-    comment = json.dumps(told).encode()
+    description = {"of": identity, "num_pictures": num_pictures}
+    if 0 in num_pictures:
+        del description["of"]  # a file may be unreachable for a moment: the sheet is drawn again next time
+    comment = json.dumps(description).encode()
     with replacing(path) as temporary:
         sheet.save(temporary, "JPEG", quality=85, comment=comment)
 
@@ -59,28 +56,25 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
 def read_thumbnails(path: Path) -> list[str]:
     """Cut small pictures of each group out of a sheet, for a page that shows many selections.
 
-    Args:
-      path: of a file that `write_selection_pictures` wrote.
-
     Returns:
-      One a group, in the sheet's order: a JPEG of up to NUM_THUMBNAIL_IMAGES images side by side, each THUMBNAIL_SIDE
-      wide and high, as base64 text; empty where none of the group's images decodes.
+      One for each group, in the sheet's order: a JPEG of up to NUM_THUMBNAIL_IMAGES images side by side, each
+      THUMBNAIL_SIDE wide and high, as base64 text; empty where none of the group's images decodes.
 
     Raises:
       OSError: the file cannot be read.
     """
     with Image.open(path) as sheet:
         return [
-            _thumbnail(sheet, place, min(number, NUM_THUMBNAIL_IMAGES))
-            for place, number in enumerate(_told(path)["num_pictures"])
+            _thumbnail(sheet, index, min(number, NUM_THUMBNAIL_IMAGES))
+            for index, number in enumerate(_description(path)["num_pictures"])
         ]
 
 
-def _thumbnail(sheet: Image.Image, place: int, num_images: int) -> str:
+def _thumbnail(sheet: Image.Image, index: int, num_images: int) -> str:
     if num_images == 0:
         return ""
     strip = Image.new("RGB", (num_images * THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    left, top = _corner(place)
+    left, top = _corner(index)
     for number in range(num_images):
         start = left + number * (IMAGE_SIDE + MARGIN)
         picture = sheet.crop((start, top + LINE_HEIGHT, start + IMAGE_SIDE, top + LINE_HEIGHT + IMAGE_SIDE))
@@ -90,20 +84,20 @@ def _thumbnail(sheet: Image.Image, place: int, num_images: int) -> str:
     return base64.b64encode(content.getvalue()).decode("ascii")
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """Read what a sheet tells of itself; nothing where there is no whole sheet."""
+def _description(path: Path) -> dict[str, Any]:
+    """Read the comment of a sheet; an empty mapping where there is no whole sheet."""
     try:
         with Image.open(path) as sheet:
             sheet.load()
-            told = json.loads(sheet.info.get("comment", b"{}"))
+            description = json.loads(sheet.info.get("comment", b"{}"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return description if isinstance(description, dict) else {}
 
 
-def _corner(place: int) -> tuple[int, int]:
+def _corner(index: int) -> tuple[int, int]:
     """Return where the card of a group begins, as (left, top)."""
-    row, column = divmod(place, GROUPS_PER_ROW)
+    row, column = divmod(index, GROUPS_PER_ROW)
     return column * CARD_WIDTH + MARGIN, row * CARD_HEIGHT + MARGIN
 
 
@@ -113,9 +107,9 @@ def _draw(units: SourceUnits, groups: Sequence[int]) -> tuple[Image.Image, list[
     sheet = Image.new("RGB", (GROUPS_PER_ROW * CARD_WIDTH, num_rows * CARD_HEIGHT), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
     num_pictures = []
-    for place, group in enumerate(groups):
-        left, top = _corner(place)
-        draw.text((left, top), f"{place + 1}. {units.name(group)}"[:MAX_NAME_LENGTH], fill=INK, font=font)
+    for index, group in enumerate(groups):
+        left, top = _corner(index)
+        draw.text((left, top), f"{index + 1}. {units.name(group)}"[:MAX_NAME_LENGTH], fill=INK, font=font)
         pictures = _pictures(units, group)
         for number, picture in enumerate(pictures):
             sheet.paste(picture, (left + number * (IMAGE_SIDE + MARGIN), top + LINE_HEIGHT))
@@ -124,7 +118,7 @@ def _draw(units: SourceUnits, groups: Sequence[int]) -> tuple[Image.Image, list[
 
 
 def _pictures(units: SourceUnits, group: int) -> list[Image.Image]:
-    """Decode the first images of a group; one that does not decode is none to show."""
+    """Decode the first images of a group; leave out those that do not decode."""
     rows = units.rows([group])[:NUM_IMAGES]
     table = units.source.splits["train"].take(rows)
     pictures = []

@@ -16,7 +16,7 @@ from pretrieve.records import SelectionRecord
 from pretrieve.records.codec import to_json
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
 from pretrieve.stages.source_units import SourceUnits
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.tracking import schema
 from pretrieve_selection import Selection, rank_groups, recall_at_k
 
@@ -29,12 +29,12 @@ MAX_LISTED = 1_000
 MAX_CLASSES_LISTED = 50
 
 
-def write_selection_records(settings: StudySettings, materials: Materials) -> list[tuple[Path, str | None]]:
+def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> list[tuple[Path, str | None]]:
     """Write the record, the figure and the pictures of every selection into the study's folder.
 
     Args:
       settings: the study.
-      materials: its units and selections.
+      inputs: its units and selections.
 
     Returns:
       The files, with the artifact folder of each.
@@ -45,25 +45,25 @@ def write_selection_records(settings: StudySettings, materials: Materials) -> li
     from pretrieve_dashboards import ranked_similarity
 
     artifacts: list[tuple[Path, str | None]] = []
-    for (target, method), selection in materials.selections.items():
+    for (target, method), selection in inputs.selections.items():
         folder = settings.folder / schema.SELECTIONS_FOLDER / target
         expected = settings.selection.expected_groups.get(target)
         others = {
             other: compared
-            for (other_target, other), compared in materials.selections.items()
+            for (other_target, other), compared in inputs.selections.items()
             if other_target == target and other != method
         }
         record = selection_record(
-            materials.units[target],
+            inputs.units[target],
             selection,
             target=target,
             method=method,
             others=others,
-            expected=None if expected is None else read_group_list(expected, materials.source.class_names),
+            expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
         paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
-        write_selection_pictures(materials.units[target], selection, paths[2])
+        write_selection_pictures(inputs.units[target], selection, paths[2])
         write_json(paths[0], to_json(replace(record, thumbnails=tuple(read_thumbnails(paths[2])))))
         with replacing(paths[1]) as temporary:
             temporary.write_text(ranked_similarity(record), encoding="utf-8")

@@ -28,17 +28,14 @@ class SelectionRequest:
     """One selection that a study needs.
 
     Attributes:
-      target: name of the target.
-      selector: name of the selector.
       settings: costs, penalties, number of units.
       seed: of the selectors that draw.
-      unit: what is chosen.
       units_key: what the numbering of the units depends on.
       source_features: key of the source's features.
       target_features: key of the target's features.
-      max_images_per_class: cap of the unit `image`.
-      label_groups: indices of the groups that the selector `label` is given; None for any other.
-      source_names: of the classes, for messages; empty for clusters and single images, which have none.
+      max_images_per_class: largest number of images of one class, for the unit `image`; None for no cap.
+      label_groups: indices of the groups for the selector `label`; None for any other selector.
+      source_names: of the classes, for messages; empty for clusters and single images.
       target_names: of the target's classes, for messages.
       rank_from: first rank that is selected.
     """
@@ -73,7 +70,7 @@ class SelectionRequest:
             target=self.target_features,
             max_images_per_class=self.max_images_per_class,
             label_groups=self.label_groups,
-            # Named only where it says something: what was selected before it existed keeps its key.
+            # Left out at its default, so that selections made before it existed keep their keys.
             **({"rank_from": self.rank_from} if self.rank_from else {}),
         )
 
@@ -84,16 +81,15 @@ class SelectionRequest:
 
     @property
     def rng(self) -> np.random.Generator:
-        """Generator of the selection; it depends on the target, so that random is not the same units for each."""
+        """Generator of the selection; it differs between targets, so that `random` draws other units for each."""
         return np.random.default_rng(derived_seed(self.seed, "selection", self.target))
 
     def path(self, folder: Path) -> Path:
-        """Return the file of this selection in the cache."""
         return folder / f"{self.key}.npz"
 
 
 def find_selection(request: SelectionRequest, folder: Path) -> Selection | None:
-    """Read a selection made before; None where there is none, or a damaged one."""
+    """Read a selection made before; None where there is none, or only a damaged one."""
     path = request.path(folder)
     if not is_kept(path):
         return None
@@ -130,7 +126,7 @@ def select_groups_on_cluster(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Select classes or clusters, each selection in a Ray task of one CPU, and keep them.
+    """Select classes or clusters, each selection in a Ray task of one CPU, and store them in `folder`.
 
     Args:
       requests: those that `find_selection` did not find.
@@ -157,7 +153,7 @@ def select_images_on_cluster(
     *,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Select single images, each selection in a Ray task that takes a node's CPUs, or a GPU, and keep them.
+    """Select single images, each selection in a Ray task that uses all CPUs of a node, or one GPU, and store them.
 
     Args:
       requests: those that `find_selection` did not find.
@@ -193,13 +189,7 @@ def select_groups(
 ) -> Selection:
     """Rank the source's groups for one target; the body of a Ray task.
 
-    Args:
-      request: selector and settings.
-      source_centroids: (K_source, D) float64.
-      target_centroids: (K_target, D) float64.
-
-    Returns:
-      The selection of `top_k` groups from rank `rank_from` on.
+    The centroids are (K_source, D) and (K_target, D) float64. Returns `top_k` groups from rank `rank_from` on.
     """
     selector = make_selector(request.selector, label_groups=request.label_groups)
     selection = selector.select(
@@ -219,14 +209,9 @@ def select_single_images(
 ) -> Selection:
     """Rank the source's images for one target; the body of a Ray task.
 
-    Args:
-      request: method and settings.
-      features: the feature cache.
-      labels: (N_table,) int64, the class of each row of the source's train table.
-      num_threads: of the computation on a CPU.
-
-    Returns:
-      The selection of `top_k` images from rank `rank_from` on; its groups count the images that decode.
+    `features` is the feature cache; `labels` is (N_table,) int64, the class of each row of the source's train table;
+    `num_threads` is for CPUs. Returns `top_k` images from rank `rank_from` on, as numbers of the images
+    that decode, from 0.
     """
     source = read_feature_matrix(features, request.source_features)
     target = read_feature_matrix(features, request.target_features)
@@ -238,12 +223,8 @@ def select_single_images(
         rng=request.rng,
         num_threads=num_threads,
     )
-    chosen = select_images(
-        scored.scores,
-        budget=request.num_ranked,
-        labels=labels[source.rows],
-        max_per_class=request.max_images_per_class,
-    )
+    cap = request.max_images_per_class
+    chosen = select_images(scored.scores, budget=request.num_ranked, labels=labels[source.rows], max_per_class=cap)
     return Selection(
         method=request.selector,
         groups=tuple(chosen.images[request.rank_from :].tolist()),

@@ -1,4 +1,4 @@
-"""What a study may say of its selections, beside what the algorithms themselves are set by."""
+"""The settings of a study's selections, beside those of the algorithms themselves."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pretrieve_selection import IMAGE_METHODS, SelectionSettings
 Unit = Literal["class", "cluster", "image"]
 
 UNRANKED_METHODS = ("random", "label")
-"""Methods that select, but rank nothing by its similarity to the target."""
+"""Methods that select, but do not rank by similarity to the target."""
 
 GroupList = str | tuple[str | int, ...]
-"""Groups as a user gives them: a known list, a file, or names, WordNet ids and indices."""
+"""Groups as a user names them: a known list, a file, or names, WordNet ids and indices."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySelectionSettings(SelectionSettings):
-    """How a study chooses from its source; the fields of `SelectionSettings` stand beside its own.
+    """How a study chooses from its source; these fields stand beside those of `SelectionSettings`.
 
     Attributes:
       rank_from: the first rank that is selected, ≥ 0: the selection takes `top_k` ranks from there on, so that decile
@@ -30,8 +30,8 @@ class StudySelectionSettings(SelectionSettings):
       unit: what is chosen: classes, clusters of features (for a source whose classes are unknown or too coarse), or
         single images. `top_k` counts these.
       num_clusters: K of k-means (the paper: 2000), for the unit `cluster`.
-      cluster_iterations: k-means ends unconverged after so many, ≥ 1.
-      max_images_per_class: of the unit `image`, at most so many of one class; None for no cap.
+      cluster_iterations: largest number of iterations of k-means, ≥ 1.
+      max_images_per_class: for the unit `image`, the largest number of images of one class; None for no cap.
       label_groups: for the method `label`: target → the groups to reuse.
       expected_groups: target → the groups that a good selection should find; its recall is recorded.
 
@@ -50,11 +50,11 @@ class StudySelectionSettings(SelectionSettings):
 
     @property
     def core(self) -> SelectionSettings:
-        """What the selectors themselves read."""
+        """The settings that the selectors themselves read."""
         return SelectionSettings(**{each.name: getattr(self, each.name) for each in fields(SelectionSettings)})
 
     def faults_beside(self, methods: tuple[str, ...], targets: tuple[str, ...]) -> Iterator[str]:
-        """Yield what does not fit the methods and targets of the study, a fault each."""
+        """Yield a message for each setting that does not fit the methods and targets of the study."""
         for name in ("label_groups", "expected_groups"):
             for target in getattr(self, name):
                 if target not in targets:

@@ -1,4 +1,4 @@
-"""What a selection chooses from: the classes, the clusters or the single images of a source."""
+"""The units that a selection chooses from: the classes, the clusters or the single images of a source."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ class SourceUnits(ABC):
     """The units of a source's train split, numbered from 0; a selection is a list of such numbers.
 
     Attributes:
-      source: the pre-training data.
       key: what the numbering depends on, beside the images themselves.
-      kept_fraction: share of its images that each unit gives, in (0, 1]; what a smaller one gives, a larger one does.
-      seed: decides which images those are.
+      kept_fraction: share of its images that each unit gives, in (0, 1]; a larger share contains a smaller one.
+      seed: draws those images.
       dropped: rows of the source's train table that no unit gives, such as copies of a target's test images.
     """
 
@@ -49,7 +48,8 @@ class SourceUnits(ABC):
 
     def rows(self, groups: Sequence[int]) -> NDArray[np.int64]:
         """Return the rows of the source's train table that the units give, ascending."""
-        return self._left(self._chosen(groups))
+        rows = self._chosen(groups)
+        return rows[~np.isin(rows, self.dropped)] if self.dropped else rows
 
     @abstractmethod
     def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
@@ -57,7 +57,7 @@ class SourceUnits(ABC):
 
     @abstractmethod
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe the image-cache entries that hold the units' images, in an order that does not depend on rank.
+        """Describe the image-cache entries of the units' images, in an order that does not depend on rank.
 
         They are trained on, so they hold whole images.
         """
@@ -67,11 +67,11 @@ class SourceUnits(ABC):
         return replace(self, kept_fraction=fraction, seed=seed)
 
     def without(self, rows: Sequence[int]) -> SourceUnits:
-        """Return the same units, which do not give these rows of the source's train table."""
+        """Return the same units without these rows of the source's train table."""
         return replace(self, dropped=tuple(sorted({*self.dropped, *map(int, rows)})))
 
     def identity(self, groups: Sequence[int]) -> str:
-        """Hash which images are chosen, whatever their rank."""
+        """Hash the chosen images, whatever their rank."""
         return content_key(
             kind="reused",
             source=self.source.fingerprints["train"],
@@ -86,17 +86,14 @@ class SourceUnits(ABC):
         return {self.source.class_names[label]: number for label, number in counts.most_common()}
 
     def _restriction(self, groups: Sequence[int]) -> dict[str, Any]:
-        """Return what a key must say beside the units; nothing where they give all their images."""
-        told: dict[str, Any] = {}
+        """Return what a key must hold beside the units; nothing where they give all their images."""
+        found: dict[str, Any] = {}
         if self.kept_fraction < 1:
-            told |= {"kept_fraction": self.kept_fraction, "seed": self.seed}
+            found |= {"kept_fraction": self.kept_fraction, "seed": self.seed}
         if self.dropped:
             lost = np.intersect1d(self._chosen(groups), self.dropped)
-            told |= {"dropped": lost.tolist()} if lost.size else {}
-        return told
-
-    def _left(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return rows[~np.isin(rows, self.dropped)] if self.dropped else rows
+            found |= {"dropped": lost.tolist()} if lost.size else {}
+        return found
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -106,7 +103,7 @@ class SourceUnits(ABC):
 
 
 class GroupUnits(SourceUnits):
-    """Units of many images: each has an image-cache entry, which selections that share the unit share."""
+    """Units of many images: each has its own image-cache entry, so two selections with the same unit share it."""
 
     @property
     @abstractmethod
@@ -116,13 +113,13 @@ class GroupUnits(SourceUnits):
     @property
     @abstractmethod
     def _entry_origin(self) -> dict[str, str]:
-        """What the key of an entry says beside its number."""
+        """What the key of an entry holds beside its number."""
 
     def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
         return np.sort(np.concatenate([self._share_of(group) for group in groups]))
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe one entry a unit; none of a unit that has no image left."""
+        """Describe one entry for each unit that has an image left."""
         return [self._entry(group, size) for group in sorted(groups) if self.rows([group]).size]
 
     def _entry(self, group: int, size: int) -> CacheEntry:
@@ -157,11 +154,9 @@ class ClassUnits(GroupUnits):
     unit = "class"
 
     def __len__(self) -> int:
-        """Count the classes."""
         return self.source.num_classes
 
     def name(self, group: int) -> str:
-        """Return the name of the class."""
         return self.source.class_names[group]
 
     @property
@@ -187,7 +182,6 @@ class ClusterUnits(GroupUnits):
     unit = "cluster"
 
     def __len__(self) -> int:
-        """Count the clusters."""
         return self.num_clusters
 
     def name(self, group: int) -> str:
@@ -218,18 +212,16 @@ class ImageUnits(SourceUnits):
     unit = "image"
 
     def __len__(self) -> int:
-        """Count the images."""
         return len(self.decoded)
 
     def name(self, group: int) -> str:
-        """Return the path of the image."""
         return str(self.source.splits["train"]["path"][int(self.decoded[group])].as_py())
 
     def _chosen(self, groups: Sequence[int]) -> NDArray[np.int64]:
         return np.sort(self.decoded[list(groups)])
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe one entry for all: single images of one selection are no unit of another."""
+        """Describe one entry for all: another selection does not share these images."""
         key = content_key(
             kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size, layout="whole"
         )

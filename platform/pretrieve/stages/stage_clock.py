@@ -1,4 +1,4 @@
-"""Wall time of each stage, and what stages notice: passed on to the observer, and kept for the study's cost."""
+"""Times the stages, and passes their progress and notices on to the observer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from pretrieve.stages.observer import StudyObserver
 
 
 class Progressed(Protocol):
-    """Reports that (pieces done, pieces in all) of what was missing are there, and perhaps a figure beside them."""
+    """Reports (pieces done, pieces in all) of the missing pieces, and perhaps a current figure."""
 
     def __call__(self, pieces: int, of: int, /, detail: str = "") -> None:
         """Report."""
 
 
 class StageClock:
-    """Times stages and passes on what they notice.
-
-    Args:
-      observer: hears of each stage.
-    """
+    """Times stages, in `seconds` of wall time by stage; passes their progress and notices on to an observer."""
 
     def __init__(self, observer: StudyObserver) -> None:
         self.observer = observer
@@ -31,7 +27,7 @@ class StageClock:
         self._noticed: set[str] = set()
 
     def notice(self, message: str) -> None:
-        """Pass a message on once, however many stages come upon it."""
+        """Pass a message on once, however often it is given."""
         if message not in self._noticed:
             self._noticed.add(message)
             self.observer.noticed(message)
@@ -50,12 +46,9 @@ class StageClock:
 
     @contextmanager
     def stage(self, stage: str, *, total: int, done: int = 0) -> Iterator[Progressed]:
-        """Time the block; yields a function that reports (pieces done, pieces in all) of what was missing.
+        """Time the block; yield a function that reports (pieces done, pieces in all) of the missing pieces.
 
-        Args:
-          stage: its name.
-          total: its number of pieces.
-          done: pieces that an earlier run left.
+        `done` pieces of the `total` are left by an earlier run.
         """
         started = time.perf_counter()
         self.observer.stage_started(stage, total, done)
@@ -67,7 +60,7 @@ class StageClock:
         self._end(stage, time.perf_counter() - started)
 
     def found(self, stage: str, total: int, seconds: float) -> None:
-        """Note that all pieces of a stage were there; `seconds` is what looking took."""
+        """Report a stage whose pieces were all in the store; `seconds` is how long finding them took."""
         self.observer.stage_started(stage, total, total)
         self._end(stage, seconds)
 
@@ -84,5 +77,4 @@ class _Notices(logging.Handler):
         self._clock = clock
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one on."""
         self._clock.notice(record.getMessage())

@@ -1,4 +1,4 @@
-"""Stage: the trials of a study, those of its grid or those that are proposed, phase by phase."""
+"""Stage: the trials of a study, of its grid or of proposed points, phase by phase."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
 from pretrieve.stages._base import Stage
-from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.cell_plan import CellsStage
 from pretrieve.stages.cells import Cell, best_trial, interleaved
@@ -21,7 +20,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.stage_clock import Progressed
-from pretrieve.stages.trial_plan import TrialPlan, planned_refits
+from pretrieve.stages.study_cells import StudyCells, planned_refits
 from pretrieve.stages.workload import makespan
 
 if TYPE_CHECKING:
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
 MLFLOW_BYTES_PER_TRIAL = 60_000
 
 
-class TrialsStage(Stage[TrialPlan]):
-    """Runs the trials that have no result; gives the cells with what became of them."""
+class TrialsStage(Stage[StudyCells]):
+    """Runs the trials that have no result; returns the cells."""
 
     name = "trials"
     place = 90
 
-    def load(self, context: Context) -> TrialPlan | None:
-        """Return the cells where every trial has a result, or where none is to be run."""
+    def load(self, context: Context) -> StudyCells | None:
+        """Return the cells where every trial has a result, or where this walk runs no trials."""
         plan = context.get(CellsStage)
         _report_best_found(plan)
         if not context.runs_trials:
@@ -45,11 +44,11 @@ class TrialsStage(Stage[TrialPlan]):
             return plan
         return None if plan.missing(plan.cells) or any(cell.num_unknown for cell in plan.cells) else plan
 
-    def make(self, context: Context) -> TrialPlan:
+    def make(self, context: Context) -> StudyCells:
         """Run the trials that have no result, until the budget is used up.
 
         Raises:
-          ResourceError: the cluster has not what a trial asks for.
+          ResourceError: the cluster does not have what a trial asks for.
         """
         plan, budget = context.get(CellsStage), context.budget
         budget.refits = planned_refits(plan)
@@ -63,11 +62,9 @@ class TrialsStage(Stage[TrialPlan]):
         return plan
 
     def num_pieces(self, context: Context) -> int:
-        """Count the trials."""
         return sum(cell.num_planned for cell in context.get(CellsStage).cells) if context.runs_trials else 0
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        """Count the trials without a result, one of each cell in turn as they are begun."""
         cells = timed_cells(context, measured)
         missing = [cell.num_trials - cell.num_done for cell in cells]
         most = max(missing, default=0)
@@ -86,19 +83,10 @@ class TrialsStage(Stage[TrialPlan]):
 
 @dataclass(frozen=True)
 class _Search:
-    """Runs the trials of the cells, phase by phase.
-
-    Attributes:
-      context: of the walk.
-      plan: knows the trials of each cell, and learns those that are proposed.
-    """
+    """Runs the trials of the cells, phase by phase; `plan` gains the trials that are proposed."""
 
     context: Context
-    plan: TrialPlan
-
-    @property
-    def budget(self) -> BudgetKeeper:
-        return self.context.budget
+    plan: StudyCells
 
     def run(self, progressed: Progressed) -> None:
         num_run = 0
@@ -109,13 +97,13 @@ class _Search:
             self._finish_one_of_each(pairs)
 
     def _search(self, cells: Sequence[Cell], progressed: Callable[[int, int], None]) -> int:
-        """Run the trials of some cells and return how many there were to run."""
+        """Run the trials of some cells; return how many there were to run."""
         plan = self.plan
         unfinished = [cell for cell in cells if cell.num_unknown or plan.missing([cell])]
         num_missing = len(plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
-        if num_missing and self.budget.used_up(plan.ledger.finished) is None:
+        if num_missing and self.context.budget.used_up(plan.ledger.finished) is None:
             tasks = [] if plan.settings.search.proposes else self._in_turns(unfinished)
-            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.budget)
+            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.context.budget)
             with plan.ledger.keeping_spools(task.spec.key for task in plan.missing(unfinished)):
                 run_planned(self.context, tasks, watcher, self._strategy(unfinished))
         return num_missing
@@ -123,8 +111,8 @@ class _Search:
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
         """List the missing trials, one of each cell in turn.
 
-        Where a trial is stopped for being worse than those before it, an order from poor to good would stop none: so it
-        is that of the keys, which know nothing of the grid.
+        Early stopping compares a trial with those before it, so an order from poor to good would stop none. The trials
+        are therefore ordered by their keys, which do not follow the grid.
         """
         if self.plan.settings.search.may_stop:
             by_key = [sorted(cell.trials, key=lambda task: task.spec.key) for cell in cells]
@@ -148,10 +136,10 @@ class _Search:
         )
 
     def _finish_one_of_each(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Train a stopped trial to its end in each cell where those it was behind diverged, the best of them first."""
+        """In each cell where every unstopped trial diverged, train stopped trials to their end, the best one first."""
         plan = self.plan
         cells = [cell for cell in plan.cells if (cell.target, cell.method) in pairs]
-        while (tasks := plan.best_stopped(cells)) and self.budget.used_up(plan.ledger.finished) is None:
+        while (tasks := plan.best_stopped(cells)) and self.context.budget.used_up(plan.ledger.finished) is None:
             for task in tasks:
                 plan.clock.notice(
                     f"{task.spec.target} · {task.spec.method}: no trial reached its last epoch with a score, so those "
@@ -159,7 +147,9 @@ class _Search:
                 )
                 CheckpointFile(task.checkpoint_path).remove()
                 plan.ledger.reopen(task.spec.key)
-            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.budget)
+            watcher = LedgerWatcher(
+                plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.context.budget
+            )
             with plan.ledger.keeping_spools(task.spec.key for task in tasks):
                 run_planned(self.context, tasks, watcher)
 
@@ -167,14 +157,14 @@ class _Search:
 def run_planned(
     context: Context, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy | None = None
 ) -> None:
-    """Run trials or refits of a study on the cluster, those without a result alone."""
+    """Run trials or refits of a study on the cluster, except those that have a result."""
     settings, resources = context.settings, context.get(PackingStage)
     context.budget.runs_on(resources)
     scratch = settings.folder / "tune-trials"
     run_tasks(watcher.still_missing(tasks), resources, scratch, watcher, strategy, study=settings.name)
 
 
-def _report_best_found(plan: TrialPlan) -> None:
+def _report_best_found(plan: StudyCells) -> None:
     finished = plan.ledger.finished
     for cell in plan.cells:
         best = best_trial(cell, finished)
@@ -182,7 +172,7 @@ def _report_best_found(plan: TrialPlan) -> None:
             plan.clock.observer.best_found(cell.target, cell.method, score)
 
 
-def _notice_missing(plan: TrialPlan) -> None:
+def _notice_missing(plan: StudyCells) -> None:
     finished = plan.ledger.finished
     for cell in plan.cells:
         num_done = sum(task.spec.key in finished for task in cell.trials)

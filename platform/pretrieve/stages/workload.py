@@ -1,4 +1,4 @@
-"""How much work a trial or a refit is, and how long a list of them takes on so many places."""
+"""The work of a trial or a refit, and the time of a list of them that run side by side."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pretrieve.training.settings import TrainingSettings
 from pretrieve.training.streams import steps_per_epoch
 
 TRIAL_OVERHEAD_S = 0.05
-"""Of a trial beside its training: Tune's start of it, its run's record, its inputs opened."""
+"""Seconds of a trial beside its training: Tune starts it, its run is recorded, its inputs are opened."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one trial or refit does.
+    """The work of one trial or refit.
 
     Attributes:
       epochs: passes over the target.
@@ -34,11 +34,10 @@ class Work:
 
     @property
     def image_passes(self) -> int:
-        """Images that pass through the network, forward alone or both ways."""
+        """Images that pass through the network, forward only or forward and backward."""
         return self.steps * self.images_per_step + self.scored
 
     def seconds(self, speed: Speed) -> float:
-        """Return what it takes at a measured speed."""
         return (
             speed.start_s
             + self.steps / speed.steps_per_s
@@ -49,13 +48,13 @@ class Work:
 
 
 def trial_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
-    """Count what a trial does: it trains on train, and scores val after each epoch."""
+    """Count the work of a trial: it trains on train, and scores val after each epoch."""
     scored = training.epochs * target.num_images("val")
     return _work(training, target.num_images("train"), objective, scored)
 
 
 def refit_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
-    """Count what a refit does: it trains on train and val, and scores test once."""
+    """Count the work of a refit: it trains on train and val, and scores test once."""
     num_images = target.num_images("train") + target.num_images("val")
     return _work(training, num_images, objective, target.num_images("test"))
 
@@ -67,13 +66,13 @@ def _work(training: TrainingSettings, num_images: int, objective: str, scored: i
     return Work(training.epochs, steps, training.batch_size + source, scored)
 
 
-def makespan(seconds: Iterable[float], num_places: int) -> float:
-    """Return when the last of several tasks ends that are begun in order, each where a place is free first.
+def makespan(seconds: Iterable[float], num_slots: int) -> float:
+    """Return when the last of several tasks ends; they start in order, each as soon as one of `num_slots` is free.
 
     >>> makespan([3.0, 1.0, 1.0, 1.0], 2)
     3.0
     """
-    free_at = [0.0] * max(1, num_places)
+    free_at = [0.0] * max(1, num_slots)
     for each in seconds:
         heapq.heapreplace(free_at, free_at[0] + each)
     return max(free_at)

@@ -1,1 +1,1 @@
-"""Studies: their settings, the walk from image tables to the report, and the Python facade."""
+"""Studies: their settings, the walk through their stages, and the Python interface."""

@@ -29,11 +29,7 @@ DEFAULT_STORAGE = Path("pretrieve-runs")
 
 
 class FieldFaultsError(ValueError):
-    """Faults of several fields of settings that check themselves.
-
-    Attributes:
-      faults: "field: rule, value, remedy" each.
-    """
+    """Faults of several fields of settings that check themselves: "field: rule, value, remedy" each."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
@@ -48,7 +44,7 @@ class BackboneSettings(SettingsModel):
       weights: a checkpoint file; relative to the study file.
       pretrain: pre-train from scratch on the study's source, once; excludes `weights`.
       image_size: side of the network's input in pixels; None: the architecture's own.
-      resize_size: the shorter side of an image is resized to this before; None: the architecture's own ratio.
+      resize_size: before cropping, the shorter side of an image becomes this long; None: the architecture's own ratio.
 
     With neither `weights` nor `pretrain`, the weights that the network's publisher serves are downloaded.
     """
@@ -61,7 +57,7 @@ class BackboneSettings(SettingsModel):
 
     @property
     def architecture_name(self) -> str:
-        """What every process finds the architecture by, with its image size."""
+        """The name, with its image size, by which every process finds the architecture."""
         from pretrieve.backbones import at_image_size, find_architecture
 
         return at_image_size(find_architecture(self.name), self.image_size, self.resize_size).name
@@ -88,7 +84,9 @@ class BackboneSettings(SettingsModel):
         return None if weights is None else existing_path(weights, info, "file")
 
     @model_validator(mode="after")
-    def _size_fits(self) -> BackboneSettings:
+    def _fits_its_architecture(self) -> BackboneSettings:
+        from pretrieve.backbones import find_architecture
+
         try:
             name = self.architecture_name
         except BackboneError as error:
@@ -98,12 +96,6 @@ class BackboneSettings(SettingsModel):
                 f"a study's workers import a network by its module, but {self.name!r} was registered by the running "
                 "script; register it in a module of its own"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> BackboneSettings:
-        from pretrieve.backbones import find_architecture
-
         architecture = find_architecture(self.name)
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("at most one of 'weights' and 'pretrain' may be given")
@@ -121,7 +113,7 @@ class RefitSettings(SettingsModel):
     """The final training of each cell's best configuration, on train + val.
 
     Attributes:
-      num_seeds: how many times, each with its own seed, each tested once.
+      num_seeds: number of refits, each with its own seed and one test.
     """
 
     num_seeds: Annotated[int, Field(ge=1)] = 2
@@ -132,7 +124,7 @@ class StudyAuditSettings(SettingsModel):
 
     Attributes:
       enabled: compare the source images that any method reuses, and the target's own training images, with its test
-        images, and record the pairs that show one picture.
+        images, and record the pairs that show the same picture.
       drop_leaks: reuse no source image that shows a test image; implies `enabled`.
     """
 
@@ -173,8 +165,7 @@ class StudySettings(SettingsModel):
       compute: what a trial may use.
       budget: what the study may cost.
       seed: decides splits, draws and first weights.
-      storage: folder of studies and caches, relative to the working directory; on a cluster, storage that every node
-        reaches.
+      storage: folder of studies and caches, relative to the working directory; on a cluster, every node must reach it.
       tracking_uri: MLflow's store; None: see `tracking`.
     """
 
@@ -197,15 +188,15 @@ class StudySettings(SettingsModel):
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
     seed: Annotated[int, Field(ge=0)] = 0
-    # Validated also where it is the default: a worker's working directory is another one, so it must be absolute.
+    # The default is validated too, so that it becomes absolute: workers have another working directory.
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
     # An address may hold a password, and settings are printed.
     tracking_uri: Annotated[str | None, Field(repr=False)] = None
 
     @field_validator("selection", mode="before")
     @classmethod
-    def _tells_every_fault(cls, value: Any, info: ValidationInfo) -> Any:
-        """Check the selection's settings field by field; built whole, they would tell some faults and hide others."""
+    def _reports_every_fault(cls, value: Any, info: ValidationInfo) -> Any:
+        """Check the selection's settings one field at a time: built as a whole, some faults would hide others."""
         if not isinstance(value, Mapping):
             return value
         known = [field.name for field in fields(StudySelectionSettings)]
@@ -244,56 +235,44 @@ class StudySettings(SettingsModel):
         return values
 
     @model_validator(mode="after")
-    def _selection_fits(self) -> StudySettings:
+    def _parts_fit(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
-        faults = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
-        if faults:
-            raise FieldFaultsError(faults)
-        return self
-
-    @model_validator(mode="after")
-    def _workers_share_batches(self) -> StudySettings:
+        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
         num_workers, training = self.compute.workers_per_trial, self.training
         sizes = {"batch_size": training.batch_size, "source_batch_size": training.source_batch_size}
-        faults = [
+        of_batches = [
             f"training.{name}: must be a multiple of compute.workers_per_trial, {num_workers}, whose workers share "
             f"each batch equally, but is {size}"
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
-        if faults:
-            raise FieldFaultsError(faults)
-        return self
-
-    @model_validator(mode="after")
-    def _search_fits(self) -> StudySettings:
-        num_workers = self.compute.workers_per_trial
         found = self.search.faults_beside(num_epochs=self.training.epochs, num_workers=num_workers)
-        if found:
-            raise FieldFaultsError([f"search.{fault}" for fault in found])
+        of_search = [f"search.{fault}" for fault in found]
+        if faults := of_selection or of_batches or of_search:
+            raise FieldFaultsError(faults)
         return self
 
     @property
     def folder(self) -> Path:
-        """Where this study keeps what is its own."""
+        """The study's own folder."""
         return self.storage / self.name
 
     @property
     def cache(self) -> Path:
-        """Where artifacts lie that studies share, by content key."""
+        """Folder of the artifacts that studies share, by content key."""
         return self.storage / "cache"
 
     def tracking(self) -> str:
         """Return the address of MLflow's store, which may hold a password.
 
-        It is `tracking_uri` of the study, else MLFLOW_TRACKING_URI of the environment (which MLflow's own
-        `set_tracking_uri` sets too), else SQLite in the study's folder.
+        It is the study's `tracking_uri`, else MLFLOW_TRACKING_URI of the environment (which MLflow's own
+        `set_tracking_uri` also sets), else SQLite in the study's folder.
         """
         return self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store(self.folder)
 
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:
-    """Resolve the files among lists of groups relative to the study file; also return what is wrong with them."""
+    """Resolve the files among lists of groups relative to the study file; also return the faults."""
     resolved: dict[str, Any] = {}
     faults = []
     for target, groups in lists.items():

@@ -1,4 +1,4 @@
-"""The study as Python users meet it."""
+"""The Python interface of a study."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Study:
 
     @classmethod
     def from_settings(cls, settings: StudySettings) -> Study:
-        """Wrap settings that are validated already."""
+        """Make a study of settings that are validated already."""
         study = cls.__new__(cls)
         study.settings = settings
         return study
@@ -72,10 +72,10 @@ class Study:
             return run_study(self.settings, view)
 
     def plan(self, observer: StudyObserver | None = None) -> Forecast:
-        """Forecast what is left of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
+        """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
 
-        Nothing of it is run but a calibration of a few steps. The forecast is also written into the study's folder; a
-        run logs it with the study.
+        It runs only a calibration of a few steps. The forecast is also written into the study's folder, and a run logs
+        it with the study.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -86,7 +86,7 @@ class Study:
             return forecast_study(self.settings, view)
 
     def extract_features(self, observer: StudyObserver | None = None) -> None:
-        """Compute the features that the study's selections are made from, and nothing else; a run finds them.
+        """Extract the features that the study's selections need, and nothing else; a later run finds them.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -97,7 +97,7 @@ class Study:
             extract_features(self.settings, view)
 
     def make_selections(self, observer: StudyObserver | None = None) -> list[Path]:
-        """Make the selections, and the features they need; a run finds both.
+        """Make the selections, and the features they need; a later run finds both.
 
         Returns:
           The record of each, a JSON file in the study's folder.
@@ -111,9 +111,9 @@ class Study:
             return make_selections(self.settings, view)
 
     def refit(self, observer: StudyObserver | None = None) -> StudyRecord:
-        """Refit the best configurations known so far, also of an unfinished search, and tell what is missing of it.
+        """Refit the best configurations known so far, also of an unfinished search; report which trials are missing.
 
-        The test images are looked at with them: a search that goes on afterwards should not be steered by the result.
+        The refits are scored on the test images, so their result should not guide a search that continues afterwards.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -136,11 +136,11 @@ class Study:
             yield view
 
     def record(self, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
-        """Read what the study has left in MLflow so far.
+        """Read what the study has recorded in MLflow so far.
 
         Args:
-          with_curves: also the learning curves that a report draws.
-          with_trials: also the trials, by far the most of a study; a table of scores needs none.
+          with_curves: include the learning curves that a report draws.
+          with_trials: include the trials, which are most of the data; a table of scores needs none.
 
         Raises:
           DashboardError: it was never run.
@@ -152,7 +152,7 @@ class Study:
         )
 
     def table(self) -> pd.DataFrame:
-        """Return the table so far: rows methods, columns targets."""
+        """Return the table so far: rows are methods, columns are targets."""
         from pretrieve_dashboards import score_table
 
         return score_table(self.record(with_trials=False)).to_frame()
@@ -171,10 +171,10 @@ class Study:
         return best_frame(self.record(with_trials=False), target)
 
     def compare(self, method: str, baseline: str = "finetune") -> pd.DataFrame:
-        """Return what a method adds to another so far: a row a target, and their average.
+        """Return how much a method improves on another so far: one row for each target, and their average.
 
-        Columns: `difference` of the test scores, refits of the same seed with each other, with its interval (`ci95`,
-        `low`, `high`) and `num_seeds`.
+        Columns: `difference` of the test scores, paired by the seed of the refits, with its interval (`ci95`, `low`,
+        `high`) and `num_seeds`.
 
         Raises:
           DashboardError: it was never run, or has no such method.
@@ -192,7 +192,7 @@ class Study:
 
         try:
             return notebook_html(self.record())
-        except DashboardError:  # never run, or its store does not answer: a cell's output is no place for an error
+        except DashboardError:  # never run, or its store does not answer; a notebook cell should show no error
             return f"<p>{escape(repr(self))} · no record yet</p>"
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Study files: YAML, validated whole, with all faults in one message."""
+"""Read study files: YAML, validated as a whole, with all faults in one message."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pretrieve.tracking.address import without_password
 MAX_FILE_BYTES = 1024**2
 
 MAX_DEPTH = 40
-"""Lists and mappings inside one another; a study needs six."""
+"""Levels of nested lists and mappings; a study needs six."""
 
 MAX_FAULT = 1_000
-"""Letters of a fault's description."""
+"""Characters of a fault's description."""
 
 
 def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettings:
@@ -31,9 +31,6 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettin
       overrides: `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
         for each item of a list: `targets.*.regime={fraction: 0.2}`.
 
-    Returns:
-      The validated settings.
-
     Raises:
       StudyFileError: lists every fault with field, value, what is allowed and the nearest right word.
       UserError: the file is missing or no YAML, or an override is malformed.
@@ -42,12 +39,9 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettin
 
 
 def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read the fields of a study file as they stand, checked by nothing: its data may be on another machine.
+    """Read the fields of a study file without validating them, as its data may be on another machine.
 
-    Args:
-      path: a YAML file.
-      overrides: `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
-        for each item of a list.
+    Overrides are as in `load_study_file`.
 
     Raises:
       UserError: the file is missing or no YAML, or an override is malformed.
@@ -74,7 +68,7 @@ def _read_yaml(path: Path) -> Any:
 def _load_yaml(text: str, *, place: str) -> Any:
     """Read plain values: mappings, lists, words, numbers, dates.
 
-    A few lines of aliases of aliases stand for billions of values, so there are none.
+    Anchors and aliases are refused: a few lines of nested aliases can stand for billions of values.
 
     Raises:
       UserError: it is no YAML, is too deep, has an anchor or an alias, or a value that cannot be made.
@@ -85,7 +79,7 @@ def _load_yaml(text: str, *, place: str) -> Any:
     except yaml.YAMLError as error:
         reason = str(error)
     except (ValueError, OverflowError, TypeError, AttributeError, LookupError) as error:
-        # A date of month 13, a whole number of thousands of digits: YAML's own tags raise what Python raises.
+        # YAML passes Python's own errors on, such as for a date of month 13 or an integer of thousands of digits.
         reason = f"a value cannot be made: {error}"
     raise UserError(f"{place} must be YAML, but: {reason}")
 
@@ -110,8 +104,8 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
 
     Args:
       fields: as a study file has them.
-      origin: where they come from, named in the message.
-      base: folder that relative folders start from.
+      origin: the name of their source, for the message.
+      base: folder that relative paths start from.
 
     Raises:
       StudyFileError: lists every fault.
@@ -121,7 +115,7 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
     except ValidationError as error:
         lines = [_shown(line) for fault in _causes(error) for line in _lines(fault)]
         raise StudyFileError(origin, lines) from None
-    except RuntimeError as error:  # of a path that begins with ~ and the name of nobody
+    except RuntimeError as error:  # a path that begins with ~ and an unknown user
         raise StudyFileError(origin, [f"storage: must be a folder's path, but: {error} Write it without ~"]) from error
     except UnicodeEncodeError as error:
         half = f"{error.object[error.start]!r} of {error.object[: MAX_FAULT // 4]!r}"
@@ -133,13 +127,13 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
 
 
 def _shown(line: str) -> str:
-    """Return a line that any terminal takes: of a value of a million letters the ends, and no half characters."""
+    """Return a line that any terminal can print: half characters are escaped, the middle of a long line is cut."""
     line = without_password(line).encode("utf-8", "backslashreplace").decode()
     return line if len(line) <= MAX_FAULT else f"{line[: MAX_FAULT // 2]} … {line[-MAX_FAULT // 2 :]}"
 
 
 def _lines(fault: Any) -> list[str]:
-    """Describe a fault; settings that check themselves tell several, a line each."""
+    """Describe a fault in one line; settings that check themselves give one line for each of theirs."""
     inner = (fault.get("ctx") or {}).get("error")
     if isinstance(inner, FieldFaultsError):
         field = ".".join(str(part) for part in fault["loc"])
@@ -148,7 +142,7 @@ def _lines(fault: Any) -> list[str]:
 
 
 def _causes(error: ValidationError) -> list[Any]:
-    """Leave out faults that only follow from one inside them, such as a list left empty by its one wrong item."""
+    """Leave out faults that only follow from a fault inside them, such as a list emptied by its one wrong item."""
     faults: list[Any] = list(error.errors())
     places = [fault["loc"] for fault in faults]
     return [
@@ -178,7 +172,7 @@ def _replaced(fields: Any, path: list[str], value: Any) -> Any:
 
 
 def _items(fields: Any) -> list[Any]:
-    """Return what `*` stands for; a bare word has no fields, and would be lost without a word."""
+    """Return the items that `*` stands for; a bare word has no fields, so setting one would lose the word."""
     if not isinstance(fields, list) or not all(isinstance(item, dict) for item in fields):
         shown = _shown(repr(fields))
         raise UserError(

@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.records import StudyRecord
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.stages.relationship import trial_inputs
-from pretrieve.stages.trial_plan import TrialPlan
+from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.study_cells import StudyCells
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger, run_study
 from pretrieve.tracking import schema
@@ -68,14 +68,14 @@ def steps(settings: StudySettings, run: Any) -> list[int]:
     return [figure.step for figure in client.get_metric_history(run.info.run_id, schema.VAL_SCORE)]
 
 
-def planned(settings: StudySettings, notices: list[str] | None = None) -> TrialPlan:
+def planned(settings: StudySettings, notices: list[str] | None = None) -> StudyCells:
     """Plan a study whose artifacts are in the cache, and run nothing."""
     ear = Ear()
     with walking(settings, ear) as context:
-        materials, clock = trial_inputs(context), context.clock
+        inputs, clock = study_inputs(context), context.clock
     make_folder(settings.folder)
     ledger = open_ledger(settings)
-    plan = TrialPlan(settings, Planner(settings, materials, ledger.spool_path), ledger, clock)
+    plan = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, clock)
     if notices is not None:
         notices += ear.notices
     return plan

@@ -17,13 +17,13 @@ from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.stages.selection_record import selection_record
 from pretrieve.stages.source_units import ClassUnits
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
@@ -64,17 +64,17 @@ def test_single_images_of_every_number_in_the_grid_are_cached(make_settings: Mak
         selection={"unit": "image", "rank_from": 3, "max_images_per_class": 5},
     )
     with walking(settings, StudyObserver()) as context:
-        materials = trial_inputs(context)
-    reused = {top_k: materials.reused("tiny-a", "uot", top_k) for top_k in (4, 9)}
+        inputs = study_inputs(context)
+    reused = {top_k: inputs.reused("tiny-a", "uot", top_k) for top_k in (4, 9)}
     assert all(each is not None for each in reused.values())
     assert {top_k: len(CachedImages(each.folders)) for top_k, each in reused.items() if each} == {4: 4, 9: 9}
 
 
 @pytest.fixture
-def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], Planner]:
-    """Plan a study of materials whose every identity is known, without computing any of them."""
+def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], TrialMaker]:
+    """Make the trials of a study from inputs whose identities are given, without computing any of them."""
 
-    def make(settings: StudySettings) -> Planner:
+    def make(settings: StudySettings) -> TrialMaker:
         table = table_of_contents([str(row) for row in range(12)], [b""] * 12, [0, 1, 2, 3, 4, 5] * 2)
         source = ImageSet("tiny-source", tuple("abcdef"), {"train": table}, {"train": "source"})
         splits = {"train": table, "val": table, "test": table}
@@ -87,18 +87,18 @@ def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], Planner]:
         units = {"tiny-a": ClassUnits(source, "classes")}
         backbone = Backbone("small_resnet", tmp_path / "weights.pt", "backbone")
         settings.folder.mkdir(parents=True, exist_ok=True)
-        materials = Materials(source, {"tiny-a": target}, backbone, units, chosen, tmp_path / "images")
-        return Planner(settings, materials, open_ledger(settings).spool_path)
+        inputs = StudyInputs(source, {"tiny-a": target}, backbone, units, chosen, tmp_path / "images")
+        return TrialMaker(settings, inputs, open_ledger(settings).spool_path)
 
     return make
 
 
-def trials_of(planner: Planner, method: str) -> tuple[TrialTask, ...]:
-    return next(cell.trials for cell in planner.cells() if cell.method == method)
+def trials_of(trial_maker: TrialMaker, method: str) -> tuple[TrialTask, ...]:
+    return next(cell.trials for cell in trial_maker.cells() if cell.method == method)
 
 
 def test_a_number_of_units_in_the_grid_gives_each_trial_its_part_of_the_selection(
-    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner]
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker]
 ) -> None:
     labels = {"label_groups": {"tiny-a": [5, 4]}}
     settings = make_settings(
@@ -107,21 +107,21 @@ def test_a_number_of_units_in_the_grid_gives_each_trial_its_part_of_the_selectio
         grid={**ONE_POINT, "top_k": [1, 2, 4]},
         selection=labels,
     )
-    planner = made_by_hand(settings)
-    assert [len(task.source) for task in trials_of(planner, "uot")] == [1, 2, 4]
-    assert trials_of(planner, "uot")[0].spec.describe() == "lr 0.02, wd 0, λ 0.5, K 1, head ×10"
-    assert [task.provenance["selection.top_k"] for task in trials_of(planner, "uot")] == [1, 2, 4]
-    assert len(trials_of(planner, "finetune")) == 1
+    trial_maker = made_by_hand(settings)
+    assert [len(task.source) for task in trials_of(trial_maker, "uot")] == [1, 2, 4]
+    assert trials_of(trial_maker, "uot")[0].spec.describe() == "lr 0.02, wd 0, λ 0.5, K 1, head ×10"
+    assert [task.provenance["selection.top_k"] for task in trials_of(trial_maker, "uot")] == [1, 2, 4]
+    assert len(trials_of(trial_maker, "finetune")) == 1
     # A list of two groups is the same images for every larger number: one trial.
-    assert [len(task.source) for task in trials_of(planner, "label")] == [1, 2]
+    assert [len(task.source) for task in trials_of(trial_maker, "label")] == [1, 2]
 
-    (cell,) = [cell for cell in planner.cells() if cell.method == "uot"]
-    for refit in planner.refits(cell, cell.trials[1].spec.hyperparameters):
+    (cell,) = [cell for cell in trial_maker.cells() if cell.method == "uot"]
+    for refit in trial_maker.refits(cell, cell.trials[1].spec.hyperparameters):
         assert refit.source == cell.trials[1].source
 
 
 def test_keys_of_trials_do_not_hear_of_settings_that_are_not_used(
-    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner]
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker]
 ) -> None:
     plain = make_settings(targets=["tiny-a"], methods=["uot"], grid=ONE_POINT, selection={"top_k": 4})
     (task,) = trials_of(made_by_hand(plain), "uot")
@@ -158,7 +158,7 @@ def test_keys_of_trials_do_not_hear_of_settings_that_are_not_used(
 )
 def test_what_a_trial_does_not_read_is_not_in_its_key(
     make_settings: MakeSettings,
-    made_by_hand: Callable[[StudySettings], Planner],
+    made_by_hand: Callable[[StudySettings], TrialMaker],
     method: str,
     change: dict[str, Any],
 ) -> None:
@@ -181,7 +181,7 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
     ],
 )
 def test_what_a_trial_reads_is_in_its_key(
-    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], Planner], change: dict[str, Any]
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker], change: dict[str, Any]
 ) -> None:
     training = {"epochs": 2, "batch_size": 8}
     keys = [

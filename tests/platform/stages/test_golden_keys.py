@@ -18,13 +18,13 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.data.registry import register_target
 from pretrieve.stages.audit import AuditStage
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import Context, walking
 from pretrieve.stages.features import FeaturesStage
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import RelationshipStage, trial_inputs
+from pretrieve.stages.relationship import RelationshipStage, study_inputs
 from pretrieve.stages.selection import SelectionStage
 from pretrieve.study.study import Study
 from pretrieve.training.pretraining import PretrainingSettings
@@ -103,11 +103,11 @@ def test_a_setting_at_its_default_leaves_a_key_as_it_was() -> None:
 
 def _keys(context: Context) -> dict[str, Any]:
     sets = context.get(ImageSetsStage)
-    inputs = trial_inputs(context)
-    planner = Planner(context.settings, inputs, lambda key: Path(f"{key}.jsonl"))
-    cells = planner.cells()
+    inputs = study_inputs(context)
+    trial_maker = TrialMaker(context.settings, inputs, lambda key: Path(f"{key}.jsonl"))
+    cells = trial_maker.cells()
     tasks = [task for cell in cells for task in cell.trials]
-    tasks += [task for cell in cells for task in planner.refits(cell, cell.trials[0].spec.hyperparameters)]
+    tasks += [task for cell in cells for task in trial_maker.refits(cell, cell.trials[0].spec.hyperparameters)]
     stages = (ImageSetsStage, FeaturesStage, SelectionStage, AuditStage, ImageCacheStage, RelationshipStage)
     root = context.store.root
     return {

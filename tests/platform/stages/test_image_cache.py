@@ -24,7 +24,7 @@ from pretrieve.stages.image_sets import ImageSets, ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.selection import SourceChoice
 from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits
-from pretrieve.stages.trial_inputs import Materials
+from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.study.settings import StudySettings
 from pretrieve_selection import Selection
 
@@ -43,7 +43,7 @@ def wide_set(name: str, seed: int) -> ImageSet:
 
 
 @pytest.fixture
-def materials(tmp_path: Path, make_settings: Callable[..., StudySettings]) -> Materials:
+def inputs(tmp_path: Path, make_settings: Callable[..., StudySettings]) -> StudyInputs:
     source, target = wide_set("source", 1), wide_set("target", 2)
     selection = Selection("uot", (1,), np.array([0.0, 1.0]), margin=1.0, converged=True, iterations=1)
     backbone = Backbone("small_resnet", tmp_path / "weights.pt", "identity")
@@ -58,23 +58,23 @@ def materials(tmp_path: Path, make_settings: Callable[..., StudySettings]) -> Ma
         return context.get(ImageCacheStage)
 
 
-def test_training_reads_whole_images_and_evaluation_centre_squares(materials: Materials) -> None:
-    size = materials.image_size
+def test_training_reads_whole_images_and_evaluation_centre_squares(inputs: StudyInputs) -> None:
+    size = inputs.image_size
     for split, folder, decode in (
-        ("train", materials.training_folder, lambda content: decode_whole(content, size)[0]),
-        ("val", materials.training_folder, lambda content: decode_whole(content, size)[0]),
-        ("val", materials.evaluation_folder, lambda content: decode_square(content, size)),
-        ("test", materials.evaluation_folder, lambda content: decode_square(content, size)),
+        ("train", inputs.training_folder, lambda content: decode_whole(content, size)[0]),
+        ("val", inputs.training_folder, lambda content: decode_whole(content, size)[0]),
+        ("val", inputs.evaluation_folder, lambda content: decode_square(content, size)),
+        ("test", inputs.evaluation_folder, lambda content: decode_square(content, size)),
     ):
         images = CachedImages([folder("target", split)])
-        contents = materials.targets["target"].splits[split]["content"].to_pylist()
+        contents = inputs.targets["target"].splits[split]["content"].to_pylist()
         expected = np.stack([decode(content) for content in contents])
         np.testing.assert_array_equal(images.gather(torch.arange(4)).numpy(), expected)
-        assert images.aspects.tolist() == [1.5 if folder == materials.training_folder else 1] * 4
+        assert images.aspects.tolist() == [1.5 if folder == inputs.training_folder else 1] * 4
 
 
-def test_reused_images_are_whole(materials: Materials) -> None:
-    reused = materials.reused("target", "uot")
+def test_reused_images_are_whole(inputs: StudyInputs) -> None:
+    reused = inputs.reused("target", "uot")
     assert reused is not None
     images = CachedImages(reused.folders)
     assert images.aspects.tolist() == [1.5, 1.5]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.stages.leftovers import remove_leftovers
+from pretrieve.stages.refits import remove_leftovers
 
 
 def test_leftovers_go_and_what_is_needed_stays(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 
@@ -118,7 +118,7 @@ def test_every_image_selected_is_the_whole_source(make_settings: MakeSettings) -
 
 def reused_images(settings: StudySettings) -> CachedImages:
     with walking(settings, StudyObserver()) as context:
-        reused = trial_inputs(context).reused("tiny-a", "uot")
+        reused = study_inputs(context).reused("tiny-a", "uot")
         assert reused is not None
         return CachedImages(list(reused.folders))
 

@@ -20,10 +20,10 @@ from mlflow import MlflowClient
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.data.decode import encode_png
 from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
-from pretrieve.stages.cells import Planner
+from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.stages.relationship import trial_inputs
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study import Study
 from pretrieve.study.walk import open_ledger, run_study
@@ -393,7 +393,7 @@ def test_what_decides_a_result_changes_every_key_and_nothing_else_does(
 
 def keys_of(settings: StudySettings) -> set[str]:
     with walking(settings, StudyObserver()) as context:
-        materials = trial_inputs(context)
+        inputs = study_inputs(context)
         settings.folder.mkdir(parents=True, exist_ok=True)
-        cells = Planner(settings, materials, open_ledger(settings).spool_path).cells()
+        cells = TrialMaker(settings, inputs, open_ledger(settings).spool_path).cells()
     return {task.spec.key for cell in cells for task in cell.trials}

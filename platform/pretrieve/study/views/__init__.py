@@ -1,4 +1,4 @@
-"""What one sees of a study while it runs: a live picture on a terminal, lines elsewhere."""
+"""Views of a running study: a live picture on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

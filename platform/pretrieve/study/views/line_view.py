@@ -1,4 +1,4 @@
-"""A study as lines of text: for logs, jobs and pipes."""
+"""A running study as lines of text, for logs, jobs and pipes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ INTERVAL_S = 10.0
 
 
 class LineView(StudyObserver):
-    """Prints a line where a stage begins or ends, and one every ten seconds of a long one.
-
-    Args:
-      console: where to print.
-    """
+    """Prints a line when a stage begins or ends, and one every INTERVAL_S seconds of a long one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -25,13 +21,11 @@ class LineView(StudyObserver):
         self._last_line = time.monotonic()
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
-        """Remember the stage; it is printed when it moves or ends."""
         self._state.start(stage, total, done)
         if done < total:
             self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
 
     def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Print now and then."""
         self._state.progress(stage, done, total, detail)
         if time.monotonic() - self._last_line < INTERVAL_S:
             return
@@ -40,7 +34,6 @@ class LineView(StudyObserver):
         self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))
 
     def stage_finished(self, stage: str, seconds: float) -> None:
-        """Print what the stage took."""
         self._state.finish(stage, seconds)
         state = self._state.stages[stage]
         found = f", {state.found} of them found" if state.found else ""
@@ -48,13 +41,12 @@ class LineView(StudyObserver):
         self._print(f"{stage}: done, {state.total}{found}{detail}, {describe_seconds(seconds)}")
 
     def trial_event(self, event: TrialEvent) -> None:
-        """Print what went wrong; the rest is in the count."""
+        """Print trials that failed or diverged; the others are in the count."""
         self._state.move_trial(event)
         if event.state in ("failed", "diverged"):
             self._print(f"{event.state}: {event.target} · {event.method}, {event.description}")
 
     def noticed(self, message: str) -> None:
-        """Print the message."""
         self._print(f"note: {message}")
 
     def _print(self, line: str) -> None:

@@ -1,4 +1,4 @@
-"""A study as a picture that redraws itself: stages, trials under way, best so far per cell, time left."""
+"""A running study as a picture that redraws itself: stages, running trials, the best scores so far, the time left."""
 
 from __future__ import annotations
 
@@ -22,12 +22,7 @@ MAX_NOTICES = 5
 
 
 class LiveView(StudyObserver):
-    """Draws the state of a study in place.
-
-    Args:
-      settings: names the rows and columns.
-      console: a terminal.
-    """
+    """Draws the state of a study in place, on a terminal."""
 
     def __init__(self, settings: StudySettings, console: Console) -> None:
         self._settings = settings
@@ -38,46 +33,34 @@ class LiveView(StudyObserver):
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Draw while the block runs; the last picture stays."""
-        with Live(
-            get_renderable=self.render,
-            console=self._console,
-            refresh_per_second=REFRESHES_PER_S,
-            transient=False,
-        ):
+        with Live(get_renderable=self.render, console=self._console, refresh_per_second=REFRESHES_PER_S):
             yield
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
-        """Add the stage's line."""
         with self._lock:
             self._state.start(stage, total, done)
 
     def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Move the stage's bar."""
         with self._lock:
             self._state.progress(stage, done, total, detail)
 
     def stage_finished(self, stage: str, seconds: float) -> None:
-        """Tick the stage off."""
         with self._lock:
             self._state.finish(stage, seconds)
 
     def trial_event(self, event: TrialEvent) -> None:
-        """Update the trials and the best so far."""
         with self._lock:
             self._state.move_trial(event)
 
     def best_found(self, target: str, method: str, score: float) -> None:
-        """Start the best so far from what earlier runs left."""
         with self._lock:
             self._state.raise_best(target, method, score)
 
     def noticed(self, message: str) -> None:
-        """Keep the message on the screen."""
         with self._lock:
             self._state.notices.append(message)
 
     def render(self) -> RenderableType:
-        """Draw the present state."""
         with self._lock:
             parts: list[RenderableType] = [Text(f"study {self._settings.name}", style="bold"), self._stages()]
             if self._state.running:

@@ -1,4 +1,4 @@
-"""What both views know of a running study, kept apart from how it is drawn."""
+"""The state of a running study, as both views know it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ class StageState:
     """One stage so far.
 
     Attributes:
-      total: its pieces.
       done: pieces done, by this run or an earlier one.
       found: pieces that an earlier run left.
       started: when, on the monotonic clock.
-      seconds: what it took; None while it runs.
-      detail: a figure that moves with it; empty where there is none.
+      seconds: duration of the stage; None while it runs.
+      detail: a current figure; empty where there is none.
     """
 
     total: int
@@ -31,7 +30,8 @@ class StageState:
     def seconds_left(self, now: float, num_running: int = 0) -> float | None:
         """Estimate from the pace of this run; None before the first piece is done.
 
-        Pieces that run side by side end together: one of two done is not half the pace. Those under way count half.
+        Pieces that run side by side end together, so one finished piece of two does not mean half the time. Running
+        pieces count half.
         """
         computed = self.done - self.found
         if self.seconds is not None or computed <= 0:
@@ -46,7 +46,7 @@ class ProgressState:
 
     Attributes:
       stages: by name, in the order they began.
-      running: trials and refits under way, with the latest event of each.
+      running: running trials and refits, with the latest event of each.
       best: best validation score so far by (target, method).
       num_failed: trials without a result in this run.
       num_diverged: trials whose loss was not finite in this run.
@@ -63,26 +63,23 @@ class ProgressState:
     notices: list[str] = field(default_factory=list)
 
     def start(self, stage: str, total: int, done: int) -> None:
-        """Begin a stage."""
         self.stages[stage] = StageState(total, done, done, time.monotonic())
 
     def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Move a stage on."""
         state = self.stages[stage]
         state.done, state.total, state.detail = done, total, detail
 
     def finish(self, stage: str, seconds: float) -> None:
-        """End a stage."""
         state = self.stages[stage]
         state.done, state.seconds = state.total, seconds
 
     def seconds_left(self, stage: str, now: float) -> float | None:
-        """Estimate what is left of a stage; None before its first piece is done."""
+        """Estimate the time left of a stage; None before its first piece is done."""
         num_running = sum(f"{event.kind}s" == stage for event in self.running.values())
         return self.stages[stage].seconds_left(now, num_running)
 
     def move_trial(self, event: TrialEvent) -> None:
-        """Take in what a trial did."""
+        """Update the state after an event of a trial."""
         identity = (event.target, event.method, event.description)
         if event.state in ("started", "progressed"):
             self.running[identity] = event
@@ -95,7 +92,6 @@ class ProgressState:
             self.raise_best(event.target, event.method, event.score)
 
     def raise_best(self, target: str, method: str, score: float) -> None:
-        """Take in a validation score of a cell."""
         self.best[target, method] = max(score, self.best.get((target, method), 0.0))
 
 

@@ -1,4 +1,4 @@
-"""Which trials each cell has, as far as it is known: the ratio of the heads settled first, points proposed later."""
+"""The cells of a study with the trials that are known so far: head ratios are settled first, points proposed later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.stages.budget import Refits
-from pretrieve.stages.cells import Cell, Planner, best_trial
+from pretrieve.stages.cells import Cell, TrialMaker, best_trial
 from pretrieve.stages.stage_clock import StageClock
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.training.settings import Hyperparameters
@@ -28,13 +28,12 @@ SETTLING_METHOD = "finetune"
 
 @dataclass(frozen=True)
 class CellResult:
-    """What a cell came to.
+    """The best trial of a cell and its refits.
 
     Attributes:
-      cell: the cell.
-      best: the trial with the best validation score; None where none finished.
+      best: the trial with the best validation score; None where no trial has a score.
       refits: the refits of its configuration.
-      refits_with_leaks: the same with the images that an audit left out, where there are any.
+      refits_with_leaks: the same refits with the images that an audit left out, if there are any.
     """
 
     cell: Cell
@@ -44,24 +43,21 @@ class CellResult:
 
     @property
     def all_refits(self) -> tuple[TrialTask, ...]:
-        """Both."""
         return self.refits + self.refits_with_leaks
 
 
 @dataclass
-class TrialPlan:
+class StudyCells:
     """The cells of a study and what is known of their trials.
 
     Attributes:
-      settings: the study.
-      planner: makes the trials.
-      ledger: knows what earlier runs did.
+      ledger: holds the results of earlier runs.
       clock: passes on what a user should know.
       changed: called when more trials are known.
     """
 
     settings: StudySettings
-    planner: Planner
+    trial_maker: TrialMaker
     ledger: Ledger
     clock: StageClock
     changed: Callable[[], None] = lambda: None
@@ -77,21 +73,21 @@ class TrialPlan:
             )
         begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, begun) for pair in pairs if not self._waits(pair)}
+            self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs if not self._waits(pair)}
 
     def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
         return self.ledger.points() if self.settings.search.proposes else {}
 
     def phases(self) -> list[list[tuple[str, str]]]:
-        """List the cells to search, those that must be done before others first."""
-        pairs: list[tuple[str, str]] = list(product(self.planner.targets, self.settings.methods))
+        """List the cells to search, in phases: those that must be done before others come first."""
+        pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
         if not self._settles:
             return [pairs]
         first = [pair for pair in pairs if pair[1] == SETTLING_METHOD]
         return [first, [pair for pair in pairs if pair[1] != SETTLING_METHOD]]
 
     def open_phase(self, pairs: Sequence[tuple[str, str]]) -> list[Cell]:
-        """Plan the cells of a phase, whose predecessors are done, and return them."""
+        """Make the cells of a phase, whose earlier phases are done, and return them."""
         before = dict(self._cells)
         for target, method in pairs:
             if self._waits((target, method)):
@@ -100,26 +96,26 @@ class TrialPlan:
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
         begun = self._begun_points()
-        self._cells |= {pair: self._cell(pair, begun) for pair in pairs}
+        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
 
     def _waits(self, pair: tuple[str, str]) -> bool:
-        """Say whether the ratio of a cell's heads is not known yet."""
+        """Return whether the head ratio of a cell is not known yet."""
         return self._settles and pair[1] != SETTLING_METHOD and len(self.grid(*pair).head_lr_ratio) > 1
 
     @property
     def cells(self) -> list[Cell]:
         """All cells of the study, in its order."""
-        pairs = product(self.planner.targets, self.settings.methods)
+        pairs = product(self.trial_maker.targets, self.settings.methods)
         return [self._cells.get(pair) or self._unknown(*pair) for pair in pairs]
 
     def _unknown(self, target: str, method: str) -> Cell:
-        """Plan a cell that waits for its ratio: how many trials it will have is known, which is not."""
+        """Make a cell that waits for its head ratio: the number of its trials is known, their points are not."""
         if (target, method) not in self._unknown_cells:
             grid = self.settings.grid
-            settled = self.planner.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
+            settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
             cell = Cell(target, method, (), num_unknown=self._num_planned(settled, 0))
             self._unknown_cells[target, method] = cell
         return self._unknown_cells[target, method]
@@ -131,7 +127,6 @@ class TrialPlan:
         return max(num_known, int(min(self.settings.search.num_trials, space.num_points)))
 
     def grid(self, target: str, method: str) -> GridSettings:
-        """Return the grid of a cell."""
         grid = self.settings.grid
         if not self._settles or method == SETTLING_METHOD:
             return grid
@@ -139,25 +134,20 @@ class TrialPlan:
         best = best_trial(settling, self.ledger.finished) if settling else None
         return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
 
-    def _cell(self, pair: tuple[str, str], begun: Mapping[tuple[str, str], Mapping[str, Hyperparameters]]) -> Cell:
+    def _cell(self, pair: tuple[str, str], begun: Mapping[str, Hyperparameters]) -> Cell:
         grid = self.grid(*pair)
-        whole = self.planner.cell(*pair, grid)
+        whole = self.trial_maker.cell(*pair, grid)
         if not self.settings.search.proposes:
             return whole
-        known = self._known_trials(pair, grid, begun.get(pair, {}))
+        space = SearchSpace.of(grid, METHODS[pair[1]])
+        tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
+        # A trial that an earlier run began with other settings has another key.
+        known = tuple(task for key, task in tasks.items() if task.spec.key == key)
         return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
 
-    def _known_trials(
-        self, pair: tuple[str, str], grid: GridSettings, begun: Mapping[str, Hyperparameters]
-    ) -> tuple[TrialTask, ...]:
-        """List the trials of the present plan that earlier runs began: of other settings the key is another one."""
-        space = SearchSpace.of(grid, METHODS[pair[1]])
-        tasks = {key: self.planner.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
-        return tuple(task for key, task in tasks.items() if task.spec.key == key)
-
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
-        """Take in a point that was proposed in a cell, and return its trial."""
-        task, cell = self.planner.trial(*pair, point), self._cells[pair]
+        """Add a proposed point to a cell, and return its trial."""
+        task, cell = self.trial_maker.trial(*pair, point), self._cells[pair]
         if task.spec.key not in {known.spec.key for known in cell.trials}:
             unknown = max(0, cell.num_unknown - 1)
             self._cells[pair] = Cell(*pair, (*cell.trials, task), unknown)
@@ -165,7 +155,7 @@ class TrialPlan:
         return task
 
     def close_phase(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Note that nothing more will be proposed in these cells."""
+        """Note that no more points will be proposed in these cells."""
         before = dict(self._cells)
         self._cells |= {pair: Cell(*pair, self._cells[pair].trials) for pair in pairs}
         if self._cells != before:
@@ -177,8 +167,8 @@ class TrialPlan:
         for cell in self.cells:
             best = best_trial(cell, self.ledger.finished)
             point = best.spec.hyperparameters if best else None
-            refits = self.planner.refits(cell, point) if point else []
-            with_leaks = self.planner.refits_with_leaks(cell, point) if point else []
+            refits = self.trial_maker.refits(cell, point) if point else []
+            with_leaks = self.trial_maker.refits_with_leaks(cell, point) if point else []
             results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
         return results
 
@@ -188,9 +178,9 @@ class TrialPlan:
         return [task for cell in cells for task in cell.trials if task.spec.key not in finished]
 
     def earlier(self, cells: Sequence[Cell], *, ended: bool) -> list[EarlierTrial]:
-        """List trials of some cells with their scores of earlier runs: `ended=True` those that ended, else the others.
+        """List trials with scores of earlier runs: finished trials (`ended=True`) or unfinished ones (`ended=False`).
 
-        One that diverged is left out: it has no score to choose by, so none should end for being behind it.
+        A trial that diverged is left out: it has no score to choose by, so no other trial should be stopped against it.
         """
         finished = self.ledger.finished
         trials = [
@@ -206,7 +196,7 @@ class TrialPlan:
         return key in finished and finished[key].outcome == "diverged"
 
     def best_stopped(self, cells: Sequence[Cell]) -> list[TrialTask]:
-        """List the best stopped trial of each cell whose trials all have a result, but none a score to choose by."""
+        """List the best stopped trial of each cell whose trials all ended, but none with a score to choose by."""
         finished = self.ledger.finished
         found = []
         for cell in cells:
@@ -217,7 +207,6 @@ class TrialPlan:
         return found
 
     def problems(self, cells: Sequence[Cell]) -> list[CellProblem]:
-        """Say what is to be proposed in some cells."""
         return [self._problem(cell) for cell in cells]
 
     def _problem(self, cell: Cell) -> CellProblem:
@@ -227,7 +216,7 @@ class TrialPlan:
         return CellProblem(
             cell=(target, method),
             space=SearchSpace.of(self.grid(target, method), METHODS[method]),
-            key_of=lambda point: self.planner.trial(target, method, point).spec.key,
+            key_of=lambda point: self.trial_maker.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,
             seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
             scores={task.spec.hyperparameters: self._last_score(task.spec.key) for task in ended},
@@ -241,11 +230,11 @@ class TrialPlan:
         return scores[-1][1] if scores else 0.0
 
 
-def planned_refits(plan: TrialPlan) -> Refits:
-    """Say how many refits are to come, for the budget to set aside what they take."""
+def planned_refits(plan: StudyCells) -> Refits:
+    """Return the refits to come, so that the budget sets aside what they cost."""
     finished, results = plan.ledger.finished, plan.results()
     num_planned = len(results) * plan.settings.refit.num_seeds
     num_done = sum(task.spec.key in finished for result in results for task in result.refits)
     num_with_leaks = sum(task.spec.key not in finished for result in results for task in result.refits_with_leaks)
     num_missing = num_planned - num_done + num_with_leaks
-    return Refits(num_missing, plan.planner.refits_longer_by(), plan.planner.refit_bytes())
+    return Refits(num_missing, plan.trial_maker.refits_longer_by(), plan.trial_maker.refit_bytes())

@@ -1,4 +1,4 @@
-"""What a study's trials are made of: image sets, backbone, selections and where the cached images lie."""
+"""The inputs of a study's trials: image sets, backbone, selections and the folders of cached images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ReusedImages:
     """The part of the source that a cell trains on.
 
     Attributes:
-      identity: hash of which images these are.
+      identity: hash of the chosen images.
       folders: their image-cache entries, in an order that does not depend on rank.
       num_units: how many classes, clusters or images were chosen.
-      has_leaks: whether what an audit leaves out is among them.
+      has_leaks: whether images that an audit leaves out are among them.
     """
 
     identity: str
@@ -33,19 +33,16 @@ class ReusedImages:
 
 
 @dataclass(frozen=True)
-class Materials:
+class StudyInputs:
     """Everything that exists before the first trial.
 
     Attributes:
-      source: the pre-training data.
-      targets: the targets by name.
-      backbone: the pre-trained network.
       units: what the selections choose from, by target: the share of its images that a unit gives may differ.
       selections: by (target, method), of the methods that select.
       images: folder of the image cache.
       top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
       relationships: for Co-Tuning, the file of each target's relationship of categories.
-      units_with_leaks: the whole units of the targets whose `units` leave out copies of test images.
+      units_with_leaks: all units of the targets from whose `units` copies of test images were removed.
     """
 
     source: ImageSet
@@ -64,19 +61,16 @@ class Materials:
     def reused(
         self, target: str, method: str, top_k: int | None = None, *, with_leaks: bool = False
     ) -> ReusedImages | None:
-        """Return what a trial reuses of the source; None for a method without a selector.
+        """Return the source images that a trial reuses; None for a method without a selector.
 
-        Args:
-          target: of the cell.
-          method: of the cell.
-          top_k: the first so many units of the cell's selection; None for all of them.
-          with_leaks: also what an audit leaves out.
+        The trial takes the first `top_k` units of the cell's selection, or all of them; `with_leaks` adds the images
+        that an audit leaves out.
         """
         selection = self.selections.get((target, method))
         if selection is None:
             return None
         cut = (target, method, top_k, with_leaks)
-        if cut not in self._reused:  # asked for by each trial of a cell, and long to make for many images
+        if cut not in self._reused:  # slow for many images, and each trial of a cell asks for it
             groups = selection.groups[:top_k]
             units = self.units_with_leaks.get(target, self.units[target]) if with_leaks else self.units[target]
             self._reused[cut] = ReusedImages(
@@ -88,7 +82,7 @@ class Materials:
         return self._reused[cut]
 
     def reused_entries(self) -> list[CacheEntry]:
-        """List the image-cache entries that some trial reuses of the source, each once."""
+        """List the image-cache entries of the source that some trial reuses, each once."""
         entries = {
             entry.key: entry
             for (target, _), selection in self.selections.items()
@@ -100,11 +94,11 @@ class Materials:
         return list(entries.values())
 
     def training_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split that is trained on: whole images, to crop from."""
+        """Return the image-cache entry of a target's split for training: whole images, to crop from."""
         return self.images / split_entry(self.targets[target], split, self.image_size, "whole").key
 
     def evaluation_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split that is predicted on: centre squares."""
+        """Return the image-cache entry of a target's split for prediction: centre squares."""
         return self.images / split_entry(self.targets[target], split, self.image_size, "square").key
 
     @property

@@ -1,4 +1,4 @@
-"""What a study knows of its trials when it is resumed, on a real ledger; the planner makes tasks without images."""
+"""The cells of a resumed study, on a real ledger; a stand-in for the trial maker makes tasks without images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
-from pretrieve.stages.cells import Cell, Planner
+from pretrieve.stages.cells import Cell, TrialMaker
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
-from pretrieve.stages.trial_plan import TrialPlan
+from pretrieve.stages.study_cells import StudyCells
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking.ledger import Ledger
@@ -31,8 +31,8 @@ GRID = {"lr": [0.1, 0.001], "weight_decay": [0.0], "source_weight": [1.0]}
 
 
 @dataclass
-class BarePlanner:
-    """Stands for a planner of one target, whose tasks have keys and no images."""
+class BareTrialMaker:
+    """Stands for the trial maker of one target, whose tasks have keys and no images."""
 
     settings: StudySettings
     ledger: Ledger
@@ -72,11 +72,11 @@ class BarePlanner:
         )
 
 
-def open_plan(settings: StudySettings) -> tuple[TrialPlan, Ledger]:
+def open_plan(settings: StudySettings) -> tuple[StudyCells, Ledger]:
     make_folder(settings.folder)
     ledger = open_ledger(settings)
-    planner = cast("Planner", BarePlanner(settings, ledger))
-    return TrialPlan(settings, planner, ledger, StageClock(StudyObserver())), ledger
+    trial_maker = cast("TrialMaker", BareTrialMaker(settings, ledger))
+    return StudyCells(settings, trial_maker, ledger, StageClock(StudyObserver())), ledger
 
 
 def run(ledger: Ledger, task: TrialTask, scores: list[float], outcome: Any = None) -> None:
@@ -100,7 +100,7 @@ def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_b
     settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=GRID, search=search)
     plan, ledger = open_plan(settings)
     finished, diverged, stopped, begun = (
-        plan.planner.trial("tiny-a", "finetune", Hyperparameters(lr=lr, weight_decay=0.0, head_lr_ratio=10.0))
+        plan.trial_maker.trial("tiny-a", "finetune", Hyperparameters(lr=lr, weight_decay=0.0, head_lr_ratio=10.0))
         for lr in (0.1, 0.0712345678901234, 0.001, 0.0123456789012345)
     )
     run(ledger, finished, [0.5, 0.6], "finished")
