@@ -14,6 +14,7 @@ import ray
 import torch
 from ray.data import DataContext
 
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.image_table import table_of_files
 from pretrieve.errors import BackboneError
 from pretrieve.features import extraction, shards
@@ -182,7 +183,7 @@ def test_with_every_shard_there_the_cluster_is_not_asked(extracted, requests, ba
 
 def test_weights_that_do_not_fit_are_refused_before_the_cluster_is_asked(requests, backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "ray", None)
-    torch.save({"other.weight": torch.ones(1)}, tmp_path / "weights.pt")
+    write_weights({"other.weight": torch.ones(1)}, tmp_path / "weights.pt")
     with pytest.raises(BackboneError, match=r"weights\.pt must fit the network, but: missing stem\.0\.weight"):
         _extract(requests, replace(backbone, weights_path=tmp_path / "weights.pt"), tmp_path)
 
