@@ -11,7 +11,7 @@ from pretrieve_dashboards.views.paired import paired_differences
 from pretrieve_dashboards.wording import ABSENT, AVERAGE
 
 Place = tuple[str, str]
-"""A row and a column."""
+"""Row and column of a number in a table."""
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,12 @@ def render_experiment(view: ExperimentView) -> str:
     """Render a finished or unfinished experiment as self-contained HTML. Everything from data is escaped."""
     found = view.findings
     drawings = [Figure(drawing.svg, drawing.caption, "wide") for drawing in found.drawings]
+    listings = [Table(each.title, "", each.headings, [row(*words) for words in each.rows]) for each in found.listings]
     sections = [
         Section("What is missing", "missing", style="notice", lists=[Lines(view.missing)]) if view.missing else None,
         *(_comparison(comparison, number) for number, comparison in enumerate(found.comparisons, start=1)),
         Section("Drawn", "drawn", figures=drawings) if drawings else None,
-        *(_listing(listing, number) for number, listing in enumerate(found.listings, start=1)),
+        *(Section(each.label, f"listing-{number}", tables=[each]) for number, each in enumerate(listings, start=1)),
         Section(
             "How this run departs from the paper",
             "deviations",
@@ -148,11 +149,6 @@ def _published_section(comparison: Comparison, published: Published) -> Section:
     head = (comparison.heading, *published.columns)
     label = f"The paper's numbers: {comparison.title}"
     return Section("The paper's numbers", tables=[Table(label, caption, head, rows, style="pinned")])
-
-
-def _listing(listing: Listing, number: int) -> Section:
-    table = Table(listing.title, "", listing.headings, [row(*words) for words in listing.rows])
-    return Section(listing.title, f"listing-{number}", tables=[table])
 
 
 def _sources(view: ExperimentView) -> Section:

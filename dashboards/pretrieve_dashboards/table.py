@@ -61,8 +61,8 @@ class ScoreTable:
 
         Numbers have all their digits, and unknown numbers are empty, so that two runs can be compared as text.
         """
-        places = [(target, method) for target in self.targets for method in self.methods]
-        rows = [_csv_row(self.cells[place], self.metrics[place[0]]) for place in places if place in self.cells]
+        keys = [(target, method) for target in self.targets for method in self.methods]
+        rows = [_csv_row(self.cells[key], self.metrics[key[0]]) for key in keys if key in self.cells]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([list(rows[0]), *(each.values() for each in rows)] if rows else [])
@@ -99,20 +99,16 @@ class ScoreTable:
 
     def shown(self) -> Table:
         """Return the table in %, with the average of each method, for the report, the terminal and notebooks."""
-        average = [wording.AVERAGE] if len(self.targets) > 1 else []
-        rows = [
-            row(
-                method,
-                *(self._score(target, method) for target in self.targets),
-                *[self._average(method)] * len(average),
-            )
-            for method in self.methods
-        ]
+        head = ["method", *self.targets]
+        rows = [row(method, *(self._score(target, method) for target in self.targets)) for method in self.methods]
+        if len(self.targets) > 1:
+            head.append(wording.AVERAGE)
+            rows = [(*scores, self._average(method)) for method, scores in zip(self.methods, rows, strict=True)]
         return Table(
             label="Test scores by method and target",
             caption="Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not "
             "tested.",
-            head=("method", *self.targets, *average),
+            head=head,
             rows=rows,
             style="pinned",
         )

@@ -57,7 +57,7 @@ def hyperparameter(name: str, value: float | None) -> str:
     return _SHORT_NAMES.get(name, f"{name} ") + (ABSENT if value is None else number(value))
 
 
-def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, ...] = ()) -> str:
+def hyperparameters(values: Mapping[str, float] | None) -> str:
     """Write a configuration in one line.
 
     >>> hyperparameters({"lr": 0.01, "weight_decay": 1e-4, "source_weight": 0.3, "head_lr_ratio": 10.0})
@@ -67,10 +67,8 @@ def hyperparameters(values: Mapping[str, float] | None, *, without: tuple[str, .
     """
     if values is None:
         return ABSENT
-    known = [name for name in _SHORT_NAMES if name in values]
-    others = [name for name in values if name not in _SHORT_NAMES]
-    shown = [name for name in known + others if name not in without]
-    return ", ".join(hyperparameter(name, values[name]) for name in shown)
+    ordered = dict.fromkeys((*_SHORT_NAMES, *values))
+    return ", ".join(hyperparameter(name, values[name]) for name in ordered if name in values)
 
 
 def duration(seconds: float) -> str:

@@ -42,9 +42,9 @@ class Grid(View):
         names = _varying(trials)
         columns = sorted({_point(trial, names) for trial in trials}, key=_from_largest)
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
-        placed = {(trial.hyperparameters[_ROW], _point(trial, names)): trial for trial in trials}
+        by_point = {(trial.hyperparameters[_ROW], _point(trial, names)): trial for trial in trials}
         scores = [trial.score for trial in trials if trial.score is not None]
-        entries = {place: _entry(trial, scores, is_best=is_chosen(trial, cell)) for place, trial in placed.items()}
+        entries = {point: _entry(trial, scores, is_best=is_chosen(trial, cell)) for point, trial in by_point.items()}
         return Table(
             label,
             caption,

@@ -66,7 +66,7 @@ def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
         axes.append(_score_axis(trials))
     lines = [
         TrialLine(
-            tuple((float(axis), places[number]) for axis, (_, places) in enumerate(axes)),
+            tuple((float(axis), heights[number]) for axis, (_, heights) in enumerate(axes)),
             trial.state,
             is_chosen(trial, cell),
             trial.run_id,
@@ -90,9 +90,9 @@ def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list
     known = sorted({value for value in values if value is not None})
     apart: list[float | None] = [*([None] if None in values else []), *known]
     if len(apart) <= MAX_VALUES_APART:
-        at = {value: place / max(1, len(apart) - 1) for place, value in enumerate(apart)}
+        at = {value: index / max(1, len(apart) - 1) for index, value in enumerate(apart)}
         ticks = tuple(
-            (place, wording.ABSENT if value is None else wording.number(value)) for value, place in at.items()
+            (height, wording.ABSENT if value is None else wording.number(value)) for value, height in at.items()
         )
         return ParallelAxis(_NAMES.get(name, name), ticks), [at[value] for value in values]
     is_log = known[0] > 0 and known[-1] / known[0] >= WIDE_RANGE
@@ -100,14 +100,13 @@ def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list
     scale = Scale(low, high, 0.0, 1.0)
     middle = math.sqrt(known[0] * known[-1]) if is_log else (known[0] + known[-1]) / 2
     ticks = ((0.0, f"{known[0]:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{known[-1]:.2g}"))
-    places = [0.0 if value is None else scale(math.log(value) if is_log else value) for value in values]
-    return ParallelAxis(_NAMES.get(name, name), ticks), places
+    heights = [0.0 if value is None else scale(math.log(value) if is_log else value) for value in values]
+    return ParallelAxis(_NAMES.get(name, name), ticks), heights
 
 
 def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float]]:
     scores = [trial.score for trial in trials if trial.score is not None]
-    has_gap = len(scores) < len(trials)
-    lowest = ((WITHOUT_SCORE, "no score"),) if has_gap else ()
+    lowest = ((WITHOUT_SCORE, "no score"),) if len(scores) < len(trials) else ()
     if not scores:
         return ParallelAxis(SCORE, lowest), [WITHOUT_SCORE] * len(trials)
     low, high = min(scores), max(scores)
@@ -151,8 +150,8 @@ def parallel_figure(cell: CellRecord) -> str:
 
 def _draw_axis(canvas: Canvas, axis: ParallelAxis, x: float, up: Scale, *, is_last: bool) -> None:
     canvas.line([(x, up(0.0)), (x, up(1.0))], color=INK, width=1.0, opacity=0.7)
-    for place, word in axis.ticks:
-        y = up(place)
+    for height, word in axis.ticks:
+        y = up(height)
         canvas.line([(x - 2, y), (x + 2, y)], width=1.0, opacity=0.7)
         canvas.text(x + (6 if is_last else -5), y + 3, word, anchor="start" if is_last else "end")
     canvas.text(min(x, _WIDTH - 34) if is_last else x, _HEIGHT - 6, axis.name, anchor="middle", bold=True)
