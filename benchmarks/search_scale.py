@@ -12,17 +12,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from contextlib import ExitStack
 
 import numpy as np
-from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
 from pretrieve.stages.cells import TrialMaker
-from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking import schema
@@ -73,9 +71,8 @@ def tell_results(settings: StudySettings) -> int:
     """Write the spools of the study's trials that are not in its ledger, and return how many."""
     make_folder(settings.folder)
     ledger, rng = open_ledger(settings), np.random.default_rng(0)
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack, settings.compute)
-        inputs = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
+    with walking(settings, StudyObserver()) as context:
+        inputs = study_inputs(context)
         cells = TrialMaker(settings, inputs, ledger.spool_path).cells()
     tasks = [task for cell in cells for task in cell.trials if task.spec.key not in ledger.finished]
     for task in tasks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pretrieve.stages.observer import Stage, StudyObserver
+from pretrieve.stages.observer import StudyObserver
 
 
 class StageSeconds(StudyObserver):
@@ -11,6 +11,6 @@ class StageSeconds(StudyObserver):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def stage_finished(self, stage: Stage, seconds: float) -> None:
+    def stage_finished(self, stage: str, seconds: float) -> None:
         """Note it."""
         self.seconds[stage] = seconds

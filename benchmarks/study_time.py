@@ -16,21 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from cpu_seconds import CpuSeconds
-from pretrieve.study.prepare import Preparation
 from stage_seconds import StageSeconds
 
 import pretrieve as pt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.stages.cells import TrialMaker
-from pretrieve.stages.cluster_connection import LazyCluster
-from pretrieve.stages.observer import Stage, StudyObserver
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.context import walking
+from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.relationship import study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 
@@ -71,12 +69,12 @@ class Watched(StageSeconds):
         super().__init__()
         self.cpu = CpuSeconds()
 
-    def stage_started(self, stage: Stage, total: int, done: int = 0) -> None:
+    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         """Begin to count."""
         if stage == "trials":
             self.cpu.begin()
 
-    def stage_finished(self, stage: Stage, seconds: float) -> None:
+    def stage_finished(self, stage: str, seconds: float) -> None:
         """Note it, and end the count."""
         super().stage_finished(stage, seconds)
         if stage == "trials":
@@ -103,9 +101,8 @@ def settings_of(num_trials: int, epochs: int, storage: str) -> StudySettings:
 def planned_tasks(settings: StudySettings) -> list[TrialTask]:
     """Prepare a study and return its trials; nothing of them is run."""
     make_folder(settings.folder)
-    with ExitStack() as stack:
-        cluster = LazyCluster(stack, settings.compute)
-        inputs = Preparation(settings, cluster, StageClock(StudyObserver())).materials()
+    with walking(settings, StudyObserver()) as context:
+        inputs = study_inputs(context)
         cells = TrialMaker(settings, inputs, open_ledger(settings).spool_path).cells()
     return [task for cell in cells for task in cell.trials]
 

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -27,6 +28,21 @@ _PARTIAL, _NOT_SATISFIABLE = 206, 416
 Progress = Callable[[int, int | None], None]
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a server that does not answer is tried.
+
+    Attributes:
+      attempts: how many in a row may end without a new byte.
+      pause_s: seconds before the second of them; doubled before each further one, up to half a minute.
+      timeout_s: seconds that a server may be silent.
+    """
+
+    attempts: int = 5
+    pause_s: float = 1.0
+    timeout_s: float = TIMEOUT_S
+
+
 class _BrokenOffError(Exception):
     """A failure that is worth another attempt: a broken connection or a busy server."""
 
@@ -37,9 +53,7 @@ def download(
     *,
     md5: str | None = None,
     progress: Progress | None = None,
-    attempts: int = 5,
-    pause_s: float = 1.0,
-    timeout_s: float = TIMEOUT_S,
+    patience: Patience | None = None,
 ) -> None:
     """Fetch a file, going on where an earlier attempt or an earlier process ended.
 
@@ -51,9 +65,7 @@ def download(
       path: the file to make; its folder is made where it is missing.
       md5: 32 hexadecimal digits that it must have; None skips the check.
       progress: called with the bytes fetched so far, and the file's size or None where the server does not say.
-      attempts: how many in a row may end without a new byte.
-      pause_s: seconds before the second of them; doubled before each further one, up to half a minute.
-      timeout_s: seconds that a server may be silent.
+      patience: how long a server that does not answer is tried; None: the default.
 
     Raises:
       UserError: the address is not of the web, the server refuses or cannot be reached, or another process fetches it.
@@ -66,7 +78,7 @@ def download(
     part = path.with_name(f"{path.name}.part")
     mark = part.with_name(f"{part.name}.json")
     with _locked(part) as file:
-        _fetch_all(url, file, mark, progress, attempts=attempts, pause_s=pause_s, timeout_s=timeout_s)
+        _fetch_all(url, file, mark, progress, patience or Patience())
         found = None if md5 is None else file_md5(part)
         if md5 is not None and found != md5.lower():
             part.unlink()
@@ -110,25 +122,23 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
                     part.unlink()
 
 
-def _fetch_all(
-    url: str, file: IO[bytes], mark: Path, progress: Progress | None, *, attempts: int, pause_s: float, timeout_s: float
-) -> None:
+def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress | None, patience: Patience) -> None:
     farthest, failures = file.tell(), 0
     while True:
         try:
-            _fetch(url, file, mark, progress, timeout_s)
+            _fetch(url, file, mark, progress, patience.timeout_s)
             return
         except _BrokenOffError as error:
             file.flush()
             # A server that starts anew each time sends bytes for ever; only those beyond all earlier ones count.
             failures = 0 if file.tell() > farthest else failures + 1
             farthest = max(farthest, file.tell())
-            if failures >= attempts:
+            if failures >= patience.attempts:
                 raise UserError(
-                    f"{url} must be reachable, but {attempts} attempts in a row brought nothing new: {error}; run the "
-                    "command again to go on from here, or fetch the file by hand"
+                    f"{url} must be reachable, but {patience.attempts} attempts in a row brought nothing new: {error}; "
+                    "run the command again to go on from here, or fetch the file by hand"
                 ) from error
-        time.sleep(min(_LONGEST_PAUSE_S, pause_s * 2 ** max(0, failures - 1)))
+        time.sleep(min(_LONGEST_PAUSE_S, patience.pause_s * 2 ** max(0, failures - 1)))
 
 
 def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, timeout_s: float) -> None:

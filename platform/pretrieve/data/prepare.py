@@ -9,7 +9,7 @@ from typing import Literal
 
 from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.data.archives import finish_move, unpack_archive
-from pretrieve.data.download import download, file_md5
+from pretrieve.data.download import Patience, download, file_md5
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 from pretrieve.errors import ImageSetError, UserError
@@ -108,7 +108,7 @@ def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progre
     else:
         report = _reporter("download", archive, progress)
         try:
-            download(archive.url, path, md5=archive.md5, progress=report, attempts=attempts)
+            download(archive.url, path, md5=archive.md5, progress=report, patience=Patience(attempts=attempts))
         except UserError as error:  # publishers move their files: say how to fetch this one by hand
             by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
             raise type(error)(f"{error}\n{by_hand}") from error

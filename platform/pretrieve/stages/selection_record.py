@@ -56,8 +56,7 @@ def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> lis
         record = selection_record(
             inputs.units[target],
             selection,
-            target=target,
-            method=method,
+            cell=(target, method),
             others=others,
             expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
@@ -75,8 +74,7 @@ def selection_record(
     units: SourceUnits,
     selection: Selection,
     *,
-    target: str,
-    method: str,
+    cell: tuple[str, str],
     others: Mapping[str, Selection],
     expected: Sequence[int] | None,
     top_ks: Sequence[int],
@@ -86,8 +84,7 @@ def selection_record(
     Args:
       units: what it chose from.
       selection: the choice.
-      target: name of the target.
-      method: name of the method.
+      cell: names of the target and the method.
       others: the other methods' selections of the same target.
       expected: classes of the source that should be found, or None.
       top_ks: the numbers of units at which trials cut it.
@@ -96,8 +93,8 @@ def selection_record(
     scores = tuple(float(selection.scores[group]) for group in listed)
     class_counts = units.class_counts(selection.groups)
     return SelectionRecord(
-        target=target,
-        method=method,
+        target=cell[0],
+        method=cell[1],
         unit=units.unit,
         groups=listed,
         names=tuple(units.name(group) for group in listed),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pretrieve.data.download import download, file_md5
+from pretrieve.data.download import Patience, download, file_md5
 from pretrieve.errors import ImageSetError, UserError
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -95,7 +95,13 @@ def names(folder: Path) -> list[str]:
 
 
 def fetch(server: Server, path: Path, **options: Any) -> None:
-    download(server.url, path, **{"md5": MD5, "pause_s": 0.0, "timeout_s": 20.0, **options})
+    patience = {name: options.pop(name) for name in ("attempts", "pause_s", "timeout_s") if name in options}
+    download(
+        server.url,
+        path,
+        **{"md5": MD5, **options},
+        patience=Patience(**{"pause_s": 0.0, "timeout_s": 20.0, **patience}),
+    )
 
 
 def test_a_file_comes_whole_with_progress_and_leaves_nothing_beside_it(server: Server, tmp_path: Path) -> None:
@@ -228,9 +234,9 @@ def test_a_silent_server_is_a_message(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
         with pytest.raises(UserError, match=r"2 attempts in a row.*timed out"):
-            download(url, tmp_path / "x", attempts=2, pause_s=0.0, timeout_s=0.2)
+            download(url, tmp_path / "x", patience=Patience(2, 0.0, 0.2))
     with pytest.raises(UserError, match="2 attempts in a row"):
-        download(url, tmp_path / "x", attempts=2, pause_s=0.0, timeout_s=2.0)
+        download(url, tmp_path / "x", patience=Patience(2, 0.0, 2.0))
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "/etc/passwd", "data:,x"])

@@ -40,6 +40,11 @@ class _Columns:
     split: str | None
     kind: str
 
+    @property
+    def of_labels(self) -> list[str]:
+        """The columns beside the images."""
+        return [self.label, *([self.split] if self.split else [])]
+
 
 def load_parquet(
     tables: TablePaths,
@@ -95,18 +100,17 @@ def load_parquet(
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split), start in zip(files, found, starts, strict=False):
-        _add_table(rows, file, columns, split, start, folder or file.path.parent, holds)
+        images = _images(file, columns, folder or file.path.parent, holds)
+        _add_table(rows, read_columns(file, columns.of_labels), columns, split, start, images)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
     return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
 
 
 def _add_table(
-    rows: GivenRows, file: TableFile, columns: _Columns, split: str | None, start: int, root: Path, holds: bool
+    rows: GivenRows, table: pa.Table, columns: _Columns, split: str | None, start: int, images: Images
 ) -> None:
-    table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
     labels = table[columns.label].to_pylist()
     words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
-    images = _images(file, columns, root, holds)
     for position, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
         try:
             if isinstance(image, ImageSetError):
