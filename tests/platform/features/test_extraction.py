@@ -14,6 +14,7 @@ import ray
 import torch
 from ray.data import DataContext
 
+from pretrieve.artifacts.seals import read_sealed
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.image_table import table_of_files
 from pretrieve.errors import BackboneError
@@ -112,7 +113,8 @@ def resumed(request, extracted, requests, backbone, tmp_path_factory):
 
 
 def _features(request, folder):
-    tables = [pq.read_table(request.shard_path(folder, shard)) for shard in range(request.num_shards)]
+    paths = [request.shard_path(folder, shard) for shard in range(request.num_shards)]
+    tables = [pq.read_table(pa.BufferReader(read_sealed(path))) for path in paths]
     return pa.concat_tables(tables)
 
 
