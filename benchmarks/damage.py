@@ -3,8 +3,8 @@
     python benchmarks/damage.py --reruns 500
 
 Each rerun damages one file of one kind (deleted, emptied, cut in half, or one bit flipped) and runs the study until it
-ends well. Printed at the end: reruns by kind, and the faults: other tables, and errors that were no clear ones. There must
-be none.
+ends well. Printed at the end: reruns by kind, and the faults: other tables, and errors that were no clear ones. There
+must be none.
 """
 
 from __future__ import annotations
