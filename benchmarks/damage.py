@@ -26,7 +26,7 @@ MAX_RUNS = 4
 """Runs until the study ends well: a damaged picture ends a trial with a clear error before the next run mends it."""
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for the end of the driver."""
 
 

@@ -310,7 +310,7 @@ def test_python_users_get_the_table_as_a_frame(tiny_fields: dict[str, Any]) -> N
 
 
 def test_a_diverged_refit_is_no_champion(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two refits, one diverged: the other is registered, and a model that is gone is told, not invented."""
+    """Of two refits, one diverged: the other is registered, and its weights are trained again where they are gone."""
     settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid={"lr": [0.01], "weight_decay": [0.0]})
     run_study(settings, Ear())
     client = MlflowClient(settings.tracking())
@@ -325,9 +325,13 @@ def test_a_diverged_refit_is_no_champion(make_settings: MakeSettings, monkeypatc
 
     for path in (settings.folder / "refits").glob("*.pt"):
         path.unlink()
+    assert run_study(settings, Ear()).models == record.models, "the registry has a copy of the weights"
+    client.delete_registered_model_alias("tiny.tiny-a", "champion")
     ear = Ear()
-    assert run_study(settings, ear).models == {}
-    assert any("the weights of its refits are gone" in notice for notice in ear.notices)
+    assert run_study(settings, ear).models == record.models
+    assert any("are gone or damaged: the first one is trained again" in notice for notice in ear.notices)
+    version = client.get_model_version_by_alias("tiny.tiny-a", "champion")
+    assert version.tags[schema.TAG_KEY] == keys[second.info.run_id]
 
 
 def test_two_drivers_do_not_run_one_study(make_settings: MakeSettings) -> None:

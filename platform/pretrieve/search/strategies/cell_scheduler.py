@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -14,6 +13,13 @@ from pretrieve.search.strategies._base import CellName, EarlierTrial, Stop, cell
 
 _NO_CONTROLLER: Any = None
 """Scores of an earlier run have no Tune controller; both schedulers decide by the scores alone."""
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    """Stands for a trial of an earlier run: Tune's schedulers use a trial as a key, and read its identity alone."""
+
+    trial_id: str
 
 
 @dataclass
@@ -55,8 +61,7 @@ class CellScheduler(FIFOScheduler):
         self._begun = {trial.key: trial for trial in begun}
         self.stops: dict[str, Stop] = {}
         for each in earlier:
-            replacement = SimpleNamespace(trial_id=each.key)  # the schedulers read nothing else of a Tune trial
-            self._compare(each.cell, each.key, _Compared(replacement, list(each.scores)))
+            self._compare(each.cell, each.key, _Compared(_Replayed(each.key), list(each.scores)))
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Pickle as a scheduler that stops nothing: Tune saves it to restore it, but the ledger restores a study."""
