@@ -42,7 +42,8 @@ class TrialsStage(Stage[StudyCells]):
         if not context.runs_trials:
             _notice_missing(plan)
             return plan
-        return None if plan.missing(plan.cells) or any(cell.num_unknown for cell in plan.cells) else plan
+        has_trials_to_run = plan.missing(plan.cells) or any(cell.num_unknown for cell in plan.cells)
+        return None if has_trials_to_run or plan.best_stopped(plan.cells) else plan
 
     def make(self, context: Context) -> StudyCells:
         """Run the trials that have no result, until the budget is used up.

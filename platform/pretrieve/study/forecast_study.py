@@ -14,6 +14,7 @@ from pretrieve.stages.backbone import BackboneStage
 from pretrieve.stages.calibration import Calibration, calibrate
 from pretrieve.stages.cell_counts import CellCountsStage, timed_cells
 from pretrieve.stages.context import Context, walking
+from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationship import RelationshipStage
 from pretrieve.study.settings import StudySettings
@@ -41,7 +42,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     make_folder(settings.folder)
     with walking(settings, observer, makes=False) as context:
         counts = context.get(CellCountsStage)
-        is_prepared = context.find(RelationshipStage) is not None
+        is_prepared = context.find(ImageCacheStage) is not None and context.find(RelationshipStage) is not None
         if is_prepared and not any(cell.num_missing for cell in counts):
             return _nothing_left(context)
         measured = calibrate(context, book or SpeedBook(), pretrains=context.find(BackboneStage) is None)

@@ -1,8 +1,7 @@
-import json
-
 import numpy as np
 import pytest
 
+from pretrieve.artifacts.seals import read_sealed_json
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.registry import CARD, load_stored_set, save_image_set
@@ -48,6 +47,6 @@ def test_a_set_that_cannot_be_written_whole_has_no_card(image_set, tmp_path):
 
 def test_the_card_tells_a_reader_what_the_set_is(image_set, tmp_path):
     save_image_set(image_set, tmp_path)
-    card = json.loads((tmp_path / CARD).read_text(encoding="utf-8"))
+    card = read_sealed_json(tmp_path / CARD)
     assert card["name"] == "Ä set"
     assert card["class_names"] == ["a", "b", "c"]

@@ -72,7 +72,7 @@ def signal_the_trial(task: TrialTask, number: signal.Signals) -> None:
 def test_a_trial_whose_process_ends_or_hangs_goes_on_in_another(
     number: signal.Signals, kind: FailureKind, make_task: MakeTask, tmp_path: Path
 ) -> None:
-    task = make_task(key=f"disturbed-{number}", training=LONG).model_copy(update={"max_silence_s": 8.0})
+    task = make_task(key=f"disturbed-{number}", training=LONG).model_copy(update={"max_silence_s": 20.0})
     signal_the_trial(task, number)
     watcher = Watcher()
     run_tasks([task], TrialResources(1, 0), tmp_path / "tune", watcher)

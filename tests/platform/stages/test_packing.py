@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pretrieve.artifacts.seals import read_sealed
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.execution.measuring.packing import Node, open_share, with_packing
 from pretrieve.stages.observer import StudyObserver
@@ -52,10 +53,10 @@ def test_threads_are_measured_before_the_first_trial_and_kept(make_settings: Mak
     (told,) = [notice for notice in ear.notices if "compute.cpus_per_trial overrides it" in notice]
     assert "training steps a second of so many side by side: 1: " in told
     (kept,) = (settings.cache / "packings").glob("*.json")
-    before = kept.read_text()
+    before = kept.read_bytes()
     more = Ear()
     run_study(make_settings(**{**fields, "seed": 42}), more)
-    assert kept.read_text() == before
+    assert kept.read_bytes() == before
     assert not [notice for notice in more.notices if "overrides it" in notice], "measured once a kind of node"
 
 
@@ -80,6 +81,6 @@ def test_a_logical_gpu_is_shared_by_as_many_trials_as_give_the_most(tmp_path: Pa
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     (kept,) = (tmp_path / "runs" / "cache" / "packings").glob("*.json")
-    text = kept.read_text()
+    text = bytes(read_sealed(kept)).decode()
     assert '"num_side_by_side": ' in text
     assert "a GPU that torch does not see" in text

@@ -14,7 +14,7 @@ from pretrieve.execution.tune_events import record_stop
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import Stop
-from pretrieve.search.strategies.optuna import Proposals, quiet_optuna
+from pretrieve.search.strategies.optuna import Proposals
 from pretrieve.stages.cells import Cell, TrialMaker
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
@@ -95,7 +95,6 @@ def run(ledger: Ledger, task: TrialTask, scores: list[float], outcome: Any = Non
 def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_begun(
     make_settings: MakeSettings, is_delivered: bool
 ) -> None:
-    quiet_optuna()
     search = {"strategy": "optuna", "num_trials": 6}
     settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=GRID, search=search)
     plan, ledger = open_plan(settings)

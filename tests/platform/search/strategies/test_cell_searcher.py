@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import optuna
 import pytest
 
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.cell_searcher import CellSearcher
-from pretrieve.search.strategies.optuna import CellProblem, Proposals, quiet_optuna
+from pretrieve.search.strategies.optuna import CellProblem, Proposals
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.training.settings import Hyperparameters
 
@@ -25,7 +26,7 @@ SMALL = GridSettings(lr=(0.01,), weight_decay=(1e-4, 0.0), source_weight=(0.3,))
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
-    quiet_optuna()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.fixture
