@@ -51,6 +51,9 @@ class MeanStage(Stage):
             blocks = list(read_features(features.request(SOURCE), features.folder))
             write_sealed_arrays(path, mean=np.concatenate([block.features for block in blocks]).mean(0))
 
+    def num_pieces(self, context):
+        return 1
+
     def artifacts(self, context):
         key = content_key(kind="mean", features=context.get(FeaturesStage).key(SOURCE))
         return [context.store.path("means", f"{key}.npz")]

@@ -21,6 +21,7 @@ class StandIn:
     def __init__(self, ends: dict[str, TrialState]) -> None:
         self.finished: dict[str, Any] = {}
         self.failed: list[str] = []
+        self.messages: dict[str, str] = {}
         self.released: list[str] = []
         self._ends = ends
 
@@ -30,8 +31,12 @@ class StandIn:
     def release_spool(self, key: str) -> None:
         self.released.append(key)
 
+    def failure_message(self, key: str) -> str:
+        return self.messages.get(key, "")
+
     def fail(self, key: str, message: str, failure: FailureKind) -> None:
         self.failed.append(key)
+        self.messages[key] = message
         self._ends[key] = TrialState(key, "failed", failure=failure)
 
 

@@ -85,4 +85,4 @@ def test_co_tuning_needs_the_classifier_of_the_pre_training(make_settings: MakeS
     ear = Ear()
     with pytest.raises(UserError, match=r"'co_tuning' needs the classifier .* the weights of small_resnet hold none"):
         run_study(settings, ear)
-    assert ear.stages == ["image sets", "backbone"]  # nothing was computed with it
+    assert ear.stages == ["image sets"]  # the backbone is refused while it is looked up, and nothing is computed
