@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+from forked_workers import forked_workers
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
@@ -56,17 +59,19 @@ def ray_cluster() -> Iterator[None]:
 
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=200 * 1024**2,
-        _node_ip_address="127.0.0.1",
-    )
-    yield
-    ray.shutdown()
+    with forked_workers() as launcher:
+        with mock.patch.object(sys, "executable", launcher):
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=200 * 1024**2,
+                _node_ip_address="127.0.0.1",
+            )
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture
