@@ -24,10 +24,10 @@ from pretrieve.records import (
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.mlflow_experiment import MlflowExperiment
 from pretrieve_dashboards.notebook import StudyInNotebook
-from pretrieve_dashboards.store import StudyStore
-from pretrieve_dashboards.views.curves import trials_to_follow
 from pretrieve_dashboards.views.leaks import SIDES
+from pretrieve_dashboards.views.learning_curves import trials_to_follow
 
 MAX_REQUESTS = 200
 """For the curves of one study: each may take tenths of a second where MLflow holds hundreds of thousands of values."""
@@ -56,10 +56,10 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
       DashboardError: the store does not answer, or the experiment or its plan is missing.
     """
     with uncollected():
-        return _load(StudyStore(tracking_uri, name), name, with_curves=with_curves, with_trials=with_trials)
+        return _load(MlflowExperiment(tracking_uri, name), name, with_curves=with_curves, with_trials=with_trials)
 
 
-def _load(store: StudyStore, name: str, *, with_curves: bool, with_trials: bool) -> StudyRecord:
+def _load(store: MlflowExperiment, name: str, *, with_curves: bool, with_trials: bool) -> StudyRecord:
     study_run = _study_run(store, name)
     run_id = str(study_run.info.run_id)
     plan = _plan(store, run_id, name)
@@ -84,7 +84,7 @@ def _load(store: StudyStore, name: str, *, with_curves: bool, with_trials: bool)
     )
 
 
-def _study_run(store: StudyStore, name: str) -> Run:
+def _study_run(store: MlflowExperiment, name: str) -> Run:
     runs = store.runs(schema.KIND_STUDY)
     if not runs:
         raise DashboardError(
@@ -94,7 +94,7 @@ def _study_run(store: StudyStore, name: str) -> Run:
     return runs[0]
 
 
-def _plan(store: StudyStore, run_id: str, name: str) -> PlanRecord:
+def _plan(store: MlflowExperiment, run_id: str, name: str) -> PlanRecord:
     found = store.records(run_id, PlanRecord, [schema.PLAN_ARTIFACT])
     if not found:
         raise DashboardError(
@@ -104,12 +104,12 @@ def _plan(store: StudyStore, run_id: str, name: str) -> PlanRecord:
     return found[0]
 
 
-def _selections(store: StudyStore, run_id: str, plan: PlanRecord) -> tuple[SelectionRecord, ...]:
+def _selections(store: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[SelectionRecord, ...]:
     paths = [f"{schema.SELECTIONS_FOLDER}/{cell.target}/{cell.method}.json" for cell in plan.cells]
     return tuple(store.records(run_id, SelectionRecord, paths))
 
 
-def _audits(store: StudyStore, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:
+def _audits(store: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:
     settings = plan.settings.get("audit")
     if not isinstance(settings, dict) or not settings.get("enabled"):
         return ()  # what lies there is of an earlier plan
@@ -117,7 +117,7 @@ def _audits(store: StudyStore, run_id: str, plan: PlanRecord) -> tuple[AuditReco
     return tuple(store.records(run_id, AuditRecord, paths))
 
 
-def _cells(store: StudyStore, plan: PlanRecord, *, with_trials: bool) -> tuple[CellRecord, ...]:
+def _cells(store: MlflowExperiment, plan: PlanRecord, *, with_trials: bool) -> tuple[CellRecord, ...]:
     runs = {
         (run.data.tags.get(schema.TAG_TARGET), run.data.tags.get(schema.TAG_METHOD)): run
         for run in store.runs(schema.KIND_CELL)
@@ -271,7 +271,7 @@ def _top_k(params: Mapping[str, str], top_ks: Sequence[int]) -> int | None:
     return next((k for k in top_ks if k == num_selected or (is_whole and k > num_selected)), None)
 
 
-def read_curves(store: StudyStore, cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
+def read_curves(store: MlflowExperiment, cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
     """Read the curves of trials that did not record one at their end and are worth following, up to MAX_REQUESTS.
 
     Those that run come first. A trial that runs, or whose process was lost, has no end: the time of its last epoch

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.table import printed_table, score_table
+from pretrieve_dashboards.table_of_scores import printed_table, score_table
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import chosen_trial

@@ -10,7 +10,7 @@ from rich.text import Text
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, draw_columns, padded, text_width
-from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
+from pretrieve_dashboards.table_of_scores import ScoreTable, score_table, table_parts
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
-from pretrieve_dashboards.comparison import Comparison, Place, Published, Value
+from pretrieve_dashboards.paper_comparison import Comparison, Place, Published, Value
 from pretrieve_dashboards.report import Page, Section, render_page
-from pretrieve_dashboards.table import printed_table
+from pretrieve_dashboards.table_of_scores import printed_table
 from pretrieve_dashboards.view_table import numeric, row
 from pretrieve_dashboards.views import Figure, Lines, Table, TableCell
 from pretrieve_dashboards.wording import ui_command

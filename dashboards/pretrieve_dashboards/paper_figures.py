@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pretrieve_dashboards.comparison import Value
+from pretrieve_dashboards.paper_comparison import Value
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, padded, round_ticks, text_width
 
 WIDE_RANGE = 100.0

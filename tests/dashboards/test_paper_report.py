@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pretrieve_dashboards.comparison import Comparison, Value, published_table
-from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment import (
+from pretrieve_dashboards.paper_comparison import Comparison, Value, published_table
+from pretrieve_dashboards.paper_figures import Curve, draw_curves
+from pretrieve_dashboards.paper_report import (
     Drawing,
     ExperimentView,
     Findings,

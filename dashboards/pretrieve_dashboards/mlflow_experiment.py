@@ -26,7 +26,7 @@ NUM_READERS = 8
 _SQLITE_PREFIX = "sqlite:///"
 
 
-class StudyStore:
+class MlflowExperiment:
     """One experiment, read only.
 
     Args:
