@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pretrieve.records import CellRecord, StudyRecord
+from pretrieve.records import StudyRecord
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.views.paired import paired_differences
 
@@ -29,26 +29,23 @@ def best_frame(record: StudyRecord, target: str) -> pd.DataFrame:
     if not cells:
         names = ", ".join(each.name for each in record.targets)
         raise DashboardError(f"the target must be one of the study, one of {names}, but is {target!r}")
-    columns = list(dict.fromkeys(name for cell in cells for name in cell.best or {}))
-    rows = [_best_row(cell, columns) for cell in cells]
+    hyperparameters = dict.fromkeys(name for cell in cells for name in cell.best or {})
+    rows = [
+        {
+            "val_score": cell.best_val_score,
+            "test_mean": cell.test_mean,
+            "test_ci95": cell.test_ci95,
+            "num_refits": sum(refit.score is not None for refit in cell.refits),
+            **{name: (cell.best or {}).get(name) for name in hyperparameters},
+            "run_id": cell.run_id,
+        }
+        for cell in cells
+    ]
     frame = pd.DataFrame(rows, index=pd.Index([cell.method for cell in cells], name="method"))
-    floats = {name: "float64" for name in frame.columns if name not in ("num_refits", "run_id")}
-    return frame.astype(floats).sort_values("val_score", ascending=False, kind="stable", na_position="last")
-
-
-def _best_row(cell: CellRecord, names: list[str]) -> dict[str, Any]:
-    best = cell.best or {}
-    mean, ci95 = cell.test_mean, cell.test_ci95
-    return {
-        "val_score": cell.best_val_score,
-        "test_mean": mean,
-        "test_ci95": ci95,
-        "test_low": None if mean is None or ci95 is None else mean - ci95,
-        "test_high": None if mean is None or ci95 is None else mean + ci95,
-        "num_refits": sum(refit.score is not None for refit in cell.refits),
-        **{name: best.get(name) for name in names},
-        "run_id": cell.run_id,
-    }
+    frame = frame.astype({name: "float64" for name in frame.columns if name not in ("num_refits", "run_id")})
+    frame.insert(3, "test_low", frame["test_mean"] - frame["test_ci95"])
+    frame.insert(4, "test_high", frame["test_mean"] + frame["test_ci95"])
+    return frame.sort_values("val_score", ascending=False, kind="stable", na_position="last")
 
 
 def compare_frame(record: StudyRecord, method: str, baseline: str) -> pd.DataFrame:
@@ -70,8 +67,6 @@ def compare_frame(record: StudyRecord, method: str, baseline: str) -> pd.DataFra
         )
     found = [each for each in paired_differences(record, baseline) if each.method == method]
     rows = [(each.mean, each.ci95, each.mean - each.ci95, each.mean + each.ci95, each.num_seeds) for each in found]
-    return pd.DataFrame(
-        rows,
-        index=pd.Index([each.target for each in found], name="target", dtype="object"),
-        columns=["difference", "ci95", "low", "high", "num_seeds"],
-    ).astype({"difference": "float64", "ci95": "float64", "low": "float64", "high": "float64", "num_seeds": "int64"})
+    names = pd.Index([each.target for each in found], name="target", dtype="object")
+    frame = pd.DataFrame(rows, names, ["difference", "ci95", "low", "high", "num_seeds"], dtype="float64")
+    return frame.astype({"num_seeds": "int64"})

@@ -82,14 +82,13 @@ def write_report(record: StudyRecord, path: Path) -> None:
 
 def render_report(record: StudyRecord) -> str:
     """Render a finished or unfinished study as self-contained HTML. Everything that comes from data is escaped."""
-    links = wording.run_links(record)
-    most_rows = MAX_LINKED_ROWS_OF_CELLS if links.ui else MAX_ROWS_OF_CELLS
+    most_rows = MAX_LINKED_ROWS_OF_CELLS if wording.ui_address(record) else MAX_ROWS_OF_CELLS
     sections = study_sections(record, max(MIN_ROWS_OF_CELL, most_rows // max(1, len(record.cells))))
     runs = dict.fromkeys(run for table in _tables(sections) for run in table.row_runs if run)
     anchors = {run: f"r{number}" for number, run in enumerate(runs, start=1)}
 
     def href(run_id: str | None) -> str:
-        return links.run(run_id) or (f"#{anchors[run_id]}" if run_id is not None and run_id in anchors else "")
+        return wording.run_page(record, run_id) or (f"#{anchors[run_id]}" if run_id in anchors else "")
 
     size = f"{wording.count(len(record.targets), 'target')} × {wording.count(len(record.methods), 'method')}"
     subtitle = f"{size} on {record.backbone} · {'finished' if record.is_finished else 'unfinished'}"
