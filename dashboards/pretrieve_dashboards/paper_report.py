@@ -101,9 +101,8 @@ def render_experiment(view: ExperimentView) -> str:
         *([_sources(view)] if view.studies else []),
     ]
     anchors = {anchor: anchor for anchor, _, _ in _numbers_with_runs(found)}
-    return render_page(
-        Page(view.place, view.question, sections, anchors=anchors, href=lambda name: (name and f"#{name}") or "")
-    )
+    page = Page(view.place, view.question, sections, anchors=anchors, href=lambda name: f"#{name}" if name else "")
+    return render_page(page)
 
 
 def _numbers_with_runs(findings: Findings) -> list[tuple[str, RowAndColumn, Value]]:

@@ -10,7 +10,7 @@ from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import INK, Canvas, Scale
 from pretrieve_dashboards.views._base import Figure, View
-from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
+from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, trial_lines
 
 MAX_VALUES_APART = 8
 """Up to so many values of a hyperparameter are evenly spaced. More, as in a random search, are placed on a scale."""
@@ -64,19 +64,9 @@ def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
     axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
     if names:
         axes.append(_score_axis(trials))
-    lines = [
-        TrialLine(
-            tuple((float(axis), heights[number]) for axis, (_, heights) in enumerate(axes)),
-            trial.state,
-            is_chosen(trial, cell),
-            trial.run_id,
-        )
-        for number, trial in enumerate(trials)
-    ]
+    points = [[(float(axis), heights[n]) for axis, (_, heights) in enumerate(axes)] for n in range(len(trials))]
     return ParallelCoordinates(
-        axes=tuple(axis for axis, _ in axes),
-        lines=tuple(sorted(lines, key=lambda line: line.is_best)),
-        alternative=_description(cell, names),
+        tuple(axis for axis, _ in axes), trial_lines(cell, trials, points), _description(cell, names)
     )
 
 
@@ -91,9 +81,8 @@ def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list
     apart: list[float | None] = [*([None] if None in values else []), *known]
     if len(apart) <= MAX_VALUES_APART:
         at = {value: index / max(1, len(apart) - 1) for index, value in enumerate(apart)}
-        ticks = tuple(
-            (height, wording.ABSENT if value is None else wording.number(value)) for value, height in at.items()
-        )
+        words = {value: wording.ABSENT if value is None else wording.number(value) for value in apart}
+        ticks = tuple((at[value], word) for value, word in words.items())
         return ParallelAxis(_NAMES.get(name, name), ticks), [at[value] for value in values]
     is_log = known[0] > 0 and known[-1] / known[0] >= WIDE_RANGE
     low, high = (math.log(each) if is_log else each for each in (known[0], known[-1]))
@@ -113,9 +102,8 @@ def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float
     scale = Scale(low, high, 0.0, 1.0)
     marked = (low, (low + high) / 2, high) if high > low else (high,)
     ticks = tuple((scale(score), wording.percent(score)) for score in marked)
-    return ParallelAxis(SCORE, lowest + ticks), [
-        WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials
-    ]
+    heights = [WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials]
+    return ParallelAxis(SCORE, lowest + ticks), heights
 
 
 def _description(cell: CellRecord, names: Sequence[str]) -> str:
