@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pretrieve_dashboards.errors import DashboardError as DashboardError
-    from pretrieve_dashboards.frames import best_frame as best_frame
-    from pretrieve_dashboards.frames import compare_frame as compare_frame
     from pretrieve_dashboards.load import load_study as load_study
     from pretrieve_dashboards.mlflow_notes import experiment_note as experiment_note
     from pretrieve_dashboards.mlflow_notes import run_notes as run_notes
@@ -49,8 +47,10 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.table_of_scores import score_table as score_table
     from pretrieve_dashboards.terminal import print_status as print_status
     from pretrieve_dashboards.terminal import print_study as print_study
+    from pretrieve_dashboards.views.best import best_frame as best_frame
     from pretrieve_dashboards.views.missing import missing_parts as missing_parts
     from pretrieve_dashboards.views.paired import PairedDifference as PairedDifference
+    from pretrieve_dashboards.views.paired import compare_frame as compare_frame
     from pretrieve_dashboards.views.paired import paired_differences as paired_differences
     from pretrieve_dashboards.views.protocol import deviations as deviations
     from pretrieve_dashboards.views.scores import dot_plot as dot_plot

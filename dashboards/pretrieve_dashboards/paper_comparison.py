@@ -145,16 +145,15 @@ def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) ->
     """
     values: dict[RowAndColumn, Value] = {}
     for method in record.methods:
-        row = row_of(method)
-        for target in record.targets:
-            cell = record.cell(target.name, method)
+        tested = {}
+        for cell in (record.cell(target.name, method) for target in record.targets):
             if cell.test_mean is not None:
                 # The refits' runs, because a cell's run describes only the latest point of a series.
                 runs = tuple(refit.run_id for refit in cell.refits if refit.score is not None)
-                values[row, target.name] = Value(cell.test_mean, cell.test_ci95, runs)
-        tested = [values[row, target.name].mean for target in record.targets if (row, target.name) in values]
+                tested[cell.target] = Value(cell.test_mean, cell.test_ci95, runs)
         if len(tested) == len(record.targets):
-            values[row, AVERAGE] = Value(fmean(tested))
+            tested[AVERAGE] = Value(fmean(value.mean for value in tested.values()))
+        values |= {(row_of(method), target): value for target, value in tested.items()}
     return values
 
 

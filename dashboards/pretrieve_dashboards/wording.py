@@ -13,7 +13,8 @@ ABSENT = "—"
 AVERAGE = "average"
 """Name of the column with the means over all targets, in our tables and in the paper's."""
 
-_SHORT_NAMES = {"lr": "lr ", "weight_decay": "wd ", "source_weight": "λ ", "top_k": "K ", "head_lr_ratio": "head ×"}
+SHORT_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
+"""Names of the hyperparameters of a grid, in the order in which they are shown."""
 
 
 def percent(fraction: float | None) -> str:
@@ -53,7 +54,8 @@ def hyperparameter(name: str, value: float | None) -> str:
     >>> hyperparameter("top_k", 100), hyperparameter("momentum", 0.9), hyperparameter("top_k", None)
     ('K 100', 'momentum 0.9', 'K —')
     """
-    return _SHORT_NAMES.get(name, f"{name} ") + (ABSENT if value is None else number(value))
+    short, text = SHORT_NAMES.get(name, name), ABSENT if value is None else number(value)
+    return f"{short}{text}" if short.endswith("×") else f"{short} {text}"
 
 
 def hyperparameters(values: Mapping[str, float] | None) -> str:
@@ -66,7 +68,7 @@ def hyperparameters(values: Mapping[str, float] | None) -> str:
     """
     if values is None:
         return ABSENT
-    ordered = dict.fromkeys((*_SHORT_NAMES, *values))
+    ordered = dict.fromkeys((*SHORT_NAMES, *values))
     return ", ".join(hyperparameter(name, values[name]) for name in ordered if name in values)
 
 

@@ -93,21 +93,17 @@ class LeakGains(View):
             "Scores without and with leaks",
             "Test scores in %, without and with the source images that show test images.",
             ("target", "method", "seeds", "without", "with", "difference"),
-            [
-                row(
-                    leak.target,
-                    leak.method,
-                    numeric(leak.num_seeds),
-                    numeric(wording.percent(leak.without), leak.run_id),
-                    numeric(wording.percent(leak.with_leaks), leak.run_id),
-                    numeric(wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None), leak.run_id),
-                )
-                for leak in leak_rows(record)
-            ],
+            [_gain_row(leak) for leak in leak_rows(record)],
         )
 
     def note(self, record: StudyRecord) -> str:
         return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
+
+
+def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
+    gain = wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None)
+    scores = (wording.percent(leak.without), wording.percent(leak.with_leaks), gain)
+    return row(leak.target, leak.method, numeric(leak.num_seeds), *(numeric(text, leak.run_id) for text in scores))
 
 
 def leak_rows(record: StudyRecord) -> list[LeakRow]:

@@ -108,8 +108,8 @@ class Failures(View):
             "How often each kind was met, and what is done about it; the trials it ended are listed above.",
             ("Kind", "Started again", "Ended trials", "What is done"),
             [
-                row(kind, numeric(interrupted), numeric(ended), policy)
-                for kind, interrupted, ended, policy in failure_rows(record)
+                row(each.kind, numeric(each.num_interruptions), numeric(each.num_trials), each.policy)
+                for each in failure_rows(record)
             ],
         )
 
@@ -132,17 +132,12 @@ def _all_trials(record: StudyRecord) -> list[NotedTrial]:
 def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
     """Return a row for each kind of failure that occurred, in the order of POLICIES."""
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
-    interruptions: Counter[str] = Counter()
-    for trial in trials:
-        interruptions.update(trial.interruptions)
+    interruptions: Counter[str] = sum((Counter(trial.interruptions) for trial in trials), Counter())
     ends = Counter(trial.failure or "program error" for trial in trials if trial.state == "failed")
     ends["diverged"] = sum(trial.state == "diverged" for trial in trials)
     kinds = dict.fromkeys([*POLICIES, *interruptions, *ends])
-    return tuple(
-        FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, ""))
-        for kind in kinds
-        if interruptions[kind] or ends[kind]
-    )
+    rows = [FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, "")) for kind in kinds]
+    return tuple(each for each in rows if each.num_interruptions or each.num_trials)
 
 
 def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: str, *, folded: str = "") -> Table:
