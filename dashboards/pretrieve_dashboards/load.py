@@ -216,23 +216,15 @@ def grid_point(params: Mapping[str, str], top_ks: Sequence[int]) -> dict[str, fl
     ({'lr': 0.1}, {'lr': 0.1, 'top_k': 100})
     """
     point = {name: float(params[name]) for name in _HYPERPARAMETERS if params.get(name) not in (None, "None")}
-    top_k = _top_k(params, top_ks)
-    return point if top_k is None else point | {"top_k": top_k}
-
-
-def _top_k(params: Mapping[str, str], top_ks: Sequence[int]) -> int | None:
-    """Find which `top_k` of the plan's grid a run belongs to.
-
-    `top_k` is not part of a trial's key: the selected images are. The run may come from another grid, so the number of
-    units that it reused decides. If several `top_k` give the same images, it is the first one, as in the plan.
-    """
     if not top_ks or "selection.num_selected" not in params:
-        return None
+        return point
+    # `top_k` is not part of a trial's key: the selected images are. The run may come from another grid, so the number
+    # of units that it reused decides. If several `top_k` give the same images, it is the first one, as in the plan.
     num_selected = int(params["selection.num_selected"])
     asked = int(params.get("selection.top_k", num_selected))
-    # If all units are selected, every larger top_k gives the same images.
-    is_whole = asked > num_selected or num_selected not in top_ks
-    return next((k for k in top_ks if k == num_selected or (is_whole and k > num_selected)), None)
+    has_all_units = asked > num_selected or num_selected not in top_ks  # then every larger top_k gives the same images
+    top_k = next((k for k in top_ks if k == num_selected or (has_all_units and k > num_selected)), None)
+    return point if top_k is None else point | {"top_k": top_k}
 
 
 def read_curves(experiment: MlflowExperiment, cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -128,38 +129,29 @@ def _titled(views: Iterable[View], record: StudyRecord, most_rows: int) -> list[
         of_cells = [view for view in same if view.scope == "cell"]
         boxes = [_box(of_cells, of_cell(record, cell), most_rows) for cell in record.cells if of_cells]
         if own or boxes:
+            head = (own or same)[0]
             intros = dict.fromkeys(view.intro for view in same if view.intro)
-            section, head = _content(own, record), (own or same)[0]
-            sections.append(
-                replace(
-                    section,
-                    title=head.heading(record),
-                    id=head.id,
-                    link=head.link,
-                    style=head.style,
-                    texts=[*intros, *section.texts],
-                    sections=boxes,
-                )
-            )
+            section = _content(own, record, intros, title=head.heading(record), style=head.style, sections=boxes)
+            sections.append(replace(section, id=head.id, link=head.link))
     return sections
 
 
 def _box(views: Iterable[View], record: StudyRecord, most_rows: int) -> Section:
-    section = _content([view for view in views if view.applies(record)], record)
-    tables = [table.first(most_rows) for table in section.tables]
-    return replace(section, title=record.cells[0].method, style="cell", tables=tables)
+    shown = [view for view in views if view.applies(record)]
+    section = _content(shown, record, title=record.cells[0].method, style="cell")
+    return replace(section, tables=[table.first(most_rows) for table in section.tables])
 
 
-def _content(views: Sequence[View], record: StudyRecord) -> Section:
-    texts, notes = [view.text(record) for view in views], [view.note(record) for view in views]
+def _content(views: Sequence[View], record: StudyRecord, intros: Iterable[str] = (), **heading: Any) -> Section:
+    paragraphs = [paragraph for view in views for paragraph in view.text(record).split("\n\n")]
     tables = [view.table(record) for view in views]
     return Section(
-        title="",
-        texts=[paragraph for text in texts for paragraph in (text.split("\n\n") if text else ())],
+        texts=[text for text in (*intros, *paragraphs) if text],
         lists=[each for view in views for each in view.lists(record)],
         tables=[table for table in tables if table is not None and table.rows],
         figures=[figure for view in views for figure in view.figures(record)],
-        notes=[note for note in notes if note],
+        notes=[note for note in (view.note(record) for view in views) if note],
+        **heading,
     )
 
 

@@ -90,6 +90,11 @@ def counted_states(trials: Iterable[TrialRecord]) -> str:
     return ", ".join(f"{number} {state}" for state, number in counts.items()) or "none"
 
 
+def varying(trials: Iterable[TrialRecord], names: Iterable[str]) -> tuple[str, ...]:
+    """Return the hyperparameters that do not have one value in all trials."""
+    return tuple(name for name in names if len({trial.hyperparameters.get(name) for trial in trials}) > 1)
+
+
 def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:
     """Return whether a trial has the configuration that its cell chose."""
     return cell.best is not None and trial.score is not None and dict(trial.hyperparameters) == dict(cell.best)

@@ -10,7 +10,7 @@ from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, row
 from pretrieve_dashboards.views._base import View
-from pretrieve_dashboards.views._trial_lines import is_chosen
+from pretrieve_dashboards.views._trial_lines import is_chosen, varying
 
 _ROW = "lr"
 _COLUMNS = ("weight_decay", "source_weight", "top_k", "head_lr_ratio")
@@ -39,7 +39,7 @@ class Grid(View):
         if not trials:
             nothing = f"no trial has {'recorded its point yet' if cell.trials else 'begun'}"
             return Table(label, caption, (), [row(TableCell(nothing, style="none"))], style="grid")
-        names = _varying(trials)
+        names = varying(trials, _COLUMNS) or _COLUMNS[:1]
         columns = sorted({_point(trial, names) for trial in trials}, key=_from_largest)
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
         by_point = {(trial.hyperparameters[_ROW], _point(trial, names)): trial for trial in trials}
@@ -55,13 +55,6 @@ class Grid(View):
             ],
             style="grid",
         )
-
-
-def _varying(trials: tuple[TrialRecord, ...]) -> tuple[str, ...]:
-    """Return the hyperparameters that differ between columns, at least one."""
-    values = {name: {trial.hyperparameters.get(name) for trial in trials} for name in _COLUMNS}
-    varying = tuple(name for name, found in values.items() if len(found) > 1)
-    return varying or _COLUMNS[:1]
 
 
 def _point(trial: TrialRecord, names: tuple[str, ...]) -> _Point:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pretrieve.intervals import mean_and_ci95
-from pretrieve.records import AuditRecord, CellRecord, StudyRecord
+from pretrieve.records import AuditRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import Lines, View
@@ -108,18 +108,17 @@ def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
 
 def leak_rows(record: StudyRecord) -> list[LeakRow]:
     """Return a row for each cell that was trained both without and with leaks, in the order of the study."""
-    return list(filter(None, map(_leak_row, record.cells)))
-
-
-def _leak_row(cell: CellRecord) -> LeakRow | None:
-    with_leaks = {refit.seed: refit.score for refit in cell.refits_with_leaks}
-    pairs = [
-        (refit.score, score)
-        for refit in cell.refits
-        if refit.score is not None and (score := with_leaks.get(refit.seed)) is not None
-    ]
-    if not pairs:
-        return None
-    gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
-    clean, leaky = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
-    return LeakRow(cell.target, cell.method, len(pairs), clean, leaky, gain, gain_ci95, cell.run_id)
+    rows = []
+    for cell in record.cells:
+        leaky_scores = {refit.seed: refit.score for refit in cell.refits_with_leaks}
+        pairs = [
+            (refit.score, leaky)
+            for refit in cell.refits
+            if refit.score is not None and (leaky := leaky_scores.get(refit.seed)) is not None
+        ]
+        if pairs:
+            gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
+            without, with_leaks = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
+            means = (without, with_leaks, gain, gain_ci95)
+            rows.append(LeakRow(cell.target, cell.method, len(pairs), *means, run_id=cell.run_id))
+    return rows

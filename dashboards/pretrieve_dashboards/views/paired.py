@@ -194,7 +194,12 @@ def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str
     ticks = {tick: f"{tick:+g}" if tick else "0" for tick in across.ticks()}
     draw_columns(canvas, across, ticks, _TOP, bottom)
     for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
-        _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
+        y, color = _TOP + _ROW * (number + 0.5), ACCENT if is_clear(each) else INK
+        canvas.text(across.start - 6, y + 3, name, anchor="end", bold=each.target == AVERAGE)
+        if math.isfinite(each.ci95):
+            ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
+            canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
+        canvas.dot(across(100 * each.mean), y, color=color)
     label = f"percentage points beside {baseline}, 95% interval"
     canvas.text(across.end, bottom + 26, label, anchor="end", opacity=0.8)
     parts = [f"{each.target}, {each.method} {signed(each)} over {each.num_seeds} seeds" for each in differences]
@@ -207,12 +212,3 @@ def _scale(shown: Sequence[PairedDifference], left: float) -> Scale:
     reach = [100 * each.ci95 if math.isfinite(each.ci95) else 0.0 for each in shown]
     ends = [100 * each.mean + sign * far for each, far in zip(shown, reach, strict=True) for sign in (-1, 1)]
     return Scale(*padded([max(-limit, min(0.0, *ends)), min(limit, max(0.0, *ends))]), left, _WIDTH - 10)
-
-
-def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: float) -> None:
-    color = ACCENT if is_clear(each) else INK
-    canvas.text(across.start - 6, y + 3, label, anchor="end", bold=each.target == AVERAGE)
-    if math.isfinite(each.ci95):
-        ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
-        canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
-    canvas.dot(across(100 * each.mean), y, color=color)

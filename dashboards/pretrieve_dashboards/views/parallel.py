@@ -10,7 +10,14 @@ from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import INK, Canvas, Scale
 from pretrieve_dashboards.views._base import Figure, View
-from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, trial_lines
+from pretrieve_dashboards.views._trial_lines import (
+    TrialLine,
+    counted_states,
+    draw_legend,
+    draw_line,
+    trial_lines,
+    varying,
+)
 
 MAX_VALUES_APART = 8
 """Up to so many values of a hyperparameter are evenly spaced. More, as in a random search, are placed on a scale."""
@@ -59,7 +66,7 @@ class Parallel(View):
 def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
     """Place the trials of a finished or unfinished cell on axes of its hyperparameters."""
     trials = cell.placed_trials
-    names = _varying(trials)
+    names = varying(trials, dict.fromkeys(name for trial in trials for name in trial.hyperparameters))
     axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
     if names:
         axes.append(_score_axis(trials))
@@ -67,11 +74,6 @@ def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
     return ParallelCoordinates(
         tuple(axis for axis, _ in axes), trial_lines(cell, trials, points), _description(cell, names)
     )
-
-
-def _varying(trials: Sequence[TrialRecord]) -> list[str]:
-    names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
-    return [name for name in names if len({trial.hyperparameters.get(name) for trial in trials}) > 1]
 
 
 def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list[float]]:
