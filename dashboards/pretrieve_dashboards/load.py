@@ -155,10 +155,8 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
     state = _state(str(run.info.status), tags.get(schema.TAG_OUTCOME))
     score = metrics.get(schema.VAL_SCORE if kind == "trial" else schema.TEST_SCORE)
-    # MLflow keeps the message of an attempt that failed, also when a later attempt finished.
-    has_message = state not in ("running", "finished") or (
-        state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) > 1
-    )
+    # MLflow keeps the message of a failed attempt. Of a finished trial only a remark counts: it ran in smaller parts.
+    is_outdated = state == "running" or (state == "finished" and metrics.get(schema.NUM_PARTS, 1.0) <= 1)
     return TrialRecord(
         key=tags.get(schema.TAG_KEY, ""),
         run_id=str(run.info.run_id),
@@ -168,7 +166,7 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
         seed=int(params.get("seed", 0)),
         score=_finite(score) if state == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),
-        message=tags.get(schema.TAG_MESSAGE, "") if has_message else "",
+        message="" if is_outdated else tags.get(schema.TAG_MESSAGE, ""),
         failure=tags.get(schema.TAG_FAILURE, "") if state == "failed" else "",
         interruptions=json.loads(tags.get(schema.TAG_INTERRUPTIONS, "{}")),
         stopped_epoch=int(metrics.get(schema.STOPPED_EPOCH, 0)) if state == "stopped" else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,18 @@ MIN_ROWS_OF_CELL = 20
 
 @dataclass(frozen=True)
 class Section:
-    """One section of a page. It shows texts, long figures, `beside`, folded tables, lists and notes, in this order.
-
-    Attributes:
-      id: the HTML anchor that links point to.
-      link: the name in the page's table of contents; empty to leave the section out.
-      style: `notice`, or `cell` for a box.
-      sections: subsections, with smaller headings.
-    """
+    """One section of a page. It shows texts, long figures, `beside`, folded tables, lists and notes, in this order."""
 
     title: str
-    id: str = ""
-    link: str = ""
-    style: str = ""
+    id: str = ""  # the HTML anchor that links point to
+    link: str = ""  # the name in the page's table of contents; empty to leave the section out
+    style: str = ""  # `notice`, or `cell` for a box
     texts: Sequence[str] = ()
     lists: Sequence[Lines] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
-    sections: Sequence[Section] = ()
+    sections: Sequence[Section] = ()  # with smaller headings
 
     @property
     def beside(self) -> list[Figure | Table]:
@@ -55,20 +48,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a report, as the template uses it.
-
-    Attributes:
-      has_links: the page begins with a table of contents.
-      anchors: the HTML anchor of a table row, by its entry in `Table.row_runs`.
-      href: returns the address of a run, or an empty string.
-    """
+    """The content of a report, as the template uses it."""
 
     title: str
     subtitle: str
     sections: Sequence[Section]
-    has_links: bool = False
-    anchors: Mapping[str, str] = field(default_factory=dict)
-    href: Callable[[str | None], str] = lambda run_id: ""
+    anchors: Mapping[str, str]  # the HTML anchor of a table row, by its entry in `Table.row_runs`
+    href: Callable[[str | None], str]  # returns the address of a run, or an empty string
+    has_links: bool = False  # the page begins with a table of contents
 
 
 def write_report(record: StudyRecord, path: Path) -> None:

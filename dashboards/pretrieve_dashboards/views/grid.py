@@ -40,7 +40,8 @@ class Grid(View):
             nothing = f"no trial has {'recorded its point yet' if cell.trials else 'begun'}"
             return Table(label, caption, (), [row(TableCell(nothing, style="none"))], style="grid")
         names = varying(trials, _COLUMNS) or _COLUMNS[:1]
-        columns = sorted({_point(trial, names) for trial in trials}, key=_from_largest)
+        points = {_point(trial, names) for trial in trials}
+        columns = sorted(points, key=lambda point: [math.inf if value is None else -value for value in point])
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
         by_point = {(trial.hyperparameters[_ROW], _point(trial, names)): trial for trial in trials}
         scores = [trial.score for trial in trials if trial.score is not None]
@@ -59,10 +60,6 @@ class Grid(View):
 
 def _point(trial: TrialRecord, names: tuple[str, ...]) -> _Point:
     return tuple(trial.hyperparameters.get(name) for name in names)
-
-
-def _from_largest(point: _Point) -> tuple[float, ...]:
-    return tuple(math.inf if value is None else -value for value in point)
 
 
 def _column_head(names: tuple[str, ...], point: _Point) -> str:

@@ -52,23 +52,15 @@ def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
 
 
 class LeakRow(NamedTuple):
-    """Test scores of a cell with and without the images that an audit left out, over the seeds that both have.
-
-    Attributes:
-      num_seeds: number of pairs of refits.
-      without: mean test score without the leaks, in [0, 1].
-      with_leaks: mean test score with the leaks, in [0, 1].
-      gain: mean difference, with − without.
-      gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
-    """
+    """Test scores of a cell with and without the images that an audit left out, over the seeds that both have."""
 
     target: str
     method: str
     num_seeds: int
-    without: float
-    with_leaks: float
-    gain: float
-    gain_ci95: float
+    without: float  # mean test score in [0, 1]
+    with_leaks: float  # mean test score in [0, 1]
+    gain: float  # mean difference, with − without
+    gain_ci95: float  # half width of its 95% interval (Student's t over the seeds); NaN for one seed
     run_id: str | None = None
 
 

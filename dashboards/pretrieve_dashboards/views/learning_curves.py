@@ -25,18 +25,11 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 340.0, 170.0, 30.0, 20.0, 28.0
 
 
 class LearningCurves(NamedTuple):
-    """The learning curves of a cell.
+    """The learning curves of those shown trials of a cell that have finished an epoch, the chosen trial's last."""
 
-    Attributes:
-      lines: lines of the shown trials that have finished an epoch, the chosen trial last. Points are (epoch, counted
-        from 1; validation score in %).
-      alternative: a description of the curves in words.
-      num_without: number of trials that have begun but whose curve is not shown.
-    """
-
-    lines: tuple[TrialLine, ...]
-    alternative: str
-    num_without: int
+    lines: tuple[TrialLine, ...]  # points are (epoch, counted from 1; validation score in %)
+    alternative: str  # describes the curves in words
+    num_without: int  # trials that have begun but whose curve is not shown
 
 
 class Curves(View):

@@ -37,18 +37,11 @@ class ParallelAxis(NamedTuple):
 
 
 class ParallelCoordinates(NamedTuple):
-    """The trials of a cell over its hyperparameters.
+    """The trials of a cell whose hyperparameters are known, the chosen trial last."""
 
-    Attributes:
-      axes: the hyperparameters that vary, and the score; empty if none varies.
-      lines: lines of the trials with known hyperparameters. The chosen trial is last, and so on top. Points are (index
-        of the axis, height on it); the height of a missing score is below 0.
-      alternative: a description of the trials in words.
-    """
-
-    axes: tuple[ParallelAxis, ...]
-    lines: tuple[TrialLine, ...]
-    alternative: str
+    axes: tuple[ParallelAxis, ...]  # the hyperparameters that vary, and the score; empty if none varies
+    lines: tuple[TrialLine, ...]  # points are (index of the axis, height on it); a missing score is below 0
+    alternative: str  # describes the trials in words
 
 
 class Parallel(View):

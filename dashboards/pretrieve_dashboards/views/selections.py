@@ -227,10 +227,10 @@ def ranked_similarity(selection: SelectionRecord) -> str:
     The next group is drawn too if its rank is known: if the record lists all chosen groups, without gaps in their
     ranks. The text alternative names the first and the last group.
     """
-    canvas = svg.Canvas(_WIDTH, _HEIGHT)
-    following = selection.margin if selection.margin is not None and _lists_every_rank(selection) else None
+    canvas, ranks = svg.Canvas(_WIDTH, _HEIGHT), selection.ranks
+    lists_every_rank = 0 < len(ranks) == selection.num_selected and ranks[-1] - ranks[0] == len(ranks) - 1
     if selection.scores:
-        _draw_ranking(canvas, selection, following)
+        _draw_ranking(canvas, selection, selection.margin if lists_every_rank else None)
     title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
     return canvas.write(title=title, alternative=_ranking_alternative(selection))
 
@@ -271,8 +271,3 @@ def _ranking_alternative(selection: SelectionRecord) -> str:
 
 def _is_of_first_ranks(selection: SelectionRecord) -> bool:
     return selection.ranks[:1] in ((), (1,))
-
-
-def _lists_every_rank(selection: SelectionRecord) -> bool:
-    ranks = selection.ranks
-    return 0 < len(ranks) == selection.num_selected and ranks[-1] - ranks[0] == len(ranks) - 1

@@ -77,19 +77,12 @@ class Utilisation(View):
 
 
 class WorkerTimes(NamedTuple):
-    """The attempts of a study over time.
+    """The attempts of a study over time."""
 
-    Attributes:
-      lanes: lanes, sorted by worker.
-      active_ms: time in which at least one worker was busy, without pauses of the whole study.
-      length_ms: time from the first start to the last end.
-      num_untimed: number of trials and refits without recorded times.
-    """
-
-    lanes: Sequence[Lane]
-    active_ms: int
-    length_ms: int
-    num_untimed: int
+    lanes: Sequence[Lane]  # sorted by worker
+    active_ms: int  # time in which at least one worker was busy, without pauses of the whole study
+    length_ms: int  # time from the first start to the last end
+    num_untimed: int  # trials and refits without recorded times
 
     @property
     def by_worker(self) -> dict[str, list[Lane]]:
