@@ -90,12 +90,12 @@ def render_experiment(view: ExperimentView) -> str:
     sections = [
         *([Section("What is missing", "missing", style="notice", lists=[Lines(view.missing)])] if view.missing else []),
         *(_comparison(comparison, number) for number, comparison in enumerate(found.comparisons, start=1)),
-        *([Section("Drawn", "drawn", figures=drawings)] if drawings else []),
+        *([Section("Figures", "figures", figures=drawings)] if drawings else []),
         *(Section(each.label, f"listing-{number}", tables=[each]) for number, each in enumerate(listings, start=1)),
         Section(
             "How this run departs from the paper",
             "deviations",
-            texts=() if view.deviations else ["In nothing that is known."],
+            texts=() if view.deviations else ["No differences are known."],
             lists=[Lines(view.deviations)] if view.deviations else (),
         ),
         *([_sources(view)] if view.studies else []),
@@ -127,7 +127,7 @@ def _comparison(comparison: Comparison, number: int) -> Section:
     published, stands_apart = comparison.published, comparison.stands_apart
     caption = "In %, ± half of the 95% interval where there are several seeds; —: not known yet."
     if published and not stands_apart:
-        caption += f" Below ours the paper's ({published.source}), and by how much ours differs."
+        caption += f" Below each number: the paper's ({published.source}), and how much ours differs from it."
     rows = [
         row(name, *(_compared_cell(comparison, number, (name, column)) for column in comparison.columns))
         for name in comparison.rows
@@ -144,7 +144,7 @@ def _compared_cell(comparison: Comparison, number: int, at: RowAndColumn) -> Tab
 
 
 def _published_section(comparison: Comparison, published: Published) -> Section:
-    caption = f"{published.source}, in %. Its data are others than ours, so that no number stands beside one of ours."
+    caption = f"{published.source}, in %. Its data differ from ours, so its numbers are not shown beside ours."
     rows = [
         row(name, *(numeric(published.text(name, column)) for column in published.columns)) for name in published.rows
     ]

@@ -34,7 +34,7 @@ def print_study(record: StudyRecord, console: Console, *, report_path: Path | No
 
 def print_status(record: StudyRecord, console: Console, *, driver: str | None) -> None:
     """Print the progress of a study; `driver` is the process that runs it now, None if there is none."""
-    idle = "finished" if record.is_finished else "nobody runs it; the same command goes on"
+    idle = "finished" if record.is_finished else "not running; the same command continues it"
     standing = idle if driver is None else f"run by {driver}"
     console.print(Text(f"{record.name}: {standing}", style="bold"))
     console.print(_cells(record, is_running=driver is not None))

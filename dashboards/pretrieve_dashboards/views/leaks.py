@@ -11,7 +11,7 @@ from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import Lines, View
 
-SIDES = {"source": "reused of the source", "train": "the target's own, to train on"}
+SIDES = {"source": "reused source images", "train": "the target's training images"}
 WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."
 
 
@@ -30,25 +30,27 @@ class LeakageAudit(View):
         drops_leaks = isinstance(settings, dict) and bool(settings.get("drop_leaks"))
         return Table(
             "What the leakage audit found",
-            "Images that show a test image of their target (resized, cropped, mirrored or compressed anew), and what "
-            "became of them.",
-            ("target", "images", "they show it", "test images shown", "pairs", "pairs compared", "fate"),
+            "Leaks: images that show a test image of their target (resized, cropped, mirrored or compressed again).",
+            ("target", "images", "leaks", "test images shown", "pairs", "pairs compared", "what was done"),
             [_audit_row(audit, drops_leaks) for audit in record.audits],
         )
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        return [Lines(each.summary, f"{each.target}, {SIDES[each.side]}: what decided") for each in record.audits]
+        return [
+            Lines(each.summary, f"{each.target}, {SIDES[each.side]}: how the leaks were found")
+            for each in record.audits
+        ]
 
     def note(self, record: StudyRecord) -> str:
         return WHERE_PAIRS_ARE
 
 
 def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
-    fate = "none were found"
+    outcome = "no leaks found"
     if audit.num_leaking:
-        fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+        outcome = "left out" if drops_leaks and audit.side == "source" else "kept"
     counts = (audit.num_leaking, audit.num_shown, len(audit.pairs), audit.num_compared)
-    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
+    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), outcome)
 
 
 class LeakRow(NamedTuple):
@@ -68,7 +70,7 @@ class LeakGains(View):
     """Test scores without and with the source images that show a test image."""
 
     id = "leaks"
-    title = "What the leaks are worth"
+    title = "Effect of the leaks on test scores"
     order = 43
 
     def applies(self, record: StudyRecord) -> bool:
@@ -76,8 +78,8 @@ class LeakGains(View):
 
     def text(self, record: StudyRecord) -> str:
         return (
-            "Some source images show a test image of their target. The table above is without them; here the same "
-            "refits, seed by seed, with them."
+            "Some source images show a test image of their target. The scores above are from refits without these "
+            "images. This table compares them with refits of the same seeds that use the images."
         )
 
     def table(self, record: StudyRecord) -> Table:

@@ -20,12 +20,12 @@ MAX_LISTED = 200
 MAX_MESSAGE_LENGTH = 2_000
 FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 POLICIES = {
-    "node lost": "the trial goes on elsewhere from its last epoch, as often as it takes",
+    "node lost": "the trial goes on elsewhere from its last epoch, without a limit",
     "process lost": "the trial goes on from its last epoch, up to 5 times",
     "out of memory": "a step is computed in smaller parts",
     "hung": "ended after too long without a step, goes on from its last epoch, up to twice",
-    "disk full": "what is written to the study's folder waits until there is room; elsewhere, tried again up to twice",
-    "program error": "the other trials of its cell are not started; mend it and run the study again",
+    "disk full": "what is written to the study's folder waits until there is space; elsewhere, tried again up to twice",
+    "program error": "the other trials of its cell are not started; correct it and run the study again",
     "diverged": "a result: the configuration has no score",
 }
 
@@ -80,7 +80,7 @@ class Remarks(View):
         noted = remarks(record)
         return (
             f"{len(noted)} of the trials and refits have a score that counts, but were not trained quite as the "
-            f"others: keep it in mind where scores are close.{_first_listed(noted)}"
+            f"others: consider this where scores are close.{_first_listed(noted)}"
         )
 
     def table(self, record: StudyRecord) -> Table:
@@ -105,7 +105,7 @@ class Failures(View):
     def table(self, record: StudyRecord) -> Table:
         return Table(
             "Failures by kind",
-            "How often each kind was met, and what is done about it; the trials it ended are listed above.",
+            "How often each kind occurred, and what is done about it; the trials that it ended are listed above.",
             ("Kind", "Started again", "Ended trials", "What is done"),
             [
                 row(each.kind, numeric(each.num_interruptions), numeric(each.num_trials), each.policy)

@@ -17,7 +17,7 @@ NOT_SET = object()
 
 
 class Deviation(NamedTuple):
-    """One difference to the paper, in `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`."""
+    """One difference from the paper, in `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`."""
 
     part: str
     what: str
@@ -58,11 +58,11 @@ _SETTINGS = (
 
 
 class Protocol(View):
-    """The differences to the paper's protocol, which explain differences to its numbers."""
+    """The differences from the paper's protocol, which explain differences from its numbers."""
 
     id = "protocol"
-    title = "Beside the paper's protocol"
-    link = "Beside the paper"
+    title = "Differences from the paper's protocol"
+    link = "Differences from the paper"
     order = 70
 
     def applies(self, record: StudyRecord) -> bool:
@@ -71,8 +71,7 @@ class Protocol(View):
     def table(self, record: StudyRecord) -> Table:
         return Table(
             "Deviations from the paper's protocol",
-            "Where this study is not as the paper's (section 4.1 and appendix A), so that its numbers need not be the "
-            "paper's.",
+            "How this study differs from the paper's (section 4.1 and appendix A). Its scores may differ for this reason.",
             ("part", "point", "the paper", "this study"),
             [row(*each) for each in deviations(record)],
         )
@@ -100,7 +99,7 @@ def _of_data(record: StudyRecord) -> Iterator[Deviation]:
         regime = {name: value for name, value in (image_set.get("regime") or {}).items() if value is not None}
         if regime:
             here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in regime.items())
-            yield Deviation("data", f"images of {target.name}", "all, but in section 4.3", here)
+            yield Deviation("data", f"images of {target.name}", "all, except in section 4.3", here)
 
 
 def _of_backbone(record: StudyRecord) -> Iterator[Deviation]:
@@ -139,7 +138,7 @@ def _of_selection(settings: Mapping[str, object]) -> Iterator[Deviation]:
 def _of_table(record: StudyRecord) -> Iterator[Deviation]:
     num_seeds = _at(record.settings, "refit.num_seeds")
     if num_seeds is not NOT_SET:
-        yield Deviation("seeds", "trainings behind a score", "not said, no interval", f"{num_seeds} a cell")
+        yield Deviation("seeds", "refits of each cell", "not stated, no interval", str(num_seeds))
     own = [method for method in record.methods if method not in PAPER_METHODS]
     if own:
         yield Deviation("methods", "rows of the table", "not in the paper", ", ".join(own))
