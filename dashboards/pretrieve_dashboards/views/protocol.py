@@ -71,7 +71,7 @@ class Protocol(View):
     def table(self, record: StudyRecord) -> Table:
         return Table(
             "Deviations from the paper's protocol",
-            "How this study differs from the paper's (section 4.1 and appendix A). Its scores may differ for this reason.",
+            "How this study differs from the paper's (section 4.1 and appendix A). Scores may differ for this reason.",
             ("part", "point", "the paper", "this study"),
             [row(*each) for each in deviations(record)],
         )

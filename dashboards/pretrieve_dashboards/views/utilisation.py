@@ -132,12 +132,12 @@ def _covered(spans: Iterable[Span]) -> int:
 
 def _row(times: WorkerTimes, worker: str, lanes: Sequence[Lane]) -> tuple[TableCell, ...]:
     spans = [span for lane in lanes for span in lane.spans]
+    busy_ms = sum(lane.busy_ms for lane in lanes)
+    start_ms, end_ms = min(span.start_ms for span in spans), max(span.end_ms for span in spans)
+    durations = [wording.duration(time_ms / 1000) for time_ms in (busy_ms, start_ms, end_ms)]
     share = times.share_used(lanes)
-    busy_ms, start_ms = sum(lane.busy_ms for lane in lanes), min(span.start_ms for span in spans)
-    times_ms = (busy_ms, start_ms, max(span.end_ms for span in spans))
     used = wording.ABSENT if share is None else f"{100 * share:.0f} %"
-    texts = [*(wording.duration(time_ms / 1000) for time_ms in times_ms), used]
-    return row(worker, numeric(len(lanes)), numeric(len(spans)), *map(numeric, texts))
+    return row(worker, numeric(len(lanes)), numeric(len(spans)), *map(numeric, durations), numeric(used))
 
 
 def utilisation_figure(times: WorkerTimes) -> str:
