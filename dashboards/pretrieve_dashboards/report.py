@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -24,25 +25,18 @@ MIN_ROWS_OF_CELL = 20
 
 @dataclass(frozen=True)
 class Section:
-    """One section of a page. It shows texts, long figures, `beside`, folded tables, lists and notes, in this order.
-
-    Attributes:
-      id: the HTML anchor that links point to.
-      link: the name in the page's table of contents; empty to leave the section out.
-      style: `notice`, or `cell` for a box.
-      sections: subsections, with smaller headings.
-    """
+    """One section of a page. It shows texts, long figures, `beside`, folded tables, lists and notes, in this order."""
 
     title: str
-    id: str = ""
-    link: str = ""
-    style: str = ""
+    id: str = ""  # the HTML anchor that links point to
+    link: str = ""  # the name in the page's table of contents; empty to leave the section out
+    style: str = ""  # `notice`, or `cell` for a box
     texts: Sequence[str] = ()
     lists: Sequence[Lines] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
-    sections: Sequence[Section] = ()
+    sections: Sequence[Section] = ()  # with smaller headings
 
     @property
     def beside(self) -> list[Figure | Table]:
@@ -54,20 +48,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a report, as the template uses it.
-
-    Attributes:
-      has_links: the page begins with a table of contents.
-      anchors: the HTML anchor of a table row, by its entry in `Table.row_runs`.
-      href: returns the address of a run, or an empty string.
-    """
+    """The content of a report, as the template uses it."""
 
     title: str
     subtitle: str
     sections: Sequence[Section]
-    has_links: bool = False
-    anchors: Mapping[str, str] = field(default_factory=dict)
-    href: Callable[[str | None], str] = lambda run_id: ""
+    anchors: Mapping[str, str]  # the HTML anchor of a table row, by its entry in `Table.row_runs`
+    href: Callable[[str | None], str]  # returns the address of a run, or an empty string
+    has_links: bool = False  # the page begins with a table of contents
 
 
 def write_report(record: StudyRecord, path: Path) -> None:
@@ -82,14 +70,13 @@ def write_report(record: StudyRecord, path: Path) -> None:
 
 def render_report(record: StudyRecord) -> str:
     """Render a finished or unfinished study as self-contained HTML. Everything that comes from data is escaped."""
-    links = wording.run_links(record)
-    most_rows = MAX_LINKED_ROWS_OF_CELLS if links.ui else MAX_ROWS_OF_CELLS
+    most_rows = MAX_LINKED_ROWS_OF_CELLS if wording.ui_address(record) else MAX_ROWS_OF_CELLS
     sections = study_sections(record, max(MIN_ROWS_OF_CELL, most_rows // max(1, len(record.cells))))
     runs = dict.fromkeys(run for table in _tables(sections) for run in table.row_runs if run)
     anchors = {run: f"r{number}" for number, run in enumerate(runs, start=1)}
 
     def href(run_id: str | None) -> str:
-        return links.run(run_id) or (f"#{anchors[run_id]}" if run_id is not None and run_id in anchors else "")
+        return wording.run_page(record, run_id) or (f"#{anchors[run_id]}" if run_id in anchors else "")
 
     size = f"{wording.count(len(record.targets), 'target')} × {wording.count(len(record.methods), 'method')}"
     subtitle = f"{size} on {record.backbone} · {'finished' if record.is_finished else 'unfinished'}"
@@ -129,38 +116,29 @@ def _titled(views: Iterable[View], record: StudyRecord, most_rows: int) -> list[
         of_cells = [view for view in same if view.scope == "cell"]
         boxes = [_box(of_cells, of_cell(record, cell), most_rows) for cell in record.cells if of_cells]
         if own or boxes:
+            head = (own or same)[0]
             intros = dict.fromkeys(view.intro for view in same if view.intro)
-            section, head = _content(own, record), (own or same)[0]
-            sections.append(
-                replace(
-                    section,
-                    title=head.heading(record),
-                    id=head.id,
-                    link=head.link,
-                    style=head.style,
-                    texts=[*intros, *section.texts],
-                    sections=boxes,
-                )
-            )
+            section = _content(own, record, intros, title=head.heading(record), style=head.style, sections=boxes)
+            sections.append(replace(section, id=head.id, link=head.link))
     return sections
 
 
 def _box(views: Iterable[View], record: StudyRecord, most_rows: int) -> Section:
-    section = _content([view for view in views if view.applies(record)], record)
-    tables = [table.first(most_rows) for table in section.tables]
-    return replace(section, title=record.cells[0].method, style="cell", tables=tables)
+    shown = [view for view in views if view.applies(record)]
+    section = _content(shown, record, title=record.cells[0].method, style="cell")
+    return replace(section, tables=[table.first(most_rows) for table in section.tables])
 
 
-def _content(views: Sequence[View], record: StudyRecord) -> Section:
-    texts, notes = [view.text(record) for view in views], [view.note(record) for view in views]
+def _content(views: Sequence[View], record: StudyRecord, intros: Iterable[str] = (), **heading: Any) -> Section:
+    paragraphs = [paragraph for view in views for paragraph in view.text(record).split("\n\n")]
     tables = [view.table(record) for view in views]
     return Section(
-        title="",
-        texts=[paragraph for text in texts for paragraph in (text.split("\n\n") if text else ())],
+        texts=[text for text in (*intros, *paragraphs) if text],
         lists=[each for view in views for each in view.lists(record)],
         tables=[table for table in tables if table is not None and table.rows],
         figures=[figure for view in views for figure in view.figures(record)],
-        notes=[note for note in notes if note],
+        notes=[note for note in (view.note(record) for view in views) if note],
+        **heading,
     )
 
 

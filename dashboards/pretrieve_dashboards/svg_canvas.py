@@ -16,6 +16,7 @@ ACCENT = "#2f81d6"
 SECOND = "#d0661a"
 COLORS = (ACCENT, SECOND, "#1a9273", "#b05cc4", "#c94f4f", "#8a7a1f", "#6f7a86")
 """Colours of methods and curves, in order. Each has a contrast of at least 3 : 1 on white and on near-black."""
+Point = tuple[float, float]
 FONT_SIZE = 9.0
 FONTS = "system-ui, sans-serif"
 CHARACTER_WIDTH = 5.2
@@ -31,13 +32,7 @@ class Canvas:
         self._parts: list[str] = []
 
     def line(
-        self,
-        points: Sequence[tuple[float, float]],
-        *,
-        color: str = INK,
-        width: float = 1.0,
-        opacity: float = 1.0,
-        dash: str = "",
+        self, points: Sequence[Point], *, color: str = INK, width: float = 1.0, opacity: float = 1.0, dash: str = ""
     ) -> None:
         """Draw a line through points. A single point shows nothing."""
         path = " ".join(f"{_short(x)},{_short(y)}" for x, y in points)
@@ -86,7 +81,7 @@ class Canvas:
 
 _ARM = ((-0.4, -1.2), (0.4, -1.2), (0.4, -0.4))
 _PLUS = [(a * x - b * y, b * x + a * y) for a, b in ((1, 0), (0, 1), (-1, 0), (0, -1)) for x, y in _ARM]
-_SHAPES: Sequence[Sequence[tuple[float, float]]] = (
+_SHAPES: Sequence[Sequence[Point]] = (
     [(math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16)],
     [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
     [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],

@@ -34,36 +34,29 @@ def print_study(record: StudyRecord, console: Console, *, report_path: Path | No
 
 def print_status(record: StudyRecord, console: Console, *, driver: str | None) -> None:
     """Print the progress of a study; `driver` is the process that runs it now, None if there is none."""
-    idle = "finished" if record.is_finished else "nobody runs it; the same command goes on"
+    idle = "finished" if record.is_finished else "not running; the same command continues it"
     standing = idle if driver is None else f"run by {driver}"
     console.print(Text(f"{record.name}: {standing}", style="bold"))
     console.print(_cells(record, is_running=driver is not None))
     for kind, num_interruptions, num_trials, policy in failure_rows(record):
         console.print(Text(f"{kind}: {num_interruptions} started again, {num_trials} ended by it ({policy})"))
-    for line in _failures(record):
-        console.print(Text(line))
+    failed = [noted for noted in problems(record) if noted.trial.state == "failed"]
+    for target, method, trial in failed[:MAX_FAILURES_LISTED]:
+        # The last line of a traceback is the error.
+        last_line = (trial.message.strip().splitlines() or ["no reason given"])[-1].strip()
+        console.print(Text(f"{target} · {method}, {trial.kind} {trial.key[:8]}: {last_line}"))
+    if len(failed) > MAX_FAILURES_LISTED:
+        left = wording.count(len(failed) - MAX_FAILURES_LISTED, "more failed trial")
+        console.print(Text(f"and {left}; the report has all with their tracebacks"))
 
 
 def _cells(record: StudyRecord, *, is_running: bool) -> Table:
     table = Table("target", "method", box=None)
-    begun = "running" if is_running else "begun"
-    for name in ("trials", "done", begun, *STATES[2:], "best on val", "refits"):
+    for name in ("trials", "done", "running" if is_running else "begun", *STATES[2:], "best on val", "refits"):
         table.add_column(name, justify="right")
     for cell in record.cells:
-        best = "" if cell.best_val_score is None else f"{100 * cell.best_val_score:.1f}"
-        refits = f"{sum(refit.state == 'finished' for refit in cell.refits)}"
+        best = "" if cell.best_val_score is None else wording.percent(cell.best_val_score)
+        refits = str(sum(refit.state == "finished" for refit in cell.refits))
         counts = [str(cell.num_in_state(state) or "·") for state in STATES]
         table.add_row(Text(cell.target), Text(cell.method), str(cell.num_planned), *counts, best, refits)
     return table
-
-
-def _failures(record: StudyRecord) -> list[str]:
-    """List failed trials with the last line of their message, which is the error below its traceback."""
-    failed = [noted for noted in problems(record) if noted.trial.state == "failed"]
-    lines = []
-    for target, method, trial in failed[:MAX_FAILURES_LISTED]:
-        last_line = (trial.message.strip().splitlines() or ["no reason given"])[-1].strip()
-        lines.append(f"{target} · {method}, {trial.kind} {trial.key[:8]}: {last_line}")
-    left = wording.count(len(failed) - len(lines), "more failed trial")
-    more = [f"and {left}; the report has all with their tracebacks"] if len(failed) > len(lines) else []
-    return lines + more

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from pretrieve.records import StudyRecord
@@ -14,7 +13,8 @@ ABSENT = "—"
 AVERAGE = "average"
 """Name of the column with the means over all targets, in our tables and in the paper's."""
 
-_SHORT_NAMES = {"lr": "lr ", "weight_decay": "wd ", "source_weight": "λ ", "top_k": "K ", "head_lr_ratio": "head ×"}
+SHORT_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
+"""Names of the hyperparameters of a grid, in the order in which they are shown."""
 
 
 def percent(fraction: float | None) -> str:
@@ -54,7 +54,8 @@ def hyperparameter(name: str, value: float | None) -> str:
     >>> hyperparameter("top_k", 100), hyperparameter("momentum", 0.9), hyperparameter("top_k", None)
     ('K 100', 'momentum 0.9', 'K —')
     """
-    return _SHORT_NAMES.get(name, f"{name} ") + (ABSENT if value is None else number(value))
+    short, text = SHORT_NAMES.get(name, name), ABSENT if value is None else number(value)
+    return f"{short}{text}" if short.endswith("×") else f"{short} {text}"
 
 
 def hyperparameters(values: Mapping[str, float] | None) -> str:
@@ -67,7 +68,7 @@ def hyperparameters(values: Mapping[str, float] | None) -> str:
     """
     if values is None:
         return ABSENT
-    ordered = dict.fromkeys((*_SHORT_NAMES, *values))
+    ordered = dict.fromkeys((*SHORT_NAMES, *values))
     return ", ".join(hyperparameter(name, values[name]) for name in ordered if name in values)
 
 
@@ -107,44 +108,22 @@ def ui_command(tracking_uri: str) -> str:
     return f"open {without_password(tracking_uri)}"
 
 
-@dataclass(frozen=True)
-class RunLinks:
-    """Addresses of pages in MLflow's UI.
-
-    Attributes:
-      ui: address of the UI without a slash at its end. It is empty if the store is not a server: then it is unknown.
-      experiment_id: id of the experiment in MLflow.
-    """
-
-    ui: str
-    experiment_id: str
-
-    def run(self, run_id: str | None) -> str:
-        """Return the address of a run's page; empty if there is no run or the UI is unknown.
-
-        >>> RunLinks("http://mlflow:5000", "7").run("ab12")
-        'http://mlflow:5000/#/experiments/7/runs/ab12'
-        """
-        return f"{self.ui}/#/experiments/{self.experiment_id}/runs/{quote(run_id)}" if self.ui and run_id else ""
-
-    def runs_with(self, tag: str, value: str) -> str:
-        """Return the address of the list of runs with this tag value; empty if the UI is unknown."""
-        if not self.ui:
-            return ""
-        words = quote(f"tags.`{tag}` = '{value}'", safe="")
-        return f"{self.ui}/#/experiments/{self.experiment_id}/runs?searchFilter={words}"
-
-
-def run_links(record: StudyRecord) -> RunLinks:
-    """Return the addresses at which a tracking server shows the runs of a study, without its user name and password."""
+def ui_address(record: StudyRecord) -> str:
+    """Return the address of MLflow's UI, without user name and password; empty if the study's store is not a server."""
     parts = urlsplit(record.tracking_uri)
     if parts.scheme not in ("http", "https"):
-        return RunLinks("", record.experiment_id)
+        return ""
     # The report would publish the password, and browsers warn of such addresses.
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    return RunLinks(bare.geturl().rstrip("/"), record.experiment_id)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
 
 
-def run_page(record: StudyRecord, run_id: str) -> str:
-    """Return the address of a run's page in MLflow's UI; empty if the study's store is not a server."""
-    return run_links(record).run(run_id)
+def run_page(record: StudyRecord, run_id: str | None) -> str:
+    """Return the address of a run's page in MLflow's UI; empty if there is no run or no UI, see `ui_address`."""
+    ui = ui_address(record)
+    return f"{ui}/#/experiments/{record.experiment_id}/runs/{quote(run_id)}" if ui and run_id else ""
+
+
+def runs_page(record: StudyRecord, tag: str, value: str) -> str:
+    """Return the address of the list of runs with this tag value; empty if there is no UI."""
+    ui, words = ui_address(record), quote(f"tags.`{tag}` = '{value}'", safe="")
+    return f"{ui}/#/experiments/{record.experiment_id}/runs?searchFilter={words}" if ui else ""

@@ -13,7 +13,7 @@ from watched_page import Watched
 from pretrieve.paper.catalogue import EXPERIMENTS
 from pretrieve.tracking import schema
 from pretrieve_dashboards import load_study
-from pretrieve_dashboards.notes import runs_view_address
+from pretrieve_dashboards.mlflow_notes import runs_view_address
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -44,7 +44,7 @@ def test_a_study_without_trouble_has_no_such_section(finished_study: StudyRecord
 
 
 @pytest.mark.parametrize(
-    ("driver", "standing"), [(None, "nobody runs it"), ("process 7 on a-host", "run by process 7 on a-host")]
+    ("driver", "standing"), [(None, "not running"), ("process 7 on a-host", "run by process 7 on a-host")]
 )
 def test_the_status_says_who_runs_it_and_why_trials_failed(
     troubled: StudyRecord, driver: str | None, standing: str

@@ -32,13 +32,13 @@ def test_seeds_of_both_are_compared(leaky_study: StudyRecord) -> None:
 
 def test_report_shows_the_score_with_and_without(leaky_study: StudyRecord) -> None:
     html = render_report(leaky_study)
-    assert "What the leaks are worth" in html
+    assert "Effect of the leaks on test scores" in html
     assert re.search(r"birds</th><td>uot</td>.*>90\.0</a></td>.*>93\.0</a></td>.*>3\.0 ± 12\.7</a></td>", html)
 
 
 def test_study_without_leaks_says_nothing_of_them(finished_study: StudyRecord) -> None:
     assert not leak_rows(finished_study)
-    assert "leaks are worth" not in render_report(finished_study)
+    assert "Effect of the leaks" not in render_report(finished_study)
 
 
 def test_unfinished_study_shows_the_cells_of_which_both_trainings_are_there(

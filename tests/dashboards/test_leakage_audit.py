@@ -19,8 +19,8 @@ OWN = AuditRecord("birds", "train", (), 900, ("0 leaks",))
 def test_each_side_of_a_target_has_a_row_with_its_counts_and_its_fate(finished_study: StudyRecord) -> None:
     found = LeakageAudit().table(replace(finished_study, audits=(SOURCE, OWN)))
     assert found.texts() == [
-        ["birds", "reused of the source", "3", "2", "4", "120,000", "kept"],
-        ["birds", "the target's own, to train on", "0", "0", "0", "900", "none were found"],
+        ["birds", "reused source images", "3", "2", "4", "120,000", "kept"],
+        ["birds", "the target's training images", "0", "0", "0", "900", "no leaks found"],
     ]
     dropping = replace(finished_study, audits=(SOURCE,), settings={"audit": {"enabled": True, "drop_leaks": True}})
     assert LeakageAudit().table(dropping).texts()[0][-1] == "left out"

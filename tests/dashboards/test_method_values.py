@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pretrieve_dashboards.comparison import (
+from pretrieve_dashboards.paper_comparison import (
     AVERAGE,
     Value,
     gap_values,

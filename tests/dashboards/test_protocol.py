@@ -25,7 +25,7 @@ def test_default_settings_are_the_papers_but_for_the_ratio_of_rates_and_the_seed
     found = deviations(paper_study(finished_study))
     assert [(each.part, each.paper, each.here) for each in found] == [
         ("grid", "10, 1, 0.1", "10"),
-        ("seeds", "not said, no interval", "2 a cell"),
+        ("seeds", "not stated, no interval", "2"),
     ]
 
 
@@ -49,7 +49,7 @@ def test_each_departure_is_named_beside_what_the_paper_says(finished_study):
         "learning rates": ("0.1, 0.03, 0.01, 0.003, 0.001", "0.01"),
         "search": ("every point, to its end", "asha"),
         "head over backbone rate": ("10, 1, 0.1", "10"),
-        "trainings behind a score": ("not said, no interval", "2 a cell"),
+        "refits of each cell": ("not stated, no interval", "2"),
         "rows of the table": ("not in the paper", "nearest"),
     }
 

@@ -4,21 +4,20 @@ from dataclasses import replace
 import pytest
 
 from pretrieve_dashboards import render_report
-from pretrieve_dashboards.wording import run_links
+from pretrieve_dashboards.wording import run_page, runs_page
 
 
 @pytest.mark.parametrize(
     "address", ["http://mlflow:5000", "http://me:secret@mlflow:5000/", "http://me:***@mlflow:5000"]
 )
 def test_server_shows_its_runs_at_its_own_address_without_a_password(finished_study, address):
-    links = run_links(replace(finished_study, tracking_uri=address))
-    assert links.run("ab12") == "http://mlflow:5000/#/experiments/1/runs/ab12"
-    assert links.run(None) == ""
+    record = replace(finished_study, tracking_uri=address)
+    assert run_page(record, "ab12") == "http://mlflow:5000/#/experiments/1/runs/ab12"
+    assert run_page(record, None) == ""
 
 
 def test_database_has_no_page(finished_study):
-    links = run_links(finished_study)
-    assert (links.run("ab12"), links.runs_with("a", "b")) == ("", "")
+    assert (run_page(finished_study, "ab12"), runs_page(finished_study, "a", "b")) == ("", "")
 
 
 def test_every_score_of_a_report_from_a_server_leads_to_its_run(finished_study):

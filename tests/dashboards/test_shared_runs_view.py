@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from pretrieve.tracking import schema
 from pretrieve_dashboards import experiment_note
-from pretrieve_dashboards.notes import RUNS_VIEW, runs_view_address, shared_runs_view
+from pretrieve_dashboards.mlflow_notes import RUNS_VIEW, runs_view_address, shared_runs_view
 
 
 def columns(record):

@@ -1,4 +1,4 @@
-"""Draws trials by their state, in the same way in every figure: lines and their ends differ, not only colours."""
+"""The lines of trials, drawn by their state in every figure alike: lines and their ends differ, not only colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pretrieve.records import CellRecord, TrialRecord
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, text_width
 
 
-class Mark(NamedTuple):
+class _Style(NamedTuple):
     """How the line of a trial looks. `end` is the symbol at its end: none, a `cross`, `bar`, `ring` or `plus`."""
 
     color: str = INK
@@ -19,29 +19,15 @@ class Mark(NamedTuple):
     opacity: float = 0.35
 
 
-BEST = Mark(ACCENT, opacity=1.0)
-MARKS: Mapping[str, Mark] = {
-    "finished": Mark(),
-    "stopped": Mark(end="bar"),
-    "diverged": Mark(SECOND, "4 2", "cross", 1.0),
-    "failed": Mark(SECOND, "1 2", "plus", 1.0),
-    "running": Mark(INK, "2 2", "ring", 0.6),
+_CHOSEN = _Style(ACCENT, opacity=1.0)
+_STYLES: Mapping[str, _Style] = {
+    "finished": _Style(),
+    "stopped": _Style(end="bar"),
+    "diverged": _Style(SECOND, "4 2", "cross", 1.0),
+    "failed": _Style(SECOND, "1 2", "plus", 1.0),
+    "running": _Style(INK, "2 2", "ring", 0.6),
 }
-
 _STROKES = {"cross": ((2.5, 2.5), (2.5, -2.5)), "plus": ((3, 0), (0, 3)), "bar": ((0, 3),)}
-
-
-def mark_of(trial_state: str, *, is_best: bool = False) -> Mark:
-    """Return how a trial is drawn. An unknown state, from another version, is drawn as one that stopped early."""
-    return BEST if is_best else MARKS.get(trial_state, MARKS["stopped"])
-
-
-def draw_end(canvas: Canvas, mark: Mark, x: float, y: float) -> None:
-    """Draw the symbol at the end of a trial's line."""
-    for across, down in _STROKES.get(mark.end, ()):
-        canvas.line([(x - across, y - down), (x + across, y + down)], color=mark.color, width=1.2)
-    if mark.end == "ring":
-        canvas.dot(x, y, is_open=True, color=mark.color)
 
 
 class TrialLine(NamedTuple):
@@ -52,25 +38,44 @@ class TrialLine(NamedTuple):
     is_best: bool
     run_id: str
 
+    @property
+    def style(self) -> _Style:
+        """The style of its state. An unknown state, from another version, looks like a trial that stopped early."""
+        return _CHOSEN if self.is_best else _STYLES.get(self.state, _STYLES["stopped"])
+
+
+def trial_lines(
+    cell: CellRecord, trials: Iterable[TrialRecord], points: Iterable[Iterable[tuple[float, float]]]
+) -> tuple[TrialLine, ...]:
+    """Make the lines of some trials of a cell from their points. The chosen trial is last, so that it is on top."""
+    drawn = zip(trials, points, strict=True)
+    lines = [TrialLine(tuple(line), trial.state, is_chosen(trial, cell), trial.run_id) for trial, line in drawn]
+    return tuple(sorted(lines, key=lambda line: line.is_best))
+
 
 def draw_line(canvas: Canvas, line: TrialLine, across: Scale, up: Scale) -> None:
     """Draw a trial's line and the symbol at its end."""
-    mark = mark_of(line.state, is_best=line.is_best)
+    style, width = line.style, 1.8 if line.is_best else 0.9
     points = [(across(x), up(y)) for x, y in line.points]
-    width = 1.8 if line.is_best else 0.9
-    canvas.line(points, color=mark.color, width=width, opacity=mark.opacity, dash=mark.dash)
-    draw_end(canvas, mark, *points[-1])
+    canvas.line(points, color=style.color, width=width, opacity=style.opacity, dash=style.dash)
+    _draw_end(canvas, style, *points[-1])
     if len(points) == 1:
-        canvas.dot(*points[0], radius=1.8, color=mark.color)
+        canvas.dot(*points[0], radius=1.8, color=style.color)
+
+
+def _draw_end(canvas: Canvas, style: _Style, x: float, y: float) -> None:
+    for across, down in _STROKES.get(style.end, ()):
+        canvas.line([(x - across, y - down), (x + across, y + down)], color=style.color, width=1.2)
+    if style.end == "ring":
+        canvas.dot(x, y, is_open=True, color=style.color)
 
 
 def draw_legend(canvas: Canvas, lines: Sequence[TrialLine], x: float, y: float) -> None:
-    """Draw one row with a sample of each kind of line in the figure."""
-    shown = [("chosen", BEST)] if any(line.is_best for line in lines) else []
-    shown += [(state, mark_of(state)) for state in dict.fromkeys(line.state for line in lines if not line.is_best)]
-    for name, mark in shown:
-        canvas.line([(x, y - 3), (x + 16, y - 3)], color=mark.color, dash=mark.dash, opacity=max(mark.opacity, 0.6))
-        draw_end(canvas, mark, x + 16, y - 3)
+    """Draw one row with a sample of each kind of line in the figure, the chosen trial's first."""
+    ordered = sorted(lines, key=lambda line: not line.is_best)
+    for name, style in {"chosen" if line.is_best else line.state: line.style for line in ordered}.items():
+        canvas.line([(x, y - 3), (x + 16, y - 3)], color=style.color, dash=style.dash, opacity=max(style.opacity, 0.6))
+        _draw_end(canvas, style, x + 16, y - 3)
         canvas.text(x + 22, y, name)
         x += 34 + text_width(name)
 
@@ -83,6 +88,11 @@ def counted_states(trials: Iterable[TrialRecord]) -> str:
     """
     counts = Counter(str(trial.state) for trial in trials)
     return ", ".join(f"{number} {state}" for state, number in counts.items()) or "none"
+
+
+def varying(trials: Iterable[TrialRecord], names: Iterable[str]) -> tuple[str, ...]:
+    """Return the hyperparameters that do not have one value in all trials."""
+    return tuple(name for name in names if len({trial.hyperparameters.get(name) for trial in trials}) > 1)
 
 
 def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:

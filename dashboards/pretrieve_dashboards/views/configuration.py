@@ -28,10 +28,10 @@ class Configuration(View):
             row("MLflow store", code.format(without_password(record.tracking_uri))),
             row("Experiment", code.format(record.name) + f" ({record.experiment_id})"),
             row("Study run", TableCell(record.run_id, record.run_id)),
-            row("Open it", code.format(wording.ui_command(record.tracking_uri))),
+            row("To open it", code.format(wording.ui_command(record.tracking_uri))),
             *(row(f"Model for {target}", code.format(uri)) for target, uri in record.models.items()),
         ]
-        caption = "Where everything that the study recorded is found."
+        caption = "Where the record of the study is stored."
         return Table("Where the record is", caption, (), rows, style="facts")
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:

@@ -42,7 +42,7 @@ class CostByMethod(View):
 def _row(record: StudyRecord, method: str) -> tuple[TableCell, ...]:
     cells = [cell for cell in record.cells if cell.method == method]
     groups = [[trial for cell in cells for trial in cell.trials], [refit for cell in cells for refit in cell.refits]]
-    address = wording.run_links(record).runs_with(schema.TAG_METHOD, method)
+    address = wording.runs_page(record, schema.TAG_METHOD, method)
     name = Markup('<a href="{}">{}</a>').format(address, method) if address else method
     return row(name, *(numeric(value) for group in groups for value in (len(group), _time(group))))
 

@@ -10,7 +10,7 @@ from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, row
 from pretrieve_dashboards.views._base import View
-from pretrieve_dashboards.views._trial_lines import is_chosen
+from pretrieve_dashboards.views._trial_lines import is_chosen, varying
 
 _ROW = "lr"
 _COLUMNS = ("weight_decay", "source_weight", "top_k", "head_lr_ratio")
@@ -39,8 +39,9 @@ class Grid(View):
         if not trials:
             nothing = f"no trial has {'recorded its point yet' if cell.trials else 'begun'}"
             return Table(label, caption, (), [row(TableCell(nothing, style="none"))], style="grid")
-        names = _varying(trials)
-        columns = sorted({_point(trial, names) for trial in trials}, key=_from_largest)
+        names = varying(trials, _COLUMNS) or _COLUMNS[:1]
+        points = {_point(trial, names) for trial in trials}
+        columns = sorted(points, key=lambda point: [math.inf if value is None else -value for value in point])
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)
         by_point = {(trial.hyperparameters[_ROW], _point(trial, names)): trial for trial in trials}
         scores = [trial.score for trial in trials if trial.score is not None]
@@ -57,19 +58,8 @@ class Grid(View):
         )
 
 
-def _varying(trials: tuple[TrialRecord, ...]) -> tuple[str, ...]:
-    """Return the hyperparameters that differ between columns, at least one."""
-    values = {name: {trial.hyperparameters.get(name) for trial in trials} for name in _COLUMNS}
-    varying = tuple(name for name, found in values.items() if len(found) > 1)
-    return varying or _COLUMNS[:1]
-
-
 def _point(trial: TrialRecord, names: tuple[str, ...]) -> _Point:
     return tuple(trial.hyperparameters.get(name) for name in names)
-
-
-def _from_largest(point: _Point) -> tuple[float, ...]:
-    return tuple(math.inf if value is None else -value for value in point)
 
 
 def _column_head(names: tuple[str, ...], point: _Point) -> str:

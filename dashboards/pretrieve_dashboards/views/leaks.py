@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pretrieve.intervals import mean_and_ci95
-from pretrieve.records import AuditRecord, CellRecord, StudyRecord
+from pretrieve.records import AuditRecord, StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import Lines, View
 
-SIDES = {"source": "reused of the source", "train": "the target's own, to train on"}
+SIDES = {"source": "reused source images", "train": "the target's training images"}
 WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."
 
 
@@ -30,45 +30,39 @@ class LeakageAudit(View):
         drops_leaks = isinstance(settings, dict) and bool(settings.get("drop_leaks"))
         return Table(
             "What the leakage audit found",
-            "Images that show a test image of their target (resized, cropped, mirrored or compressed anew), and what "
-            "became of them.",
-            ("target", "images", "they show it", "test images shown", "pairs", "pairs compared", "fate"),
+            "Leaks: images that show a test image of their target (resized, cropped, mirrored or compressed again).",
+            ("target", "images", "leaks", "test images shown", "pairs", "pairs compared", "what was done"),
             [_audit_row(audit, drops_leaks) for audit in record.audits],
         )
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        return [Lines(each.summary, f"{each.target}, {SIDES[each.side]}: what decided") for each in record.audits]
+        return [
+            Lines(each.summary, f"{each.target}, {SIDES[each.side]}: how the leaks were found")
+            for each in record.audits
+        ]
 
     def note(self, record: StudyRecord) -> str:
         return WHERE_PAIRS_ARE
 
 
 def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
-    fate = "none were found"
+    outcome = "no leaks found"
     if audit.num_leaking:
-        fate = "left out" if drops_leaks and audit.side == "source" else "kept"
+        outcome = "left out" if drops_leaks and audit.side == "source" else "kept"
     counts = (audit.num_leaking, audit.num_shown, len(audit.pairs), audit.num_compared)
-    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), fate)
+    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), outcome)
 
 
 class LeakRow(NamedTuple):
-    """Test scores of a cell with and without the images that an audit left out, over the seeds that both have.
-
-    Attributes:
-      num_seeds: number of pairs of refits.
-      without: mean test score without the leaks, in [0, 1].
-      with_leaks: mean test score with the leaks, in [0, 1].
-      gain: mean difference, with − without.
-      gain_ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
-    """
+    """Test scores of a cell with and without the images that an audit left out, over the seeds that both have."""
 
     target: str
     method: str
     num_seeds: int
-    without: float
-    with_leaks: float
-    gain: float
-    gain_ci95: float
+    without: float  # mean test score in [0, 1]
+    with_leaks: float  # mean test score in [0, 1]
+    gain: float  # mean difference, with − without
+    gain_ci95: float  # half width of its 95% interval (Student's t over the seeds); NaN for one seed
     run_id: str | None = None
 
 
@@ -76,7 +70,7 @@ class LeakGains(View):
     """Test scores without and with the source images that show a test image."""
 
     id = "leaks"
-    title = "What the leaks are worth"
+    title = "Effect of the leaks on test scores"
     order = 43
 
     def applies(self, record: StudyRecord) -> bool:
@@ -84,8 +78,8 @@ class LeakGains(View):
 
     def text(self, record: StudyRecord) -> str:
         return (
-            "Some source images show a test image of their target. The table above is without them; here the same "
-            "refits, seed by seed, with them."
+            "Some source images show a test image of their target. The scores above are from refits without these "
+            "images. This table compares them with refits of the same seeds that use the images."
         )
 
     def table(self, record: StudyRecord) -> Table:
@@ -93,37 +87,32 @@ class LeakGains(View):
             "Scores without and with leaks",
             "Test scores in %, without and with the source images that show test images.",
             ("target", "method", "seeds", "without", "with", "difference"),
-            [
-                row(
-                    leak.target,
-                    leak.method,
-                    numeric(leak.num_seeds),
-                    numeric(wording.percent(leak.without), leak.run_id),
-                    numeric(wording.percent(leak.with_leaks), leak.run_id),
-                    numeric(wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None), leak.run_id),
-                )
-                for leak in leak_rows(record)
-            ],
+            [_gain_row(leak) for leak in leak_rows(record)],
         )
 
     def note(self, record: StudyRecord) -> str:
         return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
 
 
+def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
+    gain = wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None)
+    scores = (wording.percent(leak.without), wording.percent(leak.with_leaks), gain)
+    return row(leak.target, leak.method, numeric(leak.num_seeds), *(numeric(text, leak.run_id) for text in scores))
+
+
 def leak_rows(record: StudyRecord) -> list[LeakRow]:
     """Return a row for each cell that was trained both without and with leaks, in the order of the study."""
-    return list(filter(None, map(_leak_row, record.cells)))
-
-
-def _leak_row(cell: CellRecord) -> LeakRow | None:
-    with_leaks = {refit.seed: refit.score for refit in cell.refits_with_leaks}
-    pairs = [
-        (refit.score, score)
-        for refit in cell.refits
-        if refit.score is not None and (score := with_leaks.get(refit.seed)) is not None
-    ]
-    if not pairs:
-        return None
-    gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
-    clean, leaky = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
-    return LeakRow(cell.target, cell.method, len(pairs), clean, leaky, gain, gain_ci95, cell.run_id)
+    rows = []
+    for cell in record.cells:
+        leaky_scores = {refit.seed: refit.score for refit in cell.refits_with_leaks}
+        pairs = [
+            (refit.score, leaky)
+            for refit in cell.refits
+            if refit.score is not None and (leaky := leaky_scores.get(refit.seed)) is not None
+        ]
+        if pairs:
+            gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
+            without, with_leaks = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
+            means = (without, with_leaks, gain, gain_ci95)
+            rows.append(LeakRow(cell.target, cell.method, len(pairs), *means, run_id=cell.run_id))
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records import CellRecord, StudyRecord
@@ -13,6 +13,9 @@ from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, dra
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.wording import AVERAGE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASELINE = "finetune"
 MAX_NAME_LENGTH = 30
@@ -46,10 +49,9 @@ class Paired(View):
             ("target", "method", "seeds", "difference"),
             [
                 row(
-                    each.target,
-                    each.method,
+                    *each[:2],
                     numeric(each.num_seeds),
-                    numeric(signed(each), runs.get((each.target, each.method)), is_best=is_clear(each)),
+                    numeric(signed(each), runs.get(each[:2]), is_best=is_clear(each)),
                 )
                 for each in paired_differences(record, baseline)
             ],
@@ -74,9 +76,9 @@ def baseline_of(record: StudyRecord) -> str:
 def unpaired(record: StudyRecord) -> list[str]:
     """Return the cells that have no seed in common with the baseline yet."""
     baseline = baseline_of(record)
-    found = {(each.target, each.method) for each in paired_differences(record, baseline)}
-    others = [cell for cell in record.cells if cell.method != baseline and (cell.target, cell.method) not in found]
-    return [f"{cell.target} · {cell.method}" for cell in others]
+    found = {each[:2] for each in paired_differences(record, baseline)}
+    pairs = [(cell.target, cell.method) for cell in record.cells if cell.method != baseline]
+    return [f"{target} · {method}" for target, method in pairs if (target, method) not in found]
 
 
 class PairedDifference(NamedTuple):
@@ -129,6 +131,30 @@ def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple
     return tuple(found)
 
 
+def compare_frame(record: StudyRecord, method: str, baseline: str) -> pd.DataFrame:
+    """Compare a method with a baseline on each target of a finished or unfinished study, seed by seed.
+
+    Returns:
+      One row for each target on which both have refits with the same seed, and the row `average` if that is so for
+      all targets. Columns: `difference` of the mean test scores, method − baseline; the half width `ci95` of its 95%
+      interval; the bounds `low` and `high`; `num_seeds`.
+
+    Raises:
+      DashboardError: the study has no such method or baseline.
+    """
+    import pandas as pd
+
+    if method not in record.methods:
+        raise DashboardError(
+            f"the method must be one of the study, one of {', '.join(record.methods)}, but is {method!r}"
+        )
+    found = [each for each in paired_differences(record, baseline) if each.method == method]
+    rows = [(each.mean, each.ci95, each.mean - each.ci95, each.mean + each.ci95, each.num_seeds) for each in found]
+    names = pd.Index([each.target for each in found], name="target", dtype="object")
+    frame = pd.DataFrame(rows, names, ["difference", "ci95", "low", "high", "num_seeds"], dtype="float64")
+    return frame.astype({"num_seeds": "int64"})
+
+
 def _by_seed(cell: CellRecord, baseline: CellRecord) -> dict[int, float]:
     scores = {refit.seed: refit.score for refit in baseline.refits if refit.score is not None}
     return {
@@ -168,7 +194,12 @@ def paired_figure(differences: Sequence[PairedDifference], baseline: str) -> str
     ticks = {tick: f"{tick:+g}" if tick else "0" for tick in across.ticks()}
     draw_columns(canvas, across, ticks, _TOP, bottom)
     for number, (each, name) in enumerate(zip(shown, labels, strict=True)):
-        _draw(canvas, each, name, across, _TOP + _ROW * (number + 0.5))
+        y, color = _TOP + _ROW * (number + 0.5), ACCENT if is_clear(each) else INK
+        canvas.text(across.start - 6, y + 3, name, anchor="end", bold=each.target == AVERAGE)
+        if math.isfinite(each.ci95):
+            ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
+            canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
+        canvas.dot(across(100 * each.mean), y, color=color)
     label = f"percentage points beside {baseline}, 95% interval"
     canvas.text(across.end, bottom + 26, label, anchor="end", opacity=0.8)
     parts = [f"{each.target}, {each.method} {signed(each)} over {each.num_seeds} seeds" for each in differences]
@@ -181,12 +212,3 @@ def _scale(shown: Sequence[PairedDifference], left: float) -> Scale:
     reach = [100 * each.ci95 if math.isfinite(each.ci95) else 0.0 for each in shown]
     ends = [100 * each.mean + sign * far for each, far in zip(shown, reach, strict=True) for sign in (-1, 1)]
     return Scale(*padded([max(-limit, min(0.0, *ends)), min(limit, max(0.0, *ends))]), left, _WIDTH - 10)
-
-
-def _draw(canvas: Canvas, each: PairedDifference, label: str, across: Scale, y: float) -> None:
-    color = ACCENT if is_clear(each) else INK
-    canvas.text(across.start - 6, y + 3, label, anchor="end", bold=each.target == AVERAGE)
-    if math.isfinite(each.ci95):
-        ends = [across(across.clamp(100 * (each.mean + sign * each.ci95))) for sign in (-1, 1)]
-        canvas.line([(end, y) for end in ends], color=color, width=1.4, opacity=1.0 if is_clear(each) else 0.6)
-    canvas.dot(across(100 * each.mean), y, color=color)

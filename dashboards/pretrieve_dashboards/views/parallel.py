@@ -10,7 +10,14 @@ from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import INK, Canvas, Scale
 from pretrieve_dashboards.views._base import Figure, View
-from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
+from pretrieve_dashboards.views._trial_lines import (
+    TrialLine,
+    counted_states,
+    draw_legend,
+    draw_line,
+    trial_lines,
+    varying,
+)
 
 MAX_VALUES_APART = 8
 """Up to so many values of a hyperparameter are evenly spaced. More, as in a random search, are placed on a scale."""
@@ -20,7 +27,6 @@ WITHOUT_SCORE = -0.14  # height of a missing score
 SCORE = "validation %"
 
 _WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 340.0, 170.0, 34.0, 24.0, 30.0
-_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
 
 
 class ParallelAxis(NamedTuple):
@@ -31,18 +37,11 @@ class ParallelAxis(NamedTuple):
 
 
 class ParallelCoordinates(NamedTuple):
-    """The trials of a cell over its hyperparameters.
+    """The trials of a cell whose hyperparameters are known, the chosen trial last."""
 
-    Attributes:
-      axes: the hyperparameters that vary, and the score; empty if none varies.
-      lines: lines of the trials with known hyperparameters. The chosen trial is last, and so on top. Points are (index
-        of the axis, height on it); the height of a missing score is below 0.
-      alternative: a description of the trials in words.
-    """
-
-    axes: tuple[ParallelAxis, ...]
-    lines: tuple[TrialLine, ...]
-    alternative: str
+    axes: tuple[ParallelAxis, ...]  # the hyperparameters that vary, and the score; empty if none varies
+    lines: tuple[TrialLine, ...]  # points are (index of the axis, height on it); a missing score is below 0
+    alternative: str  # describes the trials in words
 
 
 class Parallel(View):
@@ -60,29 +59,14 @@ class Parallel(View):
 def parallel_coordinates(cell: CellRecord) -> ParallelCoordinates:
     """Place the trials of a finished or unfinished cell on axes of its hyperparameters."""
     trials = cell.placed_trials
-    names = _varying(trials)
+    names = varying(trials, dict.fromkeys(name for trial in trials for name in trial.hyperparameters))
     axes = [_axis(name, [trial.hyperparameters.get(name) for trial in trials]) for name in names]
     if names:
         axes.append(_score_axis(trials))
-    lines = [
-        TrialLine(
-            tuple((float(axis), heights[number]) for axis, (_, heights) in enumerate(axes)),
-            trial.state,
-            is_chosen(trial, cell),
-            trial.run_id,
-        )
-        for number, trial in enumerate(trials)
-    ]
+    points = [[(float(axis), heights[n]) for axis, (_, heights) in enumerate(axes)] for n in range(len(trials))]
     return ParallelCoordinates(
-        axes=tuple(axis for axis, _ in axes),
-        lines=tuple(sorted(lines, key=lambda line: line.is_best)),
-        alternative=_description(cell, names),
+        tuple(axis for axis, _ in axes), trial_lines(cell, trials, points), _description(cell, names)
     )
-
-
-def _varying(trials: Sequence[TrialRecord]) -> list[str]:
-    names = dict.fromkeys(name for trial in trials for name in trial.hyperparameters)
-    return [name for name in names if len({trial.hyperparameters.get(name) for trial in trials}) > 1]
 
 
 def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list[float]]:
@@ -91,17 +75,16 @@ def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list
     apart: list[float | None] = [*([None] if None in values else []), *known]
     if len(apart) <= MAX_VALUES_APART:
         at = {value: index / max(1, len(apart) - 1) for index, value in enumerate(apart)}
-        ticks = tuple(
-            (height, wording.ABSENT if value is None else wording.number(value)) for value, height in at.items()
-        )
-        return ParallelAxis(_NAMES.get(name, name), ticks), [at[value] for value in values]
+        words = {value: wording.ABSENT if value is None else wording.number(value) for value in apart}
+        ticks = tuple((at[value], word) for value, word in words.items())
+        return ParallelAxis(wording.SHORT_NAMES.get(name, name), ticks), [at[value] for value in values]
     is_log = known[0] > 0 and known[-1] / known[0] >= WIDE_RANGE
     low, high = (math.log(each) if is_log else each for each in (known[0], known[-1]))
     scale = Scale(low, high, 0.0, 1.0)
     middle = math.sqrt(known[0] * known[-1]) if is_log else (known[0] + known[-1]) / 2
     ticks = ((0.0, f"{known[0]:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{known[-1]:.2g}"))
     heights = [0.0 if value is None else scale(math.log(value) if is_log else value) for value in values]
-    return ParallelAxis(_NAMES.get(name, name), ticks), heights
+    return ParallelAxis(wording.SHORT_NAMES.get(name, name), ticks), heights
 
 
 def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float]]:
@@ -113,9 +96,8 @@ def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float
     scale = Scale(low, high, 0.0, 1.0)
     marked = (low, (low + high) / 2, high) if high > low else (high,)
     ticks = tuple((scale(score), wording.percent(score)) for score in marked)
-    return ParallelAxis(SCORE, lowest + ticks), [
-        WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials
-    ]
+    heights = [WITHOUT_SCORE if trial.score is None else scale(trial.score) for trial in trials]
+    return ParallelAxis(SCORE, lowest + ticks), heights
 
 
 def _description(cell: CellRecord, names: Sequence[str]) -> str:
@@ -127,7 +109,7 @@ def _description(cell: CellRecord, names: Sequence[str]) -> str:
         parts.append(f"scores from {wording.percent(min(scores))} to {wording.percent(max(scores))} %")
     if cell.best is not None:
         parts.append(f"chosen: {wording.hyperparameters(cell.best)} with {wording.percent(cell.best_val_score)} %")
-    varied = ", ".join(_NAMES.get(name, name) for name in names)
+    varied = ", ".join(wording.SHORT_NAMES.get(name, name) for name in names)
     return "; ".join([*parts, f"what varies: {varied}" if varied else "nothing varies"]) + "."
 
 

@@ -20,12 +20,12 @@ MAX_LISTED = 200
 MAX_MESSAGE_LENGTH = 2_000
 FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
 POLICIES = {
-    "node lost": "the trial goes on elsewhere from its last epoch, as often as it takes",
+    "node lost": "the trial goes on elsewhere from its last epoch, without a limit",
     "process lost": "the trial goes on from its last epoch, up to 5 times",
     "out of memory": "a step is computed in smaller parts",
     "hung": "ended after too long without a step, goes on from its last epoch, up to twice",
-    "disk full": "what is written to the study's folder waits until there is room; elsewhere, tried again up to twice",
-    "program error": "the other trials of its cell are not started; mend it and run the study again",
+    "disk full": "what is written to the study's folder waits until there is space; elsewhere, tried again up to twice",
+    "program error": "the other trials of its cell are not started; correct it and run the study again",
     "diverged": "a result: the configuration has no score",
 }
 
@@ -80,7 +80,7 @@ class Remarks(View):
         noted = remarks(record)
         return (
             f"{len(noted)} of the trials and refits have a score that counts, but were not trained quite as the "
-            f"others: keep it in mind where scores are close.{_first_listed(noted)}"
+            f"others: consider this where scores are close.{_first_listed(noted)}"
         )
 
     def table(self, record: StudyRecord) -> Table:
@@ -105,11 +105,11 @@ class Failures(View):
     def table(self, record: StudyRecord) -> Table:
         return Table(
             "Failures by kind",
-            "How often each kind was met, and what is done about it; the trials it ended are listed above.",
+            "How often each kind occurred, and what is done about it; the trials that it ended are listed above.",
             ("Kind", "Started again", "Ended trials", "What is done"),
             [
-                row(kind, numeric(interrupted), numeric(ended), policy)
-                for kind, interrupted, ended, policy in failure_rows(record)
+                row(each.kind, numeric(each.num_interruptions), numeric(each.num_trials), each.policy)
+                for each in failure_rows(record)
             ],
         )
 
@@ -132,17 +132,12 @@ def _all_trials(record: StudyRecord) -> list[NotedTrial]:
 def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
     """Return a row for each kind of failure that occurred, in the order of POLICIES."""
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
-    interruptions: Counter[str] = Counter()
-    for trial in trials:
-        interruptions.update(trial.interruptions)
+    interruptions: Counter[str] = sum((Counter(trial.interruptions) for trial in trials), Counter())
     ends = Counter(trial.failure or "program error" for trial in trials if trial.state == "failed")
     ends["diverged"] = sum(trial.state == "diverged" for trial in trials)
     kinds = dict.fromkeys([*POLICIES, *interruptions, *ends])
-    return tuple(
-        FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, ""))
-        for kind in kinds
-        if interruptions[kind] or ends[kind]
-    )
+    rows = [FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, "")) for kind in kinds]
+    return tuple(each for each in rows if each.num_interruptions or each.num_trials)
 
 
 def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: str, *, folded: str = "") -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pretrieve.records import StudyRecord
@@ -16,7 +17,7 @@ NOT_SET = object()
 
 
 class Deviation(NamedTuple):
-    """One difference to the paper, in `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`."""
+    """One difference from the paper, in `data`, `backbone`, `training`, `selection`, `grid`, `seeds` or `methods`."""
 
     part: str
     what: str
@@ -29,8 +30,7 @@ class _Setting(NamedTuple):
     path: str
     what: str
     paper: Any
-    paper_words: str = ""
-    """How the paper says it, if the value alone would not be understood."""
+    paper_words: str = ""  # how the paper says it, if the value alone would not be understood
 
 
 _SETTINGS = (
@@ -58,11 +58,11 @@ _SETTINGS = (
 
 
 class Protocol(View):
-    """The differences to the paper's protocol, which explain differences to its numbers."""
+    """The differences from the paper's protocol, which explain differences from its numbers."""
 
     id = "protocol"
-    title = "Beside the paper's protocol"
-    link = "Beside the paper"
+    title = "Differences from the paper's protocol"
+    link = "Differences from the paper"
     order = 70
 
     def applies(self, record: StudyRecord) -> bool:
@@ -71,8 +71,7 @@ class Protocol(View):
     def table(self, record: StudyRecord) -> Table:
         return Table(
             "Deviations from the paper's protocol",
-            "Where this study is not as the paper's (section 4.1 and appendix A), so that its numbers need not be the "
-            "paper's.",
+            "How this study differs from the paper's (section 4.1 and appendix A). Scores may differ for this reason.",
             ("part", "point", "the paper", "this study"),
             [row(*each) for each in deviations(record)],
         )
@@ -80,17 +79,17 @@ class Protocol(View):
 
 def deviations(record: StudyRecord) -> tuple[Deviation, ...]:
     """List the differences between a study's settings and the paper's protocol (section 4.1, appendix A)."""
-    settings: Mapping[str, Any] = record.settings
-    of_record = (*_of_data(record, settings), *_of_backbone(record, settings))
-    return (*of_record, *_of_settings(settings), *_of_selection(settings), *_of_table(record, settings))
+    settings = record.settings
+    found = (_of_data(record), _of_backbone(record), _of_settings(settings), _of_selection(settings), _of_table(record))
+    return tuple(chain.from_iterable(found))
 
 
-def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
-    source = settings.get("source")
+def _of_data(record: StudyRecord) -> Iterator[Deviation]:
+    source = record.settings.get("source")
     if isinstance(source, Mapping) and not source.get("imagenet") and source.get("name") != "imagenet":
         here = source.get("name") or source.get("registered") or source.get("folder") or "other data"
         yield Deviation("data", "source", "ImageNet-1k, 1,281,167 images", str(here))
-    image_sets = settings.get("targets") or ()
+    image_sets: Any = record.settings.get("targets") or ()
     for target, image_set in zip(record.targets, image_sets, strict=False):
         if not isinstance(image_set, Mapping):
             continue
@@ -100,22 +99,20 @@ def _of_data(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Devia
         regime = {name: value for name, value in (image_set.get("regime") or {}).items() if value is not None}
         if regime:
             here = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in regime.items())
-            yield Deviation("data", f"images of {target.name}", "all, but in section 4.3", here)
+            yield Deviation("data", f"images of {target.name}", "all, except in section 4.3", here)
 
 
-def _of_backbone(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
-    backbone = settings.get("backbone")
+def _of_backbone(record: StudyRecord) -> Iterator[Deviation]:
     if record.backbone.split("@")[0] not in PAPER_BACKBONES:
         yield Deviation("backbone", "network", "ResNet18 of ImageNet labels, or MoCo-v2 ResNet50", record.backbone)
-    if not isinstance(backbone, Mapping):
-        return
-    if backbone.get("pretrain"):
+    pretrain, image_size = _at(record.settings, "backbone.pretrain"), _at(record.settings, "backbone.image_size")
+    if pretrain is not NOT_SET and pretrain:
         yield Deviation("backbone", "weights", "pre-trained on ImageNet-1k", "pre-trained on the study's source")
-    if backbone.get("image_size") not in (None, 224):
-        yield Deviation("backbone", "image size", "224 px", f"{backbone['image_size']} px")
+    if image_size not in (NOT_SET, None, 224):
+        yield Deviation("backbone", "image size", "224 px", f"{image_size} px")
 
 
-def _of_settings(settings: Mapping[str, Any]) -> Iterator[Deviation]:
+def _of_settings(settings: Mapping[str, object]) -> Iterator[Deviation]:
     for setting in _SETTINGS:
         here = _at(settings, setting.path)
         if here is not NOT_SET and not _is_same(here, setting.paper):
@@ -123,7 +120,7 @@ def _of_settings(settings: Mapping[str, Any]) -> Iterator[Deviation]:
             yield Deviation(setting.part, setting.what, paper, _as_words(here))
 
 
-def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
+def _of_selection(settings: Mapping[str, object]) -> Iterator[Deviation]:
     unit, top_k = _at(settings, "selection.unit"), _at(settings, "selection.top_k")
     if unit == "image":
         yield Deviation("selection", "what is chosen", "classes or clusters", "single images")
@@ -138,16 +135,16 @@ def _of_selection(settings: Mapping[str, Any]) -> Iterator[Deviation]:
         yield Deviation("selection", "clusters", "2000", _as_words(num_clusters))
 
 
-def _of_table(record: StudyRecord, settings: Mapping[str, Any]) -> Iterator[Deviation]:
-    num_seeds = _at(settings, "refit.num_seeds")
+def _of_table(record: StudyRecord) -> Iterator[Deviation]:
+    num_seeds = _at(record.settings, "refit.num_seeds")
     if num_seeds is not NOT_SET:
-        yield Deviation("seeds", "trainings behind a score", "not said, no interval", f"{num_seeds} a cell")
+        yield Deviation("seeds", "refits of each cell", "not stated, no interval", str(num_seeds))
     own = [method for method in record.methods if method not in PAPER_METHODS]
     if own:
         yield Deviation("methods", "rows of the table", "not in the paper", ", ".join(own))
 
 
-def _at(settings: Mapping[str, Any], path: str) -> Any:
+def _at(settings: Mapping[str, object], path: str) -> Any:
     value: Any = settings
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:

@@ -10,7 +10,7 @@ from rich.text import Text
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, draw_columns, padded, text_width
-from pretrieve_dashboards.table import ScoreTable, score_table, table_parts
+from pretrieve_dashboards.table_of_scores import ScoreTable, score_table, table_parts
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
@@ -59,9 +59,9 @@ class Reading(View):
             "trained again n times, each time with another seed, and tested once each. The interval is mean ± t · s / "
             "√n, with s the standard deviation of the n scores and t the 97.5% quantile of Student's t with n − 1 "
             "degrees of freedom.\n\n"
-            "It tells how much the score moves with the seed of heads, order and crops. It does not tell how much it "
-            "would move with other images, and two methods whose intervals overlap may still differ. With one refit "
-            "there is no interval. The average has none: the targets are not a sample of anything."
+            "It shows how much the score varies with the seed of heads, order and crops. It does not show how much it "
+            "would vary with other images, and two methods whose intervals overlap may still differ. With one refit "
+            "there is no interval. The average has none, because the targets are not a random sample."
         )
 
     def table(self, record: StudyRecord) -> Table:

@@ -52,11 +52,9 @@ class Membership(View):
             ("group", *methods, "chosen by"),
             [
                 row(
-                    group.name,
-                    *(numeric(group.ranks.get(each, "·")) for each in methods),
-                    _chosen_by(group, len(methods)),
+                    each.name, *(numeric(each.ranks.get(name, "·")) for name in methods), _chosen_by(each, len(methods))
                 )
-                for group in listed
+                for each in listed
             ],
             num_left_out=len(groups) - len(listed),
             folded="The groups with their ranks by each method",
@@ -68,8 +66,8 @@ class Membership(View):
         return (Figure(membership_figure(record), caption, "long", label),)
 
     def note(self, record: StudyRecord) -> str:
-        folder = f"selections/{record.targets[0].name}/"
-        return f"Larger pictures of the groups are among the study's artifacts, in {folder}."
+        name = record.targets[0].name
+        return f"Larger pictures of the groups are among the study's artifacts, in selections/{name}/."
 
 
 def member_groups(selections: Sequence[SelectionRecord]) -> list[MemberGroup]:
@@ -142,8 +140,9 @@ class Selections(View):
     scope = "target"
 
     def text(self, record: StudyRecord) -> str:
-        nothing = "No groups of the source are selected yet, or no method of the study selects."
-        return "" if record.selections else nothing
+        return (
+            "" if record.selections else "No groups of the source are selected yet, or no method of the study selects."
+        )
 
     def table(self, record: StudyRecord) -> Table | None:
         selections = record.selections
@@ -212,8 +211,8 @@ def margins(selection: SelectionRecord) -> tuple[str, ...]:
     """Write the margin at the last chosen group, for each number of groups in the grid."""
     if len(selection.margins) < 2:
         return (_margin(selection, selection.margin),)
-    words = {wording.hyperparameter("top_k", top_k): margin for top_k, margin in selection.margins.items()}
-    return tuple(f"{top_k}: {_margin(selection, margin)}" for top_k, margin in words.items())
+    texts = {top_k: _margin(selection, margin) for top_k, margin in selection.margins.items()}
+    return tuple(f"{wording.hyperparameter('top_k', top_k)}: {text}" for top_k, text in texts.items())
 
 
 def _margin(selection: SelectionRecord, margin: float | None) -> str:
@@ -228,10 +227,10 @@ def ranked_similarity(selection: SelectionRecord) -> str:
     The next group is drawn too if its rank is known: if the record lists all chosen groups, without gaps in their
     ranks. The text alternative names the first and the last group.
     """
-    canvas = svg.Canvas(_WIDTH, _HEIGHT)
-    following = selection.margin if selection.margin is not None and _lists_every_rank(selection) else None
+    canvas, ranks = svg.Canvas(_WIDTH, _HEIGHT), selection.ranks
+    lists_every_rank = 0 < len(ranks) == selection.num_selected and ranks[-1] - ranks[0] == len(ranks) - 1
     if selection.scores:
-        _draw_ranking(canvas, selection, following)
+        _draw_ranking(canvas, selection, selection.margin if lists_every_rank else None)
     title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
     return canvas.write(title=title, alternative=_ranking_alternative(selection))
 
@@ -247,9 +246,8 @@ def _draw_ranking(canvas: svg.Canvas, selection: SelectionRecord, margin: float 
     svg.draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="rank of the group; similarity")
     points = [(across(rank), up(score)) for rank, score in zip(selection.ranks, selection.scores, strict=True)]
     canvas.line(points, color=svg.COLORS[0], width=1.6)
-    if len(points) <= MAX_DOTS:
-        for x, y in points:
-            canvas.dot(x, y, radius=1.6, color=svg.COLORS[0])
+    for x, y in points if len(points) <= MAX_DOTS else ():
+        canvas.dot(x, y, radius=1.6, color=svg.COLORS[0])
     if margin is not None:
         for x, y in ((across(last), up(lowest)), (_WIDTH - 80, 9)):
             canvas.dot(x, y, color=svg.COLORS[1], is_open=True)
@@ -273,8 +271,3 @@ def _ranking_alternative(selection: SelectionRecord) -> str:
 
 def _is_of_first_ranks(selection: SelectionRecord) -> bool:
     return selection.ranks[:1] in ((), (1,))
-
-
-def _lists_every_rank(selection: SelectionRecord) -> bool:
-    ranks = selection.ranks
-    return 0 < len(ranks) == selection.num_selected and ranks[-1] - ranks[0] == len(ranks) - 1

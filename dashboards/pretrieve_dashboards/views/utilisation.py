@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from pretrieve.records import StudyRecord, TrialRecord
+from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import COLORS, Canvas, Legend, Scale, cut, draw_columns, round_ticks, text_width
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
@@ -61,11 +61,11 @@ class Utilisation(View):
         rows = [_row(times, worker, lanes) for worker, lanes in times.by_worker.items()]
         rows += [_row(times, "all", times.lanes)] if len(rows) > 1 else []
         return Table(
-            label="Workers and their use",
-            caption="Each worker with the most trials it ran side by side, and the share of the time in which the "
-            "study ran that these were busy.",
-            head=("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
-            rows=rows,
+            "Workers and their use",
+            "Each worker with the most trials it ran side by side, and the share of the time in which the study ran "
+            "that these were busy.",
+            ("worker", "side by side", "attempts", "busy", "first start", "last end", "used"),
+            rows,
         )
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
@@ -77,19 +77,12 @@ class Utilisation(View):
 
 
 class WorkerTimes(NamedTuple):
-    """The attempts of a study over time.
+    """The attempts of a study over time."""
 
-    Attributes:
-      lanes: lanes, sorted by worker.
-      active_ms: time in which at least one worker was busy, without pauses of the whole study.
-      length_ms: time from the first start to the last end.
-      num_untimed: number of trials and refits without recorded times.
-    """
-
-    lanes: Sequence[Lane]
-    active_ms: int
-    length_ms: int
-    num_untimed: int
+    lanes: Sequence[Lane]  # sorted by worker
+    active_ms: int  # time in which at least one worker was busy, without pauses of the whole study
+    length_ms: int  # time from the first start to the last end
+    num_untimed: int  # trials and refits without recorded times
 
     @property
     def by_worker(self) -> dict[str, list[Lane]]:
@@ -107,19 +100,15 @@ def worker_times(record: StudyRecord) -> WorkerTimes:
     first = min((attempt.start_ms for trial in trials for attempt in trial.attempts), default=0)
     by_worker: dict[str, list[Span]] = defaultdict(list)
     for trial in trials:
-        for worker, span in _spans(trial, first):
-            by_worker[worker].append(span)
+        kind = "lost" if trial.state in LOST else trial.kind
+        for attempt in trial.attempts:
+            end_ms = max(attempt.start_ms, attempt.end_ms or 0)
+            span = Span(attempt.start_ms - first, end_ms - first, kind)
+            by_worker[attempt.worker or UNKNOWN_WORKER].append(span)
     lanes = [Lane(worker, spans) for worker in sorted(by_worker) for spans in _into_lanes(by_worker[worker])]
     spans = [span for spans in by_worker.values() for span in spans]
     length_ms = max((span.end_ms for span in spans), default=0)
     return WorkerTimes(lanes, _covered(spans), length_ms, sum(not trial.attempts for trial in trials))
-
-
-def _spans(trial: TrialRecord, first: int) -> Iterable[tuple[str, Span]]:
-    kind = "lost" if trial.state in LOST else trial.kind
-    for attempt in trial.attempts:
-        end_ms = max(attempt.start_ms, attempt.end_ms or 0)
-        yield attempt.worker or UNKNOWN_WORKER, Span(attempt.start_ms - first, end_ms - first, kind)
 
 
 def _into_lanes(spans: Sequence[Span]) -> list[tuple[Span, ...]]:
@@ -143,14 +132,12 @@ def _covered(spans: Iterable[Span]) -> int:
 
 def _row(times: WorkerTimes, worker: str, lanes: Sequence[Lane]) -> tuple[TableCell, ...]:
     spans = [span for lane in lanes for span in lane.spans]
+    busy_ms = sum(lane.busy_ms for lane in lanes)
+    start_ms, end_ms = min(span.start_ms for span in spans), max(span.end_ms for span in spans)
+    durations = [wording.duration(time_ms / 1000) for time_ms in (busy_ms, start_ms, end_ms)]
     share = times.share_used(lanes)
-    texts = [
-        wording.duration(sum(lane.busy_ms for lane in lanes) / 1000),
-        wording.duration(min(span.start_ms for span in spans) / 1000),
-        wording.duration(max(span.end_ms for span in spans) / 1000),
-        wording.ABSENT if share is None else f"{100 * share:.0f} %",
-    ]
-    return row(worker, numeric(len(lanes)), numeric(len(spans)), *map(numeric, texts))
+    used = wording.ABSENT if share is None else f"{100 * share:.0f} %"
+    return row(worker, numeric(len(lanes)), numeric(len(spans)), *map(numeric, durations), numeric(used))
 
 
 def utilisation_figure(times: WorkerTimes) -> str:

@@ -95,7 +95,7 @@ def reproduce(
     from pretrieve.errors import TrialsFailedError
     from pretrieve.paper.catalogue import find_experiment
     from pretrieve.paper.reproduction import reproduce as reproduce_experiment
-    from pretrieve_dashboards.experiment import print_experiment
+    from pretrieve_dashboards.paper_report import print_experiment
 
     console = make_console()
     made = reproduce_experiment(

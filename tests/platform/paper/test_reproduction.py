@@ -18,8 +18,8 @@ from pretrieve.paper.reproduction import reproduce
 from pretrieve.records import StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
-from pretrieve_dashboards.comparison import Comparison, series_values
-from pretrieve_dashboards.experiment import Findings
+from pretrieve_dashboards.paper_comparison import Comparison, series_values
+from pretrieve_dashboards.paper_report import Findings
 
 
 class Counting(StudyObserver):

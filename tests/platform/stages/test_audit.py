@@ -182,7 +182,7 @@ def test_study_without_leaks_tells_what_they_would_be_worth(
     assert (row.method, row.num_seeds) == ("uot", 2)
     assert row.without == pytest.approx(cell.test_mean)
     report = (settings.folder / "report.html").read_text(encoding="utf-8")
-    assert "What the leaks are worth" in report
+    assert "Effect of the leaks on test scores" in report
     found = {audit.side: audit for audit in record.audits}
     assert found.keys() == {"source", "train"}
     assert found["source"].num_leaking > 0

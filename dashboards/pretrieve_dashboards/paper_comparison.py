@@ -10,8 +10,8 @@ from pretrieve.records import StudyRecord
 from pretrieve_dashboards.views.paired import paired_differences
 from pretrieve_dashboards.wording import ABSENT, AVERAGE
 
-Place = tuple[str, str]
-"""Row and column of a number in a table."""
+RowAndColumn = tuple[str, str]
+"""Where a number stands in a table."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Published:
     """
 
     source: str
-    values: Mapping[Place, float]
+    values: Mapping[RowAndColumn, float]
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ class Comparison:
     heading: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    values: Mapping[Place, Value]
+    values: Mapping[RowAndColumn, Value]
     published: Published | None = None
     is_of_other_data: bool = False
 
@@ -137,29 +137,28 @@ class Comparison:
         return f"paper {printed:.2f} ({'equal' if deviation == 0 else f'{deviation:+.2f}'})"
 
 
-def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) -> dict[Place, Value]:
+def method_values(record: StudyRecord, *, row_of: Callable[[str], str] = str) -> dict[RowAndColumn, Value]:
     """Return the test scores of a finished or unfinished study by (row, target); `row_of` names a method's row.
 
     Cells that are not tested are left out. The key (row, `average`) holds the mean over the targets, without an
     interval; it is left out unless all targets are tested.
     """
-    values: dict[Place, Value] = {}
+    values: dict[RowAndColumn, Value] = {}
     for method in record.methods:
-        row = row_of(method)
-        for target in record.targets:
-            cell = record.cell(target.name, method)
+        tested = {}
+        for cell in (record.cell(target.name, method) for target in record.targets):
             if cell.test_mean is not None:
                 # The refits' runs, because a cell's run describes only the latest point of a series.
                 runs = tuple(refit.run_id for refit in cell.refits if refit.score is not None)
-                values[row, target.name] = Value(cell.test_mean, cell.test_ci95, runs)
-        tested = [values[row, target.name].mean for target in record.targets if (row, target.name) in values]
+                tested[cell.target] = Value(cell.test_mean, cell.test_ci95, runs)
         if len(tested) == len(record.targets):
-            values[row, AVERAGE] = Value(fmean(tested))
+            tested[AVERAGE] = Value(fmean(value.mean for value in tested.values()))
+        values |= {(row_of(method), target): value for target, value in tested.items()}
     return values
 
 
 def score_comparison(
-    title: str, heading: str, values: Mapping[Place, Value], published: Published, *, rows: tuple[str, ...]
+    title: str, heading: str, values: Mapping[RowAndColumn, Value], published: Published, *, rows: tuple[str, ...]
 ) -> Comparison:
     """Arrange scores as in the paper's tables: targets as columns, their average last. Rows may have no score yet."""
     targets = dict.fromkeys(column for _, column in values if column != AVERAGE)
@@ -167,7 +166,7 @@ def score_comparison(
     return Comparison(title, heading, rows, columns, values, published)
 
 
-def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
+def series_values(records: Mapping[str, StudyRecord]) -> dict[RowAndColumn, Value]:
     """Return the test scores of a series of studies: one row per target and method, one column per study.
 
     >>> row_name("cub", "uot")
@@ -181,7 +180,7 @@ def series_values(records: Mapping[str, StudyRecord]) -> dict[Place, Value]:
     }
 
 
-def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -> dict[Place, Value]:
+def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -> dict[RowAndColumn, Value]:
     """Return the mean lead of a method over a baseline, seed by seed: one row per target, one column per study.
 
     Cells in which the two methods have no seed in common are left out.

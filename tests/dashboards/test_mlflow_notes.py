@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pretrieve_dashboards import experiment_note, run_notes, study_note
-from pretrieve_dashboards.notes import MAX_LENGTH, cell_note
+from pretrieve_dashboards.mlflow_notes import MAX_LENGTH, cell_note
 
 
 def test_study_note_has_the_table_the_choices_and_the_places(finished_study):

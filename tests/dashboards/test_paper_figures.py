@@ -2,8 +2,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pretrieve_dashboards.comparison import Value
-from pretrieve_dashboards.curves import Curve, Level, draw_curves, draw_ranked_groups
+from pretrieve_dashboards.paper_comparison import Value
+from pretrieve_dashboards.paper_figures import Curve, Level, draw_curves, draw_ranked_groups
 
 SVG = "{http://www.w3.org/2000/svg}"
 

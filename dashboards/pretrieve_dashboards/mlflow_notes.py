@@ -22,11 +22,6 @@ RUNS_VIEW = "study"
 """Key of the view of runs. MLflow's UI finds it in a tag of the experiment, as it does for shared views."""
 
 _SCORES = (schema.TEST_MEAN, schema.TEST_CI95, schema.BEST_VAL_SCORE, schema.VAL_SCORE, schema.TEST_SCORE)
-_METRICS = (*_SCORES, schema.SECONDS)
-"""The seconds are those that a trial measured: a run's duration in MLflow also counts the time between attempts."""
-
-_ALWAYS = ("lr", "weight_decay", "head_lr_ratio")
-_WHERE_VARIED = ("source_weight", "top_k")
 
 
 def study_note(record: StudyRecord, report: Path | None = None) -> str:
@@ -122,9 +117,7 @@ def _missing(record: StudyRecord) -> str:
 
 def _best_lines(record: StudyRecord) -> list[str]:
     lines = ["\n\n| target | method | best configuration | validation | test |\n|---|---|---|---|---|"]
-    for cell in record.cells:
-        if cell.best is None:
-            continue
+    for cell in [cell for cell in record.cells if cell.best is not None]:
         method = _linked(cell.method, record, cell.run_id) if cell.run_id else _escaped(cell.method)
         scores = f"{wording.percent(cell.best_val_score)} | {wording.score(cell.test_mean, cell.test_ci95)}"
         lines.append(f"\n| {_escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
@@ -163,10 +156,11 @@ def shared_runs_view(record: StudyRecord) -> str:
     Returns JSON in the format of MLflow's shared views, for the experiment's tag `schema.TAG_RUNS_VIEW`.
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
-    varied = [name for name in _WHERE_VARIED if any(name in trial.hyperparameters for trial in trials)]
+    used = [name for name in ("source_weight", "top_k") if any(name in trial.hyperparameters for trial in trials)]
     columns = [
-        *(f"metrics.`{name}`" for name in _METRICS),
-        *(f"params.`{name}`" for name in (*_ALWAYS, *varied)),
+        # The seconds that trials measured: a run's duration in MLflow also counts the time between attempts.
+        *(f"metrics.`{name}`" for name in (*_SCORES, schema.SECONDS)),
+        *(f"params.`{name}`" for name in ("lr", "weight_decay", "head_lr_ratio", *used)),
         f"tags.`{schema.TAG_OUTCOME}`",
     ]
     return json.dumps({"selectedColumns": columns, "orderByKey": "attributes.start_time", "orderByAsc": True})

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -14,12 +15,14 @@ from rich.measure import Measurement
 from rich.table import Table as PrintedTable
 from rich.text import Text
 
-from pretrieve.records import CellRecord, StudyRecord
+from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ENDED: tuple[TrialState, ...] = ("finished", "diverged", "stopped", "failed")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class ScoreTable:
 
     def best_methods(self, target: str) -> frozenset[str]:
         """Return the methods with the largest mean on a target: several if they tie, none before a test."""
-        means = {method: self.mean(target, method) for method in self.methods}
-        return _argmax({method: mean for method, mean in means.items() if mean is not None})
+        means = {method: mean for method in self.methods if (mean := self.mean(target, method)) is not None}
+        return _argmax(means)
 
     def best_averages(self) -> frozenset[str]:
         return _argmax(self.averages)
@@ -103,15 +106,12 @@ class ScoreTable:
         rows = [row(method, *(self._score(target, method) for target in self.targets)) for method in self.methods]
         if len(self.targets) > 1:
             head.append(wording.AVERAGE)
-            rows = [(*scores, self._average(method)) for method, scores in zip(self.methods, rows, strict=True)]
-        return Table(
-            label="Test scores by method and target",
-            caption="Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not "
-            "tested.",
-            head=head,
-            rows=rows,
-            style="pinned",
-        )
+            rows = [
+                (*scores, numeric(wording.percent(self.averages.get(method)), is_best=method in self.best_averages()))
+                for method, scores in zip(self.methods, rows, strict=True)
+            ]
+        caption = "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not tested."
+        return Table("Test scores by method and target", caption, head, rows, style="pinned")
 
     def _score(self, target: str, method: str) -> TableCell:
         mean = self.mean(target, method)
@@ -119,20 +119,16 @@ class ScoreTable:
         run_id = None if mean is None else self.cells[target, method].run_id
         return numeric(text, run_id, is_best=method in self.best_methods(target))
 
-    def _average(self, method: str) -> TableCell:
-        return numeric(wording.percent(self.averages.get(method)), is_best=method in self.best_averages())
-
 
 def score_table(record: StudyRecord) -> ScoreTable:
     """Make the table of a finished or unfinished study."""
     cells = {(cell.target, cell.method): cell for cell in record.cells}
     targets = tuple(target.name for target in record.targets)
-    averages: dict[str, float] = {}
-    for method in record.methods:
-        means = [cells[target, method].test_mean for target in targets if (target, method) in cells]
-        known = [mean for mean in means if mean is not None]
-        if targets and len(known) == len(targets):
-            averages[method] = sum(known) / len(known)
+    means: dict[str, list[float]] = {method: [] for method in record.methods}
+    for target, method in product(targets, record.methods):
+        if (cell := cells.get((target, method))) is not None and cell.test_mean is not None:
+            means[method].append(cell.test_mean)
+    averages = {name: sum(known) / len(known) for name, known in means.items() if 0 < len(known) == len(targets)}
     metrics = {target.name: target.metric for target in record.targets}
     return ScoreTable(record.methods, targets, metrics, cells, averages)
 
@@ -145,20 +141,18 @@ def _argmax(values: Mapping[str, float]) -> frozenset[str]:
 def _csv_row(cell: CellRecord, metric: str) -> dict[str, str]:
     best = cell.best or {}
     names = ("lr", "weight_decay", "source_weight", "head_lr_ratio")
-    scores = {"test_mean": cell.test_mean, "test_ci95": cell.test_ci95, "best_val_score": cell.best_val_score}
     return {
         "target": cell.target,
         "method": cell.method,
         "metric": metric,
         "num_refits": str(sum(refit.score is not None for refit in cell.refits)),
-        **{name: _all_digits(score) for name, score in scores.items()},
+        "test_mean": _all_digits(cell.test_mean),
+        "test_ci95": _all_digits(cell.test_ci95),
+        "best_val_score": _all_digits(cell.best_val_score),
         **{name: _all_digits(best.get(name)) for name in names},
         "top_k": wording.number(best["top_k"]) if "top_k" in best else "",
         "num_trials": str(cell.num_planned),
-        "num_finished": str(cell.num_in_state("finished")),
-        "num_diverged": str(cell.num_in_state("diverged")),
-        "num_stopped": str(cell.num_in_state("stopped")),
-        "num_failed": str(cell.num_in_state("failed")),
+        **{f"num_{state}": str(cell.num_in_state(state)) for state in _ENDED},
         "trial_seconds": _all_digits(float(sum(trial.seconds for trial in cell.trials))),
     }
 
@@ -184,9 +178,8 @@ def table_parts(table: ScoreTable, console: Console) -> list[PrintedTable]:
 
 
 def _with_targets_as_rows(table: Table, columns: Sequence[Sequence[TableCell]], methods: slice) -> PrintedTable:
-    names = [each[0].text for each in table.rows][methods]
-    rows = [row(target, *column[methods]) for target, column in zip(table.head[1:], columns, strict=True)]
-    return printed_table(("target", *names), rows)
+    head = ("target", *(each[0].text for each in table.rows[methods]))
+    return printed_table(head, [row(name, *each[methods]) for name, each in zip(table.head[1:], columns, strict=True)])
 
 
 def _fits(table: PrintedTable, console: Console) -> bool:

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.text import Text
 
-from pretrieve_dashboards.comparison import Comparison, Place, Published, Value
+from pretrieve_dashboards.paper_comparison import Comparison, Published, RowAndColumn, Value
 from pretrieve_dashboards.report import Page, Section, render_page
-from pretrieve_dashboards.table import printed_table
+from pretrieve_dashboards.table_of_scores import printed_table
 from pretrieve_dashboards.view_table import numeric, row
 from pretrieve_dashboards.views import Figure, Lines, Table, TableCell
 from pretrieve_dashboards.wording import ui_command
@@ -88,43 +88,46 @@ def render_experiment(view: ExperimentView) -> str:
     drawings = [Figure(drawing.svg, drawing.caption, "wide") for drawing in found.drawings]
     listings = [Table(each.title, "", each.headings, [row(*words) for words in each.rows]) for each in found.listings]
     sections = [
-        Section("What is missing", "missing", style="notice", lists=[Lines(view.missing)]) if view.missing else None,
+        *([Section("What is missing", "missing", style="notice", lists=[Lines(view.missing)])] if view.missing else []),
         *(_comparison(comparison, number) for number, comparison in enumerate(found.comparisons, start=1)),
-        Section("Drawn", "drawn", figures=drawings) if drawings else None,
+        *([Section("Figures", "figures", figures=drawings)] if drawings else []),
         *(Section(each.label, f"listing-{number}", tables=[each]) for number, each in enumerate(listings, start=1)),
         Section(
             "How this run departs from the paper",
             "deviations",
-            texts=() if view.deviations else ["In nothing that is known."],
+            texts=() if view.deviations else ["No differences are known."],
             lists=[Lines(view.deviations)] if view.deviations else (),
         ),
-        _sources(view) if view.studies else None,
+        *([_sources(view)] if view.studies else []),
     ]
-    anchors = {name: f"runs-{name}" for name, _, _ in _numbers_with_runs(found)}
-    shown = [section for section in sections if section is not None]
-    page = Page(view.place, view.question, shown, anchors=anchors, href=lambda name: f"#runs-{name}" if name else "")
+    anchors = {anchor: anchor for anchor, _, _ in _numbers_with_runs(found)}
+    page = Page(view.place, view.question, sections, anchors=anchors, href=lambda name: f"#{name}" if name else "")
     return render_page(page)
 
 
-def _numbers_with_runs(findings: Findings) -> list[tuple[str, Place, Value]]:
-    """List our numbers that come from runs, each with the name of its anchor in the page."""
+def _numbers_with_runs(findings: Findings) -> list[tuple[str, RowAndColumn, Value]]:
+    """List our numbers that come from runs, each with its anchor in the page."""
     return [
-        (_name(number, comparison, place), place, value)
+        (anchor, at, comparison.values[at])
         for number, comparison in enumerate(findings.comparisons, start=1)
-        for place in product(comparison.rows, comparison.columns)
-        if (value := comparison.values.get(place)) is not None and value.run_ids
+        for at in product(comparison.rows, comparison.columns)
+        if (anchor := _anchor(comparison, number, at))
     ]
 
 
-def _name(number: int, comparison: Comparison, place: Place) -> str:
-    return f"{number}-{comparison.rows.index(place[0]) + 1}-{comparison.columns.index(place[1]) + 1}"
+def _anchor(comparison: Comparison, number: int, at: RowAndColumn) -> str | None:
+    """Return the anchor of the list of a number's MLflow runs; None if it comes from no runs."""
+    value = comparison.values.get(at)
+    if value is None or not value.run_ids:
+        return None
+    return f"runs-{number}-{comparison.rows.index(at[0]) + 1}-{comparison.columns.index(at[1]) + 1}"
 
 
 def _comparison(comparison: Comparison, number: int) -> Section:
     published, stands_apart = comparison.published, comparison.stands_apart
     caption = "In %, ± half of the 95% interval where there are several seeds; —: not known yet."
     if published and not stands_apart:
-        caption += f" Below ours the paper's ({published.source}), and by how much ours differs."
+        caption += f" Below each number: the paper's ({published.source}), and how much ours differs from it."
     rows = [
         row(name, *(_compared_cell(comparison, number, (name, column)) for column in comparison.columns))
         for name in comparison.rows
@@ -135,14 +138,13 @@ def _comparison(comparison: Comparison, number: int) -> Section:
     return Section(comparison.title, f"comparison-{number}", tables=[table], sections=papers)
 
 
-def _compared_cell(comparison: Comparison, number: int, place: Place) -> TableCell:
-    value = comparison.values.get(place)
-    name = _name(number, comparison, place) if value is not None and value.run_ids else None
-    return TableCell(comparison.cell_text(*place), name, is_number=True, below=comparison.printed_text(*place))
+def _compared_cell(comparison: Comparison, number: int, at: RowAndColumn) -> TableCell:
+    anchor = _anchor(comparison, number, at)
+    return TableCell(comparison.cell_text(*at), anchor, is_number=True, below=comparison.printed_text(*at))
 
 
 def _published_section(comparison: Comparison, published: Published) -> Section:
-    caption = f"{published.source}, in %. Its data are others than ours, so that no number stands beside one of ours."
+    caption = f"{published.source}, in %. Its data differ from ours, so its numbers are not shown beside ours."
     rows = [
         row(name, *(numeric(published.text(name, column)) for column in published.columns)) for name in published.rows
     ]
@@ -155,20 +157,12 @@ def _sources(view: ExperimentView) -> Section:
     link, code = Markup('<a href="{}">the whole study\'s report</a>'), Markup("<code>{}</code>")
     facts = {point: link.format(quote(path)) for point, path in view.studies.items()}
     facts |= {f"MLflow, experiment {name}": code.format(ui_command(uri)) for name, uri in view.stores.items()}
-    title, label, traced = (
-        "Where the numbers come from",
-        "The MLflow runs of each number",
-        _numbers_with_runs(view.findings),
-    )
+    title, label = "Where the numbers come from", "The MLflow runs of each number"
+    traced = _numbers_with_runs(view.findings)
     where = Table(title, "", (), [row(*fact) for fact in facts.items()], style="facts")
-    runs = Table(
-        label,
-        "",
-        ("row", "column", "%", "MLflow runs of its refits"),
-        [row(*place, numeric(value.to_text()), _run_ids(value, view.run_pages)) for _, place, value in traced],
-        row_runs=[name for name, _, _ in traced],
-        folded=label,
-    )
+    head = ("row", "column", "%", "MLflow runs of its refits")
+    rows = [row(*at, numeric(value.to_text()), _run_ids(value, view.run_pages)) for _, at, value in traced]
+    runs = Table(label, "", head, rows, row_runs=[anchor for anchor, _, _ in traced], folded=label)
     return Section(title, "sources", tables=[where, *([runs] if traced else [])])
 
 
@@ -183,12 +177,12 @@ def print_experiment(view: ExperimentView, console: Console, *, report_path: Pat
     console.print(Text(f"{view.place}: {view.question}", style="bold"))
     for number, comparison in enumerate(view.findings.comparisons, start=1):
         section = _comparison(comparison, number)
-        console.print(Text(f"\n{comparison.title}, in %", style="bold"))
-        console.print(printed_table(section.tables[0].head, section.tables[0].rows))
-        if comparison.published and comparison.stands_apart:
-            papers = _published_section(comparison, comparison.published).tables[0]
-            console.print(Text(f"\nThe paper's numbers, {comparison.published.source}", style="bold"))
-            console.print(printed_table(papers.head, papers.rows))
+        source = comparison.published.source if comparison.published else ""
+        for part, heading in zip(
+            (section, *section.sections), (f"{comparison.title}, in %", f"The paper's numbers, {source}"), strict=False
+        ):
+            console.print(Text(f"\n{heading}", style="bold"))
+            console.print(printed_table(part.tables[0].head, part.tables[0].rows))
     for heading, lines in (("Missing", view.missing), ("How this run departs from the paper", view.deviations)):
         for line in (Text(f"\n{heading}", style="bold"), *(Text(f"  {line}") for line in lines)) if lines else ():
             console.print(line)

@@ -1,4 +1,4 @@
-"""Reading an experiment of MLflow: its runs by kind, in pages, and its JSON artifacts."""
+"""Read an experiment of MLflow: its runs by kind, the values of a metric, and its JSON artifacts."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from pretrieve_dashboards.errors import DashboardError
 MAX_NAMES_LISTED = 10
 NUM_READERS = 8
 
-_SQLITE_PREFIX = "sqlite:///"
 
-
-class StudyStore:
-    """One experiment, read only.
-
-    Args:
-      tracking_uri: MLflow's store.
-      name: of the experiment.
+class MlflowExperiment:
+    """The runs and artifacts of one experiment, read only.
 
     Raises:
       DashboardError: the store does not answer or holds no such experiment.
     """
 
     def __init__(self, tracking_uri: str, name: str) -> None:
-        _check_file_exists(tracking_uri)
-        # The client's default waits minutes for a server that is down, once a call.
+        path = tracking_uri.removeprefix("sqlite:///")
+        if path != tracking_uri and not Path(path).is_file():  # MLflow would make an empty one
+            raise DashboardError(
+                f"MLflow's store must exist, but there is no file {path}; "
+                "run the study first or give the address of its store"
+            )
+        # By default each call waits minutes for a server that is down.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        # A bar for each small file would stand in the middle of what is printed.
+        # Otherwise each small file prints a progress bar.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self.tracking_uri = tracking_uri
         with self._answering():
@@ -60,7 +59,7 @@ class StudyStore:
             raise DashboardError(
                 f"MLflow's store must answer, but {without_password(self.tracking_uri)} says: "
                 f"{without_password(str(error))}; check the address and that the server runs"
-            ) from None  # MLflow's own words may hold the address with its password
+            ) from None  # MLflow's own message may contain the password
 
     def _unknown_experiment(self, name: str) -> str:
         with self._answering():
@@ -74,16 +73,17 @@ class StudyStore:
         )
 
     def runs(self, kind: str, *, key: str | None = None) -> list[Run]:
-        """Read all runs of one kind, or those of one key, oldest first; one request a page, none a run."""
+        """Read all runs of one kind, or those of one key, oldest first, with one request for each page of runs."""
         with_key = "" if key is None else f" and tags.`{schema.TAG_KEY}` = '{key}'"
         with self._answering():
             return read_runs(self._client, self.experiment_id, f"tags.`{schema.TAG_KIND}` = '{kind}'{with_key}")
 
     def histories(self, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float, int]]]:
-        """Read how a metric of some runs went; one request a run, several at a time.
+        """Read all values of a metric of some runs, with one request for each run, several at a time.
 
         Returns:
-          By run, (step, value, milliseconds since 1970) by step; of a step that was logged twice the last one.
+          For each run (step, value, milliseconds since 1970) in the order of steps. If a step was logged twice, the
+          last value counts.
         """
 
         def history(run_id: str) -> list[tuple[int, float, int]]:
@@ -96,12 +96,7 @@ class StudyStore:
             return dict(zip(run_ids, readers.map(history, run_ids), strict=True))
 
     def records(self, run_id: str, kind: type[RecordT], paths: Sequence[str]) -> list[RecordT]:
-        """Read those records that there are among a run's artifacts.
-
-        Args:
-          run_id: the run.
-          kind: what the files hold.
-          paths: of the files, all in one folder at the top of the artifacts; or of one file there.
+        """Read records of a type from a run's artifacts. Paths that do not exist are left out.
 
         Raises:
           DashboardError: a file is not such a record of this version.
@@ -112,16 +107,6 @@ class StudyStore:
                 self._client.download_artifacts(run_id, name, dst_path=folder)
             files = {path: Path(folder, path) for path in paths}
             return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
-
-
-def _check_file_exists(tracking_uri: str) -> None:
-    """Refuse a missing SQLite file: MLflow would make an empty one."""
-    path = tracking_uri.removeprefix(_SQLITE_PREFIX)
-    if path != tracking_uri and not Path(path).is_file():
-        raise DashboardError(
-            f"MLflow's store must exist, but there is no file {path}; "
-            "run the study first or give the address of its store"
-        )
 
 
 def _read(file: Path, kind: type[RecordT], place: str) -> RecordT:

@@ -9,7 +9,14 @@ from pretrieve.records import CellRecord, StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.svg_canvas import Canvas, Scale, draw_axes, padded
 from pretrieve_dashboards.views._base import Figure, View
-from pretrieve_dashboards.views._trial_lines import TrialLine, counted_states, draw_legend, draw_line, is_chosen
+from pretrieve_dashboards.views._trial_lines import (
+    TrialLine,
+    counted_states,
+    draw_legend,
+    draw_line,
+    is_chosen,
+    trial_lines,
+)
 
 MAX_CURVES, MAX_POINTS = 30, 40
 """Largest number of curves in a figure, so that they can be distinguished, and of points in a curve."""
@@ -18,18 +25,11 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 340.0, 170.0, 30.0, 20.0, 28.0
 
 
 class LearningCurves(NamedTuple):
-    """The learning curves of a cell.
+    """The learning curves of those shown trials of a cell that have finished an epoch, the chosen trial's last."""
 
-    Attributes:
-      lines: lines of the shown trials that have finished an epoch, the chosen trial last. Points are (epoch, counted
-        from 1; validation score in %).
-      alternative: a description of the curves in words.
-      num_without: number of trials that have begun but whose curve is not shown.
-    """
-
-    lines: tuple[TrialLine, ...]
-    alternative: str
-    num_without: int
+    lines: tuple[TrialLine, ...]  # points are (epoch, counted from 1; validation score in %)
+    alternative: str  # describes the curves in words
+    num_without: int  # trials that have begun but whose curve is not shown
 
 
 class Curves(View):
@@ -42,8 +42,7 @@ class Curves(View):
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
         (cell,) = record.cells
         curves = learning_curves(cell)
-        title = f"Learning curves of {cell.method} on {cell.target}"
-        number = curves.num_without
+        title, number = f"Learning curves of {cell.method} on {cell.target}", curves.num_without
         left_out = f"; {number} of the trials {'is' if number == 1 else 'are'} not drawn" if number else ""
         return (Figure(curve_figure(title, curves), f"Learning curves{left_out}."),) if curves.lines else ()
 
@@ -51,17 +50,8 @@ class Curves(View):
 def learning_curves(cell: CellRecord) -> LearningCurves:
     """Collect the learning curves of a finished or unfinished cell."""
     shown = [trial for trial in trials_to_follow(cell) if trial.curve]
-    lines = [
-        TrialLine(
-            tuple((float(epoch), 100 * score) for epoch, score in thinned(trial.curve, MAX_POINTS)),
-            trial.state,
-            is_chosen(trial, cell),
-            trial.run_id,
-        )
-        for trial in shown
-    ]
-    ordered = tuple(sorted(lines, key=lambda line: line.is_best))
-    return LearningCurves(ordered, _description(cell, shown), len(cell.trials) - len(shown))
+    points = [[(float(epoch), 100 * score) for epoch, score in thinned(trial.curve, MAX_POINTS)] for trial in shown]
+    return LearningCurves(trial_lines(cell, shown, points), _description(cell, shown), len(cell.trials) - len(shown))
 
 
 def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
@@ -75,7 +65,7 @@ def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
     by_score = sorted(scored, key=lambda trial: -(trial.score or 0.0))
     others = [trial for trial in cell.trials if trial.state != "finished"][: MAX_CURVES // 2]
     keys = list(dict.fromkeys(trial.key for trial in [*others, *by_score]))[:MAX_CURVES]
-    return tuple(trial for trial in cell.trials if trial.key in set(keys))
+    return tuple(trial for trial in cell.trials if trial.key in keys)
 
 
 def thinned(points: Sequence[tuple[int, float]], at_most: int) -> tuple[tuple[int, float], ...]:
@@ -110,8 +100,7 @@ def _description(cell: CellRecord, shown: Sequence[TrialRecord]) -> str:
 def curve_figure(title: str, curves: LearningCurves) -> str:
     """Draw at least one learning curve as SVG."""
     canvas = Canvas(_WIDTH, _HEIGHT)
-    epochs = [epoch for line in curves.lines for epoch, _ in line.points]
-    percents = [percent for line in curves.lines for _, percent in line.points]
+    epochs, percents = zip(*(point for line in curves.lines for point in line.points), strict=True)
     low, high = padded(percents, at_least=0.5)
     across = Scale(min(epochs), max(epochs), _LEFT, _WIDTH - 10)
     up = Scale(max(0.0, low), min(100.0, high), _HEIGHT - _BOTTOM, _TOP)

@@ -1,6 +1,6 @@
 import pytest
 
-from pretrieve_dashboards.comparison import Comparison, Published, Value, published_table
+from pretrieve_dashboards.paper_comparison import Comparison, Published, Value, published_table
 from pretrieve_dashboards.wording import AVERAGE
 
 PUBLISHED = published_table("Table 9", ("cub", "pets"), {"finetune": (75.49, 91.40), "uot": (77.21, 91.98)})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from pretrieve_dashboards.comparison import Value
+from pretrieve_dashboards.paper_comparison import Value
 from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, draw_axes, padded, round_ticks, text_width
 
 WIDE_RANGE = 100.0
@@ -56,21 +56,17 @@ def draw_curves(
     x_ticks = {place: f"{x:g}" for place, x in zip(at, xs, strict=True)}
     draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label=f"{x_label}; {y_label}")
     for number, curve in enumerate(curves):
-        points = {across(x): value for x, value in zip(at, curve.values, strict=True) if value is not None}
-        _draw_curve(canvas, points, up, number)
+        points = [(across(x), value) for x, value in zip(at, curve.values, strict=True) if value is not None]
+        canvas.line([(x, up(100 * value.mean)) for x, value in points], color=color_of(number), width=1.6)
+        for x, value in points:
+            ends = [up(100 * (value.mean + sign * (value.ci95 or 0.0))) for sign in (1, -1)]
+            canvas.line([(x, y) for y in ends], color=color_of(number))
+            canvas.mark(x, up(100 * value.mean), number)
     for number, level in enumerate(levels, start=len(curves)):
         y = up(100 * level.value.mean)
         canvas.line([(across.start, y), (across.end, y)], color=color_of(number), width=1.4, dash="5 3")
     legend.draw(canvas, canvas.mark)
     return canvas.write(title=title, alternative=_alternative(list(x_ticks.values()), curves, levels))
-
-
-def _draw_curve(canvas: Canvas, points: Mapping[float, Value], up: Scale, number: int) -> None:
-    canvas.line([(x, up(100 * value.mean)) for x, value in points.items()], color=color_of(number), width=1.6)
-    for x, value in points.items():
-        half = 100 * (value.ci95 or 0.0)
-        canvas.line([(x, up(100 * value.mean + half)), (x, up(100 * value.mean - half))], color=color_of(number))
-        canvas.mark(x, up(100 * value.mean), number)
 
 
 def _alternative(labels: Sequence[str], curves: Sequence[Curve], levels: Sequence[Level]) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pretrieve_dashboards.comparison import Comparison, Value, published_table
-from pretrieve_dashboards.curves import Curve, draw_curves
-from pretrieve_dashboards.experiment import (
+from pretrieve_dashboards.paper_comparison import Comparison, Value, published_table
+from pretrieve_dashboards.paper_figures import Curve, draw_curves
+from pretrieve_dashboards.paper_report import (
     Drawing,
     ExperimentView,
     Findings,
@@ -126,7 +126,7 @@ def test_report_looks_like_a_studys(view: ExperimentView, finished_study) -> Non
 def test_an_experiment_without_departures_studies_or_gaps_says_nothing_of_them(view: ExperimentView) -> None:
     bare = ExperimentView("table9", "Table 9", "Does it help?", Findings(view.findings.comparisons))
     text = " ".join(Words(render_experiment(bare)).words)
-    assert "In nothing that is known." in text
+    assert "No differences are known." in text
     assert "What is missing" not in text
     assert "Where the numbers come from" not in text
 
