@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,13 +28,11 @@ from pretrieve.records import AuditRecord, LeakRecord
 from pretrieve.records.codec import from_json, to_json
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.selection import SelectionStage, SourceChoice
 from pretrieve.stages.stage_clock import StageClock
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 AUDITS = "audits"
 

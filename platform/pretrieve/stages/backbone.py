@@ -17,6 +17,7 @@ from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.store import CacheEntry
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.source_units import ClassUnits
@@ -24,7 +25,6 @@ from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
     from pretrieve.study.settings import BackboneSettings
 
 BACKBONES = "backbones"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
@@ -19,12 +18,10 @@ from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.features.matrix import read_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage, notice_broken
 from pretrieve_selection import cluster_features
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 CLUSTERS = "clusters"
 

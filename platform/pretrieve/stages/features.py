@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,10 @@ from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.stage_clock import StageClock
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 FEATURES = "features"
 

@@ -18,6 +18,7 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import notice_broken
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -26,7 +27,6 @@ from pretrieve.stages.study_inputs import StudyInputs, split_entry
 from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
     from pretrieve.study.settings import StudySettings
 
 IMAGES = "images"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import ray
 
@@ -16,6 +15,7 @@ from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
@@ -24,9 +24,6 @@ from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
 from pretrieve.tracking.trial_state import TrialState
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 MODEL_S = 0.5
 """Seconds to register the best model of a target with MLflow."""

@@ -8,25 +8,21 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.budget import Refits
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
-from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.trial_state import TrialState
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,9 @@ class RefitsStage(Stage[StudyResults]):
     place = 100
 
     def load(self, context: Context) -> StudyResults | None:
-        plan = context.get(TrialsStage)
+        study_cells = context.get(TrialsStage)
         context.budget.refits = Refits()
-        return None if _missing_refits(plan) else _ended(context, plan)
+        return None if _missing_refits(study_cells) else _ended(context, study_cells)
 
     def make(self, context: Context) -> StudyResults:
         """Run the refits that have no result, unless the budget is used up.
@@ -59,9 +55,9 @@ class RefitsStage(Stage[StudyResults]):
         Raises:
           ResourceError: the cluster does not have what a trial asks for.
         """
-        plan, clock, budget = context.get(TrialsStage), context.clock, context.budget
-        ledger, missing = plan.ledger, _missing_refits(plan)
-        total = sum(len(result.all_refits) for result in plan.results())
+        study_cells, clock, budget = context.get(TrialsStage), context.clock, context.budget
+        ledger, missing = study_cells.ledger, _missing_refits(study_cells)
+        total = sum(len(result.all_refits) for result in study_cells.results())
         with ledger.delivering(), clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
             used_up = budget.used_up(ledger.finished)
             if used_up is not None:
@@ -69,10 +65,8 @@ class RefitsStage(Stage[StudyResults]):
             else:
                 if budget.reached is not None:
                     clock.notice("the best of each cell so far is refitted")
-                watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
-                with ledger.keeping_spools(task.spec.key for task in missing):
-                    run_planned(context, missing, watcher)
-        return _ended(context, plan)
+                run_planned(context, missing, progressed)
+        return _ended(context, study_cells)
 
     def num_pieces(self, context: Context) -> int:
         return sum(len(result.all_refits) for result in context.get(TrialsStage).results())
@@ -89,19 +83,19 @@ class RefitsStage(Stage[StudyResults]):
         )
 
 
-def _missing_refits(plan: StudyCells) -> list[TrialTask]:
-    finished = plan.ledger.finished
-    return [task for result in plan.results() for task in result.all_refits if task.spec.key not in finished]
+def _missing_refits(study_cells: StudyCells) -> list[TrialTask]:
+    finished = study_cells.ledger.finished
+    return [task for result in study_cells.results() for task in result.all_refits if task.spec.key not in finished]
 
 
-def _ended(context: Context, plan: StudyCells) -> StudyResults:
+def _ended(context: Context, study_cells: StudyCells) -> StudyResults:
     """Record the result of each cell, and remove files that no trial resumes from."""
-    ledger, results = plan.ledger, plan.results()
+    ledger, results = study_cells.ledger, study_cells.results()
     ledger.persist(ledger.deliver)
     for result in results:
         _record(result, ledger)
     ledger.end_open()
-    missing = [*plan.missing(plan.cells), *_missing_refits(plan)]
+    missing = [*study_cells.missing(study_cells.cells), *_missing_refits(study_cells)]
     removed = remove_leftovers(context.settings.folder, {task.spec.key for task in missing})
     if removed is not None:
         context.clock.notice(removed)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pretrieve.records import StudyRecord
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import CellCountsStage
 from pretrieve.stages.context import Context
 from pretrieve.stages.refits import RefitsStage
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 REPORT_S = 1.5
 REPORT_S_PER_TRIAL = 0.002

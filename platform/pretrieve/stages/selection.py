@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from pretrieve.features.matrix import matrix_path
 from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.clusters import ClustersStage, cluster_request
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage
@@ -28,9 +28,6 @@ from pretrieve.stages.selection_requests import (
 )
 from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, SourceUnits
 from pretrieve_selection import Selection
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 SELECTIONS = "selections"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import ray
@@ -21,15 +21,13 @@ from pretrieve.image_cache.store import CachedImages
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import CO_TUNING
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 RELATIONSHIP_VERSION = 1
 """Raise it when the same images give another relationship."""
@@ -129,6 +127,12 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
 def study_inputs(context: Context) -> StudyInputs:
     """Return all inputs of the trials, made where they are not in the store."""
     return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
+
+
+def find_study_inputs(context: Context) -> StudyInputs | None:
+    """Return all inputs of the trials where they are in the store; else None."""
+    is_found = context.find(ImageCacheStage) is not None and context.find(RelationshipStage) is not None
+    return study_inputs(context) if is_found else None
 
 
 def _paths(context: Context) -> dict[str, Path]:
