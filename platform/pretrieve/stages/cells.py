@@ -9,10 +9,10 @@ from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
 from pretrieve.records.codec import to_json
 from pretrieve.records.forecast import FORECAST_FILE
 from pretrieve.stages._base import Stage
-from pretrieve.stages.audit import audit_artifacts
+from pretrieve.stages.audit import AUDITS
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import write_left_out
-from pretrieve.stages.image_sets import card_artifacts
+from pretrieve.stages.image_sets import CARDS
 from pretrieve.stages.inventory import write_inventory
 from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.selection_record import write_selection_records
@@ -38,14 +38,15 @@ class CellsStage(Stage[StudyCells]):
         study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
         forecast = settings.folder / FORECAST_FILE
         write_inventory(context)
-        artifacts: list[tuple[Path, str | None]] = [
-            (_write_plan(context, study_cells), None),
-            (write_left_out(inputs, settings.folder), None),
-            *card_artifacts(settings.folder),
-            *([(forecast, None)] if forecast.exists() else []),
-            *audit_artifacts(settings.folder),
+        files = [
+            _write_plan(context, study_cells),
+            write_left_out(inputs, settings.folder),
+            *([forecast] if forecast.exists() else []),
+            *[path for kind in (CARDS, AUDITS) for path in sorted((settings.folder / kind).rglob("*.*"))],
             *write_selection_records(settings, inputs),
         ]
+        folders = {path: path.parent.relative_to(settings.folder).as_posix() for path in files if path.is_file()}
+        artifacts = [(path, None if folder == "." else folder) for path, folder in folders.items()]
         ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
         study_cells.changed = lambda: ledger.attach(_write_plan(context, study_cells))
         return study_cells

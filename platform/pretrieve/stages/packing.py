@@ -58,8 +58,7 @@ class PackingStage(Stage[TrialResources]):
             path = _path(context, node)
             if not is_kept(path):
                 return None
-            number = read_sealed_json(path)["num_side_by_side"]
-            if number is not None:
+            if (number := read_sealed_json(path)["num_side_by_side"]) is not None:
                 context.cluster.compute = with_packing(compute, number, node)
         return context.cluster.trial_resources()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_pla
 from pretrieve.stages.workload import makespan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
-from pretrieve.tracking.trial_state import TrialState
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class RefitsStage(Stage[StudyResults]):
           ResourceError: the cluster does not have what a trial asks for.
         """
         study_cells, clock, budget = context.get(TrialsStage), context.clock, context.budget
-        ledger, missing = study_cells.ledger, _missing_refits(study_cells)
-        total = sum(len(result.all_refits) for result in study_cells.results())
+        ledger, missing, total = context.ledger, _missing_refits(study_cells), self.num_pieces(context)
         with ledger.delivering(), clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
             used_up = budget.used_up(ledger.finished)
             if used_up is not None:
@@ -106,10 +104,8 @@ def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
     """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
 
     Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
-    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result.
-
-    Returns:
-      A sentence that names what was removed; None where nothing was.
+    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result. It returns a sentence
+    that names what was removed; None where nothing was.
     """
     checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
     halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
@@ -129,7 +125,9 @@ def _record(result: CellResult, ledger: Ledger) -> None:
     if result.best is None:
         return
     best = result.best.spec
-    metrics = {schema.BEST_VAL_SCORE: _score(finished, best.key)}
+    best_score = finished[best.key].score
+    assert best_score is not None, "the best trial was chosen by its score"
+    metrics = {schema.BEST_VAL_SCORE: best_score}
     scores = [finished[task.spec.key].score for task in result.refits if task.spec.key in finished]
     tested = [score for score in scores if score is not None]
     if tested:
@@ -144,9 +142,3 @@ def _record(result: CellResult, ledger: Ledger) -> None:
         schema.TAG_REFIT_KEYS_WITH_LEAKS: json.dumps([task.spec.key for task in result.refits_with_leaks]),
     }
     ledger.record_cell(cell.target, cell.method, metrics=metrics, tags=tags)
-
-
-def _score(finished: Mapping[str, TrialState], key: str) -> float:
-    score = finished[key].score
-    assert score is not None, "the best trial was chosen by its score"
-    return score

@@ -68,8 +68,7 @@ class ReportStage(Stage[StudyRecord]):
 
 def earlier_seconds(ledger: Ledger) -> float:
     """Add up the stage times of the study's earlier runs, in seconds."""
-    metrics = _study_metrics(ledger)
-    return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
+    return sum(v for name, v in _study_metrics(ledger).items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
 
 
 def _study_metrics(ledger: Ledger) -> Mapping[str, float]:

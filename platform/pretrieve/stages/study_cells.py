@@ -16,7 +16,7 @@ from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.stages.budget import Refits
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.observer import StageClock
 from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.trial_state import TrialState
@@ -30,11 +30,9 @@ SETTLING_METHOD = "finetune"
 
 @dataclass(frozen=True)
 class CellResult:
-    """The best trial of a cell and its refits.
+    """The best trial of a cell on validation (None where no trial has a score), and the refits of its configuration.
 
     Attributes:
-      best: the trial with the best validation score; None where no trial has a score.
-      refits: the refits of its configuration.
       refits_with_leaks: the same refits with the images that an audit left out, if there are any.
     """
 
@@ -160,7 +158,7 @@ class StudyCells:
             best = best_trial(cell, self.ledger.finished)
             point = best.spec.hyperparameters if best else None
             refits = self.trial_maker.refits(cell, point) if point else []
-            with_leaks = self.trial_maker.refits_with_leaks(cell, point) if point else []
+            with_leaks = self.trial_maker.refits(cell, point, with_leaks=True) if point else []
             results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
         return results
 

@@ -93,13 +93,9 @@ class StudyInputs:
         }
         return list(entries.values())
 
-    def training_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split for training: whole images, to crop from."""
-        return self.images / split_entry(self.targets[target], split, self.image_size, "whole").key
-
-    def evaluation_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split for prediction: centre squares."""
-        return self.images / split_entry(self.targets[target], split, self.image_size, "square").key
+    def folder(self, target: str, split: str, layout: Layout) -> Path:
+        """Return the image-cache entry of a target's split: `whole` to crop from in training, `square` to predict."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, layout).key
 
     @property
     def image_size(self) -> int:

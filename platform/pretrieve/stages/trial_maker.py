@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -67,11 +68,7 @@ class TrialMaker:
         return tuple(self._inputs.targets)
 
     def cells(self) -> list[Cell]:
-        return [
-            self.cell(target, method, self._settings.grid)
-            for target in self.targets
-            for method in self._settings.methods
-        ]
+        return [self.cell(*pair, self._settings.grid) for pair in product(self.targets, self._settings.methods)]
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
         """Return a cell with the trials of a grid; the same grid is expanded once, as it may have thousands."""
@@ -90,11 +87,8 @@ class TrialMaker:
 
     def examples(self) -> list[TrialTask]:
         """Make one trial of each cell; the others of a cell differ only in their hyperparameters."""
-        return [
-            self.trial(target, method, self._settings.grid.points(METHODS[method])[0])
-            for target in self.targets
-            for method in self._settings.methods
-        ]
+        firsts = {method: self._settings.grid.points(METHODS[method])[0] for method in self._settings.methods}
+        return [self.trial(target, method, point) for target, (method, point) in product(self.targets, firsts.items())]
 
     def refits_longer_by(self) -> float:
         """Return the images of a refit divided by those of a trial; the largest value of any target."""
@@ -105,27 +99,19 @@ class TrialMaker:
         """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
         return self._inputs.backbone.weights_path.stat().st_size
 
-    def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """Make the refits of a cell's best configuration, one for each seed."""
-        return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]
+    def refits(self, cell: Cell, best: Hyperparameters, *, with_leaks: bool = False) -> list[TrialTask]:
+        """Make the refits of a cell's best configuration, one for each seed.
 
-    def refits_with_leaks(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """Make the same refits with the images that an audit left out; none where no image was left out.
-
+        With `with_leaks` they also train on the images that an audit left out; there are none where it left out none.
         Their scores show what the leaks are worth. No model of theirs is registered. A later run of the study that
         keeps its leaks finds these refits done.
         """
-        images = [
-            self._inputs.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
-            for with_leaks in (False, True)
-        ]
-        if images[0] == images[1]:
+        target, method = cell.target, cell.method
+        reused, whole = (self._inputs.reused(target, method, best.top_k, with_leaks=leaks) for leaks in (False, True))
+        if with_leaks and reused == whole:
             return []
-        return [self._task("refit", cell.target, cell.method, best, seed, True) for seed in self._refit_seeds()]
-
-    def _refit_seeds(self) -> list[int]:
-        numbers = range(self._settings.refit.num_seeds)
-        return [derived_seed(self._settings.seed, "refit", number) % 2**31 for number in numbers]
+        seeds = [derived_seed(self._settings.seed, "refit", n) % 2**31 for n in range(self._settings.refit.num_seeds)]
+        return [self._task("refit", target, method, best, seed, with_leaks) for seed in seeds]
 
     def _task(
         self, kind: Kind, target: str, method: str, point: Hyperparameters, seed: int, with_leaks: bool = False
@@ -153,8 +139,8 @@ class TrialMaker:
             architecture_name=inputs.backbone.architecture_name,
             weights_path=inputs.backbone.weights_path,
             backbone_identity=inputs.backbone.identity,
-            train=tuple(inputs.training_folder(target, split) for split in train),
-            evaluate=(inputs.evaluation_folder(target, evaluate),),
+            train=tuple(inputs.folder(target, split, "whole") for split in train),
+            evaluate=(inputs.folder(target, evaluate, "square"),),
             source=reused.folders if reused else (),
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
@@ -180,8 +166,8 @@ class TrialMaker:
         if reused:
             selection, top_k = self._settings.selection, spec.hyperparameters.top_k
             leaks = "kept" if reused.has_leaks else "left out"
-            provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
             provenance |= {
+                **{f"selection.{name}": value for name, value in asdict(selection.core).items()},
                 **({} if top_k is None else {"selection.top_k": top_k}),
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": inputs.units[spec.target].kept_fraction,

@@ -38,13 +38,8 @@ class Work:
         return self.steps * self.images_per_step + self.scored
 
     def seconds(self, speed: Speed) -> float:
-        return (
-            speed.start_s
-            + self.steps / speed.steps_per_s
-            + self.scored / speed.scored_per_s
-            + self.epochs * speed.epoch_s
-            + TRIAL_OVERHEAD_S
-        )
+        training_s = self.steps / speed.steps_per_s + self.scored / speed.scored_per_s + self.epochs * speed.epoch_s
+        return speed.start_s + training_s + TRIAL_OVERHEAD_S
 
 
 def trial_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:

@@ -110,11 +110,7 @@ class BackboneSettings(SettingsModel):
 
 
 class RefitSettings(SettingsModel):
-    """The final training of each cell's best configuration, on train + val.
-
-    Attributes:
-      num_seeds: number of refits, each with its own seed and one test.
-    """
+    """The final training of each cell's best configuration, on train + val: `num_seeds` refits, each tested once."""
 
     num_seeds: Annotated[int, Field(ge=1)] = 2
 
@@ -173,12 +169,7 @@ class StudySettings(SettingsModel):
     source: ImageSetSettings
     targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
     backbone: BackboneSettings
-    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
-        "finetune",
-        "random",
-        "greedy_ot",
-        "uot",
-    )
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = ("finetune", "random", "greedy_ot", "uot")
     selection: StudySelectionSettings = StudySelectionSettings()
     audit: StudyAuditSettings = StudyAuditSettings()
     grid: GridSettings = GridSettings()
@@ -246,11 +237,16 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
-        found = self.search.faults_beside(num_epochs=self.training.epochs, num_workers=num_workers)
+        found = self.search.faults_beside(num_epochs=training.epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
         if faults := of_selection or of_batches or of_search:
             raise FieldFaultsError(faults)
         return self
+
+    @property
+    def largest_top_k(self) -> int:
+        """The largest number of units that a trial reuses."""
+        return max(self.grid.top_k or (self.selection.top_k,))
 
     @property
     def folder(self) -> Path:

@@ -119,7 +119,7 @@ def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Pa
     """
     with _sole_walk(settings, observer) as context:
         inputs = describe_inputs(context, context.get(SelectionStage))
-        return [path for path, _ in write_selection_records(settings, inputs) if path.suffix == ".json"]
+        return [path for path in write_selection_records(settings, inputs) if path.suffix == ".json"]
 
 
 def study_centroids(

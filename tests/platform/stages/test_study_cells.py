@@ -15,8 +15,7 @@ from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals
-from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.observer import StageClock, StudyObserver
 from pretrieve.stages.study_cells import StudyCells
 from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.study.settings import StudySettings
