@@ -107,13 +107,10 @@ class BackboneStage(Stage[Backbone]):
         missing = missing_entries(_source_entries(context), context.store.root / "images")
         num_images = sum(entry.table.num_rows for entry in missing)
         steps = pretrain.epochs * (source.num_images("train") // pretrain.batch_size)
-        decoding_s = num_images * measured.decode_s[source.name] / measured.num_cpus
-        return StageForecast(
-            self.name,
-            decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s,
-            f"{pretrain.epochs} epochs of pre-training, {steps} steps",
-            disk_bytes=num_images * measured.image_bytes,
-        )
+        decoding_s = measured.decoding_s({source.name: num_images})
+        seconds = decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s
+        work = f"{pretrain.epochs} epochs of pre-training, {steps} steps"
+        return StageForecast(self.name, seconds, work, disk_bytes=num_images * measured.image_bytes)
 
 
 def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:

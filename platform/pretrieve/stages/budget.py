@@ -37,10 +37,6 @@ class BudgetSettings(SettingsModel):
     max_wall_hours: Positive | None = None
     max_disk_gb: Positive | None = None
 
-    @property
-    def is_limited(self) -> bool:
-        return any(limit is not None for limit in (self.max_gpu_hours, self.max_wall_hours, self.max_disk_gb))
-
 
 @dataclass
 class Refits:
@@ -104,7 +100,7 @@ class BudgetKeeper:
 
         `finished` holds the trials and refits with a result, by key.
         """
-        found = self._limit_reached(finished) if self.budget.is_limited else None
+        found = None if self.budget == BudgetSettings() else self._limit_reached(finished)
         self.reached = self.reached or found
         return found
 

@@ -65,6 +65,10 @@ class Calibration:
         """Seconds until the first of several trials trains."""
         return TUNE_START_S + max(speed.process_s for speed in self.speeds.values())
 
+    def decoding_s(self, counts: Mapping[str, int]) -> float:
+        """Seconds in which the cluster decodes so many images of each image set."""
+        return sum(count * self.decode_s[name] for name, count in counts.items()) / self.num_cpus
+
     @property
     def image_bytes(self) -> int:
         """Bytes of a cached square."""

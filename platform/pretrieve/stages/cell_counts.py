@@ -15,8 +15,8 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.relationships import find_study_inputs
 from pretrieve.stages.study_cells import SETTLING_METHOD, num_proposed
-from pretrieve.stages.trial_maker import TrialMaker, objective_of
-from pretrieve.stages.workload import refit_work, trial_work
+from pretrieve.stages.trial_maker import SPLITS, TrialMaker, objective_of
+from pretrieve.stages.workload import work_of
 from pretrieve.training.settings import Hyperparameters
 
 FINISHED = ("finished", "diverged")
@@ -44,8 +44,7 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     timed = []
     for cell in context.get(CellCountsStage):
         objective = objective_of(cell.method, settings)
-        trial = trial_work(settings.training, targets[cell.target], objective)
-        refit = refit_work(settings.training, targets[cell.target], objective)
+        trial, refit = (work_of(kind, settings.training, targets[cell.target], objective) for kind in SPLITS)
         num_trials, num_refits = cell.num_trials - cell.num_done, cell.num_refits - cell.num_refits_done
         timed.append(
             replace(

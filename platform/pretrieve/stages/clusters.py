@@ -118,7 +118,6 @@ class ClustersStage(Stage[SourceClusters]):
             log.unlink(missing_ok=True)
 
     def num_pieces(self, context: Context) -> int:
-        """Return the largest possible number of iterations."""
         return context.settings.selection.cluster_iterations
 
     def artifacts(self, context: Context) -> list[Path]:

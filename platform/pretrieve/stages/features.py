@@ -128,14 +128,9 @@ class FeaturesStage(Stage[StudyFeatures]):
         if not total:
             return StageForecast(self.name, 0.0, "")
         speed = next(iter(measured.speeds.values()))
-        decoding_s = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
         forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
-        return StageForecast(
-            self.name,
-            PIPELINE_START_S + speed.process_s + decoding_s + forward_s,
-            f"{total:,} images",
-            disk_bytes=4 * measured.feature_dim * total,
-        )
+        seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
+        return StageForecast(self.name, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
 
 
 def notice_broken(broken: Iterable[str], clock: StageClock) -> None:

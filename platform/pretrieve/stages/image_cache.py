@@ -37,9 +37,6 @@ TRIALS_READ: tuple[tuple[str, Layout], ...] = (
 )
 """The splits of a target that trials and refits read, and how their images are cached."""
 
-RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
-"""What Co-Tuning's relationships are learned from: training images, cropped as for prediction."""
-
 
 class ImageCacheStage(Stage[StudyInputs]):
     """Decodes the images that trials read, and returns the inputs of the study."""
@@ -86,19 +83,16 @@ class ImageCacheStage(Stage[StudyInputs]):
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Count the images to decode; the part of the source that will be selected is estimated."""
-        sets, folder = context.get(ImageSetsStage), context.store.root / IMAGES
+        sets, folder, size = context.get(ImageSetsStage), context.store.root / IMAGES, measured.image_size
         counts = {}
         for name, target in sets.targets.items():
-            entries = [split_entry(target, split, measured.image_size, layout) for split, layout in TRIALS_READ]
+            entries = [split_entry(target, split, size, layout) for split, layout in TRIALS_READ]
             counts[name] = _num_rows(missing_entries(entries, folder))
         # Without a backbone, the pre-training decodes the whole source first.
         if context.find(BackboneStage) is not None:
             counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
-        total = sum(counts.values())
-        seconds = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
-        return StageForecast(
-            self.name, seconds, f"{total:,} images" if total else "", disk_bytes=total * measured.image_bytes
-        )
+        total, seconds = sum(counts.values()), measured.decoding_s(counts)
+        return StageForecast(self.name, seconds, f"{total:,} images" if total else "", total * measured.image_bytes)
 
 
 def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
@@ -135,13 +129,11 @@ def _share_reused(context: Context) -> float:
 def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
     """Return the inputs of the trials, and the entries that they and the relationships read."""
     inputs = describe_inputs(context, context.get(AuditStage))
-    is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in context.settings.methods)
-    read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
-    entries = [
-        split_entry(target, split, inputs.image_size, layout)
-        for target in inputs.targets.values()
-        for split, layout in read
-    ]
+    read = list(TRIALS_READ)
+    if any(find_objective(METHODS[method].objective).uses_relationship for method in context.settings.methods):
+        read.append(("train", "square"))  # a relationship is learned from training images, cropped as for prediction
+    splits = product(inputs.targets.values(), read)
+    entries = [split_entry(target, split, inputs.image_size, layout) for target, (split, layout) in splits]
     return inputs, [*entries, *inputs.reused_entries()]
 
 

@@ -73,12 +73,8 @@ class RefitsStage(Stage[StudyResults]):
         cells = timed_cells(context, measured)
         refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
         seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
-        return StageForecast(
-            self.name,
-            seconds,
-            f"{len(refits):,} refits" if refits else "",
-            disk_bytes=(measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits),
-        )
+        disk_bytes = (measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits)
+        return StageForecast(self.name, seconds, f"{len(refits):,} refits" if refits else "", disk_bytes)
 
 
 def _missing_refits(study_cells: StudyCells) -> list[TrialTask]:
@@ -94,8 +90,7 @@ def _ended(context: Context, study_cells: StudyCells) -> StudyResults:
         _record(result, ledger)
     ledger.end_open()
     missing = [*study_cells.missing(study_cells.cells), *_missing_refits(study_cells)]
-    removed = remove_leftovers(context.settings.folder, {task.spec.key for task in missing})
-    if removed is not None:
+    if removed := remove_leftovers(context.settings.folder, {task.spec.key for task in missing}):
         context.clock.notice(removed)
     return StudyResults(tuple(results), tuple(missing))
 

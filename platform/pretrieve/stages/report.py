@@ -35,26 +35,21 @@ class ReportStage(Stage[StudyRecord]):
         Raises:
           LedgerError: MLflow does not answer.
         """
-        from pretrieve_dashboards import (
-            experiment_note,
-            load_study,
-            run_notes,
-            score_table,
-            shared_runs_view,
-            write_report,
-        )
+        import pretrieve_dashboards as dashboards
 
         settings, ledger, clock = context.settings, context.ledger, context.clock
         ledger.end_study("FINISHED" if context.get(RefitsStage).is_whole else "FAILED")
         with clock.stage(self.name, total=1) as progressed:
             ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-            record = load_study(settings.tracking(), settings.name, with_curves=True)
+            record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True)
             report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
-            write_report(record, report)
-            table.write_text(score_table(record).to_csv(), encoding="utf-8")
+            dashboards.write_report(record, report)
+            table.write_text(dashboards.score_table(record).to_csv(), encoding="utf-8")
             ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
             ledger.write_notes(
-                run_notes(record, report), experiment=experiment_note(record), runs_view=shared_runs_view(record)
+                dashboards.run_notes(record, report),
+                experiment=dashboards.experiment_note(record),
+                runs_view=dashboards.shared_runs_view(record),
             )
             progressed(1, 1)
         seconds = {self.name: clock.seconds[self.name]}

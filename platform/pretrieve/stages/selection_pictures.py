@@ -36,9 +36,6 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
 
     It shows the first NUM_GROUPS groups by rank, with up to NUM_IMAGES images each. The file's comment says what it
     shows. So a study that runs again decodes no image of the source, unless none of a group's images could be decoded.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     groups = list(selection.groups[:NUM_GROUPS])
     identity = f"{LAYOUT} {units.identity(groups)} {groups}"

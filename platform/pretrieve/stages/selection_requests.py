@@ -118,9 +118,8 @@ def select_groups_on_cluster(
     Raises:
       SelectionInputError: a centroid is zero or not finite, or more groups are asked for than there are.
     """
-    source = ray.put(source_centroids)
+    source, run = ray.put(source_centroids), ray.remote(num_cpus=1)(select_groups)
     targets = {name: ray.put(centroids) for name, centroids in target_centroids.items()}
-    run = ray.remote(num_cpus=1)(select_groups)
     pending = {run.remote(request, source, targets[request.target]): request for request in requests}
     _collect(pending, folder, on_progress)
 
@@ -142,8 +141,7 @@ def select_images_on_cluster(
       SelectionInputError: a feature is zero or not finite, or more images are asked for than there are.
     """
     num_cpus, num_gpus = whole_node()
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(select_single_images)
-    shared = ray.put(labels)
+    run, shared = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(select_single_images), ray.put(labels)
     pending = {run.remote(request, features, shared, num_cpus): request for request in requests}
     _collect(pending, folder, on_progress)
 
@@ -186,17 +184,10 @@ def select_single_images(
     `features` and `labels` are as for `select_images_on_cluster`; `num_threads` is for CPUs. Returns `top_k` images
     from rank `rank_from` on, as numbers of the images that decode, from 0.
     """
-    source = read_feature_matrix(features, request.source_features)
-    target = read_feature_matrix(features, request.target_features)
-    scored = score_images(
-        request.selector,
-        _on_device(source),
-        _on_device(target),
-        settings=request.settings,
-        rng=request.rng,
-        num_threads=num_threads,
-    )
-    cap = request.max_images_per_class
+    source, target = (read_feature_matrix(features, key) for key in (request.source_features, request.target_features))
+    settings, rng, cap = request.settings, request.rng, request.max_images_per_class
+    matrices = _on_device(source), _on_device(target)
+    scored = score_images(request.selector, *matrices, settings=settings, rng=rng, num_threads=num_threads)
     chosen = select_images(scored.scores, budget=request.num_ranked, labels=labels[source.rows], max_per_class=cap)
     return Selection(
         method=request.selector,

@@ -71,12 +71,12 @@ class StudyCells:
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
             )
-        begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs if not self._waits(pair)}
+            self._make([pair for pair in pairs if not self._waits(pair)])
 
-    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
-        return self.ledger.points() if self.settings.search.proposes else {}
+    def _make(self, pairs: Sequence[tuple[str, str]]) -> None:
+        begun = self.ledger.points() if self.settings.search.proposes else {}
+        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
 
     def phases(self) -> list[list[tuple[str, str]]]:
         """List the cells to search, in phases: those that must be done before others come first."""
@@ -94,8 +94,7 @@ class StudyCells:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        begun = self._begun_points()
-        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
+        self._make(pairs)
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["trial", "refit"]
 
-SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {
-    "trial": (("train",), "val"),
-    "refit": (("train", "val"), "test"),
-}
+SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {"trial": (("train",), "val"), "refit": (("train", "val"), "test")}
 """The splits that a trial and a refit train on, and the split that they score."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 
 from pretrieve.execution.checkpoint import CheckpointFile
@@ -67,13 +68,8 @@ class TrialsStage(Stage[StudyCells]):
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
         # A checkpoint holds the weights and their momentum.
-        checkpoints = 2 * measured.weight_bytes * num_concurrent
-        return StageForecast(
-            self.name,
-            seconds,
-            f"{len(in_turns):,} trials" if in_turns else "",
-            disk_bytes=checkpoints + MLFLOW_BYTES_PER_TRIAL * len(in_turns),
-        )
+        disk_bytes = 2 * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
+        return StageForecast(self.name, seconds, f"{len(in_turns):,} trials" if in_turns else "", disk_bytes)
 
 
 @dataclass(frozen=True)
@@ -87,12 +83,7 @@ class _Search:
         num_run = 0
         for pairs in self.study_cells.phases():
             cells = self.study_cells.open_phase(pairs)
-            before = num_run
-
-            def progressed_after(pieces: int, of: int, before: int = before) -> None:
-                progressed(before + pieces, before + of)
-
-            num_run += self._search(cells, progressed_after)
+            num_run += self._search(cells, partial(_progressed_after, num_run, progressed))
             self.study_cells.close_phase(pairs)
             self._finish_one_of_each(pairs)
 
@@ -166,6 +157,10 @@ def run_planned(
         # A strategy that proposes points proposes those of unfinished trials first.
         started = [] if strategy is not None and settings.search.proposes else watcher.still_missing(tasks)
         run_tasks(started, resources, settings.folder / "tune-trials", watcher, strategy, study=settings.name)
+
+
+def _progressed_after(num_before: int, progressed: Callable[[int, int], None], pieces: int, of: int) -> None:
+    progressed(num_before + pieces, num_before + of)
 
 
 def _notify_of_results(study_cells: StudyCells, *, names_missing: bool) -> None:

@@ -26,9 +26,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
 
     It computes nothing of the study but what loading its image sets takes, and it downloads the weights of a published
     network where the store lacks them. `book` holds what was measured for other forecasts on the same cluster.
-
-    Returns:
-      The forecast, also written into the study's folder; of a study with nothing left no calibration is made.
+    The forecast is also written into the study's folder. Where nothing is left of the study, nothing is measured.
 
     Raises:
       UserError: the settings do not fit the data or the cluster.

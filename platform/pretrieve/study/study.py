@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +92,7 @@ class Study:
             extract_features(self.settings, view)
 
     def make_selections(self, observer: StudyObserver | None = None) -> list[Path]:
-        """Make the selections, and the features they need; a later run finds both.
-
-        It returns the record of each, a JSON file in the study's folder.
+        """Make the selections, and the features they need; return the record of each, a JSON file.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -121,16 +119,13 @@ class Study:
         with self._watched_by(observer) as view:
             return run_study(self.settings, view, runs_trials=runs_trials)
 
-    @contextmanager
-    def _watched_by(self, observer: StudyObserver | None) -> Iterator[StudyObserver]:
-        """Yield the observer, or a view on the terminal where there is none."""
+    def _watched_by(self, observer: StudyObserver | None) -> AbstractContextManager[StudyObserver]:
+        """Return a context that yields the observer, or a view on the terminal where there is none."""
         if observer is not None:
-            yield observer
-            return
+            return nullcontext(observer)
         from pretrieve.study.views import terminal_view
 
-        with terminal_view(self.settings) as view:
-            yield view
+        return terminal_view(self.settings)
 
     def record(self, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
         """Read what the study has recorded in MLflow so far.

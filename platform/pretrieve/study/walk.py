@@ -95,11 +95,7 @@ def deliver_study(settings: StudySettings) -> int:
 
 
 def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
-    """Walk as far as the features that the study's selections are made from, and compute what is missing of them.
-
-    Raises:
-      UserError: the settings do not fit the data or the cluster.
-    """
+    """Walk as far as the features that the study's selections are made from, and compute what is missing of them."""
     with _sole_walk(settings, observer) as context:
         if FeaturesStage().applies(context):
             features = context.get(FeaturesStage)
@@ -109,13 +105,9 @@ def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
 
 
 def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Path]:
-    """Walk as far as the study's selections, and write the record of each into its folder; MLflow gets it in the run.
+    """Walk as far as the study's selections; write the record of each into its folder, and return the JSON files.
 
-    Returns:
-      The JSON file of each record.
-
-    Raises:
-      UserError: the settings do not fit the data or the cluster.
+    MLflow gets the records in the next run.
     """
     with _sole_walk(settings, observer) as context:
         inputs = describe_inputs(context, context.get(SelectionStage))

@@ -72,10 +72,9 @@ class LiveView(ProgressState):
             f"  {event.target} · {event.method}: {event.description}, epoch {event.epoch}"
             for event in list(self.running.values())[:8]
         ]
-        failed = f", {self.num_failed} failed" if self.num_failed else ""
-        diverged = f", {self.num_diverged} diverged" if self.num_diverged else ""
-        stopped = f", {self.num_stopped} stopped early" if self.num_stopped else ""
-        return Text("\n".join([f"{len(self.running)} under way{failed}{diverged}{stopped}", *lines]))
+        counts = {"failed": self.num_failed, "diverged": self.num_diverged, "stopped early": self.num_stopped}
+        others = "".join(f", {count} {state}" for state, count in counts.items() if count)
+        return Text("\n".join([f"{len(self.running)} under way{others}", *lines]))
 
     def _best(self) -> Table:
         table = Table(title="best on validation so far, %", title_justify="left", box=None, padding=(0, 1))
