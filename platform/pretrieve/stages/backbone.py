@@ -84,7 +84,7 @@ class BackboneStage(Stage[Backbone]):
                 raise BackboneError(
                     f"weights that are pre-trained again must be those that were lost, but on this machine they come "
                     f"out as {identity}, not as {card} says: the study's trials were made with the others. Put the "
-                    f"lost file back, or remove {card} and give the study another name to begin anew"
+                    f"lost file back, or remove {card} and give the study another name to start again"
                 )
             for path in (card.parents[1] / identity / card.name, card):  # either copy is enough to find the weights
                 write_sealed_json(path, {"identity": identity, "device": device})
@@ -176,7 +176,7 @@ def _find_pretrained(context: Context) -> Backbone | None:
     if made["device"] != "cpu":
         raise BackboneError(
             f"weights that a GPU pre-trained must stay in the store, but {weights} is gone or damaged, and a GPU would "
-            f"not train the same ones again: every trial made with them would stand beside others. Put the file back, "
-            f"or remove {card} and give the study another name to begin anew"
+            f"not train the same ones again: new trials could not be compared with those so far. Put the file back, "
+            f"or remove {card} and give the study another name to start again"
         )
     return None

@@ -52,11 +52,11 @@ class LazyCluster:
 def _check_without_gpus(settings: StudySettings) -> None:
     if settings.budget.max_gpu_hours is not None:
         raise ResourceError(
-            "budget.max_gpu_hours must be of trials that have GPUs, but on this cluster they have none; give "
-            "budget.max_wall_hours in its place"
+            "budget.max_gpu_hours needs trials that have GPUs, but on this cluster they have none; give "
+            "budget.max_wall_hours instead"
         )
     if settings.training.synchronised_batch_norm and settings.compute.workers_per_trial > 1:
         raise ResourceError(
-            "training.synchronised_batch_norm must be of trials that have GPUs, as torch has it for no CPU, but on "
-            "this cluster they have none; leave it out, and each worker's batch norm sees its own part of a batch"
+            "training.synchronised_batch_norm needs trials that have GPUs (torch has it for GPUs only), but on this "
+            "cluster they have none; leave it out, and each worker's batch norm sees its own part of a batch"
         )

@@ -79,7 +79,7 @@ class ClustersStage(Stage[SourceClusters]):
         notice_broken(found.broken, context.clock)
         if not found.converged:
             context.clock.notice(
-                f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
+                f"k-means has not converged after {len(found.inertia)} iterations (inertia "
                 f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
             )
         return found

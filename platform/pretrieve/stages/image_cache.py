@@ -199,7 +199,7 @@ def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterat
                 what = "training has" if split == "train" else f"a {split} score counts"
                 yield (
                     f"{what} {found.num_decoded} of the {found.num_listed} {split} images of {name!r}: "
-                    f"{len(found.left_out)} left out, because undecodable"
+                    f"{len(found.left_out)} left out, because they do not decode"
                 )
 
 

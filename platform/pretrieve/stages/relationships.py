@@ -41,8 +41,6 @@ BATCH_SIZE = 64
 REGRESSION_S_PER_CLASS = 0.05
 """Seconds of the calibrated logistic regression for each class of the target (measured on 101 and 1,000 classes)."""
 
-Estimate = Literal["calibrated", "direct"]
-
 
 @dataclass(frozen=True)
 class RelationshipRequest:
@@ -57,7 +55,7 @@ class RelationshipRequest:
     backbone: Backbone
     images: Path
     num_target_classes: int
-    estimate: Estimate
+    estimate: Literal["calibrated", "direct"]
     seed: int
 
     @property

@@ -69,7 +69,7 @@ class StudyCells:
         if len(self.settings.grid.head_lr_ratio) > 1 and SETTLING_METHOD not in self.settings.methods:
             self.clock.notice(
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
-                f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
+                f"are settled with the method {SETTLING_METHOD!r}, which is not a method of this study"
             )
         for pairs in self.phases():
             self._make([pair for pair in pairs if not self._waits(pair)])

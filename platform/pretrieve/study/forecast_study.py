@@ -93,12 +93,11 @@ def _notes(context: Context, stages: Sequence[StageForecast], *, is_prepared: bo
     notes = []
     if not is_prepared and context.record is not None:
         notes.append(
-            "the study ran before, but its preparation is not whole: which of its results still count is not known "
-            "before, so none is counted"
+            "the study ran before, but the store lacks some of what its trials read: which of its results still count "
+            "is not known yet, so none is counted"
         )
     if context.settings.search.may_stop:
         notes.append("the search stops trials early: trials, image passes and hours are upper bounds")
-    unknown = [stage.stage for stage in stages if stage.seconds is None]
-    if unknown:
-        notes.append(f"how long the stages {' and '.join(unknown)} take is not known beforehand, and is not in the sum")
+    if unknown := [stage.stage for stage in stages if stage.seconds is None]:
+        notes.append(f"how long the stages {' and '.join(unknown)} take is not known, so the sum leaves it out")
     return notes

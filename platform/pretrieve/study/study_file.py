@@ -119,7 +119,7 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
         raise StudyFileError(origin, [f"storage: must be a folder's path, but: {error} Write it without ~"]) from error
     except UnicodeEncodeError as error:
         half = f"{error.object[error.start]!r} of {error.object[: MAX_FAULT // 4]!r}"
-        fault = f"text must be of whole characters, but {half} is half a one; write it anew"
+        fault = f"text must be of whole characters, but {half} is half of one; write it again"
         raise StudyFileError(origin, [_shown(fault)]) from None
     if "\0" in str(settings.storage):
         raise StudyFileError(origin, ["storage: must be a folder's path, but holds a NUL character"])
