@@ -36,15 +36,15 @@ class CellsStage(Stage[StudyCells]):
         """
         settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
         study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
-        forecast = settings.folder / FORECAST_FILE
         write_inventory(context)
         files = [
             _write_plan(context, study_cells),
             write_left_out(inputs, settings.folder),
-            *([forecast] if forecast.exists() else []),
+            settings.folder / FORECAST_FILE,
             *[path for kind in (CARDS, AUDITS) for path in sorted((settings.folder / kind).rglob("*.*"))],
             *write_selection_records(settings, inputs),
         ]
+        # There is a forecast only if one was asked for, and audits hold folders.
         folders = {path: path.parent.relative_to(settings.folder).as_posix() for path in files if path.is_file()}
         artifacts = [(path, None if folder == "." else folder) for path, folder in folders.items()]
         ledger.record_study(metrics={}, tags={}, artifacts=artifacts)

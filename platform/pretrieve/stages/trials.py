@@ -101,10 +101,12 @@ class _Search:
         Early stopping compares a trial with those before it, so an order from poor to good would stop none. The trials
         are therefore ordered by their keys, which do not follow the grid.
         """
-        missing = [self.study_cells.missing([cell]) for cell in cells]
+        trials: list[Sequence[TrialTask]] = [cell.trials for cell in cells]
         if self.context.settings.search.may_stop:
-            missing = [sorted(tasks, key=lambda task: task.spec.key) for tasks in missing]
-        return [task for task in chain.from_iterable(zip_longest(*missing)) if task is not None]
+            trials = [sorted(tasks, key=lambda task: task.spec.key) for tasks in trials]
+        missing = {task.spec.key for task in self.study_cells.missing(cells)}
+        turns = chain.from_iterable(zip_longest(*trials))
+        return [task for task in turns if task is not None and task.spec.key in missing]
 
     def _strategy(self, cells: Sequence[Cell]) -> Strategy:
         search, study_cells = self.context.settings.search, self.study_cells

@@ -75,7 +75,7 @@ class ProgressState(StudyObserver):
 
     def seconds_left(self, stage: str, now: float) -> float | None:
         """Estimate the time left of a stage; None before its first piece is done."""
-        num_running = sum(f"{event.kind}s" == stage for event in self.running.values())
+        num_running = sum(f"{event.kind}s" == stage for event in list(self.running.values()))
         return self.stages[stage].seconds_left(now, num_running)
 
     def trial_event(self, event: TrialEvent) -> None:
