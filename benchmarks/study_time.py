@@ -25,10 +25,10 @@ from stage_seconds import StageSeconds
 import pretrieve as pt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.relationships import study_inputs
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.store import CacheEntry
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.source_units import ClassUnits
@@ -24,7 +24,6 @@ from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
     from pretrieve.study.settings import BackboneSettings
 
 BACKBONES = "backbones"
@@ -47,13 +46,15 @@ class BackboneStage(Stage[Backbone]):
           UserError: Co-Tuning needs a classifier, and the weights hold none.
         """
         settings = context.settings.backbone
-        found: Backbone | None
-        if settings.pretrain is None:
-            found = backbone_from_weights(settings, context.store.root / BACKBONES)
-        else:
+        if settings.pretrain is not None:
             found = _find_pretrained(context)
-        if found is not None:
-            _check_classifier(context.settings.methods, found)
+        else:
+            found = backbone_from_weights(settings, context.store.root / BACKBONES)
+        if found is not None and CO_TUNING in context.settings.methods and found.load_classifier() is None:
+            raise UserError(
+                f"the method {CO_TUNING!r} needs the classifier that the backbone was pre-trained with, but the "
+                f"weights of {found.architecture_name} hold none; give weights that do, or leave the method out"
+            )
         return found
 
     def make(self, context: Context) -> None:
@@ -61,6 +62,7 @@ class BackboneStage(Stage[Backbone]):
 
         Raises:
           DivergedError: the loss was not finite.
+          BackboneError: an earlier run trained other weights under the same key.
         """
         pretrain = context.settings.backbone.pretrain
         assert pretrain is not None, "weights of a file are always found"
@@ -69,20 +71,21 @@ class BackboneStage(Stage[Backbone]):
             images = context.store.root / "images"
             entries = _source_entries(context)
             build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
-            card = _card_path(context)
+            card, num_classes = _card_path(context), context.get(ImageSetsStage).source.num_classes
             task = PretrainingTask(
-                PretrainingSpec(
-                    num_classes=context.get(ImageSetsStage).source.num_classes,
-                    settings=pretrain,
-                    seed=context.settings.seed,
-                ),
+                PretrainingSpec(num_classes=num_classes, settings=pretrain, seed=context.settings.seed),
                 context.settings.backbone.architecture_name,
                 images=tuple(images / entry.key for entry in entries),
                 backbones=context.store.root / BACKBONES,
                 progress_path=card.with_suffix(".epochs.jsonl"),
             )
             identity, device = task.run_on_cluster(progressed)
-            _check_same_weights(card, identity)
+            if is_kept(card) and read_sealed_json(card)["identity"] != identity:
+                raise BackboneError(
+                    f"weights that are pre-trained again must be those that were lost, but on this machine they come "
+                    f"out as {identity}, not as {card} says: the study's trials were made with the others. Put the "
+                    f"lost file back, or remove {card} and give the study another name to start again"
+                )
             for path in (card.parents[1] / identity / card.name, card):  # either copy is enough to find the weights
                 write_sealed_json(path, {"identity": identity, "device": device})
 
@@ -104,13 +107,10 @@ class BackboneStage(Stage[Backbone]):
         missing = missing_entries(_source_entries(context), context.store.root / "images")
         num_images = sum(entry.table.num_rows for entry in missing)
         steps = pretrain.epochs * (source.num_images("train") // pretrain.batch_size)
-        decoding_s = num_images * measured.decode_s[source.name] / measured.num_cpus
-        return StageForecast(
-            self.name,
-            decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s,
-            f"{pretrain.epochs} epochs of pre-training, {steps} steps",
-            disk_bytes=num_images * measured.image_bytes,
-        )
+        decoding_s = measured.decoding_s({source.name: num_images})
+        seconds = decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s
+        work = f"{pretrain.epochs} epochs of pre-training, {steps} steps"
+        return StageForecast(self.name, seconds, work, disk_bytes=num_images * measured.image_bytes)
 
 
 def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:
@@ -164,11 +164,7 @@ def _source_entries(context: Context) -> list[CacheEntry]:
 
 
 def _find_pretrained(context: Context) -> Backbone | None:
-    """Return the backbone of an earlier pre-training; None where there is none.
-
-    Raises:
-      BackboneError: a GPU trained its weights, and they are gone or damaged.
-    """
+    """Return the backbone of an earlier pre-training; None where there is none, or one to be trained again."""
     card = _card_path(context)
     copies = [path for path in (card, *card.parents[1].glob(f"*/{card.name}")) if is_kept(path)]
     if not copies:
@@ -180,26 +176,7 @@ def _find_pretrained(context: Context) -> Backbone | None:
     if made["device"] != "cpu":
         raise BackboneError(
             f"weights that a GPU pre-trained must stay in the store, but {weights} is gone or damaged, and a GPU would "
-            f"not train the same ones again: every trial made with them would stand beside others. Put the file back, "
-            f"or remove {card} and give the study another name to begin anew"
+            f"not train the same ones again: new trials could not be compared with those so far. Put the file back, "
+            f"or remove {card} and give the study another name to start again"
         )
     return None
-
-
-def _check_same_weights(card: Path, identity: str) -> None:
-    """Raise BackboneError where an earlier run trained other weights under the same key."""
-    if not is_kept(card) or read_sealed_json(card)["identity"] == identity:
-        return
-    raise BackboneError(
-        f"weights that are pre-trained again must be those that were lost, but on this machine they come out as "
-        f"{identity}, not as {card} says: the study's trials were made with the others. Put the lost file back, or "
-        f"remove {card} and give the study another name to begin anew"
-    )
-
-
-def _check_classifier(methods: Sequence[str], backbone: Backbone) -> None:
-    if CO_TUNING in methods and backbone.load_classifier() is None:
-        raise UserError(
-            f"the method {CO_TUNING!r} needs the classifier that the backbone was pre-trained with, but the weights of "
-            f"{backbone.architecture_name} hold none; give weights that do, or leave the method out"
-        )

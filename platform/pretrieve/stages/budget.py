@@ -37,10 +37,6 @@ class BudgetSettings(SettingsModel):
     max_wall_hours: Positive | None = None
     max_disk_gb: Positive | None = None
 
-    @property
-    def is_limited(self) -> bool:
-        return any(limit is not None for limit in (self.max_gpu_hours, self.max_wall_hours, self.max_disk_gb))
-
 
 @dataclass
 class Refits:
@@ -104,38 +100,30 @@ class BudgetKeeper:
 
         `finished` holds the trials and refits with a result, by key.
         """
-        found = self._limit_reached(finished) if self.budget.is_limited else None
+        found = None if self.budget == BudgetSettings() else self._limit_reached(finished)
         self.reached = self.reached or found
         return found
 
     def _limit_reached(self, finished: Mapping[str, TrialState]) -> str | None:
-        budget = self.budget
-        reserved_s = self.refits.seconds(finished)
-        if budget.max_gpu_hours is not None:
-            running_s = sum(time.monotonic() - since for since in self._running.values())
-            used = self.gpus_per_trial * (sum(trial.seconds for trial in finished.values()) + running_s) / HOUR_S
-            reserved = self.gpus_per_trial * reserved_s / HOUR_S
-            if used + reserved >= budget.max_gpu_hours:
-                return _describe_limit("max_gpu_hours", budget.max_gpu_hours, used, reserved)
-        if budget.max_wall_hours is not None:
-            used = (self.earlier_s + time.monotonic() - self._began_s) / HOUR_S
-            reserved = reserved_s / self.num_concurrent / HOUR_S
-            if used + reserved >= budget.max_wall_hours:
-                return _describe_limit("max_wall_hours", budget.max_wall_hours, used, reserved)
-        if budget.max_disk_gb is not None:
-            used = self._disk_bytes() / 1e9
-            reserved = self.refits.num_missing * self.refits.bytes_each / 1e9
-            if used + reserved >= budget.max_disk_gb:
-                return _describe_limit("max_disk_gb", budget.max_disk_gb, used, reserved)
+        now, refits_s = time.monotonic(), self.refits.seconds(finished)
+        trials_s = sum(trial.seconds for trial in finished.values()) + sum(now - s for s in self._running.values())
+        wall_s, disk_bytes = self.earlier_s + now - self._began_s, self._disk_bytes()
+        costs = {  # used until now, and set aside for the refits
+            "max_gpu_hours": (self.gpus_per_trial * trials_s / HOUR_S, self.gpus_per_trial * refits_s / HOUR_S),
+            "max_wall_hours": (wall_s / HOUR_S, refits_s / self.num_concurrent / HOUR_S),
+            "max_disk_gb": (disk_bytes / 1e9, self.refits.num_missing * self.refits.bytes_each / 1e9),
+        }
+        for name, (used, reserved) in costs.items():
+            limit = getattr(self.budget, name)
+            if limit is not None and used + reserved >= limit:
+                aside = f" and {reserved:.3g} set aside for the refits" if reserved else ""
+                return f"budget.{name} is {limit:g}, with {used:.3g} used{aside}"
         return None
 
     def _disk_bytes(self) -> int:
+        if self.budget.max_disk_gb is None:
+            return 0
         if self._disk is None or time.monotonic() - self._disk[0] > DISK_LOOK_INTERVAL_S:
             used = sum(study_disk_use(self.folder).values()) + sum(cache_disk_use(self.cache).values())
             self._disk = time.monotonic(), used
         return self._disk[1]
-
-
-def _describe_limit(name: str, limit: float, used: float, reserved: float) -> str:
-    aside = f" and {reserved:.3g} set aside for the refits" if reserved else ""
-    return f"budget.{name} is {limit:g}, with {used:.3g} used{aside}"

@@ -22,13 +22,12 @@ from pretrieve.execution.measuring.packing import measure_packing, open_share, s
 from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.measuring.speed import Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
-from pretrieve.methods import METHODS
-from pretrieve.stages.cells import objective_of
-from pretrieve.stages.context import Context
-from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.trial_maker import objective_of
 from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
+    from pretrieve.stages.context import Context
+    from pretrieve.stages.image_sets import ImageSets
     from pretrieve.study.settings import StudySettings
 
 TUNE_START_S = 3.0
@@ -66,36 +65,44 @@ class Calibration:
         """Seconds until the first of several trials trains."""
         return TUNE_START_S + max(speed.process_s for speed in self.speeds.values())
 
+    def decoding_s(self, counts: Mapping[str, int]) -> float:
+        """Seconds in which the cluster decodes so many images of each image set."""
+        return sum(count * self.decode_s[name] for name, count in counts.items()) / self.num_cpus
+
     @property
     def image_bytes(self) -> int:
         """Bytes of a cached square."""
         return 3 * self.image_size**2
 
 
-def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibration:
+def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: bool) -> Calibration:
     """Measure what a forecast needs, on the cluster that the study would run on, and connect to it.
 
-    Args:
-      context: of the study.
-      book: speeds that were measured before.
-      pretrains: whether to time a pre-training as well.
+    `book` holds the speeds that were measured before; `pretrains` says whether to time a pre-training as well.
 
     Raises:
       ResourceError: the cluster does not have what a trial asks for.
     """
-    settings, cluster, sets = context.settings, context.cluster, context.get(ImageSetsStage)
-    source, targets = sets.source, sets.targets
+    settings, cluster, source, targets = context.settings, context.cluster, sets.source, sets.targets
     started = time.perf_counter()
     cluster.connect()
     connect_s = time.perf_counter() - started
     architecture = find_architecture(settings.backbone.architecture_name)
     size = architecture.preprocessing.resize_size
-    decode_s: dict[str, float] = {}
-    samples: dict[str, NDArray[np.uint8]] = {}
-    for image_set in (*targets.values(), source):
-        samples[image_set.name], decode_s[image_set.name] = _decoded(image_set, size)
-    sample = next(pixels for pixels in samples.values() if len(pixels))
-    probes = _probes(settings, source, targets, sample)
+    decoded = {image_set.name: _decoded(image_set, size) for image_set in (*targets.values(), source)}
+    sample = next(pixels for pixels, _ in decoded.values() if len(pixels))
+    probes = {}
+    for objective in dict.fromkeys(objective_of(method, settings) for method in settings.methods):
+        needs = find_objective(objective)
+        probes[objective] = Probe(
+            architecture=architecture,
+            objective=objective,
+            training=settings.training,
+            num_target_classes=max(target.num_classes for target in targets.values()),
+            num_source_classes=source.num_classes if needs.uses_source_head or needs.uses_relationship else 0,
+            pixels=sample,
+            num_threads=settings.compute.num_cpus,
+        )
     node = smallest_node()
     if open_share(cluster.compute, node) is not None:
         largest = max(probes.values(), key=lambda probe: probe.images_per_step)
@@ -109,39 +116,17 @@ def calibrate(context: Context, book: SpeedBook, *, pretrains: bool) -> Calibrat
         name: book.speed(replace(probe, num_threads=resources.cpus), side_by_side, resources.worker())
         for name, probe in probes.items()
     }
-    whole = _pretraining_speed(settings, source, samples[source.name], book) if pretrains else None
-    num_cpus = int(ray.cluster_resources().get("CPU", 1))
     return Calibration(
         speeds,
-        whole,
-        decode_s,
-        resources,
-        connect_s,
-        num_cpus,
+        whole_node=_pretraining_speed(settings, source, decoded[source.name][0], book) if pretrains else None,
+        decode_s={name: seconds for name, (_, seconds) in decoded.items()},
+        resources=resources,
+        connect_s=connect_s,
+        num_cpus=int(ray.cluster_resources().get("CPU", 1)),
         image_size=size,
         feature_dim=architecture.selection_dim,
         weight_bytes=sum(4 * parameter.numel() for parameter in architecture.build().parameters()),
     )
-
-
-def _probes(
-    settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet], pixels: NDArray[np.uint8]
-) -> dict[str, Probe]:
-    num_classes = max(target.num_classes for target in targets.values())
-    probes: dict[str, Probe] = {}
-    for method in settings.methods:
-        objective = objective_of(METHODS[method].name, settings)
-        needs = find_objective(objective)
-        probes[objective] = Probe(
-            architecture=find_architecture(settings.backbone.architecture_name),
-            objective=objective,
-            training=settings.training,
-            num_target_classes=num_classes,
-            num_source_classes=source.num_classes if needs.uses_source_head or needs.uses_relationship else 0,
-            pixels=pixels,
-            num_threads=settings.compute.num_cpus,
-        )
-    return probes
 
 
 def _pretraining_speed(settings: StudySettings, source: ImageSet, pixels: NDArray[np.uint8], book: SpeedBook) -> Speed:

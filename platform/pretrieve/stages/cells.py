@@ -1,278 +1,80 @@
-"""The cells of a study, one for each target and method: their trials, and the refits of the best configuration."""
+"""Stage: the cells of the study with their trials, as far as they are known; recorded in the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from pretrieve.artifacts.keys import content_key, derived_seed
-from pretrieve.artifacts.seals import read_sealed_array
-from pretrieve.execution.trial_task import TrialTask
-from pretrieve.methods import METHODS
-from pretrieve.search.grid import GridSettings
-from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
-from pretrieve.tracking.trial_state import TrialState
-from pretrieve.training.objectives import find_objective
-from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
-from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
-
-if TYPE_CHECKING:
-    from pretrieve.study.settings import StudySettings
-
-Kind = Literal["trial", "refit"]
-
-SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {
-    "trial": (("train",), "val"),
-    "refit": (("train", "val"), "test"),
-}
-"""The splits that a trial and a refit train on, and the split that they score."""
+from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
+from pretrieve.records.codec import to_json
+from pretrieve.records.forecast import FORECAST_FILE
+from pretrieve.stages._base import Stage
+from pretrieve.stages.audit import AUDITS
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_cache import write_left_out
+from pretrieve.stages.image_sets import CARDS
+from pretrieve.stages.inventory import write_inventory
+from pretrieve.stages.relationships import study_inputs
+from pretrieve.stages.selection_record import write_selection_records
+from pretrieve.stages.study_cells import StudyCells
+from pretrieve.stages.trial_maker import TrialMaker
+from pretrieve.tracking import schema
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One (target, method) pair with its trials.
+class CellsStage(Stage[StudyCells]):
+    """Makes a cell for each target and method, and records the cells and what they are made from."""
 
-    Attributes:
-      trials: one task for each grid point, in the grid's order; proposed points stand in the order of the proposals.
-      num_unknown: trials to come whose points are not known yet.
-    """
+    name = "cells"
+    place = 82
 
-    target: str
-    method: str
-    trials: tuple[TrialTask, ...]
-    num_unknown: int = 0
+    def load(self, context: Context) -> StudyCells:
+        """Make the cells, and record them with the selections, the cards, the audits and the forecast.
 
-    @property
-    def num_planned(self) -> int:
-        """How many trials the cell will have."""
-        return len(self.trials) + self.num_unknown
-
-
-class TrialMaker:
-    """Makes the tasks of a study's trials and refits.
-
-    `spool_path` maps the key of a trial to the file that its process writes its metrics to.
-    """
-
-    def __init__(self, settings: StudySettings, inputs: StudyInputs, spool_path: Callable[[str], Path]) -> None:
-        self._settings = settings
-        self._inputs = inputs
-        self._cells: dict[tuple[str, str, str], Cell] = {}
-        self._spool_path = spool_path
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The names of the targets, in the study's order."""
-        return tuple(self._inputs.targets)
-
-    def cells(self) -> list[Cell]:
-        return [
-            self.cell(target, method, self._settings.grid)
-            for target in self.targets
-            for method in self._settings.methods
-        ]
-
-    def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        """Return a cell with the trials of a grid; the same grid is expanded once, as it may have thousands."""
-        asked = (target, method, grid.model_dump_json())
-        if asked not in self._cells:
-            self._cells[asked] = self._cell(target, method, grid)
-        return self._cells[asked]
-
-    def _cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        tasks: dict[str, TrialTask] = {}
-        for point in grid.points(METHODS[method]):
-            task = self.trial(target, method, point)
-            # Two values of top_k select the same images where a list of groups is shorter than both.
-            tasks.setdefault(task.spec.key, task)
-        return Cell(target, method, tuple(tasks.values()))
-
-    def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
-        return self._task("trial", target, method, point, self._settings.seed)
-
-    def examples(self) -> list[TrialTask]:
-        """Make one trial of each cell; the others of a cell differ only in their hyperparameters."""
-        return [
-            self.trial(target, method, self._settings.grid.points(METHODS[method])[0])
-            for target in self.targets
-            for method in self._settings.methods
-        ]
-
-    def refits_longer_by(self) -> float:
-        """Return the images of a refit divided by those of a trial; the largest value of any target."""
-        sets = self._inputs.targets.values()
-        return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
-
-    def refit_bytes(self) -> int:
-        """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
-        return self._inputs.backbone.weights_path.stat().st_size
-
-    def refits(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """Make the refits of a cell's best configuration, one for each seed."""
-        return [self._task("refit", cell.target, cell.method, best, seed) for seed in self._refit_seeds()]
-
-    def refits_with_leaks(self, cell: Cell, best: Hyperparameters) -> list[TrialTask]:
-        """Make the same refits with the images that an audit left out; none where no image was left out.
-
-        Their scores show what the leaks are worth. No model of theirs is registered. A later run of the study that
-        keeps its leaks finds these refits done.
+        Raises:
+          NotMadeError: this walk has no ledger.
+          LedgerError: MLflow does not answer.
         """
-        images = [
-            self._inputs.reused(cell.target, cell.method, best.top_k, with_leaks=with_leaks)
-            for with_leaks in (False, True)
+        settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
+        study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
+        write_inventory(context)
+        files = [
+            _write_plan(context, study_cells),
+            write_left_out(inputs, settings.folder),
+            settings.folder / FORECAST_FILE,
+            *[path for kind in (CARDS, AUDITS) for path in sorted((settings.folder / kind).rglob("*.*"))],
+            *write_selection_records(settings, inputs),
         ]
-        if images[0] == images[1]:
-            return []
-        return [self._task("refit", cell.target, cell.method, best, seed, True) for seed in self._refit_seeds()]
+        # There is a forecast only if one was asked for, and audits hold folders.
+        folders = {path: path.parent.relative_to(settings.folder).as_posix() for path in files if path.is_file()}
+        artifacts = [(path, None if folder == "." else folder) for path, folder in folders.items()]
+        ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
+        study_cells.changed = lambda: ledger.attach(_write_plan(context, study_cells))
+        return study_cells
 
-    def _refit_seeds(self) -> list[int]:
-        numbers = range(self._settings.refit.num_seeds)
-        return [derived_seed(self._settings.seed, "refit", number) % 2**31 for number in numbers]
 
-    def _task(
-        self, kind: Kind, target: str, method: str, point: Hyperparameters, seed: int, with_leaks: bool = False
-    ) -> TrialTask:
-        inputs, settings = self._inputs, self._settings
-        reused = inputs.reused(target, method, point.top_k, with_leaks=with_leaks)
-        objective = objective_of(method, settings)
-        train, evaluate = SPLITS[kind]
-        without_key = TrialSpec(
-            kind=kind,
-            target=target,
-            method=method,
-            objective=objective,
-            hyperparameters=point,
-            seed=seed,
-            key="",
-            training=settings.training,
-            metric=inputs.targets[target].metric,
-            num_target_classes=inputs.targets[target].num_classes,
-            num_source_classes=self._num_source_classes(target, objective),
+def _write_plan(context: Context, study_cells: StudyCells) -> Path:
+    inputs, settings = study_inputs(context), context.settings
+    targets = [
+        TargetRecord(
+            name=name,
+            metric=target.metric,
+            num_classes=target.num_classes,
+            num_images={split: target.num_images(split) for split in ("train", "val", "test")},
         )
-        key = self._key(without_key, reused)
-        return TrialTask(
-            spec=without_key.model_copy(update={"key": key}),
-            architecture_name=inputs.backbone.architecture_name,
-            weights_path=inputs.backbone.weights_path,
-            backbone_identity=inputs.backbone.identity,
-            train=tuple(inputs.training_folder(target, split) for split in train),
-            evaluate=(inputs.evaluation_folder(target, evaluate),),
-            source=reused.folders if reused else (),
-            spool_path=self._spool_path(key),
-            checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
-            weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
-            num_threads=settings.compute.num_cpus,
-            num_workers=settings.compute.workers_per_trial,
-            relationship_path=self._relationship(target, objective),
-            image_scratch=settings.compute.image_scratch,
-            max_silence_s=settings.compute.max_silence_s,
-            provenance=self._provenance(without_key, reused),
-        )
-
-    def _provenance(self, spec: TrialSpec, reused: ReusedImages | None) -> dict[str, str | float | int]:
-        """Describe the origin of the trial's data for people; the key covers it already."""
-        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
-        image_set = inputs.targets[spec.target]
-        provenance: dict[str, str | float | int] = {
-            "data.train": "+".join(train),
-            "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
-            "data.evaluate": evaluate,
-            "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
-        }
-        if reused:
-            selection, top_k = self._settings.selection, spec.hyperparameters.top_k
-            leaks = "kept" if reused.has_leaks else "left out"
-            provenance |= {f"selection.{name}": value for name, value in asdict(selection.core).items()}
-            provenance |= {
-                **({} if top_k is None else {"selection.top_k": top_k}),
-                "selection.rank_from": selection.rank_from,
-                "selection.source_fraction": inputs.units[spec.target].kept_fraction,
-                "selection.unit": selection.unit,
-                **({"selection.leaks": leaks} if spec.target in inputs.units_with_leaks else {}),
-                "selection.num_selected": reused.num_units,
-                "data.source": inputs.source.name,
-                "data.source_fingerprint": inputs.source.fingerprints["train"],
-            }
-        return provenance
-
-    def _key(self, spec: TrialSpec, reused: ReusedImages | None) -> str:
-        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
-        image_set = inputs.targets[spec.target]
-        relationship = self._relationship(spec.target, spec.objective)
-        num_workers = self._settings.compute.workers_per_trial
-        training = _read_by(spec.objective, spec.kind, self._settings)
-        return content_key(
-            protocol=PROTOCOL_VERSION,
-            kind=spec.kind,
-            target=spec.target,
-            method=spec.method,
-            objective=spec.objective,
-            # `top_k` is not hashed: the selected images are.
-            hyperparameters=spec.hyperparameters.model_dump(exclude={"top_k"}, exclude_defaults=True),
-            training=training.model_dump(mode="json", exclude_defaults=True),
-            seed=spec.seed,
-            metric=spec.metric,
-            # A registered model knows its classes by their names.
-            class_names=image_set.class_names,
-            backbone=inputs.backbone.identity,
-            train=[image_set.fingerprints[split] for split in train],
-            evaluate=image_set.fingerprints[evaluate],
-            reused=reused.identity if reused else None,
-            **({} if relationship is None else {"relationship": relationship.stem}),
-            # Each worker's batch norm sees only its part of a batch.
-            **({} if num_workers == 1 else {"num_workers": num_workers}),
-        )
-
-    def _num_source_classes(self, target: str, objective: str) -> int:
-        relationship = self._relationship(target, objective)
-        if relationship is not None:
-            # The classes of the pre-training, of which the study's source may hold a part.
-            return int(read_sealed_array(relationship).shape[1])
-        return self._inputs.source.num_classes if find_objective(objective).uses_source_head else 0
-
-    def _relationship(self, target: str, objective: str) -> Path | None:
-        return self._inputs.relationships[target] if find_objective(objective).uses_relationship else None
-
-
-def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
-    """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
-    needs, training = find_objective(objective), settings.training
-    unread = {"source_objective"}  # the key holds the objective that it leads to
-    if not needs.uses_relationship:
-        unread |= {"relationship"}
-    if not needs.uses_source:
-        unread |= {"source_batch_size", "gradient_gap"}
-    if kind == "refit":
-        unread |= {"gradient_gap"}
-    if settings.compute.workers_per_trial == 1:
-        unread |= {"synchronised_batch_norm"}
-    changes = {name: TrainingSettings.model_fields[name].default for name in unread}
-    if not needs.uses_strong_view:
-        strong = ("num_ops", "magnitude", "cutout_fraction")
-        defaults = {name: AugmentationSettings.model_fields[name].default for name in strong}
-        changes["augmentation"] = training.augmentation.model_copy(update=defaults)
-    return training.model_copy(update=changes)
-
-
-def objective_of(method: str, settings: StudySettings) -> str:
-    """Name a method's objective; clusters are trained on with pseudo-labels unless the settings name another one."""
-    default = METHODS[method].objective
-    if METHODS[method].selector is None:
-        return default
-    by_unit = "pseudo_label" if settings.selection.unit == "cluster" else default
-    return settings.training.source_objective or by_unit
-
-
-def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
-    """Return the trial with the best validation score, the first of equal ones; None where no trial has a score."""
-    scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
-    candidates = [(task, score) for task, score in scored if score is not None]
-    return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
-
-
-def interleaved(cells: list[Cell]) -> list[TrialTask]:
-    """List the trials in turns, one of each cell, so that a first table exists early."""
-    longest = max((len(cell.trials) for cell in cells), default=0)
-    return [cell.trials[turn] for turn in range(longest) for cell in cells if turn < len(cell.trials)]
+        for name, target in inputs.targets.items()
+    ]
+    planned = [
+        PlannedCell(cell.target, cell.method, tuple(task.spec.key for task in cell.trials), cell.num_planned)
+        for cell in study_cells.cells
+    ]
+    record = PlanRecord(
+        backbone=inputs.backbone.architecture_name,
+        # The address may hold a password, and artifacts are for everyone to see.
+        settings=settings.model_dump(mode="json", exclude={"tracking_uri"}),
+        methods=tuple(settings.methods),
+        targets=tuple(targets),
+        cells=tuple(planned),
+    )
+    path = settings.folder / schema.PLAN_ARTIFACT
+    write_json(path, to_json(record))
+    return path

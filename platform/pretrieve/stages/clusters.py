@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,12 +18,11 @@ from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.features.matrix import read_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage, notice_broken
+from pretrieve.stages.selection_settings import StudySelectionSettings
 from pretrieve_selection import cluster_features
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 CLUSTERS = "clusters"
 
@@ -35,33 +33,11 @@ POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True)
-class ClusterRequest:
-    """The clusters that a study needs: k-means on the features of the key `source_features`."""
-
-    source_features: str
-    num_clusters: int
-    max_iterations: int
-    seed: int
-
-    @property
-    def key(self) -> str:
-        """Hash of everything that decides the clusters."""
-        return content_key(
-            kind="clusters",
-            version=CLUSTERS_VERSION,
-            features=self.source_features,
-            num_clusters=self.num_clusters,
-            max_iterations=self.max_iterations,
-            seed=self.seed,
-        )
-
-
-@dataclass(frozen=True)
 class SourceClusters:
     """A partition of a source's images, as it is stored.
 
     Attributes:
-      assignment: (N,) int64, the cluster of each row of the source's train table that decodes; see `rows`.
+      assignment: (N,) int64, the cluster of each row of the source's train table that decodes.
       rows: (N,) int64, these rows.
       centroids: (K, D) float64, raw averages of the features.
       sizes: (K,) int64, ≥ 1.
@@ -95,23 +71,15 @@ class ClustersStage(Stage[SourceClusters]):
         return FeaturesStage().applies(context) and context.settings.selection.unit == "cluster"
 
     def load(self, context: Context) -> SourceClusters | None:
-        path = context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")
-        if not is_kept(path):
+        if not is_kept(_path(context)):
             return None
-        kept = read_sealed_arrays(path)
-        found = SourceClusters(
-            assignment=kept["assignment"],
-            rows=kept["rows"],
-            centroids=kept["centroids"],
-            sizes=kept["sizes"],
-            inertia=kept["inertia"],
-            converged=bool(kept["converged"]),
-            broken=tuple(json.loads(str(kept["broken"]))),
-        )
+        kept: dict[str, Any] = dict(read_sealed_arrays(_path(context)))
+        kept |= {"converged": bool(kept["converged"]), "broken": tuple(json.loads(str(kept["broken"])))}
+        found = SourceClusters(**kept)
         notice_broken(found.broken, context.clock)
         if not found.converged:
             context.clock.notice(
-                f"k-means has not come to rest after {len(found.inertia)} iterations (inertia "
+                f"k-means has not converged after {len(found.inertia)} iterations (inertia "
                 f"{found.inertia[-1] / len(found.rows):.4f} an image); selection.cluster_iterations allows more"
             )
         return found
@@ -122,27 +90,38 @@ class ClustersStage(Stage[SourceClusters]):
         Raises:
           SelectionInputError: there are fewer images than clusters, or an image's feature is zero or not finite.
         """
-        features, request = context.get(FeaturesStage), cluster_request(context)
+        features, settings = context.get(FeaturesStage), context.settings
         features.extract([SOURCE])
         features.decoded_rows(SOURCE)
-        limit = request.max_iterations
+        limit, log = settings.selection.cluster_iterations, _path(context).with_suffix(".iterations.jsonl")
         with context.clock.stage(self.name, total=limit) as progressed:
             context.cluster.connect()
-            _cluster_on_cluster(
-                request,
-                context.store.path(CLUSTERS, f"{request.key}.npz"),
-                features.folder,
-                on_iteration=lambda number, inertia: progressed(
-                    min(number, limit), limit, f"inertia {inertia:.4f} an image"
-                ),
+            num_cpus, num_gpus = whole_node()
+            log.unlink(missing_ok=True)
+            task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_cluster).remote(
+                settings.selection,
+                derived_seed(settings.seed, "clusters"),
+                (features.folder, features.key(SOURCE)),
+                _path(context),
+                log,
+                num_cpus,
             )
+            num_reported, is_done = 0, False
+            while not is_done:
+                is_done = bool(ray.wait([task], timeout=POLL_INTERVAL_S)[0])
+                *lines, _ = log.read_text(encoding="utf-8").split("\n") if log.exists() else [""]  # the last may be cut
+                for number, inertia in map(json.loads, lines[num_reported:]):
+                    progressed(min(number, limit), limit, f"inertia {inertia:.4f} an image")
+                num_reported = len(lines)
+            with causes_of_task_errors():
+                ray.get(task)
+            log.unlink(missing_ok=True)
 
     def num_pieces(self, context: Context) -> int:
-        """Return the largest possible number of iterations."""
         return context.settings.selection.cluster_iterations
 
     def artifacts(self, context: Context) -> list[Path]:
-        return [context.store.path(CLUSTERS, f"{cluster_request(context).key}.npz")]
+        return [_path(context)]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Forecast no time: the number of iterations is not known beforehand."""
@@ -151,45 +130,31 @@ class ClustersStage(Stage[SourceClusters]):
         return StageForecast(self.name, None, f"{context.settings.selection.num_clusters:,} clusters")
 
 
-def cluster_request(context: Context) -> ClusterRequest:
-    """Describe the clusters that a study needs."""
+def clusters_key(context: Context) -> str:
+    """Hash everything that decides the clusters of a study."""
     selection = context.settings.selection
-    return ClusterRequest(
-        context.get(FeaturesStage).key(SOURCE),
-        selection.num_clusters,
-        selection.cluster_iterations,
-        context.settings.seed,
+    return content_key(
+        kind="clusters",
+        version=CLUSTERS_VERSION,
+        features=context.get(FeaturesStage).key(SOURCE),
+        num_clusters=selection.num_clusters,
+        max_iterations=selection.cluster_iterations,
+        seed=context.settings.seed,
     )
 
 
-def _cluster_on_cluster(
-    request: ClusterRequest, path: Path, features: Path, *, on_iteration: Callable[[int, float], None]
+def _path(context: Context) -> Path:
+    return context.store.path(CLUSTERS, f"{clusters_key(context)}.npz")
+
+
+def _cluster(
+    settings: StudySelectionSettings, seed: int, matrix_of: tuple[Path, str], path: Path, log: Path, num_threads: int
 ) -> None:
-    """Run the task; pass the number of each iteration and its inertia per image to `on_iteration`."""
-    num_cpus, num_gpus = whole_node()
-    log = path.with_suffix(".iterations.jsonl")
-    log.unlink(missing_ok=True)
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_cluster)
-    pending = run.remote(request, path, features, log, num_cpus)
-    num_reported = 0
-    while True:
-        is_done = bool(ray.wait([pending], timeout=POLL_INTERVAL_S)[0])
-        *lines, _ = log.read_text(encoding="utf-8").split("\n") if log.exists() else [""]  # the last may be half a line
-        for line in lines[num_reported:]:
-            on_iteration(*json.loads(line))
-        num_reported = len(lines)
-        if is_done:
-            break
-    with causes_of_task_errors():
-        ray.get(pending)
-    log.unlink(missing_ok=True)
-
-
-def _cluster(request: ClusterRequest, path: Path, features: Path, log: Path, num_threads: int) -> None:
+    """Run k-means; append the number of each iteration and its inertia per image to `log`; the body of a Ray task."""
     import faiss
 
     faiss.omp_set_num_threads(num_threads)
-    matrix = read_feature_matrix(features, request.source_features)
+    matrix = read_feature_matrix(*matrix_of)
     log.parent.mkdir(parents=True, exist_ok=True)
 
     def write(iteration: int, inertia: float) -> None:
@@ -198,9 +163,9 @@ def _cluster(request: ClusterRequest, path: Path, features: Path, log: Path, num
 
     clusters = cluster_features(
         matrix.features,
-        num_clusters=request.num_clusters,
-        seed=derived_seed(request.seed, "clusters"),
-        max_iterations=request.max_iterations,
+        num_clusters=settings.num_clusters,
+        seed=seed,
+        max_iterations=settings.cluster_iterations,
         on_iteration=write,
     )
     write_sealed_arrays(

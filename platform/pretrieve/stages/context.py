@@ -15,9 +15,8 @@ from pretrieve.errors import UserError
 from pretrieve.stages import walk_order
 from pretrieve.stages._base import Stage
 from pretrieve.stages.budget import BudgetKeeper
-from pretrieve.stages.cluster_connection import LazyCluster, only_on_gpus
-from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.cluster_connection import LazyCluster
+from pretrieve.stages.observer import StageClock, StudyObserver
 
 if TYPE_CHECKING:
     from pretrieve.records import StudyRecord
@@ -36,7 +35,7 @@ class NotMadeError(Exception):
 
 @dataclass(frozen=True)
 class Recording:
-    """The ledger that a walk with trials writes to, and the budget that it keeps to."""
+    """The ledger that a walk with trials writes to, and the budget that limits it."""
 
     ledger: Ledger
     budget: BudgetKeeper
@@ -65,7 +64,6 @@ class Context:
 
     @cached_property
     def store(self) -> ArtifactStore:
-        """The store of artifacts that the studies of a storage share."""
         return ArtifactStore(self.settings.cache)
 
     @cached_property
@@ -132,9 +130,9 @@ class Context:
         for _ in range(MAX_ATTEMPTS):
             try:
                 made = stage.make(self)
-            except DamagedArtifactError as error:  # an artifact of an earlier stage
+            except DamagedArtifactError as error:  # an artifact of an earlier stage, which is looked for again
                 set_aside(error)
-                self._forget_before(stage)
+                self.results = {known: made for known, made in self.results.items() if known.place >= stage.place}
                 continue
             made = self._loaded(stage) if made is None else made
             if made is not None:
@@ -151,10 +149,6 @@ class Context:
             set_aside(error)
             return None
 
-    def _forget_before(self, stage: Stage[Any]) -> None:
-        """Forget the results of earlier stages, so that they are looked for again: one of them was damaged."""
-        self.results = {known: made for known, made in self.results.items() if known.place >= stage.place}
-
 
 @contextmanager
 def walking(
@@ -164,5 +158,4 @@ def walking(
     with ExitStack() as stack:
         clock = StageClock(observer)
         stack.enter_context(clock.passing_on_warnings())
-        cluster = LazyCluster(stack, settings.compute, only_on_gpus=only_on_gpus(settings))
-        yield Context(settings, cluster, clock, makes=makes, recording=recording)
+        yield Context(settings, LazyCluster(stack, settings), clock, makes=makes, recording=recording)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,10 @@ from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
-from pretrieve.stages.stage_clock import StageClock
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
+from pretrieve.stages.observer import StageClock
 
 FEATURES = "features"
 
@@ -38,12 +35,7 @@ PIPELINE_START_S = 6.0
 
 @dataclass(frozen=True)
 class StudyFeatures:
-    """The features of a study's image sets: their keys at once, their values when something asks for them.
-
-    Attributes:
-      backbone: the network whose features they are.
-      image_sets: the targets by name, and the source as SOURCE.
-    """
+    """The features of a study's image sets (the targets by name, the source as SOURCE), computed when asked for."""
 
     context: Context
     backbone: Backbone
@@ -83,11 +75,12 @@ class StudyFeatures:
         Raises:
           ImageSetError: a class has no image that decodes.
         """
+        image_set = self.image_sets[name]
         made = class_centroids(
             self.request(name),
             self.folder,
-            num_classes=self.image_sets[name].num_classes,
-            class_names=self.image_sets[name].class_names,
+            num_classes=image_set.num_classes,
+            class_names=image_set.class_names,
             feature_dim=self.backbone.architecture.selection_dim,
         )
         notice_broken(made.broken, self.context.clock)
@@ -125,27 +118,19 @@ class FeaturesStage(Stage[StudyFeatures]):
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Count the images whose features are missing; without a backbone, those of all sets."""
         sets, features = context.get(ImageSetsStage), context.find(FeaturesStage)
-        all_sets = (sets.source, *sets.targets.values())
-        if features is None:
-            counts = {each.name: each.num_images("train") for each in all_sets}
-        else:
-            requests = {features.image_sets[name].name: features.request(name) for name in features.image_sets}
-            counts = {
-                name: sum(each.shard_rows(shard).num_rows for shard in each.missing_shards(features.folder))
-                for name, each in requests.items()
-            }
+        counts = {each.name: each.num_images("train") for each in (sets.source, *sets.targets.values())}
+        if features is not None:
+            for name, image_set in features.image_sets.items():
+                request = features.request(name)
+                missing = request.missing_shards(features.folder)
+                counts[image_set.name] = sum(request.shard_rows(shard).num_rows for shard in missing)
         total = sum(counts.values())
         if not total:
             return StageForecast(self.name, 0.0, "")
         speed = next(iter(measured.speeds.values()))
-        decoding_s = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
         forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
-        return StageForecast(
-            self.name,
-            PIPELINE_START_S + speed.process_s + decoding_s + forward_s,
-            f"{total:,} images",
-            disk_bytes=4 * measured.feature_dim * total,
-        )
+        seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
+        return StageForecast(self.name, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
 
 
 def notice_broken(broken: Iterable[str], clock: StageClock) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.errors import ImageSetError
@@ -18,6 +17,7 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import notice_broken
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -25,13 +25,9 @@ from pretrieve.stages.selection import SourceChoice
 from pretrieve.stages.study_inputs import StudyInputs, split_entry
 from pretrieve.training.objectives import find_objective
 
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
-    from pretrieve.study.settings import StudySettings
-
 IMAGES = "images"
 LEFT_OUT_ARTIFACT = "left_out_images.json"
-SPLITS = ("train", "val", "test")
+COUNTED: dict[str, Layout] = {"train": "whole", "val": "square", "test": "square"}
 
 TRIALS_READ: tuple[tuple[str, Layout], ...] = (
     ("train", "whole"),
@@ -40,9 +36,6 @@ TRIALS_READ: tuple[tuple[str, Layout], ...] = (
     ("test", "square"),
 )
 """The splits of a target that trials and refits read, and how their images are cached."""
-
-RELATIONSHIPS_READ: tuple[tuple[str, Layout], ...] = (("train", "square"),)
-"""What Co-Tuning's relationships are learned from: training images, cropped as for prediction."""
 
 
 class ImageCacheStage(Stage[StudyInputs]):
@@ -57,8 +50,7 @@ class ImageCacheStage(Stage[StudyInputs]):
         Raises:
           ImageSetError: no image of a split decodes, or none of a class of train.
         """
-        inputs = describe_inputs(context, context.get(AuditStage))
-        entries = _needed_entries(context.settings, inputs)
+        inputs, entries = _needed(context)
         if missing_entries(entries, inputs.images):
             return None
         for entry in entries:
@@ -75,8 +67,7 @@ class ImageCacheStage(Stage[StudyInputs]):
         Raises:
           OSError: an image's file cannot be read, or an entry cannot be written.
         """
-        inputs = describe_inputs(context, context.get(AuditStage))
-        entries = _needed_entries(context.settings, inputs)
+        inputs, entries = _needed(context)
         missing = missing_entries(entries, inputs.images)
         total, absent = _num_rows(entries), _num_rows(missing)
         with context.clock.stage(self.name, total=total, done=total - absent) as progressed:
@@ -84,27 +75,24 @@ class ImageCacheStage(Stage[StudyInputs]):
             build_entries(missing, inputs.images, on_progress=progressed)
 
     def num_pieces(self, context: Context) -> int:
-        return _num_rows(_needed_entries(context.settings, describe_inputs(context, context.get(AuditStage))))
+        return _num_rows(_needed(context)[1])
 
     def artifacts(self, context: Context) -> list[Path]:
-        inputs = describe_inputs(context, context.get(AuditStage))
-        return [inputs.images / entry.key for entry in _needed_entries(context.settings, inputs)]
+        inputs, entries = _needed(context)
+        return [inputs.images / entry.key for entry in entries]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Count the images to decode; the part of the source that will be selected is estimated."""
-        sets, folder = context.get(ImageSetsStage), context.store.root / IMAGES
+        sets, folder, size = context.get(ImageSetsStage), context.store.root / IMAGES, measured.image_size
         counts = {}
         for name, target in sets.targets.items():
-            entries = [split_entry(target, split, measured.image_size, layout) for split, layout in TRIALS_READ]
+            entries = [split_entry(target, split, size, layout) for split, layout in TRIALS_READ]
             counts[name] = _num_rows(missing_entries(entries, folder))
         # Without a backbone, the pre-training decodes the whole source first.
         if context.find(BackboneStage) is not None:
             counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
-        total = sum(counts.values())
-        seconds = sum(count * measured.decode_s[name] for name, count in counts.items()) / measured.num_cpus
-        return StageForecast(
-            self.name, seconds, f"{total:,} images" if total else "", disk_bytes=total * measured.image_bytes
-        )
+        total, seconds = sum(counts.values()), measured.decoding_s(counts)
+        return StageForecast(self.name, seconds, f"{total:,} images" if total else "", total * measured.image_bytes)
 
 
 def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
@@ -134,26 +122,24 @@ def _share_reused(context: Context) -> float:
         "cluster": settings.selection.num_clusters,
         "image": source.num_images("train"),
     }[settings.selection.unit]
-    top_k = max(settings.grid.top_k or (settings.selection.top_k,))
     num_selections = len(settings.targets) * sum(METHODS[method].selector is not None for method in settings.methods)
-    return float(1 - (1 - min(1.0, top_k / available)) ** num_selections)
+    return float(1 - (1 - min(1.0, settings.largest_top_k / available)) ** num_selections)
 
 
-def _needed_entries(settings: StudySettings, inputs: StudyInputs) -> list[CacheEntry]:
-    size = inputs.image_size
-    is_related = any(find_objective(METHODS[method].objective).uses_relationship for method in settings.methods)
-    read = (*TRIALS_READ, *(RELATIONSHIPS_READ if is_related else ()))
-    entries = [split_entry(target, split, size, layout) for target in inputs.targets.values() for split, layout in read]
-    return [*entries, *inputs.reused_entries()]
-
-
-def _folder(inputs: StudyInputs, name: str, split: str) -> Path:
-    return (inputs.training_folder if split == "train" else inputs.evaluation_folder)(name, split)
+def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
+    """Return the inputs of the trials, and the entries that they and the relationships read."""
+    inputs = describe_inputs(context, context.get(AuditStage))
+    read = list(TRIALS_READ)
+    if any(find_objective(METHODS[method].objective).uses_relationship for method in context.settings.methods):
+        read.append(("train", "square"))  # a relationship is learned from training images, cropped as for prediction
+    splits = product(inputs.targets.values(), read)
+    entries = [split_entry(target, split, inputs.image_size, layout) for target, (split, layout) in splits]
+    return inputs, [*entries, *inputs.reused_entries()]
 
 
 def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
-    for (name, target), split in product(inputs.targets.items(), SPLITS):
-        found = CachedImages([_folder(inputs, name, split)]).labels.tolist()
+    for (name, target), (split, layout) in product(inputs.targets.items(), COUNTED.items()):
+        found = CachedImages([inputs.folder(name, split, layout)]).labels.tolist()
         lost = sorted(set(range(target.num_classes)) - set(found))
         if not found or (split == "train" and lost):
             names = ", ".join(target.class_names[k] for k in lost[:5])
@@ -169,13 +155,11 @@ def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
 
 
 def _check_what_is_reused(inputs: StudyInputs) -> None:
-    for target, method in inputs.selections:
-        for top_k in inputs.top_ks:
-            reused = inputs.reused(target, method, top_k)
-            assert reused is not None, "it has a selection"
-            cards = [read_card(folder) for folder in reused.folders]
-            if any(card.num_images for card in cards):
-                continue
+    for (target, method), top_k in product(inputs.selections, inputs.top_ks):
+        reused = inputs.reused(target, method, top_k)
+        assert reused is not None, "it has a selection"
+        cards = [read_card(folder) for folder in reused.folders]
+        if not any(card.num_images for card in cards):
             raise ImageSetError(
                 f"what {method} reuses of the source for {target!r} must hold images, but of the {reused.num_units} "
                 f"units it selected first none is left: they {'do not decode' if cards else 'all show test images'}; "
@@ -199,11 +183,12 @@ class SplitCounts:
 
 def count_decoded(inputs: StudyInputs) -> dict[str, dict[str, SplitCounts]]:
     """Count the images of every target and split, from the finished image cache."""
-    counts: dict[str, dict[str, SplitCounts]] = {name: {} for name in inputs.targets}
-    for name, split in product(inputs.targets, SPLITS):
-        card = read_card(_folder(inputs, name, split))
-        counts[name][split] = SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
-    return counts
+
+    def count(name: str, split: str) -> SplitCounts:
+        card = read_card(inputs.folder(name, split, COUNTED[split]))
+        return SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
+
+    return {name: {split: count(name, split) for split in COUNTED} for name in inputs.targets}
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:
@@ -214,7 +199,7 @@ def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterat
                 what = "training has" if split == "train" else f"a {split} score counts"
                 yield (
                     f"{what} {found.num_decoded} of the {found.num_listed} {split} images of {name!r}: "
-                    f"{len(found.left_out)} left out, because undecodable"
+                    f"{len(found.left_out)} left out, because they do not decode"
                 )
 
 

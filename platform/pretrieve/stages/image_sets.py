@@ -74,9 +74,8 @@ class ImageSetsStage(Stage[ImageSets]):
 
     def artifacts(self, context: Context) -> list[Path]:
         sets = context.get(ImageSetsStage)
-        return [_card_path(context, sets.source, "source")] + [
-            _card_path(context, target, "target") for target in sets.targets.values()
-        ]
+        targets = [_card_path(context, target, "target") for target in sets.targets.values()]
+        return [_card_path(context, sets.source, "source"), *targets]
 
 
 def _keep_card(
@@ -117,23 +116,18 @@ def _card_path(context: Context, image_set: ImageSet, side: str) -> Path:
     return context.store.path(CARDS, f"{key}.json")
 
 
-def card_artifacts(folder: Path) -> list[tuple[Path, str | None]]:
-    """List the cards in a study's folder, with the artifact folder of each."""
-    return [(path, CARDS) for path in sorted((folder / CARDS).glob("*.*"))]
-
-
 def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> None:
     """Check the settings against the sizes of the data; one error lists all faults.
 
     Raises:
       UserError: more is asked for than the source or a target has.
     """
-    faults = [*_faults_of_source(settings, source), *_faults_of_targets(settings, targets)]
+    faults = list(_size_faults(settings, source, targets))
     if faults:
         raise UserError("the study does not fit its data:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
 
-def _faults_of_source(settings: StudySettings, source: ImageSet) -> Iterator[str]:
+def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> Iterator[str]:
     if any(METHODS[method].selector for method in settings.methods):
         yield from _faults_of_selection(settings, source)
     pretrain = settings.backbone.pretrain
@@ -142,6 +136,12 @@ def _faults_of_source(settings: StudySettings, source: ImageSet) -> Iterator[str
             f"backbone.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
             f"{pretrain.batch_size}"
         )
+    for name, target in targets.items():
+        if target.num_images("train") < settings.training.batch_size:
+            yield (
+                f"training.batch_size must be at most the training images of every target, but is "
+                f"{settings.training.batch_size} and {name!r} has {target.num_images('train')}"
+            )
 
 
 def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[str]:
@@ -156,26 +156,14 @@ def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[
         "image": (num_images, f"the source's {num_images} images"),
     }
     number, described = available[selection.unit]
-    field, top_k = "selection.top_k", selection.top_k
-    if settings.grid.top_k:
-        field, top_k = "grid.top_k", max(settings.grid.top_k)
+    field, top_k = "grid.top_k" if settings.grid.top_k else "selection.top_k", settings.largest_top_k
     if top_k + selection.rank_from > number:
-        ranks, beside = "", ""
-        if selection.rank_from:
-            ranks, beside = f" from rank {selection.rank_from} on", f" less selection.rank_from, {selection.rank_from}"
+        ranks = f" from rank {selection.rank_from} on" if selection.rank_from else ""
+        beside = f" less selection.rank_from, {selection.rank_from}" if selection.rank_from else ""
         yield f"{field} must be at most {described}{beside}, but is {top_k}{ranks}"
     for target in settings.targets if selection.source_fraction == "as_target" else ():
         if target.regime.restricts and target.regime.fraction is None:
             yield (
                 f"selection.source_fraction must be a number where the regime of a target is no fraction, but is "
                 f"'as_target', and {target.display_name!r} has '{target.regime.describe()}'"
-            )
-
-
-def _faults_of_targets(settings: StudySettings, targets: Mapping[str, ImageSet]) -> Iterator[str]:
-    for name, target in targets.items():
-        if target.num_images("train") < settings.training.batch_size:
-            yield (
-                f"training.batch_size must be at most the training images of every target, but is "
-                f"{settings.training.batch_size} and {name!r} has {target.num_images('train')}"
             )

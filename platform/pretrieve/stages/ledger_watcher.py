@@ -29,22 +29,18 @@ class LedgerWatcher(TrialWatcher):
         total: int,
         budget: BudgetKeeper,
     ) -> None:
-        self._budget = budget
+        self._ledger, self._observer, self._budget = ledger, observer, budget
+        self._progressed, self._total, self._num_ended = progressed, total, 0
         self._is_over = False
         self._broken: set[tuple[str, str]] = set()
-        self._ledger = ledger
-        self._observer = observer
-        self._progressed = progressed
-        self._total = total
-        self._num_ended = 0
 
     def still_missing(self, tasks: Sequence[TrialTask]) -> list[TrialTask]:
         """Leave out the trials that have meanwhile reported their end, and count them as ended."""
         finished = self._ledger.finished
-        for task in tasks:
-            if task.spec.key in finished:
-                self._one_less()
-        return [task for task in tasks if task.spec.key not in finished]
+        missing = [task for task in tasks if task.spec.key not in finished]
+        for _ in range(len(tasks) - len(missing)):
+            self._one_less()
+        return missing
 
     def trial_started(self, task: TrialTask) -> None:
         self._budget.started(task.spec.key)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import ray
 
@@ -16,6 +15,7 @@ from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
@@ -24,9 +24,6 @@ from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
 from pretrieve.tracking.trial_state import TrialState
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 MODEL_S = 0.5
 """Seconds to register the best model of a target with MLflow."""
@@ -55,11 +52,12 @@ class ModelsStage(Stage[Mapping[str, str]]):
         models: dict[str, str] = {}
         with context.clock.stage(self.name, total=len(winners)) as progressed:
             for target, result in winners.items():
-                refit = _refit_with_weights(context, result, f"{context.settings.name}.{target}")
+                model_name = f"{context.settings.name}.{target}"
+                refit = _refit_with_weights(context, result, model_name)
                 if refit is None or refit.weights_out is None:
                     continue
                 champion = Champion(
-                    model_name=f"{context.settings.name}.{target}",
+                    model_name=model_name,
                     key=refit.spec.key,
                     run_id=ledger.run_id(refit.spec.key),
                     weights_path=refit.weights_out,
@@ -79,15 +77,14 @@ class ModelsStage(Stage[Mapping[str, str]]):
 
 def _winners(results: tuple[CellResult, ...], finished: Mapping[str, TrialState]) -> dict[str, CellResult]:
     """Return each target's best method on validation: test scores must not choose it."""
-    winners: dict[str, tuple[float, CellResult]] = {}
+    scores: dict[str, float] = {}
+    winners: dict[str, CellResult] = {}
     for result in results:
-        if result.best is None or not any(_has_score(task, finished) for task in result.refits):
-            continue
-        score = finished[result.best.spec.key].score
-        target = result.cell.target
-        if score is not None and (target not in winners or score > winners[target][0]):
-            winners[target] = (score, result)
-    return {target: result for target, (_, result) in winners.items()}
+        score = None if result.best is None else finished[result.best.spec.key].score
+        is_tested = any(_has_score(task, finished) for task in result.refits)
+        if is_tested and score is not None and score > scores.get(result.cell.target, -1.0):
+            scores[result.cell.target], winners[result.cell.target] = score, result
+    return winners
 
 
 def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:

@@ -25,7 +25,7 @@ from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.stages._base import Stage
-from pretrieve.stages.cell_plan import CellsStage
+from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context, NotMadeError
 
 PACKINGS = "packings"
@@ -58,15 +58,24 @@ class PackingStage(Stage[TrialResources]):
             path = _path(context, node)
             if not is_kept(path):
                 return None
-            number = read_sealed_json(path)["num_side_by_side"]
-            if number is not None:
+            if (number := read_sealed_json(path)["num_side_by_side"]) is not None:
                 context.cluster.compute = with_packing(compute, number, node)
         return context.cluster.trial_resources()
 
     def make(self, context: Context) -> None:
         """Train a few steps of the largest trial, with more and more of them side by side."""
-        node, compute = smallest_node(), context.cluster.compute
-        packing = measure_packing(probe_of_task(_largest(context)), node, compute)
+        node, compute, task = smallest_node(), context.cluster.compute, _largest(context)
+        images = CachedImages(task.train)
+        probe = Probe(
+            architecture=find_architecture(task.architecture_name),
+            objective=task.spec.objective,
+            training=task.spec.training,
+            num_target_classes=task.spec.num_target_classes,
+            num_source_classes=task.spec.num_source_classes,
+            pixels=images.gather(torch.arange(min(NUM_IMAGES, len(images)))).numpy(),
+            num_threads=task.num_threads,
+        )
+        packing = measure_packing(probe, node, compute)
         # Where not even one trial fits, the trial itself reports it, after it has tried smaller parts.
         kept: dict[str, Any] = {"num_side_by_side": None}
         if packing is not None:
@@ -97,28 +106,12 @@ def _path(context: Context, node: Node) -> Path:
     return context.store.path(PACKINGS, f"{key}.json")
 
 
-def probe_of_task(task: TrialTask) -> Probe:
-    """Describe what a trial trains."""
-    images = CachedImages(task.train)
-    rows = torch.arange(min(NUM_IMAGES, len(images)))
-    return Probe(
-        architecture=find_architecture(task.architecture_name),
-        objective=task.spec.objective,
-        training=task.spec.training,
-        num_target_classes=task.spec.num_target_classes,
-        num_source_classes=task.spec.num_source_classes,
-        pixels=images.gather(rows).numpy(),
-        num_threads=task.num_threads,
-    )
-
-
 def _description(packing: Packing, node: Node, field: str) -> str:
     measured = ", ".join(f"{speed.num_side_by_side}: {speed.total_steps_per_s:.3g}" for speed in packing.tried)
     number = packing.num_side_by_side
+    chosen = f"each trial has {node.num_cpus // number} of {node.num_cpus} CPUs"
     if field == "gpus_per_trial":
         chosen = f"{number} trials share each GPU ({node.device})"
-    else:
-        chosen = f"each trial has {node.num_cpus // number} of {node.num_cpus} CPUs"
     return (
         f"{chosen}: {packing.gain:.2f} times the trials an hour of one at a time (training steps a second of so many "
         f"side by side: {measured}); compute.{field} overrides it"

@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.budget import Refits
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
-from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
-from pretrieve.tracking.trial_state import TrialState
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -49,9 +44,9 @@ class RefitsStage(Stage[StudyResults]):
     place = 100
 
     def load(self, context: Context) -> StudyResults | None:
-        plan = context.get(TrialsStage)
+        study_cells = context.get(TrialsStage)
         context.budget.refits = Refits()
-        return None if _missing_refits(plan) else _ended(context, plan)
+        return None if _missing_refits(study_cells) else _ended(context, study_cells)
 
     def make(self, context: Context) -> StudyResults:
         """Run the refits that have no result, unless the budget is used up.
@@ -59,9 +54,8 @@ class RefitsStage(Stage[StudyResults]):
         Raises:
           ResourceError: the cluster does not have what a trial asks for.
         """
-        plan, clock, budget = context.get(TrialsStage), context.clock, context.budget
-        ledger, missing = plan.ledger, _missing_refits(plan)
-        total = sum(len(result.all_refits) for result in plan.results())
+        study_cells, clock, budget = context.get(TrialsStage), context.clock, context.budget
+        ledger, missing, total = context.ledger, _missing_refits(study_cells), self.num_pieces(context)
         with ledger.delivering(), clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
             used_up = budget.used_up(ledger.finished)
             if used_up is not None:
@@ -69,10 +63,8 @@ class RefitsStage(Stage[StudyResults]):
             else:
                 if budget.reached is not None:
                     clock.notice("the best of each cell so far is refitted")
-                watcher = LedgerWatcher(ledger, clock.observer, progressed, len(missing), budget)
-                with ledger.keeping_spools(task.spec.key for task in missing):
-                    run_planned(context, missing, watcher)
-        return _ended(context, plan)
+                run_planned(context, missing, progressed)
+        return _ended(context, study_cells)
 
     def num_pieces(self, context: Context) -> int:
         return sum(len(result.all_refits) for result in context.get(TrialsStage).results())
@@ -81,29 +73,24 @@ class RefitsStage(Stage[StudyResults]):
         cells = timed_cells(context, measured)
         refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
         seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
-        return StageForecast(
-            self.name,
-            seconds,
-            f"{len(refits):,} refits" if refits else "",
-            disk_bytes=(measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits),
-        )
+        disk_bytes = (measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits)
+        return StageForecast(self.name, seconds, f"{len(refits):,} refits" if refits else "", disk_bytes)
 
 
-def _missing_refits(plan: StudyCells) -> list[TrialTask]:
-    finished = plan.ledger.finished
-    return [task for result in plan.results() for task in result.all_refits if task.spec.key not in finished]
+def _missing_refits(study_cells: StudyCells) -> list[TrialTask]:
+    finished = study_cells.ledger.finished
+    return [task for result in study_cells.results() for task in result.all_refits if task.spec.key not in finished]
 
 
-def _ended(context: Context, plan: StudyCells) -> StudyResults:
+def _ended(context: Context, study_cells: StudyCells) -> StudyResults:
     """Record the result of each cell, and remove files that no trial resumes from."""
-    ledger, results = plan.ledger, plan.results()
+    ledger, results = study_cells.ledger, study_cells.results()
     ledger.persist(ledger.deliver)
     for result in results:
         _record(result, ledger)
     ledger.end_open()
-    missing = [*plan.missing(plan.cells), *_missing_refits(plan)]
-    removed = remove_leftovers(context.settings.folder, {task.spec.key for task in missing})
-    if removed is not None:
+    missing = [*study_cells.missing(study_cells.cells), *_missing_refits(study_cells)]
+    if removed := remove_leftovers(context.settings.folder, {task.spec.key for task in missing}):
         context.clock.notice(removed)
     return StudyResults(tuple(results), tuple(missing))
 
@@ -112,10 +99,8 @@ def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
     """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
 
     Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
-    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result.
-
-    Returns:
-      A sentence that names what was removed; None where nothing was.
+    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result. It returns a sentence
+    that names what was removed; None where nothing was.
     """
     checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
     halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
@@ -135,7 +120,9 @@ def _record(result: CellResult, ledger: Ledger) -> None:
     if result.best is None:
         return
     best = result.best.spec
-    metrics = {schema.BEST_VAL_SCORE: _score(finished, best.key)}
+    best_score = finished[best.key].score
+    assert best_score is not None, "the best trial was chosen by its score"
+    metrics = {schema.BEST_VAL_SCORE: best_score}
     scores = [finished[task.spec.key].score for task in result.refits if task.spec.key in finished]
     tested = [score for score in scores if score is not None]
     if tested:
@@ -150,9 +137,3 @@ def _record(result: CellResult, ledger: Ledger) -> None:
         schema.TAG_REFIT_KEYS_WITH_LEAKS: json.dumps([task.spec.key for task in result.refits_with_leaks]),
     }
     ledger.record_cell(cell.target, cell.method, metrics=metrics, tags=tags)
-
-
-def _score(finished: Mapping[str, TrialState], key: str) -> float:
-    score = finished[key].score
-    assert score is not None, "the best trial was chosen by its score"
-    return score

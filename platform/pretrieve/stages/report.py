@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from pretrieve.records import StudyRecord
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import CellCountsStage
 from pretrieve.stages.context import Context
 from pretrieve.stages.refits import RefitsStage
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 REPORT_S = 1.5
 REPORT_S_PER_TRIAL = 0.002
@@ -38,26 +35,21 @@ class ReportStage(Stage[StudyRecord]):
         Raises:
           LedgerError: MLflow does not answer.
         """
-        from pretrieve_dashboards import (
-            experiment_note,
-            load_study,
-            run_notes,
-            score_table,
-            shared_runs_view,
-            write_report,
-        )
+        import pretrieve_dashboards as dashboards
 
         settings, ledger, clock = context.settings, context.ledger, context.clock
         ledger.end_study("FINISHED" if context.get(RefitsStage).is_whole else "FAILED")
         with clock.stage(self.name, total=1) as progressed:
             ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-            record = load_study(settings.tracking(), settings.name, with_curves=True)
+            record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True)
             report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
-            write_report(record, report)
-            table.write_text(score_table(record).to_csv(), encoding="utf-8")
+            dashboards.write_report(record, report)
+            table.write_text(dashboards.score_table(record).to_csv(), encoding="utf-8")
             ledger.record_study(metrics={}, tags={}, artifacts=[(report, None), (table, None)])
             ledger.write_notes(
-                run_notes(record, report), experiment=experiment_note(record), runs_view=shared_runs_view(record)
+                dashboards.run_notes(record, report),
+                experiment=dashboards.experiment_note(record),
+                runs_view=dashboards.shared_runs_view(record),
             )
             progressed(1, 1)
         seconds = {self.name: clock.seconds[self.name]}
@@ -71,8 +63,7 @@ class ReportStage(Stage[StudyRecord]):
 
 def earlier_seconds(ledger: Ledger) -> float:
     """Add up the stage times of the study's earlier runs, in seconds."""
-    metrics = _study_metrics(ledger)
-    return sum(value for name, value in metrics.items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
+    return sum(v for name, v in _study_metrics(ledger).items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
 
 
 def _study_metrics(ledger: Ledger) -> Mapping[str, float]:

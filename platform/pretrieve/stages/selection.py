@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pretrieve.artifacts.store import is_kept
 from pretrieve.data.group_lists import read_group_list
@@ -16,7 +14,8 @@ from pretrieve.features.matrix import matrix_path
 from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
-from pretrieve.stages.clusters import ClustersStage, cluster_request
+from pretrieve.stages.calibration import Calibration
+from pretrieve.stages.clusters import ClustersStage, clusters_key
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -28,9 +27,6 @@ from pretrieve.stages.selection_requests import (
 )
 from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, SourceUnits
 from pretrieve_selection import Selection
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 SELECTIONS = "selections"
 
@@ -95,21 +91,21 @@ class SelectionStage(Stage[SourceChoice]):
         missing = [request for request in requests if find_selection(request, _folder(context)) is None]
         targets = sorted({request.target for request in missing})
         features.extract([SOURCE, *targets])
-        total, num_found = len(requests), len(requests) - len(missing)
+        unit = context.settings.selection.unit
         # The stage's time does not include loading the features.
-        if context.settings.selection.unit == "image":
+        if unit == "image":
             for name in (SOURCE, *targets):
                 features.decoded_rows(name)
             labels = context.get(ImageSetsStage).source.splits["train"]["label"].to_numpy()
-            with context.clock.stage(self.name, total=total, done=num_found) as progressed:
-                context.cluster.connect()
-                select_images_on_cluster(missing, features.folder, labels, _folder(context), on_progress=progressed)
-            return
-        centroids = {target: features.centroids(target) for target in targets}
-        source = _source_centroids(context)
-        with context.clock.stage(self.name, total=total, done=num_found) as progressed:
+            select = partial(select_images_on_cluster, missing, features.folder, labels)
+        else:
+            centroids = {target: features.centroids(target) for target in targets}
+            source = features.centroids(SOURCE) if unit == "class" else context.get(ClustersStage).centroids
+            select = partial(select_groups_on_cluster, missing, source, centroids)
+        total = len(requests)
+        with context.clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
             context.cluster.connect()
-            select_groups_on_cluster(missing, source, centroids, _folder(context), on_progress=progressed)
+            select(_folder(context), on_progress=progressed)
 
     def num_pieces(self, context: Context) -> int:
         return len(_requests(context))
@@ -120,10 +116,9 @@ class SelectionStage(Stage[SourceChoice]):
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Forecast no time where single images are selected: it is not known beforehand."""
         settings = context.settings
-        num_selecting = sum(METHODS[method].selector is not None for method in settings.methods)
-        if not num_selecting or context.find(SelectionStage) is not None:
+        number = len(_selecting(context)) * len(settings.targets)
+        if not number or context.find(SelectionStage) is not None:
             return None
-        number = num_selecting * len(settings.targets)
         seconds = None if settings.selection.unit == "image" else number * SELECTION_S
         return StageForecast(self.name, seconds, f"{number} selections")
 
@@ -142,9 +137,13 @@ def _kept_fraction(context: Context, target: str) -> float:
 
 def _requests(context: Context) -> dict[CellName, SelectionRequest]:
     """List the selections that the study needs, by cell."""
-    selecting = [method for method in context.settings.methods if METHODS[method].selector is not None]
+    selecting = _selecting(context)
     targets = context.get(ImageSetsStage).targets if selecting else ()
-    return {(target, method): _request(context, target, method) for target in targets for method in selecting}
+    return {(target, method): _request(context, target, method) for target, method in product(targets, selecting)}
+
+
+def _selecting(context: Context) -> list[str]:
+    return [method for method in context.settings.methods if METHODS[method].selector is not None]
 
 
 def _request(context: Context, target: str, method: str) -> SelectionRequest:
@@ -155,7 +154,7 @@ def _request(context: Context, target: str, method: str) -> SelectionRequest:
         target=target,
         selector=str(METHODS[method].selector),
         # One ranking serves every top_k of the grid; it is cut at each of them.
-        settings=replace(selection.core, top_k=max(context.settings.grid.top_k or (selection.top_k,))),
+        settings=replace(selection.core, top_k=context.settings.largest_top_k),
         seed=context.settings.seed,
         unit=selection.unit,
         units_key=_units_key(context),
@@ -173,25 +172,17 @@ def _units_key(context: Context) -> str:
     unit = context.settings.selection.unit
     if unit == "class":
         return "classes"
-    return cluster_request(context).key if unit == "cluster" else context.get(FeaturesStage).key(SOURCE)
+    return clusters_key(context) if unit == "cluster" else context.get(FeaturesStage).key(SOURCE)
 
 
 def _units(context: Context) -> SourceUnits | None:
     """Describe the units to choose from; None where something must be made first."""
-    unit, source = context.settings.selection.unit, context.get(ImageSetsStage).source
+    unit, source, key = context.settings.selection.unit, context.get(ImageSetsStage).source, _units_key(context)
     if unit == "class":
-        return ClassUnits(source, _units_key(context))
+        return ClassUnits(source, key)
     if unit == "image":
         features = context.get(FeaturesStage)
-        if not is_kept(matrix_path(features.folder, features.key(SOURCE))):
-            return None
-        return ImageUnits(source, _units_key(context), features.decoded_rows(SOURCE))
+        is_made = is_kept(matrix_path(features.folder, key))
+        return ImageUnits(source, key, features.decoded_rows(SOURCE)) if is_made else None
     clusters = context.get(ClustersStage)
-    assignment = clusters.assignment_of_rows(source.num_images("train"))
-    return ClusterUnits(source, _units_key(context), assignment, len(clusters.sizes))
-
-
-def _source_centroids(context: Context) -> NDArray[np.float64]:
-    if context.settings.selection.unit == "class":
-        return context.get(FeaturesStage).centroids(SOURCE)
-    return context.get(ClustersStage).centroids
+    return ClusterUnits(source, key, clusters.assignment_of_rows(source.num_images("train")), len(clusters.sizes))

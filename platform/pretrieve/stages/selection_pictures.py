@@ -36,32 +36,23 @@ def write_selection_pictures(units: SourceUnits, selection: Selection, path: Pat
 
     It shows the first NUM_GROUPS groups by rank, with up to NUM_IMAGES images each. The file's comment says what it
     shows. So a study that runs again decodes no image of the source, unless none of a group's images could be decoded.
-
-    Raises:
-      OSError: the file cannot be written.
     """
     groups = list(selection.groups[:NUM_GROUPS])
     identity = f"{LAYOUT} {units.identity(groups)} {groups}"
     if _description(path).get("of") == identity:
         return
     sheet, num_pictures = _draw(units, groups)
-    description = {"of": identity, "num_pictures": num_pictures}
-    if 0 in num_pictures:
-        del description["of"]  # a file may be unreachable for a moment: the sheet is drawn again next time
-    comment = json.dumps(description).encode()
+    # A file may be unreachable for a moment: a sheet that lacks a group's images is drawn again next time.
+    description = {"of": None if 0 in num_pictures else identity, "num_pictures": num_pictures}
     with replacing(path) as temporary:
-        sheet.save(temporary, "JPEG", quality=85, comment=comment)
+        sheet.save(temporary, "JPEG", quality=85, comment=json.dumps(description).encode())
 
 
 def read_thumbnails(path: Path) -> list[str]:
     """Cut small pictures of each group out of a sheet, for a page that shows many selections.
 
-    Returns:
-      One for each group, in the sheet's order: a JPEG of up to NUM_THUMBNAIL_IMAGES images side by side, each
-      THUMBNAIL_SIDE wide and high, as base64 text; empty where none of the group's images decodes.
-
-    Raises:
-      OSError: the file cannot be read.
+    It returns one for each group, in the sheet's order: a JPEG of up to NUM_THUMBNAIL_IMAGES images side by side, each
+    THUMBNAIL_SIDE wide and high, as base64 text; empty where none of the group's images decodes.
     """
     with Image.open(path) as sheet:
         return [

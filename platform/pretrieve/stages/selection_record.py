@@ -29,30 +29,19 @@ MAX_LISTED = 1_000
 MAX_CLASSES_LISTED = 50
 
 
-def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> list[tuple[Path, str | None]]:
-    """Write the record, the figure and the pictures of every selection into the study's folder.
-
-    Args:
-      settings: the study.
-      inputs: its units and selections.
-
-    Returns:
-      The files, with the artifact folder of each.
+def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> list[Path]:
+    """Write the record, the figure and the pictures of every selection into the study's folder; return the files.
 
     Raises:
       UserError: an expected group is none of the source's.
     """
     from pretrieve_dashboards import ranked_similarity
 
-    artifacts: list[tuple[Path, str | None]] = []
+    files: list[Path] = []
     for (target, method), selection in inputs.selections.items():
-        folder = settings.folder / schema.SELECTIONS_FOLDER / target
+        folder, selections = settings.folder / schema.SELECTIONS_FOLDER / target, inputs.selections.items()
         expected = settings.selection.expected_groups.get(target)
-        others = {
-            other: compared
-            for (other_target, other), compared in inputs.selections.items()
-            if other_target == target and other != method
-        }
+        others = {other: compared for (of, other), compared in selections if of == target and other != method}
         record = selection_record(
             inputs.units[target],
             selection,
@@ -61,13 +50,13 @@ def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> lis
             expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
             top_ks=settings.grid.top_k or (settings.selection.top_k,),
         )
-        paths = [folder / f"{method}.json", folder / f"{method}.svg", folder / f"{method}.jpg"]
+        paths = [folder / f"{method}.{kind}" for kind in ("json", "svg", "jpg")]
         write_selection_pictures(inputs.units[target], selection, paths[2])
         write_json(paths[0], to_json(replace(record, thumbnails=tuple(read_thumbnails(paths[2])))))
         with replacing(paths[1]) as temporary:
             temporary.write_text(ranked_similarity(record), encoding="utf-8")
-        artifacts += [(path, f"{schema.SELECTIONS_FOLDER}/{target}") for path in paths]
-    return artifacts
+        files += paths
+    return files
 
 
 def selection_record(
@@ -81,13 +70,8 @@ def selection_record(
 ) -> SelectionRecord:
     """Describe a selection, but for its pictures; of very many units the first MAX_LISTED are listed.
 
-    Args:
-      units: what it chose from.
-      selection: the choice.
-      cell: names of the target and the method.
-      others: the other methods' selections of the same target.
-      expected: classes of the source that should be found, or None.
-      top_ks: the numbers of units at which trials cut it.
+    `others` are the other methods' selections of the same target; `expected` are classes of the source that should be
+    found; `top_ks` are the numbers of units at which trials cut the selection.
     """
     listed = selection.groups[:MAX_LISTED]
     scores = tuple(float(selection.scores[group]) for group in listed)
@@ -100,7 +84,7 @@ def selection_record(
         names=tuple(units.name(group) for group in listed),
         scores=scores,
         masses=tuple(math.exp(score) for score in scores) if selection.method == "uot" else None,
-        ranks=_ranks(selection, listed),
+        ranks=tuple((np.argsort(rank_groups(selection.scores))[list(listed)] + 1).tolist()),
         num_selected=len(selection.groups),
         num_units=len(units),
         num_images=sum(class_counts.values()),
@@ -112,14 +96,6 @@ def selection_record(
         num_shared={other: len(set(selection.groups) & set(each.groups)) for other, each in others.items()},
         recall=None if expected is None else _recall(units, selection, expected),
     )
-
-
-def _ranks(selection: Selection, groups: Sequence[int]) -> tuple[int, ...]:
-    """Return the ranks of groups among all, counted from 1."""
-    ranking = np.array(rank_groups(selection.scores))
-    ranks = np.empty_like(ranking)
-    ranks[ranking] = np.arange(1, len(ranking) + 1)
-    return tuple(int(rank) for rank in ranks[list(groups)])
 
 
 def _margin_at(selection: Selection, top_k: int) -> float | None:

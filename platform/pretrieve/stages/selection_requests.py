@@ -28,15 +28,11 @@ class SelectionRequest:
     """One selection that a study needs.
 
     Attributes:
-      settings: costs, penalties, number of units.
-      seed: of the selectors that draw.
       units_key: what the numbering of the units depends on.
-      source_features: key of the source's features.
-      target_features: key of the target's features.
+      source_features: the key of the source's features; likewise `target_features`.
       max_images_per_class: largest number of images of one class, for the unit `image`; None for no cap.
       label_groups: indices of the groups for the selector `label`; None for any other selector.
-      source_names: of the classes, for messages; empty for clusters and single images.
-      target_names: of the target's classes, for messages.
+      source_names: of the classes, for messages; empty for clusters and single images. Likewise `target_names`.
       rank_from: first rank that is selected.
     """
 
@@ -81,7 +77,7 @@ class SelectionRequest:
 
     @property
     def rng(self) -> np.random.Generator:
-        """Generator of the selection; it differs between targets, so that `random` draws other units for each."""
+        """The generator of the selection; it differs between targets, so that `random` draws other units for each."""
         return np.random.default_rng(derived_seed(self.seed, "selection", self.target))
 
     def path(self, folder: Path) -> Path:
@@ -94,28 +90,16 @@ def find_selection(request: SelectionRequest, folder: Path) -> Selection | None:
     if not is_kept(path):
         return None
     kept = read_sealed_arrays(path)
-    margin = float(kept["margin"])
-    return Selection(
-        method=str(kept["method"]),
-        groups=tuple(kept["groups"].tolist()),
-        scores=kept["scores"],
-        margin=None if np.isnan(margin) else margin,
-        converged=bool(kept["converged"]),
-        iterations=int(kept["iterations"]),
-    )
+    plain = {name: kept[name].item() for name in ("method", "margin", "converged", "iterations")}
+    plain["margin"] = None if np.isnan(plain["margin"]) else plain["margin"]
+    return Selection(groups=tuple(kept["groups"].tolist()), scores=kept["scores"], **plain)
 
 
 def keep_selection(request: SelectionRequest, selection: Selection, folder: Path) -> None:
-    """Write a selection to the cache."""
-    write_sealed_arrays(
-        request.path(folder),
-        method=np.array(selection.method),
-        groups=np.array(selection.groups, dtype=np.int64),
-        scores=selection.scores,
-        margin=np.array(np.nan if selection.margin is None else selection.margin),
-        converged=np.array(selection.converged),
-        iterations=np.array(selection.iterations),
-    )
+    """Write a selection to `folder`, for `find_selection`."""
+    margin = np.nan if selection.margin is None else selection.margin
+    arrays = {name: np.array(value) for name, value in (vars(selection) | {"margin": margin}).items()}
+    write_sealed_arrays(request.path(folder), **arrays)
 
 
 def select_groups_on_cluster(
@@ -128,19 +112,14 @@ def select_groups_on_cluster(
 ) -> None:
     """Select classes or clusters, each selection in a Ray task of one CPU, and store them in `folder`.
 
-    Args:
-      requests: those that `find_selection` did not find.
-      source_centroids: (K_source, D) float64.
-      target_centroids: (K_target, D) float64 by name of the target.
-      folder: the selection cache.
-      on_progress: called with (selections done, selections in all).
+    The centroids are (K_source, D) float64 and, by name of the target, (K_target, D) float64. `on_progress` is called
+    with (selections done, selections in all).
 
     Raises:
       SelectionInputError: a centroid is zero or not finite, or more groups are asked for than there are.
     """
-    source = ray.put(source_centroids)
+    source, run = ray.put(source_centroids), ray.remote(num_cpus=1)(select_groups)
     targets = {name: ray.put(centroids) for name, centroids in target_centroids.items()}
-    run = ray.remote(num_cpus=1)(select_groups)
     pending = {run.remote(request, source, targets[request.target]): request for request in requests}
     _collect(pending, folder, on_progress)
 
@@ -155,19 +134,14 @@ def select_images_on_cluster(
 ) -> None:
     """Select single images, each selection in a Ray task that uses all CPUs of a node, or one GPU, and store them.
 
-    Args:
-      requests: those that `find_selection` did not find.
-      features: the feature cache, which holds the matrices of the source and the targets.
-      labels: (N_table,) int64, the class of each row of the source's train table.
-      folder: the selection cache.
-      on_progress: called with (selections done, selections in all).
+    `features` is the folder of the matrices; `labels` is (N_table,) int64, the class of each row of the source's train
+    table. `on_progress` is called with (selections done, selections in all).
 
     Raises:
       SelectionInputError: a feature is zero or not finite, or more images are asked for than there are.
     """
     num_cpus, num_gpus = whole_node()
-    run = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(select_single_images)
-    shared = ray.put(labels)
+    run, shared = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(select_single_images), ray.put(labels)
     pending = {run.remote(request, features, shared, num_cpus): request for request in requests}
     _collect(pending, folder, on_progress)
 
@@ -177,10 +151,8 @@ def _collect(pending: dict[Any, SelectionRequest], folder: Path, on_progress: Ca
     on_progress(0, total)
     while pending:
         (finished,), _ = ray.wait(list(pending), num_returns=1)
-        request = pending.pop(finished)
         with causes_of_task_errors():
-            selection: Selection = ray.get(finished)
-        keep_selection(request, selection, folder)
+            keep_selection(pending.pop(finished), ray.get(finished), folder)
         on_progress(total - len(pending), total)
 
 
@@ -209,21 +181,13 @@ def select_single_images(
 ) -> Selection:
     """Rank the source's images for one target; the body of a Ray task.
 
-    `features` is the feature cache; `labels` is (N_table,) int64, the class of each row of the source's train table;
-    `num_threads` is for CPUs. Returns `top_k` images from rank `rank_from` on, as numbers of the images
-    that decode, from 0.
+    `features` and `labels` are as for `select_images_on_cluster`; `num_threads` is for CPUs. Returns `top_k` images
+    from rank `rank_from` on, as numbers of the images that decode, from 0.
     """
-    source = read_feature_matrix(features, request.source_features)
-    target = read_feature_matrix(features, request.target_features)
-    scored = score_images(
-        request.selector,
-        _on_device(source),
-        _on_device(target),
-        settings=request.settings,
-        rng=request.rng,
-        num_threads=num_threads,
-    )
-    cap = request.max_images_per_class
+    source, target = (read_feature_matrix(features, key) for key in (request.source_features, request.target_features))
+    settings, rng, cap = request.settings, request.rng, request.max_images_per_class
+    matrices = _on_device(source), _on_device(target)
+    scored = score_images(request.selector, *matrices, settings=settings, rng=rng, num_threads=num_threads)
     chosen = select_images(scored.scores, budget=request.num_ranked, labels=labels[source.rows], max_per_class=cap)
     return Selection(
         method=request.selector,

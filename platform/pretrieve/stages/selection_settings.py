@@ -59,43 +59,38 @@ class StudySelectionSettings(SelectionSettings):
             for target in getattr(self, name):
                 if target not in targets:
                     yield f"{name}.{target}: must be a target of the study.{nearest_word(target, targets)}"
-        if "label" in methods:
-            yield from self._faults_of_label(targets)
-        yield from self._faults_of_ranks(methods)
-        if self.unit == "image":
-            if self.source_fraction is not None:
-                yield (
-                    f"source_fraction: must be left out where unit is 'image', but is {self.source_fraction!r}; "
-                    "top_k says there how many images are reused"
-                )
-            wrong = [method for method in methods if method not in (*IMAGE_METHODS, "finetune", "co_tuning", "label")]
-            for method in wrong:
-                yield f"unit: must be class or cluster for the method {method!r}, but is 'image'"
-        if self.unit != "image" and self.max_images_per_class is not None:
-            yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
-
-    def _faults_of_ranks(self, methods: tuple[str, ...]) -> Iterator[str]:
-        for method in UNRANKED_METHODS:
-            if self.rank_from and method in methods:
-                yield (
-                    f"rank_from: must be 0 for the method {method!r}, which does not rank by similarity, but is "
-                    f"{self.rank_from}; leave the method out"
-                )
-
-    def _faults_of_label(self, targets: tuple[str, ...]) -> Iterator[str]:
-        if self.unit != "class":
+        if "label" in methods and self.unit != "class":
             yield f"unit: must be 'class' for the method 'label', which names classes, but is {self.unit!r}"
         missing = [target for target in targets if target not in self.label_groups]
-        if missing:
+        if "label" in methods and missing:
             yield (
                 f"label_groups: must name the groups of every target for the method 'label', but lacks "
                 f"{', '.join(missing)}; for example label_groups: {{{missing[0]}: imagenet-birds}}"
             )
+        for method in [each for each in UNRANKED_METHODS if self.rank_from and each in methods]:
+            yield (
+                f"rank_from: must be 0 for the method {method!r}, which does not rank by similarity, but is "
+                f"{self.rank_from}; leave the method out"
+            )
+        if self.unit == "image":
+            yield from self._faults_of_images(methods)
+        elif self.max_images_per_class is not None:
+            yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
+
+    def _faults_of_images(self, methods: tuple[str, ...]) -> Iterator[str]:
+        if self.source_fraction is not None:
+            yield (
+                f"source_fraction: must be left out where unit is 'image', but is {self.source_fraction!r}; "
+                "top_k says there how many images are reused"
+            )
+        for method in methods:
+            if method not in (*IMAGE_METHODS, "finetune", "co_tuning", "label"):
+                yield f"unit: must be class or cluster for the method {method!r}, but is 'image'"
 
     def _faults(self) -> Iterator[str]:
-        if isinstance(self.rank_from, bool) or not isinstance(self.rank_from, int) or self.rank_from < 0:
-            yield f"rank_from must be an integer >= 0, but is {self.rank_from!r}"
-        if not _is_source_fraction(self.source_fraction):
+        share = self.source_fraction
+        is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 < share <= 1
+        if not is_share and share not in (None, "as_target"):
             yield (
                 f"source_fraction must be a number > 0 and <= 1, or 'as_target', but is {self.source_fraction!r}; "
                 "leave it out for all images"
@@ -105,21 +100,15 @@ class StudySelectionSettings(SelectionSettings):
                 f"unit must be one of {', '.join(get_args(Unit))}, but is {self.unit!r}."
                 f"{nearest_word(str(self.unit), get_args(Unit))}"
             )
-        counts = {"num_clusters": self.num_clusters, "cluster_iterations": self.cluster_iterations}
-        if self.max_images_per_class is not None:
-            counts["max_images_per_class"] = self.max_images_per_class
-        for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                yield f"{name} must be an integer >= 1, but is {value!r}"
+        smallest = {"rank_from": 0, "num_clusters": 1, "cluster_iterations": 1, "max_images_per_class": 1}
+        for name, least in smallest.items():
+            value = getattr(self, name)
+            is_left_out = name == "max_images_per_class" and value is None
+            if not is_left_out and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                yield f"{name} must be an integer >= {least}, but is {value!r}"
         for name in ("label_groups", "expected_groups"):
             yield from _faults_of_lists(name, getattr(self, name))
         yield from super()._faults()
-
-
-def _is_source_fraction(value: object) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return 0 < value <= 1
-    return value is None or value == "as_target"
 
 
 def _faults_of_lists(name: str, lists: object) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,7 @@ class SourceUnits(ABC):
     unit: ClassVar[Unit]
 
     @abstractmethod
-    def __len__(self) -> int:
-        """Count the units."""
+    def __len__(self) -> int: ...
 
     @abstractmethod
     def name(self, group: int) -> str:
@@ -57,10 +56,7 @@ class SourceUnits(ABC):
 
     @abstractmethod
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
-        """Describe the image-cache entries of the units' images, in an order that does not depend on rank.
-
-        They are trained on, so they hold whole images.
-        """
+        """Describe the image-cache entries of the units' images: whole images, in an order that no rank changes."""
 
     def keeping(self, fraction: float, seed: int) -> SourceUnits:
         """Return the same units, each of which gives a share of its images."""
@@ -87,19 +83,19 @@ class SourceUnits(ABC):
 
     def _restriction(self, groups: Sequence[int]) -> dict[str, Any]:
         """Return what a key must hold beside the units; nothing where they give all their images."""
-        found: dict[str, Any] = {}
-        if self.kept_fraction < 1:
-            found |= {"kept_fraction": self.kept_fraction, "seed": self.seed}
-        if self.dropped:
-            lost = np.intersect1d(self._chosen(groups), self.dropped)
-            found |= {"dropped": lost.tolist()} if lost.size else {}
-        return found
+        lost = np.intersect1d(self._chosen(groups), self.dropped).tolist() if self.dropped else []
+        share = {"kept_fraction": self.kept_fraction, "seed": self.seed} if self.kept_fraction < 1 else {}
+        return {**share, **({"dropped": lost} if lost else {})}
+
+    def _entry(self, groups: Sequence[int], size: int, **origin: Any) -> CacheEntry:
+        """Describe the image-cache entry of some units; `origin` is what its key holds beside version and size."""
+        key = content_key(version=PIXELS_VERSION, size=size, layout="whole", **origin)
+        return CacheEntry(key, self.source.splits["train"].take(self.rows(groups)), size, layout="whole")
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """(N,) int64, the class of each row of the source's train table."""
-        labels: NDArray[np.int64] = self.source.splits["train"]["label"].to_numpy()
-        return labels
+        return cast("NDArray[np.int64]", self.source.splits["train"]["label"].to_numpy())
 
 
 class GroupUnits(SourceUnits):
@@ -120,18 +116,11 @@ class GroupUnits(SourceUnits):
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
         """Describe one entry for each unit that has an image left."""
-        return [self._entry(group, size) for group in sorted(groups) if self.rows([group]).size]
-
-    def _entry(self, group: int, size: int) -> CacheEntry:
-        key = content_key(
-            version=PIXELS_VERSION,
-            group=int(group),
-            size=size,
-            layout="whole",
-            **self._entry_origin,
-            **self._restriction([group]),
-        )
-        return CacheEntry(key, self.source.splits["train"].take(self.rows([group])), size, layout="whole")
+        return [
+            self._entry([group], size, group=int(group), **self._entry_origin, **self._restriction([group]))
+            for group in sorted(groups)
+            if self.rows([group]).size
+        ]
 
     def _share_of(self, group: int) -> NDArray[np.int64]:
         rows = self._members[group]
@@ -222,7 +211,4 @@ class ImageUnits(SourceUnits):
 
     def entries(self, groups: Sequence[int], size: int) -> list[CacheEntry]:
         """Describe one entry for all: another selection does not share these images."""
-        key = content_key(
-            kind="images", version=PIXELS_VERSION, images=self.identity(groups), size=size, layout="whole"
-        )
-        return [CacheEntry(key, self.source.splits["train"].take(self.rows(groups)), size, layout="whole")]
+        return [self._entry(groups, size, kind="images", images=self.identity(groups))]

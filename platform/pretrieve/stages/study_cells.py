@@ -14,10 +14,12 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import EarlierTrial
 from pretrieve.search.strategies.optuna import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.stages.budget import Refits
-from pretrieve.stages.cells import Cell, TrialMaker, best_trial
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.observer import StageClock
+from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.settings import Hyperparameters
 
 if TYPE_CHECKING:
@@ -28,11 +30,9 @@ SETTLING_METHOD = "finetune"
 
 @dataclass(frozen=True)
 class CellResult:
-    """The best trial of a cell and its refits.
+    """The best trial of a cell on validation (None where no trial has a score), and the refits of its configuration.
 
     Attributes:
-      best: the trial with the best validation score; None where no trial has a score.
-      refits: the refits of its configuration.
       refits_with_leaks: the same refits with the images that an audit left out, if there are any.
     """
 
@@ -62,29 +62,28 @@ class StudyCells:
     clock: StageClock
     changed: Callable[[], None] = lambda: None
     _cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
-    _unknown_cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
         self._settles = self.settings.grid.settles_head_lr_ratio(self.settings.methods)
         if len(self.settings.grid.head_lr_ratio) > 1 and SETTLING_METHOD not in self.settings.methods:
             self.clock.notice(
                 f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
-                f"are settled with the method {SETTLING_METHOD!r}, which this study has not"
+                f"are settled with the method {SETTLING_METHOD!r}, which is not a method of this study"
             )
-        begun = self._begun_points()
         for pairs in self.phases():
-            self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs if not self._waits(pair)}
+            self._make([pair for pair in pairs if not self._waits(pair)])
 
-    def _begun_points(self) -> Mapping[tuple[str, str], Mapping[str, Hyperparameters]]:
-        return self.ledger.points() if self.settings.search.proposes else {}
+    def _make(self, pairs: Sequence[tuple[str, str]]) -> None:
+        begun = self.ledger.points() if self.settings.search.proposes else {}
+        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
 
     def phases(self) -> list[list[tuple[str, str]]]:
         """List the cells to search, in phases: those that must be done before others come first."""
-        pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
         if not self._settles:
-            return [pairs]
-        first = [pair for pair in pairs if pair[1] == SETTLING_METHOD]
-        return [first, [pair for pair in pairs if pair[1] != SETTLING_METHOD]]
+            return [self._pairs]
+        first = [pair for pair in self._pairs if pair[1] == SETTLING_METHOD]
+        return [first, [pair for pair in self._pairs if pair[1] != SETTLING_METHOD]]
 
     def open_phase(self, pairs: Sequence[tuple[str, str]]) -> list[Cell]:
         """Make the cells of a phase, whose earlier phases are done, and return them."""
@@ -95,8 +94,7 @@ class StudyCells:
                     f"{target} · {method} searches every value of grid.head_lr_ratio: no trial of {target} · "
                     f"{SETTLING_METHOD} has a score that would settle it"
                 )
-        begun = self._begun_points()
-        self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
+        self._make(pairs)
         if self._cells != before:
             self.changed()
         return [self._cells[pair] for pair in pairs]
@@ -108,23 +106,15 @@ class StudyCells:
     @property
     def cells(self) -> list[Cell]:
         """All cells of the study, in its order."""
-        pairs = product(self.trial_maker.targets, self.settings.methods)
-        return [self._cells.get(pair) or self._unknown(*pair) for pair in pairs]
+        return [self._cells.get(pair) or self._unknown(*pair) for pair in self._pairs]
 
     def _unknown(self, target: str, method: str) -> Cell:
         """Make a cell that waits for its head ratio: the number of its trials is known, their points are not."""
-        if (target, method) not in self._unknown_cells:
-            grid = self.settings.grid
-            settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
-            cell = Cell(target, method, (), num_unknown=self._num_planned(settled, 0))
-            self._unknown_cells[target, method] = cell
-        return self._unknown_cells[target, method]
-
-    def _num_planned(self, whole: Cell, num_known: int) -> int:
-        if not self.settings.search.proposes:
-            return len(whole.trials)
-        space = SearchSpace.of(self.grid(whole.target, whole.method), METHODS[whole.method])
-        return max(num_known, int(min(self.settings.search.num_trials, space.num_points)))
+        grid, search = self.settings.grid, self.settings.search
+        if search.proposes:
+            return Cell(target, method, (), num_proposed(search, self.grid(target, method), method))
+        settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
+        return Cell(target, method, (), len(settled.trials))
 
     def grid(self, target: str, method: str) -> GridSettings:
         grid = self.settings.grid
@@ -135,15 +125,14 @@ class StudyCells:
         return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
 
     def _cell(self, pair: tuple[str, str], begun: Mapping[str, Hyperparameters]) -> Cell:
-        grid = self.grid(*pair)
-        whole = self.trial_maker.cell(*pair, grid)
-        if not self.settings.search.proposes:
-            return whole
+        grid, search = self.grid(*pair), self.settings.search
+        if not search.proposes:
+            return self.trial_maker.cell(*pair, grid)
         space = SearchSpace.of(grid, METHODS[pair[1]])
         tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         # A trial that an earlier run began with other settings has another key.
         known = tuple(task for key, task in tasks.items() if task.spec.key == key)
-        return Cell(*pair, known, num_unknown=self._num_planned(whole, len(known)) - len(known))
+        return Cell(*pair, known, max(0, num_proposed(search, grid, pair[1]) - len(known)))
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
         """Add a proposed point to a cell, and return its trial."""
@@ -168,7 +157,7 @@ class StudyCells:
             best = best_trial(cell, self.ledger.finished)
             point = best.spec.hyperparameters if best else None
             refits = self.trial_maker.refits(cell, point) if point else []
-            with_leaks = self.trial_maker.refits_with_leaks(cell, point) if point else []
+            with_leaks = self.trial_maker.refits(cell, point, with_leaks=True) if point else []
             results.append(CellResult(cell, best, tuple(refits), tuple(with_leaks)))
         return results
 
@@ -206,10 +195,8 @@ class StudyCells:
                 found.append(max(stopped, key=lambda task: self._last_score(task.spec.key)))
         return found
 
-    def problems(self, cells: Sequence[Cell]) -> list[CellProblem]:
-        return [self._problem(cell) for cell in cells]
-
-    def _problem(self, cell: Cell) -> CellProblem:
+    def problem(self, cell: Cell) -> CellProblem:
+        """Describe what is to be proposed in a cell, and the trials it has, for a strategy that proposes points."""
         finished = self.ledger.finished
         target, method = cell.target, cell.method
         ended = [task for task in cell.trials if task.spec.key in finished]
@@ -230,11 +217,23 @@ class StudyCells:
         return scores[-1][1] if scores else 0.0
 
 
-def planned_refits(plan: StudyCells) -> Refits:
+def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
+    """Return the trial with the best validation score, the first of equal ones; None where no trial has a score."""
+    scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
+    candidates = [(task, score) for task, score in scored if score is not None]
+    return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
+
+
+def num_proposed(search: SearchSettings, grid: GridSettings, method: str) -> int:
+    """Return how many points a search proposes in a cell."""
+    return int(min(search.num_trials, SearchSpace.of(grid, METHODS[method]).num_points))
+
+
+def planned_refits(study_cells: StudyCells) -> Refits:
     """Return the refits to come, so that the budget sets aside what they cost."""
-    finished, results = plan.ledger.finished, plan.results()
-    num_planned = len(results) * plan.settings.refit.num_seeds
+    finished, results = study_cells.ledger.finished, study_cells.results()
+    num_planned = len(results) * study_cells.settings.refit.num_seeds
     num_done = sum(task.spec.key in finished for result in results for task in result.refits)
     num_with_leaks = sum(task.spec.key not in finished for result in results for task in result.refits_with_leaks)
     num_missing = num_planned - num_done + num_with_leaks
-    return Refits(num_missing, plan.trial_maker.refits_longer_by(), plan.trial_maker.refit_bytes())
+    return Refits(num_missing, study_cells.trial_maker.refits_longer_by(), study_cells.trial_maker.refit_bytes())

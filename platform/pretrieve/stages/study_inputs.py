@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pretrieve.artifacts.keys import content_key
 from pretrieve.backbones import Backbone
@@ -54,9 +55,7 @@ class StudyInputs:
     top_ks: tuple[int | None, ...] = (None,)
     relationships: Mapping[str, Path] = field(default_factory=dict)
     units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
-    _reused: dict[tuple[str, str, int | None, bool], ReusedImages] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _reused: dict[tuple[Any, ...], ReusedImages] = field(default_factory=dict, repr=False, compare=False)
 
     def reused(
         self, target: str, method: str, top_k: int | None = None, *, with_leaks: bool = False
@@ -93,13 +92,9 @@ class StudyInputs:
         }
         return list(entries.values())
 
-    def training_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split for training: whole images, to crop from."""
-        return self.images / split_entry(self.targets[target], split, self.image_size, "whole").key
-
-    def evaluation_folder(self, target: str, split: str) -> Path:
-        """Return the image-cache entry of a target's split for prediction: centre squares."""
-        return self.images / split_entry(self.targets[target], split, self.image_size, "square").key
+    def folder(self, target: str, split: str, layout: Layout) -> Path:
+        """Return the image-cache entry of a target's split: `whole` to crop from in training, `square` to predict."""
+        return self.images / split_entry(self.targets[target], split, self.image_size, layout).key
 
     @property
     def image_size(self) -> int:
@@ -109,12 +104,6 @@ class StudyInputs:
 
 def split_entry(image_set: ImageSet, split: str, size: int, layout: Layout) -> CacheEntry:
     """Describe the cache entry of a whole split."""
-    key = content_key(
-        kind="split",
-        version=PIXELS_VERSION,
-        images=image_set.fingerprints[split],
-        split=split,
-        size=size,
-        layout=layout,
-    )
+    images = image_set.fingerprints[split]
+    key = content_key(kind="split", version=PIXELS_VERSION, images=images, split=split, size=size, layout=layout)
     return CacheEntry(key=key, table=image_set.splits[split], size=size, layout=layout)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import chain, zip_longest
 
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.trial_task import TrialTask
@@ -13,18 +14,15 @@ from pretrieve.records.forecast import StageForecast
 from pretrieve.search.strategies._base import Strategy
 from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
 from pretrieve.stages._base import Stage
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
-from pretrieve.stages.cell_plan import CellsStage
-from pretrieve.stages.cells import Cell, best_trial, interleaved
+from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.packing import PackingStage
-from pretrieve.stages.stage_clock import Progressed
-from pretrieve.stages.study_cells import StudyCells, planned_refits
+from pretrieve.stages.study_cells import StudyCells, best_trial, planned_refits
+from pretrieve.stages.trial_maker import Cell
 from pretrieve.stages.workload import makespan
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 MLFLOW_BYTES_PER_TRIAL = 60_000
 
@@ -37,13 +35,12 @@ class TrialsStage(Stage[StudyCells]):
 
     def load(self, context: Context) -> StudyCells | None:
         """Return the cells where every trial has a result, or where this walk runs no trials."""
-        plan = context.get(CellsStage)
-        _report_best_found(plan)
+        found = context.get(CellsStage)
+        _notify_of_results(found, names_missing=not context.runs_trials)
         if not context.runs_trials:
-            _notice_missing(plan)
-            return plan
-        has_trials_to_run = plan.missing(plan.cells) or any(cell.num_unknown for cell in plan.cells)
-        return None if has_trials_to_run or plan.best_stopped(plan.cells) else plan
+            return found
+        is_unfinished = found.missing(found.cells) or any(cell.num_unknown for cell in found.cells)
+        return None if is_unfinished or found.best_stopped(found.cells) else found
 
     def make(self, context: Context) -> StudyCells:
         """Run the trials that have no result, until the budget is used up.
@@ -51,140 +48,133 @@ class TrialsStage(Stage[StudyCells]):
         Raises:
           ResourceError: the cluster does not have what a trial asks for.
         """
-        plan, budget = context.get(CellsStage), context.budget
-        budget.refits = planned_refits(plan)
-        finished = plan.ledger.finished
-        total = sum(cell.num_planned for cell in plan.cells)
-        found = sum(task.spec.key in finished for cell in plan.cells for task in cell.trials)
-        with plan.ledger.delivering(), context.clock.stage(self.name, total=total, done=found) as progressed:
-            _Search(context, plan).run(progressed)
+        study_cells, budget = context.get(CellsStage), context.budget
+        budget.refits = planned_refits(study_cells)
+        finished = context.ledger.finished
+        total = sum(cell.num_planned for cell in study_cells.cells)
+        num_done = sum(task.spec.key in finished for cell in study_cells.cells for task in cell.trials)
+        with context.ledger.delivering(), context.clock.stage(self.name, total=total, done=num_done) as progressed:
+            _Search(context, study_cells).run(progressed)
         if budget.reached is not None:
             context.clock.notice(f"{budget.reached}: no further trial is trained")
-        return plan
+        return study_cells
 
     def num_pieces(self, context: Context) -> int:
         return sum(cell.num_planned for cell in context.get(CellsStage).cells) if context.runs_trials else 0
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
-        cells = timed_cells(context, measured)
-        missing = [cell.num_trials - cell.num_done for cell in cells]
-        most = max(missing, default=0)
-        in_turns = [cell.trial_s for turn in range(most) for cell in cells if turn < cell.num_trials - cell.num_done]
+        missing = [[cell.trial_s] * (cell.num_trials - cell.num_done) for cell in timed_cells(context, measured)]
+        in_turns = [seconds for seconds in chain.from_iterable(zip_longest(*missing)) if seconds is not None]
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
         # A checkpoint holds the weights and their momentum.
-        checkpoints = 2 * measured.weight_bytes * num_concurrent
-        return StageForecast(
-            self.name,
-            seconds,
-            f"{len(in_turns):,} trials" if in_turns else "",
-            disk_bytes=checkpoints + MLFLOW_BYTES_PER_TRIAL * len(in_turns),
-        )
+        disk_bytes = 2 * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
+        return StageForecast(self.name, seconds, f"{len(in_turns):,} trials" if in_turns else "", disk_bytes)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """Runs the trials of the cells, phase by phase; `plan` gains the trials that are proposed."""
+    """Runs the trials of the cells, phase by phase; `study_cells` gains the trials that are proposed."""
 
     context: Context
-    plan: StudyCells
+    study_cells: StudyCells
 
-    def run(self, progressed: Progressed) -> None:
+    def run(self, progressed: Callable[[int, int], None]) -> None:
         num_run = 0
-        for pairs in self.plan.phases():
-            cells = self.plan.open_phase(pairs)
-            num_run += self._search(cells, _after(num_run, progressed))
-            self.plan.close_phase(pairs)
+        for pairs in self.study_cells.phases():
+            cells = self.study_cells.open_phase(pairs)
+            num_run += self._search(cells, partial(_progressed_after, num_run, progressed))
+            self.study_cells.close_phase(pairs)
             self._finish_one_of_each(pairs)
 
     def _search(self, cells: Sequence[Cell], progressed: Callable[[int, int], None]) -> int:
         """Run the trials of some cells; return how many there were to run."""
-        plan = self.plan
-        unfinished = [cell for cell in cells if cell.num_unknown or plan.missing([cell])]
-        num_missing = len(plan.missing(unfinished)) + sum(cell.num_unknown for cell in unfinished)
-        if num_missing and self.context.budget.used_up(plan.ledger.finished) is None:
-            tasks = [] if plan.settings.search.proposes else self._in_turns(unfinished)
-            watcher = LedgerWatcher(plan.ledger, plan.clock.observer, progressed, num_missing, self.context.budget)
-            with plan.ledger.keeping_spools(task.spec.key for task in plan.missing(unfinished)):
-                run_planned(self.context, tasks, watcher, self._strategy(unfinished))
-        return num_missing
+        unfinished = [cell for cell in cells if cell.num_unknown or self.study_cells.missing([cell])]
+        tasks, num_unknown = self._in_turns(unfinished), sum(cell.num_unknown for cell in unfinished)
+        if unfinished and not self._is_used_up():
+            run_planned(self.context, tasks, progressed, self._strategy(unfinished), num_unknown)
+        return len(tasks) + num_unknown
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
-        """List the missing trials, one of each cell in turn.
+        """List the missing trials, one of each cell in turn, so that a first table exists early.
 
         Early stopping compares a trial with those before it, so an order from poor to good would stop none. The trials
         are therefore ordered by their keys, which do not follow the grid.
         """
-        if self.plan.settings.search.may_stop:
-            by_key = [sorted(cell.trials, key=lambda task: task.spec.key) for cell in cells]
-            cells = [Cell(cell.target, cell.method, tuple(trials)) for cell, trials in zip(cells, by_key, strict=True)]
-        missing = {task.spec.key for task in self.plan.missing(cells)}
-        return [task for task in interleaved(list(cells)) if task.spec.key in missing]
+        trials: list[Sequence[TrialTask]] = [cell.trials for cell in cells]
+        if self.context.settings.search.may_stop:
+            trials = [sorted(tasks, key=lambda task: task.spec.key) for tasks in trials]
+        missing = {task.spec.key for task in self.study_cells.missing(cells)}
+        turns = chain.from_iterable(zip_longest(*trials))
+        return [task for task in turns if task is not None and task.spec.key in missing]
 
     def _strategy(self, cells: Sequence[Cell]) -> Strategy:
-        search, num_epochs, plan = self.plan.settings.search, self.plan.settings.training.epochs, self.plan
+        search, study_cells = self.context.settings.search, self.study_cells
         if not search.may_stop:
             return Strategy()
-        earlier, begun = plan.earlier(cells, ended=True), plan.earlier(cells, ended=False)
-        stopping = stopping_strategy(search, num_epochs, earlier=earlier, begun=begun)
+        earlier, begun = (study_cells.earlier(cells, ended=ended) for ended in (True, False))
+        stopping = stopping_strategy(search, self.context.settings.training.epochs, earlier=earlier, begun=begun)
         if not search.proposes:
             return stopping
         return proposing_strategy(
             stopping,
-            plan.problems(cells),
-            plan=lambda pair, point: plan.add(pair, point).model_dump_json(),
-            outcome_of=lambda key: plan.ledger.end_of(key).outcome,
+            [study_cells.problem(cell) for cell in cells],
+            plan=lambda pair, point: study_cells.add(pair, point).model_dump_json(),
+            outcome_of=lambda key: self.context.ledger.end_of(key).outcome,
         )
 
     def _finish_one_of_each(self, pairs: Sequence[tuple[str, str]]) -> None:
         """In each cell where every unstopped trial diverged, train stopped trials to their end, the best one first."""
-        plan = self.plan
-        cells = [cell for cell in plan.cells if (cell.target, cell.method) in pairs]
-        while (tasks := plan.best_stopped(cells)) and self.context.budget.used_up(plan.ledger.finished) is None:
+        cells = [cell for cell in self.study_cells.cells if (cell.target, cell.method) in pairs]
+        while (tasks := self.study_cells.best_stopped(cells)) and not self._is_used_up():
             for task in tasks:
-                plan.clock.notice(
+                self.context.clock.notice(
                     f"{task.spec.target} · {task.spec.method}: no trial reached its last epoch with a score, so those "
                     "that were stopped are trained to their ends, the best one first, until one does"
                 )
                 CheckpointFile(task.checkpoint_path).remove()
-                plan.ledger.reopen(task.spec.key)
-            watcher = LedgerWatcher(
-                plan.ledger, plan.clock.observer, lambda ended, of: None, len(tasks), self.context.budget
-            )
-            with plan.ledger.keeping_spools(task.spec.key for task in tasks):
-                run_planned(self.context, tasks, watcher)
+                self.context.ledger.reopen(task.spec.key)
+            run_planned(self.context, tasks, lambda ended, of: None)
+
+    def _is_used_up(self) -> bool:
+        return self.context.budget.used_up(self.context.ledger.finished) is not None
 
 
 def run_planned(
-    context: Context, tasks: Sequence[TrialTask], watcher: LedgerWatcher, strategy: Strategy | None = None
+    context: Context,
+    tasks: Sequence[TrialTask],
+    progressed: Callable[[int, int], None],
+    strategy: Strategy | None = None,
+    num_unknown: int = 0,
 ) -> None:
-    """Run trials or refits of a study on the cluster, except those that have a result."""
-    settings, resources = context.settings, context.get(PackingStage)
-    context.budget.runs_on(resources)
-    scratch = settings.folder / "tune-trials"
-    run_tasks(watcher.still_missing(tasks), resources, scratch, watcher, strategy, study=settings.name)
+    """Run trials or refits on the cluster, except those that have a result; a strategy may stop some or propose more.
+
+    `progressed` is called with (trials ended, trials in all), of which `num_unknown` are still to be proposed.
+    """
+    settings, ledger = context.settings, context.ledger
+    watcher = LedgerWatcher(ledger, context.clock.observer, progressed, len(tasks) + num_unknown, context.budget)
+    with ledger.keeping_spools(task.spec.key for task in tasks):
+        resources = context.get(PackingStage)
+        context.budget.runs_on(resources)
+        # A strategy that proposes points proposes those of unfinished trials first.
+        started = [] if strategy is not None and settings.search.proposes else watcher.still_missing(tasks)
+        run_tasks(started, resources, settings.folder / "tune-trials", watcher, strategy, study=settings.name)
 
 
-def _report_best_found(plan: StudyCells) -> None:
-    finished = plan.ledger.finished
-    for cell in plan.cells:
+def _progressed_after(num_before: int, progressed: Callable[[int, int], None], pieces: int, of: int) -> None:
+    progressed(num_before + pieces, num_before + of)
+
+
+def _notify_of_results(study_cells: StudyCells, *, names_missing: bool) -> None:
+    """Report each cell's best score of earlier runs, and name the cells whose trials are not all done, if asked."""
+    finished = study_cells.ledger.finished
+    for cell in study_cells.cells:
         best = best_trial(cell, finished)
         if best is not None and (score := finished[best.spec.key].score) is not None:
-            plan.clock.observer.best_found(cell.target, cell.method, score)
-
-
-def _notice_missing(plan: StudyCells) -> None:
-    finished = plan.ledger.finished
-    for cell in plan.cells:
+            study_cells.clock.observer.best_found(cell.target, cell.method, score)
         num_done = sum(task.spec.key in finished for task in cell.trials)
-        if num_done == cell.num_planned:
-            continue
-        is_known = best_trial(cell, finished) is not None
-        refitted = "the best of these is refitted" if is_known else "so there is nothing to refit"
-        plan.clock.notice(
-            f"{cell.target} · {cell.method}: {num_done} of {cell.num_planned} trials have a result; {refitted}"
-        )
-
-
-def _after(num_before: int, progressed: Progressed) -> Callable[[int, int], None]:
-    return lambda pieces, of: progressed(num_before + pieces, num_before + of)
+        if names_missing and num_done < cell.num_planned:
+            refitted = "so there is nothing to refit" if best is None else "the best of these is refitted"
+            study_cells.clock.notice(
+                f"{cell.target} · {cell.method}: {num_done} of {cell.num_planned} trials have a result; {refitted}"
+            )

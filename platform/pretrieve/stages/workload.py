@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.measuring.speed import Speed
+from pretrieve.stages.trial_maker import SPLITS, Kind
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
 from pretrieve.training.streams import steps_per_epoch
@@ -38,30 +39,17 @@ class Work:
         return self.steps * self.images_per_step + self.scored
 
     def seconds(self, speed: Speed) -> float:
-        return (
-            speed.start_s
-            + self.steps / speed.steps_per_s
-            + self.scored / speed.scored_per_s
-            + self.epochs * speed.epoch_s
-            + TRIAL_OVERHEAD_S
-        )
+        training_s = self.steps / speed.steps_per_s + self.scored / speed.scored_per_s + self.epochs * speed.epoch_s
+        return speed.start_s + training_s + TRIAL_OVERHEAD_S
 
 
-def trial_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
-    """Count the work of a trial: it trains on train, and scores val after each epoch."""
-    scored = training.epochs * target.num_images("val")
-    return _work(training, target.num_images("train"), objective, scored)
-
-
-def refit_work(training: TrainingSettings, target: ImageSet, objective: str) -> Work:
-    """Count the work of a refit: it trains on train and val, and scores test once."""
-    num_images = target.num_images("train") + target.num_images("val")
-    return _work(training, num_images, objective, target.num_images("test"))
-
-
-def _work(training: TrainingSettings, num_images: int, objective: str, scored: int) -> Work:
+def work_of(kind: Kind, training: TrainingSettings, target: ImageSet, objective: str) -> Work:
+    """Count the work of a trial, which scores val after each epoch, or of a refit, which scores test once."""
+    splits, evaluate = SPLITS[kind]
+    scored = target.num_images(evaluate) * (training.epochs if kind == "trial" else 1)
     uses_source = find_objective(objective).uses_source
     source = (training.source_batch_size or training.batch_size) if uses_source else 0
+    num_images = sum(target.num_images(split) for split in splits)
     steps = training.epochs * steps_per_epoch(num_images, training.batch_size)
     return Work(training.epochs, steps, training.batch_size + source, scored)
 

@@ -110,11 +110,7 @@ class BackboneSettings(SettingsModel):
 
 
 class RefitSettings(SettingsModel):
-    """The final training of each cell's best configuration, on train + val.
-
-    Attributes:
-      num_seeds: number of refits, each with its own seed and one test.
-    """
+    """The final training of each cell's best configuration, on train + val: `num_seeds` refits, each tested once."""
 
     num_seeds: Annotated[int, Field(ge=1)] = 2
 
@@ -173,12 +169,7 @@ class StudySettings(SettingsModel):
     source: ImageSetSettings
     targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
     backbone: BackboneSettings
-    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = (
-        "finetune",
-        "random",
-        "greedy_ot",
-        "uot",
-    )
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = ("finetune", "random", "greedy_ot", "uot")
     selection: StudySelectionSettings = StudySelectionSettings()
     audit: StudyAuditSettings = StudyAuditSettings()
     grid: GridSettings = GridSettings()
@@ -199,22 +190,19 @@ class StudySettings(SettingsModel):
         """Check the selection's settings one field at a time: built as a whole, some faults would hide others."""
         if not isinstance(value, Mapping):
             return value
-        known = [field.name for field in fields(StudySelectionSettings)]
-        faults = [
-            f"{name}: no such field; known here: {', '.join(sorted(known))}.{nearest_word(str(name), known)}"
-            for name in value
-            if name not in known
-        ]
-        for name in known:
-            if name in value:
-                try:
-                    StudySelectionSettings(**{name: value[name]})
-                except SelectionInputError as error:
-                    faults.append(str(error).removeprefix("StudySelectionSettings: "))
-        resolved = {**value}
-        for name in ("label_groups", "expected_groups"):
-            if not faults and name in value:
-                resolved[name], wrong = _resolved_lists(name, value[name], info)
+        known, resolved, faults = [field.name for field in fields(StudySelectionSettings)], dict(value), []
+        for name, given in value.items():
+            if name not in known:
+                near = nearest_word(str(name), known)
+                faults.append(f"{name}: no such field; known here: {', '.join(sorted(known))}.{near}")
+                continue
+            try:
+                StudySelectionSettings(**{name: given})
+            except SelectionInputError as error:
+                faults.append(str(error).removeprefix("StudySelectionSettings: "))
+                continue
+            if name in ("label_groups", "expected_groups"):
+                resolved[name], wrong = _resolved_lists(name, given, info)
                 faults += wrong
         if faults:
             raise FieldFaultsError(faults)
@@ -246,11 +234,16 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
-        found = self.search.faults_beside(num_epochs=self.training.epochs, num_workers=num_workers)
+        found = self.search.faults_beside(num_epochs=training.epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
         if faults := of_selection or of_batches or of_search:
             raise FieldFaultsError(faults)
         return self
+
+    @property
+    def largest_top_k(self) -> int:
+        """The largest number of units that a trial reuses."""
+        return max(self.grid.top_k or (self.selection.top_k,))
 
     @property
     def folder(self) -> Path:
@@ -273,14 +266,11 @@ class StudySettings(SettingsModel):
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:
     """Resolve the files among lists of groups relative to the study file; also return the faults."""
-    resolved: dict[str, Any] = {}
-    faults = []
+    resolved, faults = dict(lists), []
     for target, groups in lists.items():
-        resolved[target] = groups
         if isinstance(groups, str) and groups not in KNOWN_LISTS:
             try:
                 resolved[target] = str(existing_path(Path(groups), info, "file"))
             except ValueError as error:
-                known = ", ".join(KNOWN_LISTS)
-                faults.append(f"{name}.{target} = {groups!r}: {error}; known lists: {known}")
+                faults.append(f"{name}.{target} = {groups!r}: {error}; known lists: {', '.join(KNOWN_LISTS)}")
     return resolved, faults

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,9 @@ class Study:
 
     @classmethod
     def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Study:
-        """Read a study file.
+        """Read a study file; `overrides` are `field.path=value` words that replace what it says.
 
-        Args:
-          path: YAML; folders in it are relative to its own folder.
-          overrides: `field.path=value` words that replace what the file says.
+        Folders in the file are relative to its own folder.
 
         Raises:
           StudyFileError: lists every fault.
@@ -66,10 +64,7 @@ class Study:
           UserError: the settings do not fit the data or the cluster.
           TrialsFailedError: some trials ended in an error; the rest is recorded.
         """
-        from pretrieve.study.walk import run_study
-
-        with self._watched_by(observer) as view:
-            return run_study(self.settings, view)
+        return self._run(observer, runs_trials=True)
 
     def plan(self, observer: StudyObserver | None = None) -> Forecast:
         """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
@@ -97,10 +92,7 @@ class Study:
             extract_features(self.settings, view)
 
     def make_selections(self, observer: StudyObserver | None = None) -> list[Path]:
-        """Make the selections, and the features they need; a later run finds both.
-
-        Returns:
-          The record of each, a JSON file in the study's folder.
+        """Make the selections, and the features they need; return the record of each, a JSON file.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -119,37 +111,35 @@ class Study:
           UserError: the settings do not fit the data or the cluster.
           TrialsFailedError: some refits ended in an error; the rest is recorded.
         """
+        return self._run(observer, runs_trials=False)
+
+    def _run(self, observer: StudyObserver | None, *, runs_trials: bool) -> StudyRecord:
         from pretrieve.study.walk import run_study
 
         with self._watched_by(observer) as view:
-            return run_study(self.settings, view, runs_trials=False)
+            return run_study(self.settings, view, runs_trials=runs_trials)
 
-    @contextmanager
-    def _watched_by(self, observer: StudyObserver | None) -> Iterator[StudyObserver]:
-        """Yield the observer, or a view on the terminal where there is none."""
+    def _watched_by(self, observer: StudyObserver | None) -> AbstractContextManager[StudyObserver]:
+        """Return a context that yields the observer, or a view on the terminal where there is none."""
         if observer is not None:
-            yield observer
-            return
+            return nullcontext(observer)
         from pretrieve.study.views import terminal_view
 
-        with terminal_view(self.settings) as view:
-            yield view
+        return terminal_view(self.settings)
 
     def record(self, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
         """Read what the study has recorded in MLflow so far.
 
-        Args:
-          with_curves: include the learning curves that a report draws.
-          with_trials: include the trials, which are most of the data; a table of scores needs none.
+        `with_curves` adds the learning curves that a report draws; `with_trials=False` leaves out the trials, which are
+        most of the data, and which a table of scores does not need.
 
         Raises:
           DashboardError: it was never run.
         """
         from pretrieve_dashboards import load_study
 
-        return load_study(
-            self.settings.tracking(), self.settings.name, with_curves=with_curves, with_trials=with_trials
-        )
+        address, name = self.settings.tracking(), self.settings.name
+        return load_study(address, name, with_curves=with_curves, with_trials=with_trials)
 
     def table(self) -> pd.DataFrame:
         """Return the table so far: rows are methods, columns are targets."""

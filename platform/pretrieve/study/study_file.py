@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,12 +24,10 @@ MAX_FAULT = 1_000
 
 
 def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettings:
-    """Read and validate a study file.
+    """Read and validate a study file in YAML; folders in it are relative to its own folder.
 
-    Args:
-      path: a YAML file; folders in it are relative to its own folder.
-      overrides: `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
-        for each item of a list: `targets.*.regime={fraction: 0.2}`.
+    `overrides` are `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
+    for each item of a list: `targets.*.regime={fraction: 0.2}`.
 
     Raises:
       StudyFileError: lists every fault with field, value, what is allowed and the nearest right word.
@@ -48,13 +46,6 @@ def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str,
     """
     if not path.is_file():
         raise UserError(f"a study file must exist, but {path} does not; write one, or start from `pretrieve demo`")
-    loaded = _read_yaml(path)
-    if not isinstance(loaded, dict):
-        raise UserError(f"{path} must hold a mapping of settings, but holds {type(loaded).__name__}")
-    return _with_overrides(loaded, overrides)
-
-
-def _read_yaml(path: Path) -> Any:
     num_bytes = path.stat().st_size
     if num_bytes > MAX_FILE_BYTES:
         raise UserError(f"a study file must have at most {MAX_FILE_BYTES:,} bytes, but {path} has {num_bytes:,}")
@@ -62,7 +53,16 @@ def _read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be YAML, but: {error}") from error
-    return _load_yaml(text, place=str(path))
+    fields = _load_yaml(text, place=str(path))
+    if not isinstance(fields, dict):
+        raise UserError(f"{path} must hold a mapping of settings, but holds {type(fields).__name__}")
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
+        value = _load_yaml(text, place=f"the value of --set {without_password(repr(override))}")
+        fields = _replaced(fields, name.split("."), value)
+    return cast("dict[str, Any]", fields)
 
 
 def _load_yaml(text: str, *, place: str) -> Any:
@@ -100,12 +100,9 @@ def _check_events(text: str) -> None:
 
 
 def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> StudySettings:
-    """Validate the fields of a study.
+    """Validate the fields of a study, as a study file has them.
 
-    Args:
-      fields: as a study file has them.
-      origin: the name of their source, for the message.
-      base: folder that relative paths start from.
+    `origin` names their source in the message; relative paths start from the folder `base`.
 
     Raises:
       StudyFileError: lists every fault.
@@ -113,13 +110,16 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
     try:
         settings = StudySettings.model_validate(dict(fields), context={"base": base})
     except ValidationError as error:
-        lines = [_shown(line) for fault in _causes(error) for line in _lines(fault)]
+        faults: list[Any] = list(error.errors())
+        # Leave out faults that only follow from one inside them, such as a list emptied by its one wrong item.
+        inner = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
+        lines = [_shown(line) for fault in faults if fault["loc"] not in inner for line in _lines(fault)]
         raise StudyFileError(origin, lines) from None
     except RuntimeError as error:  # a path that begins with ~ and an unknown user
         raise StudyFileError(origin, [f"storage: must be a folder's path, but: {error} Write it without ~"]) from error
     except UnicodeEncodeError as error:
         half = f"{error.object[error.start]!r} of {error.object[: MAX_FAULT // 4]!r}"
-        fault = f"text must be of whole characters, but {half} is half a one; write it anew"
+        fault = f"text must be of whole characters, but {half} is half of one; write it again"
         raise StudyFileError(origin, [_shown(fault)]) from None
     if "\0" in str(settings.storage):
         raise StudyFileError(origin, ["storage: must be a folder's path, but holds a NUL character"])
@@ -141,45 +141,20 @@ def _lines(fault: Any) -> list[str]:
     return [_describe(fault)]
 
 
-def _causes(error: ValidationError) -> list[Any]:
-    """Leave out faults that only follow from a fault inside them, such as a list emptied by its one wrong item."""
-    faults: list[Any] = list(error.errors())
-    places = [fault["loc"] for fault in faults]
-    return [
-        fault
-        for fault in faults
-        if not any(len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"] for place in places)
-    ]
-
-
-def _with_overrides(fields: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    for override in overrides:
-        name, equals, text = override.partition("=")
-        if not equals or not name:
-            raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
-        value = _load_yaml(text, place=f"the value of --set {without_password(repr(override))}")
-        fields = _replaced(fields, name.split("."), value)
-    return fields
-
-
 def _replaced(fields: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
     head, *rest = path
-    if head == "*":
-        return [_replaced(item, rest, value) if rest else value for item in _items(fields)]
-    inner = dict(fields) if isinstance(fields, dict) else {}
-    inner[head] = _replaced(inner.get(head), rest, value) if rest else value
-    return inner
-
-
-def _items(fields: Any) -> list[Any]:
-    """Return the items that `*` stands for; a bare word has no fields, so setting one would lose the word."""
+    if head != "*":
+        inner = fields if isinstance(fields, dict) else {}
+        return {**inner, head: _replaced(inner.get(head), rest, value)}
+    # A bare word has no fields, so setting one would lose the word.
     if not isinstance(fields, list) or not all(isinstance(item, dict) for item in fields):
-        shown = _shown(repr(fields))
         raise UserError(
-            f"* in a --set must stand for the items of a list that have fields of their own, but stands for {shown}; "
-            "write items as mappings, such as {registered: birds} for birds"
+            f"* in a --set must stand for the items of a list that have fields of their own, but stands for "
+            f"{_shown(repr(fields))}; write items as mappings, such as {{registered: birds}} for birds"
         )
-    return fields
+    return [_replaced(item, rest, value) for item in fields]
 
 
 def _describe(fault: Any) -> str:
@@ -196,26 +171,19 @@ def _describe(fault: Any) -> str:
     message = message.replace("must be a valid tuple", "must be a list, such as [0.1]").replace("Tuple should", "must")
     value = fault["input"]
     shown = "" if isinstance(value, dict | list | BaseModel) else f" = {value!r}"
-    return f"{field}{shown}: {message}{_nearest_allowed(fault)}"
-
-
-def _nearest_allowed(fault: Any) -> str:
-    if fault["type"] != "literal_error":
-        return ""
-    words = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ",").split(",")]
-    return "." + nearest_word(str(fault["input"]), words)
+    nearest = ""
+    if fault["type"] == "literal_error":
+        words = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ",").split(",")]
+        nearest = "." + nearest_word(str(value), words)
+    return f"{field}{shown}: {message}{nearest}"
 
 
 def _known_fields(location: Sequence[Any]) -> list[str]:
     """List the fields of the settings class that a location leads to."""
     current: Any = StudySettings
     for part in location:
-        fields = _fields_of(current)
-        if isinstance(part, int):
-            continue
-        if part not in fields:
-            return []
-        current = _settings_class(fields[part])
+        if not isinstance(part, int):  # the number of a list's item
+            current = _settings_class(_fields_of(current).get(part))
     return sorted(_fields_of(current))
 
 
@@ -232,8 +200,4 @@ def _settings_class(annotation: Any) -> Any:
     inners = typing.get_args(annotation)
     if not inners:
         return annotation
-    for inner in inners:
-        found = _settings_class(inner)
-        if _fields_of(found):
-            return found
-    return None
+    return next((found for found in map(_settings_class, inners) if _fields_of(found)), None)

@@ -36,18 +36,13 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
 
     Running it again computes nothing twice: every artifact and trial is found by the hash of what it was made from.
 
-    Args:
-      settings: the study.
-      observer: hears of stages, trials and what a user should know.
-      runs_trials: False refits the best of the trials that are finished, runs none, and says what is missing.
-
-    Returns:
-      The record that MLflow holds at the end.
+    With `runs_trials=False` it runs no trials: it refits the best of the finished ones, and says what is missing. It
+    returns the record that MLflow holds at the end.
 
     Raises:
       UserError: the settings do not fit the data or the cluster.
       TrialsFailedError: some trials ended in an error; everything else is recorded, and the report says which.
-      BudgetUsedUpError: the study's budget was used up first; the same holds.
+      BudgetUsedUpError: the study's budget was used up first; everything else is recorded all the same.
     """
     make_folder(settings.folder)
     with sole_driver(settings.folder), ExitStack() as recording:
@@ -63,12 +58,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
 
 
 def _check_whole(context: Context) -> None:
-    """Raise where trials or refits that were to run have no result.
-
-    Raises:
-      BudgetUsedUpError: for want of budget.
-      TrialsFailedError: for their errors.
-    """
+    """Raise BudgetUsedUpError or TrialsFailedError where trials or refits that were to run have no result."""
     results, report = context.get(RefitsStage), context.settings.folder / schema.REPORT_ARTIFACT
     if results.missing and context.budget.reached is not None:
         num_done = sum(result.best is not None for result in results.cells)
@@ -88,10 +78,7 @@ def _check_whole(context: Context) -> None:
 
 
 def deliver_study(settings: StudySettings) -> int:
-    """Send to MLflow what waits in a study's folder, and run nothing.
-
-    Returns:
-      How many trials were delivered to their end.
+    """Send to MLflow what waits in a study's folder, and run nothing; return how many trials were sent to their end.
 
     Raises:
       UserError: MLflow's store does not answer, or another process runs the study.
@@ -108,15 +95,7 @@ def deliver_study(settings: StudySettings) -> int:
 
 
 def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
-    """Walk as far as the features that the study's selections are made from, and compute what is missing of them.
-
-    Args:
-      settings: the study.
-      observer: hears of stages and what a user should know.
-
-    Raises:
-      UserError: the settings do not fit the data or the cluster.
-    """
+    """Walk as far as the features that the study's selections are made from, and compute what is missing of them."""
     with _sole_walk(settings, observer) as context:
         if FeaturesStage().applies(context):
             features = context.get(FeaturesStage)
@@ -126,37 +105,21 @@ def extract_features(settings: StudySettings, observer: StudyObserver) -> None:
 
 
 def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Path]:
-    """Walk as far as the study's selections, and write the record of each into its folder; MLflow gets it in the run.
+    """Walk as far as the study's selections; write the record of each into its folder, and return the JSON files.
 
-    Args:
-      settings: the study.
-      observer: hears of stages and what a user should know.
-
-    Returns:
-      The records, a JSON file each.
-
-    Raises:
-      UserError: the settings do not fit the data or the cluster.
+    MLflow gets the records in the next run.
     """
     with _sole_walk(settings, observer) as context:
         inputs = describe_inputs(context, context.get(SelectionStage))
-        return [path for path, _ in write_selection_records(settings, inputs) if path.suffix == ".json"]
+        return [path for path in write_selection_records(settings, inputs) if path.suffix == ".json"]
 
 
 def study_centroids(
     settings: StudySettings, names: Sequence[str], observer: StudyObserver
 ) -> Mapping[str, NamedCentroids]:
-    """Average the features of each class of some of a study's image sets, from its caches where they are there.
+    """Average the features of each class of some of a study's image sets; extract the features that its store lacks.
 
-    A target's centroids are those of its train split, as in the study itself.
-
-    Args:
-      settings: the study.
-      names: of its source or its targets.
-      observer: hears of stages and of images that do not decode.
-
-    Returns:
-      The centroids by name.
+    `names` are those of the source and the targets. A target's centroids are those of its train split, as in the study.
 
     Raises:
       UserError: a name is of no image set of the study; or an image set or the backbone does not fit.

@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from pretrieve.records import StudyRecord
-from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.study_cells import StudyCells
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger, run_study
 from pretrieve.tracking import schema
@@ -108,8 +108,8 @@ def test_stopped_trials_are_results_of_their_own_until_the_grid_is_searched_whol
         assert cell.num_planned == 6
     assert list((settings.folder / "checkpoints").glob("*.pt")) == []
     assert "stop" in (settings.folder / "report.html").read_text(encoding="utf-8")
-    plan = planned(settings)
-    assert plan.missing(plan.cells) == []
+    study_cells = planned(settings)
+    assert study_cells.missing(study_cells.cells) == []
 
     whole, more = make_search(), Ear()
     record = run_study(whole, more)
@@ -162,9 +162,9 @@ def test_proposed_trials_begin_at_the_corners_and_none_is_run_twice(make_search:
     plan = json.loads((settings.folder / "plan.json").read_text(encoding="utf-8"))
     assert [key for cell in plan["cells"] for key in cell["trial_keys"]] == keys
 
-    plan = planned(settings)
-    assert [cell.num_unknown for cell in plan.cells] == [0, 0]
-    assert plan.missing(plan.cells) == []
+    study_cells = planned(settings)
+    assert [cell.num_unknown for cell in study_cells.cells] == [0, 0]
+    assert study_cells.missing(study_cells.cells) == []
 
     grown, more = make_search(search=search | {"num_trials": 7}, grid=grid), Ear()
     record = run_study(grown, more)
@@ -184,12 +184,12 @@ def test_the_head_ratio_is_settled_with_finetune_and_then_fixed(make_search: Mak
     assert [event.method for event in ear.started()] == ["finetune"] * 4 + ["uot"] * 2
     assert ear.notices == [] or not any("head_lr_ratio" in notice for notice in ear.notices)
 
-    plan = planned(settings)
-    assert [cell.num_unknown for cell in plan.cells] == [0, 0, 0, 0], "what was settled is known from the start"
-    assert plan.missing(plan.cells) == []
-    plan = planned(make_search(grid=grid | {"settle_head_lr_ratio": False}, targets=["tiny-a", "tiny-b"]))
-    assert [len(cell.trials) for cell in plan.cells] == [2, 2, 2, 2]
-    assert len(plan.missing(plan.cells)) == 2
+    study_cells = planned(settings)
+    assert [cell.num_unknown for cell in study_cells.cells] == [0, 0, 0, 0], "what was settled is known from the start"
+    assert study_cells.missing(study_cells.cells) == []
+    study_cells = planned(make_search(grid=grid | {"settle_head_lr_ratio": False}, targets=["tiny-a", "tiny-b"]))
+    assert [len(cell.trials) for cell in study_cells.cells] == [2, 2, 2, 2]
+    assert len(study_cells.missing(study_cells.cells)) == 2
 
 
 def test_without_finetune_every_method_searches_all_ratios_and_a_notice_says_so(make_search: MakeSettings) -> None:

@@ -16,7 +16,7 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.data.registry import register_target
 from pretrieve.errors import UserError
-from pretrieve.stages.audit import AuditStage, audit_artifacts
+from pretrieve.stages.audit import AUDITS, AuditStage
 from pretrieve.stages.context import walking
 from pretrieve.stages.image_sets import ImageSets, ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
@@ -125,7 +125,7 @@ def test_leaks_are_recorded_shown_and_left_out_of_what_is_reused(
         "\n".join(ear.notices)
     )
     assert "1 images to train on show 1 of the 20 test images of 'birds'; their pairs" in "\n".join(ear.notices)
-    names = {path.name for path, _ in audit_artifacts(settings.folder)}
+    names = {path.name for path in (settings.folder / AUDITS).rglob("*.*")}
     assert {"birds-source.json", "birds-train.json"} < names
     assert any(name.endswith(".png") for name in names)
     assert ear.found == [(2, 0)]
@@ -148,7 +148,7 @@ def test_nothing_is_compared_unless_asked_for(
     audited, ear = audit(settings, source, target, choice)
     assert audited is choice
     assert not ear.found
-    assert not audit_artifacts(settings.folder)
+    assert not (settings.folder / AUDITS).exists()
 
 
 def test_selection_of_leaks_alone_is_refused(make_settings: MakeSettings, audit: Audit, target: ImageSet) -> None:

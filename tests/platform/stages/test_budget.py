@@ -105,7 +105,7 @@ def test_batch_norm_of_several_gpus_is_refused_on_a_cluster_without_any(
         compute={"workers_per_trial": 2},
         seed=78,
     )
-    with pytest.raises(ResourceError, match=r"training\.synchronised_batch_norm must be of trials that have GPUs"):
+    with pytest.raises(ResourceError, match=r"training\.synchronised_batch_norm needs trials that have GPUs"):
         run_study(settings, StudyObserver())
 
 
@@ -179,7 +179,7 @@ def test_gpu_hours_on_a_cluster_without_gpus_are_refused_before_anything_runs(
     make_settings: MakeSettings, ray_cluster: None
 ) -> None:
     settings = make_settings(budget={"max_gpu_hours": 1.0}, seed=77)
-    with pytest.raises(ResourceError, match=r"budget\.max_gpu_hours must be of trials that have GPUs"):
+    with pytest.raises(ResourceError, match=r"budget\.max_gpu_hours needs trials that have GPUs"):
         run_study(settings, StudyObserver())
 
 

@@ -17,13 +17,13 @@ from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.store import CachedImages
-from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.selection_record import selection_record
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.stages.study_inputs import StudyInputs
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import open_ledger, run_study
 from pretrieve.training.trial_spec import PROTOCOL_VERSION

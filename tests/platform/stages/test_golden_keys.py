@@ -18,14 +18,14 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.data.registry import register_target
 from pretrieve.stages.audit import AuditStage
-from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import Context, walking
 from pretrieve.stages.features import FeaturesStage
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import RelationshipStage, study_inputs
+from pretrieve.stages.relationships import RelationshipStage, study_inputs
 from pretrieve.stages.selection import SelectionStage
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.study import Study
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings

@@ -15,6 +15,7 @@ from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.card import Layout
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.backbone import BackboneStage
@@ -60,17 +61,14 @@ def inputs(tmp_path: Path, make_settings: Callable[..., StudySettings]) -> Study
 
 def test_training_reads_whole_images_and_evaluation_centre_squares(inputs: StudyInputs) -> None:
     size = inputs.image_size
-    for split, folder, decode in (
-        ("train", inputs.training_folder, lambda content: decode_whole(content, size)[0]),
-        ("val", inputs.training_folder, lambda content: decode_whole(content, size)[0]),
-        ("val", inputs.evaluation_folder, lambda content: decode_square(content, size)),
-        ("test", inputs.evaluation_folder, lambda content: decode_square(content, size)),
-    ):
-        images = CachedImages([folder("target", split)])
+    read: tuple[tuple[str, Layout], ...] = (("train", "whole"), ("val", "whole"), ("val", "square"), ("test", "square"))
+    for split, layout in read:
+        images = CachedImages([inputs.folder("target", split, layout)])
         contents = inputs.targets["target"].splits[split]["content"].to_pylist()
-        expected = np.stack([decode(content) for content in contents])
-        np.testing.assert_array_equal(images.gather(torch.arange(4)).numpy(), expected)
-        assert images.aspects.tolist() == [1.5 if folder == inputs.training_folder else 1] * 4
+        is_whole = layout == "whole"
+        decoded = [decode_whole(each, size)[0] if is_whole else decode_square(each, size) for each in contents]
+        np.testing.assert_array_equal(images.gather(torch.arange(4)).numpy(), np.stack(decoded))
+        assert images.aspects.tolist() == [1.5 if is_whole else 1] * 4
 
 
 def test_reused_images_are_whole(inputs: StudyInputs) -> None:

@@ -43,8 +43,8 @@ def test_every_split_tells_how_many_images_count(inputs: StudyInputs) -> None:
 
 def test_the_denominators_are_told_in_sentences(inputs: StudyInputs) -> None:
     assert list(describe_left_out(count_decoded(inputs))) == [
-        "training has 3 of the 4 train images of 'birds': 1 left out, because undecodable",
-        "a test score counts 2 of the 4 test images of 'birds': 2 left out, because undecodable",
+        "training has 3 of the 4 train images of 'birds': 1 left out, because they do not decode",
+        "a test score counts 2 of the 4 test images of 'birds': 2 left out, because they do not decode",
     ]
 
 

@@ -15,10 +15,9 @@ from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies._base import Stop
 from pretrieve.search.strategies.optuna import Proposals
-from pretrieve.stages.cells import Cell, TrialMaker
-from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.stage_clock import StageClock
+from pretrieve.stages.observer import StageClock, StudyObserver
 from pretrieve.stages.study_cells import StudyCells
+from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking.ledger import Ledger
@@ -72,7 +71,7 @@ class BareTrialMaker:
         )
 
 
-def open_plan(settings: StudySettings) -> tuple[StudyCells, Ledger]:
+def open_cells(settings: StudySettings) -> tuple[StudyCells, Ledger]:
     make_folder(settings.folder)
     ledger = open_ledger(settings)
     trial_maker = cast("TrialMaker", BareTrialMaker(settings, ledger))
@@ -97,9 +96,11 @@ def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_b
 ) -> None:
     search = {"strategy": "optuna", "num_trials": 6}
     settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=GRID, search=search)
-    plan, ledger = open_plan(settings)
+    study_cells, ledger = open_cells(settings)
     finished, diverged, stopped, begun = (
-        plan.trial_maker.trial("tiny-a", "finetune", Hyperparameters(lr=lr, weight_decay=0.0, head_lr_ratio=10.0))
+        study_cells.trial_maker.trial(
+            "tiny-a", "finetune", Hyperparameters(lr=lr, weight_decay=0.0, head_lr_ratio=10.0)
+        )
         for lr in (0.1, 0.0712345678901234, 0.001, 0.0123456789012345)
     )
     run(ledger, finished, [0.5, 0.6], "finished")
@@ -109,17 +110,17 @@ def test_a_resumed_search_tells_its_model_what_ended_and_goes_on_with_what_was_b
     if is_delivered:
         ledger.deliver()
 
-    plan, ledger = open_plan(settings)
-    (cell,) = plan.open_phase(plan.phases()[0])
+    study_cells, ledger = open_cells(settings)
+    (cell,) = study_cells.open_phase(study_cells.phases()[0])
     assert {task.spec.key for task in cell.trials} == {t.spec.key for t in (finished, diverged, stopped, begun)}
     assert (cell.num_unknown, cell.num_planned) == (2, 6)
-    assert plan.missing([cell]) == [begun]
-    assert {each.key: list(each.scores) for each in plan.earlier([cell], ended=True)} == {
+    assert study_cells.missing([cell]) == [begun]
+    assert {each.key: list(each.scores) for each in study_cells.earlier([cell], ended=True)} == {
         finished.spec.key: [(1, 0.5), (2, 0.6)],
         stopped.spec.key: [(1, 0.3), (2, 0.4)],
     }, "one that diverged stops no other"
-    assert [list(each.scores) for each in plan.earlier([cell], ended=False)] == [[(1, 0.7)]]
-    (problem,) = plan.problems([cell])
+    assert [list(each.scores) for each in study_cells.earlier([cell], ended=False)] == [[(1, 0.7)]]
+    problem = study_cells.problem(cell)
     assert {point.lr: score for point, score in problem.scores.items()} == {
         finished.spec.hyperparameters.lr: 0.6,
         diverged.spec.hyperparameters.lr: 0.0,
@@ -138,34 +139,34 @@ def test_where_none_has_a_score_to_choose_by_the_best_stopped_trial_is_named_unt
 ) -> None:
     grid = {**GRID, "lr": [0.1, 0.01, 0.001]}
     settings = make_settings(targets=["tiny-a"], methods=["finetune"], grid=grid, search="asha")
-    plan, ledger = open_plan(settings)
-    (cell,) = plan.cells
+    study_cells, ledger = open_cells(settings)
+    (cell,) = study_cells.cells
     leader, better, worse = cell.trials
     run(ledger, leader, [0.9, 0.9], "diverged")
     run(ledger, better, [0.5], "stopped")
     run(ledger, worse, [0.3], "stopped")
-    assert plan.best_stopped(plan.cells) == []
+    assert study_cells.best_stopped(study_cells.cells) == []
     for task in cell.trials:
         ledger.end_of(task.spec.key)
-    assert plan.best_stopped(plan.cells) == [better]
+    assert study_cells.best_stopped(study_cells.cells) == [better]
     ledger.reopen(better.spec.key)
-    assert plan.best_stopped(plan.cells) == []
-    assert plan.missing(plan.cells) == [better]
+    assert study_cells.best_stopped(study_cells.cells) == []
+    assert study_cells.missing(study_cells.cells) == [better]
     run(ledger, better, [0.5, 0.6], "finished")
     ledger.end_of(better.spec.key)
-    assert plan.best_stopped(plan.cells) == []
+    assert study_cells.best_stopped(study_cells.cells) == []
     assert ledger.finished[better.spec.key].score == 0.6
 
 
 def test_a_ratio_settled_by_an_earlier_run_is_known_from_the_start(make_settings: MakeSettings) -> None:
     grid = {**GRID, "lr": [0.1], "head_lr_ratio": [10.0, 1.0, 0.1]}
     settings = make_settings(targets=["tiny-a"], grid=grid)
-    plan, ledger = open_plan(settings)
-    finetune, uot = plan.cells
+    study_cells, ledger = open_cells(settings)
+    finetune, uot = study_cells.cells
     assert (len(finetune.trials), len(uot.trials), uot.num_unknown) == (3, 0, 1)
     for task, score in zip(finetune.trials, (0.4, 0.6, 0.5), strict=True):
         run(ledger, task, [score], "finished")
-    plan, _ = open_plan(settings)
-    uot = plan.cells[1]
+    study_cells, _ = open_cells(settings)
+    uot = study_cells.cells[1]
     assert [task.spec.hyperparameters.head_lr_ratio for task in uot.trials] == [1.0]
     assert uot.num_unknown == 0

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pretrieve.image_cache.store import CachedImages
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.relationships import study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 

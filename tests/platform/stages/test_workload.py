@@ -7,7 +7,7 @@ import pytest
 
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.execution.measuring.speed import Speed
-from pretrieve.stages.workload import TRIAL_OVERHEAD_S, Work, makespan, refit_work, trial_work
+from pretrieve.stages.workload import TRIAL_OVERHEAD_S, Work, makespan, work_of
 from pretrieve.training.settings import TrainingSettings
 
 SPEED = Speed(
@@ -24,15 +24,15 @@ def target():
 
 def test_a_trial_trains_on_train_and_scores_val_each_epoch() -> None:
     training = TrainingSettings(epochs=3, batch_size=32)
-    assert trial_work(training, target(), "finetune") == Work(3, steps=6, images_per_step=32, scored=60)
-    assert trial_work(training, target(), "joint").images_per_step == 64
-    assert trial_work(training, target(), "finetune").image_passes == 6 * 32 + 60
+    assert work_of("trial", training, target(), "finetune") == Work(3, steps=6, images_per_step=32, scored=60)
+    assert work_of("trial", training, target(), "joint").images_per_step == 64
+    assert work_of("trial", training, target(), "finetune").image_passes == 6 * 32 + 60
 
 
 def test_a_refit_trains_on_val_as_well_and_scores_test_once() -> None:
     training = TrainingSettings(epochs=3, batch_size=32, source_batch_size=16)
-    assert refit_work(training, target(), "joint") == Work(3, steps=6, images_per_step=48, scored=30)
-    assert refit_work(TrainingSettings(epochs=3, batch_size=30), target(), "joint").steps == 9
+    assert work_of("refit", training, target(), "joint") == Work(3, steps=6, images_per_step=48, scored=30)
+    assert work_of("refit", TrainingSettings(epochs=3, batch_size=30), target(), "joint").steps == 9
 
 
 def test_seconds_are_those_of_steps_scoring_epochs_and_start() -> None:

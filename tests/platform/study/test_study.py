@@ -20,10 +20,10 @@ from mlflow import MlflowClient
 from pretrieve.artifacts.study_lock import sole_driver
 from pretrieve.data.decode import encode_png
 from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
-from pretrieve.stages.cells import TrialMaker
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver, TrialEvent
-from pretrieve.stages.relationship import study_inputs
+from pretrieve.stages.relationships import study_inputs
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study import Study
 from pretrieve.study.walk import open_ledger, run_study

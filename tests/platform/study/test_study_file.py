@@ -165,7 +165,7 @@ def test_the_audit_is_asked_for_in_a_word_and_dropping_leaks_asks_for_it(
 
 
 def test_half_a_character_is_a_fault_that_any_terminal_can_show(make_settings: Callable[..., StudySettings]) -> None:
-    with pytest.raises(StudyFileError, match=r"of whole characters, but '\\ud800' of .* is half a one") as caught:
+    with pytest.raises(StudyFileError, match=r"of whole characters, but '\\ud800' of .* is half of one") as caught:
         make_settings(selection={"\ud800": 1})
     str(caught.value).encode("utf-8")
 

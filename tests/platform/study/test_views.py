@@ -89,13 +89,13 @@ def test_time_left_is_told_from_the_pace_of_this_run() -> None:
 
 def test_trials_side_by_side_count_half_while_they_run() -> None:
     state = ProgressState()
-    state.start("refits", total=12, done=0)
+    state.stage_started("refits", total=12, done=0)
     for number in range(2):
-        state.move_trial(TrialEvent("refit", "tiny", "uot", f"seed {number}", "started"))
-    state.move_trial(TrialEvent("refit", "tiny", "uot", "seed 0", "finished"))
-    state.move_trial(TrialEvent("refit", "tiny", "uot", "seed 2", "started"))
-    state.move_trial(TrialEvent("trial", "tiny", "uot", "lr 1", "started"))
-    state.progress("refits", 1, 12)
+        state.trial_event(TrialEvent("refit", "tiny", "uot", f"seed {number}", "started"))
+    state.trial_event(TrialEvent("refit", "tiny", "uot", "seed 0", "finished"))
+    state.trial_event(TrialEvent("refit", "tiny", "uot", "seed 2", "started"))
+    state.trial_event(TrialEvent("trial", "tiny", "uot", "lr 1", "started"))
+    state.stage_progressed("refits", 1, 12)
     now = state.stages["refits"].started + 60.0
     assert state.seconds_left("refits", now) == pytest.approx(60.0 / 2 * 10), "2 of 12 in effect, not 1"
 

@@ -6,43 +6,43 @@ import time
 
 from rich.console import Console
 
-from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import TrialEvent
 from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
 INTERVAL_S = 10.0
 
 
-class LineView(StudyObserver):
+class LineView(ProgressState):
     """Prints a line when a stage begins or ends, and one every INTERVAL_S seconds of a long one."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self._console = console
-        self._state = ProgressState()
         self._last_line = time.monotonic()
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
-        self._state.start(stage, total, done)
+        super().stage_started(stage, total, done)
         if done < total:
             self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
 
     def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        self._state.progress(stage, done, total, detail)
+        super().stage_progressed(stage, done, total, detail)
         if time.monotonic() - self._last_line < INTERVAL_S:
             return
-        left = self._state.seconds_left(stage, time.monotonic())
+        left = self.seconds_left(stage, time.monotonic())
         parts = [f"{stage}: {done} of {total}", *([detail] if detail else [])]
         self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))
 
     def stage_finished(self, stage: str, seconds: float) -> None:
-        self._state.finish(stage, seconds)
-        state = self._state.stages[stage]
+        super().stage_finished(stage, seconds)
+        state = self.stages[stage]
         found = f", {state.found} of them found" if state.found else ""
         detail = f", {state.detail}" if state.detail else ""
         self._print(f"{stage}: done, {state.total}{found}{detail}, {describe_seconds(seconds)}")
 
     def trial_event(self, event: TrialEvent) -> None:
         """Print trials that failed or diverged; the others are in the count."""
-        self._state.move_trial(event)
+        super().trial_event(event)
         if event.state in ("failed", "diverged"):
             self._print(f"{event.state}: {event.target} · {event.method}, {event.description}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
@@ -21,14 +19,16 @@ REFRESHES_PER_S = 4
 MAX_NOTICES = 5
 
 
-class LiveView(StudyObserver):
-    """Draws the state of a study in place, on a terminal."""
+class LiveView(ProgressState):
+    """Draws the state of a study in place, on a terminal.
+
+    Rich draws in a thread of its own, so what is drawn is copied first: the events of the study change it meanwhile.
+    """
 
     def __init__(self, settings: StudySettings, console: Console) -> None:
+        super().__init__()
         self._settings = settings
         self._console = console
-        self._state = ProgressState()
-        self._lock = threading.Lock()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -36,71 +36,45 @@ class LiveView(StudyObserver):
         with Live(get_renderable=self.render, console=self._console, refresh_per_second=REFRESHES_PER_S):
             yield
 
-    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
-        with self._lock:
-            self._state.start(stage, total, done)
-
-    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        with self._lock:
-            self._state.progress(stage, done, total, detail)
-
-    def stage_finished(self, stage: str, seconds: float) -> None:
-        with self._lock:
-            self._state.finish(stage, seconds)
-
-    def trial_event(self, event: TrialEvent) -> None:
-        with self._lock:
-            self._state.move_trial(event)
-
-    def best_found(self, target: str, method: str, score: float) -> None:
-        with self._lock:
-            self._state.raise_best(target, method, score)
-
-    def noticed(self, message: str) -> None:
-        with self._lock:
-            self._state.notices.append(message)
-
     def render(self) -> RenderableType:
-        with self._lock:
-            parts: list[RenderableType] = [Text(f"study {self._settings.name}", style="bold"), self._stages()]
-            if self._state.running:
-                parts.append(self._running())
-            if self._state.best:
-                parts.append(self._best())
-            notices = self._state.notices
-            parts += [Text(f"note: {notice}", style="yellow") for notice in notices[-MAX_NOTICES:]]
-            if len(notices) > MAX_NOTICES:
-                parts.append(Text(f"… and {len(notices) - MAX_NOTICES} notes before", style="yellow"))
-            return Group(*parts)
+        parts: list[RenderableType] = [Text(f"study {self._settings.name}", style="bold"), self._stages()]
+        if self.running:
+            parts.append(self._running())
+        if self.best:
+            parts.append(self._best())
+        notices = list(self.notices)
+        parts += [Text(f"note: {notice}", style="yellow") for notice in notices[-MAX_NOTICES:]]
+        if len(notices) > MAX_NOTICES:
+            parts.append(Text(f"… and {len(notices) - MAX_NOTICES} notes before", style="yellow"))
+        return Group(*parts)
 
     def _stages(self) -> Table:
         table = Table.grid(padding=(0, 2))
         now = time.monotonic()
-        for stage, state in self._state.stages.items():
+        for stage, state in dict(self.stages).items():
             bar = ProgressBar(total=max(state.total, 1), completed=state.done, width=24)
             mark = "✓" if state.seconds is not None else "…"
             table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(stage, now))
         return table
 
     def _timing(self, stage: str, now: float) -> str:
-        state = self._state.stages[stage]
+        state = self.stages[stage]
         detail = f", {state.detail}" if state.detail else ""
         if state.seconds is not None:
             found = f" ({state.found} found)" if state.found else ""
             return describe_seconds(state.seconds) + found + detail
-        left = self._state.seconds_left(stage, now)
+        left = self.seconds_left(stage, now)
         elapsed = describe_seconds(now - state.started)
         return (elapsed if left is None else f"{elapsed}, about {describe_seconds(left)} left") + detail
 
     def _running(self) -> Text:
         lines = [
             f"  {event.target} · {event.method}: {event.description}, epoch {event.epoch}"
-            for event in list(self._state.running.values())[:8]
+            for event in list(self.running.values())[:8]
         ]
-        failed = f", {self._state.num_failed} failed" if self._state.num_failed else ""
-        diverged = f", {self._state.num_diverged} diverged" if self._state.num_diverged else ""
-        stopped = f", {self._state.num_stopped} stopped early" if self._state.num_stopped else ""
-        return Text("\n".join([f"{len(self._state.running)} under way{failed}{diverged}{stopped}", *lines]))
+        counts = {"failed": self.num_failed, "diverged": self.num_diverged, "stopped early": self.num_stopped}
+        others = "".join(f", {count} {state}" for state, count in counts.items() if count)
+        return Text("\n".join([f"{len(self.running)} under way{others}", *lines]))
 
     def _best(self) -> Table:
         table = Table(title="best on validation so far, %", title_justify="left", box=None, padding=(0, 1))
@@ -109,6 +83,6 @@ class LiveView(StudyObserver):
         for target in targets:
             table.add_column(target, justify="right")
         for method in self._settings.methods:
-            scores = [self._state.best.get((target, method)) for target in targets]
+            scores = [self.best.get((target, method)) for target in targets]
             table.add_row(method, *("·" if score is None else f"{100 * score:.1f}" for score in scores))
         return table

@@ -1,11 +1,11 @@
-"""The state of a running study, as both views know it."""
+"""The state of a running study, which both views draw."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from pretrieve.stages.observer import TrialEvent
+from pretrieve.stages.observer import StudyObserver, TrialEvent
 
 
 @dataclass
@@ -41,8 +41,8 @@ class StageState:
 
 
 @dataclass
-class ProgressState:
-    """A study so far.
+class ProgressState(StudyObserver):
+    """A study so far, from its events.
 
     Attributes:
       stages: by name, in the order they began.
@@ -62,24 +62,23 @@ class ProgressState:
     num_stopped: int = 0
     notices: list[str] = field(default_factory=list)
 
-    def start(self, stage: str, total: int, done: int) -> None:
+    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         self.stages[stage] = StageState(total, done, done, time.monotonic())
 
-    def progress(self, stage: str, done: int, total: int, detail: str = "") -> None:
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
         state = self.stages[stage]
         state.done, state.total, state.detail = done, total, detail
 
-    def finish(self, stage: str, seconds: float) -> None:
+    def stage_finished(self, stage: str, seconds: float) -> None:
         state = self.stages[stage]
         state.done, state.seconds = state.total, seconds
 
     def seconds_left(self, stage: str, now: float) -> float | None:
         """Estimate the time left of a stage; None before its first piece is done."""
-        num_running = sum(f"{event.kind}s" == stage for event in self.running.values())
+        num_running = sum(f"{event.kind}s" == stage for event in list(self.running.values()))
         return self.stages[stage].seconds_left(now, num_running)
 
-    def move_trial(self, event: TrialEvent) -> None:
-        """Update the state after an event of a trial."""
+    def trial_event(self, event: TrialEvent) -> None:
         identity = (event.target, event.method, event.description)
         if event.state in ("started", "progressed"):
             self.running[identity] = event
@@ -89,10 +88,13 @@ class ProgressState:
         self.num_diverged += event.state == "diverged"
         self.num_stopped += event.state == "stopped"
         if event.state == "finished" and event.kind == "trial" and event.score is not None:
-            self.raise_best(event.target, event.method, event.score)
+            self.best_found(event.target, event.method, event.score)
 
-    def raise_best(self, target: str, method: str, score: float) -> None:
+    def best_found(self, target: str, method: str, score: float) -> None:
         self.best[target, method] = max(score, self.best.get((target, method), 0.0))
+
+    def noticed(self, message: str) -> None:
+        self.notices.append(message)
 
 
 def describe_seconds(seconds: float) -> str:

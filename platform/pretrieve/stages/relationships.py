@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import ray
@@ -21,15 +21,13 @@ from pretrieve.image_cache.store import CachedImages
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import CO_TUNING
+from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
-
-if TYPE_CHECKING:
-    from pretrieve.stages.calibration import Calibration
 
 RELATIONSHIP_VERSION = 1
 """Raise it when the same images give another relationship."""
@@ -43,15 +41,12 @@ BATCH_SIZE = 64
 REGRESSION_S_PER_CLASS = 0.05
 """Seconds of the calibrated logistic regression for each class of the target (measured on 101 and 1,000 classes)."""
 
-Estimate = Literal["calibrated", "direct"]
-
 
 @dataclass(frozen=True)
 class RelationshipRequest:
     """One relationship that a study needs.
 
     Attributes:
-      backbone: with its pre-trained classifier.
       images: image-cache entry of the target's training images, cropped as for evaluation.
       estimate: `calibrated`, by logistic regression as the original does, or `direct`.
       seed: draws the images to hold out.
@@ -60,7 +55,7 @@ class RelationshipRequest:
     backbone: Backbone
     images: Path
     num_target_classes: int
-    estimate: Estimate
+    estimate: Literal["calibrated", "direct"]
     seed: int
 
     @property
@@ -84,8 +79,6 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
 
     def load(self, context: Context) -> Mapping[str, Path] | None:
         """Find the relationships learned before; an empty mapping without Co-Tuning."""
-        if CO_TUNING not in context.settings.methods:
-            return {}
         paths = _paths(context)
         return paths if all(map(is_kept, paths.values())) else None
 
@@ -97,8 +90,7 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
         """
         paths = _paths(context)
         missing = [name for name, path in paths.items() if not is_kept(path)]
-        num_done = len(paths) - len(missing)
-        with context.clock.stage(self.name, total=len(paths), done=num_done) as progressed:
+        with context.clock.stage(self.name, total=len(paths), done=len(paths) - len(missing)) as progressed:
             context.cluster.connect()
             num_cpus, num_gpus = whole_node()
             relate = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_relate)
@@ -109,10 +101,10 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
                 progressed(number, len(pending))
 
     def num_pieces(self, context: Context) -> int:
-        return len(context.settings.targets) if CO_TUNING in context.settings.methods else 0
+        return len(self.artifacts(context))
 
     def artifacts(self, context: Context) -> list[Path]:
-        return list(_paths(context).values()) if CO_TUNING in context.settings.methods else []
+        return list(_paths(context).values())
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         settings, targets = context.settings, context.get(ImageSetsStage).targets.values()
@@ -131,8 +123,14 @@ def study_inputs(context: Context) -> StudyInputs:
     return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
 
 
+def find_study_inputs(context: Context) -> StudyInputs | None:
+    """Return all inputs of the trials where they are in the store; else None."""
+    is_found = context.find(ImageCacheStage) is not None and context.find(RelationshipStage) is not None
+    return study_inputs(context) if is_found else None
+
+
 def _paths(context: Context) -> dict[str, Path]:
-    targets = context.get(ImageSetsStage).targets
+    targets = context.get(ImageSetsStage).targets if CO_TUNING in context.settings.methods else ()
     return {name: context.store.path(RELATIONSHIPS, f"{_request(context, name).key}.npy") for name in targets}
 
 
@@ -140,7 +138,7 @@ def _request(context: Context, target: str) -> RelationshipRequest:
     settings, inputs = context.settings, context.get(ImageCacheStage)
     return RelationshipRequest(
         backbone=inputs.backbone,
-        images=inputs.evaluation_folder(target, "train"),
+        images=inputs.folder(target, "train", "square"),
         num_target_classes=inputs.targets[target].num_classes,
         estimate=settings.training.relationship,
         seed=derived_seed(settings.seed, "relationship", target),
@@ -150,26 +148,20 @@ def _request(context: Context, target: str) -> RelationshipRequest:
 def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
     torch.set_num_threads(num_threads)
     images = CachedImages([request.images])
-    labels = images.labels.numpy()
+    labels, num_classes = images.labels.numpy(), request.num_target_classes
     probabilities = source_probabilities(request.backbone, images)
     if request.estimate == "direct":
-        relationship = direct_relationship(probabilities, labels, num_target_classes=request.num_target_classes)
+        relationship = direct_relationship(probabilities, labels, num_target_classes=num_classes)
     else:
         held_out = hold_out(labels, fraction=HELD_OUT_FRACTION, rng=np.random.default_rng(request.seed))
-        relationship = learn_relationship(
-            probabilities, labels, num_target_classes=request.num_target_classes, is_held_out=held_out
-        )
+        relationship = learn_relationship(probabilities, labels, num_target_classes=num_classes, is_held_out=held_out)
     with sealing(path) as temporary, temporary.open("wb") as file:
         np.save(file, relationship)
 
 
 @torch.inference_mode()
 def source_probabilities(backbone: Backbone, images: CachedImages) -> NDArray[np.float64]:
-    """Predict the source's categories for each image, with the backbone and its pre-trained classifier.
-
-    Returns:
-      (N, K_source) float64; each row sums to one.
-    """
+    """Predict the source's categories for each image: (N, K_source) float64, each row sums to one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = backbone.load_classifier()
     assert classifier is not None, "checked before the task was sent"
