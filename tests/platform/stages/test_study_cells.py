@@ -13,8 +13,8 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies._base import Stop
-from pretrieve.search.strategies.optuna import Proposals
+from pretrieve.search.strategies.early_stopping import Stop
+from pretrieve.search.strategies.proposals import Proposals
 from pretrieve.stages.cells import Cell, TrialMaker
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.stage_clock import StageClock
