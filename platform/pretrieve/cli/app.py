@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pretrieve import __version__
-from pretrieve.artifacts.full_disk import is_disk_full
+from pretrieve.artifacts.disk_space import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.experiments_command import experiments, reproduce
@@ -37,7 +37,7 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     """
     from rich.table import Table
 
-    from pretrieve.artifacts.study_lock import current_driver
+    from pretrieve.artifacts.locks import current_driver
     from pretrieve.stages.inventory import read_inventory
     from pretrieve_dashboards import print_status
 

@@ -12,7 +12,7 @@ import typer
 from pretrieve.cli.study_argument import make_console
 
 if TYPE_CHECKING:
-    from pretrieve.artifacts.pruning import CacheItem
+    from pretrieve.artifacts.store import CacheItem
 
 BYTES_PER_GB = 1e9
 
@@ -30,7 +30,7 @@ def list_(storage: Folder = None) -> None:
 
     `pretrieve cache list --storage /shared/runs`
     """
-    from pretrieve.artifacts.pruning import cache_items
+    from pretrieve.artifacts.store import cache_items
 
     folder = _storage(storage)
     _print(cache_items(folder / "cache"), f"Caches of {folder}")
@@ -61,7 +61,7 @@ def prune(
     Results, weights of refits and MLflow's record are no part of the caches. While a study of the storage runs, nothing
     is removed.
     """
-    from pretrieve.artifacts.pruning import cache_items, removable_items, remove_items
+    from pretrieve.artifacts.store import cache_items, removable_items, remove_items
     from pretrieve.errors import UserError
 
     if unused_days is None and max_gb is None:

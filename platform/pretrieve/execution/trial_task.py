@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pretrieve.artifacts.seals import read_sealed_array
+from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.image_cache.store import CachedImages

@@ -12,7 +12,7 @@ import ray
 from ray import cloudpickle, tune
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import write_once_disk_has_space
+from pretrieve.artifacts.disk_space import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import ray
 
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask

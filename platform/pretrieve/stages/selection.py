@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.features.matrix import matrix_path
 from pretrieve.methods import METHODS

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from pretrieve.artifacts.full_disk import has_no_space, write_once_disk_has_space
+from pretrieve.artifacts.disk_space import has_no_space, write_once_disk_has_space
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
