@@ -107,7 +107,7 @@ def test_study_without_a_plan_and_then_with_a_broken_one(written_study):
     plan = to_json(PlanRecord("x", {}, (), (), ()))
     client.log_dict(run_id, plan | {"methods": ["uot", 3]}, "plan.json")
     with pytest.raises(
-        DashboardError, match=r"plan\.json of run .* of methods\.1 = 3 it says: Input should be a valid str"
+        DashboardError, match=r"plan\.json of run .* but methods\.1 is 3: Input should be a valid str"
     ):
         load_study(written_study.tracking_uri, "fungi")
     client.log_text(run_id, "{", "plan.json")

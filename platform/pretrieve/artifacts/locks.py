@@ -68,9 +68,6 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 
     The process holds a lock beside it, so that `remove_leftovers` keeps it. On a file system without locks the folder
     works too, but leftovers are not removed.
-
-    Raises:
-      OSError: the folder cannot be made.
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f".{name}.{uuid.uuid4().hex[:8]}.tmp"

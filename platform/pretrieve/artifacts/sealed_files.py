@@ -89,11 +89,7 @@ class SealedFile:
         return memoryview(self._map)[start:stop]
 
     def check(self, start: int, stop: int) -> None:
-        """Compare the blocks that hold the bytes [start, stop) with their digests.
-
-        Raises:
-          DamagedArtifactError: a block differs.
-        """
+        """Compare the blocks with the bytes [start, stop) with their digests; DamagedArtifactError if one differs."""
         for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             if self._is_checked[block]:
                 continue
@@ -128,12 +124,7 @@ def sealing(path: Path) -> Iterator[Path]:
 
 
 def read_sealed(path: Path) -> memoryview:
-    """Return the content of a sealed file, compared with its digests.
-
-    Raises:
-      FileNotFoundError: there is no file.
-      DamagedArtifactError: it does not hold the bytes that were written.
-    """
+    """Return the content of a sealed file, compared with its digests; raises like `SealedFile` and its `check`."""
     return SealedFile(path).view()
 
 

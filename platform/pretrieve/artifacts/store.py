@@ -36,17 +36,13 @@ class ArtifactStore:
 class CacheItem:
     """A file or folder of a cache, made under one key.
 
-    Attributes:
-      kind: the cache, such as `features` or `images`.
-      path: of the file or folder.
-      num_bytes: on disk.
-      used_s: time of the last write or read of one of its files, seconds since 1970. A file system records reads at
-        most daily, or, mounted with `noatime`, never.
+    `used_s` is the time of the last write or read of one of its files, in seconds since 1970. A file system records
+    reads at most daily, or, mounted with `noatime`, never.
     """
 
-    kind: str
+    kind: str  # the cache, such as `features` or `images`
     path: Path
-    num_bytes: int
+    num_bytes: int  # on disk
     used_s: float
 
     @property
@@ -85,7 +81,7 @@ def removable_items(
     unused_days: float | None = None,
     max_bytes: int | None = None,
 ) -> list[CacheItem]:
-    """Choose items to remove: unfinished ones, ones unused for long, then the least recently used above the limit.
+    """Choose items to remove, the least recently used first: unfinished ones, ones unused for long, and more if needed.
 
     Args:
       items: of the storage.
@@ -94,17 +90,14 @@ def removable_items(
       unused_days: items that were not used for so long are chosen.
       max_bytes: limit for all caches together; the least recently used items are chosen until it holds.
 
-    Returns:
-      The chosen items, the least recently used first.
-
     Raises:
-      UserError: there is no such kind; the message names the kinds that there are.
+      UserError: there is no such kind; the message names the existing ones.
     """
     known = {item.kind for item in items}
     unknown = sorted(set(kinds) - known)
     if unknown:
         raise UserError(
-            f"kind must be one of {', '.join(sorted(known)) or '(no cache is there)'}, but is {unknown[0]!r}"
+            f"kind must be one of {', '.join(sorted(known)) or '(there is no cache)'}, but is {unknown[0]!r}"
         )
     chosen = [item for item in items if (item.kind in kinds if kinds else item.kind != BACKBONES)]
     used_before_s = -math.inf if unused_days is None else now_s - unused_days * SECONDS_PER_DAY

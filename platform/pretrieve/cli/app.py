@@ -19,6 +19,7 @@ from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
 from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import BudgetUsedUpError, PretrieveError, TrialsFailedError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -154,7 +155,6 @@ def ui(
 
 
 def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
-    from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
     from pretrieve_dashboards import print_study
 
     study = load_study_argument(file, overrides, storage)
@@ -187,7 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _exit_status(error: Exception) -> int | None:
     """Return 2 for a user's mistake, 1 for a failed study, None for a bug, whose traceback is shown."""
-    from pretrieve.errors import PretrieveError, UserError
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_selection import SelectionInputError
 

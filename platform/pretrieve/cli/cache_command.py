@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import UserError
 
 if TYPE_CHECKING:
     from pretrieve.artifacts.store import CacheItem
@@ -62,7 +63,6 @@ def prune(
     is removed.
     """
     from pretrieve.artifacts.store import cache_items, removable_items, remove_items
-    from pretrieve.errors import UserError
 
     if unused_days is None and max_gb is None:
         raise UserError("pruning needs a rule of what may go: give --unused-days, --max-gb or both")
@@ -79,7 +79,6 @@ def prune(
 
 
 def _storage(storage: Path | None) -> Path:
-    from pretrieve.errors import UserError
     from pretrieve.study.settings import DEFAULT_STORAGE
 
     folder = (storage or DEFAULT_STORAGE).expanduser().absolute()

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from pretrieve.cli.study_argument import Storage
 from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import TrialsFailedError, UserError
 
 if TYPE_CHECKING:
     from pretrieve.execution.measuring.speed import SpeedBook
@@ -31,9 +33,6 @@ def experiments(
 
     `pretrieve reproduce NAME` runs one, `pretrieve reproduce NAME --mini` its miniature.
     """
-    from rich.text import Text
-
-    from pretrieve.errors import UserError
     from pretrieve.paper.catalogue import EXPERIMENTS
     from pretrieve.paper.points import studies_folder
 
@@ -82,7 +81,6 @@ def reproduce(
 
     `pretrieve reproduce table1a --mini`
     """
-    from pretrieve.errors import TrialsFailedError
     from pretrieve.paper.catalogue import find_experiment
     from pretrieve.paper.reproduction import reproduce as reproduce_experiment
     from pretrieve_dashboards.experiment import print_experiment
@@ -103,7 +101,6 @@ def reproduce(
 def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     """Forecast the studies of each experiment on one cluster; an experiment whose data are missing has "–"."""
     from pretrieve.cluster import connected
-    from pretrieve.errors import UserError
     from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.paper.catalogue import EXPERIMENTS
     from pretrieve.paper.reproduction import MINI_STORAGE

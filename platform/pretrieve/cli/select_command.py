@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from pretrieve.cli.terminal import make_table
+from pretrieve.errors import UserError
 
 if TYPE_CHECKING:
     from pretrieve.features.centroid_file import NamedCentroids
@@ -86,7 +88,6 @@ def select(
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    from pretrieve.errors import UserError
     from pretrieve.features.centroid_file import read_centroid_file
 
     if study is None:
@@ -108,8 +109,6 @@ def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCe
 def _print(
     selection: Selection, settings: SelectionSettings, names: tuple[str, ...], expected: set[int], recall: float | None
 ) -> None:
-    from rich.console import Console
-
     headings = (">rank", ">group", ">score", "name", *(("expected",) if expected else ()))
     title = f"{selection.method}: {len(selection.groups)} of {len(names)} groups"
     table = make_table(headings, title=title, title_justify="left")

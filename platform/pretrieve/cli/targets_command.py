@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from pretrieve.cli.terminal import make_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 
 _SPLITS = ("train", "val", "test")
@@ -30,8 +32,6 @@ def targets(
 
     `pretrieve targets` lists all, `pretrieve targets NAME` says where one comes from and which files it needs.
     """
-    from rich.console import Console
-
     from pretrieve.data.published.catalogue import PUBLISHED, find_published
     from pretrieve.data.registry import registered_names
 
@@ -61,8 +61,6 @@ def targets(
 
 
 def _counts(published: Mapping[str, PublishedSet]) -> Table:
-    from rich.box import SIMPLE_HEAD
-
     headings = ("name", ">classes", *(f">{split}" for split in _SPLITS), "metric", "archives")
     table = make_table(headings, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns[:-2]:
@@ -75,8 +73,6 @@ def _counts(published: Mapping[str, PublishedSet]) -> Table:
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
-    from rich.text import Text
-
     table = make_table(("", ""), box=None, show_header=False, pad_edge=False)
     table.columns[0].no_wrap = True
     for heading, words in rows:
@@ -119,7 +115,7 @@ def _lies_inside(archive: Archive, facts: PublishedFacts) -> bool:
 
 def prepare(
     name: Annotated[str, typer.Argument(help="Which set: a name that `pretrieve targets` lists.")],
-    root: Annotated[Path, typer.Option(help="Folder for its archives and its images; made where it is missing.")],
+    root: Annotated[Path, typer.Option(help="Folder for its archives and its images; made if it is missing.")],
 ) -> None:
     """Bring one of the paper's target data sets onto this disk, ready for a study.
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from rich.console import Console
+from rich.table import Table
 
 
 def make_console() -> Console:
     """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
-    from rich.console import Console
-
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))
 
 
 def make_table(headings: Iterable[str], **options: Any) -> Table:
     """Make a table; a heading that begins with ">" is that of a column of numbers, which are aligned right."""
-    from rich.table import Table
-
     table = Table(**options)
     for heading in headings:
         is_number = heading.startswith(">")

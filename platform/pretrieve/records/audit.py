@@ -8,26 +8,16 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True)
 class LeakPair:
-    """An image that shows what a test image shows.
+    """An image that shows what a test image shows."""
 
-    Attributes:
-      source_index: of the image that is reused or trained on.
-      kind: how the two differ.
-      likeness: the number that decided, at most 1.
-      correlation: of the grey images where they fit best.
-      detail: of the images without their large shapes.
-      colour_error: mean difference, 0 … 255.
-      hash_distance: bits.
-    """
-
-    source_index: int
+    source_index: int  # of the image that is reused or trained on
     test_index: int
-    kind: Literal["same", "mirrored", "cropped", "cropped and mirrored"]
-    likeness: float
-    correlation: float
-    detail: float
-    colour_error: float
-    hash_distance: int
+    kind: Literal["same", "mirrored", "cropped", "cropped and mirrored"]  # how the two differ
+    likeness: float  # the number that decided, at most 1
+    correlation: float  # of the grey images where they fit best
+    detail: float  # correlation of the images without their large shapes
+    colour_error: float  # mean difference, 0 … 255
+    hash_distance: int  # bits
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,10 @@ def from_json(cls: type[RecordT], data: Any, origin: str) -> RecordT:
         return cast("RecordT", _adapter(cls).validate_json(json.dumps(data), strict=True))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        field = ".".join(map(str, fault["loc"])) or "it"
+        field = ".".join(map(str, fault["loc"])) or "the record"
         value = f"{fault['input']!r:.{MAX_VALUE_LENGTH}}"
         raise UserError(
-            f"{origin} must be as this version of Pretrieve writes it, but of {field} = {value} it says: "
-            f"{fault['msg']}; {REMEDY}"
+            f"{origin} must be as this version of Pretrieve writes it, but {field} is {value}: {fault['msg']}; {REMEDY}"
         ) from error
 
 

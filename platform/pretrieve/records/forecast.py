@@ -15,28 +15,17 @@ FORECAST_FILE = "forecast.json"
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What a stage will take.
+    """What a stage will take."""
 
-    Attributes:
-      stage: its name, as the run times it.
-      seconds: wall time; None if it cannot be known beforehand.
-      work: what is left to do, for people; empty if nothing is.
-      disk_bytes: what is written and kept.
-    """
-
-    stage: str
-    seconds: float | None
-    work: str
-    disk_bytes: int = 0
+    stage: str  # its name, as the run times it
+    seconds: float | None  # wall time; None if it cannot be known beforehand
+    work: str  # what is left to do, for people; empty if nothing is
+    disk_bytes: int = 0  # written and kept
 
 
 @dataclass(frozen=True)
 class CellForecast:
-    """What a cell will take: its trials and refits, how many of them have a result, and the seconds of one of each.
-
-    Attributes:
-      image_passes: images that are to pass through the network, trained on or scored, by all that is missing.
-    """
+    """What a cell will take: its trials and refits, how many of them have a result, and the seconds of one of each."""
 
     target: str
     method: str
@@ -44,7 +33,7 @@ class CellForecast:
     num_done: int
     num_refits: int
     num_refits_done: int
-    image_passes: int
+    image_passes: int  # images that all that is missing will train on or score
     trial_s: float
     refit_s: float
 

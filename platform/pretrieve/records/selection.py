@@ -20,8 +20,8 @@ class SelectionRecord:
       ranks: among all groups of the source, counted from 1; they begin later for a decile of the ranking, and skip
         some where classes are capped.
       num_selected: how many were chosen, ≥ the number of groups listed.
-      num_units: how many groups the source has.
-      num_images: images of the chosen groups.
+      num_units: groups of the source.
+      num_images: of the chosen groups.
       classes: how many of them are of each class, the most frequent first; of very many the first ones.
       margin: score of the last chosen group minus that of the first one left out; None if all were chosen.
       margins: the margin at each number of groups that the grid tries.

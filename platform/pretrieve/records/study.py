@@ -24,30 +24,17 @@ class TargetRecord:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """The planned trials of one (target, method) pair.
-
-    Attributes:
-      trial_keys: of the trials that are known, in the order of the grid.
-      num_trials: how many it will have, ≥ the number of keys.
-    """
+    """The planned trials of one (target, method) pair."""
 
     target: str
     method: str
-    trial_keys: tuple[str, ...]
-    num_trials: int
+    trial_keys: tuple[str, ...]  # of the trials that are known, in the order of the grid
+    num_trials: int  # how many it will have, ≥ the number of keys
 
 
 @dataclass(frozen=True)
 class PlanRecord:
-    """What a study set out to do.
-
-    Attributes:
-      backbone: its name.
-      settings: the whole configuration, nested.
-      methods: the rows of the table.
-      targets: its columns.
-      cells: all pairs with their trials.
-    """
+    """What a study set out to do; `settings` is the whole configuration, nested."""
 
     RECORD: ClassVar = "plan"
     VERSION: ClassVar = 1
@@ -66,17 +53,11 @@ class PlanRecord:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A stretch of a trial's work in one process; a trial that was cut short and went on has several.
+    """A stretch of a trial's work in one process; a trial that was cut short and went on has several."""
 
-    Attributes:
-      worker: node and GPU; empty if it is not recorded.
-      start_ms: milliseconds since 1970.
-      end_ms: time of its end or its last report; None if it reported nothing since it began.
-    """
-
-    worker: str
-    start_ms: int
-    end_ms: int | None
+    worker: str  # node and GPU; empty if it is not recorded
+    start_ms: int  # milliseconds since 1970
+    end_ms: int | None  # of its end or its last report; None if it reported nothing since it began
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,6 @@ class TrialRecord:
 
     Attributes:
       key: hash of everything that decides its result.
-      run_id: its MLflow run.
       state: `running` also for one that was interrupted.
       hyperparameters: lr, weight_decay, head_lr_ratio; with a source stream source_weight; where the grid varies the
         number of selected units top_k.
@@ -157,20 +137,15 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A whole study.
+    """A whole study: `methods` are the rows of its table, `targets` the columns.
 
     Attributes:
       name: of the study and its MLflow experiment.
-      experiment_id: of MLflow.
       run_id: the study's own MLflow run.
       tracking_uri: MLflow's store, without its password.
       is_finished: whether its latest run reached the end.
-      backbone: its name.
       settings: the whole configuration, nested.
-      targets: the columns of the table.
-      methods: the rows of the table.
       cells: one for each target and method of the plan, begun or not.
-      selections: what the methods chose.
       stage_seconds: wall time of each stage, summed over all runs of the study.
       models: registered model name, version and URI by target.
       audits: the results of the leakage audit; empty if the study has none.
@@ -195,12 +170,5 @@ class StudyRecord:
     audits: tuple[AuditRecord, ...] = ()
 
     def cell(self, target: str, method: str) -> CellRecord:
-        """Return the cell of a pair.
-
-        Raises:
-          KeyError: the plan has no such pair.
-        """
-        for cell in self.cells:
-            if (cell.target, cell.method) == (target, method):
-                return cell
-        raise KeyError((target, method))
+        """Return the cell of a pair; KeyError if the plan has no such pair."""
+        return {(cell.target, cell.method): cell for cell in self.cells}[target, method]

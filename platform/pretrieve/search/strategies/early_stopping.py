@@ -58,19 +58,12 @@ SCHEDULERS: dict[StrategyName, Callable[[SearchSettings, int], TrialScheduler]] 
 
 @dataclass(frozen=True)
 class Stop:
-    """The point where a trial was stopped.
+    """The point where a trial was stopped."""
 
-    Attributes:
-      epoch: its last epoch.
-      num_epochs: of a trial that is not stopped.
-      score: its validation score at that epoch, in [0, 1].
-      seconds: its running time.
-    """
-
-    epoch: int
-    num_epochs: int
-    score: float
-    seconds: float
+    epoch: int  # its last one
+    num_epochs: int  # of a trial that is not stopped
+    score: float  # on validation at that epoch, in [0, 1]
+    seconds: float  # its running time
 
     def describe(self) -> str:
         """Describe it in one line.
@@ -188,6 +181,3 @@ class CellScheduler(FIFOScheduler):
         cell, key = cell_and_key(trial.config)
         self._compared[cell].pop(key, None)
         self._of(cell).on_trial_remove(tune_controller, trial)
-
-    def debug_string(self) -> str:
-        return f"{len(self.stops)} trials stopped in {len(self._by_cell)} cells"

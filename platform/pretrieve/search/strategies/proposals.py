@@ -21,25 +21,15 @@ MAX_REPETITIONS = 50
 
 @dataclass(frozen=True)
 class CellProblem:
-    """The search of one cell.
-
-    Attributes:
-      cell: target and method.
-      space: the points that may be proposed.
-      key_of: returns the key of a point's trial.
-      num_trials: all trials of the cell, including those of earlier runs.
-      seed: of the model's draws.
-      scores: score by point of the trials that ended in earlier runs; 0 for one that diverged.
-      begun: points of the trials that earlier runs began and did not end; they are proposed first.
-    """
+    """The search of one cell."""
 
     cell: CellName
-    space: SearchSpace
-    key_of: Callable[[Hyperparameters], str]
-    num_trials: int
-    seed: int
-    scores: Mapping[Hyperparameters, float]
-    begun: Sequence[Hyperparameters] = ()
+    space: SearchSpace  # the points that may be proposed
+    key_of: Callable[[Hyperparameters], str]  # returns the key of a point's trial
+    num_trials: int  # all trials of the cell, including those of earlier runs
+    seed: int  # of the model's draws
+    scores: Mapping[Hyperparameters, float]  # of the trials that ended in earlier runs; 0 for one that diverged
+    begun: Sequence[Hyperparameters] = ()  # of trials that earlier runs began and did not end; proposed first
 
 
 class Proposals:
