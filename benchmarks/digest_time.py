@@ -12,7 +12,7 @@ import os
 import time
 from pathlib import Path
 
-from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed
 from pretrieve.tracking.address import sqlite_store
 from pretrieve_dashboards import load_study
 

@@ -22,7 +22,7 @@ from ray.tune.schedulers import TrialScheduler
 from search_strategies import study_of
 
 from pretrieve.metrics import EPOCH
-from pretrieve.search.strategies.asha import asha
+from pretrieve.search.strategies.early_stopping import asha
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.tracking import schema
 

@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,39 +48,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "backbones": ("Architecture", "Preprocessing", "Projector", "register_backbone"),
-    "cluster": ("connected",),
-    "data.array_set": ("image_set_from_arrays",),
-    "data.dataset_card": ("DatasetCard", "make_card"),
-    "data.folder_tree": ("load_folder_tree",),
-    "data.forms.csv_table": ("load_csv",),
-    "data.forms.examples": ("image_set_from_examples",),
-    "data.forms.hugging_face": ("image_set_from_hugging_face",),
-    "data.forms.parquet_tables": ("load_parquet",),
-    "data.forms.torchvision_sets": ("image_set_from_torchvision",),
-    "data.group_lists": ("read_group_list",),
-    "data.image_set": ("ImageSet", "ImageSource", "ImageTarget"),
-    "data.imagenet": ("load_imagenet",),
-    "data.registry": ("register_target",),
-    "errors": ("PretrieveError", "StudyFileError", "UserError"),
-    "features.centroid_file": ("NamedCentroids", "read_centroid_file"),
-    "stages.observer": ("StudyObserver",),
-    "study.settings": ("DEFAULT_STORAGE",),
-    "study.study": ("Study",),
-    "study.walk": ("study_centroids",),
-    "study.views": ("terminal_view",),
-    "tracking.address": ("for_client", "without_password"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted([*_HOME_OF, "__version__"])
+def _modules() -> dict[str, str]:
+    """Return the module of each public name from the imports above, read as text because torch and Ray load slowly."""
+    nodes = ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+    imports = [(node.module, node.names) for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {alias.asname: module for module, names in imports if module for alias in names if alias.asname}
+
+
+_MODULE_OF = _modules()
+
+__all__ = sorted([*_MODULE_OF, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `pretrieve --help` must not wait for torch and Ray."""
-    if name in _HOME_OF:
-        return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'pretrieve' has no attribute {name!r}")
 
 

@@ -16,7 +16,7 @@ def import_module_of(reference: str, *, noun: str, word: str, error: type[UserEr
     """Import the module of `my_module:my_object`, looking in the working directory too.
 
     Args:
-      reference: the whole reference.
+      reference: module and object.
       noun: the kind of object with its article, for messages.
       word: the kind of object in one word, for messages.
       error: class of the error to raise.

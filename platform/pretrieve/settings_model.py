@@ -28,8 +28,7 @@ def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "fil
     base = Path((info.context or {}).get("base", "."))
     try:
         resolved = (base / path.expanduser()).resolve()
-        is_there = {"folder": resolved.is_dir, "file": resolved.is_file, "file or folder": resolved.exists}
-        exists = is_there[kind]()
+        exists = {"folder": resolved.is_dir, "file": resolved.is_file, "file or folder": resolved.exists}[kind]()
     except (OSError, RuntimeError) as error:  # too long a name, a circle of links, a user without a home
         raise ValueError(f"the {kind} must have a path that can be followed, but: {error}") from error
     if not exists:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import errno
 import glob
+import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from pretrieve.errors import StudyInUseError
+
+DRIVER_LOCK, DRIVER_NAME = "driver.lock", "driver.txt"
+"""Files in a study's folder: the lock of the process that runs it, and the name of that process."""
 
 POLL_S = 5.0
 """How often a process that waits for a lock calls `on_wait`."""
@@ -61,9 +68,6 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 
     The process holds a lock beside it, so that `remove_leftovers` keeps it. On a file system without locks the folder
     works too, but leftovers are not removed.
-
-    Raises:
-      OSError: the folder cannot be made.
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
@@ -89,3 +93,39 @@ def remove_leftovers(parent: Path, name: str | None = None) -> None:
         with suppress(LockedError, OSError), locked(lock):
             shutil.rmtree(folder, ignore_errors=True)
             lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_driver(folder: Path) -> Iterator[None]:
+    """Hold the lock of a study, whose folder exists, for the length of the block or the life of the process.
+
+    Raises:
+      StudyInUseError: another process holds it; the message names its host and process.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / DRIVER_LOCK))
+        except LockedError:
+            raise StudyInUseError(
+                f"one process at a time may run a study, but {folder} is being run by {_driver_name(folder)}; wait for "
+                "it, or stop it"
+            ) from None
+        stack.callback((folder / DRIVER_NAME).unlink, missing_ok=True)
+        (folder / DRIVER_NAME).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+
+
+def current_driver(folder: Path) -> str | None:
+    """Return which process runs a study now; None if none does."""
+    if not (folder / DRIVER_LOCK).exists():
+        return None
+    try:
+        with locked(folder / DRIVER_LOCK):
+            return None
+    except LockedError:
+        return _driver_name(folder)
+
+
+def _driver_name(folder: Path) -> str:
+    name = folder / DRIVER_NAME
+    return name.read_text(encoding="utf-8") if name.exists() else "another process"

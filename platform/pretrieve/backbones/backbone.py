@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import STORE_VERSION
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.backbones._base import Architecture, find_architecture
 from pretrieve.backbones.parts import BackboneParts
 from pretrieve.backbones.state_dicts import (

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pretrieve.artifacts.seals import read_sealed, sealing
+from pretrieve.artifacts.sealed_files import read_sealed, sealing
 from pretrieve.errors import BackboneError
 
 StateDict = dict[str, Tensor]

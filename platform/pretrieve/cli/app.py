@@ -10,14 +10,16 @@ from typing import Annotated
 import typer
 
 from pretrieve import __version__
-from pretrieve.artifacts.full_disk import is_disk_full
+from pretrieve.artifacts.disk_space import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.select_command import select
-from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
+from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
+from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import BudgetUsedUpError, PretrieveError, TrialsFailedError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,20 +33,18 @@ app = typer.Typer(
 
 
 def status(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Tell what of a study is done, what runs, what failed and why; also while it runs, from any machine.
+    """Show what of a study is done, what runs, what failed and why; also while it runs, from any machine.
 
     `pretrieve status my_study.yaml`
     """
-    from rich.table import Table
-
-    from pretrieve.artifacts.study_lock import current_driver
+    from pretrieve.artifacts.locks import current_driver
     from pretrieve.stages.inventory import read_inventory
     from pretrieve_dashboards import print_status
 
     loaded = load_study_argument(study, overrides, storage)
     console = make_console()
     print_status(loaded.record(), console, driver=current_driver(loaded.settings.folder))
-    table = Table("stage", "artifacts", "in the store", box=None)
+    table = make_table(("stage", "artifacts", "in the store"), box=None)
     for stage in read_inventory(loaded.settings):
         table.add_row(stage.stage, str(stage.num_artifacts), str(stage.num_there))
     if table.row_count:
@@ -52,14 +52,14 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
 
 
 def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Send to MLflow the metrics that wait in the study's folder, as its server was away when they were told.
+    """Send to MLflow the metrics that wait in the study's folder because its server was away.
 
     Trains nothing. `pretrieve run` does the same and then goes on with the study.
     """
     from pretrieve.study.walk import deliver_study
 
     num_trials = deliver_study(load_study_argument(study, overrides, storage).settings)
-    typer.echo(f"{num_trials} trials were delivered" if num_trials != 1 else "1 trial was delivered")
+    typer.echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
 
 
 app.add_typer(cache, name="cache")
@@ -94,36 +94,36 @@ def demo(overrides: Overrides = None, storage: Storage = None) -> None:
 def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Run what is missing of a study, then print its table.
 
-    Uses the Ray cluster of RAY_ADDRESS, else this machine. Interrupted at any time, the same command goes on.
+    Uses the Ray cluster of RAY_ADDRESS, else this machine. After an interruption the same command goes on.
     """
     _run(study, overrides, storage)
 
 
 @app.command()
 def features(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Compute the features that a study's selections are made from, and nothing else; `run` finds them."""
+    """Compute the features that a study's selections are made from, and nothing else; `run` uses them."""
     load_study_argument(study, overrides, storage).extract_features()
 
 
 @app.command()
 def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Make a study's selections, and the features they need; `run` finds both. Prints the file of each record."""
+    """Make a study's selections, and the features they need; `run` uses both. Prints the file of each record."""
     for path in load_study_argument(study, overrides, storage).make_selections():
         typer.echo(path)
 
 
 @app.command()
 def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Refit the best configurations known so far, also of an unfinished search, and tell what is missing.
+    """Refit the best configurations known so far, also of an unfinished search, and name what is missing.
 
-    No trial is run. Each refit looks at the test images: better let the search end first.
+    No trial is run. Each refit is tested on the test images: better let the search end first.
     """
     _run(study, overrides, storage, runs_trials=False)
 
 
 @app.command()
 def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Write report.html and table.csv from what MLflow holds, finished or not, and print the table."""
+    """Write report.html and table.csv from MLflow's record, finished or not, and print the table."""
     from pretrieve_dashboards import print_study, score_table, write_report
 
     loaded = load_study_argument(study, overrides, storage)
@@ -155,7 +155,6 @@ def ui(
 
 
 def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
-    from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
     from pretrieve_dashboards import print_study
 
     study = load_study_argument(file, overrides, storage)
@@ -188,7 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _exit_status(error: Exception) -> int | None:
     """Return 2 for a user's mistake, 1 for a failed study, None for a bug, whose traceback is shown."""
-    from pretrieve.errors import PretrieveError, UserError
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_selection import SelectionInputError
 

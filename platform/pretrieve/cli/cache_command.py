@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pretrieve.cli.study_argument import make_console
+from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import UserError
 
 if TYPE_CHECKING:
-    from pretrieve.artifacts.pruning import CacheItem
+    from pretrieve.artifacts.store import CacheItem
 
 BYTES_PER_GB = 1e9
 
 cache = typer.Typer(
     no_args_is_help=True,
-    help="See and prune what studies share: features, decoded images, selections, … Whatever goes is made again.",
+    help="List and prune what studies share: features, decoded images, selections, … What is removed is made again.",
 )
 
 Folder = Annotated[Path | None, typer.Option(help="Folder of studies and caches. Default: `pretrieve-runs` here.")]
@@ -26,11 +27,11 @@ Folder = Annotated[Path | None, typer.Option(help="Folder of studies and caches.
 
 @cache.command("list")
 def list_(storage: Folder = None) -> None:
-    """Tell what each cache holds, how much disk it takes and when it was last used.
+    """Show what each cache holds, how much disk it takes and when it was last used.
 
     `pretrieve cache list --storage /shared/runs`
     """
-    from pretrieve.artifacts.pruning import cache_items
+    from pretrieve.artifacts.store import cache_items
 
     folder = _storage(storage)
     _print(cache_items(folder / "cache"), f"Caches of {folder}")
@@ -52,17 +53,16 @@ def prune(
             "`backbones`, whose weights a GPU would not make again to the bit."
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
 ) -> None:
-    """Make room: remove from the caches what was not used for long, or what is too much, and halves of killed writers.
+    """Free disk space: remove from the caches what was not used for long, what is too much, and unfinished files.
 
     `pretrieve cache prune --unused-days 30`, `pretrieve cache prune --max-gb 200 --kind images --dry-run`
 
     Results, weights of refits and MLflow's record are no part of the caches. While a study of the storage runs, nothing
     is removed.
     """
-    from pretrieve.artifacts.pruning import cache_items, removable_items, remove_items
-    from pretrieve.errors import UserError
+    from pretrieve.artifacts.store import cache_items, removable_items, remove_items
 
     if unused_days is None and max_gb is None:
         raise UserError("pruning needs a rule of what may go: give --unused-days, --max-gb or both")
@@ -73,13 +73,12 @@ def prune(
     if not dry_run:
         remove_items(folder, going)
     _print(going, "Would be removed" if dry_run else "Removed")
-    left = sum(item.num_bytes for item in items) - sum(item.num_bytes for item in going)
-    if max_bytes is not None and left > max_bytes:
-        typer.echo(f"{left / BYTES_PER_GB:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
+    left_gb = _gb(items) - _gb(going)
+    if max_gb is not None and left_gb > max_gb:
+        typer.echo(f"{left_gb:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
 
 
 def _storage(storage: Path | None) -> Path:
-    from pretrieve.errors import UserError
     from pretrieve.study.settings import DEFAULT_STORAGE
 
     folder = (storage or DEFAULT_STORAGE).expanduser().absolute()
@@ -91,18 +90,16 @@ def _storage(storage: Path | None) -> Path:
 
 
 def _print(items: Sequence[CacheItem], title: str) -> None:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", show_footer=True)
-    total = sum(item.num_bytes for item in items)
-    table.add_column("Cache", footer="all")
-    table.add_column("Entries", justify="right", footer=str(len(items)))
-    table.add_column("GB", justify="right", footer=f"{total / BYTES_PER_GB:.3f}")
-    table.add_column("Last used, oldest entry", justify="right")
-    table.add_column("Last used, newest entry", justify="right")
+    headings = ("Cache", ">Entries", ">GB", ">Last used, oldest entry", ">Last used, newest entry")
+    table = make_table(headings, title=title, title_justify="left")
     for kind in sorted({item.kind for item in items}):
         chosen = [item for item in items if item.kind == kind]
         days = [time.strftime("%Y-%m-%d", time.localtime(item.used_s)) for item in chosen]
-        size = sum(item.num_bytes for item in chosen) / BYTES_PER_GB
-        table.add_row(kind, str(len(chosen)), f"{size:.3f}", min(days), max(days))
+        table.add_row(kind, str(len(chosen)), f"{_gb(chosen):.3f}", min(days), max(days))
+    table.add_section()
+    table.add_row("all", str(len(items)), f"{_gb(items):.3f}")
     make_console().print(table)
+
+
+def _gb(items: Sequence[CacheItem]) -> float:
+    return sum(item.num_bytes for item in items) / BYTES_PER_GB

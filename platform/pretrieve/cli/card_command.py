@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 if TYPE_CHECKING:
     from pretrieve.data.image_set import ImageSet
@@ -28,7 +29,6 @@ def card(
 
     `pretrieve card digits --json digits.json`
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from pretrieve.artifacts.atomic_files import write_json

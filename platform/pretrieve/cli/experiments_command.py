@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from pretrieve.cli.study_argument import Storage, make_console
+from pretrieve.cli.study_argument import Storage
+from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.errors import TrialsFailedError, UserError
 
 if TYPE_CHECKING:
     from pretrieve.execution.measuring.speed import SpeedBook
@@ -20,7 +23,7 @@ SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 def experiments(
     mini: Annotated[bool, typer.Option("--mini", help="Of the miniatures, not of the paper's size.")] = False,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Also what `pretrieve plan` says of each; needs the data, and takes minutes.")
+        bool, typer.Option("--cost", help="Also the forecast of each; needs the data, and takes minutes.")
     ] = False,
     storage: Storage = None,
 ) -> None:
@@ -30,38 +33,24 @@ def experiments(
 
     `pretrieve reproduce NAME` runs one, `pretrieve reproduce NAME --mini` its miniature.
     """
-    from rich.table import Table
-    from rich.text import Text
-
-    from pretrieve.errors import UserError
     from pretrieve.paper.catalogue import EXPERIMENTS
     from pretrieve.paper.points import studies_folder
 
-    table = Table(show_edge=False, pad_edge=False)
-    numbers = ("studies", "trials", "refits", *(("wall time", "GPU-hours") if cost else ()))
-    for heading in ("name", "place", "question", "study files", *numbers):
-        is_number = heading in numbers
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+    numbers = (">studies", ">trials", ">refits", *((">wall time", ">GPU-hours") if cost else ()))
+    table = make_table(("name", "place", "question", "study files", *numbers), show_edge=False, pad_edge=False)
     costs = _costs(mini, storage) if cost else {}
     for experiment in EXPERIMENTS.values():
         series = experiment.series(is_mini=mini)
-        files = dict.fromkeys(point.file for point in series.points)
+        files = "\n".join(dict.fromkeys(point.file for point in series.points))
         try:
             counts = (len(series.studies), *count_trials(series))
         except UserError:  # a study file is missing or broken; the other rows are right
             counts = (len(series.studies), 0, 0)
-        row = [
-            experiment.name,
-            experiment.place,
-            experiment.question,
-            "\n".join(files),
-            *(str(n or "–") for n in counts),
-            *costs.get(experiment.name, ()),
-        ]
-        table.add_row(*map(Text, row))
+        words = (experiment.name, experiment.place, experiment.question, files)
+        table.add_row(*map(Text, (*words, *(str(n or "–") for n in counts), *costs.get(experiment.name, ()))))
     console = make_console()
     console.print(table)
-    console.print(Text(f"study files lie in {studies_folder()}"), soft_wrap=True)
+    console.print(Text(f"study files are in {studies_folder()}"), soft_wrap=True)
 
 
 def reproduce(
@@ -85,14 +74,13 @@ def reproduce(
         ),
     ] = None,
 ) -> None:
-    """Run a table or figure of the paper and print it with the published numbers; its report is written beside.
+    """Run a table or figure of the paper, print it with the published numbers, and write its report.
 
-    The report lies in NAME/report.html of the storage, and is written anew after each study of the series.
-    Interrupted at any time, the same command goes on; where everything is there, it computes nothing.
+    The report is NAME/report.html in the storage, written again after each study of the series.
+    After an interruption the same command goes on; if all results exist, it computes nothing.
 
     `pretrieve reproduce table1a --mini`
     """
-    from pretrieve.errors import TrialsFailedError
     from pretrieve.paper.catalogue import find_experiment
     from pretrieve.paper.reproduction import reproduce as reproduce_experiment
     from pretrieve_dashboards.paper_report import print_experiment
@@ -113,7 +101,6 @@ def reproduce(
 def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     """Forecast the studies of each experiment on one cluster; an experiment whose data are missing has "–"."""
     from pretrieve.cluster import connected
-    from pretrieve.errors import UserError
     from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.paper.catalogue import EXPERIMENTS
     from pretrieve.paper.reproduction import MINI_STORAGE
@@ -139,8 +126,8 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
 def count_trials(series: Series) -> tuple[int, int]:
     """Count the trials and the refits that a series plans, whether the data exist or not.
 
-    What two points share is counted in each, although it runs once. A UserError is raised where a file is missing or
-    no YAML.
+    What two points share is counted in each, although it runs once. A UserError is raised if a file is missing or no
+    YAML.
     """
     from pretrieve.methods import METHODS
     from pretrieve.paper.points import studies_folder
@@ -164,7 +151,7 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
 
     A study that several points share counts once. So do the stages before the trials that studies with the same source
     and network share. For a selection without training, only the stages up to the selection count. A UserError is
-    raised where a study file does not fit the data or the cluster.
+    raised if a study file does not fit the data or the cluster.
     """
     from pretrieve.paper._base import StudyPoint
     from pretrieve.paper.points import load_point

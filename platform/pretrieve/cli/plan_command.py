@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
-from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument, make_console
+from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
+from pretrieve.cli.terminal import make_console, make_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rich.table import Table
-
     from pretrieve.records.forecast import Forecast
     from pretrieve.stages.budget import BudgetSettings
     from pretrieve.study.study import Study
@@ -24,13 +23,13 @@ def plan(
     overrides: Overrides = None,
     storage: Storage = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print only where the forecast lies as JSON, for a program to read.")
+        bool, typer.Option("--json", help="Print only the path of the forecast as JSON, for a program to read.")
     ] = False,
 ) -> None:
-    """Tell what is left of a study and what it will cost: trials, wall time, GPU-hours, disk, memory.
+    """Forecast what is left of a study and what it will cost: trials, wall time, GPU-hours, disk, memory.
 
     Runs nothing of it: a few steps of training are timed on the cluster of RAY_ADDRESS, else on this machine.
-    After the study ran, the same command shows what each stage took beside what was told.
+    After the study ran, the same command shows what each stage took beside its forecast.
     """
     from pretrieve.records.forecast import FORECAST_FILE
 
@@ -63,38 +62,29 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
 
 
 def _cells(forecast: Forecast) -> Table:
-    from rich.table import Table
-
     from pretrieve_dashboards.wording import duration
 
-    table = Table("target", "method", box=None)
-    for name in ("trials", "done", "refits", "done", "image passes", "a trial", "all"):
-        table.add_column(name, justify="right")
+    numbers = (">trials", ">done", ">refits", ">done", ">image passes", ">a trial", ">all")
+    table = make_table(("target", "method", *numbers), box=None)
     for cell in forecast.cells:
-        numbers = (cell.num_trials, cell.num_done, cell.num_refits, cell.num_refits_done)
+        counts = (cell.num_trials, cell.num_done, cell.num_refits, cell.num_refits_done)
         times = (duration(cell.trial_s), duration(cell.missing_s)) if cell.trial_s else ("", "")
         passes = f"{cell.image_passes:,}" if cell.image_passes else ""
-        table.add_row(cell.target, cell.method, *(str(number) for number in numbers), passes, *times)
+        table.add_row(cell.target, cell.method, *map(str, counts), passes, *times)
     return table
 
 
 def _stages(forecast: Forecast, took: Mapping[str, float]) -> Table:
-    from rich.table import Table
-
     from pretrieve_dashboards.wording import duration
 
-    table = Table("stage", box=None)
-    table.add_column("forecast", justify="right")
-    if took:
-        table.add_column("took", justify="right")
-    table.add_column("")
+    table = make_table(("stage", ">forecast", *((">took",) if took else ()), ""), box=None)
     stages = {stage.stage: stage for stage in forecast.stages}
     for name in dict.fromkeys([*stages, *took]):
         stage = stages.get(name)
-        seconds = "not told" if stage and stage.seconds is None else ""
-        seconds = duration(stage.seconds) if stage and stage.seconds is not None else seconds
+        seconds, work = (stage.seconds, stage.work) if stage else (None, "")
+        forecast_time = duration(seconds) if seconds is not None else "unknown" if stage else ""
         past = [duration(took[name]) if name in took else ""] if took else []
-        table.add_row(name, seconds, *past, stage.work if stage else "")
+        table.add_row(name, forecast_time, *past, work)
     return table
 
 

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+
+from pretrieve.cli.terminal import make_table
+from pretrieve.errors import UserError
 
 if TYPE_CHECKING:
     from pretrieve.features.centroid_file import NamedCentroids
@@ -53,7 +57,7 @@ def select(
     from pretrieve.data.group_lists import read_group_list
     from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
 
-    sides = _sides(study, source, target)
+    sources, targets = _sides(study, source, target)
     paper = SelectionSettings()
     settings = SelectionSettings(
         top_k=top,
@@ -65,15 +69,15 @@ def select(
         target_penalty=target_penalty,
     )
     rng = np.random.default_rng(seed)
-    selection = make_selector(method).select(sides[0].means, sides[1].means, top_k=top, settings=settings, rng=rng)
-    expected = None if expected_ids is None else read_group_list(expected_ids, sides[0].names)
+    selection = make_selector(method).select(sources.means, targets.means, top_k=top, settings=settings, rng=rng)
+    expected = None if expected_ids is None else read_group_list(expected_ids, sources.names)
     recall = None if expected is None else recall_at_k(selection, expected)
-    _print(selection, settings, sides[0].names, set(expected or []), recall)
+    _print(selection, settings, sources.names, set(expected or []), recall)
     if json_out is not None:
         record = {
             "method": selection.method,
             "groups": list(selection.groups),
-            "names": [sides[0].names[group] for group in selection.groups],
+            "names": [sources.names[group] for group in selection.groups],
             "scores": [float(selection.scores[group]) for group in selection.groups],
             "margin": selection.margin,
             "converged": selection.converged,
@@ -84,7 +88,6 @@ def select(
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    from pretrieve.errors import UserError
     from pretrieve.features.centroid_file import read_centroid_file
 
     if study is None:
@@ -106,15 +109,9 @@ def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCe
 def _print(
     selection: Selection, settings: SelectionSettings, names: tuple[str, ...], expected: set[int], recall: float | None
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{selection.method}: {len(selection.groups)} of {len(names)} groups", title_justify="left")
-    for heading in ("rank", "group", "score"):
-        table.add_column(heading, justify="right")
-    table.add_column("name")
-    if expected:
-        table.add_column("expected")
+    headings = (">rank", ">group", ">score", "name", *(("expected",) if expected else ()))
+    title = f"{selection.method}: {len(selection.groups)} of {len(names)} groups"
+    table = make_table(headings, title=title, title_justify="left")
     for rank, group in enumerate(selection.groups[:ROWS_SHOWN], start=1):
         row = [str(rank), str(group), f"{selection.scores[group]:.6g}", names[group]]
         table.add_row(*row, *(["✓" if group in expected else ""] if expected else []))

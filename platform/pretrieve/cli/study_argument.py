@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from pretrieve.study.study import Study
 
 StudyFile = Annotated[Path, typer.Argument(help="A study file (YAML).")]
@@ -24,16 +22,8 @@ Storage = Annotated[
 
 
 def load_study_argument(file: Path, overrides: list[str] | None, storage: Path | None) -> Study:
-    """Read the study that a command names; raise a UserError where the file or a setting is wrong."""
+    """Read the study that a command names; raise a UserError if the file or a setting is wrong."""
     from pretrieve.study.study import Study
 
-    place = [] if storage is None else [f"storage={storage.expanduser().absolute()}"]
-    return Study.from_file(file, overrides=[*(overrides or []), *place])
-
-
-def make_console() -> Console:
-    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
-    from rich.console import Console
-
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))
+    in_storage = [] if storage is None else [f"storage={storage.expanduser().absolute()}"]
+    return Study.from_file(file, overrides=[*(overrides or []), *in_storage])

@@ -14,11 +14,11 @@ from pretrieve.tracking.address import DATABASE, without_password
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
     """Serve the UI of a SQLite store on 127.0.0.1 until interrupted.
 
-    A UserError is raised where the folder has no store, or where the store is a tracking server, which has its own UI.
+    A UserError is raised if the folder has no store, or if the store is a tracking server, which has its own UI.
     """
     if tracking_uri.startswith(("http://", "https://")):
         raise UserError(
-            f"this study's record lies on a tracking server; open {without_password(tracking_uri)} in a browser"
+            f"this study's record is on a tracking server; open {without_password(tracking_uri)} in a browser"
         )
     if not (folder / DATABASE).exists():
         raise UserError(

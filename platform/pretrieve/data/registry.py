@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.seals import read_sealed, read_sealed_json, sealing, write_sealed_json
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed, read_sealed_json, sealing, write_sealed_json
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError, nearest_word
 from pretrieve.import_by_name import declares, find_attribute, import_module_of

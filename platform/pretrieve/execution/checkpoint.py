@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pretrieve.artifacts.seals import read_sealed, sealing
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed, sealing
 from pretrieve.training.network import TwoHeadNetwork
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError, WorkerCrashedError
 
-from pretrieve.artifacts.full_disk import is_disk_full
+from pretrieve.artifacts.disk_space import is_disk_full
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import FailureKind, Interruption
 

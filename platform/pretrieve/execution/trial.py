@@ -14,9 +14,8 @@ from pathlib import Path
 import torch
 
 from pretrieve import __version__, metrics
-from pretrieve.artifacts.full_disk import is_disk_full, write_once_disk_has_space
-from pretrieve.artifacts.seals import DamagedArtifactError
-from pretrieve.artifacts.store import set_aside
+from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, set_aside
 from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat

@@ -12,7 +12,7 @@ import ray
 from ray import cloudpickle, tune
 
 from pretrieve import metrics
-from pretrieve.artifacts.full_disk import write_once_disk_has_space
+from pretrieve.artifacts.disk_space import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
@@ -20,7 +20,8 @@ from pretrieve.execution.prometheus_metrics import StudyFigures
 from pretrieve.execution.retries import kind_of_error
 from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.search.strategies._base import Stop, Strategy
+from pretrieve.search.strategies.early_stopping import Stop
+from pretrieve.search.strategies.strategy import Strategy
 from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool
 from pretrieve.training.trial_spec import TrialSpec
 

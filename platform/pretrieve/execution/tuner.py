@@ -18,7 +18,8 @@ from pretrieve.execution.retries import next_attempt
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
-from pretrieve.search.strategies._base import TRIAL, Strategy, cell_and_key
+from pretrieve.search.strategies.strategy import Strategy
+from pretrieve.search.strategies.tune_config import TRIAL, cell_and_key
 from pretrieve.tracking.spool import DriverSpool, Spool
 
 

@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.artifacts.seals import read_sealed_array, read_sealed_arrays, sealing, write_sealed_arrays
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import (
+    is_kept,
+    read_sealed_array,
+    read_sealed_arrays,
+    sealing,
+    write_sealed_arrays,
+)
 from pretrieve.errors import ImageSetError
 from pretrieve.features.shards import FeatureRequest, read_features
 

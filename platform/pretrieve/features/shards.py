@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.seals import read_sealed, sealing
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed, sealing
 
 ROWS_PER_SHARD = 512
 """512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pretrieve.artifacts.seals import SealedFile, read_sealed_json, write_sealed_json
+from pretrieve.artifacts.sealed_files import SealedFile, read_sealed_json, write_sealed_json
 
 CARD, IMAGES, LABELS, ASPECTS = "card.json", "images.npy", "labels.npy", "aspects.npy"
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from pretrieve.artifacts.seals import SealedFile
+from pretrieve.artifacts.sealed_files import SealedFile
 
 HEADER_BYTES = 4096
 """Upper bound on the length of a file's header."""

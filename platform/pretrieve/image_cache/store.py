@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.artifacts.locks import temporary_folder
-from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed_array, seal
-from pretrieve.artifacts.store import set_aside
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed_array, seal, set_aside
 from pretrieve.data.decode import decode_square, decode_whole, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.card import (

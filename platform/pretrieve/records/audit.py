@@ -1,4 +1,4 @@
-"""What the leakage audit found of one target."""
+"""The result of the leakage audit for one target."""
 
 from __future__ import annotations
 
@@ -8,27 +8,16 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True)
 class LeakPair:
-    """An image that shows what a test image shows.
+    """An image that shows what a test image shows."""
 
-    Attributes:
-      source_index: of the image that is reused or trained on.
-      test_index: of the test image.
-      kind: how the two differ.
-      likeness: what the decision was made on, at most 1.
-      correlation: of the grey images where they fit best.
-      detail: of the images without their large shapes.
-      colour_error: mean difference, 0 … 255.
-      hash_distance: bits.
-    """
-
-    source_index: int
+    source_index: int  # of the image that is reused or trained on
     test_index: int
-    kind: Literal["same", "mirrored", "cropped", "cropped and mirrored"]
-    likeness: float
-    correlation: float
-    detail: float
-    colour_error: float
-    hash_distance: int
+    kind: Literal["same", "mirrored", "cropped", "cropped and mirrored"]  # how the two differ
+    likeness: float  # the number that decided, at most 1
+    correlation: float  # of the grey images where they fit best
+    detail: float  # correlation of the images without their large shapes
+    colour_error: float  # mean difference, 0 … 255
+    hash_distance: int  # bits
 
 
 @dataclass(frozen=True)
@@ -41,14 +30,13 @@ class LeakRecord(LeakPair):
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """What the leakage audit found of one target.
+    """The result of the leakage audit for one target.
 
     Attributes:
-      target: its name.
-      side: `source`, of the images that are reused, or `train`, of the target's own.
+      side: `source` for the images that are reused, `train` for the target's own.
       pairs: an image of that side and a test image that it shows, by the first, then by the second.
       num_compared: pairs of images that were compared.
-      summary: lines on what decided, for people.
+      summary: lines on how the pairs were decided, for people.
     """
 
     RECORD: ClassVar = "audit"

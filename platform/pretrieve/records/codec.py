@@ -1,4 +1,4 @@
-"""Records as JSON: under their name and version, so that what another version wrote is refused and never misread."""
+"""Records as JSON with their name and version, so that a file of another version is refused and never misread."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ MAX_VALUE_LENGTH = 80
 
 
 class Record(Protocol):
-    """A dataclass that is kept as a file of its own.
-
-    Attributes:
-      RECORD: what the file calls it.
-      VERSION: raised when files of before cannot be read as it any more.
-    """
+    """A dataclass with a file of its own; VERSION is raised when older files can no longer be read."""
 
     RECORD: ClassVar[str]
     VERSION: ClassVar[int]
@@ -30,7 +25,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """Return a record as what JSON can hold, under its name and version."""
+    """Return a record as JSON values, with its name and version."""
     values = _adapter(type(record)).dump_python(record, mode="json", warnings=False)
     return {"record": record.RECORD, "version": record.VERSION, **values}
 
@@ -45,24 +40,19 @@ def from_json(cls: type[RecordT], data: Any, origin: str) -> RecordT:
     if not isinstance(data, dict) or data.get("record") != cls.RECORD:
         raise UserError(f"{origin} must hold the record '{cls.RECORD}', but does not; {REMEDY}")
     try:
-        # As text: only there a list may be a tuple, and a name a number, where types are else held strictly.
+        # As text, because strict validation of Python values accepts no list for a tuple and no text for a number key.
         return cast("RecordT", _adapter(cls).validate_json(json.dumps(data), strict=True))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        field = ".".join(map(str, fault["loc"])) or "it"
+        field = ".".join(map(str, fault["loc"])) or "the record"
         value = f"{fault['input']!r:.{MAX_VALUE_LENGTH}}"
         raise UserError(
-            f"{origin} must be as this version of Pretrieve writes it, but of {field} = {value} it says: "
-            f"{fault['msg']}; {REMEDY}"
+            f"{origin} must be as this version of Pretrieve writes it, but {field} is {value}: {fault['msg']}; {REMEDY}"
         ) from error
 
 
 def check_version(cls: type[Record], data: Any, origin: str) -> None:
-    """Refuse what another version wrote.
-
-    Raises:
-      UserError: the version is absent or another one.
-    """
+    """Raise a UserError if another version wrote `data`."""
     if not isinstance(data, dict) or data.get("version") == cls.VERSION:
         return
     if "version" in data or "record" in data:

@@ -15,36 +15,17 @@ FORECAST_FILE = "forecast.json"
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What a stage will take.
+    """What a stage will take."""
 
-    Attributes:
-      stage: its name, as the run times it.
-      seconds: wall time; None where it cannot be told beforehand.
-      work: what there is to do, for people; empty where nothing is.
-      disk_bytes: what is written and kept.
-    """
-
-    stage: str
-    seconds: float | None
-    work: str
-    disk_bytes: int = 0
+    stage: str  # its name, as the run times it
+    seconds: float | None  # wall time; None if it cannot be known beforehand
+    work: str  # what is left to do, for people; empty if nothing is
+    disk_bytes: int = 0  # written and kept
 
 
 @dataclass(frozen=True)
 class CellForecast:
-    """What a cell will take.
-
-    Attributes:
-      target: of the cell.
-      method: of the cell.
-      num_trials: trials that it will have.
-      num_done: those of them that have a result.
-      num_refits: refits that it will have.
-      num_refits_done: those of them that have a result.
-      image_passes: images that are to pass through the network, trained on or scored, by all that is missing.
-      trial_s: seconds of one trial.
-      refit_s: seconds of one refit.
-    """
+    """What a cell will take: its trials and refits, how many of them have a result, and the seconds of one of each."""
 
     target: str
     method: str
@@ -52,7 +33,7 @@ class CellForecast:
     num_done: int
     num_refits: int
     num_refits_done: int
-    image_passes: int
+    image_passes: int  # images that all that is missing will train on or score
     trial_s: float
     refit_s: float
 
@@ -68,20 +49,16 @@ class Forecast:
     """What is left of a study, and what it will take on the cluster that was measured.
 
     Attributes:
-      study: its name.
-      cells: in the study's order.
-      stages: in their order.
       num_concurrent: trials at a time.
-      cpus_per_trial: of each.
       gpus_per_trial: share of a GPU of each.
       disk_bytes: what is written and kept, MLflow's own records included.
       peak_bytes: of memory, by all trials that share it: of a GPU where there are any, else of all machines.
       measured_s: what the calibration took.
-      is_prepared: whether everything before the trials is in the cache; else what of the ledger counts is not known.
+      is_prepared: whether everything before the trials is in the cache; else it is not known which results count.
       may_stop: whether the search stops trials early, so that the trials' figures are upper bounds.
       notes: what a user should know of the forecast.
       stage_seconds_before: what the stages took until now, by name; a later look compares with it.
-      used: what of each limit of a budget the study used until now, by the limit's name and in its unit.
+      used: how much of each limit of a budget the study used until now, by the limit's name and in its unit.
     """
 
     RECORD: ClassVar = "forecast"
@@ -104,7 +81,7 @@ class Forecast:
 
     @property
     def wall_s(self) -> float:
-        """Wall time of all stages whose time can be told."""
+        """Wall time of all stages whose time is known."""
         return sum(stage.seconds or 0.0 for stage in self.stages)
 
     @property
@@ -123,25 +100,20 @@ class Forecast:
         return sum(c.num_trials - c.num_done + c.num_refits - c.num_refits_done for c in self.cells)
 
     def took(self, stage_seconds: Mapping[str, float]) -> dict[str, float]:
-        """Return what each stage took since the forecast.
-
-        Args:
-          stage_seconds: what the stages took in all runs of the study, by name.
-        """
+        """Return what each stage took since the forecast, from what it took in all runs of the study, by name."""
         before = self.stage_seconds_before
         spent = {name: value - before.get(name, 0.0) for name, value in stage_seconds.items()}
         return {name.replace("_", " "): value for name, value in spent.items() if value > 0}
 
     def write(self, folder: Path) -> Path:
         """Write it into the study's folder, and return the file."""
-        path = folder / FORECAST_FILE
         totals = {"wall_s": self.wall_s, "trial_hours": self.trial_hours, "gpu_hours": self.gpu_hours}
-        write_json(path, to_json(self) | totals)
-        return path
+        write_json(folder / FORECAST_FILE, to_json(self) | totals)
+        return folder / FORECAST_FILE
 
     @classmethod
     def read(cls, folder: Path) -> Forecast | None:
-        """Read what `write` wrote; None where nothing was.
+        """Read what `write` wrote; None if there is no file.
 
         Raises:
           UserError: another version wrote it, or it was changed.

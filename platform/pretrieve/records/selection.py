@@ -12,26 +12,24 @@ class SelectionRecord:
     """The groups of the source that a method chose for a target.
 
     Attributes:
-      target: name of the target.
-      method: name of the method.
       unit: what a group is: `class`, `cluster` or `image`.
-      groups: indices of the chosen groups, best first; of very many the first ones.
-      names: their names, in the same order.
-      scores: their scores, in the same order; larger is more similar.
-      masses: of `uot` their similarities P·1, in the same order; None for another method.
-      ranks: their ranks among all groups of the source, counted from 1, in the same order; they begin later for a
-        decile of the ranking, and skip some where classes are capped.
+      groups: indices of the chosen groups, best first; of very many the first ones. Names, scores, masses, ranks and
+        thumbnails have the same order.
+      scores: larger is more similar.
+      masses: of `uot` their similarities P·1; None for another method.
+      ranks: among all groups of the source, counted from 1; they begin later for a decile of the ranking, and skip
+        some where classes are capped.
       num_selected: how many were chosen, ≥ the number of groups listed.
-      num_units: how many groups the source has.
-      num_images: images of the chosen groups.
+      num_units: groups of the source.
+      num_images: of the chosen groups.
       classes: how many of them are of each class, the most frequent first; of very many the first ones.
-      margin: score of the last chosen group minus that of the first one left out; None where all were chosen.
+      margin: score of the last chosen group minus that of the first one left out; None if all were chosen.
       margins: the margin at each number of groups that the grid tries.
       converged: whether the solver reached its tolerance; True for methods that solve nothing.
       iterations: of the solver; 0 for methods that solve nothing.
       num_shared: chosen groups that each other method of the target chose too.
-      recall: share of the expected groups that was chosen; None where none are expected.
-      thumbnails: small pictures of the first groups, in the same order: a JPEG each as base64 text, or empty.
+      recall: share of the expected groups that was chosen; None if none are expected.
+      thumbnails: small pictures of the first groups: a JPEG each as base64 text, or empty.
 
     Raises:
       ValueError: groups, names, scores and ranks differ in length.

@@ -1,15 +1,100 @@
-"""A whole study: what its plan, its files and its runs say together."""
+"""What a study plans and what its runs in MLflow hold: targets, cells, trials and their attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from pretrieve.records.audit import AuditRecord
-from pretrieve.records.plan import TargetRecord
 from pretrieve.records.selection import SelectionRecord
-from pretrieve.records.trial import TrialRecord, TrialState
+
+TrialState = Literal["running", "finished", "diverged", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """A column of the table; `metric` is `top1` or `mean_per_class`, `num_images` are by split."""
+
+    name: str
+    metric: str
+    num_classes: int
+    num_images: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """The planned trials of one (target, method) pair."""
+
+    target: str
+    method: str
+    trial_keys: tuple[str, ...]  # of the trials that are known, in the order of the grid
+    num_trials: int  # how many it will have, ≥ the number of keys
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """What a study set out to do; `settings` is the whole configuration, nested."""
+
+    RECORD: ClassVar = "plan"
+    VERSION: ClassVar = 1
+
+    backbone: str
+    settings: Mapping[str, Any]
+    methods: tuple[str, ...]
+    targets: tuple[TargetRecord, ...]
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def top_ks(self) -> tuple[int, ...]:
+        """Numbers of selected units in the grid; empty if it does not vary them."""
+        return tuple(self.settings.get("grid", {}).get("top_k") or ())
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A stretch of a trial's work in one process; a trial that was cut short and went on has several."""
+
+    worker: str  # node and GPU; empty if it is not recorded
+    start_ms: int  # milliseconds since 1970
+    end_ms: int | None  # of its end or its last report; None if it reported nothing since it began
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial or refit.
+
+    Attributes:
+      key: hash of everything that decides its result.
+      state: `running` also for one that was interrupted.
+      hyperparameters: lr, weight_decay, head_lr_ratio; with a source stream source_weight; where the grid varies the
+        number of selected units top_k.
+      score: validation score of a trial, test score of a refit, in [0, 1]; None unless finished.
+      seconds: its running time; 0 while unknown.
+      message: why it diverged, was stopped or failed, or how a finished one departs from the protocol; else empty.
+      failure: the kind of failure; empty unless it failed.
+      interruptions: how often each kind of failure cut its process short, before it was started again.
+      stopped_epoch: the epoch after which the search stopped it; None unless stopped.
+      stopped_score: its validation score there, in [0, 1]; None unless stopped. It is no score to choose by.
+      attempts: in order; empty if not even its start is recorded.
+      curve: (epoch from 1, validation score in [0, 1]) of a trial; empty if it was not read.
+    """
+
+    key: str
+    run_id: str
+    kind: Literal["trial", "refit"]
+    state: TrialState
+    hyperparameters: Mapping[str, float]
+    seed: int
+    score: float | None
+    seconds: float
+    message: str
+    failure: str = ""
+    interruptions: Mapping[str, int] = field(default_factory=dict)
+    stopped_epoch: int | None = None
+    stopped_score: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,17 +102,15 @@ class CellRecord:
     """One (target, method) pair of the table.
 
     Attributes:
-      target: name of the target.
-      method: name of the method.
-      run_id: its MLflow run; None where it has not begun.
-      num_planned: trials that the present plan holds.
-      trials: those of them that have begun.
+      run_id: its MLflow run; None before it begins.
+      num_planned: trials in the present plan.
+      trials: those of them that began.
       best: the hyperparameters chosen on validation; None before.
       best_val_score: their validation score in [0, 1]; None before.
       refits: trainings of the best configuration on train + val, those of the present best only.
       test_mean: mean test score of the refits in [0, 1]; None before.
       test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than two refits.
-      refits_with_leaks: the same refits with the source images that an audit left out; empty where it left out none.
+      refits_with_leaks: the same refits with the source images that an audit left out; empty if it left out none.
     """
 
     target: str
@@ -44,7 +127,7 @@ class CellRecord:
 
     @property
     def placed_trials(self) -> tuple[TrialRecord, ...]:
-        """Trials whose place in the grid is recorded; one that begins now has not told it yet."""
+        """Trials whose place in the grid is recorded; one that just begins has not recorded it yet."""
         return tuple(trial for trial in self.trials if "lr" in trial.hyperparameters)
 
     def num_in_state(self, state: TrialState) -> int:
@@ -54,23 +137,18 @@ class CellRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A whole study.
+    """A whole study: `methods` are the rows of its table, `targets` the columns.
 
     Attributes:
       name: of the study and its MLflow experiment.
-      experiment_id: of MLflow.
       run_id: the study's own MLflow run.
       tracking_uri: MLflow's store, without its password.
       is_finished: whether its latest run reached the end.
-      backbone: name of the backbone.
       settings: the whole configuration, nested.
-      targets: the columns of the table.
-      methods: the rows of the table.
-      cells: one for each target and method of the plan, also where it has not begun.
-      selections: what the methods chose.
+      cells: one for each target and method of the plan, begun or not.
       stage_seconds: wall time of each stage, summed over all runs of the study.
       models: registered model name, version and URI by target.
-      audits: what the leakage audit found; empty where the study has none.
+      audits: the results of the leakage audit; empty if the study has none.
     """
 
     RECORD: ClassVar = "study"
@@ -92,12 +170,5 @@ class StudyRecord:
     audits: tuple[AuditRecord, ...] = ()
 
     def cell(self, target: str, method: str) -> CellRecord:
-        """Return the cell of a pair.
-
-        Raises:
-          KeyError: the plan has no such pair.
-        """
-        for cell in self.cells:
-            if (cell.target, cell.method) == (target, method):
-                return cell
-        raise KeyError((target, method))
+        """Return the cell of a pair; KeyError if the plan has no such pair."""
+        return {(cell.target, cell.method): cell for cell in self.cells}[target, method]

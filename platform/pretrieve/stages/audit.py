@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.artifacts.keys import changed_fields, content_key
-from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.audit.contact_sheet import MAX_PAIRS, PairCard, write_contact_sheets
 from pretrieve.audit.report import LeakPair, LeakReport
 from pretrieve.audit.settings import AuditSettings

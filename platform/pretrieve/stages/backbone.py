@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.backbones import Backbone, find_architecture, keep_backbone, parts_of_checkpoint
 from pretrieve.backbones.state_dicts import read_weights
 from pretrieve.errors import BackboneError, UserError

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pretrieve.artifacts.disk_use import cache_disk_use, study_disk_use
+from pretrieve.artifacts.disk_space import disk_use
 from pretrieve.execution.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
 from pretrieve.tracking.trial_state import TrialState
@@ -124,6 +124,6 @@ class BudgetKeeper:
         if self.budget.max_disk_gb is None:
             return 0
         if self._disk is None or time.monotonic() - self._disk[0] > DISK_LOOK_INTERVAL_S:
-            used = sum(study_disk_use(self.folder).values()) + sum(cache_disk_use(self.cache).values())
+            used = disk_use(self.folder) + disk_use(self.cache)
             self._disk = time.monotonic(), used
         return self._disk[1]

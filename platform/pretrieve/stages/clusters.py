@@ -12,8 +12,7 @@ import ray
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import content_key, derived_seed
-from pretrieve.artifacts.seals import read_sealed_arrays, write_sealed_arrays
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.features.matrix import read_feature_matrix
 from pretrieve.records.forecast import StageForecast

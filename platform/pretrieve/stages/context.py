@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pretrieve.artifacts.seals import DamagedArtifactError
-from pretrieve.artifacts.store import ArtifactStore, set_aside
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, set_aside
+from pretrieve.artifacts.store import ArtifactStore
 from pretrieve.errors import UserError
 from pretrieve.stages import walk_order
 from pretrieve.stages._base import Stage

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.atomic_files import replacing, write_json
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.data.dataset_card import make_card
 from pretrieve.data.folder_tree import passed_over_files
 from pretrieve.data.image_set import ImageSet

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import ray
 
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.seals import read_sealed_json, write_sealed_json
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.backbones import find_architecture
 from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.measuring.packing import (

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import content_key, derived_seed
-from pretrieve.artifacts.seals import sealing
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, sealing
 from pretrieve.backbones import Backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.image_cache.store import CachedImages

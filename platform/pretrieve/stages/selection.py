@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from pretrieve.artifacts.store import is_kept
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.features.matrix import matrix_path
 from pretrieve.methods import METHODS

@@ -11,8 +11,8 @@ from pretrieve.artifacts.keys import derived_seed
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies._base import EarlierTrial
-from pretrieve.search.strategies.optuna import CellProblem
+from pretrieve.search.strategies.early_stopping import EarlierTrial
+from pretrieve.search.strategies.proposals import CellProblem
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.stages.budget import Refits

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
-from pretrieve.artifacts.seals import read_sealed_array
+from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings

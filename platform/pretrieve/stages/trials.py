@@ -11,8 +11,7 @@ from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.records.forecast import StageForecast
-from pretrieve.search.strategies._base import Strategy
-from pretrieve.search.strategies.catalogue import proposing_strategy, stopping_strategy
+from pretrieve.search.strategies.strategy import Strategy, proposing_strategy, stopping_strategy
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pretrieve.artifacts.disk_use import cache_disk_use, study_disk_use
+from pretrieve.artifacts.disk_space import disk_use
 from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.records.forecast import Forecast, StageForecast
 from pretrieve.stages import walk_order
@@ -80,7 +80,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
 def _used(context: Context, gpus_per_trial: float) -> dict[str, float]:
     """Add up what a study used until now, as its budget does."""
     settings, record = context.settings, context.record
-    disk = sum(study_disk_use(settings.folder).values()) + sum(cache_disk_use(settings.cache).values())
+    disk = disk_use(settings.folder) + disk_use(settings.cache)
     used = {"max_gpu_hours": 0.0, "max_wall_hours": 0.0, "max_disk_gb": disk / 1e9}
     if record is not None:
         runs = [run for cell in record.cells for run in (*cell.trials, *cell.refits)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from pretrieve.artifacts.atomic_files import read_json
-from pretrieve.artifacts.study_lock import sole_driver
+from pretrieve.artifacts.locks import sole_driver
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError, nearest_word
 from pretrieve.features.centroid_file import NamedCentroids
 from pretrieve.records import PlanRecord, StudyRecord

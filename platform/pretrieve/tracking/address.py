@@ -7,8 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
@@ -51,10 +52,8 @@ def without_password(text: str) -> str:
 def for_client(address: str) -> str:
     """Move user name and password of a server's address to the variables that MLflow's clients of this process read.
 
-    MLflow prints a server's address in errors and as the page of an ended run. Drivers of databases print no address.
-
-    Returns:
-      The address without name and password; the address of a database stays as it is.
+    MLflow prints a server's address in errors and as the page of an ended run. Drivers of databases print no address,
+    so the address of a database is returned as it is.
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or parts.username is None:
@@ -78,15 +77,10 @@ def uncollected() -> Iterator[None]:
 
 def read_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
     """Read all runs that pass a filter and are not deleted, oldest first, with one request a page."""
-    found: list[Run] = []
-    order = ["attributes.start_time ASC"]
-    token: str | None = None
-    while True:
-        with uncollected():
-            page = client.search_runs(
-                [experiment_id], filter_string, max_results=PAGE_SIZE, order_by=order, page_token=token
-            )
-        found += page
-        token = page.token
-        if not token:
-            return found
+    search = partial(client.search_runs, [experiment_id], filter_string, max_results=PAGE_SIZE)
+    pages: list[Any] = []
+    with uncollected():
+        while not pages or pages[-1].token:
+            token = pages[-1].token if pages else None
+            pages.append(search(order_by=["attributes.start_time ASC"], page_token=token))
+    return [run for page in pages for run in page]

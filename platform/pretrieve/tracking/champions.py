@@ -31,28 +31,19 @@ SIGNATURE = ModelSignature(
 
 @dataclass(frozen=True)
 class Champion:
-    """The best model of a target.
+    """The best model of a target; `key` and `run_id` are those of the refit that trained it."""
 
-    Attributes:
-      model_name: in the registry.
-      key, run_id: of the refit that trained it.
-      weights_path: state dict of its network.
-      architecture_name: of its backbone.
-      class_names: K names.
-      description: its origin, for people.
-    """
-
-    model_name: str
+    model_name: str  # in the registry
     key: str
     run_id: str
-    weights_path: Path
-    architecture_name: str
+    weights_path: Path  # state dict of its network
+    architecture_name: str  # of its backbone
     class_names: Sequence[str]
-    description: str
+    description: str  # its origin, for people
 
 
 def is_champion(model_name: str, key: str, tree: RunTree) -> bool:
-    """Tell whether the registry holds the refit of this key as the champion, with a copy of its weights."""
+    """Return whether the registry holds the refit of this key as the champion, with a copy of its weights."""
     try:
         current = tree.client.get_model_version_by_alias(model_name, ALIAS)
     except MlflowException:  # there is no such alias yet
@@ -65,18 +56,15 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
 
     Returns:
       The URI `models:/<name>@champion`, for `mlflow.pyfunc.load_model`.
-
-    Raises:
-      MlflowException: the store does not answer.
     """
     name, client = champion.model_name, tree.client
     uri = f"models:/{name}@{ALIAS}"
     if is_champion(name, champion.key, tree):
         return uri
     with tempfile.TemporaryDirectory() as folder:
-        model = _save_model(champion, Path(folder))
+        _save_model(champion, Path(folder))
         # MLflow's own `log_model` would open the finished run again.
-        client.log_artifacts(champion.run_id, str(model), MODEL_FOLDER)
+        client.log_artifacts(champion.run_id, str(Path(folder) / MODEL_FOLDER), MODEL_FOLDER)
     artifacts = client.get_run(champion.run_id).info.artifact_uri
     try:
         client.get_registered_model(name)
@@ -93,14 +81,11 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
     return uri
 
 
-def _save_model(champion: Champion, folder: Path) -> Path:
-    card = folder / "card.json"
-    content = {
-        "architecture": champion.architecture_name,
-        "preprocessing": find_architecture(champion.architecture_name).preprocessing.to_dict(),
-        "class_names": list(champion.class_names),
-    }
-    write_json(card, content)
+def _save_model(champion: Champion, folder: Path) -> None:
+    card, name = folder / "card.json", champion.architecture_name
+    preprocessing = find_architecture(name).preprocessing.to_dict()
+    names = list(champion.class_names)
+    write_json(card, {"architecture": name, "preprocessing": preprocessing, "class_names": names})
     with warnings.catch_warnings():
         # The signature is given, so an example image is not needed.
         warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
@@ -111,4 +96,3 @@ def _save_model(champion: Champion, folder: Path) -> Path:
             signature=SIGNATURE,
             pip_requirements=[f"pretrieve=={version('pretrieve')}"],
         )
-    return folder / MODEL_FOLDER

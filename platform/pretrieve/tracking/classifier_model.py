@@ -21,7 +21,6 @@ from pretrieve.data.decode import decode_square
 from pretrieve.training.augmentation import evaluation_view, to_unit_range
 from pretrieve.training.network import TwoHeadNetwork
 
-INPUT_COLUMN = "image"
 BATCH_SIZE = 128
 
 
@@ -56,14 +55,12 @@ class ImageClassifier(PythonModel):
         Raises:
           ImageSetError: an image does not decode.
         """
-        contents = model_input[INPUT_COLUMN].tolist()
+        contents = model_input["image"].tolist()
         parts = [self._probabilities(contents[i : i + BATCH_SIZE]) for i in range(0, len(contents), BATCH_SIZE)]
-        empty = torch.zeros((0, len(self._class_names)))
-        best = torch.cat([empty, *parts]).max(1)
+        best = torch.cat([torch.zeros((0, len(self._class_names))), *parts]).max(1)
         indices = best.indices.tolist()
         names = [self._class_names[index] for index in indices]
-        probabilities = best.values.double().numpy()
-        return pd.DataFrame({"class_name": names, "probability": probabilities, "class_index": indices})
+        return pd.DataFrame({"class_name": names, "probability": best.values.double().numpy(), "class_index": indices})
 
     @torch.inference_mode()
     def _probabilities(self, contents: list[bytes]) -> torch.Tensor:

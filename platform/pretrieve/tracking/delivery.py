@@ -53,15 +53,10 @@ _NOTES = {
 
 
 class Delivery:
-    """Passes events from spools and MLflow to the states of the trials, and carries out the effects.
+    """Passes events from the spools in `folder` and from MLflow to the states of the trials; carries out the effects.
 
     Metrics that are sent twice, after a kill between sending and recording it, are stored once: each has a time.
-
-    Args:
-      tree: the study's runs.
-      folder: holds the spools.
-      study_run_id: of the study's own run.
-      notice: called with messages for the user.
+    `notice` is called with messages for the user.
     """
 
     def __init__(self, tree: RunTree, folder: Path, study_run_id: str, notice: Callable[[str], None]) -> None:
@@ -79,15 +74,10 @@ class Delivery:
     def take_over(self, results: Collection[Outcome]) -> None:
         """Read the trials of earlier drivers, from MLflow and from spools that they could not send.
 
-        Args:
-          results: outcomes after which a trial does not run again.
-
-        Raises:
-          MlflowException: the store does not answer.
-          UserError: a study of version 0.1 left spools.
+        After an outcome in `results` a trial does not run again. A UserError is raised if version 0.1 left spools.
         """
-        for path in sorted([*self._folder.glob("*.begun.json"), *self._folder.glob("*.interruptions")])[:1]:
-            raise older_version(path)
+        if left := sorted([*self._folder.glob("*.begun.json"), *self._folder.glob("*.interruptions")]):
+            raise older_version(left[0])
         for run in [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self._tree.runs(kind)]:
             listed = _state_from(run, results)
             # Of several runs with one key, the one with a result counts, else the oldest.
@@ -145,7 +135,7 @@ class Delivery:
         """Return the run of a cell, made at its first use; with `anew` made again because somebody deleted it."""
         with self._sending:
             if anew or (target, method) not in self._cells:
-                note = f"All trials and refits of {method} on {target}; what they come to is written here at the end."
+                note = f"All trials and refits of {method} on {target}; the cell's result is written here at the end."
                 tags = {schema.TAG_TARGET: target, schema.TAG_METHOD: method, schema.TAG_NOTE: note}
                 name, kind = f"{target} · {method}", schema.KIND_CELL
                 self._cells[target, method] = self._made_once(name, kind=kind, parent=self._study_run_id, tags=tags)
@@ -253,8 +243,8 @@ class Delivery:
         return RunFound(held, run.info.status, tags.get(schema.TAG_OUTCOME, ""))
 
     def _last_epoch_of_other_spools(self, run: Run, key: str) -> int:
-        name = next((name for name in (schema.LOSS_TARGET, schema.VAL_SCORE) if name in run.data.metrics), None)
-        if name is None:
+        name = schema.LOSS_TARGET if schema.LOSS_TARGET in run.data.metrics else schema.VAL_SCORE
+        if name not in run.data.metrics:
             return 0
         spooled = {(line.epoch, line.time_ms) for line in self.lines(key) if isinstance(line, SpooledEpoch)}
         history = self._tree.client.get_metric_history(run.info.run_id, name)

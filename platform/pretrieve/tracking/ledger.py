@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
-from pretrieve.artifacts.full_disk import has_no_space, write_once_disk_has_space
+from pretrieve.artifacts.disk_space import has_no_space, write_once_disk_has_space
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
@@ -27,11 +27,10 @@ from pretrieve.tracking.spool import (
     DriverSpool,
     FailureKind,
     Spool,
-    SpooledEpoch,
     latest_end,
     read_spool,
 )
-from pretrieve.tracking.trial_state import Note, TrialState
+from pretrieve.tracking.trial_state import Note, TrialState, epoch_scores
 from pretrieve.training.settings import Hyperparameters
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -80,12 +79,12 @@ class Ledger:
         self._delivery.send()
 
     def _open_study(self, study: str) -> str:
-        existing = self.tree.runs(schema.KIND_STUDY)
-        self.status_before = str(existing[0].info.status) if existing else "FAILED"
-        if not existing:
+        existing = next(iter(self.tree.runs(schema.KIND_STUDY)), None)
+        self.status_before = str(existing.info.status) if existing else "FAILED"
+        if existing is None:
             return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
-        self.tree.reopen(str(existing[0].info.run_id))
-        return str(existing[0].info.run_id)
+        self.tree.reopen(str(existing.info.run_id))
+        return str(existing.info.run_id)
 
     @property
     def sent_keys(self) -> frozenset[str]:
@@ -114,10 +113,7 @@ class Ledger:
 
     @contextmanager
     def keeping_spools(self, keys: Iterable[str]) -> Iterator[None]:
-        """Keep the spools of the trials that start in the block.
-
-        Such a trial may end before it starts, by a process that a lost driver left running.
-        """
+        """Keep the spools of trials in the block: a process of a lost driver may end a trial before it starts here."""
         kept = list(keys)
         for key in kept:
             self._delivery.record(key, Note.SPOOL_KEPT)
@@ -144,16 +140,15 @@ class Ledger:
         if state.outcome in self._results:
             return state
         state = self._delivery.read(key)
-        if state.outcome is None and state.has_lost_lines:
-            self.fail(key, "its spool was damaged: a later run of the study trains it again", "process lost")
-            state = self._delivery.read(key)
-        return state
+        if state.outcome is not None or not state.has_lost_lines:
+            return state
+        self.fail(key, "its spool was damaged: a later run of the study trains it again", "process lost")
+        return self._delivery.read(key)
 
     def failure_message(self, key: str) -> str:
         """Return the last line of the message of a trial that just failed, or an empty text."""
         end = latest_end(read_spool(self.spool_path(key)))
-        lines = end.message.strip().splitlines() if end is not None else []
-        return lines[-1] if lines else ""
+        return end.message.strip().rpartition("\n")[2] if end is not None else ""
 
     def reopen(self, key: str) -> None:
         """Mark a stopped trial as not done, so that it is trained to its end, in its own run.
@@ -172,13 +167,10 @@ class Ledger:
         Raises:
           LedgerError: only MLflow has them, and it does not answer for `PATIENCE_S`.
         """
-        lines = self._delivery.lines(key)
-        epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
-        scores = {line.epoch: line.metrics[schema.VAL_SCORE] for line in epochs}
+        scores = dict(epoch_scores(self._delivery.lines(key)))
         run = self._delivery.trial(key).run
         if not scores and run is not None:
-            run_id = run.run_id
-            history = self.persist(lambda: self.tree.client.get_metric_history(run_id, schema.VAL_SCORE))
+            history = self.persist(partial(self.tree.client.get_metric_history, run.run_id, schema.VAL_SCORE))
             scores = {figure.step: figure.value for figure in history}
         return sorted(scores.items())
 
@@ -191,8 +183,8 @@ class Ledger:
             if "lr" in point:  # else the run has no parameters yet, and its spool has them
                 cell = found.setdefault((tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]), {})
                 cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(point)
-        begun = [state.begun for state in self._delivery.trials() if state.begun and not state.delivered]
-        for spec in sorted((each.spec for each in begun), key=lambda spec: spec.key):
+        specs = [state.begun.spec for state in self._delivery.trials() if state.begun and not state.delivered]
+        for spec in sorted(specs, key=lambda spec: spec.key):
             if spec.kind == schema.KIND_TRIAL:
                 found.setdefault((spec.target, spec.method), {})[spec.key] = spec.hyperparameters
         return found
@@ -208,8 +200,7 @@ class Ledger:
         """End the runs that are still open when no trial of the study runs; raises like `persist`.
 
         Unfinished trials, and those that left the plan after their driver was killed, end as KILLED; the next attempt,
-        if any, opens them again. Runs that have a result, and that somebody opened, end as FINISHED. Cells without a
-        result end as FAILED.
+        if any, opens them again. Runs with a result that somebody opened end as FINISHED, cells without one as FAILED.
         """
         statuses = {schema.KIND_TRIAL: "KILLED", schema.KIND_REFIT: "KILLED", schema.KIND_CELL: "FAILED"}
         for kind, status in statuses.items():
@@ -227,7 +218,7 @@ class Ledger:
         for path in tuple(self._files):
             self._files.discard(path)  # before it is sent, because it may change again meanwhile
             try:
-                self.tree.log_artifact(self.study_run_id, path)
+                self.tree.client.log_artifact(self.study_run_id, str(path))
             except BaseException:
                 self._files.add(path)
                 raise
@@ -247,24 +238,22 @@ class Ledger:
 
         thread = threading.Thread(target=deliver_until_stopped, name="ledger-delivery", daemon=True)
         thread.start()
+        deliver_rest: Callable[[], None] = self._try_to_deliver  # raises nothing, so that an error of the block is seen
         try:
             yield
-        except BaseException:
+            deliver_rest = partial(self.persist, self.deliver)
+        finally:
             stopped.set()
             thread.join()
-            self._try_to_deliver()  # raises nothing, so that the error of the block is seen
-            raise
-        stopped.set()
-        thread.join()
-        self.persist(self.deliver)
+            deliver_rest()
 
     def _try_to_deliver(self) -> None:
         try:
             self.deliver()
         except Exception as error:  # any error: the metrics are safe in the spools, and the trials go on
-            self._notify_away(error)
+            self._notify_store(error)
         else:
-            self._notify_back()
+            self._notify_store(None)
 
     def persist(self, action: Callable[[], T]) -> T:
         """Call `action`, which needs the store, again and again while the store does not answer.
@@ -277,7 +266,7 @@ class Ledger:
             try:
                 done = action()
             except (MlflowException, OSError) as error:
-                self._notify_away(error)
+                self._notify_store(error)
                 if has_no_space(self.spool_folder):
                     give_up_at = time.monotonic() + PATIENCE_S  # a full disk is not the store's silence
                 if time.monotonic() > give_up_at:
@@ -290,31 +279,30 @@ class Ledger:
                     ) from None  # MLflow's own message may hold the password
                 time.sleep(RETRY_INTERVAL_S)
             else:
-                self._notify_back()
+                self._notify_store(None)
                 return done
 
-    def _notify_away(self, error: Exception) -> None:
-        message = without_password(str(error))
-        self._notify(
-            "store", True, f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {message}"
-        )
-
-    def _notify_back(self) -> None:
-        self._notify("store", False, "MLflow answers again")
+    def _notify_store(self, error: Exception | None) -> None:
+        away = f"MLflow does not take the metrics now; they wait in {self.spool_folder}: {without_password(str(error))}"
+        self._notify("store", away if error else None, "MLflow answers again")
 
     def notify_disk_full(self) -> None:
         """Notify once that the study waits because its disk is full."""
-        full = f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost; "
-        self._notify("disk", True, full + "make room, and the study goes on by itself")
+        full = f"the disk of {self.spool_folder.parent} is full: what cannot be written waits, and nothing is lost"
+        self._notify("disk", f"{full}; free disk space, and the study goes on by itself")
 
     def notify_disk_has_space(self) -> None:
         """Notify once that the study goes on after a wait."""
-        self._notify("disk", False, "there is room on the disk again, and the study goes on")
+        self._notify("disk", None, "the disk has space again, and the study goes on")
 
-    def _notify(self, what: str, waits: bool, message: str) -> None:
-        if waits != (what in self._waits_for):
-            self.notice(message)
-        (self._waits_for.add if waits else self._waits_for.discard)(what)
+    def _notify(self, awaited: str, waits: str | None, goes_on: str = "") -> None:
+        """Send the message `waits` when a wait begins, and `goes_on` when it ends."""
+        if waits and awaited not in self._waits_for:
+            self._waits_for.add(awaited)
+            self.notice(waits)
+        elif not waits and awaited in self._waits_for:
+            self._waits_for.discard(awaited)
+            self.notice(goes_on)
 
     def attach(self, path: Path) -> None:
         """Send a changed file of the study itself with the next delivery."""
@@ -345,17 +333,18 @@ class Ledger:
         def record() -> None:
             self.tree.log(self.study_run_id, metrics=metrics, tags=tags)
             for path, folder in artifacts:
-                self.tree.log_artifact(self.study_run_id, path, folder)
+                self.tree.client.log_artifact(self.study_run_id, str(path), folder)
 
         self.persist(record)
 
     def write_notes(self, notes: Mapping[str, str], *, experiment: str, runs_view: str) -> None:
-        """Write the notes that MLflow's UI shows of runs, by run, and of the experiment (markdown), and its view."""
+        """Write the notes in markdown of runs and of the experiment, and the view of the runs that MLflow links to."""
 
         def write() -> None:
             for run_id, note in notes.items():
                 self.tree.log(run_id, tags={schema.TAG_NOTE: note})
-            self.tree.describe_experiment(experiment, runs_view)
+            for tag, text in ((schema.TAG_NOTE, experiment), (schema.TAG_RUNS_VIEW, runs_view)):
+                self.tree.client.set_experiment_tag(self.tree.experiment_id, tag, text)
 
         self.persist(write)
 

@@ -17,22 +17,17 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.address import for_client, read_runs
 
 MAX_PARAM_LENGTH = 6_000
-
+METRICS_PER_REQUEST = 500
 
 PAGES_OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Makes MLflow's pages open on the runs and their charts, instead of traces and prompts."""
 
 
 class RunTree:
-    """The runs of one study in one MLflow experiment.
+    """The runs of one study in the MLflow experiment of its name.
 
-    Args:
-      tracking_uri: of SQLite or a server.
-      experiment: the study's name.
-      artifact_root: folder for the artifacts of a new experiment; None lets the server choose.
-
-    Raises:
-      MlflowException: the store does not answer.
+    `artifact_root` is the folder for the artifacts of a new experiment; None lets the server choose. MlflowException is
+    raised if the store does not answer.
     """
 
     def __init__(self, *, tracking_uri: str, experiment: str, artifact_root: Path | None) -> None:
@@ -97,26 +92,15 @@ class RunTree:
 
         Sending them again adds nothing. Each request is as large as allowed, because its fixed cost is the largest.
         """
-        params = params or {}
-        parts = [metrics[start : start + 500] for start in range(0, len(metrics), 500)]
-        parts = parts or ([[]] if tags or params else [])
-        for number, part in enumerate(parts, start=1):
-            self.client.log_batch(
-                run_id,
-                metrics=[Metric(*figure) for figure in part],
-                params=[Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in params.items() if number == 1],
-                tags=[RunTag(name, value) for name, value in tags.items() if number == len(parts)],
-            )
-
-    def describe_experiment(self, note: str, runs_view: str) -> None:
-        """Write the note that the UI shows above all runs, and the view of the runs that it links to."""
-        self.client.set_experiment_tag(self.experiment_id, schema.TAG_NOTE, note)
-        self.client.set_experiment_tag(self.experiment_id, schema.TAG_RUNS_VIEW, runs_view)
+        whole = [Metric(*figure) for figure in metrics]
+        first = [Param(name, str(value)[:MAX_PARAM_LENGTH]) for name, value in (params or {}).items()]
+        last = [RunTag(name, value) for name, value in tags.items()]
+        starts = range(0, len(whole), METRICS_PER_REQUEST) or range(1 if first or last else 0)
+        for start in starts:
+            part = whole[start : start + METRICS_PER_REQUEST]
+            is_last = start == starts[-1]
+            self.client.log_batch(run_id, part, params=[] if start else first, tags=last if is_last else [])
 
     def end(self, run_id: str, status: str, *, time_ms: int | None = None) -> None:
         """End a run as FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run_id, status=status, end_time=time_ms)
-
-    def log_artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Copy a file into a run's artifacts."""
-        self.client.log_artifact(run_id, str(path), folder)

@@ -23,6 +23,7 @@ from pretrieve.errors import PretrieveError, UserError
 from pretrieve.training.trial_spec import TrialSpec
 
 Outcome = Literal["finished", "diverged", "stopped", "failed"]
+"""`diverged` is a result of the configuration, `stopped` an end by the search, and `failed` is to be tried again."""
 
 RESULTS: frozenset[Outcome] = frozenset(("finished", "diverged", "stopped"))
 """Outcomes that are results: the trial does not run again, unless a stopped one is to be trained to its last epoch."""
@@ -43,31 +44,22 @@ class DamagedSpoolError(PretrieveError):
     def __init__(self, path: Path, line: int) -> None:
         self.path = path
         super().__init__(
-            f"each line of a spool must fit its checksum and what stands before it, but line {line} of {path} does not"
+            f"each line of a spool must fit its checksum and the lines before it, but line {line} of {path} does not"
         )
 
 
 @dataclass(frozen=True)
 class SpooledStart:
-    """That an attempt at the trial began on a worker.
+    """The start of an attempt on a worker; all times are in milliseconds since 1970."""
 
-    Attributes:
-      worker: as `this_worker` names it.
-      time_ms: when, milliseconds since 1970.
-      made_with: of a refit, the worker's machine, device, threads and versions, by name; empty for a trial.
-    """
-
-    worker: str
+    worker: str  # as `this_worker` names it
     time_ms: int
-    made_with: Mapping[str, str] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)  # of a refit: machine, device, threads and versions
 
 
 @dataclass(frozen=True)
 class SpooledEpoch:
-    """Metrics of one epoch, by the names of `schema`; the time is in milliseconds since 1970.
-
-    Epochs count from 1 and are the steps of the metrics.
-    """
+    """Metrics of one epoch, by the names of `schema`; epochs count from 1 and are the steps of the metrics."""
 
     epoch: int
     time_ms: int
@@ -76,22 +68,13 @@ class SpooledEpoch:
 
 @dataclass(frozen=True)
 class SpooledEnd:
-    """The end of a trial.
-
-    Attributes:
-      outcome: `finished`, `diverged` (a result of its configuration), `stopped` (before its last epoch, by the search)
-        or `failed` (to be tried again).
-      time_ms: milliseconds since 1970.
-      metrics: final metrics, such as the test score of a refit.
-      message: why it diverged, was stopped or failed; empty otherwise.
-      failure: the kind of failure; None unless it failed.
-    """
+    """The end of a trial."""
 
     outcome: Outcome
     time_ms: int
-    metrics: Mapping[str, float]
-    message: str
-    failure: FailureKind | None = None
+    metrics: Mapping[str, float]  # final ones, such as the test score of a refit
+    message: str  # why it diverged, was stopped or failed; empty otherwise
+    failure: FailureKind | None = None  # None unless it failed
 
 
 SpoolLine = SpooledStart | SpooledEpoch | SpooledEnd
@@ -107,7 +90,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Interruption:
-    """The end of a process before its trial ended: Ray's message, and the time in milliseconds since 1970."""
+    """The end of a process before its trial ended, with Ray's message."""
 
     kind: FailureKind
     message: str
@@ -118,20 +101,17 @@ class Spool:
     """The file of one trial, written by the trial and read by the ledger.
 
     A trial that resumes from an earlier checkpoint and repeats an epoch adds no second line for it. The file is made
-    with the first line. A damaged file is set aside.
-
-    Attributes:
-      outcome: of the last attempt that had ended when this object was made; None if there was none.
-      num_ends: how many attempts had ended then.
+    with the first line. A damaged file is set aside. `num_ends` counts the attempts that had ended when this object was
+    made, and `outcome` is that of the last of them, or None.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        lines: list[SpoolLine] = []
         try:
             lines = read_spool(path)
         except DamagedSpoolError as error:
             set_aside(error, logger.warning)
+            lines = []
         self._last_epoch = last_epoch(lines)
         ends = [line.outcome for line in lines if isinstance(line, SpooledEnd)]
         self.outcome: Outcome | None = ends[-1] if ends else None
@@ -148,12 +128,7 @@ class Spool:
             self._last_epoch = epoch
 
     def write_end(
-        self,
-        outcome: Outcome,
-        metrics: Mapping[str, float],
-        message: str = "",
-        *,
-        failure: FailureKind | None = None,
+        self, outcome: Outcome, metrics: Mapping[str, float], message: str = "", *, failure: FailureKind | None = None
     ) -> None:
         """Append the end of the trial."""
         end = {"outcome": outcome, "metrics": dict(metrics), "message": message, "last_epoch": self._last_epoch}
@@ -237,12 +212,8 @@ def latest_end(lines: Sequence[SpoolLine]) -> SpooledEnd | None:
 
     An epoch after the end does not count: it comes from a process that was cut off.
     """
-    for line in reversed(lines):
-        if isinstance(line, SpooledEnd):
-            return line
-        if isinstance(line, SpooledStart):
-            return None
-    return None
+    last = next((line for line in reversed(lines) if not isinstance(line, SpooledEpoch)), None)
+    return last if isinstance(last, SpooledEnd) else None
 
 
 def this_worker() -> str:
@@ -284,10 +255,10 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _parse(fields: dict[str, Any]) -> SpoolLine:
     if "worker" in fields:
-        return SpooledStart(fields["worker"], fields["time_ms"], fields.get("made_with", {}))
+        return SpooledStart(**fields)
     if "epoch" in fields:
-        return SpooledEpoch(fields["epoch"], fields["time_ms"], fields["metrics"])
-    return SpooledEnd(fields["outcome"], fields["time_ms"], fields["metrics"], fields["message"], fields.get("failure"))
+        return SpooledEpoch(**fields)
+    return SpooledEnd(**{name: value for name, value in fields.items() if name != "last_epoch"})
 
 
 def older_version(path: Path) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -32,56 +33,32 @@ MAX_MESSAGE_LENGTH = 5_000
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """The record of a trial in MLflow.
-
-    Attributes:
-      run_id: of its run.
-      params: names of its parameters.
-      attempts: in its tag; some may come from removed spools.
-      last_epoch: last epoch with metrics from removed spools.
-      num_lines: lines of the spool that were logged.
-      is_read: whether attempts and last epoch were read from the run; until then nothing is logged.
-    """
+    """The record of a trial in MLflow."""
 
     run_id: str
-    params: frozenset[str] = frozenset()
-    attempts: tuple[Attempt, ...] = ()
-    last_epoch: int = 0
-    num_lines: int = 0
-    is_read: bool = True
+    params: frozenset[str] = frozenset()  # names of its parameters
+    attempts: tuple[Attempt, ...] = ()  # in its tag; some may come from removed spools
+    last_epoch: int = 0  # the last one with metrics from removed spools
+    num_lines: int = 0  # of the spool that were logged
+    is_read: bool = True  # whether attempts and last epoch were read from the run; until then nothing is logged
 
 
 @dataclass(frozen=True)
 class TrialState:
-    """The state of one trial or refit, from its spool, its driver and MLflow.
+    """The state of one trial or refit, from its spool, its driver and MLflow."""
 
-    Attributes:
-      key: hash of everything that decides its result.
-      outcome: its end; None while it runs, or if the end is not known.
-      last_score: its latest score in [0, 1], of a trial on val and of a refit on test; None if there is none.
-      seconds: running time until its result.
-      failure: the kind of failure, if it failed.
-      begun: its last start; None if it did not start.
-      run: its record in MLflow; None if it has no run.
-      delivered: the result in MLflow; None if there is none.
-      must_open: whether its run has to be made or opened again.
-      keeps_spool: whether a process may still start that has to read the trial's end in the spool.
-      has_lost_lines: whether its spool was damaged or emptied since the trial began.
-      has_sent: whether this process sent anything of it to MLflow.
-    """
-
-    key: str
-    outcome: Outcome | None = None
-    last_score: float | None = None
-    seconds: float = 0.0
+    key: str  # hash of everything that decides its result
+    outcome: Outcome | None = None  # its end; None while it runs, or if the end is not known
+    last_score: float | None = None  # its latest score in [0, 1], of a trial on val and of a refit on test
+    seconds: float = 0.0  # running time until its result
     failure: FailureKind | None = None
-    begun: Begun | None = None
+    begun: Begun | None = None  # its last start
     run: LoggedRun | None = None
-    delivered: Outcome | None = None
-    must_open: bool = False
-    keeps_spool: bool = False
-    has_lost_lines: bool = False
-    has_sent: bool = False
+    delivered: Outcome | None = None  # the result in MLflow
+    must_open: bool = False  # whether its run has to be made or opened again
+    keeps_spool: bool = False  # whether a process may still start that has to read the trial's end in the spool
+    has_lost_lines: bool = False  # whether its spool was damaged or emptied since the trial began
+    has_sent: bool = False  # whether this process sent anything of it to MLflow
 
     @property
     def score(self) -> float | None:
@@ -115,7 +92,7 @@ class BegunEarlier:
 
 @dataclass(frozen=True)
 class SpoolRead:
-    """The current lines of the trial's spool, and the interruptions of the trial."""
+    """The current lines of the trial's spool, and its interruptions."""
 
     lines: tuple[SpoolLine, ...]
     interruptions: tuple[Interruption, ...] = ()
@@ -219,13 +196,11 @@ def _find(state: TrialState, found: RunFound) -> Step:
     run, known = found.run, state.run
     if known is not None:
         run = replace(run, num_lines=known.num_lines, last_epoch=max(run.last_epoch, known.last_epoch))
-    effects: tuple[Effect, ...] = ()
-    if state.must_open and found.status != "RUNNING":
-        effects += (Task.REOPEN_RUN,)
-    if state.must_open and found.outcome == "stopped":
-        # If the driver is killed before the trial's new end, the trial must count as begun.
-        effects += (Log((), {schema.TAG_OUTCOME: ""}, {}),)
-    return replace(state, run=run), effects
+    reopening = (Task.REOPEN_RUN,) if state.must_open and found.status != "RUNNING" else ()
+    # If the driver is killed before the new end of a stopped trial, the trial must count as begun.
+    clears_outcome = state.must_open and found.outcome == "stopped"
+    clearing = (Log((), {schema.TAG_OUTCOME: ""}, {}),) if clears_outcome else ()
+    return replace(state, run=run), (*reopening, *clearing)
 
 
 def _lose(state: TrialState) -> TrialState:
@@ -255,9 +230,8 @@ def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effec
     # A trial repeats its first epochs if it was stopped and is now trained to its end, or if its spool was lost.
     epochs = [line for line in new if isinstance(line, SpooledEpoch) and line.epoch > run.last_epoch]
     figures = [(name, value, each.time_ms, each.epoch) for each in epochs for name, value in each.metrics.items()]
-    tags: dict[str, str] = {}
-    if any(not isinstance(line, SpooledEpoch) for line in new):
-        tags = _attempts_tag(run, event.lines) | _made_with_tags(new)
+    has_start_or_end = any(not isinstance(line, SpooledEpoch) for line in new)
+    tags = _attempt_tags(run, event.lines, new) if has_start_or_end else {}
     end, step = latest_end(new), last_epoch(event.lines)
     ending: tuple[Effect, ...] = ()
     if end is not None:
@@ -267,7 +241,7 @@ def _logging(state: TrialState, run: LoggedRun, event: SpoolRead) -> tuple[Effec
             schema.TAG_OUTCOME: end.outcome,
             schema.TAG_MESSAGE: end.message[-MAX_MESSAGE_LENGTH:],  # the error is the end of a traceback
             schema.TAG_FAILURE: end.failure or "",
-            schema.TAG_INTERRUPTIONS: _counts_as_text(event.interruptions),
+            schema.TAG_INTERRUPTIONS: json.dumps(Counter(sorted(each.kind for each in event.interruptions))),
         }
         if step >= run.last_epoch:  # else the curve in the run has more epochs
             tags[schema.TAG_CURVE] = curve_as_text(event.lines)
@@ -318,19 +292,18 @@ def _latest_score(lines: Iterable[SpoolLine]) -> float | None:
     return figures.get(schema.TEST_SCORE, figures.get(schema.VAL_SCORE))
 
 
-def _attempts_tag(run: LoggedRun, lines: Iterable[SpoolLine]) -> dict[str, str]:
-    """Write the attempts of a trial, including those of a removed spool."""
-    attempts = attempts_of(lines)
-    if not attempts:
-        return {}
-    earlier = [each for each in run.attempts if each.start_ms < attempts[0].start_ms]
-    return {schema.TAG_ATTEMPTS: attempts_as_text(earlier + attempts)}
+def _attempt_tags(run: LoggedRun, lines: Iterable[SpoolLine], new: Iterable[SpoolLine]) -> dict[str, str]:
+    """Write the attempts of a trial, including those of a removed spool, and what a new attempt runs with.
 
-
-def _made_with_tags(lines: Iterable[SpoolLine]) -> dict[str, str]:
-    """Write what the latest attempt runs with: it goes on from what an earlier one left, and makes the result."""
-    starts = [line for line in lines if isinstance(line, SpooledStart)]
-    return {f"{schema.MADE_WITH_PREFIX}{name}": value for name, value in starts[-1].made_with.items()} if starts else {}
+    The latest attempt goes on from what an earlier one left, and makes the result.
+    """
+    starts = [line for line in new if isinstance(line, SpooledStart)]
+    made_with = starts[-1].made_with if starts else {}
+    tags = {f"{schema.MADE_WITH_PREFIX}{name}": value for name, value in made_with.items()}
+    if attempts := attempts_of(lines):
+        earlier = [each for each in run.attempts if each.start_ms < attempts[0].start_ms]
+        tags[schema.TAG_ATTEMPTS] = attempts_as_text(earlier + attempts)
+    return tags
 
 
 def attempts_of(lines: Iterable[SpoolLine]) -> list[Attempt]:
@@ -363,6 +336,12 @@ def attempts_from_text(text: str) -> list[Attempt]:
     return [Attempt(*each) for each in json.loads(text)]
 
 
+def epoch_scores(lines: Iterable[SpoolLine]) -> list[tuple[int, float]]:
+    """Return (epoch, validation score in [0, 1]) of the epochs of a spool that have a score."""
+    epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
+    return [(line.epoch, line.metrics[schema.VAL_SCORE]) for line in epochs]
+
+
 def curve_as_text(lines: Iterable[SpoolLine]) -> str:
     """Write the validation score over the epochs of a spool, evenly thinned, as the JSON of a trial's tag.
 
@@ -371,14 +350,8 @@ def curve_as_text(lines: Iterable[SpoolLine]) -> str:
     >>> curve_as_text([SpooledEpoch(1, 0, {"val/score": 0.25}), SpooledEpoch(2, 0, {"val/score": 1 / 3})])
     '[[1, 0.25], [2, 0.33333]]'
     """
-    epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
-    points = [[line.epoch, round(line.metrics[schema.VAL_SCORE], 5)] for line in epochs]
+    points = [[epoch, round(score, 5)] for epoch, score in epoch_scores(lines)]
     last = len(points) - 1
     if last >= MAX_POINTS:
         points = [points[round(number * last / (MAX_POINTS - 1))] for number in range(MAX_POINTS)]
     return json.dumps(points)
-
-
-def _counts_as_text(interruptions: Iterable[Interruption]) -> str:
-    kinds = sorted(each.kind for each in interruptions)
-    return json.dumps({kind: kinds.count(kind) for kind in kinds})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pretrieve.artifacts.seals import read_sealed_json
+from pretrieve.artifacts.sealed_files import read_sealed_json
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.registry import CARD, load_stored_set, save_image_set

@@ -11,8 +11,8 @@ from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
-from pretrieve.search.strategies.catalogue import stopping_strategy
 from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.strategies.strategy import stopping_strategy
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings

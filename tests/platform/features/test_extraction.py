@@ -14,7 +14,7 @@ import ray
 import torch
 from ray.data import DataContext
 
-from pretrieve.artifacts.seals import read_sealed
+from pretrieve.artifacts.sealed_files import read_sealed
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.image_table import table_of_files
 from pretrieve.errors import BackboneError

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pretrieve.artifacts.seals import DamagedArtifactError
+from pretrieve.artifacts.sealed_files import DamagedArtifactError
 from pretrieve.image_cache import store
 from pretrieve.image_cache.card import read_card, verify_entry
 from pretrieve.image_cache.store import CachedImages, write_entry

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pretrieve.artifacts.seals import DamagedArtifactError, seal
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, seal
 from pretrieve.image_cache.image_file import ImageFileWriter, MappedImages
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from pretrieve.artifacts.seals import DamagedArtifactError
+from pretrieve.artifacts.sealed_files import DamagedArtifactError
 from pretrieve.image_cache import local_copy as module
 from pretrieve.image_cache.card import read_card, write_card
 from pretrieve.image_cache.local_copy import local_copy

@@ -124,12 +124,12 @@ def without(*names: str) -> dict[str, Any]:
         (without("version"), r"another version \(the record's is None"),
         (WRITTEN | {"record": "audit"}, "plan.json must hold the record 'plan', but does not"),
         ([1], "plan.json must hold the record 'plan', but does not"),
-        (without("methods"), r"of methods = .* it says: Field required; run the study again"),
-        (WRITTEN | {"methods": "uot"}, "of methods = 'uot' it says: Input should be a valid array"),
-        (WRITTEN | {"backbone": None}, "of backbone = None it says: Input should be a valid string"),
+        (without("methods"), r"but methods is .*: Field required; run the study again"),
+        (WRITTEN | {"methods": "uot"}, "but methods is 'uot': Input should be a valid array"),
+        (WRITTEN | {"backbone": None}, "but backbone is None: Input should be a valid string"),
         (
             WRITTEN | {"cells": [{"target": "a", "method": "b", "trial_keys": [], "num_trials": "2"}]},
-            "of cells.0.num_trials = '2' it says: Input should be a valid integer",
+            "but cells.0.num_trials is '2': Input should be a valid integer",
         ),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_newer_field_is_asked_for_and_a_figure_is_no_text() -> None:
 
     with pytest.raises(UserError, match="must be 2"):
         check_version(Later, to_json(selection()), "uot.json")
-    with pytest.raises(UserError, match=r"of scores\.0 = '0\.5' it says: Input should be a valid number"):
+    with pytest.raises(UserError, match=r"but scores\.0 is '0\.5': Input should be a valid number"):
         from_json(SelectionRecord, to_json(selection()) | {"scores": ["0.5", 0.25]}, "uot.json")
 
 

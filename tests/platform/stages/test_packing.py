@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pretrieve.artifacts.seals import read_sealed
+from pretrieve.artifacts.sealed_files import read_sealed
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.execution.measuring.packing import Node, open_share, with_packing
 from pretrieve.stages.observer import StudyObserver

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pretrieve.artifacts.seals import sealing, write_sealed_arrays
+from pretrieve.artifacts.sealed_files import sealing, write_sealed_arrays
 from pretrieve.stages.selection_requests import (
     SelectionRequest,
     find_selection,

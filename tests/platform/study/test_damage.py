@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from damage import DAMAGES, KINDS, damage, files_of
 
-from pretrieve.artifacts.seals import DamagedArtifactError, read_sealed
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed
 from pretrieve.errors import PretrieveError
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study

@@ -73,7 +73,7 @@ def test_a_full_disk_holds_a_study_up_and_costs_it_nothing(
     record = run_study(make_settings(**changes, storage=str(disk)), observer)
     assert time.monotonic() - started > FULL_S
     assert any(" is full: what cannot be written waits" in notice for notice in observer.notices)
-    assert "there is room on the disk again, and the study goes on" in observer.notices
+    assert "the disk has space again, and the study goes on" in observer.notices
     assert observer.failed == []
     assert record.is_finished
     scores = {trial.key: trial.score for cell in record.cells for trial in cell.trials}

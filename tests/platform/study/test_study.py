@@ -17,7 +17,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from pretrieve.artifacts.study_lock import sole_driver
+from pretrieve.artifacts.locks import sole_driver
 from pretrieve.data.decode import encode_png
 from pretrieve.errors import StudyInUseError, TrialsFailedError, UserError
 from pretrieve.stages.context import walking

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pretrieve.artifacts import seals
-from pretrieve.artifacts.seals import (
+from pretrieve.artifacts import sealed_files
+from pretrieve.artifacts.sealed_files import (
     DamagedArtifactError,
     SealedFile,
+    is_kept,
     read_sealed,
     read_sealed_array,
     read_sealed_arrays,
@@ -26,7 +27,7 @@ from pretrieve.artifacts.seals import (
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sealed file of three blocks of 64 bytes, the last one not full."""
-    monkeypatch.setattr(seals, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(sealed_files, "BLOCK_BYTES", 64)
     with sealing(tmp_path / "kept") as temporary:
         temporary.write_bytes(bytes(range(150)))
     return tmp_path / "kept"
@@ -40,7 +41,7 @@ def test_what_was_written_is_read_back(path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 64, b"x" * 128])
 def test_every_length_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr(seals, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(sealed_files, "BLOCK_BYTES", 64)
     with sealing(tmp_path / "kept") as temporary:
         temporary.write_bytes(content)
     assert bytes(read_sealed(tmp_path / "kept")) == content
@@ -71,10 +72,10 @@ def test_each_cut_and_each_addition_is_found(path: Path) -> None:
 def test_a_block_is_compared_when_it_is_asked_for_and_once_a_process(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seals, "_checked_blocks", {})
+    monkeypatch.setattr(sealed_files, "_checked_blocks", {})
     file, compared = SealedFile(path), []
-    digest = seals._digest
-    monkeypatch.setattr(seals, "_digest", lambda content: compared.append(len(content)) or digest(content))
+    digest = sealed_files._digest
+    monkeypatch.setattr(sealed_files, "_digest", lambda content: compared.append(len(content)) or digest(content))
     file.view(0, 10)
     assert compared == [64]
     file.view()
@@ -134,3 +135,17 @@ def test_nothing_is_there_when_the_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyError), sealing(tmp_path / "a"):
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_set_aside_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a"
+    write_sealed_json(path, "content")
+    assert is_kept(path)
+    path.write_text("content", encoding="utf-8")  # without its seal
+    assert not is_kept(path)
+    assert not path.exists()
+    (aside,) = tmp_path.iterdir()
+    assert aside.name.startswith(".a.damaged-")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == (f"made again, because it is damaged: {path} has 7 bytes, too few for a seal (now {aside})")
+    assert not is_kept(path), "and it is not an error that it is gone"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pretrieve.search.strategies._base import TRIAL, EarlierTrial
-from pretrieve.search.strategies.catalogue import stopping_strategy
-from pretrieve.search.strategies.cell_scheduler import CellScheduler
+from pretrieve.search.strategies.early_stopping import CellScheduler, EarlierTrial
 from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.strategies.strategy import stopping_strategy
+from pretrieve.search.strategies.tune_config import TRIAL
 
 NUM_EPOCHS = 9
 ASHA = SearchSettings(strategy="asha", grace_epochs=1)

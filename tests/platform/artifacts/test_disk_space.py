@@ -1,4 +1,4 @@
-"""A full disk is told from other errors, and waited for."""
+"""What a folder takes; and a full disk is distinguished from other errors, and waited for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pretrieve.artifacts.full_disk import has_no_space, is_disk_full, write_once_disk_has_space
+from pretrieve.artifacts.disk_space import disk_use, has_no_space, is_disk_full, write_once_disk_has_space
 from pretrieve.backbones.state_dicts import write_weights
 
 
@@ -59,3 +59,14 @@ def test_a_full_disk_behind_another_error_is_seen() -> None:
     outer.__cause__ = OSError(errno.EDQUOT, "quota")
     assert is_disk_full(outer)
     assert not is_disk_full(RuntimeError("could not write"))
+
+
+def test_a_folder_is_measured_with_all_in_it_and_no_link_leads_away(tmp_path: Path) -> None:
+    sizes = {"elsewhere/large": 500_000, "study/checkpoints/a.pt": 400_000, "study/artifacts/deep/er/x": 50_000}
+    for name, size in sizes.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+    (tmp_path / "study" / "link").symlink_to(tmp_path / "elsewhere")
+    assert 450_000 <= disk_use(tmp_path / "study") < 490_000
+    assert disk_use(tmp_path / "absent") == 0

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import mmap
 import os
 import struct
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +28,10 @@ from pretrieve.errors import UserError
 BLOCK_BYTES = 1 << 20
 DIGEST_BYTES = 16
 MAGIC = b"PTRSEAL1"
+TEMPORARY_SUFFIX = ".tmp"
+
+logger = logging.getLogger(__name__)
+"""Warns of each damaged file that is set aside; a study passes the warnings to its observer."""
 
 _TAIL = struct.Struct(f"<Q{DIGEST_BYTES}s{len(MAGIC)}s")
 
@@ -83,11 +89,7 @@ class SealedFile:
         return memoryview(self._map)[start:stop]
 
     def check(self, start: int, stop: int) -> None:
-        """Compare the blocks that hold the bytes [start, stop) with their digests.
-
-        Raises:
-          DamagedArtifactError: a block differs.
-        """
+        """Compare the blocks with the bytes [start, stop) with their digests; DamagedArtifactError if one differs."""
         for block in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
             if self._is_checked[block]:
                 continue
@@ -122,12 +124,7 @@ def sealing(path: Path) -> Iterator[Path]:
 
 
 def read_sealed(path: Path) -> memoryview:
-    """Return the content of a sealed file, compared with its digests.
-
-    Raises:
-      FileNotFoundError: there is no file.
-      DamagedArtifactError: it does not hold the bytes that were written.
-    """
+    """Return the content of a sealed file, compared with its digests; raises like `SealedFile` and its `check`."""
     return SealedFile(path).view()
 
 
@@ -156,13 +153,31 @@ def write_sealed_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 def read_sealed_array(path: Path) -> NDArray[Any]:
     """Map the array of a sealed .npy file, read-only, compared with its digests; raises like `read_sealed`."""
-    content = read_sealed(path)
-    file = io.BytesIO(content[: 1 << 12])
-    version = np.lib.format.read_magic(file)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read_header(file)
-    array = np.frombuffer(content, dtype=dtype, offset=file.tell())
-    return array.reshape(shape, order="F" if is_fortran else "C")
+    read_sealed(path)
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # the seal after the array is not read
+
+
+def is_kept(path: Path) -> bool:
+    """Return whether a sealed file exists and is whole; a damaged one is set aside, so that it is made again.
+
+    Each process compares the whole file with its digests once.
+    """
+    try:
+        read_sealed(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except DamagedArtifactError as error:
+        set_aside(error)
+        return False
+    return True
+
+
+def set_aside(error: DamagedArtifactError) -> None:
+    """Rename a damaged file and log its new path; the next pruning removes it."""
+    aside = error.path.with_name(f".{error.path.name}.damaged-{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}")
+    with suppress(FileNotFoundError):  # another process was faster
+        error.path.rename(aside)
+        logger.warning("made again, because it is damaged: %s (now %s)", error.what, aside)
 
 
 def _digest(content: bytes | memoryview) -> bytes:

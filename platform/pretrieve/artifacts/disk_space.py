@@ -1,8 +1,9 @@
-"""A full disk makes a study wait and ends nothing: a write is repeated until there is disk space."""
+"""Disk space: what a folder takes, and a full disk, on which a study waits and nothing ends."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -46,3 +47,20 @@ def write_once_disk_has_space(write: Callable[[], T], on_wait: Callable[[], None
                 raise
         on_wait()
         time.sleep(LOOK_INTERVAL_S)
+
+
+def disk_use(folder: Path | os.DirEntry[str]) -> int:
+    """Return the bytes on disk of all that a folder holds; it may be absent, and may change meanwhile."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(_bytes_of(entry) for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):  # a writer renamed or removed it meanwhile
+        return 0
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    try:
+        own = entry.stat(follow_symlinks=False).st_blocks * 512  # a link is counted and not followed
+    except FileNotFoundError:
+        return 0
+    return own + disk_use(entry) if entry.is_dir(follow_symlinks=False) else own

@@ -10,8 +10,7 @@ import pytest
 
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.cell_searcher import CellSearcher
-from pretrieve.search.strategies.optuna import CellProblem, Proposals
+from pretrieve.search.strategies.proposals import CellProblem, CellSearcher, Proposals
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.training.settings import Hyperparameters
 

@@ -1,0 +1,157 @@
+"""Proposing the points of a cell by a model of its scores so far (tree-structured Parzen estimators)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from pretrieve.metrics import VAL_SCORE
+from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.search.strategies.tune_config import TRIAL, CellName
+from pretrieve.training.settings import Hyperparameters
+
+MAX_REPETITIONS = 50
+"""How often in a row a model may propose points that were tried; then the cell has no points left."""
+
+
+@dataclass(frozen=True)
+class CellProblem:
+    """The search of one cell."""
+
+    cell: CellName
+    space: SearchSpace  # the points that may be proposed
+    key_of: Callable[[Hyperparameters], str]  # returns the key of a point's trial
+    num_trials: int  # all trials of the cell, including those of earlier runs
+    seed: int  # of the model's draws
+    scores: Mapping[Hyperparameters, float]  # of the trials that ended in earlier runs; 0 for one that diverged
+    begun: Sequence[Hyperparameters] = ()  # of trials that earlier runs began and did not end; proposed first
+
+
+class Proposals:
+    """Proposes the trials of a cell: those begun, then the corners of its space, then the model's best points."""
+
+    def __init__(self, problem: CellProblem) -> None:
+        self.cell = problem.cell
+        self._key_of = problem.key_of
+        known = {*problem.scores, *problem.begun}
+        feasible = min(problem.num_trials, problem.space.num_points)
+        self.num_left = len(problem.begun) + max(0, int(feasible) - len(known))
+        self._asked: dict[str, str] = {}
+        self._score_by_key: dict[str, float | None] = {
+            problem.key_of(point): score for point, score in problem.scores.items()
+        }
+        space = problem.space.distributions()
+        first = [*problem.begun, *(corner for corner in problem.space.corners() if corner not in known)]
+        self._search = OptunaSearch(
+            space=space,
+            metric=VAL_SCORE,
+            mode="max",
+            points_to_evaluate=[point.model_dump(include=set(space)) for point in first],
+            seed=problem.seed,
+        )
+        for point, score in problem.scores.items():
+            self._search.add_evaluated_point(point.model_dump(include=set(space)), score)
+
+    def propose(self, trial_id: str) -> tuple[str, Hyperparameters] | None:
+        """Return the key of a trial that was not tried, and its point; None if no point is left.
+
+        `learn` is called with the same `trial_id` when the trial ended.
+        """
+        for repetition in range(MAX_REPETITIONS if self.num_left else 0):
+            asked_id = f"{trial_id}-{repetition}"
+            point = Hyperparameters.model_validate(self._search.suggest(asked_id))
+            key = self._key_of(point)
+            if key not in self._score_by_key:
+                self.num_left -= 1
+                self._asked[trial_id] = asked_id
+                self._score_by_key[key] = None
+                return key, point
+            self._learn(asked_id, self._score_by_key[key])
+        self.num_left = 0
+        return None
+
+    def learn(self, trial_id: str, key: str, score: float | None) -> None:
+        """Learn the last validation score in [0, 1] of a proposed trial; None if it has no result."""
+        self._score_by_key[key] = score
+        self._learn(self._asked.pop(trial_id), score)
+
+    def _learn(self, asked_id: str, score: float | None) -> None:
+        result = None if score is None else {VAL_SCORE: score}
+        self._search.on_trial_complete(asked_id, result=result, error=score is None)
+
+
+class CellSearcher(Searcher):
+    """Asks the cells for their next trial in turn, so that no cell waits until the others end.
+
+    Args:
+      cells: in the order of the plan.
+      stopped: keys of the trials that were stopped early; their last score counts.
+      outcome_of: returns the outcome of a trial that just ended, by its key.
+      plan: records a proposed point and returns its trial as the text in Tune's configuration, see TRIAL.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Proposals],
+        *,
+        stopped: Container[str],
+        outcome_of: Callable[[str], str | None],
+        plan: Callable[[CellName, Hyperparameters], str],
+    ) -> None:
+        super().__init__()
+        self._turns = list(cells)
+        self._stopped = stopped
+        self._outcome_of = outcome_of
+        self._plan = plan
+        self._running: dict[str, tuple[Proposals, str]] = {}
+        self.max_num_trials = sum(cell.num_left for cell in cells)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Pickle as a searcher that does nothing: Tune saves it to restore it, but the ledger restores a study."""
+        return Searcher, ()
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Accept Tune's own settings and ignore them: each cell has its own."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:
+        while self._turns:
+            cell = self._turns.pop(0)
+            proposal = cell.propose(trial_id)
+            if proposal is not None:
+                key, point = proposal
+                self._turns.append(cell)
+                self._running[trial_id] = (cell, key)
+                return {TRIAL: self._plan(cell.cell, point)}
+        return Searcher.FINISHED
+
+    def close(self, cell: CellName) -> None:
+        """Propose no more trials of a cell."""
+        self._turns = [turn for turn in self._turns if turn.cell != cell]
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Ignore an epoch: a model learns from ended trials only."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Report the end of a trial to its cell; one that diverged scores 0."""
+        cell, key = self._running.pop(trial_id)
+        cell.learn(trial_id, key, None if error else self._score(key, result or {}))
+
+    def _score(self, key: str, result: Mapping[str, Any]) -> float | None:
+        outcome = "stopped" if key in self._stopped else self._outcome_of(key)
+        if outcome == "diverged":
+            return 0.0
+        score = result.get(VAL_SCORE)
+        return float(score) if outcome in ("finished", "stopped") and score is not None else None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the ledger knows all trials."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing, for the same reason."""
