@@ -10,7 +10,7 @@ import ray
 
 from pretrieve.artifacts.locks import remove_leftovers
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
+from pretrieve.image_cache.entries import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
 IMAGES_PER_TASK = IMAGES_PER_PART
 """Small parts share a task until it has at least this many images."""

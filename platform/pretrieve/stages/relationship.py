@@ -17,7 +17,7 @@ from pretrieve.artifacts.seals import sealing
 from pretrieve.artifacts.store import is_kept
 from pretrieve.backbones import Backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import CO_TUNING

@@ -20,8 +20,9 @@ from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
 from pretrieve.data.image_table import table_of_contents, table_of_files
 from pretrieve.errors import ImageSetError
 from pretrieve.features.forward import decode_rows
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card
-from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 

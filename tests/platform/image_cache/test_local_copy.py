@@ -7,9 +7,10 @@ from filelock import FileLock
 
 from pretrieve.artifacts.seals import DamagedArtifactError
 from pretrieve.image_cache import local_copy as module
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, write_card
+from pretrieve.image_cache.entries import write_entry
 from pretrieve.image_cache.local_copy import local_copy
-from pretrieve.image_cache.store import CachedImages, write_entry
 
 
 @pytest.fixture
