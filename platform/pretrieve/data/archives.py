@@ -29,9 +29,9 @@ MAX_FOLDERS = 64
 SHOWN_CHARACTERS = 120
 HEADER_BYTES = 2048  # usual size of a tar member's headers and padding
 COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
 }
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 ENCRYPTED = 0x1
@@ -75,7 +75,7 @@ def unpack_archive(
     *,
     limits: UnpackLimits = ORDINARY_LIMITS,
     contains: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> None:
     """Unpack a zip, tar, tar.gz, tar.bz2 or tar.xz into a folder, completely or not at all.
 
@@ -102,12 +102,19 @@ def unpack_archive(
     if finish_move(folder, label=archive.name):
         return
     with temporary_folder(parent, folder.name) as staging:
-        _unpack(archive, staging, limits, progress or (lambda done, total: None))
+        _unpack(archive, staging, limits, progress)
         if contains is not None and not (staging / contains).exists():
             raise ImageSetError(
                 f"{archive} must contain {contains!r}, but does not; it is another archive, or another version of it"
             )
-        _move_into(staging, folder, label=archive.name)
+        if not folder.exists():
+            staging.rename(folder)
+            return
+        # An existing folder needs several renames. The name of the folder that they start from says, after a kill, that
+        # everything was there, and `finish_move` goes on.
+        _check_overwrites_nothing(staging, folder, archive.name)
+        staging.rename(folder / f".{archive.name}.moving")
+        finish_move(folder, label=archive.name)
 
 
 def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progress) -> None:
@@ -304,48 +311,27 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
             pass
 
 
-def _move_into(staging: Path, folder: Path, *, label: str) -> None:
-    """Move the content of a staging folder into `folder`, overwriting nothing; folders on both sides are merged.
-
-    An existing folder needs several renames. They start from a folder named after `label`: after a kill it says that
-    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved and an
-    ImageSetError is raised.
-    """
-    if not folder.exists():
-        staging.rename(folder)
-        return
-    for path in _conflicts(staging, folder):
-        raise ImageSetError(
-            f"what {label} unpacks must not overwrite anything, but {path} exists; "
-            "remove it if it is left from an earlier attempt, or choose another folder"
-        )
-    staging.rename(_moving(folder, label))
-    finish_move(folder, label=label)
-
-
 def finish_move(folder: Path, *, label: str) -> bool:
     """Finish a move that a kill interrupted; False where there is none. A name taken since raises an ImageSetError."""
-    moving = _moving(folder, label)
+    moving = folder / f".{label}.moving"
     if not moving.is_dir():
         return False
-    for path in _conflicts(moving, folder):
-        raise ImageSetError(f"what {label} unpacks must not overwrite anything, but {path} exists by now; remove it")
+    _check_overwrites_nothing(moving, folder, label)
     _merge(moving, folder)
     shutil.rmtree(moving)
     return True
 
 
-def _moving(folder: Path, label: str) -> Path:
-    return folder / f".{label}.moving"
-
-
-def _conflicts(staging: Path, folder: Path) -> Iterator[Path]:
+def _check_overwrites_nothing(staging: Path, folder: Path, label: str) -> None:
     for entry in sorted(staging.iterdir()):
         path = folder / entry.name
         if _are_folders(entry, path):
-            yield from _conflicts(entry, path)
+            _check_overwrites_nothing(entry, path, label)
         elif os.path.lexists(path):
-            yield path
+            raise ImageSetError(
+                f"what {label} unpacks must not overwrite anything, but {path} exists; "
+                "remove it if it is left from an earlier attempt, or choose another folder"
+            )
 
 
 def _merge(staging: Path, folder: Path) -> None:

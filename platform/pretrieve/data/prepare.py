@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.data.archives import finish_move, unpack_archive
-from pretrieve.data.download import Patience, download, file_md5
+from pretrieve.data.download import download, file_md5
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 from pretrieve.errors import ImageSetError, UserError
@@ -18,7 +19,7 @@ Step = Literal["download", "verify", "unpack"]
 Progress = Callable[[Step, str, int, int | None], None]
 
 
-def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = None, attempts: int = 5) -> ImageSet:
+def prepare(published: PublishedSet, root: Path, *, progress: Progress = lambda *counts: None) -> ImageSet:
     """Bring a published set onto a disk and read it; what is there already is not made again.
 
     An archive whose content is there is left alone. One whose file is there is verified and unpacked, one that its
@@ -29,7 +30,6 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
       published: which set.
       root: the folder for its archives and what they unpack to; made where it is missing.
       progress: called with the step, the archive's file, the bytes done, and the bytes in all or None.
-      attempts: see `download`.
 
     Raises:
       UserError: files must be fetched by hand (the message says which, from where and to where), a download fails, or
@@ -47,11 +47,11 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
         waiting = [archive for archive in archives if not _is_done(archive, archives, root)]
         _check_files(published.facts, waiting, root)
         for archive in waiting:
-            _fetch(published.facts, archive, root, progress, attempts)
+            _fetch(published.facts, archive, root, progress)
             if not _is_plain(archive):
                 folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
                 contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
-                report = _reporter("unpack", archive, progress)
+                report = partial(progress, "unpack", archive.file)
                 unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
     return published.load(root)
 
@@ -97,34 +97,26 @@ def comes_with(archive: Archive, earlier: Sequence[Archive]) -> bool:
     return any(PurePosixPath(other.contains) in (file, *file.parents) for other in earlier)
 
 
-def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progress | None, attempts: int) -> None:
+def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progress) -> None:
+    """Download an archive, or compare the MD5 of a file that is there."""
     path = root / archive.file
     if path.is_file():
-        _verify(archive, path, progress)
+        if archive.md5 is None:
+            return
+        found = file_md5(path, partial(progress, "verify", archive.file))
+        if found != archive.md5.lower():
+            again = "run the same again to download it" if archive.url is not None else "fetch it again"
+            raise ImageSetError(
+                f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not "
+                f"whole, or another version; remove it and {again}"
+            )
     elif archive.url is None:
         raise ImageSetError(
             f"{path} must have come out of another archive of the set, but did not; remove it and unpack"
         )
     else:
-        report = _reporter("download", archive, progress)
         try:
-            download(archive.url, path, md5=archive.md5, progress=report, patience=Patience(attempts=attempts))
+            download(archive.url, path, md5=archive.md5, progress=partial(progress, "download", archive.file))
         except UserError as error:  # publishers move their files: say how to fetch this one by hand
             by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
             raise type(error)(f"{error}\n{by_hand}") from error
-
-
-def _verify(archive: Archive, path: Path, progress: Progress | None) -> None:
-    if archive.md5 is None:
-        return
-    found = file_md5(path, _reporter("verify", archive, progress))
-    if found != archive.md5.lower():
-        again = "run the same again to download it" if archive.url is not None else "fetch it again"
-        raise ImageSetError(
-            f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not whole, "
-            f"or another version; remove it and {again}"
-        )
-
-
-def _reporter(step: Step, archive: Archive, progress: Progress | None) -> Callable[[int, int | None], None] | None:
-    return None if progress is None else lambda done, total: progress(step, archive.file, done, total)

@@ -258,17 +258,3 @@ def test_a_redirect_to_a_local_file_is_refused(server: Server, tmp_path: Path) -
         with pytest.raises(UserError, match="must lead to a file on the web"):
             fetch(server, tmp_path / "birds.tgz")
     assert not (tmp_path / "birds.tgz").exists()
-
-
-def test_two_processes_do_not_write_into_one_part(server: Server, tmp_path: Path) -> None:
-    messages: list[str] = []
-
-    def meanwhile(done: int, total: int | None) -> None:
-        if not messages:
-            with pytest.raises(UserError, match="another one downloads it") as caught:
-                fetch(server, tmp_path / "birds.tgz")
-            messages.append(str(caught.value))
-
-    fetch(server, tmp_path / "birds.tgz", progress=meanwhile)
-    assert len(messages) == 1
-    assert (tmp_path / "birds.tgz").read_bytes() == CONTENT
