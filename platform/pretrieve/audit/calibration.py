@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
-from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
+from pretrieve.audit.perceptual_hash import HashedImages, Hashes, distances, hash_images, mirrored
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.audit.verification import Alignments, align
 from pretrieve.errors import UserError
@@ -188,7 +187,7 @@ def choose_threshold(
         1).
 
     Raises:
-      UserError: there are no copies or no others, or a share is outside its range.
+      UserError: there are no copies or no others.
 
     >>> choose_threshold(np.array([1, 2, 3]), np.array([8, 9]), recall=1.0, max_false_alarm_rate=0.0).value
     5.5
@@ -196,11 +195,6 @@ def choose_threshold(
     if not (len(copies) and len(others)):
         raise UserError(
             f"a threshold needs copies and other pairs, but there are {len(copies)} and {len(others)}; give more images"
-        )
-    if not (0 < recall <= 1 and 0 <= max_false_alarm_rate < 1):
-        raise UserError(
-            "recall must lie in (0, 1] and max_false_alarm_rate in [0, 1), but they are "
-            f"{recall} and {max_false_alarm_rate}"
         )
     sign = -1.0 if is_similarity else 1.0
     near, far = np.sort(sign * copies.astype(np.float64)), np.sort(sign * others.astype(np.float64))
