@@ -39,8 +39,7 @@ def table_of_contents(names: Sequence[str], contents: Sequence[bytes], labels: S
 
 
 def _table(columns: Sequence[Sequence[object]]) -> pa.Table:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.table(columns, schema=SCHEMA)
 
 
 def concatenate(tables: Sequence[pa.Table]) -> pa.Table:

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
-from pretrieve.data.forms.given_rows import GivenRows
 from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
+from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.errors import ImageSetError
 
@@ -69,12 +68,13 @@ def load_imagenet(
         )
     files = [(wnid, "train", path) for wnid in wnids for path in sorted(_images_below(train / wnid))]
     files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
-    rows = GivenRows(f"{train} of {name!r}", lambda position: files[position][2])
-    for position, (wnid, split, path) in enumerate(files):
-        rows.add(split, path=path, content=None, label=wnid, position=position)
-    names = names_of_classes(wnids, _folders_above(train))
-    wanted = WantedSet(name, dict(zip(wnids, names, strict=True)), metric, test_fraction, seed)
-    return assemble_image_set(rows, wanted, files_exist=True)
+    rows = GivenRows(f"{train} of {name!r}")
+    rows.begin(lambda row: files[row][2])
+    for wnid, split, path in files:
+        with rows.row():
+            rows.add(split, wnid, path=path)
+    names = dict(zip(wnids, names_of_classes(wnids, _folders_above(train)), strict=True))
+    return rows.to_image_set(name, names, metric, test_fraction, seed, files_exist=True)
 
 
 def _has_wnids(folder: Path) -> bool:

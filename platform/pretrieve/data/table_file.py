@@ -40,10 +40,7 @@ def describe_table_file(path: Path) -> TableFile:
                 rows = tuple(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
                 return TableFile(path, file.schema_arrow, rows, path.stat().st_size)
         rows = tuple(batch.num_rows for batch in _arrow_batches(path))
-        is_file = _magic(path).startswith(_ARROW_FILE_MAGIC)
-        source = pa.memory_map(str(path))
-        schema = (pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).schema
-        return TableFile(path, schema, rows, path.stat().st_size)
+        return TableFile(path, _open_arrow(path).schema, rows, path.stat().st_size)
 
 
 def read_columns(file: TableFile, columns: Sequence[str]) -> pa.Table:
@@ -66,20 +63,20 @@ def count_missing_images(file: TableFile, column: str) -> list[int]:
             return [image_bytes(batch.column(column)).null_count for batch in _arrow_batches(file.path)]
         leaf = _parquet_leaf(file.schema, column)
         with pq.ParquetFile(file.path) as opened:
-            groups = [opened.metadata.row_group(group) for group in range(opened.num_row_groups)]
-            return [_missing_in_group(group, leaf) for group in groups]
+            return [_missing_in_group(opened.metadata.row_group(group), leaf) for group in range(opened.num_row_groups)]
 
 
 def read_image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
     """Yield the images of one group of rows, at most `ROWS_AT_ONCE` at a time; an unknown group raises an OSError."""
     with _os_errors(path):
-        blocks = _image_blocks(path, group, column)
-    while True:
-        with _os_errors(path):
-            block = next(blocks, None)
-        if block is None:
-            return
-        yield block
+        if _is_parquet(path):
+            # Mapped and not buffered ahead: pages are decoded on demand, so memory holds one block, not a whole group.
+            opened = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+            leaf = _parquet_leaf(opened.schema_arrow, column)
+            batches = opened.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[leaf], use_threads=False)
+            yield from (image_bytes(batch.column(0)) for batch in batches)
+        else:
+            yield image_bytes(next(_arrow_batches(path, start=group)).column(column))
 
 
 def image_bytes(column: pa.Array) -> pa.Array:
@@ -102,17 +99,6 @@ def digest_of_table(path: Path, *, whole: bool) -> bytes:
     return digest.digest()
 
 
-def _image_blocks(path: Path, group: int, column: str) -> Iterator[pa.Array]:
-    if not _is_parquet(path):
-        batch = next(islice(_arrow_batches(path, start=group), 1))
-        return iter([image_bytes(batch.column(column))])
-    # Mapped and not buffered ahead: pages are decoded on demand, so memory holds one block and not a whole group.
-    opened = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
-    leaf = _parquet_leaf(opened.schema_arrow, column)
-    batches = opened.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[leaf], use_threads=False)
-    return (image_bytes(batch.column(0)) for batch in batches)
-
-
 def _parquet_leaf(schema: pa.Schema, column: str) -> str:
     return f"{column}.bytes" if pa.types.is_struct(schema.field(column).type) else column
 
@@ -126,13 +112,17 @@ def _missing_in_group(group: Any, leaf: str) -> int:
     return 0
 
 
-def _arrow_batches(path: Path, start: int = 0) -> Iterator[pa.RecordBatch]:
-    """Yield record batches, mapped into memory where they are not compressed."""
+def _open_arrow(path: Path) -> Any:
+    """Open an Arrow file or stream, mapped into memory where it is not compressed."""
     source = pa.memory_map(str(path))
-    if _magic(path).startswith(_ARROW_FILE_MAGIC):
-        reader = pa.ipc.open_file(source)
+    return pa.ipc.open_file(source) if _magic(path).startswith(_ARROW_FILE_MAGIC) else pa.ipc.open_stream(source)
+
+
+def _arrow_batches(path: Path, start: int = 0) -> Iterator[pa.RecordBatch]:
+    reader = _open_arrow(path)
+    if isinstance(reader, pa.ipc.RecordBatchFileReader):
         return (reader.get_batch(index) for index in range(start, reader.num_record_batches))
-    return islice(pa.ipc.open_stream(source), start, None)
+    return islice(reader, start, None)
 
 
 def _is_parquet(path: Path) -> bool:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split, split_of_name
+from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.parquet_reference import TableReference
+from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, count_missing_images, describe_table_file, read_columns
 from pretrieve.errors import ImageSetError, nearest_word
 
@@ -39,11 +37,6 @@ class _Columns:
     label: str
     split: str | None
     kind: str
-
-    @property
-    def of_labels(self) -> list[str]:
-        """The columns beside the images."""
-        return [self.label, *([self.split] if self.split else [])]
 
 
 def load_parquet(
@@ -88,54 +81,31 @@ def load_parquet(
     except OSError as error:
         raise ImageSetError(f"{error}; fetch it again") from error
     columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
-    starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
-
-    def where(position: int) -> str:
-        number = bisect_right(starts, position) - 1
-        while not sum(files[number].group_rows):
-            number -= 1
-        return f"{files[number].path}, row {position - starts[number]}"
-
-    rows = GivenRows(f"the table of {name!r}", where)
+    rows = GivenRows(f"the table of {name!r}")
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
-    for file, (_, split), start in zip(files, found, starts, strict=False):
-        images = _images(file, columns, folder or file.path.parent, holds)
-        _add_table(rows, read_columns(file, columns.of_labels), columns, split, start, images)
+    for file, (_, split) in zip(files, found, strict=True):
+        rows.begin(partial("{}, row {}".format, file.path))
+        table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
+        labels = table[columns.label].to_pylist()
+        words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
+        images = _images(file, columns, holds)
+        for number, (label, word, image) in enumerate(zip(labels, words, images, strict=True)):
+            with rows.row():
+                path, content = _path_and_content(image, f"{file.path.name}#{number}", folder or file.path.parent)
+                rows.add(read_split(word), label, path=path, content=content)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
-    return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
+    return rows.to_image_set(name, names, metric, test_fraction, seed)
 
 
-def _add_table(
-    rows: GivenRows, table: pa.Table, columns: _Columns, split: str | None, start: int, images: Images
-) -> None:
-    labels = table[columns.label].to_pylist()
-    words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
-    for position, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
-        try:
-            if isinstance(image, ImageSetError):
-                raise image
-            row_split = read_split(word)
-        except ImageSetError as error:
-            rows.add_fault(position, error)
-            continue
-        path, content = image
-        rows.add(row_split, path=path, content=content, label=label, position=position)
-
-
-Images = Iterator[tuple[str, bytes | None] | ImageSetError]
-
-
-def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Images:
+def _images(file: TableFile, columns: _Columns, holds: bool) -> Iterator[Any]:
+    """Yield what each row holds as its image, or a reference to it where the table is too large to be held."""
     missing = [] if columns.kind == "paths" else count_missing_images(file, columns.image)
     # Structs may hold nothing but paths: then their column is small, whatever the images are.
     only_paths = columns.kind == "paths" or (columns.kind == "structs" and sum(missing) == sum(file.group_rows))
     if only_paths or holds:
-        row = 0
         for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
-            for image in batch.column(columns.image).to_pylist():
-                yield _stored_image(image, f"{file.path.name}#{row}", root)
-                row += 1
+            yield from batch.column(columns.image).to_pylist()
         return
     for group, (num_rows, num_missing) in enumerate(zip(file.group_rows, missing, strict=True)):
         if num_missing:
@@ -143,19 +113,19 @@ def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Imag
                 f"every row of a table must hold an image, but {num_missing} rows of {file.path}, row group {group}, "
                 "hold none; leave them out"
             )
-        for row in range(num_rows):
-            yield str(TableReference(file.path, group, row, columns.image)), None
+        yield from (TableReference(file.path, group, row, columns.image) for row in range(num_rows))
 
 
-def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
-    path = None
+def _path_and_content(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None]:
+    if isinstance(image, TableReference):
+        return str(image), None
+    path = image if isinstance(image, str) else None
     if isinstance(image, Mapping):
         image, path = image.get("bytes"), image.get("path")
     if isinstance(image, bytes) and image:
         return f"{row_name} {path}" if path else row_name, image
-    path = image if isinstance(image, str) else path
     if not path:
-        return ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
+        raise ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
     return os.path.normpath(root / path), None
 
 
