@@ -135,12 +135,8 @@ class DatasetCard:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
-    def to_text(self) -> str:
-        """Describe the set in lines of at most 120 columns, warnings first."""
-        return as_text(self)
-
-    def to_markdown(self) -> str:
-        return as_markdown(self)
+    to_text = as_text
+    to_markdown = as_markdown
 
 
 def make_card(
