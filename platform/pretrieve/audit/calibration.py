@@ -132,9 +132,9 @@ def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
 
     Both arguments are (W, P, words) hashes of the same pairs, the whole images first.
     """
-    turned = mirrored(second)
-    found = [distances(first[:1], second), distances(first[:1], turned)]
-    found += [distances(first, second[:1]), distances(first, turned[:1])]
+    orientations = (second, mirrored(second))
+    found = [distances(first[:1], turned) for turned in orientations]
+    found += [distances(first, turned[:1]) for turned in orientations]
     least: NDArray[np.int64] = np.concatenate(found).min(axis=0)
     return least
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, NoReturn, cast
+from typing import IO, Any, NamedTuple, cast
 
 from pretrieve.artifacts.locks import remove_leftovers, temporary_folder
 from pretrieve.errors import ImageSetError
@@ -118,16 +118,15 @@ def unpack_archive(
 
 
 def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progress) -> None:
-    def refuse(fault: str) -> NoReturn:
-        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, and it may be made to fill the disk")
+    def check(holds: bool, fault: str) -> None:
+        _check(holds, archive, fault, remedy="it may be made to fill the disk")
 
     size, num_bytes = archive.stat().st_size, 0
     seen: dict[str, tuple[str, bool]] = {}
     with archive.open("rb") as file:
         members = _members(file, archive, max_bytes=limits.max_bytes + HEADER_BYTES * limits.max_members)
         for number, member in enumerate(members):
-            if number >= limits.max_members:
-                refuse(f"hold at most {limits.max_members:,} members, but holds more")
+            check(number < limits.max_members, f"hold at most {limits.max_members:,} members, but holds more")
             path = staging / _safe_path(member, seen, archive)
             if member.is_folder:
                 path.mkdir(parents=True, exist_ok=True)
@@ -137,13 +136,13 @@ def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progre
             with path.open("xb") as unpacked:
                 for chunk in member.chunks:
                     num_bytes, member_bytes = num_bytes + len(chunk), member_bytes + len(chunk)
-                    if num_bytes > limits.max_bytes:
-                        refuse(f"unpack to at most {limits.max_bytes:,} bytes, but holds more")
-                    if member_bytes > most:
-                        refuse(
-                            f"unfold no member more than {limits.max_ratio:g} times, but {member.name!r} has over "
-                            f"{member_bytes:,} bytes in {member.packed_bytes:,}"
-                        )
+                    holds_more = f"unpack to at most {limits.max_bytes:,} bytes, but holds more"
+                    check(num_bytes <= limits.max_bytes, holds_more)
+                    check(
+                        member_bytes <= most,
+                        f"unfold no member more than {limits.max_ratio:g} times, but {member.name!r} has over "
+                        f"{member_bytes:,} bytes in {member.packed_bytes:,}",
+                    )
                     unpacked.write(chunk)
                     progress(min(file.tell(), size), size)
     progress(size, size)
@@ -217,9 +216,9 @@ def _reading(archive: Path, place: str) -> Iterator[None]:
         _check(False, archive, f"be a whole zip or tar archive, but {place} cannot be read: {reason}")
 
 
-def _check(holds: bool, archive: Path, fault: str) -> None:
+def _check(holds: bool, archive: Path, fault: str, *, remedy: str = "get it from its publisher again") -> None:
     if not holds:
-        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, get it from its publisher again")
+        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, {remedy}")
 
 
 def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]:

@@ -146,10 +146,11 @@ def _too_large(found: str) -> ImageSetError:
     return ImageSetError(f"an image must have at most {MAX_PIXELS:,} pixels, but {found}; save it smaller")
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, losslessly."""
+def encode_png(image: NDArray[np.uint8] | Image.Image) -> bytes:
+    """Encode a picture, or (H, W) grey or (H, W, 3) RGB uint8 pixels, as PNG, losslessly."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

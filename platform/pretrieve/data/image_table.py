@@ -27,19 +27,15 @@ HASHED_BYTES_LIMIT = 2 * 1024**3
 
 def table_of_files(paths: Sequence[Path], labels: Sequence[int]) -> pa.Table:
     """Make an image table of N image files; its rows have indices 0 … N − 1 and labels in [0, K)."""
-    return _table([range(len(paths)), [str(path) for path in paths], [None] * len(paths), labels])
+    return table_of_contents([str(path) for path in paths], [None] * len(paths), labels)
 
 
-def table_of_contents(names: Sequence[str], contents: Sequence[bytes], labels: Sequence[int]) -> pa.Table:
+def table_of_contents(names: Sequence[str], contents: Sequence[bytes | None], labels: Sequence[int]) -> pa.Table:
     """Make an image table that holds N encoded images (PNG, JPEG, …) itself.
 
     Its rows have readable names, indices 0 … N − 1 and labels in [0, K).
     """
-    return _table([range(len(names)), names, contents, labels])
-
-
-def _table(columns: Sequence[Sequence[object]]) -> pa.Table:
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table([range(len(names)), names, contents, labels], schema=SCHEMA)
 
 
 def concatenate(tables: Sequence[pa.Table]) -> pa.Table:

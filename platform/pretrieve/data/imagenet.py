@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
@@ -137,7 +138,7 @@ def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | N
     if names is None or len(names) != loaded.num_classes:
         return loaded
     class_names = [f"{wnid} {names[wnid]}" for wnid in sorted(names)]
-    return ImageSet(name, tuple(class_names), loaded.splits, loaded.fingerprints, metric)
+    return replace(loaded, class_names=tuple(class_names))
 
 
 def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]:

@@ -22,7 +22,7 @@ TASKS_PER_CPU = 2
 def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEntry]:
     """List the entries, each once, that are missing or damaged in the cache in `folder`."""
     unique = {entry.key: entry for entry in entries}
-    return [entry for entry in unique.values() if not is_finished(entry, folder)]
+    return [entry for entry in unique.values() if not is_finished(folder / entry.key)]
 
 
 def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:

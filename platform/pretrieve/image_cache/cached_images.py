@@ -78,6 +78,10 @@ class CachedImages:
     Args:
       folders: finished entries of one size, in the order of their rows.
 
+    Attributes:
+      labels: (N,) int64.
+      aspects: (N,) float32, > 0: width / height of the picture that fills each square; 1 in the layout `square`.
+
     Raises:
       FileNotFoundError: an entry is not there.
       DamagedArtifactError: a file of an entry does not hold what was written.
@@ -88,17 +92,8 @@ class CachedImages:
         self._maps = [MappedImages(part / IMAGES) for part in parts]
         self._starts = np.cumsum([0, *(len(images) for images in self._maps)])
         self._is_read = np.zeros(self._starts[-1], dtype=bool)
-        self._labels = torch.from_numpy(np.concatenate([read_sealed_array(part / LABELS) for part in parts]))
-        self._aspects = torch.from_numpy(np.concatenate([read_sealed_array(part / ASPECTS) for part in parts]))
-
-    @property
-    def labels(self) -> Tensor:
-        return self._labels
-
-    @property
-    def aspects(self) -> Tensor:
-        """(N,) float32, > 0: width / height of the picture that fills each square; 1 in the layout `square`."""
-        return self._aspects
+        self.labels = torch.from_numpy(np.concatenate([read_sealed_array(part / LABELS) for part in parts]))
+        self.aspects = torch.from_numpy(np.concatenate([read_sealed_array(part / ASPECTS) for part in parts]))
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return the (B, S, S, 3) uint8 images at (B,) `indices`.

@@ -85,7 +85,7 @@ class EntryPart:
         full or not writable.
         """
         folder = cache / self.key / self.name
-        if _is_whole(folder):
+        if is_finished(folder):
             return
         if folder.exists():  # moved away as a whole before it is deleted, so that it never stands there incomplete
             with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
@@ -104,12 +104,8 @@ class EntryPart:
                     raise
 
 
-def is_finished(entry: CacheEntry, cache: Path) -> bool:
-    """Return whether an entry is in the cache and its files are what was written."""
-    return _is_whole(cache / entry.key)
-
-
-def _is_whole(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
+    """Return whether an entry, or a part of one, is in the cache and its files are what was written."""
     try:
         verify_entry(folder)
     except FileNotFoundError:
@@ -137,9 +133,9 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
 
     Raises OSError if an image's file cannot be read, or the disk is full or not writable.
     """
-    entry, cache = replace(entry, key=folder.name), folder.parent
-    if is_finished(entry, cache):
+    if is_finished(folder):
         return
+    entry, cache = replace(entry, key=folder.name), folder.parent
     for part in entry.parts():
         part.write(cache)
     finish_entry(entry, cache)
