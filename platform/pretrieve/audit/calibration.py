@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,13 +67,11 @@ class AuditThresholds:
       hash_distance: bits; pairs at most this far apart are verified.
       likeness: of verified pairs, see `likeness`.
       recall_by_alteration: share of the known copies of each alteration that hash and pixels find together.
-      num_set_aside: sampled pairs that fit like copies, and so were not used as different images.
     """
 
     hash_distance: Threshold
     likeness: Threshold
-    recall_by_alteration: Mapping[str, float] = field(default_factory=dict)
-    num_set_aside: int = 0
+    recall_by_alteration: Mapping[str, float]
 
 
 def likeness(alignments: Alignments) -> NDArray[np.float64]:
@@ -123,7 +121,6 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
         hash_distance=hash_distance,
         likeness=threshold,
         recall_by_alteration={name: float(found[names == name].mean()) for name in ALTERATIONS},
-        num_set_aside=int(are_leaks.sum()),
     )
 
 
@@ -177,17 +174,10 @@ def choose_threshold(
     The recall needs a line at or beyond some value, and the bound allows none beyond another. If both can be satisfied,
     the line lies between the two values, so that no single measured image decides it. If not, the bound holds.
 
-    Args:
-      copies: (n,) measurements of known copies, n ≥ 1.
-      others: (m,) of pairs of different images, m ≥ 1.
-      recall: share of the copies that should be found, in (0, 1].
-      max_false_alarm_rate: share of the others that may be taken for copies, in [0, 1).
-      is_similarity: true if larger measurements are nearer.
-      slack: position between the two values, from 0 at what the recall needs towards 1 at what the bound allows, in [0,
-        1).
-
-    Raises:
-      UserError: there are no copies or no others.
+    `copies`, (n,), and `others`, (m,), are measurements of known copies and of pairs of different images; if one is
+    empty, a UserError is raised. Of the copies a share `recall`, in (0, 1], should be found; of the others at most
+    `max_false_alarm_rate`, in [0, 1), may be taken for copies. With `is_similarity` larger measurements are nearer.
+    `slack`, in [0, 1), is the line's position between the two values: 0 is what the recall needs.
 
     >>> choose_threshold(np.array([1, 2, 3]), np.array([8, 9]), recall=1.0, max_false_alarm_rate=0.0).value
     5.5

@@ -21,7 +21,6 @@ class LeakReport:
 
     Attributes:
       pairs: by source index, then by test index.
-      thresholds: the decision lines, with the recall and false alarms to expect.
       num_source: source images that were compared; likewise `num_test`.
       num_candidates: pairs whose pixels were compared.
       broken_source: "path: reason" of each source image that does not decode; likewise `broken_test`.

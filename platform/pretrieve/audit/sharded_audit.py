@@ -64,15 +64,9 @@ def audit_over_ray(
     The result does not depend on the number of shards or CPUs. Broken images are left out and named. If the same table
     is on both sides, its images are paired with themselves; audit train against test instead.
 
-    Args:
-      source: an image table, such as a source's train split, a selection of it, or a target's own train split.
-      test: an image table, small enough for the memory of each task.
-      settings: what is compared and how reliable the thresholds must be.
-      rows_per_shard: source images per task, > 0.
-      on_progress: called with (source images done, source images in all).
-
-    Returns:
-      The pairs, with indices from the tables' column `index`.
+    `source` is an image table, such as a source's train split, a selection of it, or a target's own train split; `test`
+    is small enough for the memory of each task. The pairs have the indices of the tables' column `index`. `on_progress`
+    is called with (source images done, source images in all).
 
     Raises:
       ImageSetError: no test image decodes.

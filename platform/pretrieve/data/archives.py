@@ -81,14 +81,9 @@ def unpack_archive(
 
     Members are written to a hidden folder first and moved once the last one is there. So a kill leaves nothing under a
     final name; the next call removes or finishes what it leaves. `folder` may exist: nothing in it is overwritten.
-    Permissions, owners and times in the archive are ignored.
-
-    Args:
-      archive: its kind is read from its first bytes, not from its suffix.
-      folder: made where it is missing.
-      limits: how far the archive may unfold.
-      contains: a path below `folder` that the right archive must bring.
-      progress: called with the bytes of the archive read so far, and its size.
+    Permissions, owners and times in the archive are ignored. Its kind is read from its first bytes, not from its
+    suffix. It must bring the path `contains` below `folder`. `progress` is called with the bytes of the archive read so
+    far, and its size.
 
     Raises:
       ImageSetError: the archive is missing, broken, cut off, encrypted or not the right one; a member leads out of the

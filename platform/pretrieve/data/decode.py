@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pretrieve.data.parquet_reference import is_reference, read_reference
+from pretrieve.data.table_file import is_reference, read_reference
 from pretrieve.errors import ImageSetError
 
 START_OF_SCAN = 0xDA  # markers of a JPEG file

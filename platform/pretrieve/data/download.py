@@ -64,12 +64,8 @@ def download(
     server's mark of the version (ETag or Last-Modified), so that two versions are never mixed. The caller makes sure
     that one process at a time downloads the file.
 
-    Args:
-      url: http or https.
-      path: the file to make; its folder is made where it is missing.
-      md5: 32 hexadecimal digits that it must have; None skips the check.
-      progress: called with the bytes fetched so far, and the file's size or None where the server does not say.
-      patience: how long a server that does not answer is tried; None: the default.
+    The file must have the MD5 `md5`, 32 hexadecimal digits; None skips the check. `progress` is called with the bytes
+    fetched so far, and the file's size or None where the server does not say.
 
     Raises:
       UserError: the address is not of the web, or the server refuses or cannot be reached.

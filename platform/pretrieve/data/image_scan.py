@@ -40,7 +40,6 @@ class ImageFacts:
       pixel_hash: of its size and its pixels as 8-bit RGB; empty where they do not decode.
       width, height: in pixels, as stored; 0 where unknown.
       mode: Pillow's, followed by ` 16-bit` where the file has 16 bits a channel.
-      file_format: Pillow's; empty where unknown.
       num_frames: of an animation or a file of several pages; only the first is used.
       is_turned: whether its EXIF data ask to turn or mirror it, which is ignored.
       has_wrong_suffix: whether its suffix belongs to another format.

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pretrieve.data.parquet_reference import is_reference, parse_reference
-from pretrieve.data.table_file import digest_of_table
+from pretrieve.data.table_file import digest_of_table, is_reference, parse_reference
 
 SCHEMA = pa.schema(
     [
         ("index", pa.int64()),  # position in the split: carried through every stage, and joined on
-        ("path", pa.string()),  # a file, a place in one (`parquet_reference`), or a readable name of `content`
+        ("path", pa.string()),  # a file, a place in one (`table_file`), or a readable name of `content`
         ("content", pa.binary()),  # encoded image bytes, or null: then `path` is read
         ("label", pa.int64()),
     ]

@@ -26,10 +26,8 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress = lambda 
     publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any time, the
     next call goes on.
 
-    Args:
-      published: which set.
-      root: the folder for its archives and what they unpack to; made where it is missing.
-      progress: called with the step, the archive's file, the bytes done, and the bytes in all or None.
+    `root` is the folder for its archives and what they unpack to; it is made where it is missing. `progress` is called
+    with the step, the archive's file, the bytes done, and the bytes in all or None.
 
     Raises:
       UserError: files must be fetched by hand (the message says which, from where and to where), a download fails, or

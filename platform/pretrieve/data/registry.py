@@ -59,10 +59,8 @@ def registered_names() -> list[str]:
 def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     """Make, or read from the cache, the image set that a study refers to.
 
-    Args:
-      reference: a registered name, or `my_module:my_target`: a function that is registered, or annotated to return an
-        `ImageSet`.
-      cache: folder for the sets that were registered with a version.
+    The reference is a registered name, or `my_module:my_target`: a function that is registered, or annotated to return
+    an `ImageSet`. `cache` is the folder for the sets that were registered with a version.
 
     Raises:
       ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or

@@ -15,15 +15,15 @@ import pyarrow as pa
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.parquet_reference import TableReference
 from pretrieve.data.split_words import read_split, split_of_name
-from pretrieve.data.table_file import TableFile, count_missing_images, describe_table_file, read_columns
+from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
 from pretrieve.errors import ImageSetError, nearest_word
 
 TableFiles = str | Path | Sequence[str | Path]
 TablePaths = TableFiles | Mapping[str, TableFiles]
 
 TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
+TEXT_TYPES = ("string", "large_string", "string_view")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
 """Tables of up to this many bytes in all are held in memory; images of larger ones are read where they are needed."""
@@ -55,7 +55,7 @@ def load_parquet(
     """Read an image set from Parquet files, or Arrow (Feather) files or streams, in the order of files and rows.
 
     Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to them
-    (`parquet_reference`), and the tables must stay where they are.
+    (`table_file`), and the tables must stay where they are.
 
     Args:
       tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` gives the
@@ -200,9 +200,9 @@ def _kind_of_images(file: TableFile, column: str) -> str:
     kind = _plain_type(file.schema.field(column).type)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return "structs"
-    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
+    if str(kind) in ("binary", "large_binary", "binary_view"):
         return "bytes"
-    if _is_text(kind):
+    if str(kind) in TEXT_TYPES:
         return "paths"
     raise ImageSetError(
         f"column {column!r} of {file.path} must hold encoded images as bytes or as structs {{bytes, path}}, or paths, "
@@ -212,7 +212,7 @@ def _kind_of_images(file: TableFile, column: str) -> str:
 
 def _check_labels(file: TableFile, column: str) -> None:
     kind = _plain_type(file.schema.field(column).type)
-    if not (pa.types.is_integer(kind) or _is_text(kind)):
+    if not (pa.types.is_integer(kind) or str(kind) in TEXT_TYPES):
         raise ImageSetError(
             f"column {column!r} of {file.path} must hold integers or class names, but holds {kind}; give the labels' "
             "column as label_column, or write it as integers (missing labels make pandas write fractions)"
@@ -221,10 +221,6 @@ def _check_labels(file: TableFile, column: str) -> None:
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:

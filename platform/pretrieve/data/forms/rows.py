@@ -15,8 +15,8 @@ import pyarrow as pa
 from pretrieve.data.forms.given_labels import ClassNames, Label, find_classes, integers_of_texts, read_label
 from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
 from pretrieve.data.image_table import SCHEMA
-from pretrieve.data.parquet_reference import is_reference, parse_reference
 from pretrieve.data.splits import with_test
+from pretrieve.data.table_file import is_reference, parse_reference
 from pretrieve.errors import ImageSetError
 
 HELD_BYTES_LIMIT = 8 * 1024**3

@@ -35,11 +35,9 @@ class PublishedFacts:
     """What a published data set must turn out to be.
 
     Attributes:
-      title: as its authors call it.
       num_images: images of each split that the publisher brings: train and test, and perhaps val.
       metric: how the paper scores it (appendix A).
       split: where the splits come from, in a few words.
-      page: the address of its home page.
       archives: what to download, in order.
     """
 
