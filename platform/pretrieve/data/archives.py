@@ -311,30 +311,26 @@ def finish_move(folder: Path, *, label: str) -> bool:
     if not moving.is_dir():
         return False
     _check_overwrites_nothing(moving, folder, label)
-    _merge(moving, folder)
+    for entry, path in _moves(moving, folder):
+        entry.rename(path)
     shutil.rmtree(moving)
     return True
 
 
 def _check_overwrites_nothing(staging: Path, folder: Path, label: str) -> None:
-    for entry in sorted(staging.iterdir()):
-        path = folder / entry.name
-        if _are_folders(entry, path):
-            _check_overwrites_nothing(entry, path, label)
-        elif os.path.lexists(path):
+    for _, path in _moves(staging, folder):
+        if os.path.lexists(path):
             raise ImageSetError(
                 f"what {label} unpacks must not overwrite anything, but {path} exists; "
                 "remove it if it is left from an earlier attempt, or choose another folder"
             )
 
 
-def _merge(staging: Path, folder: Path) -> None:
+def _moves(staging: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield what must be renamed to what; a folder that is on both sides is merged."""
     for entry in sorted(staging.iterdir()):
-        if _are_folders(entry, folder / entry.name):
-            _merge(entry, folder / entry.name)
+        path = folder / entry.name
+        if entry.is_dir() and path.is_dir() and not path.is_symlink():
+            yield from _moves(entry, path)
         else:
-            entry.rename(folder / entry.name)
-
-
-def _are_folders(entry: Path, path: Path) -> bool:
-    return entry.is_dir() and path.is_dir() and not path.is_symlink()
+            yield entry, path

@@ -17,6 +17,7 @@ NAME_WIDTH = 48
 MAX_IMBALANCE = 10
 NAMES_SHOWN = 5
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+VERBS_OF_MANY = {"is": "are", "has": "have", "": ""}
 
 
 def as_text(card: DatasetCard) -> str:
@@ -173,10 +174,8 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def _sentence(number: int, noun: str, verb: str, rest: str, *, plural: str = "", before: str = "") -> list[str]:
     """Make the sentence "3 images have …" of the verb `has`; none for 0 images."""
-    verb_of_many = {"is": "are ", "has": "have ", "": ""}[verb]
-    verb_of_one = f"{verb} " if verb else ""
-    words = f"{before}{counted(number, noun, plural)} {verb_of_one if number == 1 else verb_of_many}{rest}"
-    return [words] if number else []
+    agreeing = verb if number == 1 else VERBS_OF_MANY[verb]
+    return [before + " ".join(filter(None, (counted(number, noun, plural), agreeing, rest)))] if number else []
 
 
 def _word_of(split: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pretrieve.errors import ImageSetError, nearest_word
 
@@ -76,22 +76,20 @@ def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> d
     return {text: text for text in texts}
 
 
-class Classes:
-    """The classes of a set, K names, and the class that each label means."""
+class Classes(NamedTuple):
+    """The classes of a set, K names, and the index of the class that each label means."""
 
-    def __init__(self, names: Sequence[str], index_of: Mapping[Label, int]) -> None:
-        self.names = tuple(names)
-        self._index_of = index_of
+    names: Sequence[str]
+    index_of: Mapping[Label, int]
 
-    def index(self, label: Label, split: str) -> int:
+    def find(self, label: Label, split: str) -> int:
         """Return the index of a label's class; a label of no class raises an ImageSetError."""
-        index = self._index_of.get(label)
-        if index is not None:
-            return index
+        if label in self.index_of:
+            return self.index_of[label]
         raise ImageSetError(
             f"a label of {split} must be a class of train or of class_names, but is {label!r}; known are "
-            f"{_shown(map(repr, self._index_of), len(self._index_of))}."
-            f"{nearest_word(str(label), map(str, self._index_of))}"
+            f"{_shown(map(repr, self.index_of), len(self.index_of))}."
+            f"{nearest_word(str(label), map(str, self.index_of))}"
         )
 
 

@@ -156,7 +156,7 @@ class GivenRows:
         self._check_one_kind(given)
         classes = find_classes(list(dict.fromkeys(given["train"])), class_names, name)
         indices = {
-            split: self._translated(split, labels, partial(classes.index, split=split))
+            split: self._translated(split, labels, partial(classes.find, split=split))
             for split, labels in given.items()
         }
         self.raise_faults()
