@@ -130,7 +130,7 @@ def hash_candidates(
 
 
 def _describe(rule: str, threshold: Threshold) -> str:
-    short = "" if threshold.reaches_recall else "; less recall than asked for, because false alarms are bounded"
+    short = "" if threshold.reaches_recall else "; less recall than requested, because false alarms are bounded"
     return (
         f"{rule} {threshold.value:.4g}: {threshold.recall:.1%} of {threshold.num_copies:,} known copies, at most "
         f"{threshold.false_alarm_bound:.2g} of {threshold.num_others:,} pairs of different images{short}"

@@ -91,7 +91,7 @@ def unpack_archive(
       OSError: the disk is full or not writable.
     """
     if not archive.is_file():
-        raise ImageSetError(f"an archive must be a file, but {archive} is none; check the path")
+        raise ImageSetError(f"an archive must be a file, but {archive} is not one; check the path")
     parent = folder if folder.is_dir() else folder.parent  # an existing folder may be a disk of its own
     remove_leftovers(parent, folder.name)
     if finish_move(folder, label=archive.name):
@@ -225,7 +225,7 @@ def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]
         _check("\0" not in written, archive, f"name its members without NUL, but one is {written!r}")
         _check(not info.flag_bits & ENCRYPTED, archive, f"be free of passwords, but {name!r} is encrypted")
         is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link or a device")
+        _check(is_plain, archive, f"hold only files and folders, but {name!r} is a link or a device")
         # Python's readers of the other methods unpack a whole block at once, however large it is.
         is_bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         _check(is_bounded, archive, f"be stored or deflated, but {name!r} is packed by method {info.compress_type}")
@@ -292,7 +292,7 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
             break
         opened.members.clear()  # otherwise it keeps every header in memory
         name, is_plain = info.name, (info.isreg() or info.isdir()) and not info.issparse()
-        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link, a device or a sparse file")
+        _check(is_plain, archive, f"hold only files and folders, but {name!r} is a link, a device or a sparse file")
         _check(info.size >= 0, archive, f"hold members of 0 bytes or more, but {name!r} has {info.size}")
         place = f"what follows member {name!r}"
         # A compressed tar does not say what a member takes up.
@@ -321,7 +321,7 @@ def _check_overwrites_nothing(staging: Path, folder: Path, label: str) -> None:
     for _, path in _moves(staging, folder):
         if os.path.lexists(path):
             raise ImageSetError(
-                f"what {label} unpacks must not overwrite anything, but {path} exists; "
+                f"unpacking {label} must not overwrite anything, but {path} exists; "
                 "remove it if it is left from an earlier attempt, or choose another folder"
             )
 

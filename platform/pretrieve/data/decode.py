@@ -43,7 +43,9 @@ def read_content(path: str, content: bytes | None) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        message = "an image must stay in its place until the study is done, but is gone; put it back, or run again"
+        message = (
+            "an image must stay where it is until the study is done, but is gone; put it back, or run the study again"
+        )
         raise FileNotFoundError(errno.ENOENT, message, path) from error
 
 

@@ -84,8 +84,8 @@ def download(
             part.unlink()
             mark.unlink(missing_ok=True)
             raise ImageSetError(
-                f"{url} must have the MD5 {md5.lower()}, but what was served has {found}; it was removed, try again or "
-                "fetch the file by hand"
+                f"{url} must have the MD5 {md5.lower()}, but the file served has {found} and was removed; try again, "
+                "or fetch the file by hand"
             )
         part.replace(path)
         mark.unlink(missing_ok=True)
@@ -120,8 +120,8 @@ def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress, patien
             farthest = max(farthest, file.tell())
             if failures >= patience.attempts:
                 raise UserError(
-                    f"{url} must be reachable, but {patience.attempts} attempts in a row brought nothing new: {error}; "
-                    "run the command again to go on from here, or fetch the file by hand"
+                    f"{url} must be reachable, but {patience.attempts} attempts in a row gave no new bytes: {error}; "
+                    "run the command again to continue from here, or fetch the file by hand"
                 ) from error
         time.sleep(min(_LONGEST_PAUSE_S, patience.pause_s * 2 ** max(0, failures - 1)))
 
@@ -144,7 +144,7 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress, timeout_s:
                 if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
                     return
                 _start_anew(file)
-                raise _BrokenOffError("the server has another version of the file; starting anew")
+                raise _BrokenOffError("the server has another version of the file; starting again")
             total = _prepare_to_append(response, file)
             _write_mark(mark, url, response)
             _append(response, file, total, progress)
@@ -166,7 +166,7 @@ def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
         if given is not None and int(given[1]) == file.tell():
             return None if given[2] == "*" else int(given[2])
         _start_anew(file)
-        raise _BrokenOffError("the server sent another range than was asked for; starting anew")
+        raise _BrokenOffError("the server sent another range than was requested; starting again")
     _start_anew(file)
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None

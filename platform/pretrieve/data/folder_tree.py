@@ -86,7 +86,7 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
         if gone:
             raise ImageSetError(
                 f"images of {folder / class_name} must exist, but {len(gone)} are links to files that do not, "
-                f"the first {gone[0].name!r}; mend or remove the links"
+                f"the first {gone[0].name!r}; repair or remove the links"
             )
         paths += sorted(files)
         labels += [label] * len(files)

@@ -84,7 +84,7 @@ def _check_files(facts: PublishedFacts, waiting: Sequence[Archive], root: Path) 
         return
     count = f"{len(missing)} file{'s' if len(missing) != 1 else ''}"
     files = [f"  - {root / file.file}" + ("" if file.md5 is None else f"  (MD5 {file.md5})") for file in missing]
-    head = f"{facts.title} needs {count} that nobody serves without asking; fetch and put into place:"
+    head = f"{facts.title} needs {count} that cannot be downloaded by this command; fetch by hand and save as:"
     tail = [f"from {facts.page}", f"licence: {facts.licence}", "then run the same again"]
     raise UserError("\n".join([head, *files, *tail]))
 
@@ -110,11 +110,12 @@ def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progre
             )
     elif archive.url is None:
         raise ImageSetError(
-            f"{path} must have come out of another archive of the set, but did not; remove it and unpack"
+            f"{path} must come from another archive of the set, but is not there; remove what that one unpacked to, "
+            "and run the same again"
         )
     else:
         try:
             download(archive.url, path, md5=archive.md5, progress=partial(progress, "download", archive.file))
         except UserError as error:  # publishers move their files: say how to fetch this one by hand
-            by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
+            by_hand = f"to fetch it by hand, save it as {path}, from {facts.page} (licence: {facts.licence})"
             raise type(error)(f"{error}\n{by_hand}") from error

@@ -108,7 +108,7 @@ class ImageSetSettings(SettingsModel):
     def _has_a_usable_name(self) -> ImageSetSettings:
         if not re.fullmatch(NAME_PATTERN, self.display_name):
             raise ValueError(
-                "a name must be letters, digits, spaces and . _ - alone, as it names folders and registered models, "
+                "a name must have only letters, digits, spaces and . _ -, as folders and models are named after it, "
                 f"but is {self.display_name!r}; give one as 'name'"
             )
         return self

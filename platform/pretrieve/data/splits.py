@@ -79,7 +79,7 @@ def with_test(
         raise ImageSetError(f"test_fraction of {set_name!r} must lie between 0 and 1, but is {fraction}; try 0.2")
     if "test" in splits:
         raise ImageSetError(
-            f"test_fraction of {set_name!r} must be left out where the data bring a test split, but is {fraction}; "
+            f"test_fraction of {set_name!r} must not be given where the data have a test split, but is {fraction}; "
             "leave it out, or leave that split out"
         )
     test_seed = derived_seed(seed, "with_test")

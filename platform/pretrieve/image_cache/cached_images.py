@@ -104,7 +104,7 @@ class CachedImages:
         """
         rows = indices.numpy()
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"rows must lie in 0 … {len(self) - 1}, but {rows.min()} … {rows.max()} are asked for")
+            raise IndexError(f"rows must lie in 0 … {len(self) - 1}, but {rows.min()} … {rows.max()} were requested")
         maps = np.searchsorted(self._starts, rows, side="right") - 1
         offsets = rows - self._starts[maps]
         self._read_ahead(rows, maps, offsets)

@@ -60,7 +60,7 @@ def _make_copy(entry: Path, copy: Path, on_progress: Callable[[], None]) -> None
     if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"the disk of local copies must have room for {needed / 1e9:.1f} GB of cached images, but has "
+            f"the disk of local copies must have {needed / 1e9:.1f} GB free for cached images, but has "
             f"{free / 1e9:.1f} GB; empty {copy.parent}, or name a folder on a larger disk",
             str(copy),
         )

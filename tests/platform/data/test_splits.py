@@ -153,7 +153,7 @@ def test_a_share_that_is_none_is_refused(fraction):
 
 def test_a_share_beside_a_test_split_and_a_class_too_small_for_one_are_refused():
     with pytest.raises(
-        ImageSetError, match=r"must be left out where the data bring a test split, but is 0\.2; leave it"
+        ImageSetError, match=r"must not be given where the data have a test split, but is 0\.2; leave it"
     ):
         with_test({"train": _table([5]), "test": _table([5])}, fraction=0.2, seed=0, set_name="birds")
     with pytest.raises(

@@ -51,7 +51,7 @@ def load_csv(
     table = Path(path).expanduser().absolute()
     folder = Path(root).expanduser().absolute() if root is not None else table.parent
     if not table.is_file():
-        raise ImageSetError(f"the table of {name!r} must be a file, but {table} is none; check the path")
+        raise ImageSetError(f"the table of {name!r} must be a file, but {table} is not one; check the path")
     rows = GivenRows(f"{table} of {name!r}")
     lines: list[int] = []
     rows.begin(lambda row: f"{table.name}, line {lines[row]}")

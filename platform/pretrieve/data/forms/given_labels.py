@@ -41,7 +41,7 @@ def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
 def _checked_word(word: str) -> str:
     if word.strip().lower() in _WORDS_FOR_NONE:
         raise ImageSetError(
-            f"a label must be an integer or a class name, but is {word!r}, which often says that there is none; "
+            f"a label must be an integer or a class name, but is {word!r}, which often means that there is no label; "
             "leave it out, or list it in class_names"
         )
     if _FRACTION.fullmatch(word):
@@ -133,7 +133,7 @@ def _given_classes(class_names: ClassNames, set_name: str) -> Classes:
 def _check_gaps(labels: set[int], set_name: str) -> None:
     if min(labels) < 0:
         raise ImageSetError(
-            f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often says that "
+            f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often means that "
             "there is no label; leave those images out, or give class_names as a mapping from label to name"
         )
     num_missing = max(labels) + 1 - len(labels)

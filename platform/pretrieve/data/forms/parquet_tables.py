@@ -147,8 +147,8 @@ def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
     without_split = [path for path, split in found if split is None]
     if without_split and len(without_split) < len(found):
         raise ImageSetError(
-            f"names must tell the split of all tables of {name!r} or of none, but {len(without_split)} tell none, the "
-            f"first {without_split[0]}; give a mapping from splits to files"
+            f"names must give the split of all tables of {name!r} or of no table, but {len(without_split)} give none, "
+            f"the first {without_split[0]}; give a mapping from splits to files"
         )
     return found
 

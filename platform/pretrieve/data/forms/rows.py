@@ -216,7 +216,7 @@ def _twice(path: str, name: str, name_before: str, place_before: str) -> str:
         return f"a file must be listed once, but {path!r} is at {place_before} too; remove one of them"
     return (
         f"two files of a folder must not differ by upper and lower case alone, but {path!r} does from {name_before!r} "
-        f"at {place_before}, and some disks take them for one; rename or remove one of them"
+        f"at {place_before}, and on some disks they are one file; rename or remove one of them"
     )
 
 

@@ -145,7 +145,7 @@ def _labels(images: ListedImages, known: Sequence[int | str]) -> list[int]:
             )
         if listed not in label_of:
             raise ImageSetError(
-                f"each class of {images.origin} must be one of the set's {len(known)}, but {listed!r} is none."
+                f"each class of {images.origin} must be one of the set's {len(known)}, but {listed!r} is not."
                 f"{nearest_word(str(listed), map(str, known))}"
             )
     return [label_of[listed] for listed in images.classes]
