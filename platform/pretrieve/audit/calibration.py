@@ -93,7 +93,10 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
     those that fit as well as known copies do: these are leaks, and as examples of different images they would prevent
     the thresholds from finding any leak. Raises UserError if a sample is empty, or has no pair of different images.
     """
-    copies, originals, names = _known_copies(test, settings)
+    rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
+    altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
+    copies = hash_images(altered, settings, place="the known copies")
+    originals, names = np.tile(np.arange(len(test)), len(ALTERATIONS)), np.repeat(list(ALTERATIONS), len(test))
     copy_distances = pair_distances(copies.hashes, test.hashes[:, originals])
     grid = {"smallest_side": settings.smallest_side, "step": settings.window_step}
     copy_likeness = likeness(align(copies.images, test.images[originals], **grid))
@@ -148,16 +151,6 @@ def sample_rows(num_rows: int, num_drawn: int, seed: int, side: str) -> NDArray[
         return np.arange(num_rows)
     rng = np.random.default_rng(derived_seed(seed, "audit", side))
     return np.sort(rng.choice(num_rows, size=num_drawn, replace=False))
-
-
-def _known_copies(
-    test: HashedImages, settings: AuditSettings
-) -> tuple[HashedImages, NDArray[np.int64], NDArray[np.str_]]:
-    """Return altered test images, the row of each one's original and the name of its alteration."""
-    rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
-    altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
-    originals = np.tile(np.arange(len(test)), len(ALTERATIONS))
-    return hash_images(altered, settings, place="the known copies"), originals, np.repeat(list(ALTERATIONS), len(test))
 
 
 def choose_threshold(

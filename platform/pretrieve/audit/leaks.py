@@ -36,25 +36,16 @@ class LeakReport:
 
     @property
     def num_compared(self) -> int:
-        """Pairs of images that were compared."""
         return self.num_source * self.num_test
-
-    @property
-    def source_indices(self) -> tuple[int, ...]:
-        """The source images that leak, ascending, each once."""
-        return tuple(sorted({pair.source_index for pair in self.pairs}))
-
-    @property
-    def test_indices(self) -> tuple[int, ...]:
-        """The test images that are leaked, ascending, each once."""
-        return tuple(sorted({pair.test_index for pair in self.pairs}))
 
     def summary(self) -> list[str]:
         """Describe in a few lines what was found, how much was compared and how it was decided."""
         thresholds = self.thresholds
+        num_leaking = len({pair.source_index for pair in self.pairs})
+        num_leaked = len({pair.test_index for pair in self.pairs})
         lines = [
-            f"{len(self.pairs)} leaks: {len(self.source_indices):,} of {self.num_source:,} source images show "
-            f"{len(self.test_indices):,} of {self.num_test:,} test images",
+            f"{len(self.pairs)} leaks: {num_leaking:,} of {self.num_source:,} source images show "
+            f"{num_leaked:,} of {self.num_test:,} test images",
             f"{self.num_compared:,} pairs compared, {self.num_candidates:,} looked at",
             _describe("hash distance at most", thresholds.hash_distance),
             _describe("likeness at least", thresholds.likeness),

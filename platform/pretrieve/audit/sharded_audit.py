@@ -122,7 +122,6 @@ def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) ->
 def _run_shards(
     source: pa.Table, shared: ray.ObjectRef[_TestSide], rows_per_shard: int, on_progress: Callable[[int, int], None]
 ) -> Sequence[LeakReport]:
-    """Run a task per shard, a few at a time, and return the results in order."""
     run = ray.remote(num_cpus=1)(_audit_shard)
     waiting = deque(range(0, source.num_rows, rows_per_shard))
     pending: dict[Any, int] = {}

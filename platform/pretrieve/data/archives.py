@@ -1,4 +1,4 @@
-"""Unpack archives so that nothing in them can do harm and nothing half-done stays."""
+"""Unpack archives safely: completely or not at all, and never outside the folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ ORDINARY_LIMITS = UnpackLimits()
 
 
 class _Member(NamedTuple):
-    """A file or folder of an archive; its content must be read before the next member is asked for."""
+    """A file or folder of an archive; its content must be read before the next member is requested."""
 
     name: str
     is_folder: bool
@@ -106,7 +106,7 @@ def unpack_archive(
             staging.rename(folder)
             return
         # An existing folder needs several renames. The name of the folder that they start from says, after a kill, that
-        # everything was there, and `finish_move` goes on.
+        # everything was unpacked, and `finish_move` continues.
         _check_overwrites_nothing(staging, folder, archive.name)
         staging.rename(folder / f".{archive.name}.moving")
         finish_move(folder, label=archive.name)
@@ -254,7 +254,7 @@ def _chunks(stream: IO[bytes] | _ForwardStream, size: int, archive: Path, name: 
 class _ForwardStream:
     """What tarfile reads from: it only goes forward, in small steps, and stops at a limit.
 
-    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, or jump back for ever.
+    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, or jump back without end.
     """
 
     def __init__(self, file: IO[bytes], archive: Path, max_bytes: int) -> None:

@@ -54,7 +54,6 @@ class Copies:
 
     @property
     def has_two_labels(self) -> bool:
-        """Whether one picture is listed under two classes."""
         return len({image.class_name for image in self.images}) > 1
 
 
@@ -88,7 +87,7 @@ class DatasetCard:
       tiny: images with a side below 8 pixels.
       copies_within: for each split, images that repeat an earlier one of it.
       copies_across: for "first/second" of the splits, images of the second with a copy in the first.
-      alike_paths: files whose names differ in case alone.
+      alike_paths: files whose names differ only in case.
       passed_over: files in the set's folder that no split holds.
     """
 
@@ -180,16 +179,13 @@ def _imbalance(counts: Iterable[int]) -> float:
 
 
 def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> dict[str, list[int]]:
-    """Choose the rows to read: all, or a uniform sample."""
     total = sum(sizes.values())
     if max_images is None or total <= max_images:
         return {split: list(range(size)) for split, size in sizes.items()}
     drawn = np.sort(np.random.default_rng(derived_seed(seed, "card")).choice(total, max_images, replace=False))
-    rows, start = {}, 0
-    for split, size in sizes.items():
-        rows[split] = (drawn[(drawn >= start) & (drawn < start + size)] - start).tolist()
-        start += size
-    return rows
+    ends = np.cumsum(list(sizes.values()))
+    parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+    return {split: (part + sizes[split] - end).tolist() for split, part, end in zip(sizes, parts, ends, strict=True)}
 
 
 def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Decode encoded images to pixels of one size.
 
-What an image carries beside its pixels is ignored, as in torchvision's loaders, so that published weights see what they
-were trained on: EXIF orientation, colour profile, transparency, and all frames of an animation but the first. The card
-of a data set (`dataset_card.py`) counts them.
+What an image file holds besides its pixels is ignored, as in torchvision's loaders, so that published weights see what
+they were trained on: EXIF orientation, colour profile, transparency, and all frames of an animation but the first. The
+card of a data set (`dataset_card.py`) counts them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def load_pixels(image: Image.Image, content: bytes) -> None:
-    """Decode the pixels of an opened image, of its first frame alone; a broken one raises an ImageSetError."""
+    """Decode the pixels of an opened image, only of its first frame; a broken one raises an ImageSetError."""
     # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():

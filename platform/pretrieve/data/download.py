@@ -1,4 +1,4 @@
-"""Download files over HTTP: resumed where they were cut off, verified, and complete or absent."""
+"""Download files over HTTP: an interrupted download is resumed, and a file is complete and verified, or absent."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def download(
     progress: Progress = _no_progress,
     patience: Patience | None = None,
 ) -> None:
-    """Fetch a file, going on where an earlier attempt or an earlier process ended.
+    """Fetch a file, continuing where an earlier attempt or an earlier process ended.
 
     It grows as `<name>.part` and gets its name once it is complete and verified. Beside it `<name>.part.json` keeps the
     server's mark of the version (ETag or Last-Modified), so that two versions are never mixed. The caller makes sure
@@ -115,7 +115,7 @@ def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress, patien
             return
         except _BrokenOffError as error:
             file.flush()
-            # A server that starts anew each time sends bytes for ever; only those beyond all earlier ones count.
+            # A server that starts again each time sends bytes without end; only those beyond all earlier ones count.
             failures = 0 if file.tell() > farthest else failures + 1
             farthest = max(farthest, file.tell())
             if failures >= patience.attempts:
@@ -127,13 +127,13 @@ def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress, patien
 
 
 def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress, timeout_s: float) -> None:
-    """Ask once for what is missing and append it."""
+    """Request the missing bytes once and append them."""
     import requests
     from urllib3.exceptions import HTTPError
 
     version = _read_mark(mark, url)
     if file.tell() and version is None:
-        _start_anew(file)
+        _start_again(file)
     # Without `identity` a server may compress its answer, and count the compressed bytes.
     headers = {"Accept-Encoding": "identity"}
     if version is not None and file.tell():
@@ -143,7 +143,7 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress, timeout_s:
             if response.status_code == _NOT_SATISFIABLE:  # the file is complete, or the server's file has changed
                 if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
                     return
-                _start_anew(file)
+                _start_again(file)
                 raise _BrokenOffError("the server has another version of the file; starting again")
             total = _prepare_to_append(response, file)
             _write_mark(mark, url, response)
@@ -165,9 +165,9 @@ def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
         given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if given is not None and int(given[1]) == file.tell():
             return None if given[2] == "*" else int(given[2])
-        _start_anew(file)
+        _start_again(file)
         raise _BrokenOffError("the server sent another range than was requested; starting again")
-    _start_anew(file)
+    _start_again(file)
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
 
@@ -182,7 +182,7 @@ def _append(response: Response, file: IO[bytes], total: int | None, progress: Pr
         raise _BrokenOffError(f"the connection ended after {file.tell():,} of {total:,} bytes")
 
 
-def _start_anew(file: IO[bytes]) -> None:
+def _start_again(file: IO[bytes]) -> None:
     file.seek(0)
     file.truncate()
 
@@ -197,7 +197,7 @@ def _read_mark(mark: Path, url: str) -> str | None:
 
 def _write_mark(mark: Path, url: str, response: Response) -> None:
     etag = response.headers.get("ETag", "")
-    # A weak ETag does not promise the same bytes, so no range may be asked for with it.
+    # A weak ETag does not promise the same bytes, so no range may be requested with it.
     version = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
     if version is None:
         mark.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def load_folder_tree(
 
     Raises:
       ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
-        classes differ in case alone, an image is a broken link, or test has a class that train lacks.
+        classes differ only in case, an image is a broken link, or test has a class that train lacks.
       OSError: a folder cannot be read.
     """
     root = Path(root).expanduser().absolute()  # workers run in folders of their own

@@ -73,7 +73,6 @@ def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
 
 
 def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int) -> dict[str, str]:
-    """Return the fingerprints of train and of what is held out of it."""
     kept = f"{train}/{made}{fraction}/seed{seed}"
     return {"train": kept, made: f"{kept}/held-out"}
 

@@ -20,11 +20,11 @@ Progress = Callable[[Step, str, int, int | None], None]
 
 
 def prepare(published: PublishedSet, root: Path, *, progress: Progress = lambda *counts: None) -> ImageSet:
-    """Bring a published set onto a disk and read it; what is there already is not made again.
+    """Bring a published set onto a disk and read it; existing files are used.
 
-    An archive whose content is there is left alone. One whose file is there is verified and unpacked, one that its
-    publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any time, the
-    next call goes on.
+    An archive that was unpacked before is not unpacked again. One whose file is there is verified and unpacked; one
+    that its publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any
+    time, the next call continues.
 
     `root` is the folder for its archives and what they unpack to; it is made where it is missing. `progress` is called
     with the step, the archive's file, the bytes done, and the bytes in all or None.

@@ -53,8 +53,8 @@ class ImageSetSettings(SettingsModel):
       columns: of a `csv` or `parquet`.
       name: what the study calls it; defaults to the folder's, file's, published or registered name.
       metric: `top1` or `mean_per_class`; defaults to the set's own.
-      test_fraction: share of each class of train held out for test where the set brings no test split.
-      val_fraction: share of each class of train, after that, held out where the set brings no val split.
+      test_fraction: share of each class of train held out for test where the set has no test split.
+      val_fraction: share of each class of train, after that, held out where the set has no val split.
       regime: how many labels each class keeps; a source may only have a `fraction`.
     """
 
@@ -115,7 +115,6 @@ class ImageSetSettings(SettingsModel):
 
     @property
     def display_name(self) -> str:
-        """The name of this set in the study."""
         if self.name is not None:
             return self.name
         if self.published is not None:

@@ -1,4 +1,4 @@
-"""Make the splits that a data set does not bring: stratified and seeded."""
+"""Make the splits that a data set lacks: stratified and seeded."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
 def with_test(
     splits: Mapping[str, pa.Table], *, fraction: float | None, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Hold out a test split of train where a data set brings none; a `fraction` of None leaves the splits as they are.
+    """Hold out a test split of train where a data set has none; a `fraction` of None leaves the splits as they are.
 
     The images held out are not those that `hold_out` draws for val with the same seed. A fraction outside (0, 1), a
     test split that is there already, and a class too small to split raise an ImageSetError.

@@ -201,8 +201,8 @@ def parse_reference(path: str) -> TableReference:
 def read_reference(path: str) -> bytes:
     """Read the bytes of the encoded image that a reference stands for.
 
-    Rows of a group are each decoded once where they are read in order; a step back starts the group anew. A file that
-    is gone, has become another or lacks the row raises an OSError, a row without an image raises an ImageSetError.
+    Rows of a group are each decoded once if they are read in order; a step back reads the group again from its start.
+    A file that is gone, has become another or lacks the row raises an OSError, a row without an image an ImageSetError.
     """
     reference = parse_reference(path)
     with _lock:

@@ -48,7 +48,6 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
 
 
 def _write_bundles(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
-    """Run tasks that write the bundles, and yield each bundle once it is written."""
     write = ray.remote(num_cpus=1)(_write_parts)
     pending: dict[ray.ObjectRef[None], list[EntryPart]] = {}
     while True:

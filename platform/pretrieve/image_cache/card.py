@@ -34,7 +34,6 @@ class CachedCard:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the pixels."""
         return 3 * self.size**2 * self.num_images
 
 

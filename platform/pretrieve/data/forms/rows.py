@@ -63,7 +63,7 @@ class SplitRows:
 
 
 class GivenRows:
-    """The rows of all splits of one set, and what is wrong with them; `origin` says in errors what the data are."""
+    """The rows of all splits of one set, and their faults; `origin` names the data in errors."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
