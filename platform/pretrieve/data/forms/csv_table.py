@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.split_words import read_split
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.errors import ImageSetError
 
 _DELIMITERS = (",", "\t", ";")
 
@@ -62,45 +61,32 @@ def load_csv(
             file.seek(0)
             reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True)
             header = [cell.strip() for cell in next(reader, [])]
-            columns = _column_numbers((image_column, label_column, split_column), header, table)
+            split = split_column if split_column != "split" or "split" in header else None
+            columns = (image_column, label_column, split or None)
+            check_columns(f"{table}, line 1,", header, columns)
             for cells in filter(None, reader):
                 lines.append(reader.line_num)
                 with rows.row():
-                    _add_line(rows, [cell.strip() for cell in cells], len(header), columns, folder)
+                    _add_line(rows, header, [cell.strip() for cell in cells], columns, folder)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ImageSetError(f"{table} must be a CSV or TSV file in UTF-8, but: {error}; save it as that") from error
     return rows.to_image_set(name, class_names, metric, test_fraction, seed, labels_are_text=True)
 
 
 def _add_line(
-    rows: GivenRows, cells: list[str], num_columns: int, columns: tuple[int, int, int | None], folder: Path
+    rows: GivenRows, header: list[str], cells: list[str], columns: tuple[str, str, str | None], folder: Path
 ) -> None:
-    if len(cells) != num_columns:
+    if len(cells) != len(header):
         raise ImageSetError(
-            f"a line must have {num_columns} cells as the header has, but has {len(cells)}: {cells[:5]!r}; "
+            f"a line must have {len(header)} cells as the header has, but has {len(cells)}: {cells[:5]!r}; "
             "put text that holds the delimiter into double quotes"
         )
+    cell_of = dict(zip(header, cells, strict=True))
     image, label, split = columns
-    if not cells[image]:
+    if not cell_of[image]:
         raise ImageSetError("an image's path must be given, but its cell is empty; fill it in")
-    word = "train" if split is None else read_split(cells[split])
-    rows.add(word, cells[label], path=os.path.normpath(folder / cells[image]))
-
-
-def _column_numbers(
-    columns: tuple[str, str, str | None], header: Sequence[str], table: Path
-) -> tuple[int, int, int | None]:
-    image, label, split = columns
-    if split == "split" and split not in header:
-        split = None
-    for column in (image, label, *([split] if split else [])):
-        if header.count(column) != 1:
-            found = "is there more than once" if column in header else "is not there"
-            raise ImageSetError(
-                f"{table}, line 1, must have a column {column!r}, but it {found}; its columns are "
-                f"{', '.join(header)}.{nearest_word(column, header)}"
-            )
-    return header.index(image), header.index(label), header.index(split) if split else None
+    word = "train" if split is None else read_split(cell_of[split])
+    rows.add(word, cell_of[label], path=os.path.normpath(folder / cell_of[image]))
 
 
 def _delimiter(header: str, image_column: str) -> str:

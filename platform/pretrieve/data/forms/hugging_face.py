@@ -8,10 +8,10 @@ from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.split_words import read_split
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.errors import ImageSetError
 
 
 def image_set_from_hugging_face(
@@ -84,8 +84,4 @@ def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
             f"{place} must be a datasets.Dataset that knows its features, but is a {type(dataset).__name__}; load it "
             "with datasets.load_dataset"
         )
-    for column in columns:
-        if column not in features:
-            raise ImageSetError(
-                f"{place} must have a column {column!r}, but has {', '.join(features)}.{nearest_word(column, features)}"
-            )
+    check_columns(place, list(features), columns)

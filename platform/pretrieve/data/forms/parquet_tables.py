@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.errors import ImageSetError
 
 TableFiles = str | Path | Sequence[str | Path]
 TablePaths = TableFiles | Mapping[str, TableFiles]
@@ -182,13 +182,7 @@ def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str
     used_split = split if has_split or split != "split" else None
     kinds = set()
     for file in files:
-        names = file.schema.names
-        for column in (image, label, *([used_split] if used_split else [])):
-            if names.count(column) != 1:
-                raise ImageSetError(
-                    f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
-                    f"{nearest_word(column, names)}"
-                )
+        check_columns(str(file.path), file.schema.names, (image, label, used_split or None))
         kinds.add(_kind_of_images(file, image))
         _check_labels(file, label)
     if len(kinds) > 1:

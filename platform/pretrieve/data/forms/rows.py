@@ -17,7 +17,7 @@ from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
 from pretrieve.data.image_table import SCHEMA
 from pretrieve.data.splits import with_test
 from pretrieve.data.table_file import is_reference, parse_reference
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
 
 HELD_BYTES_LIMIT = 8 * 1024**3
 """Encoded images of one set that may be held in memory, in bytes; more of them must stay in files."""
@@ -209,6 +209,16 @@ class GivenRows:
                     self.add_fault(position, _twice(path, name, before[0], self.where(before[1])))
                 elif not exist and not Path(path).is_file():
                     self.add_fault(position, f"the image's file must exist, but {path!r} does not; check the path")
+
+
+def check_columns(place: str, names: Sequence[str], wanted: Sequence[str | None]) -> None:
+    """Raise an ImageSetError if a wanted column, other than None, is missing or occurs more than once."""
+    for column in wanted:
+        if column is not None and names.count(column) != 1:
+            raise ImageSetError(
+                f"{place} must have one column {column!r}, but its columns are {', '.join(names)}."
+                f"{nearest_word(column, names)}"
+            )
 
 
 def _twice(path: str, name: str, name_before: str, place_before: str) -> str:
