@@ -32,7 +32,8 @@ from torchvision.transforms import functional as torchvision_functional
 
 from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_table import table_of_contents
-from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 
 RESIZE_SIZE, CROP_SIZE, NUM_CROPS = 256, 224, 300
 SHAPES = {"4:3": (427, 569), "2:1": (320, 640)}

@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 
 from pretrieve.audit.contact_sheet import PairCard, write_contact_sheets
 from pretrieve.audit.known_copies import Pixels, cropped, mirrored_image, recompressed, resized
-from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.leaks import LeakReport
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.audit.sharded_audit import audit_over_ray
 from pretrieve.cluster import connected
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_table import table_of_contents
+from pretrieve.records import LeakPair
 
 TARGETS = ("caltech101", "monkeys10", "dtd10")
 NUM_PLANTED = 50

@@ -43,7 +43,8 @@ from torchvision.datasets import ImageFolder
 from pretrieve.backbones import Preprocessing, find_architecture
 from pretrieve.data.decode import decode_whole
 from pretrieve.data.image_table import table_of_files
-from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.images import LabelledImages
 from pretrieve.training.loop import fine_tune

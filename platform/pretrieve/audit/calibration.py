@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.audit.hashed_images import HashedImages, hash_images
 from pretrieve.audit.known_copies import ALTERATIONS, alter
-from pretrieve.audit.perceptual_hash import Hashes, distances, mirrored
+from pretrieve.audit.perceptual_hash import HashedImages, Hashes, distances, hash_images, mirrored
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.audit.verification import Alignments, align
 from pretrieve.errors import UserError
@@ -68,13 +67,11 @@ class AuditThresholds:
       hash_distance: bits; pairs at most this far apart are verified.
       likeness: of verified pairs, see `likeness`.
       recall_by_alteration: share of the known copies of each alteration that hash and pixels find together.
-      num_set_aside: sampled pairs that fit like copies, and so were not used as different images.
     """
 
     hash_distance: Threshold
     likeness: Threshold
-    recall_by_alteration: Mapping[str, float] = field(default_factory=dict)
-    num_set_aside: int = 0
+    recall_by_alteration: Mapping[str, float]
 
 
 def likeness(alignments: Alignments) -> NDArray[np.float64]:
@@ -96,7 +93,10 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
     those that fit as well as known copies do: these are leaks, and as examples of different images they would prevent
     the thresholds from finding any leak. Raises UserError if a sample is empty, or has no pair of different images.
     """
-    copies, originals, names = _known_copies(test, settings)
+    rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
+    altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
+    copies = hash_images(altered, settings, place="the known copies")
+    originals, names = np.tile(np.arange(len(test)), len(ALTERATIONS)), np.repeat(list(ALTERATIONS), len(test))
     copy_distances = pair_distances(copies.hashes, test.hashes[:, originals])
     grid = {"smallest_side": settings.smallest_side, "step": settings.window_step}
     copy_likeness = likeness(align(copies.images, test.images[originals], **grid))
@@ -124,7 +124,6 @@ def calibrate(source: HashedImages, test: HashedImages, settings: AuditSettings)
         hash_distance=hash_distance,
         likeness=threshold,
         recall_by_alteration={name: float(found[names == name].mean()) for name in ALTERATIONS},
-        num_set_aside=int(are_leaks.sum()),
     )
 
 
@@ -133,9 +132,9 @@ def pair_distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
 
     Both arguments are (W, P, words) hashes of the same pairs, the whole images first.
     """
-    turned = mirrored(second)
-    found = [distances(first[:1], second), distances(first[:1], turned)]
-    found += [distances(first, second[:1]), distances(first, turned[:1])]
+    orientations = (second, mirrored(second))
+    found = [distances(first[:1], turned) for turned in orientations]
+    found += [distances(first, turned[:1]) for turned in orientations]
     least: NDArray[np.int64] = np.concatenate(found).min(axis=0)
     return least
 
@@ -154,16 +153,6 @@ def sample_rows(num_rows: int, num_drawn: int, seed: int, side: str) -> NDArray[
     return np.sort(rng.choice(num_rows, size=num_drawn, replace=False))
 
 
-def _known_copies(
-    test: HashedImages, settings: AuditSettings
-) -> tuple[HashedImages, NDArray[np.int64], NDArray[np.str_]]:
-    """Return altered test images, the row of each one's original and the name of its alteration."""
-    rng = np.random.default_rng(derived_seed(settings.seed, "audit", "known copies"))
-    altered = np.concatenate([alter(test.images, name, rng) for name in ALTERATIONS])
-    originals = np.tile(np.arange(len(test)), len(ALTERATIONS))
-    return hash_images(altered, settings, place="the known copies"), originals, np.repeat(list(ALTERATIONS), len(test))
-
-
 def choose_threshold(
     copies: NDArray[Any],
     others: NDArray[Any],
@@ -178,17 +167,10 @@ def choose_threshold(
     The recall needs a line at or beyond some value, and the bound allows none beyond another. If both can be satisfied,
     the line lies between the two values, so that no single measured image decides it. If not, the bound holds.
 
-    Args:
-      copies: (n,) measurements of known copies, n ≥ 1.
-      others: (m,) of pairs of different images, m ≥ 1.
-      recall: share of the copies that should be found, in (0, 1].
-      max_false_alarm_rate: share of the others that may be taken for copies, in [0, 1).
-      is_similarity: true if larger measurements are nearer.
-      slack: position between the two values, from 0 at what the recall needs towards 1 at what the bound allows, in [0,
-        1).
-
-    Raises:
-      UserError: there are no copies or no others, or a share is outside its range.
+    `copies`, (n,), and `others`, (m,), are measurements of known copies and of pairs of different images; if one is
+    empty, a UserError is raised. Of the copies a share `recall`, in (0, 1], should be found; of the others at most
+    `max_false_alarm_rate`, in [0, 1), may be taken for copies. With `is_similarity` larger measurements are nearer.
+    `slack`, in [0, 1), is the line's position between the two values: 0 is what the recall needs.
 
     >>> choose_threshold(np.array([1, 2, 3]), np.array([8, 9]), recall=1.0, max_false_alarm_rate=0.0).value
     5.5
@@ -196,11 +178,6 @@ def choose_threshold(
     if not (len(copies) and len(others)):
         raise UserError(
             f"a threshold needs copies and other pairs, but there are {len(copies)} and {len(others)}; give more images"
-        )
-    if not (0 < recall <= 1 and 0 <= max_false_alarm_rate < 1):
-        raise UserError(
-            "recall must lie in (0, 1] and max_false_alarm_rate in [0, 1), but they are "
-            f"{recall} and {max_false_alarm_rate}"
         )
     sign = -1.0 if is_similarity else 1.0
     near, far = np.sort(sign * copies.astype(np.float64)), np.sort(sign * others.astype(np.float64))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pretrieve.artifacts.atomic_files import replacing
-from pretrieve.errors import UserError
 
 IMAGE_SIDE, MARGIN = 128, 8
 LINE_HEIGHT, NUM_LINES, FONT_SIZE = 14, 3, 11
@@ -33,23 +32,10 @@ class PairCard:
     lines: tuple[str, ...]
 
 
-def sheet_size(num_pairs: int, pairs_per_row: int) -> tuple[int, int]:
-    """Return the width and the height of a sheet in pixels.
-
-    >>> sheet_size(5, 2)[1] == 3 * CARD_HEIGHT
-    True
-    """
-    return min(num_pairs, pairs_per_row) * CARD_WIDTH, -(-num_pairs // pairs_per_row) * CARD_HEIGHT
-
-
 def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> Image.Image:
-    """Draw 1 … MAX_PAIRS pairs in rows of `pairs_per_row` > 0, from left to right.
-
-    Raises UserError if there are no pairs, or too many for one sheet.
-    """
-    if not 0 < len(cards) <= MAX_PAIRS:
-        raise UserError(f"a contact sheet must have 1 to {MAX_PAIRS} pairs, but {len(cards)} are given; split them")
-    sheet = Image.new("RGB", sheet_size(len(cards), pairs_per_row), PAPER)
+    """Draw one or more pairs in rows of `pairs_per_row` > 0, from left to right."""
+    num_columns, num_rows = min(len(cards), pairs_per_row), -(-len(cards) // pairs_per_row)
+    sheet = Image.new("RGB", (num_columns * CARD_WIDTH, num_rows * CARD_HEIGHT), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(FONT_SIZE)
     for number, card in enumerate(cards):
@@ -64,7 +50,7 @@ def draw_contact_sheet(cards: Sequence[PairCard], *, pairs_per_row: int = 4) -> 
     return sheet
 
 
-def write_contact_sheets(cards: Sequence[PairCard], folder: Path, *, pairs_per_row: int = 4) -> list[Path]:
+def write_contact_sheets(cards: Sequence[PairCard], folder: Path) -> list[Path]:
     """Write all pairs to as many sheets as needed, named pairs-00.png, pairs-01.png and so on.
 
     Returns the files; none if there are no pairs.
@@ -74,7 +60,7 @@ def write_contact_sheets(cards: Sequence[PairCard], folder: Path, *, pairs_per_r
     for start in range(0, len(cards), MAX_PAIRS):
         path = folder / f"pairs-{start // MAX_PAIRS:02d}.png"
         with replacing(path) as temporary:
-            draw_contact_sheet(cards[start : start + MAX_PAIRS], pairs_per_row=pairs_per_row).save(temporary, "PNG")
+            draw_contact_sheet(cards[start : start + MAX_PAIRS]).save(temporary, "PNG")
         files.append(path)
     return files
 

@@ -12,10 +12,9 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 
-from pretrieve.audit.audit import find_leaks
 from pretrieve.audit.calibration import AuditThresholds, calibrate, sample_rows
-from pretrieve.audit.hashed_images import HashedImages, hash_images
-from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.leaks import LeakReport, find_leaks
+from pretrieve.audit.perceptual_hash import HashedImages, hash_images
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.data.decode import decode_square, read_content
@@ -52,14 +51,6 @@ class _TestSide:
     settings: AuditSettings
 
 
-@dataclass(frozen=True)
-class _ShardResult:
-    pairs: list[LeakPair]
-    num_images: int
-    num_candidates: int
-    broken: tuple[str, ...]
-
-
 def audit_over_ray(
     source: pa.Table,
     test: pa.Table,
@@ -68,20 +59,14 @@ def audit_over_ray(
     rows_per_shard: int = ROWS_PER_SHARD,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> LeakReport:
-    """Audit image tables on the connected cluster; see `audit.find_leaks`.
+    """Audit image tables on the connected cluster; see `find_leaks`.
 
     The result does not depend on the number of shards or CPUs. Broken images are left out and named. If the same table
     is on both sides, its images are paired with themselves; audit train against test instead.
 
-    Args:
-      source: an image table, such as a source's train split, a selection of it, or a target's own train split.
-      test: an image table, small enough for the memory of each task.
-      settings: what is compared and how reliable the thresholds must be.
-      rows_per_shard: source images per task, > 0.
-      on_progress: called with (source images done, source images in all).
-
-    Returns:
-      The pairs, with indices from the tables' column `index`.
+    `source` is an image table, such as a source's train split, a selection of it, or a target's own train split; `test`
+    is small enough for the memory of each task. The pairs have the indices of the tables' column `index`. `on_progress`
+    is called with (source images done, source images in all).
 
     Raises:
       ImageSetError: no test image decodes.
@@ -93,15 +78,15 @@ def audit_over_ray(
     hashed = hash_images(decoded.images, settings, place="the test split")
     thresholds = _calibrate(source, hashed, settings)
     shared = ray.put(_TestSide(hashed, decoded.indices, thresholds, settings))
-    results = _run_shards(source, shared, rows_per_shard, on_progress)
-    pairs = sorted((p for r in results for p in r.pairs), key=lambda pair: (pair.source_index, pair.test_index))
+    shards = _run_shards(source, shared, rows_per_shard, on_progress)
+    pairs = sorted((p for each in shards for p in each.pairs), key=lambda pair: (pair.source_index, pair.test_index))
     return LeakReport(
         tuple(pairs),
         thresholds,
-        num_source=sum(result.num_images for result in results),
+        num_source=sum(shard.num_source for shard in shards),
         num_test=len(hashed),
-        num_candidates=sum(result.num_candidates for result in results),
-        broken_source=tuple(name for result in results for name in result.broken),
+        num_candidates=sum(shard.num_candidates for shard in shards),
+        broken_source=tuple(name for shard in shards for name in shard.broken_source),
         broken_test=decoded.broken,
     )
 
@@ -136,12 +121,11 @@ def _calibrate(source: pa.Table, test: HashedImages, settings: AuditSettings) ->
 
 def _run_shards(
     source: pa.Table, shared: ray.ObjectRef[_TestSide], rows_per_shard: int, on_progress: Callable[[int, int], None]
-) -> Sequence[_ShardResult]:
-    """Run a task per shard, a few at a time, and return the results in order."""
+) -> Sequence[LeakReport]:
     run = ray.remote(num_cpus=1)(_audit_shard)
     waiting = deque(range(0, source.num_rows, rows_per_shard))
     pending: dict[Any, int] = {}
-    results: dict[int, _ShardResult] = {}
+    results: dict[int, LeakReport] = {}
     done = 0
     on_progress(done, source.num_rows)
     while waiting or pending:
@@ -157,7 +141,7 @@ def _run_shards(
     return [results[start] for start in sorted(results)]
 
 
-def _audit_shard(table: pa.Table, shared: _TestSide) -> _ShardResult:
+def _audit_shard(table: pa.Table, shared: _TestSide) -> LeakReport:
     decoded = decode_table(table, shared.settings.image_size)
     source = hash_images(decoded.images, shared.settings, place="the source")
     found, num_candidates = find_leaks(source, shared.test, shared.thresholds, shared.settings)
@@ -167,4 +151,6 @@ def _audit_shard(table: pa.Table, shared: _TestSide) -> _ShardResult:
         )
         for pair in found
     ]
-    return _ShardResult(pairs, len(source), num_candidates, decoded.broken)
+    return LeakReport(
+        tuple(pairs), shared.thresholds, len(source), len(shared.test), num_candidates, broken_source=decoded.broken
+    )

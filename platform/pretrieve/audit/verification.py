@@ -48,11 +48,7 @@ class Alignments:
     source_is_part: NDArray[np.bool_]
     is_mirrored: NDArray[np.bool_]
 
-    def __len__(self) -> int:
-        return len(self.correlations)
-
     def kind(self, pair: int) -> Kind:
-        """Name the difference between the two images of a pair."""
         if self.windows[pair, 0] < WHOLE_SIDE:
             return "cropped and mirrored" if self.is_mirrored[pair] else "cropped"
         return "mirrored" if self.is_mirrored[pair] else "same"
@@ -150,7 +146,6 @@ def _cells(images: NDArray[np.uint8] | Floats, windows: NDArray[np.float64]) -> 
 
 
 def _detail(grey: Floats) -> Floats:
-    """Subtract the mean of its neighbourhood from each cell."""
     margin = DETAIL_CELLS // 2
     padded = np.pad(grey, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
     rows = np.lib.stride_tricks.sliding_window_view(padded, DETAIL_CELLS, axis=1).mean(axis=-1)

@@ -1,4 +1,4 @@
-"""Unpack archives so that nothing in them can do harm and nothing half-done stays."""
+"""Unpack archives safely: completely or not at all, and never outside the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, NoReturn, cast
+from typing import IO, Any, NamedTuple, cast
 
 from pretrieve.artifacts.locks import remove_leftovers, temporary_folder
 from pretrieve.errors import ImageSetError
@@ -29,9 +29,9 @@ MAX_FOLDERS = 64
 SHOWN_CHARACTERS = 120
 HEADER_BYTES = 2048  # usual size of a tar member's headers and padding
 COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
 }
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 ENCRYPTED = 0x1
@@ -61,7 +61,7 @@ ORDINARY_LIMITS = UnpackLimits()
 
 
 class _Member(NamedTuple):
-    """A file or folder of an archive; its content must be read before the next member is asked for."""
+    """A file or folder of an archive; its content must be read before the next member is requested."""
 
     name: str
     is_folder: bool
@@ -75,20 +75,15 @@ def unpack_archive(
     *,
     limits: UnpackLimits = ORDINARY_LIMITS,
     contains: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> None:
     """Unpack a zip, tar, tar.gz, tar.bz2 or tar.xz into a folder, completely or not at all.
 
     Members are written to a hidden folder first and moved once the last one is there. So a kill leaves nothing under a
     final name; the next call removes or finishes what it leaves. `folder` may exist: nothing in it is overwritten.
-    Permissions, owners and times in the archive are ignored.
-
-    Args:
-      archive: its kind is read from its first bytes, not from its suffix.
-      folder: made where it is missing.
-      limits: how far the archive may unfold.
-      contains: a path below `folder` that the right archive must bring.
-      progress: called with the bytes of the archive read so far, and its size.
+    Permissions, owners and times in the archive are ignored. Its kind is read from its first bytes, not from its
+    suffix. It must bring the path `contains` below `folder`. `progress` is called with the bytes of the archive read so
+    far, and its size.
 
     Raises:
       ImageSetError: the archive is missing, broken, cut off, encrypted or not the right one; a member leads out of the
@@ -96,31 +91,37 @@ def unpack_archive(
       OSError: the disk is full or not writable.
     """
     if not archive.is_file():
-        raise ImageSetError(f"an archive must be a file, but {archive} is none; check the path")
+        raise ImageSetError(f"an archive must be a file, but {archive} is not one; check the path")
     parent = folder if folder.is_dir() else folder.parent  # an existing folder may be a disk of its own
     remove_leftovers(parent, folder.name)
     if finish_move(folder, label=archive.name):
         return
     with temporary_folder(parent, folder.name) as staging:
-        _unpack(archive, staging, limits, progress or (lambda done, total: None))
+        _unpack(archive, staging, limits, progress)
         if contains is not None and not (staging / contains).exists():
             raise ImageSetError(
                 f"{archive} must contain {contains!r}, but does not; it is another archive, or another version of it"
             )
-        _move_into(staging, folder, label=archive.name)
+        if not folder.exists():
+            staging.rename(folder)
+            return
+        # An existing folder needs several renames. The name of the folder that they start from says, after a kill, that
+        # everything was unpacked, and `finish_move` continues.
+        _check_overwrites_nothing(staging, folder, archive.name)
+        staging.rename(folder / f".{archive.name}.moving")
+        finish_move(folder, label=archive.name)
 
 
 def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progress) -> None:
-    def refuse(fault: str) -> NoReturn:
-        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, and it may be made to fill the disk")
+    def check(holds: bool, fault: str) -> None:
+        _check(holds, archive, fault, remedy="it may be made to fill the disk")
 
     size, num_bytes = archive.stat().st_size, 0
     seen: dict[str, tuple[str, bool]] = {}
     with archive.open("rb") as file:
         members = _members(file, archive, max_bytes=limits.max_bytes + HEADER_BYTES * limits.max_members)
         for number, member in enumerate(members):
-            if number >= limits.max_members:
-                refuse(f"hold at most {limits.max_members:,} members, but holds more")
+            check(number < limits.max_members, f"hold at most {limits.max_members:,} members, but holds more")
             path = staging / _safe_path(member, seen, archive)
             if member.is_folder:
                 path.mkdir(parents=True, exist_ok=True)
@@ -130,13 +131,13 @@ def _unpack(archive: Path, staging: Path, limits: UnpackLimits, progress: Progre
             with path.open("xb") as unpacked:
                 for chunk in member.chunks:
                     num_bytes, member_bytes = num_bytes + len(chunk), member_bytes + len(chunk)
-                    if num_bytes > limits.max_bytes:
-                        refuse(f"unpack to at most {limits.max_bytes:,} bytes, but holds more")
-                    if member_bytes > most:
-                        refuse(
-                            f"unfold no member more than {limits.max_ratio:g} times, but {member.name!r} has over "
-                            f"{member_bytes:,} bytes in {member.packed_bytes:,}"
-                        )
+                    holds_more = f"unpack to at most {limits.max_bytes:,} bytes, but holds more"
+                    check(num_bytes <= limits.max_bytes, holds_more)
+                    check(
+                        member_bytes <= most,
+                        f"unfold no member more than {limits.max_ratio:g} times, but {member.name!r} has over "
+                        f"{member_bytes:,} bytes in {member.packed_bytes:,}",
+                    )
                     unpacked.write(chunk)
                     progress(min(file.tell(), size), size)
     progress(size, size)
@@ -210,9 +211,9 @@ def _reading(archive: Path, place: str) -> Iterator[None]:
         _check(False, archive, f"be a whole zip or tar archive, but {place} cannot be read: {reason}")
 
 
-def _check(holds: bool, archive: Path, fault: str) -> None:
+def _check(holds: bool, archive: Path, fault: str, *, remedy: str = "get it from its publisher again") -> None:
     if not holds:
-        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, get it from its publisher again")
+        raise ImageSetError(f"{archive} must {fault}; nothing was unpacked, {remedy}")
 
 
 def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]:
@@ -224,7 +225,7 @@ def _zip_members(file: IO[bytes], archive: Path, size: int) -> Iterator[_Member]
         _check("\0" not in written, archive, f"name its members without NUL, but one is {written!r}")
         _check(not info.flag_bits & ENCRYPTED, archive, f"be free of passwords, but {name!r} is encrypted")
         is_plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link or a device")
+        _check(is_plain, archive, f"hold only files and folders, but {name!r} is a link or a device")
         # Python's readers of the other methods unpack a whole block at once, however large it is.
         is_bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         _check(is_bounded, archive, f"be stored or deflated, but {name!r} is packed by method {info.compress_type}")
@@ -253,7 +254,7 @@ def _chunks(stream: IO[bytes] | _ForwardStream, size: int, archive: Path, name: 
 class _ForwardStream:
     """What tarfile reads from: it only goes forward, in small steps, and stops at a limit.
 
-    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, or jump back for ever.
+    tarfile trusts the sizes in headers: it would read a long name of gigabytes into memory, or jump back without end.
     """
 
     def __init__(self, file: IO[bytes], archive: Path, max_bytes: int) -> None:
@@ -291,7 +292,7 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
             break
         opened.members.clear()  # otherwise it keeps every header in memory
         name, is_plain = info.name, (info.isreg() or info.isdir()) and not info.issparse()
-        _check(is_plain, archive, f"hold files and folders alone, but {name!r} is a link, a device or a sparse file")
+        _check(is_plain, archive, f"hold only files and folders, but {name!r} is a link, a device or a sparse file")
         _check(info.size >= 0, archive, f"hold members of 0 bytes or more, but {name!r} has {info.size}")
         place = f"what follows member {name!r}"
         # A compressed tar does not say what a member takes up.
@@ -304,57 +305,32 @@ def _tar_members(stream: _ForwardStream, archive: Path, size: int) -> Iterator[_
             pass
 
 
-def _move_into(staging: Path, folder: Path, *, label: str) -> None:
-    """Move the content of a staging folder into `folder`, overwriting nothing; folders on both sides are merged.
-
-    An existing folder needs several renames. They start from a folder named after `label`: after a kill it says that
-    everything was there, and `finish_move` goes on. Where a name is taken, nothing is moved and an
-    ImageSetError is raised.
-    """
-    if not folder.exists():
-        staging.rename(folder)
-        return
-    for path in _conflicts(staging, folder):
-        raise ImageSetError(
-            f"what {label} unpacks must not overwrite anything, but {path} exists; "
-            "remove it if it is left from an earlier attempt, or choose another folder"
-        )
-    staging.rename(_moving(folder, label))
-    finish_move(folder, label=label)
-
-
 def finish_move(folder: Path, *, label: str) -> bool:
     """Finish a move that a kill interrupted; False where there is none. A name taken since raises an ImageSetError."""
-    moving = _moving(folder, label)
+    moving = folder / f".{label}.moving"
     if not moving.is_dir():
         return False
-    for path in _conflicts(moving, folder):
-        raise ImageSetError(f"what {label} unpacks must not overwrite anything, but {path} exists by now; remove it")
-    _merge(moving, folder)
+    _check_overwrites_nothing(moving, folder, label)
+    for entry, path in _moves(moving, folder):
+        entry.rename(path)
     shutil.rmtree(moving)
     return True
 
 
-def _moving(folder: Path, label: str) -> Path:
-    return folder / f".{label}.moving"
+def _check_overwrites_nothing(staging: Path, folder: Path, label: str) -> None:
+    for _, path in _moves(staging, folder):
+        if os.path.lexists(path):
+            raise ImageSetError(
+                f"unpacking {label} must not overwrite anything, but {path} exists; "
+                "remove it if it is left from an earlier attempt, or choose another folder"
+            )
 
 
-def _conflicts(staging: Path, folder: Path) -> Iterator[Path]:
+def _moves(staging: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield what must be renamed to what; a folder that is on both sides is merged."""
     for entry in sorted(staging.iterdir()):
         path = folder / entry.name
-        if _are_folders(entry, path):
-            yield from _conflicts(entry, path)
-        elif os.path.lexists(path):
-            yield path
-
-
-def _merge(staging: Path, folder: Path) -> None:
-    for entry in sorted(staging.iterdir()):
-        if _are_folders(entry, folder / entry.name):
-            _merge(entry, folder / entry.name)
+        if entry.is_dir() and path.is_dir() and not path.is_symlink():
+            yield from _moves(entry, path)
         else:
-            entry.rename(folder / entry.name)
-
-
-def _are_folders(entry: Path, path: Path) -> bool:
-    return entry.is_dir() and path.is_dir() and not path.is_symlink()
+            yield entry, path

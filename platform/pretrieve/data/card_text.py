@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pretrieve.data.dataset_card import DatasetCard, SizeRange
+    from pretrieve.data.dataset_card import DatasetCard, ListedImage, SizeRange
 
 WIDTH = 120
 CLASSES_SHOWN = 30
@@ -17,6 +17,7 @@ NAME_WIDTH = 48
 MAX_IMBALANCE = 10
 NAMES_SHOWN = 5
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+VERBS_OF_MANY = {"is": "are", "has": "have", "": ""}
 
 
 def as_text(card: DatasetCard) -> str:
@@ -151,10 +152,15 @@ def warnings_of(card: DatasetCard) -> Iterator[str]:
             "broken ones and more copies than this card names"
         )
     yield from _of_copies(card)
-    yield from _of_broken(card)
+    for split in card.counts:
+        consequence = ", and a score counts the others alone" if split in ("val", "test") else ""
+        broken = [image for image in card.broken if image.split == split]
+        first = f"{broken[0].path}: {broken[0].reason}" if broken else ""
+        yield from _sentence(
+            len(broken), f"{_word_of(split)} image", "", f"will be left out{consequence}: the first is {first}"
+        )
     yield from _of_classes(card)
-    yield from _of_pixels(card)
-    yield from _of_files(card)
+    yield from _of_pixels_and_files(card)
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -164,6 +170,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ('1 image', '1,200 images', '2 classes')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _sentence(number: int, noun: str, verb: str, rest: str, *, plural: str = "", before: str = "") -> list[str]:
+    """Make the sentence "3 images have …" of the verb `has`; none for 0 images."""
+    agreeing = verb if number == 1 else VERBS_OF_MANY[verb]
+    return [before + " ".join(filter(None, (counted(number, noun, plural), agreeing, rest)))] if number else []
 
 
 def _word_of(split: str) -> str:
@@ -177,37 +189,21 @@ def _first_of(names: Sequence[str]) -> str:
 
 def _of_copies(card: DatasetCard) -> Iterator[str]:
     for pair, count in card.copies_across.items():
-        first, second = pair.split("/")
-        if count.exact:
-            single, several = f"an exact copy of a {_word_of(first)} image", f"exact copies of {_word_of(first)} images"
-            copies = single if count.exact == 1 else several
-            yield f"{counted(count.exact, f'{_word_of(second)} image')} {_is(count.exact)} {copies}"
-        if count.same_pixels:
-            more = "further " if count.exact else ""
-            images = counted(count.same_pixels, f"{more}{_word_of(second)} image")
-            yield f"{images} {_has(count.same_pixels)} the pixels of {_word_of(first)} images, in other files"
+        first, second = map(_word_of, pair.split("/"))
+        copies = f"an exact copy of a {first} image" if count.exact == 1 else f"exact copies of {first} images"
+        yield from _sentence(count.exact, f"{second} image", "is", copies)
+        more = "further " if count.exact else ""
+        pixels = f"the pixels of {first} images, in other files"
+        yield from _sentence(count.same_pixels, f"{more}{second} image", "has", pixels)
     confused = [group for group in card.copies if group.has_two_labels]
     if confused:
         one, *others = confused[0].images
         other = next(image for image in others if image.class_name != one.class_name)
-        yield (
-            f"{counted(len(confused), 'picture')} {_is(len(confused))} listed under two classes, the first as "
-            f"{one.class_name!r} ({one.path}) and {other.class_name!r} ({other.path})"
-        )
+        classes = f"{one.class_name!r} ({one.path}) and {other.class_name!r} ({other.path})"
+        yield from _sentence(len(confused), "picture", "is", f"listed under two classes, the first as {classes}")
     for split, count in card.copies_within.items():
         copies = "a copy of another" if count.total == 1 else "copies of others"
-        yield f"{counted(count.total, f'{_word_of(split)} image')} {_is(count.total)} {copies} of the same split"
-
-
-def _of_broken(card: DatasetCard) -> Iterator[str]:
-    for split in card.counts:
-        broken = [image for image in card.broken if image.split == split]
-        if broken:
-            consequence = ", and a score counts the others alone" if split in ("val", "test") else ""
-            yield (
-                f"{counted(len(broken), f'{_word_of(split)} image')} will be left out{consequence}: the first is "
-                f"{broken[0].path}: {broken[0].reason}"
-            )
+        yield from _sentence(count.total, f"{_word_of(split)} image", "is", f"{copies} of the same split")
 
 
 def _of_classes(card: DatasetCard) -> Iterator[str]:
@@ -216,9 +212,8 @@ def _of_classes(card: DatasetCard) -> Iterator[str]:
     for split, counts in card.counts.items():
         word = _word_of(split)
         absent = [name for name, count in zip(card.class_names, counts, strict=True) if count == 0]
-        if absent:
-            classes = counted(len(absent), "class", "classes")
-            yield f"{classes} {_has(len(absent))} no {word} image, and a score leaves them out: {_first_of(absent)}"
+        rest = f"no {word} image, and a score leaves them out: {_first_of(absent)}"
+        yield from _sentence(len(absent), "class", "has", rest, plural="classes")
         single = [name for name, count in zip(card.class_names, counts, strict=True) if count == 1]
         if split == "train":
             yield from (f"class {name!r} has 1 training image" for name in single[:NAMES_SHOWN])
@@ -231,48 +226,30 @@ def _of_classes(card: DatasetCard) -> Iterator[str]:
             )
 
 
-def _of_pixels(card: DatasetCard) -> Iterator[str]:
-    if number := len(card.grey_ends):
-        yield (
-            f"the last rows of {counted(number, 'JPEG image')} are the plain grey of missing data, as of a truncated "
-            f"file: the first is {card.grey_ends[0].path}"
-        )
-    if number := len(card.tiny):
-        yield f"{counted(number, 'image')} {_has(number)} a side below 8 pixels: the first is {card.tiny[0].path}"
-    if number := card.num_animated:
-        yield f"of {counted(number, 'animated or many-paged image')} the first frame alone is used"
-    if number := card.num_turned:
-        yield (
-            f"{counted(number, 'image')} {_has(number)} an EXIF orientation that is left aside, as torchvision does: a "
-            "network sees them lie on their side; turn their pixels to have them upright"
-        )
-    if number := card.modes.get("CMYK", 0):
-        yield f"{counted(number, 'CMYK image')} {_is(number)} turned into RGB without a colour profile"
-    if number := sum(count for mode, count in card.modes.items() if mode.endswith("16-bit")):
-        yield f"of {counted(number, '16-bit image')} the upper 8 bits alone are used: a dark picture stays dark"
+def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
+    def first(images: Sequence[ListedImage]) -> str:
+        return f"the first is {images[0].path}" if images else ""
 
-
-def _of_files(card: DatasetCard) -> Iterator[str]:
-    if number := len(card.wrong_suffixes):
-        yield (
-            f"{counted(number, 'image')} {_has(number)} the suffix of another format, and decode by their content: the "
-            f"first is {card.wrong_suffixes[0].path}"
-        )
+    grey = f"are the plain grey of missing data, as of a truncated file: {first(card.grey_ends)}"
+    yield from _sentence(len(card.grey_ends), "JPEG image", "", grey, before="the last rows of ")
+    yield from _sentence(len(card.tiny), "image", "has", f"a side below 8 pixels: {first(card.tiny)}")
+    frames = "the first frame alone is used"
+    yield from _sentence(card.num_animated, "animated or many-paged image", "", frames, before="of ")
+    turned = (
+        "an EXIF orientation that is left aside, as torchvision does: a network sees them lie on their side; turn "
+        "their pixels to have them upright"
+    )
+    yield from _sentence(card.num_turned, "image", "has", turned)
+    yield from _sentence(card.modes.get("CMYK", 0), "CMYK image", "is", "turned into RGB without a colour profile")
+    deep = sum(count for mode, count in card.modes.items() if mode.endswith("16-bit"))
+    bits = "the upper 8 bits alone are used: a dark picture stays dark"
+    yield from _sentence(deep, "16-bit image", "", bits, before="of ")
+    suffix = f"the suffix of another format, and decode by their content: {first(card.wrong_suffixes)}"
+    yield from _sentence(len(card.wrong_suffixes), "image", "has", suffix)
     if card.alike_paths:
         yield (
             f"names of {counted(len(card.alike_paths), 'group')} of files differ in case alone, and a disk of another "
             f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
         )
-    if number := len(card.passed_over):
-        yield (
-            f"{counted(number, 'file')} in the folder {_is(number)} in no split, for "
-            f"want of an image's suffix or a class: {_first_of(card.passed_over)}"
-        )
-
-
-def _is(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _has(number: int) -> str:
-    return "has" if number == 1 else "have"
+    passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(card.passed_over)}"
+    yield from _sentence(len(card.passed_over), "file in the folder", "is", passed_over, plural="files in the folder")

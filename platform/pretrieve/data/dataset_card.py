@@ -54,7 +54,6 @@ class Copies:
 
     @property
     def has_two_labels(self) -> bool:
-        """Whether one picture is listed under two classes."""
         return len({image.class_name for image in self.images}) > 1
 
 
@@ -72,15 +71,12 @@ class CopyCount:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What a data set holds. Class counts cover all images, everything else the scanned ones.
+    """What a data set holds. Class counts cover all images, everything else the `num_scanned` images that were read.
 
     Attributes:
       counts: for each split the number of images of each class, in the order of the names.
       imbalance: for each split its largest class over its smallest non-empty one.
-      num_images: listed in all splits.
-      num_scanned: how many of them were read.
-      seed: of the sample, where not all were read.
-      num_bytes: of the files that were read.
+      seed: of the sample, where not all images were read.
       widths, heights: of the images that decode; None where none does.
       aspects: images by width : height, from tall to wide.
       modes, file_formats: images by colour mode and by file format, most frequent first.
@@ -89,11 +85,9 @@ class DatasetCard:
       wrong_suffixes: images whose suffix belongs to another format; they decode by their content.
       grey_ends: JPEG images whose last rows are the grey of missing data; they may be truncated.
       tiny: images with a side below 8 pixels.
-      broken: images that do not decode, each with its reason.
-      copies: groups of images with one picture.
       copies_within: for each split, images that repeat an earlier one of it.
       copies_across: for "first/second" of the splits, images of the second with a copy in the first.
-      alike_paths: files whose names differ in case alone.
+      alike_paths: files whose names differ only in case.
       passed_over: files in the set's folder that no split holds.
     """
 
@@ -135,12 +129,8 @@ class DatasetCard:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
-    def to_text(self) -> str:
-        """Describe the set in lines of at most 120 columns, warnings first."""
-        return as_text(self)
-
-    def to_markdown(self) -> str:
-        return as_markdown(self)
+    to_text = as_text
+    to_markdown = as_markdown
 
 
 def make_card(
@@ -189,16 +179,13 @@ def _imbalance(counts: Iterable[int]) -> float:
 
 
 def _drawn_rows(sizes: Mapping[str, int], max_images: int | None, seed: int) -> dict[str, list[int]]:
-    """Choose the rows to read: all, or a uniform sample."""
     total = sum(sizes.values())
     if max_images is None or total <= max_images:
         return {split: list(range(size)) for split, size in sizes.items()}
     drawn = np.sort(np.random.default_rng(derived_seed(seed, "card")).choice(total, max_images, replace=False))
-    rows, start = {}, 0
-    for split, size in sizes.items():
-        rows[split] = (drawn[(drawn >= start) & (drawn < start + size)] - start).tolist()
-        start += size
-    return rows
+    ends = np.cumsum(list(sizes.values()))
+    parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
+    return {split: (part + sizes[split] - end).tolist() for split, part, end in zip(sizes, parts, ends, strict=True)}
 
 
 def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequence[str]) -> dict[str, Any]:
@@ -208,6 +195,9 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         by_pixels.setdefault(image.pixel_hash, []).append(image)
     groups = [group for group in by_pixels.values() if len(group) > 1]
     aspects = Counter(int(np.searchsorted(ASPECT_EDGES, image.width / image.height)) for image in good)
+
+    within = {split: _count_copies(groups, split, split) for split in splits}
+    across = {f"{one}/{other}": _count_copies(groups, one, other) for one, other in combinations(splits, 2)}
 
     def listed(images: Iterable[ImageFacts]) -> tuple[ListedImage, ...]:
         return tuple(ListedImage(i.split, names[i.label], i.path, i.error or "") for i in images)
@@ -226,8 +216,8 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         "tiny": listed(image for image in good if min(image.width, image.height) < 8),
         "broken": listed(image for image in facts if image.error is not None),
         "copies": tuple(Copies(listed(group), len({i.content_hash for i in group}) == 1) for group in groups),
-        "copies_within": _count_within(groups, splits),
-        "copies_across": _count_across(groups, splits),
+        "copies_within": {split: count for split, count in within.items() if count.total},
+        "copies_across": {pair: count for pair, count in across.items() if count.total},
     }
 
 
@@ -235,25 +225,14 @@ def _range(sides: Sequence[int]) -> SizeRange | None:
     return SizeRange(min(sides), float(np.median(sides)), max(sides)) if sides else None
 
 
-def _count_within(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
-    """Count, for each split that has any, the images that repeat an earlier one of the same split."""
-    counts = {split: CopyCount() for split in splits}
+def _count_copies(groups: Iterable[list[ImageFacts]], first: str, second: str) -> CopyCount:
+    """Count the images of `second` that have a copy in `first`; in one split, those that repeat an earlier image."""
+    exact = same_pixels = 0
     for group in groups:
-        for split, count in counts.items():
-            contents = [image.content_hash for image in group if image.split == split]
-            exact = len(contents) - len({*contents})
-            same_pixels = max(len({*contents}) - 1, 0)
-            counts[split] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
-    return {split: count for split, count in counts.items() if count.total}
-
-
-def _count_across(groups: Iterable[list[ImageFacts]], splits: Iterable[str]) -> dict[str, CopyCount]:
-    """Count, for each pair "first/second" of splits, the images of the second that have a copy in the first."""
-    counts = {pair: CopyCount() for pair in combinations(splits, 2)}
-    for group in groups:
-        for (first, second), count in counts.items():
-            known = {image.content_hash for image in group if image.split == first}
-            copies = [image.content_hash in known for image in group if image.split == second] if known else []
-            exact, same_pixels = copies.count(True), copies.count(False)
-            counts[first, second] = CopyCount(count.exact + exact, count.same_pixels + same_pixels)
-    return {f"{first}/{second}": count for (first, second), count in counts.items() if count.total}
+        known = {image.content_hash for image in group if image.split == first and first != second}
+        for content in (image.content_hash for image in group if image.split == second):
+            exact += content in known
+            same_pixels += bool(known) and content not in known
+            if first == second:
+                known.add(content)
+    return CopyCount(exact, same_pixels)

@@ -1,8 +1,8 @@
 """Decode encoded images to pixels of one size.
 
-What an image carries beside its pixels is ignored, as in torchvision's loaders, so that published weights see what they
-were trained on: EXIF orientation, colour profile, transparency, and all frames of an animation but the first. The card
-of a data set (`dataset_card.py`) counts them.
+What an image file holds besides its pixels is ignored, as in torchvision's loaders, so that published weights see what
+they were trained on: EXIF orientation, colour profile, transparency, and all frames of an animation but the first. The
+card of a data set (`dataset_card.py`) counts them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pretrieve.data.parquet_reference import is_reference, read_reference
+from pretrieve.data.table_file import is_reference, read_reference
 from pretrieve.errors import ImageSetError
 
 START_OF_SCAN = 0xDA  # markers of a JPEG file
@@ -43,7 +43,9 @@ def read_content(path: str, content: bytes | None) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        message = "an image must stay in its place until the study is done, but is gone; put it back, or run again"
+        message = (
+            "an image must stay where it is until the study is done, but is gone; put it back, or run the study again"
+        )
         raise FileNotFoundError(errno.ENOENT, message, path) from error
 
 
@@ -86,7 +88,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def load_pixels(image: Image.Image, content: bytes) -> None:
-    """Decode the pixels of an opened image, of its first frame alone; a broken one raises an ImageSetError."""
+    """Decode the pixels of an opened image, only of its first frame; a broken one raises an ImageSetError."""
     # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with _pillow_errors():
@@ -146,10 +148,11 @@ def _too_large(found: str) -> ImageSetError:
     return ImageSetError(f"an image must have at most {MAX_PIXELS:,} pixels, but {found}; save it smaller")
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode (H, W) grey or (H, W, 3) RGB uint8 pixels as PNG, losslessly."""
+def encode_png(image: NDArray[np.uint8] | Image.Image) -> bytes:
+    """Encode a picture, or (H, W) grey or (H, W, 3) RGB uint8 pixels, as PNG, losslessly."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -1,19 +1,18 @@
-"""Download files over HTTP: resumed where they were cut off, verified, and complete or absent."""
+"""Download files over HTTP: an interrupted download is resumed, and a file is complete and verified, or absent."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pretrieve.artifacts.atomic_files import read_json, write_json
-from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.errors import ImageSetError, UserError
 
 if TYPE_CHECKING:
@@ -26,6 +25,10 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
 
 Progress = Callable[[int, int | None], None]
+
+
+def _no_progress(done: int, total: int | None) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,20 @@ def download(
     path: Path,
     *,
     md5: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = _no_progress,
     patience: Patience | None = None,
 ) -> None:
-    """Fetch a file, going on where an earlier attempt or an earlier process ended.
+    """Fetch a file, continuing where an earlier attempt or an earlier process ended.
 
     It grows as `<name>.part` and gets its name once it is complete and verified. Beside it `<name>.part.json` keeps the
-    server's mark of the version (ETag or Last-Modified), so that two versions are never mixed.
+    server's mark of the version (ETag or Last-Modified), so that two versions are never mixed. The caller makes sure
+    that one process at a time downloads the file.
 
-    Args:
-      url: http or https.
-      path: the file to make; its folder is made where it is missing.
-      md5: 32 hexadecimal digits that it must have; None skips the check.
-      progress: called with the bytes fetched so far, and the file's size or None where the server does not say.
-      patience: how long a server that does not answer is tried; None: the default.
+    The file must have the MD5 `md5`, 32 hexadecimal digits; None skips the check. `progress` is called with the bytes
+    fetched so far, and the file's size or None where the server does not say.
 
     Raises:
-      UserError: the address is not of the web, the server refuses or cannot be reached, or another process fetches it.
+      UserError: the address is not of the web, or the server refuses or cannot be reached.
       ImageSetError: the file has another MD5; it is removed.
       OSError: the disk is full or not writable.
     """
@@ -77,52 +77,37 @@ def download(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     mark = part.with_name(f"{part.name}.json")
-    with _locked(part) as file:
-        _fetch_all(url, file, mark, progress, patience or Patience())
-        found = None if md5 is None else file_md5(part)
-        if md5 is not None and found != md5.lower():
+    try:
+        with part.open("ab") as file:
+            _fetch_all(url, file, mark, progress, patience or Patience())
+        if md5 is not None and (found := file_md5(part)) != md5.lower():
             part.unlink()
             mark.unlink(missing_ok=True)
             raise ImageSetError(
-                f"{url} must have the MD5 {md5.lower()}, but what was served has {found}; it was removed, try again or "
-                "fetch the file by hand"
+                f"{url} must have the MD5 {md5.lower()}, but the file served has {found} and was removed; try again, "
+                "or fetch the file by hand"
             )
         part.replace(path)
         mark.unlink(missing_ok=True)
+    finally:
+        # An empty file is of no use later. It may be gone already: renamed, or removed as a wrong file.
+        with suppress(FileNotFoundError):
+            if part.stat().st_size == 0:
+                part.unlink()
 
 
-def file_md5(path: Path, progress: Progress | None = None) -> str:
+def file_md5(path: Path, progress: Progress = _no_progress) -> str:
     """Compute the MD5 of a file as 32 hexadecimal digits; `progress` is called with the bytes read and the size."""
     digest, done, size = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
             done += len(chunk)
-            if progress is not None:
-                progress(done, size)
+            progress(done, size)
     return digest.hexdigest()
 
 
-@contextmanager
-def _locked(part: Path) -> Iterator[IO[bytes]]:
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(part.with_name(f".{part.name}.lock"), is_optional=True))
-        except LockedError:
-            raise UserError(
-                f"{part} must be written by one process, but another one downloads it; wait for it"
-            ) from None
-        try:
-            with part.open("ab") as file:
-                yield file
-        finally:
-            # An empty file is of no use later. It may be gone already: renamed, or removed as a wrong file.
-            with suppress(FileNotFoundError):
-                if part.stat().st_size == 0:
-                    part.unlink()
-
-
-def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress | None, patience: Patience) -> None:
+def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress, patience: Patience) -> None:
     farthest, failures = file.tell(), 0
     while True:
         try:
@@ -130,25 +115,25 @@ def _fetch_all(url: str, file: IO[bytes], mark: Path, progress: Progress | None,
             return
         except _BrokenOffError as error:
             file.flush()
-            # A server that starts anew each time sends bytes for ever; only those beyond all earlier ones count.
+            # A server that starts again each time sends bytes without end; only those beyond all earlier ones count.
             failures = 0 if file.tell() > farthest else failures + 1
             farthest = max(farthest, file.tell())
             if failures >= patience.attempts:
                 raise UserError(
-                    f"{url} must be reachable, but {patience.attempts} attempts in a row brought nothing new: {error}; "
-                    "run the command again to go on from here, or fetch the file by hand"
+                    f"{url} must be reachable, but {patience.attempts} attempts in a row gave no new bytes: {error}; "
+                    "run the command again to continue from here, or fetch the file by hand"
                 ) from error
         time.sleep(min(_LONGEST_PAUSE_S, patience.pause_s * 2 ** max(0, failures - 1)))
 
 
-def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, timeout_s: float) -> None:
-    """Ask once for what is missing and append it."""
+def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress, timeout_s: float) -> None:
+    """Request the missing bytes once and append them."""
     import requests
     from urllib3.exceptions import HTTPError
 
     version = _read_mark(mark, url)
     if file.tell() and version is None:
-        _start_anew(file)
+        _start_again(file)
     # Without `identity` a server may compress its answer, and count the compressed bytes.
     headers = {"Accept-Encoding": "identity"}
     if version is not None and file.tell():
@@ -158,8 +143,8 @@ def _fetch(url: str, file: IO[bytes], mark: Path, progress: Progress | None, tim
             if response.status_code == _NOT_SATISFIABLE:  # the file is complete, or the server's file has changed
                 if response.headers.get("Content-Range", "") == f"bytes */{file.tell()}":
                     return
-                _start_anew(file)
-                raise _BrokenOffError("the server has another version of the file; starting anew")
+                _start_again(file)
+                raise _BrokenOffError("the server has another version of the file; starting again")
             total = _prepare_to_append(response, file)
             _write_mark(mark, url, response)
             _append(response, file, total, progress)
@@ -180,25 +165,24 @@ def _prepare_to_append(response: Response, file: IO[bytes]) -> int | None:
         given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if given is not None and int(given[1]) == file.tell():
             return None if given[2] == "*" else int(given[2])
-        _start_anew(file)
-        raise _BrokenOffError("the server sent another range than was asked for; starting anew")
-    _start_anew(file)
+        _start_again(file)
+        raise _BrokenOffError("the server sent another range than was requested; starting again")
+    _start_again(file)
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
 
 
-def _append(response: Response, file: IO[bytes], total: int | None, progress: Progress | None) -> None:
+def _append(response: Response, file: IO[bytes], total: int | None, progress: Progress) -> None:
     # The raw stream: requests would unpack a .tar.gz that a server sends as `Content-Encoding: gzip`.
     while chunk := response.raw.read(CHUNK_BYTES, decode_content=False):
         file.write(chunk)
-        if progress is not None:
-            progress(file.tell(), total)
+        progress(file.tell(), total)
     file.flush()
     if total is not None and file.tell() < total:
         raise _BrokenOffError(f"the connection ended after {file.tell():,} of {total:,} bytes")
 
 
-def _start_anew(file: IO[bytes]) -> None:
+def _start_again(file: IO[bytes]) -> None:
     file.seek(0)
     file.truncate()
 
@@ -213,7 +197,7 @@ def _read_mark(mark: Path, url: str) -> str | None:
 
 def _write_mark(mark: Path, url: str, response: Response) -> None:
     etag = response.headers.get("ETag", "")
-    # A weak ETag does not promise the same bytes, so no range may be asked for with it.
+    # A weak ETag does not promise the same bytes, so no range may be requested with it.
     version = response.headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
     if version is None:
         mark.unlink(missing_ok=True)

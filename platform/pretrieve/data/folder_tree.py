@@ -11,16 +11,13 @@ import pyarrow as pa
 
 from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
+from pretrieve.data.split_words import SPLIT_WORDS
 from pretrieve.data.splits import with_test
 from pretrieve.errors import ImageSetError, nearest_word
 
 SPLITS = ("train", "val", "test")
 
-_OTHER_WORDS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
+_OTHER_WORDS = {**SPLIT_WORDS, "eval": "test", "evaluation": "test"}
 """What people call splits, in lower case."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -42,7 +39,7 @@ def load_folder_tree(
 
     Raises:
       ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
-        classes differ in case alone, an image is a broken link, or test has a class that train lacks.
+        classes differ only in case, an image is a broken link, or test has a class that train lacks.
       OSError: a folder cannot be read.
     """
     root = Path(root).expanduser().absolute()  # workers run in folders of their own
@@ -89,7 +86,7 @@ def _read_split(folder: Path, class_names: list[str], name: str) -> pa.Table:
         if gone:
             raise ImageSetError(
                 f"images of {folder / class_name} must exist, but {len(gone)} are links to files that do not, "
-                f"the first {gone[0].name!r}; mend or remove the links"
+                f"the first {gone[0].name!r}; repair or remove the links"
             )
         paths += sorted(files)
         labels += [label] * len(files)
@@ -144,10 +141,9 @@ def _visible_files(folder: Path) -> list[Path]:
 def _check_split_names(root: Path, name: str) -> None:
     """Raise an ImageSetError where splits lie a folder deeper or have other names, which would be taken for classes."""
     folders = sorted(child.name for child in root.iterdir() if child.is_dir() and not child.name.startswith("."))
-    words = {word for words in _OTHER_WORDS.values() for word in words}
-    has_splits = "train" in folders or all(folder.lower() in words for folder in folders)
+    has_splits = "train" in folders or all(folder.lower() in _OTHER_WORDS for folder in folders)
     for split in SPLITS:
-        others = [folder for folder in folders if folder.lower() in _OTHER_WORDS[split]]
+        others = [folder for folder in folders if _OTHER_WORDS.get(folder.lower()) == split]
         if others and split not in folders and has_splits:
             raise ImageSetError(
                 f"splits of {name!r} must be called {', '.join(SPLITS)}, but {root} holds {others[0]!r}; rename it "

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,6 @@ class ImageFacts:
       pixel_hash: of its size and its pixels as 8-bit RGB; empty where they do not decode.
       width, height: in pixels, as stored; 0 where unknown.
       mode: Pillow's, followed by ` 16-bit` where the file has 16 bits a channel.
-      file_format: Pillow's; empty where unknown.
       num_frames: of an animation or a file of several pages; only the first is used.
       is_turned: whether its EXIF data ask to turn or mirror it, which is ignored.
       has_wrong_suffix: whether its suffix belongs to another format.
@@ -111,27 +111,16 @@ def _header_facts(image: Image.Image, path: str) -> dict[str, object]:
     found = SAME_FORMATS.get(str(image.format), str(image.format))
     raw_modes = [str(tile.args) for tile in getattr(image, "tile", [])]
     has_16_bits = image.mode.startswith("I") or any(";16" in raw for raw in raw_modes)
-    return {
+    facts: dict[str, object] = {
         "width": image.width,
         "height": image.height,
         "mode": image.mode.partition(";")[0] + (" 16-bit" if has_16_bits else ""),
         "file_format": found,
-        # The further pictures of an MPO are not frames, but previews and depth maps.
-        "num_frames": 1 if image.format == "MPO" else _num_frames(image),
-        "is_turned": _is_turned(image),
         "has_wrong_suffix": FORMAT_OF_SUFFIX.get(Path(path).suffix.lower(), found) != found,
     }
-
-
-def _num_frames(image: Image.Image) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # a later frame may be broken where the first is not
-        return 1
-
-
-def _is_turned(image: Image.Image) -> bool:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except Exception:  # EXIF data may be malformed; the pixels do not depend on them
-        return False
+    if image.format != "MPO":  # its further pictures are not frames, but previews and depth maps
+        with suppress(Exception):  # a later frame may be broken where the first is not
+            facts["num_frames"] = int(getattr(image, "n_frames", 1))
+    with suppress(Exception):  # EXIF data may be malformed; the pixels do not depend on them
+        facts["is_turned"] = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    return facts

@@ -19,7 +19,7 @@ class ImageSet:
     """Labelled images in splits: a source (its train split is the pre-training data) or a target.
 
     Attributes:
-      name: what the study, the tables and the MLflow runs call it.
+      name: its name in the study, the tables and the MLflow runs.
       class_names: K names; label k is class_names[k].
       splits: image tables (see `image_table.SCHEMA`) by split: train, and for a target val and test.
       fingerprints: for each split the hash of its images and labels.

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pretrieve.data.parquet_reference import is_reference, parse_reference
-from pretrieve.data.table_file import digest_of_table
+from pretrieve.data.table_file import digest_of_table, is_reference, parse_reference
 
 SCHEMA = pa.schema(
     [
         ("index", pa.int64()),  # position in the split: carried through every stage, and joined on
-        ("path", pa.string()),  # a file, a place in one (`parquet_reference`), or a readable name of `content`
+        ("path", pa.string()),  # a file, a place in one (`table_file`), or a readable name of `content`
         ("content", pa.binary()),  # encoded image bytes, or null: then `path` is read
         ("label", pa.int64()),
     ]
@@ -27,20 +26,15 @@ HASHED_BYTES_LIMIT = 2 * 1024**3
 
 def table_of_files(paths: Sequence[Path], labels: Sequence[int]) -> pa.Table:
     """Make an image table of N image files; its rows have indices 0 … N − 1 and labels in [0, K)."""
-    return _table([range(len(paths)), [str(path) for path in paths], [None] * len(paths), labels])
+    return table_of_contents([str(path) for path in paths], [None] * len(paths), labels)
 
 
-def table_of_contents(names: Sequence[str], contents: Sequence[bytes], labels: Sequence[int]) -> pa.Table:
+def table_of_contents(names: Sequence[str], contents: Sequence[bytes | None], labels: Sequence[int]) -> pa.Table:
     """Make an image table that holds N encoded images (PNG, JPEG, …) itself.
 
     Its rows have readable names, indices 0 … N − 1 and labels in [0, K).
     """
-    return _table([range(len(names)), names, contents, labels])
-
-
-def _table(columns: Sequence[Sequence[object]]) -> pa.Table:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.table([range(len(names)), names, contents, labels], schema=SCHEMA)
 
 
 def concatenate(tables: Sequence[pa.Table]) -> pa.Table:

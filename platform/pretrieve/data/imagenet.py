@@ -8,12 +8,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
-from pretrieve.data.forms.given_rows import GivenRows
 from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
+from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.errors import ImageSetError
 
@@ -69,12 +69,13 @@ def load_imagenet(
         )
     files = [(wnid, "train", path) for wnid in wnids for path in sorted(_images_below(train / wnid))]
     files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
-    rows = GivenRows(f"{train} of {name!r}", lambda position: files[position][2])
-    for position, (wnid, split, path) in enumerate(files):
-        rows.add(split, path=path, content=None, label=wnid, position=position)
-    names = names_of_classes(wnids, _folders_above(train))
-    wanted = WantedSet(name, dict(zip(wnids, names, strict=True)), metric, test_fraction, seed)
-    return assemble_image_set(rows, wanted, files_exist=True)
+    rows = GivenRows(f"{train} of {name!r}")
+    rows.begin(lambda row: files[row][2])
+    for wnid, split, path in files:
+        with rows.row():
+            rows.add(split, wnid, path=path)
+    names = dict(zip(wnids, names_of_classes(wnids, _folders_above(train)), strict=True))
+    return rows.to_image_set(name, names, metric, test_fraction, seed, files_exist=True)
 
 
 def _has_wnids(folder: Path) -> bool:
@@ -137,7 +138,7 @@ def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | N
     if names is None or len(names) != loaded.num_classes:
         return loaded
     class_names = [f"{wnid} {names[wnid]}" for wnid in sorted(names)]
-    return ImageSet(name, tuple(class_names), loaded.splits, loaded.fingerprints, metric)
+    return replace(loaded, class_names=tuple(class_names))
 
 
 def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]:

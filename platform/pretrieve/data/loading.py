@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime, apply_regime
 from pretrieve.data.registry import find_image_set
 from pretrieve.data.settings import ColumnSettings, ImageSetSettings
-from pretrieve.data.splits import with_test, with_validation
+from pretrieve.data.splits import hold_out, with_test
 from pretrieve.errors import ImageSetError
 
 
@@ -38,7 +39,7 @@ def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
     train = {"train": loaded.splits["train"]}
     cut = apply_regime(train, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
     fingerprints = {**loaded.fingerprints, **_cut_fingerprints(loaded.fingerprints, ("train",), regime, seed)}
-    return _renamed(loaded, {**loaded.splits, **cut}, fingerprints, settings)
+    return replace(loaded, splits={**loaded.splits, **cut}, fingerprints=fingerprints)
 
 
 def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
@@ -61,17 +62,17 @@ def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
         splits = with_test(splits, fraction=float(settings.test_fraction or 0), seed=seed, set_name=loaded.name)
         fingerprints |= _split_fingerprints(fingerprints["train"], "test", settings.test_fraction, seed)
     if "val" not in splits:
-        splits = with_validation(splits, fraction=settings.val_fraction, seed=seed, set_name=loaded.name)
+        fraction = settings.val_fraction
+        splits["train"], splits["val"] = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=loaded.name)
         fingerprints |= _split_fingerprints(fingerprints["train"], "val", settings.val_fraction, seed)
     regime = settings.regime
     if regime.restricts:
         splits = apply_regime(splits, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
         fingerprints |= _cut_fingerprints(fingerprints, ("train", "val"), regime, seed)
-    return _renamed(loaded, splits, fingerprints, settings)
+    return replace(loaded, splits=splits, fingerprints=fingerprints)
 
 
 def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int) -> dict[str, str]:
-    """Return the fingerprints of train and of what is held out of it."""
     kept = f"{train}/{made}{fraction}/seed{seed}"
     return {"train": kept, made: f"{kept}/held-out"}
 
@@ -86,33 +87,18 @@ def _cut_fingerprints(
 
 
 def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
-    name = settings.display_name
+    name, columns = settings.display_name, settings.columns or ColumnSettings()
+    columns_beside: Any = {"label_column": columns.label, "split_column": columns.split, "root": columns.root}
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:
         loaded = load_folder_tree(settings.folder, name=name)
     elif settings.csv is not None:
-        loaded = load_csv(settings.csv, name=name, **_columns(settings, image_column="path"))
+        loaded = load_csv(settings.csv, name=name, image_column=columns.image or "path", **columns_beside)
     elif settings.parquet is not None:
-        loaded = load_parquet(settings.parquet, name=name, **_columns(settings, image_column="image"))
+        loaded = load_parquet(settings.parquet, name=name, image_column=columns.image or "image", **columns_beside)
     elif settings.imagenet is not None:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:
         loaded = find_image_set(str(settings.registered), cache=cache)
-    return _renamed(loaded, loaded.splits, loaded.fingerprints, settings)
-
-
-def _columns(settings: ImageSetSettings, *, image_column: str) -> dict[str, Any]:
-    """Return a table reader's arguments about columns; `image_column` is the default for images."""
-    columns = settings.columns or ColumnSettings()
-    return {
-        "image_column": columns.image or image_column,
-        "label_column": columns.label,
-        "split_column": columns.split,
-        "root": columns.root,
-    }
-
-
-def _renamed(loaded: ImageSet, splits: Any, fingerprints: Any, settings: ImageSetSettings) -> ImageSet:
-    metric = settings.metric or loaded.metric
-    return ImageSet(settings.display_name, loaded.class_names, splits, fingerprints, metric)
+    return replace(loaded, name=name, metric=settings.metric or loaded.metric)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pretrieve.artifacts.locks import LockedError, locked
 from pretrieve.data.archives import finish_move, unpack_archive
-from pretrieve.data.download import Patience, download, file_md5
+from pretrieve.data.download import download, file_md5
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 from pretrieve.errors import ImageSetError, UserError
@@ -18,18 +19,15 @@ Step = Literal["download", "verify", "unpack"]
 Progress = Callable[[Step, str, int, int | None], None]
 
 
-def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = None, attempts: int = 5) -> ImageSet:
-    """Bring a published set onto a disk and read it; what is there already is not made again.
+def prepare(published: PublishedSet, root: Path, *, progress: Progress = lambda *counts: None) -> ImageSet:
+    """Bring a published set onto a disk and read it; existing files are used.
 
-    An archive whose content is there is left alone. One whose file is there is verified and unpacked, one that its
-    publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any time, the
-    next call goes on.
+    An archive that was unpacked before is not unpacked again. One whose file is there is verified and unpacked; one
+    that its publisher serves is downloaded first. A file that `contains` itself is used as it is. After a kill at any
+    time, the next call continues.
 
-    Args:
-      published: which set.
-      root: the folder for its archives and what they unpack to; made where it is missing.
-      progress: called with the step, the archive's file, the bytes done, and the bytes in all or None.
-      attempts: see `download`.
+    `root` is the folder for its archives and what they unpack to; it is made where it is missing. `progress` is called
+    with the step, the archive's file, the bytes done, and the bytes in all or None.
 
     Raises:
       UserError: files must be fetched by hand (the message says which, from where and to where), a download fails, or
@@ -47,11 +45,11 @@ def prepare(published: PublishedSet, root: Path, *, progress: Progress | None = 
         waiting = [archive for archive in archives if not _is_done(archive, archives, root)]
         _check_files(published.facts, waiting, root)
         for archive in waiting:
-            _fetch(published.facts, archive, root, progress, attempts)
+            _fetch(published.facts, archive, root, progress)
             if not _is_plain(archive):
                 folder, wanted = PurePosixPath(archive.folder), PurePosixPath(archive.contains)
                 contains = str(wanted.relative_to(folder)) if wanted.is_relative_to(folder) else None
-                report = _reporter("unpack", archive, progress)
+                report = partial(progress, "unpack", archive.file)
                 unpack_archive(root / archive.file, root / archive.folder, contains=contains, progress=report)
     return published.load(root)
 
@@ -86,7 +84,7 @@ def _check_files(facts: PublishedFacts, waiting: Sequence[Archive], root: Path) 
         return
     count = f"{len(missing)} file{'s' if len(missing) != 1 else ''}"
     files = [f"  - {root / file.file}" + ("" if file.md5 is None else f"  (MD5 {file.md5})") for file in missing]
-    head = f"{facts.title} needs {count} that nobody serves without asking; fetch and put into place:"
+    head = f"{facts.title} needs {count} that cannot be downloaded by this command; fetch by hand and save as:"
     tail = [f"from {facts.page}", f"licence: {facts.licence}", "then run the same again"]
     raise UserError("\n".join([head, *files, *tail]))
 
@@ -97,34 +95,27 @@ def comes_with(archive: Archive, earlier: Sequence[Archive]) -> bool:
     return any(PurePosixPath(other.contains) in (file, *file.parents) for other in earlier)
 
 
-def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progress | None, attempts: int) -> None:
+def _fetch(facts: PublishedFacts, archive: Archive, root: Path, progress: Progress) -> None:
+    """Download an archive, or compare the MD5 of a file that is there."""
     path = root / archive.file
     if path.is_file():
-        _verify(archive, path, progress)
+        if archive.md5 is None:
+            return
+        found = file_md5(path, partial(progress, "verify", archive.file))
+        if found != archive.md5.lower():
+            again = "run the same again to download it" if archive.url is not None else "fetch it again"
+            raise ImageSetError(
+                f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not "
+                f"whole, or another version; remove it and {again}"
+            )
     elif archive.url is None:
         raise ImageSetError(
-            f"{path} must have come out of another archive of the set, but did not; remove it and unpack"
+            f"{path} must come from another archive of the set, but is not there; remove what that one unpacked to, "
+            "and run the same again"
         )
     else:
-        report = _reporter("download", archive, progress)
         try:
-            download(archive.url, path, md5=archive.md5, progress=report, patience=Patience(attempts=attempts))
+            download(archive.url, path, md5=archive.md5, progress=partial(progress, "download", archive.file))
         except UserError as error:  # publishers move their files: say how to fetch this one by hand
-            by_hand = f"by hand it is to become {path}, from {facts.page} (licence: {facts.licence})"
+            by_hand = f"to fetch it by hand, save it as {path}, from {facts.page} (licence: {facts.licence})"
             raise type(error)(f"{error}\n{by_hand}") from error
-
-
-def _verify(archive: Archive, path: Path, progress: Progress | None) -> None:
-    if archive.md5 is None:
-        return
-    found = file_md5(path, _reporter("verify", archive, progress))
-    if found != archive.md5.lower():
-        again = "run the same again to download it" if archive.url is not None else "fetch it again"
-        raise ImageSetError(
-            f"{path} must have the MD5 {archive.md5.lower()} of the published file, but has {found}: it is not whole, "
-            f"or another version; remove it and {again}"
-        )
-
-
-def _reporter(step: Step, archive: Archive, progress: Progress | None) -> Callable[[int, int | None], None] | None:
-    return None if progress is None else lambda done, total: progress(step, archive.file, done, total)

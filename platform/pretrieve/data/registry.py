@@ -58,10 +58,8 @@ def registered_names() -> list[str]:
 def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     """Make, or read from the cache, the image set that a study refers to.
 
-    Args:
-      reference: a registered name, or `my_module:my_target`: a function that is registered, or annotated to return an
-        `ImageSet`.
-      cache: folder for the sets that were registered with a version.
+    The reference is a registered name, or `my_module:my_target`: a function that is registered, or annotated to return
+    an `ImageSet`. `cache` is the folder for the sets that were registered with a version.
 
     Raises:
       ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or
@@ -71,7 +69,7 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     version, folder = getattr(make, _VERSION, None), None
     if version is not None:
         try:
-            source = inspect.getsource(make)  # part of the key, so that a changed function makes its set anew
+            source = inspect.getsource(make)  # part of the key, so that a changed function makes its set again
         except (OSError, TypeError):  # typed at a prompt, or no plain function
             source = None
         folder = cache / content_key(reference=reference, version=version, source=source)
@@ -124,13 +122,8 @@ def save_image_set(image_set: ImageSet, folder: Path) -> None:
     for split, table in image_set.splits.items():
         with sealing(folder / f"{split}.parquet") as temporary:
             pq.write_table(table, temporary, compression="none")  # PNG and JPEG do not shrink further
-    card = {
-        "name": image_set.name,
-        "class_names": list(image_set.class_names),
-        "metric": image_set.metric,
-        "fingerprints": dict(image_set.fingerprints),
-    }
-    write_sealed_json(folder / CARD, card)
+    card = {field: getattr(image_set, field) for field in ("name", "class_names", "metric")}
+    write_sealed_json(folder / CARD, {**card, "fingerprints": dict(image_set.fingerprints)})
 
 
 def load_stored_set(folder: Path) -> ImageSet | None:
@@ -141,10 +134,5 @@ def load_stored_set(folder: Path) -> ImageSet | None:
     paths = {split: folder / f"{split}.parquet" for split in card["fingerprints"]}
     if not all(is_kept(path) for path in paths.values()):
         return None
-    return ImageSet(
-        name=card["name"],
-        class_names=tuple(card["class_names"]),
-        splits={split: pq.read_table(pa.BufferReader(read_sealed(path))) for split, path in paths.items()},
-        fingerprints=card["fingerprints"],
-        metric=card["metric"],
-    )
+    splits = {split: pq.read_table(pa.BufferReader(read_sealed(path))) for split, path in paths.items()}
+    return ImageSet(**{**card, "class_names": tuple(card["class_names"]), "splits": splits})

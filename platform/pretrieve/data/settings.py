@@ -53,8 +53,8 @@ class ImageSetSettings(SettingsModel):
       columns: of a `csv` or `parquet`.
       name: what the study calls it; defaults to the folder's, file's, published or registered name.
       metric: `top1` or `mean_per_class`; defaults to the set's own.
-      test_fraction: share of each class of train held out for test where the set brings no test split.
-      val_fraction: share of each class of train, after that, held out where the set brings no val split.
+      test_fraction: share of each class of train held out for test where the set has no test split.
+      val_fraction: share of each class of train, after that, held out where the set has no val split.
       regime: how many labels each class keeps; a source may only have a `fraction`.
     """
 
@@ -108,14 +108,13 @@ class ImageSetSettings(SettingsModel):
     def _has_a_usable_name(self) -> ImageSetSettings:
         if not re.fullmatch(NAME_PATTERN, self.display_name):
             raise ValueError(
-                "a name must be letters, digits, spaces and . _ - alone, as it names folders and registered models, "
+                "a name must have only letters, digits, spaces and . _ -, as folders and models are named after it, "
                 f"but is {self.display_name!r}; give one as 'name'"
             )
         return self
 
     @property
     def display_name(self) -> str:
-        """The name of this set in the study."""
         if self.name is not None:
             return self.name
         if self.published is not None:

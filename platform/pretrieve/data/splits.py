@@ -1,4 +1,4 @@
-"""Make the splits that a data set does not bring: stratified and seeded."""
+"""Make the splits that a data set lacks: stratified and seeded."""
 
 from __future__ import annotations
 
@@ -65,22 +65,12 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
     return concatenate([table.take(drawn)]), concatenate([table.take(rest)])
 
 
-def with_validation(
-    splits: Mapping[str, pa.Table], *, fraction: float, seed: int, set_name: str
-) -> dict[str, pa.Table]:
-    """Hold out a val split of train where there is none; a class too small to split raises an ImageSetError."""
-    if "val" in splits:
-        return dict(splits)
-    train, val = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=set_name)
-    return {**splits, "train": train, "val": val}
-
-
 def with_test(
     splits: Mapping[str, pa.Table], *, fraction: float | None, seed: int, set_name: str
 ) -> dict[str, pa.Table]:
-    """Hold out a test split of train where a data set brings none; a `fraction` of None leaves the splits as they are.
+    """Hold out a test split of train where a data set has none; a `fraction` of None leaves the splits as they are.
 
-    The images held out are not those that `with_validation` would draw with the same seed. A fraction outside (0, 1), a
+    The images held out are not those that `hold_out` draws for val with the same seed. A fraction outside (0, 1), a
     test split that is there already, and a class too small to split raise an ImageSetError.
     """
     if fraction is None:
@@ -89,7 +79,7 @@ def with_test(
         raise ImageSetError(f"test_fraction of {set_name!r} must lie between 0 and 1, but is {fraction}; try 0.2")
     if "test" in splits:
         raise ImageSetError(
-            f"test_fraction of {set_name!r} must be left out where the data bring a test split, but is {fraction}; "
+            f"test_fraction of {set_name!r} must not be given where the data have a test split, but is {fraction}; "
             "leave it out, or leave that split out"
         )
     test_seed = derived_seed(seed, "with_test")

@@ -12,7 +12,7 @@ import torch
 
 from pretrieve.backbones import find_architecture, keep_backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.training.loop import EpochReport
 from pretrieve.training.pretraining import PretrainingSpec, pretrain
 

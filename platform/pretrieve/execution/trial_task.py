@@ -10,8 +10,8 @@ import numpy as np
 
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.local_copy import local_copy
-from pretrieve.image_cache.store import CachedImages
 from pretrieve.search.strategies.tune_config import TRIAL
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.fine_tuning import TrialInputs

@@ -10,7 +10,7 @@ import ray
 
 from pretrieve.artifacts.locks import remove_leftovers
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.image_cache.store import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
+from pretrieve.image_cache.entries import IMAGES_PER_PART, CacheEntry, EntryPart, finish_entry, is_finished
 
 IMAGES_PER_TASK = IMAGES_PER_PART
 """Small parts share a task until it has at least this many images."""
@@ -22,7 +22,7 @@ TASKS_PER_CPU = 2
 def missing_entries(entries: Sequence[CacheEntry], folder: Path) -> list[CacheEntry]:
     """List the entries, each once, that are missing or damaged in the cache in `folder`."""
     unique = {entry.key: entry for entry in entries}
-    return [entry for entry in unique.values() if not is_finished(entry, folder)]
+    return [entry for entry in unique.values() if not is_finished(folder / entry.key)]
 
 
 def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: Callable[[int, int], None]) -> None:
@@ -48,7 +48,6 @@ def build_entries(entries: Sequence[CacheEntry], folder: Path, *, on_progress: C
 
 
 def _write_bundles(bundles: Iterator[list[EntryPart]], folder: Path) -> Iterator[list[EntryPart]]:
-    """Run tasks that write the bundles, and yield each bundle once it is written."""
     write = ray.remote(num_cpus=1)(_write_parts)
     pending: dict[ray.ObjectRef[None], list[EntryPart]] = {}
     while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,20 +34,7 @@ class CachedCard:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the pixels."""
         return 3 * self.size**2 * self.num_images
-
-
-def joined_card(parts: Mapping[str, CachedCard]) -> CachedCard:
-    """Describe parts, at least one, as one entry; their cards are given by folder name in the order of their rows."""
-    cards = tuple(parts.values())
-    return CachedCard(
-        num_images=sum(card.num_images for card in cards),
-        layout=cards[0].layout,
-        size=cards[0].size,
-        broken=tuple(reason for card in cards for reason in card.broken),
-        parts=tuple(parts),
-    )
 
 
 def write_card(folder: Path, card: CachedCard) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pretrieve.artifacts.locks import locked
 from pretrieve.artifacts.sealed_files import DamagedArtifactError
-from pretrieve.image_cache.card import CachedCard, read_card, verify_entry
+from pretrieve.image_cache.card import read_card, verify_entry
 
 COPIED_AT_ONCE = 64 * 2**20
 
@@ -56,7 +56,14 @@ def _make_copy(entry: Path, copy: Path, on_progress: Callable[[], None]) -> None
     temporary = copy.with_name(f".{copy.name}.tmp")
     for leftover in (temporary, copy):  # of a killed process, or damaged; the lock keeps other processes out
         shutil.rmtree(leftover, ignore_errors=True)
-    _check_disk_space(verify_entry(entry), copy)
+    needed, free = verify_entry(entry).num_bytes, shutil.disk_usage(copy.parent).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"the disk of local copies must have {needed / 1e9:.1f} GB free for cached images, but has "
+            f"{free / 1e9:.1f} GB; empty {copy.parent}, or name a folder on a larger disk",
+            str(copy),
+        )
     try:
         shutil.copytree(entry, temporary, copy_function=partial(_copy_file, on_progress=on_progress))
         on_progress()
@@ -76,14 +83,3 @@ def _copy_file(source: str, destination: str, *, on_progress: Callable[[], None]
         while part := read.read(COPIED_AT_ONCE):
             written.write(part)
             on_progress()
-
-
-def _check_disk_space(card: CachedCard, copy: Path) -> None:
-    needed, free = card.num_bytes, shutil.disk_usage(copy.parent).free
-    if needed > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk of local copies must have room for {needed / 1e9:.1f} GB of cached images, but has "
-            f"{free / 1e9:.1f} GB; empty {copy.parent}, or name a folder on a larger disk",
-            str(copy),
-        )

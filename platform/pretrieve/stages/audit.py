@@ -15,14 +15,14 @@ from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.artifacts.keys import changed_fields, content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.audit.contact_sheet import MAX_PAIRS, PairCard, write_contact_sheets
-from pretrieve.audit.report import LeakPair, LeakReport
+from pretrieve.audit.leaks import LeakReport
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.audit.sharded_audit import audit_over_ray
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import concatenate
 from pretrieve.errors import UserError
-from pretrieve.records import AuditRecord, LeakRecord
+from pretrieve.records import AuditRecord, LeakPair, LeakRecord
 from pretrieve.records.codec import from_json, to_json
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage

@@ -12,7 +12,7 @@ from pretrieve.backbones.state_dicts import read_weights
 from pretrieve.errors import BackboneError, UserError
 from pretrieve.execution.pretraining_task import PretrainingTask
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.store import CacheEntry
+from pretrieve.image_cache.entries import CacheEntry
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration

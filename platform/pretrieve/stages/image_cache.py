@@ -10,8 +10,9 @@ from pathlib import Path
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import Layout, read_card
-from pretrieve.image_cache.store import CachedImages, CacheEntry
+from pretrieve.image_cache.entries import CacheEntry
 from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage

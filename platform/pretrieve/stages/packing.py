@@ -22,7 +22,7 @@ from pretrieve.execution.measuring.packing import (
 )
 from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.stages._base import Stage
 from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context, NotMadeError

@@ -16,7 +16,7 @@ from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import is_kept, sealing
 from pretrieve.backbones import Backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import CO_TUNING

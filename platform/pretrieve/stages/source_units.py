@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.regimes import draw_nested, share_of
-from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
+from pretrieve.image_cache.entries import PIXELS_VERSION, CacheEntry
 from pretrieve.stages.selection_settings import Unit
 
 

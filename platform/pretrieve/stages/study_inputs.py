@@ -11,7 +11,7 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
 from pretrieve.image_cache.card import Layout
-from pretrieve.image_cache.store import PIXELS_VERSION, CacheEntry
+from pretrieve.image_cache.entries import PIXELS_VERSION, CacheEntry
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve_selection import Selection
 

@@ -11,10 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pretrieve.audit.audit import find_leaks
 from pretrieve.audit.calibration import calibrate, sample_rows
-from pretrieve.audit.hashed_images import hash_images
-from pretrieve.audit.report import LeakReport
+from pretrieve.audit.leaks import LeakReport, find_leaks
+from pretrieve.audit.perceptual_hash import hash_images
 from pretrieve.audit.settings import AuditSettings
 
 Pixels = NDArray[np.uint8]

@@ -13,7 +13,6 @@ from pretrieve.audit.contact_sheet import (
     draw_contact_sheet,
     write_contact_sheets,
 )
-from pretrieve.errors import UserError
 
 
 @pytest.fixture
@@ -44,9 +43,3 @@ def test_pairs_go_to_as_many_files_as_they_need(card, tmp_path):
     with Image.open(files[1]) as sheet:
         assert sheet.size == (CARD_WIDTH, CARD_HEIGHT)
     assert write_contact_sheets([], tmp_path / "sheets") == []
-
-
-@pytest.mark.parametrize("number", [0, MAX_PAIRS + 1])
-def test_sheets_without_pairs_or_with_too_many_are_refused(card, number):
-    with pytest.raises(UserError, match=f"1 to {MAX_PAIRS} pairs, but {number}"):
-        draw_contact_sheet([card] * number)

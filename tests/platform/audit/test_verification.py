@@ -67,4 +67,4 @@ def test_a_pairs_fit_depends_on_no_other_pair(make_pictures):
 
 
 def test_no_pairs_are_no_fits():
-    assert len(align(*(np.empty((2, 0, 64, 64, 3), dtype=np.uint8)), **GRID)) == 0
+    assert len(align(*(np.empty((2, 0, 64, 64, 3), dtype=np.uint8)), **GRID).correlations) == 0

@@ -210,7 +210,7 @@ def test_an_encrypted_zip_is_an_error(write: Callable[[str, bytes], Path], tmp_p
 def test_a_web_page_in_place_of_an_archive_is_an_error(write: Callable[[str, bytes], Path], tmp_path: Path) -> None:
     with pytest.raises(ImageSetError, match="must be a whole zip or tar archive, but its first header"):
         unpack_archive(write("birds.zip", b"<!DOCTYPE html><p>Please log in" + b" " * 600), tmp_path / "out")
-    with pytest.raises(ImageSetError, match=r"must be a file, but .* is none"):
+    with pytest.raises(ImageSetError, match=r"must be a file, but .* is not one"):
         unpack_archive(tmp_path / "none.zip", tmp_path / "out")
 
 

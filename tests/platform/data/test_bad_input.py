@@ -20,8 +20,9 @@ from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
 from pretrieve.data.image_table import table_of_contents, table_of_files
 from pretrieve.errors import ImageSetError
 from pretrieve.features.forward import decode_rows
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card
-from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
@@ -132,7 +133,7 @@ def test_an_image_of_one_pixel_is_an_image() -> None:
 
 def test_a_file_that_is_gone_ends_the_work_and_says_what_to_do(tmp_path: Path) -> None:
     table = table_of_files([tmp_path / "gone.png"], [0])
-    message = r"an image must stay in its place until the study is done, but is gone; put it back.*gone\.png"
+    message = r"an image must stay where it is until the study is done, but is gone; put it back.*gone\.png"
     with pytest.raises(FileNotFoundError, match=message):
         decode_rows(table, preprocessing=find_architecture("small_resnet").preprocessing)
     with pytest.raises(FileNotFoundError, match=message):
@@ -144,7 +145,7 @@ def test_a_link_to_a_file_that_is_gone_is_refused_by_name(make_tree) -> None:
     root = make_tree("train/cat/1.png")
     (root / "train/cat/2.png").symlink_to(root / "nowhere.png")
     with pytest.raises(
-        ImageSetError, match=r"images of .*cat must exist, but 1 are links .* the first '2\.png'; mend or"
+        ImageSetError, match=r"images of .*cat must exist, but 1 are links .* the first '2\.png'; repair or"
     ):
         load_folder_tree(root, name="x")
 

@@ -155,7 +155,7 @@ def test_all_files_to_fetch_are_named_at_once_before_anything_is_downloaded(serv
     with pytest.raises(UserError) as caught:
         prepare(Birds(served_one, *BOTH), tmp_path / "root")
     assert str(caught.value).splitlines() == [
-        "Two Birds needs 2 files that nobody serves without asking; fetch and put into place:",
+        "Two Birds needs 2 files that cannot be downloaded by this command; fetch by hand and save as:",
         f"  - {tmp_path}/root/train.tar  (MD5 {md5(TRAIN)})",
         f"  - {tmp_path}/root/test.tar  (MD5 {md5(TEST)})",
         "from https://birds.example",
@@ -169,7 +169,9 @@ def test_all_files_to_fetch_are_named_at_once_before_anything_is_downloaded(serv
 
 def test_a_file_that_its_publisher_moved_is_named_with_its_place_and_page(served: str, tmp_path: Path) -> None:
     moved = Archive("train.tar", f"{served}/train.tar", None, "set", "set/train")
-    with pytest.raises(UserError, match=r"answers 404[^\n]*\nby hand it is to become .*train.tar, from https://birds"):
+    with pytest.raises(
+        UserError, match=r"answers 404[^\n]*\nto fetch it by hand, save it as .*train.tar, from https://birds"
+    ):
         prepare(Birds(moved), tmp_path / "root")
 
 

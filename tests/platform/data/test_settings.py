@@ -53,8 +53,8 @@ def test_exactly_one_origin_must_be_given(fields, found):
         ({"registered": "x", "val_fraction": 0}, "greater than 0"),
         ({"registered": "x", "val_fraction": 1}, "less than 1"),
         ({"registered": "x", "metric": "top5"}, "'top1' or 'mean_per_class'"),
-        ({"registered": "x", "name": "a/b"}, "a name must be letters, digits"),
-        ({"registered": "x", "name": ""}, "a name must be letters, digits"),
+        ({"registered": "x", "name": "a/b"}, "a name must have only letters, digits"),
+        ({"registered": "x", "name": ""}, "a name must have only letters, digits"),
         ({"registered": "x", "fold": "y"}, "Extra inputs are not permitted"),
         ({"folder": ".", "published": "cubs"}, "Did you mean 'cub'"),
         (

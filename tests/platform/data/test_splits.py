@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pretrieve.data.image_table import SCHEMA, table_of_contents
-from pretrieve.data.splits import hold_out, split_per_class, with_test, with_validation
+from pretrieve.data.splits import hold_out, split_per_class, with_test
 from pretrieve.errors import ImageSetError
 
 
@@ -83,15 +83,6 @@ def test_a_class_of_one_image_cannot_be_split():
         _split(_table([5, 1]))
 
 
-def test_validation_is_made_from_train_only_where_there_is_none():
-    train, test, val = _table([10, 10]), _table([3, 3]), _table([2, 2])
-    made = with_validation({"train": train, "test": test}, fraction=0.3, seed=0, set_name="birds")
-    assert {split: table.num_rows for split, table in made.items()} == {"train": 14, "val": 6, "test": 6}
-    assert made["test"] is test
-    brought = with_validation({"train": train, "val": val}, fraction=0.3, seed=0, set_name="birds")
-    assert brought == {"train": train, "val": val}
-
-
 def _draw(table, *, images_per_class=30, seed=0):
     return split_per_class(table, images_per_class=images_per_class, seed=seed, set_name="birds")
 
@@ -150,7 +141,7 @@ def test_a_test_split_is_made_from_train_only_where_a_share_is_asked_for():
 def test_test_and_validation_of_one_seed_are_different_draws():
     table = _table([40, 40])
     test = with_test({"train": table}, fraction=0.2, seed=5, set_name="birds")["test"]
-    val = with_validation({"train": table}, fraction=0.2, seed=5, set_name="birds")["val"]
+    _, val = hold_out(table, fraction=0.2, seed=5, set_name="birds")
     assert _paths(test) != _paths(val)
 
 
@@ -162,7 +153,7 @@ def test_a_share_that_is_none_is_refused(fraction):
 
 def test_a_share_beside_a_test_split_and_a_class_too_small_for_one_are_refused():
     with pytest.raises(
-        ImageSetError, match=r"must be left out where the data bring a test split, but is 0\.2; leave it"
+        ImageSetError, match=r"must not be given where the data have a test split, but is 0\.2; leave it"
     ):
         with_test({"train": _table([5]), "test": _table([5])}, fraction=0.2, seed=0, set_name="birds")
     with pytest.raises(

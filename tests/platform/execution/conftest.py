@@ -15,7 +15,7 @@ from pretrieve.backbones.backbone import identify
 from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.image_cache.store import CacheEntry, write_entry
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
 

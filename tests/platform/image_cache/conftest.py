@@ -5,7 +5,7 @@ import pytest
 
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_table import table_of_contents
-from pretrieve.image_cache.store import CacheEntry
+from pretrieve.image_cache.entries import CacheEntry
 
 SIZE = 8
 

@@ -3,10 +3,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pretrieve.image_cache import build, store
+from pretrieve.image_cache import build, entries
 from pretrieve.image_cache.build import build_entries, missing_entries
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card
-from pretrieve.image_cache.store import CachedImages, write_entry
+from pretrieve.image_cache.entries import write_entry
 
 
 def test_missing_entries_are_those_the_cache_lacks_each_once(make_entry, tmp_path):
@@ -38,7 +39,7 @@ def test_a_cluster_fills_the_cache_and_progress_counts_images(ray_cluster, make_
 
 def test_several_tasks_share_a_large_entry_and_progress_moves_within_it(ray_cluster, make_entry, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "IMAGES_PER_TASK", 4)
-    monkeypatch.setattr(store, "IMAGES_PER_PART", 4)
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 4)
     entry = make_entry("a", 18, seed=5, shape=(8, 11), layout="whole")
     progress = []
     build_entries([entry], tmp_path, on_progress=lambda done, total: progress.append(done))
@@ -52,7 +53,7 @@ def test_several_tasks_share_a_large_entry_and_progress_moves_within_it(ray_clus
 
 
 def test_what_a_killed_build_left_is_used_or_removed(ray_cluster, make_entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "IMAGES_PER_PART", 4)
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 4)
     entry = make_entry("a", 8)
     first, second = entry.parts()
     first.write(tmp_path)

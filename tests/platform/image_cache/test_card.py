@@ -3,15 +3,16 @@ import re
 import pytest
 
 from pretrieve.artifacts.sealed_files import DamagedArtifactError
-from pretrieve.image_cache import store
+from pretrieve.image_cache import entries
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, verify_entry
-from pretrieve.image_cache.store import CachedImages, write_entry
+from pretrieve.image_cache.entries import write_entry
 
 
 @pytest.fixture
 def entry(make_entry, tmp_path, monkeypatch):
     """A finished entry of two parts."""
-    monkeypatch.setattr(store, "IMAGES_PER_PART", 3)
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 3)
     write_entry(make_entry("a", 5, broken=(4,), shape=(8, 16), layout="whole"), tmp_path / "a")
     return tmp_path / "a"
 

@@ -7,9 +7,10 @@ from filelock import FileLock
 
 from pretrieve.artifacts.sealed_files import DamagedArtifactError
 from pretrieve.image_cache import local_copy as module
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, write_card
+from pretrieve.image_cache.entries import write_entry
 from pretrieve.image_cache.local_copy import local_copy
-from pretrieve.image_cache.store import CachedImages, write_entry
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_an_entry_that_is_not_there_is_named(tmp_path, scratch):
 def test_a_disk_without_room_for_an_entry_says_how_much_it_needs(folders, scratch):
     card = read_card(folders[0])
     write_card(folders[0], replace(card, num_images=8 * 10**12 // (3 * card.size**2)))
-    with pytest.raises(OSError, match=r"must have room for 8000\.0 GB of cached images, but has .* empty .*scratch"):
+    with pytest.raises(OSError, match=r"must have 8000\.0 GB free for cached images, but has .* empty .*scratch"):
         local_copy(folders, scratch)
 
 

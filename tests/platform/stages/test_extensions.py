@@ -16,7 +16,7 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs

@@ -15,8 +15,8 @@ from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.errors import ImageSetError
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import Layout
-from pretrieve.image_cache.store import CachedImages
 from pretrieve.stages.audit import AuditStage
 from pretrieve.stages.backbone import BackboneStage
 from pretrieve.stages.context import walking

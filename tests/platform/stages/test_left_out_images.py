@@ -12,7 +12,7 @@ from pretrieve.backbones import Backbone
 from pretrieve.data.decode import encode_png
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
-from pretrieve.image_cache.store import write_entry
+from pretrieve.image_cache.entries import write_entry
 from pretrieve.stages.image_cache import count_decoded, describe_left_out, write_left_out
 from pretrieve.stages.study_inputs import StudyInputs, split_entry
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from pretrieve.image_cache.store import CachedImages
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs

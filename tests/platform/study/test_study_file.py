@@ -78,7 +78,7 @@ trainning: {epochs: 3}
         ("selection.cost_scale=-1", r"^selection\.cost_scale must be"),
         ("grid.lr=[.inf]", r"grid\.lr\.0 = inf"),
         ("grid.lr=0.1", r"grid\.lr = 0\.1: must be a list, such as"),
-        ("targets=[{folder: target, name: 'a:b'}]", "a name must be letters, digits"),
+        ("targets=[{folder: target, name: 'a:b'}]", "a name must have only letters, digits"),
         ("targets.0=3", "targets"),
         ("backbone=resnet19", "resnet19.*Did you mean 'resnet1?8?"),
         ("backbone=small_resnet", "'weights' or 'pretrain' must be given"),

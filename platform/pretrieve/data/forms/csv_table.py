@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.data.split_words import read_split
+from pretrieve.errors import ImageSetError
 
 _DELIMITERS = (",", "\t", ";")
 
@@ -52,61 +50,43 @@ def load_csv(
     table = Path(path).expanduser().absolute()
     folder = Path(root).expanduser().absolute() if root is not None else table.parent
     if not table.is_file():
-        raise ImageSetError(f"the table of {name!r} must be a file, but {table} is none; check the path")
-    rows = GivenRows(f"{table} of {name!r}", lambda line: f"{table.name}, line {line}")
-    for line, image, label, split in _read_cells(table, (image_column, label_column, split_column), rows):
-        if not image:
-            rows.add_fault(line, "an image's path must be given, but its cell is empty; fill it in")
-            continue
-        try:
-            word = "train" if split is None else read_split(split)
-        except ImageSetError as error:
-            rows.add_fault(line, error)
-            continue
-        rows.add(word, path=os.path.normpath(folder / image), content=None, label=label, position=line)
-    return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed, labels_are_text=True))
-
-
-def _read_cells(
-    table: Path, columns: tuple[str, str, str | None], rows: GivenRows
-) -> Iterator[tuple[int, str, str, str | None]]:
-    """Yield each line's number, image, label and split; None where there is no column of splits."""
+        raise ImageSetError(f"the table of {name!r} must be a file, but {table} is not one; check the path")
+    rows = GivenRows(f"{table} of {name!r}")
+    lines: list[int] = []
+    rows.begin(lambda row: f"{table.name}, line {lines[row]}")
     try:
         # "utf-8-sig" drops the mark that Excel puts before the text.
         with table.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(first, columns[0]), strict=True)
+            reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True)
             header = [cell.strip() for cell in next(reader, [])]
-            image, label, split = _column_numbers(columns, header, table)
-            for cells in reader:
-                if len(cells) == len(header):
-                    words = [cell.strip() for cell in cells]
-                    yield reader.line_num, words[image], words[label], None if split is None else words[split]
-                elif cells:
-                    rows.add_fault(
-                        reader.line_num,
-                        f"a line must have {len(header)} cells as the header has, but has {len(cells)}: {cells[:5]!r}; "
-                        "put text that holds the delimiter into double quotes",
-                    )
+            split = split_column if split_column != "split" or "split" in header else None
+            columns = (image_column, label_column, split or None)
+            check_columns(f"{table}, line 1,", header, columns)
+            for cells in filter(None, reader):
+                lines.append(reader.line_num)
+                with rows.row():
+                    _add_line(rows, header, [cell.strip() for cell in cells], columns, folder)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ImageSetError(f"{table} must be a CSV or TSV file in UTF-8, but: {error}; save it as that") from error
+    return rows.to_image_set(name, class_names, metric, test_fraction, seed, labels_are_text=True)
 
 
-def _column_numbers(
-    columns: tuple[str, str, str | None], header: Sequence[str], table: Path
-) -> tuple[int, int, int | None]:
+def _add_line(
+    rows: GivenRows, header: list[str], cells: list[str], columns: tuple[str, str, str | None], folder: Path
+) -> None:
+    if len(cells) != len(header):
+        raise ImageSetError(
+            f"a line must have {len(header)} cells as the header has, but has {len(cells)}: {cells[:5]!r}; "
+            "put text that holds the delimiter into double quotes"
+        )
+    cell_of = dict(zip(header, cells, strict=True))
     image, label, split = columns
-    if split == "split" and split not in header:
-        split = None
-    for column in (image, label, *([split] if split else [])):
-        if header.count(column) != 1:
-            found = "is there more than once" if column in header else "is not there"
-            raise ImageSetError(
-                f"{table}, line 1, must have a column {column!r}, but it {found}; its columns are "
-                f"{', '.join(header)}.{nearest_word(column, header)}"
-            )
-    return header.index(image), header.index(label), header.index(split) if split else None
+    if not cell_of[image]:
+        raise ImageSetError("an image's path must be given, but its cell is empty; fill it in")
+    word = "train" if split is None else read_split(cell_of[split])
+    rows.add(word, cell_of[label], path=os.path.normpath(folder / cell_of[image]))
 
 
 def _delimiter(header: str, image_column: str) -> str:

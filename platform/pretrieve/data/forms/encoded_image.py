@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -44,10 +43,8 @@ def _png_of_picture(image: Image.Image) -> bytes:
             f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
             "convert it"
         )
-    buffer = io.BytesIO()
     kept = image if image.mode in _PNG_MODES else image.convert("RGBA" if image.mode in ("PA", "La", "RGBa") else "RGB")
-    kept.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return encode_png(kept)
 
 
 def _png_of_array(image: Any) -> bytes:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split
+from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
 
 
@@ -46,9 +45,10 @@ def image_set_from_examples(
     >>> image_set_from_examples("stripes", stripes).class_names
     ('even', 'odd')
     """
-    rows = GivenRows(f"the examples of {name!r}", lambda position: f"example {position}")
+    rows = GivenRows(f"the examples of {name!r}")
+    rows.begin(lambda position: f"example {position}")
     for position, example in enumerate(examples() if callable(examples) else examples):
-        try:
+        with rows.row():
             if not isinstance(example, tuple | list) or len(example) not in (2, 3):
                 size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
                 raise ImageSetError(
@@ -57,9 +57,5 @@ def image_set_from_examples(
                 )
             path, content = path_or_content(example[0])
             split = read_split(example[2]) if len(example) == 3 else "train"
-        except ImageSetError as error:
-            rows.add_fault(position, error)
-            continue
-        path = path or f"{name}/{split}/{position:06d}"
-        rows.add(split, path=path, content=content, label=example[1], position=position)
-    return assemble_image_set(rows, WantedSet(name, class_names, metric, test_fraction, seed))
+            rows.add(split, example[1], path=path or f"{name}/{split}/{position:06d}", content=content)
+    return rows.to_image_set(name, class_names, metric, test_fraction, seed)

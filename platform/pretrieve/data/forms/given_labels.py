@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pretrieve.errors import ImageSetError, nearest_word
 
@@ -41,7 +41,7 @@ def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
 def _checked_word(word: str) -> str:
     if word.strip().lower() in _WORDS_FOR_NONE:
         raise ImageSetError(
-            f"a label must be an integer or a class name, but is {word!r}, which often says that there is none; "
+            f"a label must be an integer or a class name, but is {word!r}, which often means that there is no label; "
             "leave it out, or list it in class_names"
         )
     if _FRACTION.fullmatch(word):
@@ -76,22 +76,20 @@ def integers_of_texts(texts: Sequence[str], class_names: ClassNames | None) -> d
     return {text: text for text in texts}
 
 
-class Classes:
-    """The classes of a set, K names, and the class that each label means."""
+class Classes(NamedTuple):
+    """The classes of a set, K names, and the index of the class that each label means."""
 
-    def __init__(self, names: Sequence[str], index_of: Mapping[Label, int]) -> None:
-        self.names = tuple(names)
-        self._index_of = index_of
+    names: Sequence[str]
+    index_of: Mapping[Label, int]
 
-    def index(self, label: Label, split: str) -> int:
+    def find(self, label: Label, split: str) -> int:
         """Return the index of a label's class; a label of no class raises an ImageSetError."""
-        index = self._index_of.get(label)
-        if index is not None:
-            return index
+        if label in self.index_of:
+            return self.index_of[label]
         raise ImageSetError(
             f"a label of {split} must be a class of train or of class_names, but is {label!r}; known are "
-            f"{_shown(map(repr, self._index_of), len(self._index_of))}."
-            f"{nearest_word(str(label), map(str, self._index_of))}"
+            f"{_shown(map(repr, self.index_of), len(self.index_of))}."
+            f"{nearest_word(str(label), map(str, self.index_of))}"
         )
 
 
@@ -135,7 +133,7 @@ def _given_classes(class_names: ClassNames, set_name: str) -> Classes:
 def _check_gaps(labels: set[int], set_name: str) -> None:
     if min(labels) < 0:
         raise ImageSetError(
-            f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often says that "
+            f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often means that "
             "there is no label; leave those images out, or give class_names as a mapping from label to name"
         )
     num_missing = max(labels) + 1 - len(labels)

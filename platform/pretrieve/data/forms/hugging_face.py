@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.data.split_words import read_split
+from pretrieve.errors import ImageSetError
 
 
 def image_set_from_hugging_face(
@@ -46,35 +46,35 @@ def image_set_from_hugging_face(
         exceed the memory allowed.
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
-    origins: list[tuple[int, str]] = []
-
-    def where(position: int) -> str:
-        start, split = max(origin for origin in origins if origin[0] <= position)
-        return f"{split}[{position - start}]"
-
-    rows = GivenRows(f"the Hugging Face data set of {name!r}", where)
+    rows = GivenRows(f"the Hugging Face data set of {name!r}")
     known_names: list[str] | None = None
-    start = 0
     for key, dataset in splits.items():
         split = read_split(key)
         if split in rows.splits:
             raise ImageSetError(f"splits of {name!r} must differ, but {sorted(splits)} hold {split} twice; give one")
         _check_columns(dataset, (image_column, label_column), f"{key} of {name!r}")
         names = getattr(dataset.features[label_column], "names", None)
-        if origins and names != known_names:
+        if key != next(iter(splits)) and names != known_names:
             raise ImageSetError(
                 f"class names of {key} of {name!r} must be those of the split before it, but differ; align the labels"
             )
         known_names = names
-        origins.append((start, key))
+        rows.begin(partial("{}[{}]".format, key))
         # Images are taken as they are stored: decoding would cost time and lose the original bytes.
         chosen = dataset.select_columns([image_column, label_column]).with_format(None)
         feature = chosen.features[image_column]
         if getattr(feature, "decode", False):
             chosen = chosen.cast_column(image_column, type(feature)(decode=False))
-        start = _add_split(rows, split, ((row[image_column], row[label_column]) for row in chosen), start)
-    names_wanted = known_names if class_names is None else class_names
-    return assemble_image_set(rows, WantedSet(name, names_wanted, metric, test_fraction, seed))
+        for number, example in enumerate(chosen):
+            image = example[image_column]
+            if isinstance(image, Mapping):  # Hugging Face stores {bytes, path}
+                image = image.get("bytes") or image.get("path")
+            with rows.row():
+                if image is None:
+                    raise ImageSetError("a row must hold an image, but holds none; leave the row out")
+                path, content = path_or_content(image)
+                rows.add(split, example[label_column], path=path or f"{split}/{number:06d}", content=content)
+    return rows.to_image_set(name, known_names if class_names is None else class_names, metric, test_fraction, seed)
 
 
 def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
@@ -84,25 +84,4 @@ def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
             f"{place} must be a datasets.Dataset that knows its features, but is a {type(dataset).__name__}; load it "
             "with datasets.load_dataset"
         )
-    for column in columns:
-        if column not in features:
-            raise ImageSetError(
-                f"{place} must have a column {column!r}, but has {', '.join(features)}.{nearest_word(column, features)}"
-            )
-
-
-def _add_split(rows: GivenRows, split: str, pairs: Iterator[tuple[Any, Any]], start: int) -> int:
-    position = start
-    for position, (image, label) in enumerate(pairs, start):
-        if isinstance(image, Mapping):  # Hugging Face stores {bytes, path}
-            image = image.get("bytes") or image.get("path")
-        try:
-            if image is None:
-                raise ImageSetError("a row must hold an image, but holds none; leave the row out")
-            path, content = path_or_content(image)
-        except ImageSetError as error:
-            rows.add_fault(position, error)
-            continue
-        path = path or f"{split}/{position - start:06d}"
-        rows.add(split, path=path, content=content, label=label, position=position)
-    return position + 1
+    check_columns(place, list(features), columns)

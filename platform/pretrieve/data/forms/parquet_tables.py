@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.given_rows import GivenRows
-from pretrieve.data.forms.split_words import read_split, split_of_name
+from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet, Metric
-from pretrieve.data.parquet_reference import TableReference
-from pretrieve.data.table_file import TableFile, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError, nearest_word
+from pretrieve.data.split_words import read_split, split_of_name
+from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
+from pretrieve.errors import ImageSetError
 
 TableFiles = str | Path | Sequence[str | Path]
 TablePaths = TableFiles | Mapping[str, TableFiles]
 
 TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
+TEXT_TYPES = ("string", "large_string", "string_view")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
 """Tables of up to this many bytes in all are held in memory; images of larger ones are read where they are needed."""
@@ -39,11 +37,6 @@ class _Columns:
     label: str
     split: str | None
     kind: str
-
-    @property
-    def of_labels(self) -> list[str]:
-        """The columns beside the images."""
-        return [self.label, *([self.split] if self.split else [])]
 
 
 def load_parquet(
@@ -62,7 +55,7 @@ def load_parquet(
     """Read an image set from Parquet files, or Arrow (Feather) files or streams, in the order of files and rows.
 
     Tables of more than `HELD_TABLES_LIMIT` bytes are never read whole: the rows of the image set refer to them
-    (`parquet_reference`), and the tables must stay where they are.
+    (`table_file`), and the tables must stay where they are.
 
     Args:
       tables: a folder, a file, files, or a mapping from splits to them. Without a mapping, `split_column` gives the
@@ -88,54 +81,31 @@ def load_parquet(
     except OSError as error:
         raise ImageSetError(f"{error}; fetch it again") from error
     columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
-    starts = list(accumulate((sum(file.group_rows) for file in files), initial=0))
-
-    def where(position: int) -> str:
-        number = bisect_right(starts, position) - 1
-        while not sum(files[number].group_rows):
-            number -= 1
-        return f"{files[number].path}, row {position - starts[number]}"
-
-    rows = GivenRows(f"the table of {name!r}", where)
+    rows = GivenRows(f"the table of {name!r}")
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
-    for file, (_, split), start in zip(files, found, starts, strict=False):
-        images = _images(file, columns, folder or file.path.parent, holds)
-        _add_table(rows, read_columns(file, columns.of_labels), columns, split, start, images)
+    for file, (_, split) in zip(files, found, strict=True):
+        rows.begin(partial("{}, row {}".format, file.path))
+        table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
+        labels = table[columns.label].to_pylist()
+        words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
+        images = _images(file, columns, holds)
+        for number, (label, word, image) in enumerate(zip(labels, words, images, strict=True)):
+            with rows.row():
+                path, content = _path_and_content(image, f"{file.path.name}#{number}", folder or file.path.parent)
+                rows.add(read_split(word), label, path=path, content=content)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
-    return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
+    return rows.to_image_set(name, names, metric, test_fraction, seed)
 
 
-def _add_table(
-    rows: GivenRows, table: pa.Table, columns: _Columns, split: str | None, start: int, images: Images
-) -> None:
-    labels = table[columns.label].to_pylist()
-    words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
-    for position, (label, word, image) in enumerate(zip(labels, words, images, strict=True), start):
-        try:
-            if isinstance(image, ImageSetError):
-                raise image
-            row_split = read_split(word)
-        except ImageSetError as error:
-            rows.add_fault(position, error)
-            continue
-        path, content = image
-        rows.add(row_split, path=path, content=content, label=label, position=position)
-
-
-Images = Iterator[tuple[str, bytes | None] | ImageSetError]
-
-
-def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Images:
+def _images(file: TableFile, columns: _Columns, holds: bool) -> Iterator[Any]:
+    """Yield what each row holds as its image, or a reference to it where the table is too large to be held."""
     missing = [] if columns.kind == "paths" else count_missing_images(file, columns.image)
     # Structs may hold nothing but paths: then their column is small, whatever the images are.
     only_paths = columns.kind == "paths" or (columns.kind == "structs" and sum(missing) == sum(file.group_rows))
     if only_paths or holds:
-        row = 0
         for batch in read_columns(file, [columns.image]).to_batches(max_chunksize=64):
-            for image in batch.column(columns.image).to_pylist():
-                yield _stored_image(image, f"{file.path.name}#{row}", root)
-                row += 1
+            yield from batch.column(columns.image).to_pylist()
         return
     for group, (num_rows, num_missing) in enumerate(zip(file.group_rows, missing, strict=True)):
         if num_missing:
@@ -143,19 +113,19 @@ def _images(file: TableFile, columns: _Columns, root: Path, holds: bool) -> Imag
                 f"every row of a table must hold an image, but {num_missing} rows of {file.path}, row group {group}, "
                 "hold none; leave them out"
             )
-        for row in range(num_rows):
-            yield str(TableReference(file.path, group, row, columns.image)), None
+        yield from (TableReference(file.path, group, row, columns.image) for row in range(num_rows))
 
 
-def _stored_image(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None] | ImageSetError:
-    path = None
+def _path_and_content(image: Any, row_name: str, root: Path) -> tuple[str, bytes | None]:
+    if isinstance(image, TableReference):
+        return str(image), None
+    path = image if isinstance(image, str) else None
     if isinstance(image, Mapping):
         image, path = image.get("bytes"), image.get("path")
     if isinstance(image, bytes) and image:
         return f"{row_name} {path}" if path else row_name, image
-    path = image if isinstance(image, str) else path
     if not path:
-        return ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
+        raise ImageSetError("a row must hold an image, but holds neither bytes nor a path; leave the row out")
     return os.path.normpath(root / path), None
 
 
@@ -177,8 +147,8 @@ def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
     without_split = [path for path, split in found if split is None]
     if without_split and len(without_split) < len(found):
         raise ImageSetError(
-            f"names must tell the split of all tables of {name!r} or of none, but {len(without_split)} tell none, the "
-            f"first {without_split[0]}; give a mapping from splits to files"
+            f"names must give the split of all tables of {name!r} or of no table, but {len(without_split)} give none, "
+            f"the first {without_split[0]}; give a mapping from splits to files"
         )
     return found
 
@@ -212,13 +182,7 @@ def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str
     used_split = split if has_split or split != "split" else None
     kinds = set()
     for file in files:
-        names = file.schema.names
-        for column in (image, label, *([used_split] if used_split else [])):
-            if names.count(column) != 1:
-                raise ImageSetError(
-                    f"{file.path} must have one column {column!r}, but its columns are {', '.join(names)}."
-                    f"{nearest_word(column, names)}"
-                )
+        check_columns(str(file.path), file.schema.names, (image, label, used_split or None))
         kinds.add(_kind_of_images(file, image))
         _check_labels(file, label)
     if len(kinds) > 1:
@@ -230,9 +194,9 @@ def _kind_of_images(file: TableFile, column: str) -> str:
     kind = _plain_type(file.schema.field(column).type)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return "structs"
-    if any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)):
+    if str(kind) in ("binary", "large_binary", "binary_view"):
         return "bytes"
-    if _is_text(kind):
+    if str(kind) in TEXT_TYPES:
         return "paths"
     raise ImageSetError(
         f"column {column!r} of {file.path} must hold encoded images as bytes or as structs {{bytes, path}}, or paths, "
@@ -242,7 +206,7 @@ def _kind_of_images(file: TableFile, column: str) -> str:
 
 def _check_labels(file: TableFile, column: str) -> None:
     kind = _plain_type(file.schema.field(column).type)
-    if not (pa.types.is_integer(kind) or _is_text(kind)):
+    if not (pa.types.is_integer(kind) or str(kind) in TEXT_TYPES):
         raise ImageSetError(
             f"column {column!r} of {file.path} must hold integers or class names, but holds {kind}; give the labels' "
             "column as label_column, or write it as integers (missing labels make pandas write fractions)"
@@ -251,10 +215,6 @@ def _check_labels(file: TableFile, column: str) -> None:
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _class_label_names(files: Sequence[TableFile], column: str) -> list[str] | None:

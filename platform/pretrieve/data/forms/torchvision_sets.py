@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
-from pretrieve.data.forms.assembly import WantedSet, assemble_image_set
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames, read_label
-from pretrieve.data.forms.given_rows import GivenRows
+from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet, Metric
 from pretrieve.errors import ImageSetError
 
@@ -45,27 +45,21 @@ def image_set_from_torchvision(
     Raises:
       ImageSetError: images are float tensors, labels are no integers, or classes of test or val are not in train.
     """
-    all_splits = {"train": train, "val": val, "test": test}
-    given = {split: dataset for split, dataset in all_splits.items() if dataset is not None}
-    starts = {split: sum(len(given[s]) for s in list(given)[:number]) for number, split in enumerate(given)}
-
-    def where(position: int) -> str:
-        split = max((s for s in given if starts[s] <= position and len(given[s])), key=lambda s: starts[s])
-        return f"{split}[{position - starts[split]}]"
-
-    rows = GivenRows(f"the torchvision sets of {name!r}", where)
+    rows = GivenRows(f"the torchvision sets of {name!r}")
     train_classes = _classes_of(train)
-    for split, dataset in given.items():
-        index_in_train = _match_classes(_classes_of(dataset), train_classes, f"{split} of {name!r}")
-        _add_split(rows, split, dataset, index_in_train, starts[split])
+    for split, dataset in (("train", train), ("val", val), ("test", test)):
+        if dataset is not None:
+            index_in_train = _match_classes(_classes_of(dataset), train_classes, f"{split} of {name!r}")
+            rows.begin(partial("{}[{}]".format, split))
+            _add_split(rows, split, dataset, index_in_train)
     names = train_classes if class_names is None else class_names
-    return assemble_image_set(rows, WantedSet(name, names, metric, test_fraction, seed))
+    return rows.to_image_set(name, names, metric, test_fraction, seed)
 
 
-def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None, start: int) -> None:
+def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None) -> None:
     files = _files_of(dataset)
     for index in range(len(dataset)):
-        try:
+        with rows.row():
             image, label = files[index] if files is not None else dataset[index]
             path, content = path_or_content(image)
             if index_in_train is not None:
@@ -75,11 +69,7 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
                         f"a label must lie in 0 … {len(index_in_train) - 1}, but is {label!r}; check the data set"
                     )
                 label = index_in_train[number]
-        except ImageSetError as error:
-            rows.add_fault(start + index, error)
-            continue
-        readable = path or f"{split}/{index:06d}.png"
-        rows.add(split, path=readable, content=content, label=label, position=start + index)
+            rows.add(split, label, path=path or f"{split}/{index:06d}.png", content=content)
 
 
 def _files_of(dataset: Any) -> list[tuple[str, Any]] | None:

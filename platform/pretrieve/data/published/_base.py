@@ -32,14 +32,12 @@ class Archive:
 
 @dataclass(frozen=True)
 class PublishedFacts:
-    """What a published data set must turn out to be.
+    """What a published data set must have once it is read.
 
     Attributes:
-      title: as its authors call it.
-      num_images: images of each split that the publisher brings: train and test, and perhaps val.
+      num_images: images of each split that the publisher defines: train and test, and perhaps val.
       metric: how the paper scores it (appendix A).
       split: where the splits come from, in a few words.
-      page: the address of its home page.
       archives: what to download, in order.
     """
 
@@ -64,7 +62,7 @@ class PublishedSet(ABC):
         """Read the set from its unpacked folders, whatever number of images they hold.
 
         The archives were unpacked in `root`; `name` is what the study calls the set. The seed is for a split that the
-        protocol draws; most sets bring their splits and ignore it. A missing or malformed file or folder is an
+        protocol draws; most sets have official splits and ignore it. A missing or malformed file or folder is an
         ImageSetError.
         """
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import (
-    ClassLists,
-    ListedImages,
-    ListedSet,
-    find_label,
-    read_lines,
-    read_rows,
-)
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, read_lines, read_rows
 
 PAGE = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/"
 RELEASE = "fgvc-aircraft-2013b"
@@ -40,15 +33,12 @@ class Aircraft(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `data/images/<number>.jpg` of the release by its lists of variants."""
-        folder = root / RELEASE / "data"
-        class_names = read_lines(folder / "variants.txt")
-        label_of_variant = {variant: label for label, variant in enumerate(class_names)}
-        splits = {}
-        for split in self.facts.num_images:
-            origin = folder / f"images_variant_{split}.txt"
-            rows = read_rows(origin, 2)
-            labels = [find_label(variant, label_of_variant, origin) for _, variant in rows]
-            splits[split] = ListedImages(origin, [folder / "images" / f"{image}.jpg" for image, _ in rows], labels)
-        return class_names, splits
+        origin = root / RELEASE / "data" / f"images_variant_{split}.txt"
+        rows = read_rows(origin, 2)
+        paths = [origin.parent / "images" / f"{image}.jpg" for image, _ in rows]
+        return ListedImages(origin, paths, [variant for _, variant in rows])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[str, str]:
+        return {variant: variant for variant in read_lines(root / RELEASE / "data" / "variants.txt")}

@@ -52,7 +52,6 @@ class Caltech101(PublishedSet):
 
 
 def _read_classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the images of each class; classes and images are sorted by name."""
     if not folder.is_dir():
         raise ImageSetError(
             f"the folder {folder} must be where its publisher lays it out, but is not there; unpack "

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, read_number, read_rows
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, read_number, read_rows
 from pretrieve.errors import ImageSetError
 
 FOLDER = "CUB_200_2011"
-SPLIT_OF_FLAG = {1: "train", 0: "test"}
+FLAGS = {"train": 1, "test": 0}
 
 
 class Cub(ListedSet):
@@ -38,20 +38,19 @@ class Cub(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `CUB_200_2011/images/<class>/*.jpg` by the lists beside them."""
         folder = root / FOLDER
-        class_names = [class_name.partition(".")[2] for _, class_name in read_rows(folder / "classes.txt", 2)]
         file_of_image = dict(read_rows(folder / "images.txt", 2))
-        origin = folder / "image_class_labels.txt"
-        label_of_image = _read_column(origin, file_of_image)
+        label_of_image = _read_column(folder / "image_class_labels.txt", file_of_image)
         flag_of_image = _read_column(folder / "train_test_split.txt", file_of_image)
-        splits = {}
-        for flag, split in SPLIT_OF_FLAG.items():
-            images = [image for image in file_of_image if flag_of_image[image] == flag]
-            paths = [folder / "images" / file_of_image[image] for image in images]
-            splits[split] = ListedImages(origin, paths, [label_of_image[image] - 1 for image in images])
-        return class_names, splits
+        images = [image for image in file_of_image if flag_of_image[image] == FLAGS[split]]
+        paths = [folder / "images" / file_of_image[image] for image in images]
+        return ListedImages(folder / "image_class_labels.txt", paths, [label_of_image[image] for image in images])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[int, str]:
+        rows = read_rows(root / FOLDER / "classes.txt", 2)
+        return {number: name.partition(".")[2] for number, (_, name) in enumerate(rows, start=1)}
 
 
 def _read_column(path: Path, images: Iterable[str]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, find_label, read_lines
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, read_lines
 
 
 class Dtd(ListedSet):
@@ -30,15 +30,12 @@ class Dtd(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `dtd/images/<class>/*.jpg` by the lists of `dtd/labels/`."""
-        folder = root / "dtd"
-        class_names = sorted({image.partition("/")[0] for image in read_lines(folder / "labels" / "train1.txt")})
-        label_of_class = {class_name: label for label, class_name in enumerate(class_names)}
-        splits = {}
-        for split in self.facts.num_images:
-            origin = folder / "labels" / f"{split}1.txt"
-            images = read_lines(origin)
-            labels = [find_label(image.partition("/")[0], label_of_class, origin) for image in images]
-            splits[split] = ListedImages(origin, [folder / "images" / image for image in images], labels)
-        return class_names, splits
+        origin = root / "dtd" / "labels" / f"{split}1.txt"
+        images = read_lines(origin)
+        paths = [root / "dtd" / "images" / image for image in images]
+        return ListedImages(origin, paths, [image.partition("/")[0] for image in images])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[str, str]:
+        return {str(name): str(name) for name in sorted(set(train.classes))}

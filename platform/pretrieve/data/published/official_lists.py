@@ -26,11 +26,14 @@ NUM_NAMED = 3  # missing images that a message names
 
 @dataclass(frozen=True)
 class ListedImages:
-    """One split as the file `origin` lists it: N images, which need not exist yet, and N labels counted from 0."""
+    """One split as the file `origin` lists it: N images, which need not exist yet, and the class of each.
+
+    A class is a number counted from 1, or a word.
+    """
 
     origin: Path
     paths: Sequence[Path]
-    labels: Sequence[int]
+    classes: Sequence[int | str]
 
 
 def read_rows(path: Path, num_columns: int) -> list[list[str]]:
@@ -83,51 +86,69 @@ def read_number(word: str, path: Path) -> int:
         ) from None
 
 
-def find_label(class_name: str, class_names: Mapping[str, int], path: Path) -> int:
-    """Find the label of a class by its name; an unknown name raises an ImageSetError."""
-    if class_name not in class_names:
-        raise ImageSetError(
-            f"each class of {path} must be one of the set's {len(class_names)}, but {class_name!r} is none."
-            f"{nearest_word(class_name, class_names)}"
-        )
-    return class_names[class_name]
-
-
-def class_names_of(images: ListedImages, names: Sequence[str]) -> tuple[str, ...]:
-    """Collect the K class names by label from those of N images; contradictions and gaps raise an ImageSetError."""
+def numbered_names(images: ListedImages, names: Sequence[str]) -> dict[int, str]:
+    """Collect the names of the classes 1 … K from those of N images; contradictions and gaps raise an ImageSetError."""
     name_of: dict[int, str] = {}
-    label_of: dict[str, int] = {}
-    for path, label, name in zip(images.paths, images.labels, names, strict=True):
-        if name_of.setdefault(label, name) != name or label_of.setdefault(name, label) != label:
+    number_of: dict[str, int] = {}
+    for path, listed, name in zip(images.paths, images.classes, names, strict=True):
+        number = int(listed)
+        if name_of.setdefault(number, name) != name or number_of.setdefault(name, number) != number:
             raise ImageSetError(
-                f"each label of {images.origin} must mean one class, but {path.name} has {label + 1} for {name!r}, "
+                f"each label of {images.origin} must mean one class, but {path.name} has {number} for {name!r}, "
                 "unlike an image before it; unpack its archive again"
             )
-    for expected, label in enumerate(sorted(name_of)):
-        if label != expected:
+    for expected, number in enumerate(sorted(name_of), start=1):
+        if number != expected:
             raise ImageSetError(
-                f"labels of {images.origin} must count from 1 without a gap, but {label + 1} is where {expected + 1} "
+                f"labels of {images.origin} must count from 1 without a gap, but {number} is where {expected} "
                 "should be; unpack its archive again"
             )
-    return tuple(name_of[label] for label in sorted(name_of))
-
-
-ClassLists = tuple[Sequence[str], Mapping[str, ListedImages]]
-"""The K class names, and the images of each of train, val and test."""
+    return dict(sorted(name_of.items()))
 
 
 class ListedSet(PublishedSet):
-    """A set whose classes and splits come from its publisher's lists."""
+    """A set whose classes and splits come from its publisher's lists.
+
+    A list that is missing or malformed raises an ImageSetError.
+    """
 
     @abstractmethod
-    def lists(self, root: Path) -> ClassLists:
-        """Read the lists below the root; a missing or malformed list raises an ImageSetError."""
+    def listed(self, root: Path, split: str) -> ListedImages:
+        """Read the list of a split below the root."""
+
+    @abstractmethod
+    def class_names(self, root: Path, train: ListedImages) -> Mapping[Any, str]:
+        """Return the K class names by what the lists call each class, in the order of the labels."""
 
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:
-        class_names, splits = self.lists(root)
-        _check_lists(splits, len(class_names), root)
-        tables = {split: table_of_files(images.paths, images.labels) for split, images in splits.items()}
-        return image_set_of_tables(name, class_names, tables, self.facts.metric, root=root)
+        splits = {split: self.listed(root, split) for split in self.facts.num_images}
+        class_names = self.class_names(root, splits["train"])
+        labels = {split: _labels(images, list(class_names)) for split, images in splits.items()}
+        listed = [path for images in splits.values() for path in images.paths]
+        missing = [path.relative_to(root).as_posix() for path in listed if not path.is_file()]
+        if missing:
+            raise ImageSetError(
+                f"every image that the lists of {root} name must be there, but {len(missing):,} of {len(listed):,} are "
+                f"not, the first {', '.join(missing[:NUM_NAMED])}; unpack the archives of the images again"
+            )
+        tables = {split: table_of_files(images.paths, labels[split]) for split, images in splits.items()}
+        return image_set_of_tables(name, tuple(class_names.values()), tables, self.facts.metric, root=root)
+
+
+def _labels(images: ListedImages, known: Sequence[int | str]) -> list[int]:
+    label_of = {listed: label for label, listed in enumerate(known)}
+    for path, listed in zip(images.paths, images.classes, strict=True):
+        if listed not in label_of and isinstance(listed, int):
+            raise ImageSetError(
+                f"labels of {images.origin} must lie in 1 … {len(known)}, but {path.name} has {listed}; "
+                "unpack its archive again"
+            )
+        if listed not in label_of:
+            raise ImageSetError(
+                f"each class of {images.origin} must be one of the set's {len(known)}, but {listed!r} is not."
+                f"{nearest_word(str(listed), map(str, known))}"
+            )
+    return [label_of[listed] for listed in images.classes]
 
 
 def _check_is_there(path: Path) -> None:
@@ -135,21 +156,4 @@ def _check_is_there(path: Path) -> None:
         raise ImageSetError(
             f"the list {path} must be where its publisher lays it out, but is not there; unpack its archive, "
             "or check the folder"
-        )
-
-
-def _check_lists(splits: Mapping[str, ListedImages], num_classes: int, root: Path) -> None:
-    for images in splits.values():
-        for path, label in zip(images.paths, images.labels, strict=True):
-            if not 0 <= label < num_classes:
-                raise ImageSetError(
-                    f"labels of {images.origin} must lie in 1 … {num_classes}, but {path.name} has {label + 1}; "
-                    "unpack its archive again"
-                )
-    listed = [path for images in splits.values() for path in images.paths]
-    missing = [path.relative_to(root).as_posix() for path in listed if not path.is_file()]
-    if missing:
-        raise ImageSetError(
-            f"every image that the lists of {root} name must be there, but {len(missing):,} of {len(listed):,} are "
-            f"not, the first {', '.join(missing[:NUM_NAMED])}; unpack the archives of the images again"
         )

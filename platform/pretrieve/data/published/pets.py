@@ -5,14 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import (
-    ClassLists,
-    ListedImages,
-    ListedSet,
-    class_names_of,
-    read_number,
-    read_rows,
-)
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, numbered_names, read_number, read_rows
 
 FILES = "https://www.robots.ox.ac.uk/~vgg/data/pets/data/"
 
@@ -36,19 +29,18 @@ class Pets(ListedSet):
             Archive(
                 "annotations.tar.gz",
                 f"{FILES}annotations.tar.gz",
-                md5="95a8c909bbe2e81eed6a22bccdf3f68f",
+                "95a8c909bbe2e81eed6a22bccdf3f68f",
                 contains="annotations",
             ),
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `images/<breed>_<number>.jpg` by the two lists of `annotations/`."""
-        splits = {}
-        for split, file in (("train", "trainval.txt"), ("test", "test.txt")):
-            origin = root / "annotations" / file
-            rows = read_rows(origin, 4)  # image, class, cat or dog, breed within cats or dogs
-            paths = [root / "images" / f"{row[0]}.jpg" for row in rows]
-            splits[split] = ListedImages(origin, paths, [read_number(row[1], origin) - 1 for row in rows])
-        breeds = [path.stem.rpartition("_")[0] for path in splits["train"].paths]
-        return class_names_of(splits["train"], breeds), splits
+        origin = root / "annotations" / ("trainval.txt" if split == "train" else "test.txt")
+        rows = read_rows(origin, 4)  # image, class, cat or dog, breed within cats or dogs
+        paths = [root / "images" / f"{row[0]}.jpg" for row in rows]
+        return ListedImages(origin, paths, [read_number(row[1], origin) for row in rows])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[int, str]:
+        return numbered_names(train, [path.stem.rpartition("_")[0] for path in train.paths])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, read_matlab
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, read_matlab
 from pretrieve.errors import ImageSetError
 
 TEST_LABELS = "cars_test_annos_withlabels.mat"
@@ -34,23 +34,19 @@ class StanfordCars(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
-        """Read `cars_train/*.jpg` and `cars_test/*.jpg` by the annotations of each."""
-        (class_names,) = read_matlab(root / "devkit" / "cars_meta.mat", "class_names")
-        splits = {
-            "train": _read_annotations(root / "devkit" / "cars_train_annos.mat", root / "cars_train"),
-            "test": _read_annotations(root / TEST_LABELS, root / "cars_test"),
-        }
-        return [cell.item() for cell in class_names], splits
+    def listed(self, root: Path, split: str) -> ListedImages:
+        """Read `cars_train/*.jpg` or `cars_test/*.jpg` by its annotations."""
+        origin = root / TEST_LABELS if split == "test" else root / "devkit" / "cars_train_annos.mat"
+        (annotations,) = read_matlab(origin, "annotations")
+        for field in ("fname", "class"):
+            # The devkit also has the test annotations without labels, under nearly the same name.
+            if field not in (annotations.dtype.names or ()):
+                raise ImageSetError(
+                    f"{origin} must hold {field!r} for each image, but does not; labels of test are in {TEST_LABELS}"
+                )
+        paths = [root / f"cars_{split}" / annotation["fname"].item() for annotation in annotations]
+        return ListedImages(origin, paths, [int(annotation["class"].item()) for annotation in annotations])
 
-
-def _read_annotations(origin: Path, folder: Path) -> ListedImages:
-    (annotations,) = read_matlab(origin, "annotations")
-    for field in ("fname", "class"):
-        # The devkit also has the test annotations without labels, under nearly the same name.
-        if field not in (annotations.dtype.names or ()):
-            raise ImageSetError(
-                f"{origin} must hold {field!r} for each image, but does not; the labels of test are in {TEST_LABELS}"
-            )
-    paths = [folder / annotation["fname"].item() for annotation in annotations]
-    return ListedImages(origin, paths, [int(annotation["class"].item()) - 1 for annotation in annotations])
+    def class_names(self, root: Path, train: ListedImages) -> dict[int, str]:
+        (names,) = read_matlab(root / "devkit" / "cars_meta.mat", "class_names")
+        return {number: cell.item() for number, cell in enumerate(names, start=1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, class_names_of, read_matlab
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, numbered_names, read_matlab
 
 PAGE = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 
@@ -31,13 +31,11 @@ class StanfordDogs(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `Images/<class>/*.jpg` by the two lists."""
-        splits = {}
-        for split in ("train", "test"):
-            origin = root / f"{split}_list.mat"
-            files, labels = read_matlab(origin, "file_list", "labels")
-            paths = [root / "Images" / cell.item() for cell in files]
-            splits[split] = ListedImages(origin, paths, [int(label) - 1 for label in labels])
-        folders = [path.parent.name for path in splits["train"].paths]
-        return class_names_of(splits["train"], folders), splits
+        origin = root / f"{split}_list.mat"
+        files, labels = read_matlab(origin, "file_list", "labels")
+        return ListedImages(origin, [root / "Images" / cell.item() for cell in files], [int(label) for label in labels])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[int, str]:
+        return numbered_names(train, [path.parent.name for path in train.paths])

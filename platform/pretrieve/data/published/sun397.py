@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.data.published._base import Archive, PublishedFacts
-from pretrieve.data.published.official_lists import ClassLists, ListedImages, ListedSet, find_label, read_lines
+from pretrieve.data.published.official_lists import ListedImages, ListedSet, read_lines
 
 PAGE = "https://3dvision.princeton.edu/projects/2010/SUN/"
 
@@ -36,14 +36,12 @@ class Sun397(ListedSet):
         ),
     )
 
-    def lists(self, root: Path) -> ClassLists:
+    def listed(self, root: Path, split: str) -> ListedImages:
         """Read `SUN397/<letter>/<class>/*.jpg` by the lists that Partitions.zip puts at the root."""
-        class_folders = read_lines(root / "ClassName.txt")
-        label_of_folder = {folder: label for label, folder in enumerate(class_folders)}
-        splits = {}
-        for split, file in (("train", "Training_01.txt"), ("test", "Testing_01.txt")):
-            images = read_lines(root / file)
-            labels = [find_label(image.rpartition("/")[0], label_of_folder, root / file) for image in images]
-            paths = [root / "SUN397" / image.lstrip("/") for image in images]
-            splits[split] = ListedImages(root / file, paths, labels)
-        return [folder[len("/a/") :] for folder in class_folders], splits
+        origin = root / ("Training_01.txt" if split == "train" else "Testing_01.txt")
+        images = read_lines(origin)
+        paths = [root / "SUN397" / image.lstrip("/") for image in images]
+        return ListedImages(origin, paths, [image.rpartition("/")[0] for image in images])
+
+    def class_names(self, root: Path, train: ListedImages) -> dict[str, str]:
+        return {folder: folder[len("/a/") :] for folder in read_lines(root / "ClassName.txt")}

@@ -146,9 +146,9 @@ def test_a_listed_class_without_an_image_is_refused(load):
 
 
 def test_a_missing_table_column_or_row_is_refused(load, tmp_path):
-    with pytest.raises(ImageSetError, match=r"table of 'x' must be a file, but .*none\.csv is none"):
+    with pytest.raises(ImageSetError, match=r"table of 'x' must be a file, but .*none\.csv is not one"):
         load_csv(tmp_path / "none.csv", name="x")
-    with pytest.raises(ImageSetError, match=r"line 1, must have a column 'label', but it is not there; .*'labels'\?"):
+    with pytest.raises(ImageSetError, match=r"line 1, must have one column 'label', but its columns are .*'labels'\?"):
         load("path,labels\ncat/1.png,cat\n")
     with pytest.raises(ImageSetError, match=r"must hold images of train, but holds no image at all"):
         load("path,label\n")

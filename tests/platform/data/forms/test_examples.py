@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pretrieve.data.decode import decode_square
-from pretrieve.data.forms import given_rows
+from pretrieve.data.forms import rows as given_rows
 from pretrieve.data.forms.examples import image_set_from_examples
 from pretrieve.errors import ImageSetError
 

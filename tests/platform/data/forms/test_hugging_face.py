@@ -125,7 +125,7 @@ def test_splits_that_name_their_classes_differently_or_the_same_split_twice_are_
 
 def test_a_missing_column_or_another_object_is_refused(make, png):
     with pytest.raises(
-        ImageSetError, match=r"train of 'x' must have a column 'labels', but has .* Did you mean 'label'"
+        ImageSetError, match=r"train of 'x' must have one column 'labels', but its columns are .* Did you mean 'label'"
     ):
         image_set_from_hugging_face("x", make([_stored(png(0))], [0]), label_column="labels")
     with pytest.raises(ImageSetError, match=r"must be a datasets\.Dataset that knows its features, but is a list"):

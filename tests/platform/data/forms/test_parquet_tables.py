@@ -103,12 +103,12 @@ def test_tables_of_which_only_some_tell_a_split_are_refused(tmp_path, struct_tab
     for name in ("train-0", "more"):
         pq.write_table(struct_table([png(0)], [0]), tmp_path / f"{name}.parquet")
     with pytest.raises(
-        ImageSetError, match=r"of all tables of 'x' or of none, but 1 tell none, the first .*more\.parquet"
+        ImageSetError, match=r"of all tables of 'x' or of no table, but 1 give none, the first .*more\.parquet"
     ):
         load_parquet(tmp_path, name="x")
     (tmp_path / "more.parquet").rename(tmp_path / "train-test.parquet")
     with pytest.raises(
-        ImageSetError, match=r"must tell one split, but 'train-test\.parquet' tells \['test', 'train'\]"
+        ImageSetError, match=r"must name one split, but 'train-test\.parquet' names \['test', 'train'\]"
     ):
         load_parquet(tmp_path, name="x")
 

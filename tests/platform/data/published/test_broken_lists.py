@@ -55,10 +55,10 @@ def _replace(path: Path, old: str, new: str) -> None:
             "Testing_01.txt",
             "/y/youth_hostel/",
             "/y/youth_hostle/",
-            r"'/y/youth_hostle' is none\. Did you mean",
+            r"'/y/youth_hostle' is not\. Did you mean",
         ),
-        ("aircraft", "fgvc-aircraft-2013b/data/images_variant_val.txt", "F/A-18", "F/A-17", r"'F/A-17' is none\. Did"),
-        ("dtd", "dtd/labels/test1.txt", "zigzagged/", "zigzag/", r"'zigzag' is none\. Did you mean 'zigzagged'"),
+        ("aircraft", "fgvc-aircraft-2013b/data/images_variant_val.txt", "F/A-18", "F/A-17", r"'F/A-17' is not\. Did"),
+        ("dtd", "dtd/labels/test1.txt", "zigzagged/", "zigzag/", r"'zigzag' is not\. Did you mean 'zigzagged'"),
     ],
 )
 def test_a_label_that_is_no_class_is_refused(name, file, old, new, message, tmp_path):

@@ -6,10 +6,10 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
-from pretrieve.data import image_table, parquet_reference
+from pretrieve.data import image_table, table_file
 from pretrieve.data.decode import read_content
 from pretrieve.data.image_table import table_fingerprint
-from pretrieve.data.parquet_reference import TableReference, parse_reference, read_reference
+from pretrieve.data.table_file import TableReference, parse_reference, read_reference
 from pretrieve.errors import ImageSetError
 
 CONTENTS = [f"image {number}".encode() * 20 for number in range(300)]
@@ -76,13 +76,13 @@ def test_threads_that_read_many_groups_get_their_own_rows(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(lambda place: read_reference(references[place[0]][place[1]]), wanted))
     assert read == [b"%d " % number + CONTENTS[row] for number, row in wanted]
-    assert len(parquet_reference._groups) <= parquet_reference.MAX_OPEN_GROUPS
+    assert len(table_file._groups) <= table_file.MAX_OPEN_GROUPS
 
 
 def test_reading_in_order_opens_a_group_once(written, monkeypatch):
     opened = []
-    original = parquet_reference.read_image_blocks
-    monkeypatch.setattr(parquet_reference, "read_image_blocks", lambda *place: opened.append(place) or original(*place))
+    original = table_file.read_image_blocks
+    monkeypatch.setattr(table_file, "read_image_blocks", lambda *place: opened.append(place) or original(*place))
     for reference in _references(written):
         read_reference(reference)
     assert [group for _, group, _ in opened] == [0, 1, 2]

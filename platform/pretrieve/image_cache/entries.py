@@ -1,20 +1,19 @@
-"""Decoded images on disk: one folder per entry, finished by its card, read as memory maps."""
+"""Entries of the image cache: images are decoded into one folder per entry, which its card finishes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
+from numpy.lib import format as npy
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pretrieve.artifacts.locks import temporary_folder
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed_array, seal, set_aside
+from pretrieve.artifacts.sealed_files import DamagedArtifactError, seal, set_aside
 from pretrieve.data.decode import decode_square, decode_whole, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.card import (
@@ -23,12 +22,10 @@ from pretrieve.image_cache.card import (
     LABELS,
     CachedCard,
     Layout,
-    joined_card,
     read_card,
     verify_entry,
     write_card,
 )
-from pretrieve.image_cache.image_file import ImageFileWriter, MappedImages
 
 PIXELS_VERSION = 2
 """Part of every entry's key. Raise it when decoding or resizing changes pixels."""
@@ -38,10 +35,6 @@ IMAGES_PER_PART = 2_000
 
 ROWS_AT_ONCE = 32
 """Rows of encoded images that are copied from the table together."""
-
-LARGE_IMAGE_BYTES = 64 * 1024
-"""From this size on, reading ahead costs little compared with copying, and sets may exceed memory. Smaller images are
-assumed to stay in memory once read."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ class EntryPart:
         full or not writable.
         """
         folder = cache / self.key / self.name
-        if _is_whole(folder):
+        if is_finished(folder):
             return
         if folder.exists():  # moved away as a whole before it is deleted, so that it never stands there incomplete
             with temporary_folder(cache, folder.name) as temporary, suppress(FileNotFoundError):
@@ -110,12 +103,8 @@ class EntryPart:
                     raise
 
 
-def is_finished(entry: CacheEntry, cache: Path) -> bool:
-    """Return whether an entry is in the cache and its files are what was written."""
-    return _is_whole(cache / entry.key)
-
-
-def _is_whole(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
+    """Return whether an entry, or a part of one, is in the cache and its files are what was written."""
     try:
         verify_entry(folder)
     except FileNotFoundError:
@@ -132,7 +121,10 @@ def finish_entry(entry: CacheEntry, cache: Path) -> None:
     Raises OSError if a part is absent, or the disk is full or not writable.
     """
     folder = cache / entry.key
-    write_card(folder, joined_card({part.name: read_card(folder / part.name) for part in entry.parts()}))
+    cards = {part.name: read_card(folder / part.name) for part in entry.parts()}
+    num_images = sum(card.num_images for card in cards.values())
+    broken = tuple(reason for card in cards.values() for reason in card.broken)
+    write_card(folder, CachedCard(num_images, entry.layout, entry.size, broken, parts=tuple(cards)))
 
 
 def write_entry(entry: CacheEntry, folder: Path) -> None:
@@ -140,9 +132,9 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
 
     Raises OSError if an image's file cannot be read, or the disk is full or not writable.
     """
-    entry, cache = replace(entry, key=folder.name), folder.parent
-    if is_finished(entry, cache):
+    if is_finished(folder):
         return
+    entry, cache = replace(entry, key=folder.name), folder.parent
     for part in entry.parts():
         part.write(cache)
     finish_entry(entry, cache)
@@ -152,7 +144,8 @@ def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> li
     labels: list[int] = []
     aspects: list[float] = []
     broken: list[str] = []
-    with ImageFileWriter(folder / IMAGES, (size, size, 3)) as images:
+
+    def decoded() -> Iterator[NDArray[np.uint8]]:
         batches = table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE)
         for row in (row for batch in batches for row in batch.to_pylist()):
             try:
@@ -161,70 +154,29 @@ def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> li
             except ImageSetError as error:
                 broken.append(f"{row['path']}: {error}")
                 continue
-            images.append(pixels)
             labels.append(row["label"])
             aspects.append(aspect)
+            yield pixels
+
+    write_images(folder / IMAGES, decoded(), (size, size, 3))
     np.save(folder / LABELS, np.array(labels, dtype=np.int64))
     np.save(folder / ASPECTS, np.array(aspects, dtype=np.float32))
     return broken
 
 
-class CachedImages:
-    """Images of several entries as one set, on memory maps.
+def write_images(path: Path, images: Iterable[NDArray[np.uint8]], image_shape: tuple[int, ...]) -> None:
+    """Write uint8 images of `image_shape` to a new .npy file, with one image in memory at a time.
 
-    All processes of a node that open an entry share one copy of its pixels, the system's page cache. Pages that do not
-    fit into memory are read again, so a set may be larger than memory.
-
-    Args:
-      folders: finished entries of one size, in the order of their rows.
-
-    Raises:
-      FileNotFoundError: an entry is not there.
-      DamagedArtifactError: a file of an entry does not hold what was written.
+    The file is written, not mapped: on a full disk a write raises an OSError, while a mapped page would end the
+    process.
     """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        parts = [folder / part for folder in folders for part in verify_entry(folder).parts]
-        self._maps = [MappedImages(part / IMAGES) for part in parts]
-        self._starts = np.cumsum([0, *(len(images) for images in self._maps)])
-        self._is_read = np.zeros(self._starts[-1], dtype=bool)
-        self._labels = torch.from_numpy(np.concatenate([read_sealed_array(part / LABELS) for part in parts]))
-        self._aspects = torch.from_numpy(np.concatenate([read_sealed_array(part / ASPECTS) for part in parts]))
-
-    @property
-    def labels(self) -> Tensor:
-        return self._labels
-
-    @property
-    def aspects(self) -> Tensor:
-        """(N,) float32, > 0: width / height of the picture that fills each square; 1 in the layout `square`."""
-        return self._aspects
-
-    def gather(self, indices: Tensor) -> Tensor:
-        """Return the (B, S, S, 3) uint8 images at (B,) `indices`.
-
-        Raises:
-          IndexError: an index is not in [0, N).
-          DamagedArtifactError: an image is not what was written.
-        """
-        rows = indices.numpy()
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f"rows must lie in 0 … {len(self) - 1}, but {rows.min()} … {rows.max()} are asked for")
-        maps = np.searchsorted(self._starts, rows, side="right") - 1
-        offsets = rows - self._starts[maps]
-        self._read_ahead(rows, maps, offsets)
-        out = np.empty((len(rows), *self._maps[0].image_shape), dtype=np.uint8)
-        for image, file, offset in zip(out, maps.tolist(), offsets.tolist(), strict=True):
-            image[:] = self._maps[file][offset]
-        return torch.from_numpy(out)
-
-    def _read_ahead(self, rows: NDArray[np.int64], maps: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
-        """Load all images of the batch that are not in memory at once, rather than one by one."""
-        unread = ~self._is_read[rows]
-        for file, offset in zip(maps[unread].tolist(), offsets[unread].tolist(), strict=True):
-            self._maps[file].read_ahead(offset)
-        if self._maps[0].image_bytes < LARGE_IMAGE_BYTES:
-            self._is_read[rows] = True
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
+    header = {"descr": "|u1", "fortran_order": False}
+    num_images = 0
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, {**header, "shape": (0, *image_shape)})
+        for image in images:
+            file.write(image.tobytes())
+            num_images += 1
+        # NumPy pads the header so that the first axis can grow; the header with the final count has the same length.
+        file.seek(0)
+        npy.write_array_header_1_0(file, {**header, "shape": (num_images, *image_shape)})

@@ -7,9 +7,10 @@ import torch
 
 from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_table import table_of_contents, table_of_files
-from pretrieve.image_cache import store
+from pretrieve.image_cache import entries
+from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, verify_entry
-from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
+from pretrieve.image_cache.entries import CacheEntry, write_entry
 
 
 def _visible(folder):
@@ -49,7 +50,7 @@ def test_a_centre_square_has_the_proportions_of_a_square(make_entry, tmp_path):
 
 
 def test_a_large_entry_is_written_in_parts_and_read_as_one(make_entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "IMAGES_PER_PART", 3)
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 3)
     entry = make_entry("a", 8, broken=(2, 3, 4, 5), seed=1)
     write_entry(entry, tmp_path / "a")
     assert len(verify_entry(tmp_path / "a").parts) == 3
@@ -61,7 +62,7 @@ def test_a_large_entry_is_written_in_parts_and_read_as_one(make_entry, tmp_path,
 
 
 def test_parts_that_are_there_are_not_written_again_and_damaged_ones_are(make_entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "IMAGES_PER_PART", 3)
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 3)
     entry = make_entry("a", 8)
     write_entry(entry, tmp_path / "a")
     images = [tmp_path / "a" / part.name / "images.npy" for part in entry.parts()]
@@ -138,14 +139,14 @@ def test_of_two_writers_the_first_stays(make_entry, tmp_path):
 
 def test_of_two_writers_of_a_part_at_a_time_the_first_stays(make_entry, tmp_path, monkeypatch):
     first = make_entry("a", 3, seed=1)
-    decode = store._decode_into
+    decode = entries._decode_into
 
     def decode_after_another(*arguments):
-        monkeypatch.setattr(store, "_decode_into", decode)
+        monkeypatch.setattr(entries, "_decode_into", decode)
         write_entry(first, tmp_path / "a")
         return decode(*arguments)
 
-    monkeypatch.setattr(store, "_decode_into", decode_after_another)
+    monkeypatch.setattr(entries, "_decode_into", decode_after_another)
     write_entry(make_entry("a", 3, seed=2), tmp_path / "a")
     np.testing.assert_array_equal(CachedImages([tmp_path / "a"]).gather(torch.arange(3)).numpy(), _decoded(first))
     assert _visible(tmp_path) == [tmp_path / "a"]
@@ -155,7 +156,7 @@ def test_an_entry_that_could_not_be_written_is_absent(make_entry, tmp_path, monk
     def disk_full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "write_card", disk_full)
+    monkeypatch.setattr(entries, "write_card", disk_full)
     with pytest.raises(OSError, match="No space left"):
         write_entry(make_entry("a", 3), tmp_path / "a")
     assert _visible(tmp_path) == []
@@ -173,7 +174,7 @@ def test_an_entry_that_cannot_be_moved_into_place_says_so(make_entry, tmp_path, 
     def refuse(self, target):
         raise PermissionError(13, "Permission denied", str(target))
 
-    monkeypatch.setattr(store.Path, "rename", refuse)
+    monkeypatch.setattr(entries.Path, "rename", refuse)
     with pytest.raises(PermissionError, match="Permission denied"):
         write_entry(make_entry("a", 1), tmp_path / "a")
     assert list((tmp_path / "a").iterdir()) == []

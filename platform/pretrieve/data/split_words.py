@@ -40,5 +40,5 @@ def split_of_name(name: str) -> str | None:
     """
     splits = {SPLIT_WORDS[word.lower()] for word in _WORD_IN_NAME.findall(name)}
     if len(splits) > 1:
-        raise ImageSetError(f"the name of a table must tell one split, but {name!r} tells {sorted(splits)}; rename it")
+        raise ImageSetError(f"the name of a table must name one split, but {name!r} names {sorted(splits)}; rename it")
     return splits.pop() if splits else None
