@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_top_k
+from pretrieve_selection.input_checks import check_scores, check_top_k
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Selection:
     iterations: int
 
     def __post_init__(self) -> None:
-        scores = _checked_scores(self.scores).copy()
+        scores = check_scores(self.scores).copy()
         scores.flags.writeable = False
         object.__setattr__(self, "scores", scores)
         if not self.groups or len(set(self.groups)) != len(self.groups):
@@ -83,15 +83,8 @@ class Selection:
                 f"a selection must have exactly the keys {', '.join(names)}, but it lacks "
                 f"{sorted(missing)} and has {sorted(unknown)} besides; write it with to_dict"
             )
-        margin = record["margin"]
-        return cls(
-            method=str(record["method"]),
-            groups=tuple(int(group) for group in record["groups"]),
-            scores=np.asarray(record["scores"], dtype=np.float64),
-            margin=None if margin is None else float(margin),
-            converged=bool(record["converged"]),
-            iterations=int(record["iterations"]),
-        )
+        groups, scores = map(int, record["groups"]), np.asarray(record["scores"], dtype=np.float64)
+        return cls(**{**record, "groups": tuple(groups), "scores": scores})
 
 
 def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
@@ -102,7 +95,7 @@ def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
     >>> rank_groups([0.5, 2.0, 0.5])
     (1, 0, 2)
     """
-    return tuple(int(group) for group in np.argsort(-_checked_scores(scores), kind="stable"))
+    return tuple(int(group) for group in np.argsort(-check_scores(scores), kind="stable"))
 
 
 def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
@@ -130,16 +123,3 @@ def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
             f"expected_ids must be from 0 to {num_groups - 1}, but {unknown[0]} is not; give indices of this source"
         )
     return len(expected & set(selection.groups)) / len(expected)
-
-
-def _checked_scores(scores: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 1 or not values.size:
-        raise SelectionInputError(
-            f"scores must be one number for each group, but have shape {values.shape}; give (K,) scores"
-        )
-    for group in np.flatnonzero(~np.isfinite(values)):
-        raise SelectionInputError(
-            f"scores must be finite, but that of group {group} is {values[group]}; check the centroid of this group"
-        )
-    return values

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_features, refuse_infinite_rows, refuse_rows
+from pretrieve_selection.input_checks import FINITE, check_features, refuse_rows
 
 _ROWS_AT_ONCE = 65536
 
@@ -188,7 +188,6 @@ def _checked_lengths(features: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.empty(len(features))
     for rows in _parts(len(features)):
         lengths[rows] = np.linalg.norm(features[rows].astype(np.float64), axis=1)
-    refuse_infinite_rows(~np.isfinite(lengths), "source", what="image")
-    rule, remedy = "different from the zero vector", "extract its features again"
-    refuse_rows(lengths == 0, rule, "source", None, remedy, what="image")
+    refuse_rows(~np.isfinite(lengths), FINITE, "source", what="image")
+    refuse_rows(lengths == 0, ("different from the zero vector", "extract its features again"), "source", what="image")
     return lengths

@@ -1,15 +1,21 @@
 """Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, for costs of any scale."""
 
+import sys
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, get_args
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pretrieve_selection.arrays import ArrayT, array_namespace, as_float64
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import TransportSettings
 
+if TYPE_CHECKING:
+    import torch
+
+ArrayT = TypeVar("ArrayT", "NDArray[np.float64]", "torch.Tensor")
 TransportMethod = Literal["auto", "log", "scaling"]
 
 # The scalings never stop changing by a few units in the last place of the largest cost. This counts as converged, as
@@ -73,7 +79,7 @@ class TransportPlan(Generic[ArrayT]):
 def _exp(exponents: ArrayT) -> ArrayT:
     # With very negative costs the plan may exceed float64: the result is then infinity, without a warning.
     with np.errstate(over="ignore"):
-        return array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
+        return _array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
 
 
 def solve_unbalanced_transport(
@@ -119,7 +125,7 @@ def solve_unbalanced_transport(
     if method not in get_args(TransportMethod):
         choices = describe_choices(method, get_args(TransportMethod))
         raise SelectionInputError(f"method must be a known way to solve, but is {method!r}: {choices}")
-    log_kernel = _make_log_kernel(as_float64(cost, like=cost), settings.entropy_weight)
+    log_kernel = _make_log_kernel(_as_float64(cost, like=cost), settings.entropy_weight)
     log_source_mass = _log_mass(source_mass, log_kernel[:, 0], "source_mass")
     log_target_mass = _log_mass(target_mass, log_kernel[0], "target_mass")
     if method == "auto":
@@ -182,7 +188,7 @@ def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
             "cost must be a (K_source, K_target) matrix with at least one of each, but has shape "
             f"{tuple(cost.shape)}; give one row for each source group"
         )
-    xp = array_namespace(cost)
+    xp = _array_namespace(cost)
     with np.errstate(over="ignore"):
         log_kernel = cost / -entropy_weight
     if not xp.isfinite(log_kernel).all():
@@ -195,10 +201,10 @@ def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
 
 
 def _log_mass(mass: Any, like: ArrayT, name: str) -> ArrayT:
-    xp = array_namespace(like)
+    xp = _array_namespace(like)
     if mass is None:
         return xp.zeros_like(like)  # type: ignore[no-any-return]
-    values = as_float64(mass, like=like)
+    values = _as_float64(mass, like=like)
     if values.shape != like.shape:
         raise SelectionInputError(
             f"{name} must have one entry for each of the {len(like)} groups, but has shape "
@@ -248,11 +254,11 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 
     def __init__(self, log_kernel: ArrayT) -> None:
         super().__init__(log_kernel)  # type: ignore[arg-type]  # mypy loses a constrained TypeVar in super()
-        xp = array_namespace(log_kernel)
+        xp = _array_namespace(log_kernel)
         self._absorb(xp.zeros_like(log_kernel[0]))
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        xp = array_namespace(column_potential)
+        xp = _array_namespace(column_potential)
         sums, log_scale = self._row_products(column_potential)
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
             self._absorb(column_potential)
@@ -260,7 +266,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         return self._row_offset + log_scale + xp.log(sums)  # type: ignore[no-any-return]
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        xp = array_namespace(row_potential)
+        xp = _array_namespace(row_potential)
         weights, log_scale = _scaled_exp(row_potential + self._row_offset)
         sums = weights @ self._absorbed
         log_sums = xp.log(sums) + log_scale - self._absorbed_potential
@@ -274,7 +280,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         return self._absorbed @ weights, log_scale
 
     def _absorb(self, column_potential: ArrayT) -> None:
-        xp = array_namespace(column_potential)
+        xp = _array_namespace(column_potential)
         exponents = self._log_kernel + column_potential
         largest = xp.amax(exponents, axis=1, keepdims=True)
         exponents -= largest
@@ -285,7 +291,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 
 def log_sum_exp(exponents: ArrayT, *, axis: int) -> ArrayT:
     """Return log Σ exp(exponents) along an axis of a matrix, which is overwritten."""
-    xp = array_namespace(exponents)
+    xp = _array_namespace(exponents)
     largest = xp.amax(exponents, axis=axis, keepdims=True)
     exponents -= largest
     sums = xp.sum(_exp_in_place(exponents), axis=axis)
@@ -299,6 +305,24 @@ def _scaled_exp(exponents: ArrayT) -> tuple[ArrayT, ArrayT]:
 
 def _exp_in_place(exponents: ArrayT) -> ArrayT:
     # Raising the smallest exponents first is for speed: exp is slow where its result underflows.
-    xp = array_namespace(exponents)
+    xp = _array_namespace(exponents)
     xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
     return xp.exp(exponents, out=exponents)  # type: ignore[no-any-return]
+
+
+def _array_namespace(array: Any) -> ModuleType:
+    """Return the module, `numpy` or `torch`, whose functions work on this array.
+
+    The functions used here have the same names and arguments in both. Importing torch is slow; a caller that passes a
+    tensor has imported it already.
+    """
+    torch_module = sys.modules.get("torch")
+    return torch_module if torch_module is not None and isinstance(array, torch_module.Tensor) else np
+
+
+def _as_float64(array: Any, *, like: Any) -> Any:
+    """Convert an array, a tensor or nested sequences to float64, of the kind and on the device of `like`."""
+    xp = _array_namespace(like)
+    if xp is np:
+        return np.asarray(array, dtype=np.float64)
+    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()
