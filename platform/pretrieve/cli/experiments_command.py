@@ -34,8 +34,7 @@ def experiments(
     from rich.text import Text
 
     from pretrieve.errors import UserError
-    from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.points import studies_folder
+    from pretrieve.paper.catalogue import EXPERIMENTS, studies_folder
 
     table = Table(show_edge=False, pad_edge=False)
     numbers = ("studies", "trials", "refits", *(("wall time", "GPU-hours") if cost else ()))
@@ -94,7 +93,7 @@ def reproduce(
     """
     from pretrieve.errors import TrialsFailedError
     from pretrieve.paper.catalogue import find_experiment
-    from pretrieve.paper.reproduction import reproduce as reproduce_experiment
+    from pretrieve.paper.run_experiment import reproduce as reproduce_experiment
     from pretrieve_dashboards.experiment import print_experiment
 
     console = make_console()
@@ -116,7 +115,7 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     from pretrieve.errors import UserError
     from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.reproduction import MINI_STORAGE
+    from pretrieve.paper.run_experiment import MINI_STORAGE
     from pretrieve_dashboards.wording import duration
 
     found: dict[str, tuple[str, str]] = {}
@@ -143,7 +142,7 @@ def count_trials(series: Series) -> tuple[int, int]:
     no YAML.
     """
     from pretrieve.methods import METHODS
-    from pretrieve.paper.points import studies_folder
+    from pretrieve.paper.catalogue import studies_folder
     from pretrieve.search.grid import GridSettings
     from pretrieve.study.study_file import read_study_fields
 
@@ -167,7 +166,7 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     raised where a study file does not fit the data or the cluster.
     """
     from pretrieve.paper._base import StudyPoint
-    from pretrieve.paper.points import load_point
+    from pretrieve.paper.catalogue import load_point
     from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.forecast_study import forecast_study
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pretrieve.paper.cost_ablations import recall_by_cost_and_method
+from pretrieve.paper.recall_ablations import recall_by_cost_and_method
 from pretrieve_selection import IMAGENET_BIRD_CLASSES, SelectionInputError, SelectionSettings
 
 TWO = SelectionSettings(top_k=2)

@@ -1,4 +1,4 @@
-"""Recall of the expected groups by cost and method (Table 4), by rank (Figure 2b) and by cost_scale (Figure 4a)."""
+"""Table 4, Figures 2b and 4a: published and own recalls of the expected groups, by cost, method, rank or cost_scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pretrieve.paper._base import (
     THREE_REFITS,
     WEAK_NETWORK,
     WEAK_SCALE,
-    ClassMeans,
     Experiment,
     Results,
     SelectionPoint,
@@ -22,9 +21,8 @@ from pretrieve.paper._base import (
     StudyPoint,
     by,
     on,
-    with_expected,
 )
-from pretrieve.paper.cost_ablations import recall_by_cost_and_method, recall_over_cost_scale
+from pretrieve.paper.recall_ablations import recall_by_cost_and_method, recall_over_cost_scale
 from pretrieve_dashboards import (
     Comparison,
     Curve,
@@ -85,16 +83,13 @@ def _studies(network: str, file: str, overrides: tuple[str, ...] = ()) -> tuple[
 _MINI = (on("greek"), by("greedy_ot", "uot"))
 
 FULL_SELECTIONS = (
-    SelectionPoint(
-        SUPERVISED, "table4_supervised.yaml", "cub", ClassMeans("resnet18_supervised", "cub", "imagenet-birds")
-    ),
-    SelectionPoint(
-        SELF_SUPERVISED, "table4_self_supervised.yaml", "cub", ClassMeans("resnet50_moco_v2", "cub", "imagenet-birds")
-    ),
+    SelectionPoint(SUPERVISED, "table4_supervised.yaml", "cub", class_means="resnet18_supervised"),
+    SelectionPoint(SELF_SUPERVISED, "table4_self_supervised.yaml", "cub", class_means="resnet50_moco_v2"),
 )
+_EXPECTED = "selection.expected_groups={greek: greek_letters.txt}"
 MINI_SELECTIONS = (
-    SelectionPoint(SUPERVISED, MINI_STUDY, "greek", overrides=(*_MINI, with_expected("greek"))),
-    SelectionPoint(SELF_SUPERVISED, MINI_STUDY, "greek", overrides=(*_MINI, *WEAK_NETWORK, with_expected("greek"))),
+    SelectionPoint(SUPERVISED, MINI_STUDY, "greek", (*_MINI, _EXPECTED)),
+    SelectionPoint(SELF_SUPERVISED, MINI_STUDY, "greek", (*_MINI, *WEAK_NETWORK, _EXPECTED)),
 )
 MINI_RECALL = (
     "expected are the source's 19 Greek letters of 221 characters, 40 selected; in the paper 59 birds of 1000, 100"

@@ -12,9 +12,9 @@ import yaml
 from mlflow import MlflowClient
 
 from pretrieve.errors import TrialsFailedError
-from pretrieve.paper import points
+from pretrieve.paper import catalogue
 from pretrieve.paper._base import Experiment, Results, SelectionPoint, Series, StudyPoint
-from pretrieve.paper.reproduction import reproduce
+from pretrieve.paper.run_experiment import reproduce
 from pretrieve.records import StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
@@ -44,7 +44,7 @@ def studies(tiny_fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mon
     """Put the tiny study in the place of the experiments' study files."""
     folder = tmp_path / "studies"
     folder.mkdir()
-    monkeypatch.setattr(points, "_PLACES", (folder,))
+    monkeypatch.setattr(catalogue, "STUDY_FOLDERS", (folder,))
     tiny_fields["targets"] = ["tiny-a"]
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_fields), encoding="utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""Run an experiment point by point, and write its report again after each point."""
+"""Run an experiment of the paper, study by study, and write its report again after each study."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrieve import DEFAULT_STORAGE, Study, connected, for_client, without_password
+from pretrieve import (
+    DEFAULT_STORAGE,
+    Study,
+    connected,
+    for_client,
+    read_centroid_file,
+    read_group_list,
+    study_centroids,
+    terminal_view,
+    without_password,
+)
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
 from pretrieve.paper._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
-from pretrieve.paper.points import load_point, problem_of_files, problem_of_study
+from pretrieve.paper.catalogue import load_point
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards import (
-    ExperimentView,
-    deviations,
-    missing_parts,
-    run_page,
-    write_experiment,
-    write_report,
-)
+from pretrieve_dashboards import ExperimentView, deviations, missing_parts, run_page, write_experiment, write_report
+from pretrieve_selection import SelectionSettings
 
 if TYPE_CHECKING:
     from pretrieve import StudyObserver
@@ -81,9 +85,9 @@ def reproduce(
     run = _Run(experiment, series, folder / REPORT, is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
-            problem_of_study(selection, loaded[selection], observer)
+            _problem_of_study(selection, loaded[selection], observer)
             if class_means is None
-            else problem_of_files(selection, class_means)
+            else _problem_of_files(selection, class_means)
         )
     view = run.write()
     studies = series.studies if class_means is None else ()
@@ -106,6 +110,22 @@ def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
             f"--class-means must be given for an experiment that looks at selections, but {experiment.name!r} trains; "
             "leave it out"
         )
+
+
+def _problem_of_study(point: SelectionPoint, study: Study, observer: StudyObserver | None) -> SelectionProblem:
+    settings = study.settings
+    source = settings.source.display_name
+    with terminal_view(settings) if observer is None else nullcontext(observer) as view:
+        centroids = study_centroids(settings, [source, point.target], view)
+    expected = read_group_list(settings.selection.expected_groups[point.target], centroids[source].names)
+    return SelectionProblem(centroids[source], centroids[point.target], tuple(expected), settings.selection.core)
+
+
+def _problem_of_files(point: SelectionPoint, folder: Path) -> SelectionProblem:
+    assert point.class_means is not None, "all problems of the paper's size lie in files as well"
+    source = read_centroid_file(folder / point.class_means / "imagenet.npz")
+    target = read_centroid_file(folder / point.class_means / f"{point.target}.npz")
+    return SelectionProblem(source, target, tuple(read_group_list(point.expected, source.names)), SelectionSettings())
 
 
 @dataclass
