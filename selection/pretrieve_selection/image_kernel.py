@@ -1,12 +1,11 @@
 """The exponents of the kernel between single images, one block of rows at a time. It computes with torch."""
 
 import copy
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from queue import SimpleQueue
-from threading import Barrier
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,8 +26,6 @@ _SMALLEST_SQUARE = 1e-60
 _ROWS_AT_ONCE = 8192
 
 ResultT = TypeVar("ResultT")
-Workspace = tuple[Tensor, Tensor]
-"""The buffers of a thread: the left factor, (block_size, D + 2), and the entries of a block, (block_size · n,)."""
 
 
 class ImageKernel:
@@ -85,11 +82,8 @@ class ImageKernel:
         self._make_factors(given_target.to(self._source.device, torch.float64))
         self._num_threads = num_threads
         self._threads = None if self._source.is_cuda else _start_threads(num_threads)
-        self._workspaces: SimpleQueue[Workspace] = SimpleQueue()
-        for _ in range(num_threads):
-            factor = self._source.new_empty(self._block_size, dimension + 2, dtype=self._dtype)
-            block = self._source.new_empty(self._block_size * self.num_target, dtype=self._dtype)
-            self._workspaces.put((factor, block))
+        self._block_entries = self._block_size * self.num_target
+        self._buffers = threading.local()
         self._potential: Tensor
 
     def _make_factors(self, target: Tensor) -> None:
@@ -124,32 +118,22 @@ class ImageKernel:
             )
         return rounded
 
-    def map_blocks(self, function: Callable[[slice, Workspace], ResultT]) -> Iterator[tuple[slice, ResultT]]:
-        """Call a function for each block; on a CPU, in the kernel's own threads.
+    def map_blocks(self, function: Callable[[slice], ResultT]) -> Iterator[ResultT]:
+        """Call a function with the rows of each block; on a CPU, in the kernel's own threads.
 
-        Yields:
-          The rows of each block and what the function returned, always in the order of the blocks, so that
-          sums over blocks do not depend on the number of threads.
+        Yields what the function returned, in the order of the blocks, so that sums over blocks do not depend on the
+        number of threads.
         """
         if self._threads is None:
-            for rows in self.blocks():
-                yield rows, self._in_workspace(function, rows)
+            yield from map(function, self.blocks())
             return
-        pending: deque[tuple[slice, Future[ResultT]]] = deque()
+        pending: deque[Future[ResultT]] = deque()
         for rows in self.blocks():
-            pending.append((rows, self._threads.submit(self._in_workspace, function, rows)))
+            pending.append(self._threads.submit(function, rows))
             if len(pending) > 2 * self._num_threads:  # results that wait to be taken cost memory
-                rows, result = pending.popleft()
-                yield rows, result.result()
-        for rows, result in pending:
-            yield rows, result.result()
-
-    def _in_workspace(self, function: Callable[[slice, Workspace], ResultT], rows: slice) -> ResultT:
-        workspace = self._workspaces.get()
-        try:
-            return function(rows, workspace)
-        finally:
-            self._workspaces.put(workspace)
+                yield pending.popleft().result()
+        for future in pending:
+            yield future.result()
 
     def blocks(self) -> Iterator[slice]:
         """Yield the rows of each block."""
@@ -163,16 +147,21 @@ class ImageKernel:
             self._target_factor[-2] = self._potential
         return self._potential.double()
 
-    def exponents(self, rows: slice, row_offset: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
+    def exponents(self, rows: slice, row_offset: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the block of these rows, with o = row_offset, (rows,) float64, subtracted from each row.
 
         Returns:
-          The exponents, (rows, n), in the workspace, whose next block overwrites them; and the offsets that
+          The exponents, (rows, n), in a buffer of this thread, whose next block overwrites them; and the offsets that
           were subtracted, (rows,) float64: the given ones, rounded to the precision of the block.
         """
+        if not hasattr(self._buffers, "block"):
+            self._buffers.factor = self._source.new_empty(
+                self._block_size, self._source.shape[1] + 2, dtype=self._dtype
+            )
+            self._buffers.block = self._source.new_empty(self._block_entries, dtype=self._dtype)
         num_rows = rows.stop - rows.start
-        factor = workspace[0][:num_rows]
-        block = workspace[1][: num_rows * self.num_target].reshape(num_rows, self.num_target)
+        factor: Tensor = self._buffers.factor[:num_rows]
+        block: Tensor = self._buffers.block[: num_rows * self.num_target].reshape(num_rows, self.num_target)
         offset = (row_offset - self.log_shift).to(self._dtype)
         factor[:, -2] = 1.0
         if self._is_cosine:
@@ -203,7 +192,7 @@ class ImageKernel:
 
 def _start_threads(num_threads: int) -> ThreadPoolExecutor:
     """Start threads in which torch uses one core each, so that they do not compete for the cores."""
-    barrier = Barrier(num_threads)
+    barrier = threading.Barrier(num_threads)
 
     def compute_alone() -> None:
         torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from pretrieve_selection.unbalanced_transport import error_per_change
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pretrieve_selection.image_kernel import ImageKernel, Workspace
+    from pretrieve_selection.image_kernel import ImageKernel
 
 # A change of log u up to this many units in the last place of the largest exponent is only rounding.
 _ROUNDING_ULPS = 4.0
@@ -159,9 +159,9 @@ def _sum_rows_and_columns(
     column_weights = (column_potential - rounded_potential).exp2()  # corrects for the rounding
     log_rows = kernel.zeros(kernel.num_source)
 
-    def sum_block(rows: slice, workspace: Workspace) -> tuple[Tensor, Tensor]:
+    def sum_block(rows: slice) -> tuple[Tensor, Tensor]:
         start = kernel.zeros(rows.stop - rows.start) if row_offset is None else row_offset[rows]
-        block, offset = kernel.exponents(rows, start, workspace)
+        block, offset = kernel.exponents(rows, start)
         if row_offset is None:
             largest = block.amax(dim=1)
             block -= largest[:, None]
@@ -185,8 +185,8 @@ def _sum_rows_and_columns(
 def _log_column_sums(kernel: ImageKernel, row_potential: Tensor) -> Tensor:
     """Return log₂ Σ_i 2^(−C_ij/ε + f_i), (n,) float64, from the largest exponent of each column."""
 
-    def sum_block(rows: slice, workspace: Workspace) -> tuple[Tensor, Tensor]:
-        block, offset = kernel.exponents(rows, -row_potential[rows], workspace)
+    def sum_block(rows: slice) -> tuple[Tensor, Tensor]:
+        block, offset = kernel.exponents(rows, -row_potential[rows])
         largest = block.amax(dim=0)
         block -= largest
         _exp2_in_place(block, kernel)
@@ -196,9 +196,7 @@ def _log_column_sums(kernel: ImageKernel, row_potential: Tensor) -> Tensor:
     return log_scale + sums.log2()
 
 
-def _add_up(
-    kernel: ImageKernel, sum_block: Callable[[slice, Workspace], tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
+def _add_up(kernel: ImageKernel, sum_block: Callable[[slice], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Add up the column sums of all blocks, each in units of 2^log_scale.
 
     Returns:
@@ -206,7 +204,7 @@ def _add_up(
     """
     total = kernel.zeros(kernel.num_target)
     scale = total - math.inf
-    for _, (sums, log_scale) in kernel.map_blocks(sum_block):
+    for sums, log_scale in kernel.map_blocks(sum_block):
         largest = scale.maximum(log_scale)
         total = total * (scale - largest).exp2() + sums * (log_scale - largest).exp2()
         scale = largest

@@ -1,7 +1,7 @@
 """Score single images by the methods that score groups, and select the best of them."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,9 +11,6 @@ from pretrieve_selection.image_transport import solve_image_transport
 from pretrieve_selection.input_checks import check_labels, check_scores
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import SelectionSettings
-
-if TYPE_CHECKING:
-    from pretrieve_selection.image_kernel import Workspace
 
 IMAGE_METHODS = ("uot", "greedy_ot", "random", "nearest")
 """The methods that can select single images; `label` selects groups only."""
@@ -81,8 +78,8 @@ def score_images(
     kernel.set_column_potential(kernel.zeros(kernel.num_target))
     scores = kernel.zeros(kernel.num_source)
 
-    def score_block(rows: slice, workspace: "Workspace") -> None:
-        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start), workspace)
+    def score_block(rows: slice) -> None:
+        block, offset = kernel.exponents(rows, kernel.zeros(rows.stop - rows.start))
         scores[rows] = (block.amax(dim=1) if is_nearest else block.mean(dim=1, dtype=scores.dtype)) + offset
 
     for _ in kernel.map_blocks(score_block):

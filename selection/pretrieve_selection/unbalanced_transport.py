@@ -132,21 +132,17 @@ def solve_unbalanced_transport(
         spread = float(log_kernel.max() - log_kernel.min())
         method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
     kernel: LogKernel[ArrayT] = AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
-    return _iterate(log_kernel, kernel, log_source_mass, log_target_mass, settings)
+    return _iterate(kernel, log_source_mass, log_target_mass, settings)
 
 
 def _iterate(
-    log_kernel: ArrayT,
-    kernel: "LogKernel[ArrayT]",
-    log_source_mass: ArrayT,
-    log_target_mass: ArrayT,
-    settings: TransportSettings,
+    kernel: "LogKernel[ArrayT]", log_source_mass: ArrayT, log_target_mass: ArrayT, settings: TransportSettings
 ) -> TransportPlan[ArrayT]:
     source_power = 1.0 / (1.0 + settings.entropy_weight / settings.source_penalty)
     target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
     bound_of_change = error_per_change(settings)
     rounding = min(_ROUNDING * bound_of_change, _LARGEST_ROUNDING)
-    largest_cost = max(-float(log_kernel.min()), float(log_kernel.max()))
+    largest_cost = max(-float(kernel.log_kernel.min()), float(kernel.log_kernel.max()))
     log_source_scaling, log_target_scaling = 0.0 * log_source_mass, 0.0 * log_target_mass
     iterations, residual, converged = 0, float("inf"), False
     while iterations < settings.max_iterations and not converged:
@@ -163,7 +159,7 @@ def _iterate(
         log_target_marginal=log_target_scaling + log_column_sums,
         log_source_scaling=log_source_scaling,
         log_target_scaling=log_target_scaling,
-        log_kernel=log_kernel,
+        log_kernel=kernel.log_kernel,
         iterations=iterations,
         residual=residual,
         converged=converged,
@@ -234,13 +230,13 @@ class LogKernel(Generic[ArrayT]):
     """
 
     def __init__(self, log_kernel: ArrayT) -> None:
-        self._log_kernel: ArrayT = log_kernel
+        self.log_kernel: ArrayT = log_kernel
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        return log_sum_exp(self._log_kernel + column_potential, axis=1)
+        return log_sum_exp(self.log_kernel + column_potential, axis=1)
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        return log_sum_exp(self._log_kernel + row_potential[:, None], axis=0)
+        return log_sum_exp(self.log_kernel + row_potential[:, None], axis=0)
 
 
 class AbsorbedKernel(LogKernel[ArrayT]):
@@ -272,7 +268,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         log_sums = xp.log(sums) + log_scale - self._absorbed_potential
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
             lost = sums < _SMALLEST_TRUSTED_SUM
-            log_sums[lost] = log_sum_exp(self._log_kernel[:, lost] + row_potential[:, None], axis=0)
+            log_sums[lost] = log_sum_exp(self.log_kernel[:, lost] + row_potential[:, None], axis=0)
         return log_sums  # type: ignore[no-any-return]
 
     def _row_products(self, column_potential: ArrayT) -> tuple[ArrayT, ArrayT]:
@@ -281,7 +277,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 
     def _absorb(self, column_potential: ArrayT) -> None:
         xp = _array_namespace(column_potential)
-        exponents = self._log_kernel + column_potential
+        exponents = self.log_kernel + column_potential
         largest = xp.amax(exponents, axis=1, keepdims=True)
         exponents -= largest
         self._absorbed: ArrayT = _exp_in_place(exponents)

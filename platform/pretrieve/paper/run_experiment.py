@@ -30,20 +30,10 @@ from pretrieve_selection import SelectionSettings
 if TYPE_CHECKING:
     from pretrieve import StudyObserver
 
-REPORT = "report.html"
 ARTIFACT_FOLDER = "experiments"
 """The folder of an MLflow run that holds the reports of the experiments that the run is part of."""
 MINI_STORAGE = DEFAULT_STORAGE / "mini"
 """The default storage of miniatures, so that their reports do not replace those of the paper's size."""
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """The results of an experiment, its report, and the errors of the studies whose trials failed."""
-
-    view: ExperimentView
-    report_path: Path
-    failures: tuple[str, ...]
 
 
 def reproduce(
@@ -82,14 +72,14 @@ def reproduce(
         # All studies are loaded before any of them runs, so that a wrong folder is reported at once.
         loaded = {point: load_point(point, storage) for point in series.points}
         folder = next(iter(loaded.values())).settings.storage / experiment.name
-    run = _Run(experiment, series, folder / REPORT, is_mini=is_mini, class_means=class_means)
+    run = Reproduction(experiment, series, folder / "report.html", is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
             _problem_of_study(selection, loaded[selection], observer)
             if class_means is None
             else _problem_of_files(selection, class_means)
         )
-    view = run.write()
+    run.write_report()
     studies = series.studies if class_means is None else ()
     # One connection to Ray for a whole series; a single study connects where it has something to do.
     with connected() if len(studies) > 1 else nullcontext():
@@ -97,9 +87,9 @@ def reproduce(
             if on_point is not None:
                 on_point(point.label, number, len(studies))
             run.train(point, loaded[point], observer)
-            view = run.write()
+            run.write_report()
     run.log_report(loaded)
-    return Reproduction(view, run.report_path, tuple(run.failures))
+    return run
 
 
 def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
@@ -129,7 +119,9 @@ def _problem_of_files(point: SelectionPoint, folder: Path) -> SelectionProblem:
 
 
 @dataclass
-class _Run:
+class Reproduction:
+    """The results of an experiment so far, its report, and the errors of the studies whose trials failed."""
+
     experiment: Experiment
     series: Series
     report_path: Path
@@ -137,13 +129,15 @@ class _Run:
     class_means: Path | None
     records: dict[str, StudyRecord] = field(default_factory=dict)
     problems: dict[str, SelectionProblem] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    failures: tuple[str, ...] = ()
+    view: ExperimentView = field(init=False)
 
     def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
+        """Run a study; where trials failed, keep the error and what the study has."""
         try:
             record = study.run(observer)
         except (TrialsFailedError, BudgetUsedUpError) as error:
-            self.failures.append(f"{point.label}: {error}")
+            self.failures += (f"{point.label}: {error}",)
             record = study.record()
         self.records[point.label] = record
         # The study's own report shows its latest point; the reports of all points are kept here.
@@ -164,11 +158,11 @@ class _Run:
                 client = MlflowClient(tracking_uri=for_client(address))
                 client.log_artifact(run_id, str(self.report_path), f"{ARTIFACT_FOLDER}/{self.experiment.name}")
             except MlflowException as error:
-                self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
+                self.failures += (f"MLflow did not take {self.report_path}: {without_password(str(error))}",)
 
-    def write(self) -> ExperimentView:
-        experiment = self.experiment
-        found = experiment.find(Results(self.records, self.problems))
+    def write_report(self) -> None:
+        """Compare the results so far with the published numbers, and write the report again."""
+        found = self.experiment.find(Results(self.records, self.problems))
         compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
         pages = {
             refit.run_id: run_page(record, refit.run_id)
@@ -176,10 +170,10 @@ class _Run:
             for cell in record.cells
             for refit in cell.refits
         }
-        view = ExperimentView(
-            name=experiment.name,
-            place=experiment.place,
-            question=experiment.question,
+        self.view = ExperimentView(
+            name=self.experiment.name,
+            place=self.experiment.place,
+            question=self.experiment.question,
             findings=replace(found, comparisons=compared),
             deviations=self._deviations(),
             missing=(*self._missing(), *self.failures),
@@ -187,13 +181,14 @@ class _Run:
             stores={record.name: record.tracking_uri for record in self.records.values()},
             run_pages={run_id: page for run_id, page in pages.items() if page},
         )
-        write_experiment(view, self.report_path)
-        return view
+        write_experiment(self.view, self.report_path)
 
     def _deviations(self) -> Sequence[str]:
         if self.class_means is not None:
-            words = f"the centroids are those in {self.class_means}; nothing was extracted here"
-            return (*self.series.deviations, words)
+            return (
+                *self.series.deviations,
+                f"the centroids are those in {self.class_means}; nothing was extracted here",
+            )
         # The study files and `--set` may deviate too. What only some studies deviate in, and what they select, is left
         # out: that is what the experiment varies.
         lines = [

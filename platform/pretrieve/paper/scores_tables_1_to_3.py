@@ -32,12 +32,12 @@ def _find_scores(
     title: str = "Test score",
     published: Published,
     heading: str = "method",
-    row_of: Callable[[str, str], str] = lambda method, point: method,
+    row_of: Callable[[str, str], str] = lambda point, method: method,
 ) -> Findings:
-    """Compare the scores of all studies with a published table; `row_of` names the row of a method and a study."""
+    """Compare the scores of all studies with a published table; `row_of` names the row of a study and a method."""
     values: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
-        values |= method_values(record, row_of=partial(row_of, point=point))
+        values |= method_values(record, row_of=partial(row_of, point))
     rows = tuple(results.records) if heading == "clusters" and results.records else published.rows
     return Findings((score_comparison(title, heading, values, published, rows=rows),))
 
@@ -67,7 +67,7 @@ REUSING = ("random", "greedy_ot", "uot")
 WITH_LABELS, WITHOUT_LABELS = "with labels", "without labels"
 
 
-def _row_of(method: str, point: str) -> str:
+def _row_of(point: str, method: str) -> str:
     """Return the row of a method; fine-tuning uses no source, so both studies share its row."""
     return method if method == "finetune" else f"{method}, {point}"
 
@@ -155,7 +155,7 @@ TABLE2 = Experiment(
         title="Test score of UOT on clusters",
         published=PUBLISHED_2,
         heading="clusters",
-        row_of=lambda method, point: point,
+        row_of=lambda point, method: point,
     ),
 )
 
