@@ -27,13 +27,7 @@ from pretrieve_selection.selectors.nearest import NearestSelector
 from pretrieve_selection.selectors.uniform_random import RandomSelector
 from pretrieve_selection.selectors.uot import UotSelector
 from pretrieve_selection.settings import SelectionSettings, TransportSettings
-from pretrieve_selection.single_images import (
-    IMAGE_METHODS,
-    ImageScores,
-    ImageSelection,
-    score_images,
-    select_images,
-)
+from pretrieve_selection.single_images import IMAGE_METHODS, ImageScores, ImageSelection, score_images, select_images
 from pretrieve_selection.spherical_kmeans import Clusters, cluster_features
 from pretrieve_selection.unbalanced_transport import TransportMethod, TransportPlan, solve_unbalanced_transport
 

@@ -1,11 +1,21 @@
 """Average features by group, batch by batch, without holding all of them in memory."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.input_checks import check_labels
+
+
+def sum_by_group(features: NDArray[Any], groups: NDArray[Any], *, num_groups: int) -> NDArray[np.float64]:
+    """Return the sum of the rows of each group, (num_groups, D) float64."""
+    places = (groups, np.arange(len(groups)))
+    membership = csr_matrix((np.ones(len(groups)), places), shape=(num_groups, len(groups)))
+    sums: NDArray[np.float64] = membership @ features.astype(np.float64)
+    return sums
 
 
 class CentroidSums:
@@ -52,10 +62,7 @@ class CentroidSums:
             raise SelectionInputError(
                 f"features must be finite, but those of row {row} (group {groups[row]}) are not; extract them again"
             )
-        membership = csr_matrix(
-            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(num_groups, len(groups))
-        )
-        self._sums += membership @ features.astype(np.float64)
+        self._sums += sum_by_group(features, groups, num_groups=num_groups)
         self._counts += np.bincount(groups, minlength=num_groups)
 
     def means(self) -> NDArray[np.float64]:

@@ -146,14 +146,8 @@ def _sum_rows_and_columns(
         log_rows_i    = log₂ Σ_j 2^(−C_ij/ε + g_j)
         log_columns_j = log₂ Σ_i 2^(−C_ij/ε + f_i),  f = −source_power · log_rows
 
-    Args:
-      kernel: its ε makes the kernel a power of two.
-      column_potential: (n,) float64, g.
-      row_offset: (N,) float64, a prediction of log_rows; where None, the largest exponent of each row is computed.
-      source_power: τ₁/(τ₁+ε).
-
-    Returns:
-      log_rows (N,) and log_columns (n,), float64.
+    The column potential is g, (n,); the row offset is a prediction of log_rows, (N,), or None, where the largest
+    exponent of each row is computed; the source power is τ₁/(τ₁+ε). Returns log_rows and log_columns; all are float64.
     """
     rounded_potential = kernel.set_column_potential(column_potential)
     column_weights = (column_potential - rounded_potential).exp2()  # corrects for the rounding
@@ -197,11 +191,7 @@ def _log_column_sums(kernel: ImageKernel, row_potential: Tensor) -> Tensor:
 
 
 def _add_up(kernel: ImageKernel, sum_block: Callable[[slice], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Add up the column sums of all blocks, each in units of 2^log_scale.
-
-    Returns:
-      The sums, (n,) float64, in units of 2^(the largest scale), and the largest scales.
-    """
+    """Add up the column sums of all blocks, each in units of 2^log_scale; return them and the largest log_scale."""
     total = kernel.zeros(kernel.num_target)
     scale = total - math.inf
     for sums, log_scale in kernel.map_blocks(sum_block):

@@ -1,8 +1,7 @@
 """The record of a selection, the order in which groups are ranked, and the recall (Table 4)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,26 +64,6 @@ class Selection:
         values = np.asarray(scores, dtype=np.float64)
         margin = float(values[ranking[top_k - 1]] - values[ranking[top_k]]) if top_k < len(ranking) else None
         return cls(method, ranking[:top_k], values, margin, converged, iterations)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as lists and finite numbers, which JSON stores without loss."""
-        return {**asdict(self), "groups": list(self.groups), "scores": self.scores.tolist()}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Selection":
-        """Return the selection that `to_dict` wrote.
-
-        A SelectionInputError is raised where a key is missing or unknown, or a value breaks a rule of the class.
-        """
-        names = [field.name for field in fields(cls)]
-        missing, unknown = set(names) - set(record), set(record) - set(names)
-        if missing or unknown:
-            raise SelectionInputError(
-                f"a selection must have exactly the keys {', '.join(names)}, but it lacks "
-                f"{sorted(missing)} and has {sorted(unknown)} besides; write it with to_dict"
-            )
-        groups, scores = map(int, record["groups"]), np.asarray(record["scores"], dtype=np.float64)
-        return cls(**{**record, "groups": tuple(groups), "scores": scores})
 
 
 def rank_groups(scores: ArrayLike) -> tuple[int, ...]:

@@ -263,7 +263,7 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
         xp = _array_namespace(row_potential)
-        weights, log_scale = _scaled_exp(row_potential + self._row_offset)
+        weights, log_scale = _scaled_exp(row_potential + self._row_offset, axis=0)
         sums = weights @ self._absorbed
         log_sums = xp.log(sums) + log_scale - self._absorbed_potential
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
@@ -272,15 +272,12 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         return log_sums  # type: ignore[no-any-return]
 
     def _row_products(self, column_potential: ArrayT) -> tuple[ArrayT, ArrayT]:
-        weights, log_scale = _scaled_exp(column_potential - self._absorbed_potential)
+        weights, log_scale = _scaled_exp(column_potential - self._absorbed_potential, axis=0)
         return self._absorbed @ weights, log_scale
 
     def _absorb(self, column_potential: ArrayT) -> None:
-        xp = _array_namespace(column_potential)
-        exponents = self.log_kernel + column_potential
-        largest = xp.amax(exponents, axis=1, keepdims=True)
-        exponents -= largest
-        self._absorbed: ArrayT = _exp_in_place(exponents)
+        absorbed, largest = _scaled_exp(self.log_kernel + column_potential, axis=1)
+        self._absorbed: ArrayT = absorbed
         self._absorbed_potential: ArrayT = column_potential
         self._row_offset: ArrayT = largest[:, 0]
 
@@ -288,22 +285,18 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 def log_sum_exp(exponents: ArrayT, *, axis: int) -> ArrayT:
     """Return log Σ exp(exponents) along an axis of a matrix, which is overwritten."""
     xp = _array_namespace(exponents)
+    terms, largest = _scaled_exp(exponents, axis=axis)
+    return largest.squeeze(axis) + xp.log(xp.sum(terms, axis=axis))  # type: ignore[no-any-return]
+
+
+def _scaled_exp(exponents: ArrayT, *, axis: int) -> tuple[ArrayT, ArrayT]:
+    """Return exp(exponents − largest), in place, and the largest exponent along the axis, which keeps the length 1."""
+    xp = _array_namespace(exponents)
     largest = xp.amax(exponents, axis=axis, keepdims=True)
     exponents -= largest
-    sums = xp.sum(_exp_in_place(exponents), axis=axis)
-    return largest.squeeze(axis) + xp.log(sums)  # type: ignore[no-any-return]
-
-
-def _scaled_exp(exponents: ArrayT) -> tuple[ArrayT, ArrayT]:
-    largest = exponents.max()
-    return _exp_in_place(exponents - largest), largest
-
-
-def _exp_in_place(exponents: ArrayT) -> ArrayT:
     # Raising the smallest exponents first is for speed: exp is slow where its result underflows.
-    xp = _array_namespace(exponents)
     xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
-    return xp.exp(exponents, out=exponents)  # type: ignore[no-any-return]
+    return xp.exp(exponents, out=exponents), largest
 
 
 def _array_namespace(array: Any) -> ModuleType:

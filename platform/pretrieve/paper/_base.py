@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pretrieve import NamedCentroids
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import Findings
@@ -54,6 +57,10 @@ class SelectionProblem:
     target: NamedCentroids  # centroids of the classes, (K_target, D)
     expected: tuple[int, ...]  # indices of source groups; empty where the study names none
     settings: SelectionSettings  # top_k and the weights of eq. 5
+
+    @property
+    def sides(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.source.means, self.target.means
 
 
 @dataclass(frozen=True)

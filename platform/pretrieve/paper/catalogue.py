@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pretrieve as pt
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.paper._base import Experiment, SelectionPoint, StudyPoint
 from pretrieve.paper.recalls_table_4_figures_2b_4a import FIGURE2B, FIGURE4A, TABLE4
 from pretrieve.paper.scores_figures_3a_3b_4b import FIGURE3A, FIGURE3B, FIGURE4B
 from pretrieve.paper.scores_tables_1_to_3 import TABLE1A, TABLE1B, TABLE2, TABLE3
-
-if TYPE_CHECKING:
-    from pretrieve import Study
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     experiment.name: experiment
@@ -46,12 +43,10 @@ def studies_folder() -> Path:
     raise UserError(f"the experiments' study files must lie in {STUDY_FOLDERS[0]}, but do not; install Pretrieve again")
 
 
-def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> Study:
+def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> pt.Study:
     """Read the study of a point; `storage`, where given, replaces that of the file.
 
     A UserError is raised where the file or a setting is wrong, or the data are not where the file says.
     """
-    from pretrieve import Study
-
     given = () if storage is None else (f"storage={storage.expanduser().absolute()}",)
-    return Study.from_file(studies_folder() / point.file, overrides=[*point.overrides, *given])
+    return pt.Study.from_file(studies_folder() / point.file, overrides=[*point.overrides, *given])

@@ -268,7 +268,7 @@ def _row_of_clusters(
 ) -> dict[str, Any]:
     clusters = cluster_features(features, num_clusters=number, seed=sweep.seed, max_iterations=sweep.max_iterations)
     top_k = max(1, round(sweep.selected_fraction * number))
-    selection = _select("uot", clusters.centroids, target_centroids, replace(settings, top_k=top_k))
+    selection = select_groups("uot", clusters.centroids, target_centroids, replace(settings, top_k=top_k))
     is_selected = np.isin(clusters.assignment, selection.groups)
     num_selected, num_hits = int(is_selected.sum()), int((is_selected & is_expected).sum())
     return {
@@ -303,7 +303,7 @@ def _draw_clusters(table: pd.DataFrame) -> Figure:
 def _row(
     source: ArrayLike, target: ArrayLike, expected_ids: Iterable[int], method: str, settings: SelectionSettings
 ) -> dict[str, Any]:
-    selection = _select(method, source, target, settings)
+    selection = select_groups(method, source, target, settings)
     return {
         "method": method,
         "cost": settings.cost,
@@ -315,8 +315,9 @@ def _row(
     }
 
 
-def _select(method: str, source: ArrayLike, target: ArrayLike, settings: SelectionSettings) -> Selection:
-    rng = np.random.default_rng(0)  # not used by these methods
+def select_groups(method: str, source: ArrayLike, target: ArrayLike, settings: SelectionSettings) -> Selection:
+    """Select by a method that draws nothing; source and target are (K, D) centroids."""
+    rng = np.random.default_rng(0)
     return make_selector(method).select(source, target, top_k=settings.top_k, settings=settings, rng=rng)
 
 

@@ -73,11 +73,11 @@ def _find_3a(results: Results) -> Findings:
     if POINT in results.records:
         record = results.records[POINT]
         parts, methods = _parts_of(record), record.methods
-        for (method, target), value in method_values(record).items():
-            if target in parts:  # leaves the average over the targets out
-                scores[row_name(parts[target][0], method), parts[target][1]] = value
-        ahead = gap_values({"": record}, "uot", "finetune")
+        values, ahead = method_values(record), gap_values({"": record}, "uot", "finetune")
         for target, (name, part) in parts.items():
+            scores |= {
+                (row_name(name, each), part): values[each, target] for each in methods if (each, target) in values
+            }
             if (gap_name(target, "uot", "finetune"), "") in ahead:
                 gaps[gap_name(name, "uot", "finetune"), part] = ahead[gap_name(target, "uot", "finetune"), ""]
     sets = tuple(dict.fromkeys(name for name, _ in parts.values()))
