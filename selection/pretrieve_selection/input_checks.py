@@ -109,12 +109,7 @@ def refuse_rows(
 ) -> None:
     """Raise a SelectionInputError that counts the wrong rows and names the first; do nothing where there is none.
 
-    Args:
-      wrong: (rows,) boolean, True where a row breaks the rule.
-      rule: what a row must be, and what the user can do.
-      side: "source" or "target".
-      names: a name for each row, or None.
-      what: what a row is.
+    `wrong`, (rows,), is True where a row breaks the rule; `rule` is what a row must be, and what the user can do.
     """
     rows = np.flatnonzero(wrong)
     if rows.size:

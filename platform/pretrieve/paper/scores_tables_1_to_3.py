@@ -86,7 +86,6 @@ PUBLISHED_1B = published_table(
     },
 )
 
-
 _WITHOUT_FINETUNE = by(*REUSING)
 _MINI_1B = (*WEAK_NETWORK, on("digits", "greek"))
 

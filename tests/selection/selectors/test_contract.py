@@ -1,4 +1,4 @@
-"""What every selector keeps to."""
+"""The contract of every selector."""
 
 import inspect
 
