@@ -15,8 +15,6 @@
 from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.costs import COSTS, cosine_cost, euclidean_cost
 from pretrieve_selection.errors import SelectionError, SelectionInputError
-from pretrieve_selection.image_scores import IMAGE_METHODS, ImageScores, score_images
-from pretrieve_selection.image_selection import ImageSelection, select_images
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
 from pretrieve_selection.input_checks import check_centroids, check_features
 from pretrieve_selection.nearest_word import describe_choices
@@ -29,6 +27,7 @@ from pretrieve_selection.selectors.nearest import NearestSelector
 from pretrieve_selection.selectors.uniform_random import RandomSelector
 from pretrieve_selection.selectors.uot import UotSelector
 from pretrieve_selection.settings import SelectionSettings, TransportSettings
+from pretrieve_selection.single_images import IMAGE_METHODS, ImageScores, ImageSelection, score_images, select_images
 from pretrieve_selection.spherical_kmeans import Clusters, cluster_features
 from pretrieve_selection.unbalanced_transport import TransportMethod, TransportPlan, solve_unbalanced_transport
 

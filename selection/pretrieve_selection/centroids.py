@@ -1,10 +1,21 @@
 """Average features by group, batch by batch, without holding all of them in memory."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from pretrieve_selection.errors import SelectionInputError
+from pretrieve_selection.input_checks import check_labels
+
+
+def sum_by_group(features: NDArray[Any], groups: NDArray[Any], *, num_groups: int) -> NDArray[np.float64]:
+    """Return the sum of the rows of each group, (num_groups, D) float64."""
+    places = (groups, np.arange(len(groups)))
+    membership = csr_matrix((np.ones(len(groups)), places), shape=(num_groups, len(groups)))
+    sums: NDArray[np.float64] = membership @ features.astype(np.float64)
+    return sums
 
 
 class CentroidSums:
@@ -34,19 +45,14 @@ class CentroidSums:
 
         Where a shape or range does not hold, a SelectionInputError is raised and nothing of the batch is added.
         """
-        features, labels = np.asarray(features), np.asarray(labels)
+        features = np.asarray(features)
         num_groups, dimension = self._sums.shape
         if features.ndim != 2 or features.shape[1] != dimension or features.dtype.kind != "f":
             raise SelectionInputError(
                 f"features must be floating point of shape (n, {dimension}), but are {features.dtype} of "
                 f"shape {features.shape}; give one row for each image"
             )
-        if labels.shape != (len(features),) or (labels.size and labels.dtype.kind not in "iu"):
-            raise SelectionInputError(
-                f"labels must be {len(features)} integers, one for each row of features, but are "
-                f"{labels.dtype} of shape {labels.shape}; give the group of each row"
-            )
-        groups = labels.astype(np.intp)
+        groups = check_labels(labels, len(features)).astype(np.intp)
         for row in np.flatnonzero((groups < 0) | (groups >= num_groups)):
             raise SelectionInputError(
                 f"labels must be from 0 to {num_groups - 1}, but that of row {row} is {groups[row]}; "
@@ -56,17 +62,14 @@ class CentroidSums:
             raise SelectionInputError(
                 f"features must be finite, but those of row {row} (group {groups[row]}) are not; extract them again"
             )
-        membership = csr_matrix(
-            (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(len(self._counts), len(groups))
-        )
-        self._sums += membership @ features.astype(np.float64)
-        self._counts += np.bincount(groups, minlength=len(self._counts))
+        self._sums += sum_by_group(features, groups, num_groups=num_groups)
+        self._counts += np.bincount(groups, minlength=num_groups)
 
     def means(self) -> NDArray[np.float64]:
         """Return the centroids, (K, D) float64: raw averages, not normalised; an error where a group has no rows."""
         empty = np.flatnonzero(self._counts == 0)
         if empty.size:
-            listing = ", ".join(str(group) for group in empty[:5]) + (", …" if empty.size > 5 else "")
+            listing = ", ".join(map(str, empty[:5])) + (", …" if empty.size > 5 else "")
             raise SelectionInputError(
                 f"every group must have at least one feature, but {empty.size} of {len(self._counts)} have "
                 f"none: {listing}; add their images or leave the groups out"

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_sides, refuse_zero_rows
+from pretrieve_selection.input_checks import NOT_ZERO, check_sides, refuse_rows
 
 
 def cosine_cost(
@@ -39,8 +39,8 @@ def cosine_cost(
     [[0.0], [100.0]]
     """
     first, second = check_sides(source, target, source_names, target_names)
-    refuse_zero_rows(~first.any(axis=1), "source", source_names)
-    refuse_zero_rows(~second.any(axis=1), "target", target_names)
+    refuse_rows(~first.any(axis=1), NOT_ZERO, "source", source_names)
+    refuse_rows(~second.any(axis=1), NOT_ZERO, "target", target_names)
     # Rounding may push the cosine of equal directions past 1, but no cost is below zero.
     return _in_units(np.clip(1.0 - _unit_rows(first) @ _unit_rows(second).T, 0.0, 2.0), cost_scale)
 

@@ -1,17 +1,22 @@
 """Unbalanced optimal transport between any number of single images (eq. 5 with unit masses)."""
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
 from threadpoolctl import threadpool_limits
 
-from pretrieve_selection.arrays import Precision, array_namespace, as_float, as_float64
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.image_kernel import ImageKernel, Workspace
 from pretrieve_selection.settings import SelectionSettings
 from pretrieve_selection.unbalanced_transport import error_per_change
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pretrieve_selection.image_kernel import ImageKernel
 
 # A change of log u up to this many units in the last place of the largest exponent is only rounding.
 _ROUNDING_ULPS = 4.0
@@ -95,6 +100,8 @@ def solve_image_transport(
     >>> transport.log_source_marginal.round(2).tolist(), transport.converged
     ([-0.39, -30.39], True)
     """
+    from pretrieve_selection.image_kernel import ImageKernel  # imported here because torch loads slowly
+
     settings = settings or SelectionSettings()
     if num_threads < 1:
         raise SelectionInputError(f"num_threads must be at least 1, but is {num_threads}; the default is 1")
@@ -102,7 +109,10 @@ def solve_image_transport(
     kernel = ImageKernel(source_features, target_features, binary, block_size=block_size, num_threads=num_threads)
     # Blocks that run side by side use all cores. A product that uses several cores would compete with them.
     with threadpool_limits(1 if num_threads > 1 else None, user_api="blas"):
-        return _iterate(kernel, settings)
+        transport = _iterate(kernel, settings)
+    if hasattr(source_features, "detach"):
+        return transport
+    return replace(transport, log_source_marginal=transport.log_source_marginal.numpy())
 
 
 def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport:
@@ -117,7 +127,9 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
         previous, log_source_scaling = log_source_scaling, -source_power * log_rows
         change = -target_power * log_columns - log_target_scaling
         log_target_scaling = log_target_scaling + change
-        row_offset = _stale_row_offset(log_rows, change)
+        # Where the change of g is even enough, the sums moved by its middle keep the next exponents in range.
+        lowest, highest = float(change.min()), float(change.max())
+        row_offset = log_rows + (lowest + highest) / 2 if highest - lowest <= 2 * _LARGEST_HALF_SPREAD else None
         iterations += 1
         residual = _NAT * float(abs(log_source_scaling - previous).max()) * bound_of_change
         magnitude = abs(kernel.log_shift) + float(abs(log_target_scaling).max()) + float(abs(log_rows).max())
@@ -126,119 +138,76 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
     return ImageTransport(_NAT * (log_source_scaling + log_rows), iterations, residual, converged)
 
 
-class _LogSums:
-    """Add up numbers that have a logarithmic scale: `sums` is in units of 2^log_scale, the largest scale so far."""
-
-    def __init__(self) -> None:
-        self.sums: Any = None
-        self.log_scale: Any = None  # one for all sums, or one for each
-
-    def add(self, sums: Any, log_scale: Any) -> None:
-        """Add 2^log_scale · sums, elementwise."""
-        if self.sums is None:
-            self.sums, self.log_scale = sums, log_scale
-            return
-        xp = array_namespace(sums)
-        largest = xp.maximum(self.log_scale, log_scale)
-        self.sums = self.sums * xp.exp2(self.log_scale - largest) + sums * xp.exp2(log_scale - largest)
-        self.log_scale = largest
-
-    def logarithms(self) -> Any:
-        """Return the logarithms of the sums; −∞ for a sum that underflows at this scale."""
-        with np.errstate(divide="ignore"):
-            return self.log_scale + array_namespace(self.sums).log2(self.sums)
-
-
 def _sum_rows_and_columns(
-    kernel: ImageKernel, column_potential: Any, row_offset: Any, source_power: float
-) -> tuple[Any, Any]:
+    kernel: ImageKernel, column_potential: Tensor, row_offset: Tensor | None, source_power: float
+) -> tuple[Tensor, Tensor]:
     """Sum the kernel 2^(−C/ε) over both sides; the update of u between the two sums is included.
 
         log_rows_i    = log₂ Σ_j 2^(−C_ij/ε + g_j)
         log_columns_j = log₂ Σ_i 2^(−C_ij/ε + f_i),  f = −source_power · log_rows
 
-    Args:
-      kernel: its ε makes the kernel a power of two.
-      column_potential: (n,) float64, g.
-      row_offset: (N,) float64, the prediction of log_rows by `_stale_row_offset`; or None.
-      source_power: τ₁/(τ₁+ε).
-
-    Returns:
-      log_rows (N,) and log_columns (n,), float64.
+    The column potential is g, (n,); the row offset is a prediction of log_rows, (N,), or None, where the largest
+    exponent of each row is computed; the source power is τ₁/(τ₁+ε). Returns log_rows and log_columns; all are float64.
     """
-    xp = array_namespace(column_potential)
     rounded_potential = kernel.set_column_potential(column_potential)
-    column_weights = xp.exp2(column_potential - rounded_potential)  # corrects for the rounding
-    log_rows, columns = kernel.zeros(kernel.num_source), _LogSums()
+    column_weights = (column_potential - rounded_potential).exp2()  # corrects for the rounding
+    log_rows = kernel.zeros(kernel.num_source)
 
-    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any, Any]:
-        block, offset = _exponentials(kernel, rows, row_offset, workspace)
-        log_sums = offset + xp.log2(_product(block, column_weights))
+    def sum_block(rows: slice) -> tuple[Tensor, Tensor]:
+        start = kernel.zeros(rows.stop - rows.start) if row_offset is None else row_offset[rows]
+        block, offset = kernel.exponents(rows, start)
+        if row_offset is None:
+            largest = block.amax(dim=1)
+            block -= largest[:, None]
+            offset = offset + largest.double()
+        _exp2_in_place(block, kernel)
+        log_rows[rows] = offset + _product(block, column_weights).log2()
         # 2^f of each row, in units of its offset: multiplied with the block, it gives the sums of the columns.
-        log_weights = offset - source_power * log_sums
-        largest = log_weights.max()
-        return log_sums, _product(block.T, xp.exp2(log_weights - largest)), largest
+        log_weights = offset - source_power * log_rows[rows]
+        return _product(block.T, (log_weights - log_weights.max()).exp2()), log_weights.max()
 
-    for rows, (log_sums, column_sums, log_scale) in kernel.map_blocks(sum_block):
-        log_rows[rows] = log_sums
-        columns.add(column_sums, log_scale)
-    log_columns = columns.logarithms() - rounded_potential
+    column_sums, log_scale = _add_up(kernel, sum_block)
+    log_columns = log_scale + column_sums.log2() - rounded_potential
     # Each of the N terms of a sum, times a factor of at most 2^29, may be wrong by the smallest exponential.
     largest_error = kernel.num_source * 2.0 ** (_SMALLEST_EXPONENT[kernel.precision] + _LARGEST_HALF_SPREAD)
-    lost = columns.sums < largest_error / kernel.eps
+    lost = column_sums < largest_error / kernel.eps
     if lost.any():
         log_columns[lost] = _log_column_sums(kernel.for_columns(lost), -source_power * log_rows)
     return log_rows, log_columns
 
 
-def _stale_row_offset(log_rows: Any, change: Any) -> Any:
-    """Predict log_rows, (N,) float64, after this change of g, (n,), well enough to keep exponents in range.
-
-    Returns:
-      (N,) float64; or None where the change is too uneven for a prediction.
-    """
-    lowest, highest = float(change.min()), float(change.max())
-    if not highest - lowest <= 2 * _LARGEST_HALF_SPREAD:
-        return None
-    return log_rows + (lowest + highest) / 2
-
-
-def _exponentials(kernel: ImageKernel, rows: slice, row_offset: Any, workspace: Workspace) -> tuple[Any, Any]:
-    """Return 2^(−C/ε + g − o) of a block, and the o, given or computed, that keep it in range."""
-    start = kernel.zeros(rows.stop - rows.start) if row_offset is None else row_offset[rows]
-    block, offset = kernel.exponents(rows, start, workspace)
-    if row_offset is None:
-        largest = array_namespace(block).amax(block, axis=1)
-        block -= largest[:, None]
-        offset = offset + as_float64(largest, like=block)
-    return _exp2_in_place(block, kernel), offset
-
-
-def _log_column_sums(kernel: ImageKernel, row_potential: Any) -> Any:
+def _log_column_sums(kernel: ImageKernel, row_potential: Tensor) -> Tensor:
     """Return log₂ Σ_i 2^(−C_ij/ε + f_i), (n,) float64, from the largest exponent of each column."""
 
-    def sum_block(rows: slice, workspace: Workspace) -> tuple[Any, Any]:
-        block, offset = kernel.exponents(rows, -row_potential[rows], workspace)
-        xp = array_namespace(block)
-        largest = xp.amax(block, axis=0)
+    def sum_block(rows: slice) -> tuple[Tensor, Tensor]:
+        block, offset = kernel.exponents(rows, -row_potential[rows])
+        largest = block.amax(dim=0)
         block -= largest
-        weights = xp.exp2(row_potential[rows] + offset)
-        return _product(_exp2_in_place(block, kernel).T, weights), as_float64(largest, like=block)
+        _exp2_in_place(block, kernel)
+        return _product(block.T, (row_potential[rows] + offset).exp2()), largest.double()
 
-    columns = _LogSums()
-    for _, (sums, log_scale) in kernel.map_blocks(sum_block):
-        columns.add(sums, log_scale)
-    return columns.logarithms()
+    sums, log_scale = _add_up(kernel, sum_block)
+    return log_scale + sums.log2()
 
 
-def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
-    # torch is used for arrays too: NumPy has no vectorised power of two on most CPUs.
+def _add_up(kernel: ImageKernel, sum_block: Callable[[slice], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Add up the column sums of all blocks, each in units of 2^log_scale; return them and the largest log_scale."""
+    total = kernel.zeros(kernel.num_target)
+    scale = total - math.inf
+    for sums, log_scale in kernel.map_blocks(sum_block):
+        largest = scale.maximum(log_scale)
+        total = total * (scale - largest).exp2() + sums * (log_scale - largest).exp2()
+        scale = largest
+    return total, scale
+
+
+def _exp2_in_place(block: Tensor, kernel: ImageKernel) -> None:
     import torch
 
-    entries = (torch.from_numpy(block) if array_namespace(block) is np else block).view(-1)
+    entries = block.view(-1)
     if entries.is_cuda:
         torch.exp2(entries, out=entries)
-        return block
+        return
     # Subnormal numbers are many times slower, here and in sums. The thread belongs to the kernel, so that flushing them
     # to zero affects no other code.
     flushed_to_zero = torch.set_flush_denormal(True)
@@ -246,18 +215,18 @@ def _exp2_in_place(block: Any, kernel: ImageKernel) -> Any:
         if not flushed_to_zero:
             part.clamp_min_(_SMALLEST_EXPONENT[kernel.precision])
         torch.exp2(part, out=part)
-    return block
 
 
-def _product(matrix: Any, weights: Any) -> Any:
+def _product(matrix: Tensor, weights: Tensor) -> Tensor:
     """Multiply a matrix and a vector: short sums in the precision of the matrix, added up in float64."""
-    precision: Precision = "float64" if matrix.dtype == array_namespace(matrix).float64 else "float32"
-    weights = as_float(weights, like=matrix, precision=precision)
-    like = matrix
-    if not getattr(matrix, "is_cuda", False):  # NumPy's product is used for tensors on a CPU too
-        matrix, weights = np.asarray(matrix), np.asarray(weights)
-    total = 0.0
+    import torch
+
+    weights = weights.to(matrix.dtype)
+    total = weights.new_zeros(len(matrix), dtype=torch.float64)
     for start in range(0, len(weights), _TERMS_IN_BLOCK_PRECISION):
         part = slice(start, start + _TERMS_IN_BLOCK_PRECISION)
-        total = total + as_float64(matrix[:, part] @ weights[part], like=like)
+        if matrix.is_cuda:
+            total += matrix[:, part] @ weights[part]
+        else:  # with NumPy's product, which is the faster one here
+            total += torch.from_numpy(matrix.numpy()[:, part] @ weights.numpy()[part])
     return total

@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pretrieve_selection.errors import SelectionInputError
 
+FINITE = ("finite (no NaN, no infinity)", "extract its features again")
+NOT_ZERO = ("different from the zero vector to have a cosine", "extract its features again, or use the cost 'l2'")
+"""Rules for `refuse_rows`, each with its remedy."""
+
 
 def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | None = None) -> NDArray[np.float64]:
     """Return the centroids as a finite (K, D) float64 matrix, K ≥ 1, D ≥ 1.
@@ -26,7 +30,7 @@ def check_centroids(centroids: ArrayLike, *, side: str, names: Sequence[str] | N
             f"there must be one name for each row, but the {side} has {len(names)} names and {len(matrix)} "
             "rows; give as many names as rows, or none"
         )
-    refuse_infinite_rows(~np.isfinite(matrix).all(axis=1), side, names)
+    refuse_rows(~np.isfinite(matrix).all(axis=1), FINITE, side, names)
     return matrix
 
 
@@ -40,7 +44,7 @@ def check_sides(
     return first, second
 
 
-def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64]) -> None:
+def check_same_dimension(source: Any, target: Any) -> None:
     """Raise a SelectionInputError where the two matrices differ in their number of columns."""
     if source.shape[1] != target.shape[1]:
         raise SelectionInputError(
@@ -49,28 +53,46 @@ def check_same_dimension(source: NDArray[np.float64], target: NDArray[np.float64
         )
 
 
-def check_features(features: NDArray[Any]) -> None:
-    """Raise a SelectionInputError unless features are a floating-point (N, D) matrix with N ≥ 1 and D ≥ 1."""
-    if features.ndim != 2 or 0 in features.shape or features.dtype.kind != "f":
+def check_features(features: Any, side: str | None = None) -> None:
+    """Raise a SelectionInputError unless features are a floating-point (N, D) matrix with N ≥ 1 and D ≥ 1.
+
+    Features are an array or a torch tensor; the message names the side, "source" or "target", where one is given.
+    """
+    is_float = features.dtype.kind == "f" if isinstance(features, np.ndarray) else features.is_floating_point()
+    if features.ndim != 2 or 0 in features.shape or not is_float:
         raise SelectionInputError(
-            "features must be a floating-point (images, dimensions) matrix with at least one of each, but are "
-            f"{features.dtype} of shape {features.shape}; give one row for each image"
+            "features must be a floating-point (images, dimensions) matrix with at least one of each, but "
+            f"{f'those of the {side} ' if side else ''}are {features.dtype} of shape {tuple(features.shape)}; "
+            "give one row for each image"
         )
 
 
-def refuse_infinite_rows(
-    wrong: ArrayLike, side: str, names: Sequence[str] | None = None, *, what: str = "centroid"
-) -> None:
-    """Raise a SelectionInputError where a row is marked as not finite; see `refuse_rows`."""
-    refuse_rows(wrong, "finite (no NaN, no infinity)", side, names, "extract its features again", what=what)
+def check_labels(labels: ArrayLike, num_rows: int) -> NDArray[Any]:
+    """Return the labels as an array; a SelectionInputError is raised unless they are integers, one for each row."""
+    values = np.asarray(labels)
+    if values.shape != (num_rows,) or (values.size and values.dtype.kind not in "iu"):
+        raise SelectionInputError(
+            f"labels must be {num_rows} integers, one for each row, but are {values.dtype} of shape {values.shape}; "
+            "give the class of each row"
+        )
+    return values
 
 
-def refuse_zero_rows(
-    wrong: ArrayLike, side: str, names: Sequence[str] | None = None, *, what: str = "centroid"
-) -> None:
-    """Raise a SelectionInputError where a row is marked as the zero vector; see `refuse_rows`."""
-    rule = "different from the zero vector to have a cosine"
-    refuse_rows(wrong, rule, side, names, "extract its features again, or use the cost 'l2'", what=what)
+def check_scores(scores: ArrayLike, field: str = "scores", *, what: str = "group") -> NDArray[np.float64]:
+    """Return the scores as float64; a SelectionInputError is raised unless they are one finite number for each group.
+
+    The message calls the scores `field`, and what they rank `what`.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise SelectionInputError(
+            f"{field} must be one number for each {what}, but the shape is {values.shape}; give a list of numbers"
+        )
+    for row in np.flatnonzero(~np.isfinite(values)):
+        raise SelectionInputError(
+            f"{field} must be finite, but that of {what} {row} is {values[row]}; check the features of this {what}"
+        )
+    return values
 
 
 def check_top_k(top_k: int, *, num_groups: int) -> None:
@@ -83,22 +105,16 @@ def check_top_k(top_k: int, *, num_groups: int) -> None:
 
 
 def refuse_rows(
-    wrong: ArrayLike, rule: str, side: str, names: Sequence[str] | None, remedy: str, *, what: str = "centroid"
+    wrong: ArrayLike, rule: tuple[str, str], side: str, names: Sequence[str] | None = None, *, what: str = "centroid"
 ) -> None:
     """Raise a SelectionInputError that counts the wrong rows and names the first; do nothing where there is none.
 
-    Args:
-      wrong: (rows,) boolean, True where a row breaks the rule.
-      rule: what a row must be.
-      side: "source" or "target".
-      names: a name for each row, or None.
-      remedy: what the user can do.
-      what: what a row is.
+    `wrong`, (rows,), is True where a row breaks the rule; `rule` is what a row must be, and what the user can do.
     """
     rows = np.flatnonzero(wrong)
     if rows.size:
         count = "1 is not" if rows.size == 1 else f"{rows.size} are not, the first"
         group = "" if names is None else f" (group {names[rows[0]]!r})"
         raise SelectionInputError(
-            f"every {what} must be {rule}, but {count}: row {rows[0]} of the {side}{group}; {remedy}"
+            f"every {what} must be {rule[0]}, but {count}: row {rows[0]} of the {side}{group}; {rule[1]}"
         )

@@ -1,14 +1,13 @@
 """The record of a selection, the order in which groups are ranked, and the recall (Table 4)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_top_k
+from pretrieve_selection.input_checks import check_scores, check_top_k
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class Selection:
     iterations: int
 
     def __post_init__(self) -> None:
-        scores = _checked_scores(self.scores).copy()
+        scores = check_scores(self.scores).copy()
         scores.flags.writeable = False
         object.__setattr__(self, "scores", scores)
         if not self.groups or len(set(self.groups)) != len(self.groups):
@@ -66,33 +65,6 @@ class Selection:
         margin = float(values[ranking[top_k - 1]] - values[ranking[top_k]]) if top_k < len(ranking) else None
         return cls(method, ranking[:top_k], values, margin, converged, iterations)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as lists and finite numbers, which JSON stores without loss."""
-        return {**asdict(self), "groups": list(self.groups), "scores": self.scores.tolist()}
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Selection":
-        """Return the selection that `to_dict` wrote.
-
-        A SelectionInputError is raised where a key is missing or unknown, or a value breaks a rule of the class.
-        """
-        names = [field.name for field in fields(cls)]
-        missing, unknown = set(names) - set(record), set(record) - set(names)
-        if missing or unknown:
-            raise SelectionInputError(
-                f"a selection must have exactly the keys {', '.join(names)}, but it lacks "
-                f"{sorted(missing)} and has {sorted(unknown)} besides; write it with to_dict"
-            )
-        margin = record["margin"]
-        return cls(
-            method=str(record["method"]),
-            groups=tuple(int(group) for group in record["groups"]),
-            scores=np.asarray(record["scores"], dtype=np.float64),
-            margin=None if margin is None else float(margin),
-            converged=bool(record["converged"]),
-            iterations=int(record["iterations"]),
-        )
-
 
 def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
     """Return all K_source indices, best first: by descending score, and equal scores by ascending group index.
@@ -102,7 +74,7 @@ def rank_groups(scores: ArrayLike) -> tuple[int, ...]:
     >>> rank_groups([0.5, 2.0, 0.5])
     (1, 0, 2)
     """
-    return tuple(int(group) for group in np.argsort(-_checked_scores(scores), kind="stable"))
+    return tuple(int(group) for group in np.argsort(-check_scores(scores), kind="stable"))
 
 
 def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
@@ -130,16 +102,3 @@ def recall_at_k(selection: Selection, expected_ids: Iterable[int]) -> float:
             f"expected_ids must be from 0 to {num_groups - 1}, but {unknown[0]} is not; give indices of this source"
         )
     return len(expected & set(selection.groups)) / len(expected)
-
-
-def _checked_scores(scores: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 1 or not values.size:
-        raise SelectionInputError(
-            f"scores must be one number for each group, but have shape {values.shape}; give (K,) scores"
-        )
-    for group in np.flatnonzero(~np.isfinite(values)):
-        raise SelectionInputError(
-            f"scores must be finite, but that of group {group} is {values[group]}; check the centroid of this group"
-        )
-    return values

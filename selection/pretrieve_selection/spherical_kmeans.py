@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix
 
-from pretrieve_selection.centroids import CentroidSums
+from pretrieve_selection.centroids import CentroidSums, sum_by_group
 from pretrieve_selection.errors import SelectionInputError
-from pretrieve_selection.input_checks import check_features, refuse_infinite_rows, refuse_rows
+from pretrieve_selection.input_checks import FINITE, check_features, refuse_rows
 
 _ROWS_AT_ONCE = 65536
 
@@ -44,21 +43,6 @@ class Clusters:
     directions: NDArray[np.float32]
     inertia: tuple[float, ...]
     converged: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Assignment:
-    clusters: NDArray[np.int64]
-    similarities: NDArray[np.float32]
-    direction_sums: NDArray[np.float64]
-
-    @property
-    def inertia(self) -> float:
-        return float(np.sum(1.0 - self.similarities, dtype=np.float64))
-
-    @property
-    def empty(self) -> NDArray[np.intp]:
-        return np.flatnonzero(np.bincount(self.clusters, minlength=len(self.direction_sums)) == 0)
 
 
 def cluster_features(
@@ -108,27 +92,36 @@ def cluster_features(
     directions = _unit(matrix[start], lengths[start])
     inertia: list[float] = []
     while True:
-        found = _assign(matrix, lengths, directions)
-        inertia.append(found.inertia)
+        assignment, similarities, sums = _assign(matrix, lengths, directions)
+        inertia.append(float(np.sum(1.0 - similarities, dtype=np.float64)))
         if on_iteration is not None:
             on_iteration(len(inertia), inertia[-1])
         converged = len(inertia) > 1 and inertia[-2] - inertia[-1] <= _SMALLEST_IMPROVEMENT * inertia[-2]
-        if not found.empty.size and (converged or len(inertia) >= max_iterations):
+        empty = np.flatnonzero(np.bincount(assignment, minlength=num_clusters) == 0)
+        if not empty.size and (converged or len(inertia) >= max_iterations):
             members = CentroidSums(*directions.shape)
             for rows in _parts(len(matrix)):
-                members.add(matrix[rows], found.clusters[rows])
-            means, counts = members.means(), members.counts()
-            return Clusters(found.clusters, means, counts, directions, tuple(inertia), converged)
+                members.add(matrix[rows], assignment[rows])
+            return Clusters(assignment, members.means(), members.counts(), directions, tuple(inertia), converged)
         if len(inertia) >= max_iterations + _MAX_REPAIRS:
             raise SelectionInputError(
-                f"every cluster must have a member, but {len(found.empty)} of {num_clusters} stayed empty: "
+                f"every cluster must have a member, but {len(empty)} of {num_clusters} stayed empty: "
                 "the features point in too few different directions; lower num_clusters"
             )
-        directions = _move(matrix, lengths, found, directions)
+        norms = np.linalg.norm(sums, axis=1)
+        # Where the members cancel out there is no mean direction, and the cluster keeps its old one.
+        has_mean = norms > _SAME_DIRECTION
+        directions = directions.copy()
+        directions[has_mean] = sums[has_mean] / norms[has_mean, None]
+        if empty.size:
+            far = _far_directions(matrix, lengths, similarities, count=len(empty))
+            directions[empty[: len(far)]] = far
 
 
-def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: NDArray[np.float32]) -> _Assignment:
-    """Find the nearest direction of each image, and sum the directions of the members of each cluster."""
+def _assign(
+    features: NDArray[Any], lengths: NDArray[np.float64], directions: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float64]]:
+    """Return the cluster of each image, its cosine to the cluster's direction, and each cluster's sum of directions."""
     import faiss  # imported here because it loads more slowly than the rest of the package
 
     index: Any = faiss.IndexFlatIP(directions.shape[1])
@@ -142,30 +135,15 @@ def _assign(features: NDArray[Any], lengths: NDArray[np.float64], directions: ND
         unit = _unit(features[rows], lengths[rows])
         nearest_similarity, nearest = index.search(unit, 1)
         clusters[rows], similarities[rows] = nearest[:, 0], nearest_similarity[:, 0]
-        members = (np.ones(len(unit)), (nearest[:, 0], np.arange(len(unit))))
-        sums += csr_matrix(members, shape=(len(sums), len(unit))) @ unit.astype(np.float64)
-    return _Assignment(clusters, similarities, sums)
-
-
-def _move(
-    features: NDArray[Any], lengths: NDArray[np.float64], found: _Assignment, directions: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the mean direction of each cluster's members; for an empty cluster, the direction of a far image."""
-    norms = np.linalg.norm(found.direction_sums, axis=1)
-    moved: NDArray[np.float32] = directions.copy()
-    # Where the members cancel out there is no mean direction, and the cluster keeps its old one.
-    has_mean = norms > _SAME_DIRECTION
-    moved[has_mean] = found.direction_sums[has_mean] / norms[has_mean, None]
-    far = _far_directions(features, lengths, found.similarities, count=len(found.empty))
-    moved[found.empty[: len(far)]] = far
-    return moved
+        sums += sum_by_group(unit, nearest[:, 0], num_groups=len(sums))
+    return clusters, similarities, sums
 
 
 def _far_directions(
     features: NDArray[Any], lengths: NDArray[np.float64], similarities: NDArray[np.float32], *, count: int
 ) -> NDArray[np.float32]:
     """Return at most `count` different directions of images far from their centre, the farthest first."""
-    pool = np.argsort(similarities, kind="stable")[: 16 * count + 256] if count else np.empty(0, dtype=np.intp)
+    pool = np.argsort(similarities, kind="stable")[: 16 * count + 256]
     unit, nearest = _unit(features[pool], lengths[pool]), similarities[pool]
     chosen: list[NDArray[np.float32]] = []
     while len(chosen) < count and 1.0 - nearest.min() > _SAME_DIRECTION:
@@ -188,7 +166,6 @@ def _checked_lengths(features: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.empty(len(features))
     for rows in _parts(len(features)):
         lengths[rows] = np.linalg.norm(features[rows].astype(np.float64), axis=1)
-    refuse_infinite_rows(~np.isfinite(lengths), "source", what="image")
-    rule, remedy = "different from the zero vector", "extract its features again"
-    refuse_rows(lengths == 0, rule, "source", None, remedy, what="image")
+    refuse_rows(~np.isfinite(lengths), FINITE, "source", what="image")
+    refuse_rows(lengths == 0, ("different from the zero vector", "extract its features again"), "source", what="image")
     return lengths

@@ -1,15 +1,21 @@
 """Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, for costs of any scale."""
 
+import sys
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, get_args
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pretrieve_selection.arrays import ArrayT, array_namespace, as_float64
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.settings import TransportSettings
 
+if TYPE_CHECKING:
+    import torch
+
+ArrayT = TypeVar("ArrayT", "NDArray[np.float64]", "torch.Tensor")
 TransportMethod = Literal["auto", "log", "scaling"]
 
 # The scalings never stop changing by a few units in the last place of the largest cost. This counts as converged, as
@@ -73,7 +79,7 @@ class TransportPlan(Generic[ArrayT]):
 def _exp(exponents: ArrayT) -> ArrayT:
     # With very negative costs the plan may exceed float64: the result is then infinity, without a warning.
     with np.errstate(over="ignore"):
-        return array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
+        return _array_namespace(exponents).exp(exponents)  # type: ignore[no-any-return]
 
 
 def solve_unbalanced_transport(
@@ -119,28 +125,24 @@ def solve_unbalanced_transport(
     if method not in get_args(TransportMethod):
         choices = describe_choices(method, get_args(TransportMethod))
         raise SelectionInputError(f"method must be a known way to solve, but is {method!r}: {choices}")
-    log_kernel = _make_log_kernel(as_float64(cost, like=cost), settings.entropy_weight)
+    log_kernel = _make_log_kernel(_as_float64(cost, like=cost), settings.entropy_weight)
     log_source_mass = _log_mass(source_mass, log_kernel[:, 0], "source_mass")
     log_target_mass = _log_mass(target_mass, log_kernel[0], "target_mass")
     if method == "auto":
         spread = float(log_kernel.max() - log_kernel.min())
         method = "scaling" if spread <= _LARGEST_SPREAD_FOR_SCALING else "log"
     kernel: LogKernel[ArrayT] = AbsorbedKernel(log_kernel) if method == "scaling" else LogKernel(log_kernel)
-    return _iterate(log_kernel, kernel, log_source_mass, log_target_mass, settings)
+    return _iterate(kernel, log_source_mass, log_target_mass, settings)
 
 
 def _iterate(
-    log_kernel: ArrayT,
-    kernel: "LogKernel[ArrayT]",
-    log_source_mass: ArrayT,
-    log_target_mass: ArrayT,
-    settings: TransportSettings,
+    kernel: "LogKernel[ArrayT]", log_source_mass: ArrayT, log_target_mass: ArrayT, settings: TransportSettings
 ) -> TransportPlan[ArrayT]:
     source_power = 1.0 / (1.0 + settings.entropy_weight / settings.source_penalty)
     target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
     bound_of_change = error_per_change(settings)
     rounding = min(_ROUNDING * bound_of_change, _LARGEST_ROUNDING)
-    largest_cost = max(-float(log_kernel.min()), float(log_kernel.max()))
+    largest_cost = max(-float(kernel.log_kernel.min()), float(kernel.log_kernel.max()))
     log_source_scaling, log_target_scaling = 0.0 * log_source_mass, 0.0 * log_target_mass
     iterations, residual, converged = 0, float("inf"), False
     while iterations < settings.max_iterations and not converged:
@@ -157,7 +159,7 @@ def _iterate(
         log_target_marginal=log_target_scaling + log_column_sums,
         log_source_scaling=log_source_scaling,
         log_target_scaling=log_target_scaling,
-        log_kernel=log_kernel,
+        log_kernel=kernel.log_kernel,
         iterations=iterations,
         residual=residual,
         converged=converged,
@@ -182,7 +184,7 @@ def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
             "cost must be a (K_source, K_target) matrix with at least one of each, but has shape "
             f"{tuple(cost.shape)}; give one row for each source group"
         )
-    xp = array_namespace(cost)
+    xp = _array_namespace(cost)
     with np.errstate(over="ignore"):
         log_kernel = cost / -entropy_weight
     if not xp.isfinite(log_kernel).all():
@@ -195,10 +197,10 @@ def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
 
 
 def _log_mass(mass: Any, like: ArrayT, name: str) -> ArrayT:
-    xp = array_namespace(like)
+    xp = _array_namespace(like)
     if mass is None:
         return xp.zeros_like(like)  # type: ignore[no-any-return]
-    values = as_float64(mass, like=like)
+    values = _as_float64(mass, like=like)
     if values.shape != like.shape:
         raise SelectionInputError(
             f"{name} must have one entry for each of the {len(like)} groups, but has shape "
@@ -228,13 +230,13 @@ class LogKernel(Generic[ArrayT]):
     """
 
     def __init__(self, log_kernel: ArrayT) -> None:
-        self._log_kernel: ArrayT = log_kernel
+        self.log_kernel: ArrayT = log_kernel
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        return log_sum_exp(self._log_kernel + column_potential, axis=1)
+        return log_sum_exp(self.log_kernel + column_potential, axis=1)
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        return log_sum_exp(self._log_kernel + row_potential[:, None], axis=0)
+        return log_sum_exp(self.log_kernel + row_potential[:, None], axis=0)
 
 
 class AbsorbedKernel(LogKernel[ArrayT]):
@@ -248,11 +250,11 @@ class AbsorbedKernel(LogKernel[ArrayT]):
 
     def __init__(self, log_kernel: ArrayT) -> None:
         super().__init__(log_kernel)  # type: ignore[arg-type]  # mypy loses a constrained TypeVar in super()
-        xp = array_namespace(log_kernel)
+        xp = _array_namespace(log_kernel)
         self._absorb(xp.zeros_like(log_kernel[0]))
 
     def log_row_sums(self, column_potential: ArrayT) -> ArrayT:
-        xp = array_namespace(column_potential)
+        xp = _array_namespace(column_potential)
         sums, log_scale = self._row_products(column_potential)
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
             self._absorb(column_potential)
@@ -260,45 +262,56 @@ class AbsorbedKernel(LogKernel[ArrayT]):
         return self._row_offset + log_scale + xp.log(sums)  # type: ignore[no-any-return]
 
     def log_column_sums(self, row_potential: ArrayT) -> ArrayT:
-        xp = array_namespace(row_potential)
-        weights, log_scale = _scaled_exp(row_potential + self._row_offset)
+        xp = _array_namespace(row_potential)
+        weights, log_scale = _scaled_exp(row_potential + self._row_offset, axis=0)
         sums = weights @ self._absorbed
         log_sums = xp.log(sums) + log_scale - self._absorbed_potential
         if not sums.min() >= _SMALLEST_TRUSTED_SUM:
             lost = sums < _SMALLEST_TRUSTED_SUM
-            log_sums[lost] = log_sum_exp(self._log_kernel[:, lost] + row_potential[:, None], axis=0)
+            log_sums[lost] = log_sum_exp(self.log_kernel[:, lost] + row_potential[:, None], axis=0)
         return log_sums  # type: ignore[no-any-return]
 
     def _row_products(self, column_potential: ArrayT) -> tuple[ArrayT, ArrayT]:
-        weights, log_scale = _scaled_exp(column_potential - self._absorbed_potential)
+        weights, log_scale = _scaled_exp(column_potential - self._absorbed_potential, axis=0)
         return self._absorbed @ weights, log_scale
 
     def _absorb(self, column_potential: ArrayT) -> None:
-        xp = array_namespace(column_potential)
-        exponents = self._log_kernel + column_potential
-        largest = xp.amax(exponents, axis=1, keepdims=True)
-        exponents -= largest
-        self._absorbed: ArrayT = _exp_in_place(exponents)
+        absorbed, largest = _scaled_exp(self.log_kernel + column_potential, axis=1)
+        self._absorbed: ArrayT = absorbed
         self._absorbed_potential: ArrayT = column_potential
         self._row_offset: ArrayT = largest[:, 0]
 
 
 def log_sum_exp(exponents: ArrayT, *, axis: int) -> ArrayT:
     """Return log Σ exp(exponents) along an axis of a matrix, which is overwritten."""
-    xp = array_namespace(exponents)
+    xp = _array_namespace(exponents)
+    terms, largest = _scaled_exp(exponents, axis=axis)
+    return largest.squeeze(axis) + xp.log(xp.sum(terms, axis=axis))  # type: ignore[no-any-return]
+
+
+def _scaled_exp(exponents: ArrayT, *, axis: int) -> tuple[ArrayT, ArrayT]:
+    """Return exp(exponents − largest), in place, and the largest exponent along the axis, which keeps the length 1."""
+    xp = _array_namespace(exponents)
     largest = xp.amax(exponents, axis=axis, keepdims=True)
     exponents -= largest
-    sums = xp.sum(_exp_in_place(exponents), axis=axis)
-    return largest.squeeze(axis) + xp.log(sums)  # type: ignore[no-any-return]
-
-
-def _scaled_exp(exponents: ArrayT) -> tuple[ArrayT, ArrayT]:
-    largest = exponents.max()
-    return _exp_in_place(exponents - largest), largest
-
-
-def _exp_in_place(exponents: ArrayT) -> ArrayT:
     # Raising the smallest exponents first is for speed: exp is slow where its result underflows.
-    xp = array_namespace(exponents)
     xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
-    return xp.exp(exponents, out=exponents)  # type: ignore[no-any-return]
+    return xp.exp(exponents, out=exponents), largest
+
+
+def _array_namespace(array: Any) -> ModuleType:
+    """Return the module, `numpy` or `torch`, whose functions work on this array.
+
+    The functions used here have the same names and arguments in both. Importing torch is slow; a caller that passes a
+    tensor has imported it already.
+    """
+    torch_module = sys.modules.get("torch")
+    return torch_module if torch_module is not None and isinstance(array, torch_module.Tensor) else np
+
+
+def _as_float64(array: Any, *, like: Any) -> Any:
+    """Convert an array, a tensor or nested sequences to float64, of the kind and on the device of `like`."""
+    xp = _array_namespace(like)
+    if xp is np:
+        return np.asarray(array, dtype=np.float64)
+    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()

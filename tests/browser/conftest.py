@@ -71,7 +71,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment_reports(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> dict[str, Path]:
     """Run a figure and a table of the paper in miniature."""
     from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.reproduction import reproduce
+    from pretrieve.paper.run_experiment import reproduce
 
     storage = tmp_path_factory.mktemp("experiments")
     with pytest.MonkeyPatch.context() as monkeypatch:

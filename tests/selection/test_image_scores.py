@@ -36,7 +36,7 @@ def test_float32_features_cost_no_more_than_rounding(features, method):
     np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=2e-5)
 
 
-def test_an_iteration_that_ended_early_is_told(features):
+def test_an_iteration_that_ended_early_is_marked(features):
     settings = SelectionSettings(max_iterations=1)
     assert not score_images("uot", *features, settings=settings, rng=np.random.default_rng(0)).converged
 

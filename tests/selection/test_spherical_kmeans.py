@@ -78,15 +78,15 @@ def test_same_seed_gives_the_same_clusters_to_the_bit_and_another_seed_others(rn
     assert (first.assignment != other.assignment).any()
 
 
-def test_progress_tells_each_iteration_and_an_inertia_that_never_rises(rng):
+def test_progress_gives_each_iteration_and_an_inertia_that_never_rises(rng):
     features, _ = _blobs(rng, spread=2.0)
-    told = []
+    notified = []
     clusters = cluster_features(
-        features, num_clusters=10, seed=0, on_iteration=lambda iteration, inertia: told.append((iteration, inertia))
+        features, num_clusters=10, seed=0, on_iteration=lambda iteration, inertia: notified.append((iteration, inertia))
     )
-    assert [iteration for iteration, _ in told] == list(range(1, len(told) + 1))
-    assert tuple(inertia for _, inertia in told) == clusters.inertia
-    assert len(told) > 2
+    assert [iteration for iteration, _ in notified] == list(range(1, len(notified) + 1))
+    assert tuple(inertia for _, inertia in notified) == clusters.inertia
+    assert len(notified) > 2
     assert (np.diff(clusters.inertia) <= 1e-4).all()
 
 

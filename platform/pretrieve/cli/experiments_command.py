@@ -33,8 +33,7 @@ def experiments(
 
     `pretrieve reproduce NAME` runs one, `pretrieve reproduce NAME --mini` its miniature.
     """
-    from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.points import studies_folder
+    from pretrieve.paper.catalogue import EXPERIMENTS, studies_folder
 
     numbers = (">studies", ">trials", ">refits", *((">wall time", ">GPU-hours") if cost else ()))
     table = make_table(("name", "place", "question", "study files", *numbers), show_edge=False, pad_edge=False)
@@ -82,7 +81,7 @@ def reproduce(
     `pretrieve reproduce table1a --mini`
     """
     from pretrieve.paper.catalogue import find_experiment
-    from pretrieve.paper.reproduction import reproduce as reproduce_experiment
+    from pretrieve.paper.run_experiment import reproduce as reproduce_experiment
     from pretrieve_dashboards.paper_report import print_experiment
 
     console = make_console()
@@ -103,7 +102,7 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
     from pretrieve.cluster import connected
     from pretrieve.execution.measuring.speed import SpeedBook
     from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.reproduction import MINI_STORAGE
+    from pretrieve.paper.run_experiment import MINI_STORAGE
     from pretrieve_dashboards.wording import duration
 
     found: dict[str, tuple[str, str]] = {}
@@ -130,7 +129,7 @@ def count_trials(series: Series) -> tuple[int, int]:
     YAML.
     """
     from pretrieve.methods import METHODS
-    from pretrieve.paper.points import studies_folder
+    from pretrieve.paper.catalogue import studies_folder
     from pretrieve.search.grid import GridSettings
     from pretrieve.study.study_file import read_study_fields
 
@@ -154,7 +153,7 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     raised if a study file does not fit the data or the cluster.
     """
     from pretrieve.paper._base import StudyPoint
-    from pretrieve.paper.points import load_point
+    from pretrieve.paper.catalogue import load_point
     from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.forecast_study import forecast_study
 

@@ -62,7 +62,6 @@ def render_characters(
     num_images_per_class: int,
     image_size: int = 32,
     seed: int,
-    distortions: Distortions | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Render images of several characters, class after class; the position of a character is its label.
 
@@ -73,9 +72,8 @@ def render_characters(
     Returns:
       images (N, image_size, image_size) uint8 grey and labels (N,) int64, N = classes · num_images_per_class.
     """
-    num = num_images_per_class
     images = [
-        render_class(character, fonts, num_images=num, image_size=image_size, seed=seed, distortions=distortions)
+        render_class(character, fonts, num_images=num_images_per_class, image_size=image_size, seed=seed)
         for character in characters
     ]
     labels = np.repeat(np.arange(len(images), dtype=np.int64), num_images_per_class)

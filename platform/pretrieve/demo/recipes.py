@@ -48,7 +48,6 @@ class CharacterSetRecipe:
       seed: of the train images; the test images have the next one.
     """
 
-    name: str
     characters: tuple[str, ...]
     fonts: tuple[Font, ...]
     num_train: int
@@ -78,7 +77,7 @@ class RenderedImages:
 def source_recipe() -> CharacterSetRecipe:
     """Return the recipe of the source: over 200 characters of nine scripts, and symbols."""
     characters = tuple(_SOURCE_SCRIPTS + _SOURCE_SYMBOLS)
-    return CharacterSetRecipe("characters", characters, SOURCE_FONTS, num_train=100, num_test=10, seed=0)
+    return CharacterSetRecipe(characters, SOURCE_FONTS, num_train=100, num_test=10, seed=0)
 
 
 def target_recipes() -> dict[str, CharacterSetRecipe]:
@@ -93,8 +92,8 @@ def target_recipes() -> dict[str, CharacterSetRecipe]:
         "symbols": "←↑→↓↔↕↖↗⇐⇒⇔↦↠⇀⇄⇑±×÷∂∈∏√∞∩∪∫≈≠≤∉∋∑∝∼≥",
     }
     return {
-        name: CharacterSetRecipe(name, tuple(drawn), HELD_OUT_FONTS, num_train=10, num_test=30, seed=100 + 2 * place)
-        for place, (name, drawn) in enumerate(characters.items())
+        name: CharacterSetRecipe(tuple(drawn), HELD_OUT_FONTS, num_train=10, num_test=30, seed=100 + 2 * number)
+        for number, (name, drawn) in enumerate(characters.items())
     }
 
 

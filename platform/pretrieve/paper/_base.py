@@ -1,9 +1,12 @@
-"""The types of the paper's experiments, and the overrides and deviations that several experiments share."""
+"""The types of the paper's experiments, and the settings and deviations that several experiments share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pretrieve import NamedCentroids
 from pretrieve.records import StudyRecord
@@ -21,23 +24,15 @@ class StudyPoint:
 
 
 @dataclass(frozen=True)
-class ClassMeans:
-    """The files that hold the centroids of a selection problem."""
-
-    network: str  # the folder; `imagenet.npz` in it is the source
-    target: str  # the target's file in it, without its suffix
-    expected: str  # name of a list of the groups that should be found
-
-
-@dataclass(frozen=True)
 class SelectionPoint:
     """A selection problem of a study, which needs no training."""
 
     label: str  # names the problem, usually by its network
     file: str  # the study file; its `selection.expected_groups` names the groups that should be found
     target: str  # name of the target in the study
-    class_means: ClassMeans | None = None  # the same problem in files; None where there are none
     overrides: tuple[str, ...] = ()  # as in `StudyPoint`
+    class_means: str | None = None  # the same problem in files: the network's folder, with `imagenet.npz` as source
+    expected: str = "imagenet-birds"  # of the problem in files: a list of the groups that should be found
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,10 @@ class SelectionProblem:
     target: NamedCentroids  # centroids of the classes, (K_target, D)
     expected: tuple[int, ...]  # indices of source groups; empty where the study names none
     settings: SelectionSettings  # top_k and the weights of eq. 5
+
+    @property
+    def sides(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.source.means, self.target.means
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,11 @@ def by(*methods: str) -> str:
     return f"methods=[{', '.join(methods)}]"
 
 
-def with_expected(target: str) -> str:
-    """Return the override that names the groups to be found: the source's Greek letters."""
-    return f"selection.expected_groups={{{target}: greek_letters.txt}}"
+def mini_clusters(num_clusters: int, top_k: int) -> str:
+    """Return the override that selects so many clusters in place of the source's characters."""
+    return f"selection={{unit: cluster, num_clusters: {num_clusters}, top_k: {top_k}}}"
+
+
+def one_study(label: str, file: str, *overrides: str) -> tuple[StudyPoint, ...]:
+    """Return a series of one study."""
+    return (StudyPoint(label, file, overrides),)

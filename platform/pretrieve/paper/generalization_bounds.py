@@ -49,10 +49,14 @@ class ProblemConstants:
             )
 
     @property
+    def largest_logarithm(self) -> float:
+        """nμ/(2L): the learning rate η = 2/(nμ) · log(…) is at most 1/L up to this logarithm."""
+        return self.num_images * self.pl_constant / (2 * self.smoothness)
+
+    @property
     def gap_over_noise(self) -> float:
-        """Return nμΔ²/(2Lσ²), the argument of Lemma 2's logarithm: a number without unit."""
-        signal = self.num_images * self.pl_constant * self.pretraining_gap**2
-        return signal / (2 * self.smoothness * self.gradient_variance)
+        """nμΔ²/(2Lσ²), the argument of Lemma 2's logarithm: a number without unit."""
+        return self.largest_logarithm * self.pretraining_gap**2 / self.gradient_variance
 
 
 def pretrained_bound(gradient_gap_to_pretraining: float, pl_constant: float) -> float:
@@ -60,12 +64,7 @@ def pretrained_bound(gradient_gap_to_pretraining: float, pl_constant: float) -> 
 
     It holds for pre-training at η = min(1, Δ²/(2σ²))/L, until converged.
 
-    Args:
-      gradient_gap_to_pretraining: Δ > 0, nats/p.
-      pl_constant: μ > 0, nats/p².
-
-    Raises:
-      BoundError: an argument is not finite and > 0.
+    Δ, in nats/p, and μ, in nats/p², must be finite and > 0; a BoundError is raised where they are not.
 
     >>> pretrained_bound(2.0, 0.5)
     8.0
@@ -81,9 +80,7 @@ def fine_tuned_bound(constants: ProblemConstants) -> float:
     Raises:
       BoundError: the learning rate η = 2/(nμ) · log(nμΔ²/(2Lσ²)) is not in (0, 1/L].
 
-    >>> constants = ProblemConstants(
-    ...     num_images=1000, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
-    ... )
+    >>> constants = ProblemConstants(1000, smoothness=1, pl_constant=0.1, gradient_variance=1, pretraining_gap=1)
     >>> round(fine_tuned_bound(constants), 4)
     1.5648
     """
@@ -103,17 +100,29 @@ def reuse_bound(constants: ProblemConstants, *, target_share: float, delta_squar
     Raises:
       BoundError: a range above does not hold, or the learning rate η = 2/(nμ) · log(nμΔ²/(2αLσ²)) is not in (0, 1/L].
 
-    >>> constants = ProblemConstants(
-    ...     num_images=1000, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
-    ... )
+    >>> constants = ProblemConstants(1000, smoothness=1, pl_constant=0.1, gradient_variance=1, pretraining_gap=1)
     >>> round(reuse_bound(constants, target_share=0.5, delta_squared=0.01), 4)
     1.021
     """
     if not 0 < target_share <= 1:
         raise BoundError(f"target_share must lie in (0, 1], but is {target_share:g}; 1 is plain fine-tuning")
-    _check_delta_squared(delta_squared)
-    _check_learning_rate(constants, target_share)
-    return _reuse_bound(constants, target_share, delta_squared)
+    if not (math.isfinite(delta_squared) and delta_squared >= 0):
+        raise BoundError(f"delta_squared must be finite and ≥ 0, but is {delta_squared:g}; it is a squared norm")
+    logarithm = math.log(constants.gap_over_noise) - math.log(target_share)
+    rate = 2 / (constants.num_images * constants.pl_constant) * logarithm
+    if rate <= 0:
+        raise BoundError(
+            f"the learning rate of the bound must be > 0, but is {rate:g}: nμΔ²/(2αLσ²) = {math.exp(logarithm):g} must "
+            "exceed 1; with so small a pretraining_gap only a larger num_images or a smaller target_share is covered"
+        )
+    # The logarithm is compared, with a tolerance for rounding, so that the result of best_target_share is allowed.
+    if logarithm > constants.largest_logarithm * (1 + 1e-12) + 1e-12:
+        raise BoundError(
+            f"the learning rate of the bound must not exceed 1/L = {1 / constants.smoothness:g}, but is {rate:g}; "
+            "raise num_images or target_share"
+        )
+    noise = 4 * constants.smoothness * constants.gradient_variance / (constants.num_images * constants.pl_constant**2)
+    return target_share * noise * logarithm + 2 * (1 - target_share) * delta_squared / constants.pl_constant
 
 
 def best_target_share(constants: ProblemConstants, *, delta_squared: float) -> float:
@@ -126,54 +135,15 @@ def best_target_share(constants: ProblemConstants, *, delta_squared: float) -> f
     Raises:
       BoundError: δ² is out of range, or plain fine-tuning's own learning rate is not in (0, 1/L].
 
-    >>> constants = ProblemConstants(
-    ...     num_images=100, smoothness=1.0, pl_constant=0.1, gradient_variance=1.0, pretraining_gap=1.0
-    ... )
+    >>> constants = ProblemConstants(100, smoothness=1, pl_constant=0.1, gradient_variance=1, pretraining_gap=1)
     >>> round(best_target_share(constants, delta_squared=0.01), 4), best_target_share(constants, delta_squared=9.0)
     (0.0337, 1.0)
     """
-    _check_delta_squared(delta_squared)
-    _check_learning_rate(constants, 1.0)
+    plain = reuse_bound(constants, target_share=1.0, delta_squared=delta_squared)
     # With many images the exponential underflows, and 0 is no allowed α.
-    smallest = max(constants.gap_over_noise * math.exp(-_largest_logarithm(constants)), sys.float_info.min)
-    is_source_close = _reuse_bound(constants, smallest, delta_squared) < _reuse_bound(constants, 1.0, delta_squared)
+    smallest = min(1.0, max(constants.gap_over_noise * math.exp(-constants.largest_logarithm), sys.float_info.min))
+    is_source_close = reuse_bound(constants, target_share=smallest, delta_squared=delta_squared) < plain
     return smallest if is_source_close else 1.0
-
-
-def _reuse_bound(constants: ProblemConstants, target_share: float, delta_squared: float) -> float:
-    noise = 4 * constants.smoothness * constants.gradient_variance / (constants.num_images * constants.pl_constant**2)
-    sampling = target_share * noise * _logarithm(constants, target_share)
-    return sampling + 2 * (1 - target_share) * delta_squared / constants.pl_constant
-
-
-def _logarithm(constants: ProblemConstants, target_share: float) -> float:
-    return math.log(constants.gap_over_noise) - math.log(target_share)
-
-
-def _largest_logarithm(constants: ProblemConstants) -> float:
-    # η = 2/(nμ) · log(…) ≤ 1/L, solved for the logarithm.
-    return constants.num_images * constants.pl_constant / (2 * constants.smoothness)
-
-
-def _check_learning_rate(constants: ProblemConstants, target_share: float) -> None:
-    logarithm = _logarithm(constants, target_share)
-    rate = 2 / (constants.num_images * constants.pl_constant) * logarithm
-    if rate <= 0:
-        raise BoundError(
-            f"the learning rate of the bound must be > 0, but is {rate:g}: nμΔ²/(2αLσ²) = {math.exp(logarithm):g} must "
-            "exceed 1; with so small a pretraining_gap only a larger num_images or a smaller target_share is covered"
-        )
-    # The logarithm is compared, with a tolerance for rounding, so that the result of best_target_share is allowed.
-    if logarithm > _largest_logarithm(constants) * (1 + 1e-12) + 1e-12:
-        raise BoundError(
-            f"the learning rate of the bound must not exceed 1/L = {1 / constants.smoothness:g}, but is {rate:g}; "
-            "raise num_images or target_share"
-        )
-
-
-def _check_delta_squared(value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise BoundError(f"delta_squared must be finite and ≥ 0, but is {value:g}; it is a squared norm")
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -17,15 +17,12 @@ SELECTORS: Mapping[str, type[Selector]] = {
 }
 
 
-def make_selector(
-    name: str, *, label_groups: Sequence[int | str] | None = None, group_names: Sequence[str] | None = None
-) -> Selector:
+def make_selector(name: str, *, label_groups: Sequence[int] | None = None) -> Selector:
     """Build a selector by the name of its method.
 
     Args:
       name: a key of `SELECTORS`.
       label_groups: the groups to select; needed by `label`, and only allowed there; see `LabelSelector`.
-      group_names: the names of all source groups; for `label`, where groups are not given by index.
 
     Raises:
       SelectionInputError: the name is unknown, or label_groups is missing for `label` or given to another method.
@@ -44,5 +41,5 @@ def make_selector(
             + ("list the groups to select" if label_groups is None else "leave label_groups out")
         )
     if label_groups is not None:
-        return LabelSelector(label_groups, group_names)
+        return LabelSelector(label_groups)
     return SELECTORS[name]()

@@ -22,7 +22,6 @@ class UotSelector(Selector):
     ) -> Selection:
         cost = problem.cost_matrix(settings.cost, cost_scale=settings.cost_scale)
         plan = solve_unbalanced_transport(cost, settings=settings)
-        scores = plan.log_source_marginal
         return Selection.from_scores(
-            self.name, scores, top_k=top_k, converged=plan.converged, iterations=plan.iterations
+            self.name, plan.log_source_marginal, top_k=top_k, converged=plan.converged, iterations=plan.iterations
         )

@@ -10,8 +10,7 @@ import yaml
 from pretrieve.cli.experiments_command import count_trials
 from pretrieve.errors import UserError
 from pretrieve.paper._base import StudyPoint
-from pretrieve.paper.catalogue import EXPERIMENTS, find_experiment
-from pretrieve.paper.points import load_point, studies_folder
+from pretrieve.paper.catalogue import EXPERIMENTS, find_experiment, load_point, studies_folder
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import read_study_fields, validate_study
 
@@ -30,7 +29,7 @@ def test_another_name_is_refused_with_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("is_mini", [False, True])
-def test_labels_tell_the_points_of_a_series_apart(name: str, is_mini: bool) -> None:
+def test_points_of_a_series_have_different_labels(name: str, is_mini: bool) -> None:
     series = EXPERIMENTS[name].series(is_mini=is_mini)
     for points in (series.studies, series.selections):
         assert len({point.label for point in points}) == len(points)

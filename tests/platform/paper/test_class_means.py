@@ -9,8 +9,8 @@ import pytest
 from pretrieve.cli import app as cli
 from pretrieve.errors import UserError
 from pretrieve.paper.catalogue import find_experiment
-from pretrieve.paper.reproduction import reproduce
-from pretrieve.paper.table4 import PUBLISHED_RECALL
+from pretrieve.paper.recalls_table_4_figures_2b_4a import PUBLISHED_RECALL
+from pretrieve.paper.run_experiment import reproduce
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pretrieve.paper.cost_ablations import recall_by_cost_and_method
+from pretrieve.paper.recall_ablations import recall_by_cost_and_method
 from pretrieve_selection import IMAGENET_BIRD_CLASSES, SelectionInputError, SelectionSettings
 
 TWO = SelectionSettings(top_k=2)
@@ -58,7 +58,7 @@ def test_methods_without_uot_need_no_cost_scale(lonely_class):
 
 
 def test_each_method_and_cost_has_dots_of_its_own_shape_on_the_rows_of_the_problems(lonely_class):
-    problems = {"first": lonely_class, "a name that goes on for longer than the axes have room": lonely_class}
+    problems = {"first": lonely_class, "a name that goes on for longer than the axes are wide": lonely_class}
     figure = recall_by_cost_and_method(problems, [4], settings=TWO).figure
     (axes,) = figure.axes
     labels = [line.get_label() for line in axes.lines]

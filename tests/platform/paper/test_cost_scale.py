@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pretrieve.paper.cost_ablations import recall_over_cost_scale
+from pretrieve.paper.recall_ablations import recall_over_cost_scale
 from pretrieve_selection import (
     IMAGENET_BIRD_CLASSES,
     SelectionInputError,

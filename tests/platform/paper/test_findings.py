@@ -44,7 +44,7 @@ def test_table_1a_in_miniature_stands_beside_the_papers_table(make_record) -> No
     assert ("finetune", AVERAGE) not in table.values
 
 
-def test_table_1b_tells_the_two_studies_apart_and_has_one_row_of_fine_tuning(make_record) -> None:  # type: ignore[no-untyped-def]
+def test_table_1b_keeps_the_two_studies_apart_and_has_one_row_of_fine_tuning(make_record) -> None:  # type: ignore[no-untyped-def]
     labelled = make_record({("cub", "finetune"): (0.7, 0.7), ("cub", "uot"): (0.8, 0.8)})
     clusters = make_record({("cub", "uot"): (0.75, 0.75)})
     (table,) = find("table1b", Results({"with labels": labelled, "without labels": clusters})).comparisons
@@ -94,7 +94,7 @@ def test_table_4_measures_the_recall_of_every_cost_and_method(directions) -> Non
     assert accuracy.values == {}
 
 
-def test_figure_2b_draws_and_lists_the_ranked_groups_and_tells_the_expected_ones(directions) -> None:  # type: ignore[no-untyped-def]
+def test_figure_2b_draws_and_lists_the_ranked_groups_and_marks_the_expected_ones(directions) -> None:  # type: ignore[no-untyped-def]
     found = find("figure2b", Results(problems={"supervised": directions}))
     (table,), (drawing,), (listing,) = found.comparisons, found.drawings, found.listings
     assert table.values["supervised", "recall"].mean == 0.5

@@ -49,7 +49,7 @@ def test_a_table_and_a_figure_end_in_their_reports(
     for word in ("greek", "armenian", "symbols", "57.27", "a ratio of 5 in place of 10"):
         assert word in table
     assert (storage / "table3" / "studies" / "long-tail.html").exists()
-    assert "epochs: 2; in the paper: 100" in table, "what was set beside the file is told as well"
+    assert "epochs: 2; in the paper: 100" in table, "what was set beside the file is listed as well"
     (database,) = storage.glob("*/mlflow.db")
     client = MlflowClient(f"sqlite:///{database}")
     (experiment,) = (each for each in client.search_experiments() if each.name != "Default")

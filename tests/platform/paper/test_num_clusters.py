@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pretrieve.paper.cluster_ablation import recall_over_num_clusters
+from pretrieve.paper import recall_ablations
+from pretrieve.paper.recall_ablations import ClusterSweep, recall_over_num_clusters
 from pretrieve_selection import SelectionInputError, SelectionSettings, cluster_features, make_selector
 
 # Twelve images of exactly three directions, so that three clusters are known whatever they start from.
@@ -17,7 +18,7 @@ TARGET = np.array([[1.0, 0.1, 0.0], [1.0, 0.0, 0.1]])
 
 
 def test_images_of_the_selected_clusters_are_counted_exactly():
-    table = recall_over_num_clusters(FEATURES, LABELS, TARGET, [0], num_clusters=[3], seed=0).table
+    table = recall_over_num_clusters(FEATURES, LABELS, TARGET, [0], sweep=ClusterSweep([3], seed=0)).table
     (row,) = table.to_dict("records")
     assert row.pop("inertia_per_image") == pytest.approx(0.0, abs=1e-6)
     assert row == {
@@ -36,7 +37,7 @@ def test_images_of_the_selected_clusters_are_counted_exactly():
 
 def test_one_cluster_selects_everything():
     features = np.eye(3)[np.repeat(np.arange(3), 4)]
-    table = recall_over_num_clusters(features, LABELS, TARGET, [0, 2], num_clusters=[1], seed=0).table
+    table = recall_over_num_clusters(features, LABELS, TARGET, [0, 2], sweep=ClusterSweep([1], seed=0)).table
     (row,) = table.to_dict("records")
     assert (row["share_of_images"], row["precision"], row["image_recall"]) == (1.0, 8 / 12, 1.0)
     assert row["inertia_per_image"] == pytest.approx(1 - 1 / math.sqrt(3), abs=1e-6)
@@ -44,9 +45,8 @@ def test_one_cluster_selects_everything():
 
 def test_the_same_share_of_clusters_is_selected_for_each_number_and_at_least_one(rng):
     features, labels = rng.normal(size=(60, 4)), np.arange(60) % 3
-    table = recall_over_num_clusters(
-        features, labels, features[:2], [0], num_clusters=[20, 2, 10, 20], seed=1, selected_fraction=0.3
-    ).table
+    sweep = ClusterSweep([20, 2, 10, 20], seed=1, selected_fraction=0.3)
+    table = recall_over_num_clusters(features, labels, features[:2], [0], sweep=sweep).table
     assert table["num_clusters"].tolist() == [2, 10, 20]
     assert table["num_clusters_selected"].tolist() == [1, 3, 6]
 
@@ -54,9 +54,8 @@ def test_the_same_share_of_clusters_is_selected_for_each_number_and_at_least_one
 def test_counts_agree_with_clustering_and_selecting_by_hand(rng):
     features, labels = rng.normal(size=(200, 5)).astype(np.float32), rng.integers(0, 7, 200)
     settings = SelectionSettings(cost="l2", cost_scale=0.3)
-    table = recall_over_num_clusters(
-        features, labels, features[:3], [2, 5], num_clusters=[12], seed=4, selected_fraction=0.25, settings=settings
-    ).table
+    sweep = ClusterSweep([12], seed=4, selected_fraction=0.25)
+    table = recall_over_num_clusters(features, labels, features[:3], [2, 5], sweep=sweep, settings=settings).table
     clusters = cluster_features(features, num_clusters=12, seed=4)
     selection = make_selector("uot").select(
         clusters.centroids, features[:3], top_k=3, settings=settings, rng=np.random.default_rng(0)
@@ -72,55 +71,28 @@ def test_counts_agree_with_clustering_and_selecting_by_hand(rng):
 
 def test_clustering_that_ends_early_is_marked(rng):
     features = rng.normal(size=(100, 4))
-    table = recall_over_num_clusters(
-        features, np.zeros(100, dtype=int), features[:1], [0], num_clusters=[10], seed=0, cluster_iterations=1
-    ).table
+    sweep = ClusterSweep([10], seed=0, max_iterations=1)
+    table = recall_over_num_clusters(features, np.zeros(100, dtype=int), features[:1], [0], sweep=sweep).table
     assert table["clustering_converged"].tolist() == [False]
-
-
-def test_each_iteration_and_each_number_is_told_when_it_is_done(rng):
-    features, told = rng.normal(size=(50, 4)), []
-    table = recall_over_num_clusters(
-        features,
-        np.arange(50) % 2,
-        features[:1],
-        [0],
-        num_clusters=[2, 5],
-        seed=0,
-        on_iteration=lambda *progress: told.append(progress),
-        on_done=lambda row: told.append(row),
-    ).table
-    rows = [each for each in told if isinstance(each, dict)]
-    assert rows == table.to_dict("records")
-    assert [each[0] for each in told[: told.index(rows[0])]] == [2] * told.index(rows[0])
-    last = told[told.index(rows[1]) - 1]
-    assert last[0] == 5
-    assert last[2] == rows[1]["inertia_per_image"]
-    iterations = [each[1] for each in told if isinstance(each, tuple) and each[0] == 5]
-    assert iterations == list(range(1, len(iterations) + 1))
 
 
 def test_the_same_seed_gives_the_same_table(rng):
     features, labels = rng.normal(size=(80, 4)), np.arange(80) % 4
     first, second = (
-        recall_over_num_clusters(features, labels, features[:2], [1], num_clusters=[4, 9], seed=3).table
+        recall_over_num_clusters(features, labels, features[:2], [1], sweep=ClusterSweep([4, 9], seed=3)).table
         for _ in range(2)
     )
     assert first.equals(second)
 
 
 def test_the_three_shares_are_drawn_in_percent_over_the_number_of_clusters():
-    ablation = recall_over_num_clusters(FEATURES, LABELS, TARGET, [0], num_clusters=[1, 3], seed=0)
+    ablation = recall_over_num_clusters(FEATURES, LABELS, TARGET, [0], sweep=ClusterSweep([1, 3], seed=0))
     (axes,) = ablation.figure.axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "3"]
     drawn = {line.get_label().split(":")[0]: line.get_ydata() for line in axes.lines}
     assert set(drawn) == {"image_recall", "precision", "share_of_images"}
     for column, percent in drawn.items():
         np.testing.assert_allclose(percent, 100 * ablation.table[column])
-
-
-def refuse_to_be_called(*progress):
-    raise AssertionError(f"something was clustered: {progress}")
 
 
 @pytest.mark.parametrize(
@@ -130,22 +102,25 @@ def refuse_to_be_called(*progress):
         ({"labels": LABELS.astype(float)}, "labels must be 12 integers, .* are float64"),
         ({"expected_ids": []}, "expected_ids must hold at least one id, but is empty"),
         ({"expected_ids": [0, 3]}, r"3 is the label of none \(the labels go from 0 to 2\); leave it out"),
-        ({"num_clusters": []}, "num_clusters must hold at least one number, but is empty"),
-        ({"num_clusters": [3, 13]}, "num_clusters must be integers from 1 .* one is 13 and there are 12 images"),
-        ({"num_clusters": [0]}, "num_clusters must be integers from 1 .* one is 0"),
-        ({"num_clusters": [2.5]}, "num_clusters must be integers from 1 .* one is 2.5"),
-        ({"selected_fraction": 0.0}, "selected_fraction must be > 0 and at most 1, but is 0.0"),
-        ({"selected_fraction": 1.5}, "selected_fraction must be > 0 and at most 1, but is 1.5"),
-        ({"cluster_iterations": 0}, "max_iterations must be at least 1, but is 0"),
+        ({"sweep": {"num_clusters": []}}, "num_clusters must hold at least one number, but is empty"),
+        (
+            {"sweep": {"num_clusters": [3, 13]}},
+            "num_clusters must be integers from 1 .* one is 13 and there are 12 images",
+        ),
+        ({"sweep": {"num_clusters": [0]}}, "num_clusters must be integers from 1 .* one is 0"),
+        ({"sweep": {"num_clusters": [2.5]}}, "num_clusters must be integers from 1 .* one is 2.5"),
+        ({"sweep": {"selected_fraction": 0.0}}, "selected_fraction must be > 0 and at most 1, but is 0.0"),
+        ({"sweep": {"selected_fraction": 1.5}}, "selected_fraction must be > 0 and at most 1, but is 1.5"),
+        ({"sweep": {"max_iterations": 0}}, "max_iterations must be at least 1, but is 0"),
         ({"features": FEATURES[0]}, r"features must be a floating-point \(images, dimensions\) matrix"),
         ({"target_centroids": TARGET[:, :2]}, "the source has 3 and the target 2"),
         ({"target_centroids": np.zeros((1, 3))}, "zero vector .* row 0 of the target"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_clustered(changes, message):
-    given = {
-        "features": FEATURES, "labels": LABELS, "target_centroids": TARGET, "expected_ids": [0], "num_clusters": [3],
-        "seed": 0, "on_iteration": refuse_to_be_called,
-    }  # fmt: skip
+def test_bad_input_is_refused_before_anything_is_clustered(changes, message, monkeypatch):
+    if "max_iterations" not in changes.get("sweep", {}):  # which the clustering itself refuses
+        monkeypatch.delattr(recall_ablations, "cluster_features")
+    given = {"features": FEATURES, "labels": LABELS, "target_centroids": TARGET, "expected_ids": [0], "sweep": {}}
+    given |= changes
     with pytest.raises(SelectionInputError, match=message):
-        recall_over_num_clusters(**given | changes)
+        recall_over_num_clusters(**given | {"sweep": ClusterSweep(**{"num_clusters": [3], "seed": 0} | given["sweep"])})

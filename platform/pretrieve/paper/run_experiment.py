@@ -1,4 +1,4 @@
-"""Run an experiment point by point, and write its report again after each point."""
+"""Run an experiment of the paper, study by study, and write its report again after each study."""
 
 from __future__ import annotations
 
@@ -7,39 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pretrieve import DEFAULT_STORAGE, Study, connected, for_client, without_password
+import pretrieve as pt
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
 from pretrieve.paper._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
-from pretrieve.paper.points import load_point, problem_of_files, problem_of_study
+from pretrieve.paper.catalogue import load_point
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards import (
-    ExperimentView,
-    deviations,
-    missing_parts,
-    run_page,
-    write_experiment,
-    write_report,
-)
+from pretrieve_dashboards import ExperimentView, deviations, missing_parts, run_page, write_experiment, write_report
+from pretrieve_selection import SelectionSettings
 
-if TYPE_CHECKING:
-    from pretrieve import StudyObserver
-
-REPORT = "report.html"
-ARTIFACT_FOLDER = "experiments"
-"""The folder of an MLflow run that holds the reports of the experiments that the run is part of."""
-MINI_STORAGE = DEFAULT_STORAGE / "mini"
+MINI_STORAGE = pt.DEFAULT_STORAGE / "mini"
 """The default storage of miniatures, so that their reports do not replace those of the paper's size."""
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """The results of an experiment, its report, and the errors of the studies whose trials failed."""
-
-    view: ExperimentView
-    report_path: Path
-    failures: tuple[str, ...]
 
 
 def reproduce(
@@ -48,7 +26,7 @@ def reproduce(
     is_mini: bool = False,
     storage: Path | None = None,
     class_means: Path | None = None,
-    observer: StudyObserver | None = None,
+    observer: pt.StudyObserver | None = None,
     on_point: Callable[[str, int, int], None] | None = None,
 ) -> Reproduction:
     """Run what is missing of an experiment, and write its report again after each point of the series.
@@ -72,30 +50,30 @@ def reproduce(
     series = experiment.series(is_mini=is_mini)
     if class_means is not None:
         _check_class_means(experiment, is_mini=is_mini)
-        loaded: dict[StudyPoint | SelectionPoint, Study] = {}
-        folder = (storage or DEFAULT_STORAGE) / experiment.name
+        loaded: dict[StudyPoint | SelectionPoint, pt.Study] = {}
+        folder = (storage or pt.DEFAULT_STORAGE) / experiment.name
     else:
         # All studies are loaded before any of them runs, so that a wrong folder is reported at once.
         loaded = {point: load_point(point, storage) for point in series.points}
         folder = next(iter(loaded.values())).settings.storage / experiment.name
-    run = _Run(experiment, series, folder / REPORT, is_mini=is_mini, class_means=class_means)
+    run = Reproduction(experiment, series, folder / "report.html", is_mini=is_mini, class_means=class_means)
     for selection in series.selections:
         run.problems[selection.label] = (
-            problem_of_study(selection, loaded[selection], observer)
+            _problem_of_study(selection, loaded[selection], observer)
             if class_means is None
-            else problem_of_files(selection, class_means)
+            else _problem_of_files(selection, class_means)
         )
-    view = run.write()
+    run.write_report()
     studies = series.studies if class_means is None else ()
     # One connection to Ray for a whole series; a single study connects where it has something to do.
-    with connected() if len(studies) > 1 else nullcontext():
+    with pt.connected() if len(studies) > 1 else nullcontext():
         for number, point in enumerate(studies, start=1):
             if on_point is not None:
                 on_point(point.label, number, len(studies))
             run.train(point, loaded[point], observer)
-            view = run.write()
+            run.write_report()
     run.log_report(loaded)
-    return Reproduction(view, run.report_path, tuple(run.failures))
+    return run
 
 
 def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
@@ -108,8 +86,28 @@ def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
         )
 
 
+def _problem_of_study(point: SelectionPoint, study: pt.Study, observer: pt.StudyObserver | None) -> SelectionProblem:
+    settings = study.settings
+    source = settings.source.display_name
+    with pt.terminal_view(settings) if observer is None else nullcontext(observer) as view:
+        centroids = pt.study_centroids(settings, [source, point.target], view)
+    expected = pt.read_group_list(settings.selection.expected_groups[point.target], centroids[source].names)
+    return SelectionProblem(centroids[source], centroids[point.target], tuple(expected), settings.selection.core)
+
+
+def _problem_of_files(point: SelectionPoint, folder: Path) -> SelectionProblem:
+    assert point.class_means is not None, "all problems of the paper's size lie in files as well"
+    source = pt.read_centroid_file(folder / point.class_means / "imagenet.npz")
+    target = pt.read_centroid_file(folder / point.class_means / f"{point.target}.npz")
+    return SelectionProblem(
+        source, target, tuple(pt.read_group_list(point.expected, source.names)), SelectionSettings()
+    )
+
+
 @dataclass
-class _Run:
+class Reproduction:
+    """The results of an experiment so far, its report, and the errors of the studies whose trials failed."""
+
     experiment: Experiment
     series: Series
     report_path: Path
@@ -117,63 +115,59 @@ class _Run:
     class_means: Path | None
     records: dict[str, StudyRecord] = field(default_factory=dict)
     problems: dict[str, SelectionProblem] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    failures: tuple[str, ...] = ()
+    view: ExperimentView = field(init=False)
 
-    def train(self, point: StudyPoint, study: Study, observer: StudyObserver | None) -> None:
+    def train(self, point: StudyPoint, study: pt.Study, observer: pt.StudyObserver | None) -> None:
+        """Run a study; where trials failed, keep the error and what the study has."""
         try:
             record = study.run(observer)
         except (TrialsFailedError, BudgetUsedUpError) as error:
-            self.failures.append(f"{point.label}: {error}")
+            self.failures += (f"{point.label}: {error}",)
             record = study.record()
         self.records[point.label] = record
         # The study's own report shows its latest point; the reports of all points are kept here.
         write_report(record, self.report_path.parent / self._study_report(point.label))
 
-    def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, Study]) -> None:
+    def log_report(self, studies: Mapping[StudyPoint | SelectionPoint, pt.Study]) -> None:
         """Log the report to the runs of its studies, so that their MLflow pages have the published numbers too."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         stores = {
-            self.records[point.label].run_id: studies[point].settings.tracking()
-            for point in self.series.studies
-            if point.label in self.records
+            self.records[point.label].run_id: study for point, study in studies.items() if point.label in self.records
         }
-        for run_id, address in stores.items():
+        for run_id, study in stores.items():
             try:
-                client = MlflowClient(tracking_uri=for_client(address))
-                client.log_artifact(run_id, str(self.report_path), f"{ARTIFACT_FOLDER}/{self.experiment.name}")
+                client = MlflowClient(tracking_uri=pt.for_client(study.settings.tracking()))
+                client.log_artifact(run_id, str(self.report_path), f"experiments/{self.experiment.name}")
             except MlflowException as error:
-                self.failures.append(f"MLflow did not take {self.report_path}: {without_password(str(error))}")
+                self.failures += (f"MLflow did not take {self.report_path}: {pt.without_password(str(error))}",)
 
-    def write(self) -> ExperimentView:
-        experiment = self.experiment
-        found = experiment.find(Results(self.records, self.problems))
+    def write_report(self) -> None:
+        """Compare the results so far with the published numbers, and write the report again."""
+        found = self.experiment.find(Results(self.records, self.problems))
         compared = tuple(replace(each, is_of_other_data=self.is_mini) for each in found.comparisons)
-        pages = {
-            refit.run_id: run_page(record, refit.run_id)
-            for record in self.records.values()
-            for cell in record.cells
-            for refit in cell.refits
-        }
-        view = ExperimentView(
-            name=experiment.name,
-            place=experiment.place,
-            question=experiment.question,
+        runs = [
+            (record, refit.run_id) for record in self.records.values() for cell in record.cells for refit in cell.refits
+        ]
+        self.view = ExperimentView(
+            name=self.experiment.name,
+            place=self.experiment.place,
+            question=self.experiment.question,
             findings=replace(found, comparisons=compared),
             deviations=self._deviations(),
             missing=(*self._missing(), *self.failures),
             studies={label: self._study_report(label) for label in self.records},
             stores={record.name: record.tracking_uri for record in self.records.values()},
-            run_pages={run_id: page for run_id, page in pages.items() if page},
+            run_pages={run_id: page for record, run_id in runs if (page := run_page(record, run_id))},
         )
-        write_experiment(view, self.report_path)
-        return view
+        write_experiment(self.view, self.report_path)
 
     def _deviations(self) -> Sequence[str]:
         if self.class_means is not None:
-            words = f"the centroids are those in {self.class_means}; nothing was extracted here"
-            return (*self.series.deviations, words)
+            from_files = f"the centroids are those in {self.class_means}; nothing was extracted here"
+            return (*self.series.deviations, from_files)
         # The study files and `--set` may deviate too. What only some studies deviate in, and what they select, is left
         # out: that is what the experiment varies.
         lines = [

@@ -12,9 +12,9 @@ import yaml
 from mlflow import MlflowClient
 
 from pretrieve.errors import TrialsFailedError
-from pretrieve.paper import points
+from pretrieve.paper import catalogue
 from pretrieve.paper._base import Experiment, Results, SelectionPoint, Series, StudyPoint
-from pretrieve.paper.reproduction import reproduce
+from pretrieve.paper.run_experiment import reproduce
 from pretrieve.records import StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
@@ -44,7 +44,7 @@ def studies(tiny_fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mon
     """Put the tiny study in the place of the experiments' study files."""
     folder = tmp_path / "studies"
     folder.mkdir()
-    monkeypatch.setattr(points, "_PLACES", (folder,))
+    monkeypatch.setattr(catalogue, "STUDY_FOLDERS", (folder,))
     tiny_fields["targets"] = ["tiny-a"]
     (folder / "tiny.yaml").write_text(yaml.safe_dump(tiny_fields), encoding="utf-8")
     return folder
@@ -66,11 +66,11 @@ TWO = experiment(
 def test_a_series_is_run_point_by_point_and_what_points_share_once(tmp_path: Path) -> None:
     storage, observer, seen = tmp_path / "runs", Counting(), []
 
-    def told(label: str, number: int, total: int) -> None:
+    def record(label: str, number: int, total: int) -> None:
         report = (storage / "tiny" / "report.html").read_text(encoding="utf-8")
         seen.append((label, number, total, len(observer.started), "not run yet" in report))
 
-    made = reproduce(TWO, observer=observer, on_point=told)
+    made = reproduce(TWO, observer=observer, on_point=record)
     # A point has 2 of finetune and 2 of uot, and two refits of each: finetune is the first point's.
     assert seen == [("first", 1, 2, 0, True), ("second", 2, 2, 8, True)]
     assert len(observer.started) == 12
@@ -94,7 +94,7 @@ def test_a_series_is_run_point_by_point_and_what_points_share_once(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("studies")
-def test_a_point_whose_trials_fail_is_told_and_the_others_are_run(
+def test_a_point_whose_trials_fail_is_reported_and_the_others_are_run(
     make_record: Callable[..., StudyRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The studies are stand-ins here: what a study does with a failed trial is tested where studies are."""
@@ -109,7 +109,7 @@ def test_a_point_whose_trials_fail_is_told_and_the_others_are_run(
     made = reproduce(TWO, observer=Counting())
     first, second = made.failures
     assert first == "first: 1 trial has no result"
-    # The stand-ins' run is in no store: what MLflow does not take is told, and the report is there all the same.
+    # The stand-ins' run is in no store: what MLflow does not take is a failure, and the report is there all the same.
     assert second.startswith(f"MLflow did not take {made.report_path}: ")
     report = made.report_path.read_text(encoding="utf-8")
     assert "first: 1 trial has no result" in report

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pretrieve.paper.ablation import Ablation, spread_out
-from pretrieve.paper.cost_ablations import recall_over_cost_scale
+from pretrieve.paper.ablation_result import Ablation, spread_out
+from pretrieve.paper.recall_ablations import recall_over_cost_scale
 from pretrieve_selection import SelectionInputError, SelectionSettings
 
 
@@ -95,7 +95,7 @@ def test_matplotlibs_settings_stay_as_they_were(lonely_class, tmp_path):
 
 def test_an_ablation_loads_neither_ray_nor_mlflow_nor_pyplot():
     code = (
-        "import sys; from pretrieve.paper.cost_ablations import recall_over_cost_scale;"
+        "import sys; from pretrieve.paper.recall_ablations import recall_over_cost_scale;"
         "recall_over_cost_scale([[1.0, 0.0]] * 100, [[1.0, 0.0]], [0], cost_scales=[1.0])._repr_html_();"
         "print(sorted({'ray', 'mlflow', 'torch', 'matplotlib.pyplot'} & set(sys.modules)))"
     )

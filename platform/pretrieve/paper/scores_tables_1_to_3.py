@@ -1,7 +1,8 @@
-"""Tables 1 to 3: test scores by target and by method (1 and 3) or number of clusters (2)."""
+"""Tables 1 to 3: published and own test scores, by target and by method (1 and 3) or number of clusters (2)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from pretrieve.paper._base import (
@@ -16,16 +17,29 @@ from pretrieve.paper._base import (
     Series,
     StudyPoint,
     by,
+    mini_clusters,
     on,
+    one_study,
 )
 from pretrieve_dashboards import Findings, Published, Value, method_values, published_table, score_comparison
 
 COLUMNS = ("stanford_dogs", "stanford_cars", "cub", "pets", "sun397", "aircraft", "dtd", "caltech101", "average")
 
 
-def _find_scores(results: Results, *, title: str, published: Published) -> Findings:
-    values = {cell: value for record in results.records.values() for cell, value in method_values(record).items()}
-    return Findings((score_comparison(title, "method", values, published, rows=published.rows),))
+def _find_scores(
+    results: Results,
+    *,
+    title: str = "Test score",
+    published: Published,
+    heading: str = "method",
+    row_of: Callable[[str, str], str] = lambda point, method: method,
+) -> Findings:
+    """Compare the scores of all studies with a published table; `row_of` names the row of a study and a method."""
+    values: dict[tuple[str, str], Value] = {}
+    for point, record in results.records.items():
+        values |= method_values(record, row_of=partial(row_of, point))
+    rows = tuple(results.records) if heading == "clusters" and results.records else published.rows
+    return Findings((score_comparison(title, heading, values, published, rows=rows),))
 
 
 PUBLISHED_1A = published_table(
@@ -44,18 +58,16 @@ TABLE1A = Experiment(
     name="table1a",
     place="Table 1 (a)",
     question="Does reusing pre-training data beat fine-tuning and Co-Tuning, and by which selection, with labels?",
-    full=Series(studies=(StudyPoint("the study", "table1_supervised.yaml"),), deviations=(THREE_REFITS,)),
-    mini=Series(
-        studies=(StudyPoint("the study", MINI_STUDY),), deviations=(*SMALL_SCALE, "three targets in place of eight")
-    ),
-    find=partial(_find_scores, title="Test score", published=PUBLISHED_1A),
+    full=Series(one_study("the study", "table1_supervised.yaml"), deviations=(THREE_REFITS,)),
+    mini=Series(one_study("the study", MINI_STUDY), deviations=(*SMALL_SCALE, "three targets in place of eight")),
+    find=partial(_find_scores, published=PUBLISHED_1A),
 )
 
 REUSING = ("random", "greedy_ot", "uot")
 WITH_LABELS, WITHOUT_LABELS = "with labels", "without labels"
 
 
-def _row_of(method: str, point: str) -> str:
+def _row_of(point: str, method: str) -> str:
     """Return the row of a method; fine-tuning uses no source, so both studies share its row."""
     return method if method == "finetune" else f"{method}, {point}"
 
@@ -73,14 +85,6 @@ PUBLISHED_1B = published_table(
         "uot, without labels": (81.47, 90.91, 78.96, 90.39, 63.68, 89.59, 77.07, 93.27, 83.17),
     },
 )
-
-
-def _find_1b(results: Results) -> Findings:
-    values: dict[tuple[str, str], Value] = {}
-    for point, record in results.records.items():
-        values |= method_values(record, row_of=partial(_row_of, point=point))
-    return Findings((score_comparison("Test score", "method", values, PUBLISHED_1B, rows=PUBLISHED_1B.rows),))
-
 
 _WITHOUT_FINETUNE = by(*REUSING)
 _MINI_1B = (*WEAK_NETWORK, on("digits", "greek"))
@@ -102,15 +106,11 @@ TABLE1B = Experiment(
     mini=Series(
         studies=(
             StudyPoint(WITH_LABELS, MINI_STUDY, (*_MINI_1B, by("finetune", *REUSING))),
-            StudyPoint(
-                WITHOUT_LABELS,
-                MINI_STUDY,
-                (*_MINI_1B, _WITHOUT_FINETUNE, "selection={unit: cluster, num_clusters: 400, top_k: 72}"),
-            ),
+            StudyPoint(WITHOUT_LABELS, MINI_STUDY, (*_MINI_1B, _WITHOUT_FINETUNE, mini_clusters(400, 72))),
         ),
         deviations=(*SMALL_SCALE, *WEAK_SCALE, "two targets in place of eight", "72 of 400 clusters, not 200 of 2000"),
     ),
-    find=_find_1b,
+    find=partial(_find_scores, published=PUBLISHED_1B, row_of=_row_of),
 )
 
 PUBLISHED_2 = published_table(
@@ -123,22 +123,14 @@ PUBLISHED_2 = published_table(
 )
 
 
-def _find_2(results: Results) -> Findings:
-    values: dict[tuple[str, str], Value] = {}
-    for point, record in results.records.items():
-        values |= {(point, target): value for (_, target), value in method_values(record).items()}
-    rows = tuple(results.records) or PUBLISHED_2.rows
-    return Findings((score_comparison("Test score of UOT on clusters", "clusters", values, PUBLISHED_2, rows=rows),))
-
-
 def _full_2(number: int) -> StudyPoint:
-    words = (f"selection.num_clusters={number}", f"selection.top_k={number // 10}")
-    return StudyPoint(f"K = {number}", "table2.yaml", words)
+    overrides = (f"selection.num_clusters={number}", f"selection.top_k={number // 10}")
+    return StudyPoint(f"K = {number}", "table2.yaml", overrides)
 
 
 def _mini_2(number: int, top_k: int) -> StudyPoint:
-    selection = f"selection={{unit: cluster, num_clusters: {number}, top_k: {top_k}}}"
-    return StudyPoint(f"K = {number}", MINI_STUDY, (*WEAK_NETWORK, on("digits", "greek"), by("uot"), selection))
+    overrides = (*WEAK_NETWORK, on("digits", "greek"), by("uot"), mini_clusters(number, top_k))
+    return StudyPoint(f"K = {number}", MINI_STUDY, overrides)
 
 
 TABLE2 = Experiment(
@@ -157,7 +149,13 @@ TABLE2 = Experiment(
         studies=(_mini_2(200, 36), _mini_2(400, 72)),
         deviations=(*SMALL_SCALE, *WEAK_SCALE, "two targets in place of eight", "200 and 400 clusters"),
     ),
-    find=_find_2,
+    find=partial(
+        _find_scores,
+        title="Test score of UOT on clusters",
+        published=PUBLISHED_2,
+        heading="clusters",
+        row_of=lambda point, method: point,
+    ),
 )
 
 PUBLISHED_3 = published_table(
@@ -169,19 +167,17 @@ TABLE3 = Experiment(
     place="Table 3",
     question="Does reusing pre-training data help more where the target's classes have a long tail?",
     full=Series(
-        studies=(StudyPoint("long tail", "table3.yaml"),),
+        one_study("long tail", "table3.yaml"),
         deviations=(
             "the number of images is the largest that the smallest class allows; the paper does not say its own",
             THREE_REFITS,
         ),
     ),
     mini=Series(
-        studies=(
-            StudyPoint(
-                "long tail",
-                MINI_STUDY,
-                (on("greek", "armenian", "symbols"), "targets.*.regime={long_tail: 5}", by("finetune", "uot")),
-            ),
+        one_study(
+            "long tail",
+            MINI_STUDY,
+            *(on("greek", "armenian", "symbols"), "targets.*.regime={long_tail: 5}", by("finetune", "uot")),
         ),
         deviations=(*SMALL_SCALE, "the largest class has 10 images and the smallest 2, a ratio of 5 in place of 10"),
     ),

@@ -1,4 +1,4 @@
-"""Recall of the expected groups by cost and method (Table 4), by rank (Figure 2b) and by cost_scale (Figure 4a)."""
+"""Table 4, Figures 2b and 4a: published and own recalls of the expected groups, by cost, method, rank or cost_scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pretrieve.paper._base import (
     THREE_REFITS,
     WEAK_NETWORK,
     WEAK_SCALE,
-    ClassMeans,
     Experiment,
     Results,
     SelectionPoint,
@@ -22,9 +21,8 @@ from pretrieve.paper._base import (
     StudyPoint,
     by,
     on,
-    with_expected,
 )
-from pretrieve.paper.cost_ablations import recall_by_cost_and_method, recall_over_cost_scale
+from pretrieve.paper.recall_ablations import recall_by_cost_and_method, recall_over_cost_scale, select_groups
 from pretrieve_dashboards import (
     Comparison,
     Curve,
@@ -38,7 +36,7 @@ from pretrieve_dashboards import (
     method_values,
     published_table,
 )
-from pretrieve_selection import make_selector, recall_at_k
+from pretrieve_selection import recall_at_k
 
 SUPERVISED, SELF_SUPERVISED = "supervised", "self-supervised"
 COLUMNS = ("greedy_ot, l2", "greedy_ot, cosine", "uot, l2", "uot, cosine")
@@ -59,18 +57,16 @@ OTHER_COSTS = ("selection.greedy_cost=cosine", "selection.cost=l2", "selection.c
 def _find_4(results: Results) -> Findings:
     recall: dict[tuple[str, str], Value] = {}
     for network, problem in results.problems.items():
-        sides = {network: (problem.source.means, problem.target.means)}
-        table = recall_by_cost_and_method(sides, problem.expected, settings=problem.settings).table
+        table = recall_by_cost_and_method({network: problem.sides}, problem.expected, settings=problem.settings).table
         for row in table.to_dict("records"):
             recall[network, f"{row['method']}, {row['cost']}"] = Value(float(row["recall"]))
     accuracy: dict[tuple[str, str], Value] = {}
     for point, record in results.records.items():
-        network, _, _ = point.partition(": ")
         selection: Any = record.settings["selection"]
         columns = {"greedy_ot": f"greedy_ot, {selection['greedy_cost']}", "uot": f"uot, {selection['cost']}"}
         for (method, target), value in method_values(record).items():
             if target == record.targets[0].name:
-                accuracy[network, columns[method]] = value
+                accuracy[point.partition(": ")[0], columns[method]] = value
     recalls = Comparison("Recall of the expected groups", "network", ROWS, COLUMNS, recall, PUBLISHED_RECALL)
     return Findings((recalls, Comparison("Test score", "network", ROWS, COLUMNS, accuracy, PUBLISHED_ACCURACY)))
 
@@ -85,16 +81,13 @@ def _studies(network: str, file: str, overrides: tuple[str, ...] = ()) -> tuple[
 _MINI = (on("greek"), by("greedy_ot", "uot"))
 
 FULL_SELECTIONS = (
-    SelectionPoint(
-        SUPERVISED, "table4_supervised.yaml", "cub", ClassMeans("resnet18_supervised", "cub", "imagenet-birds")
-    ),
-    SelectionPoint(
-        SELF_SUPERVISED, "table4_self_supervised.yaml", "cub", ClassMeans("resnet50_moco_v2", "cub", "imagenet-birds")
-    ),
+    SelectionPoint(SUPERVISED, "table4_supervised.yaml", "cub", class_means="resnet18_supervised"),
+    SelectionPoint(SELF_SUPERVISED, "table4_self_supervised.yaml", "cub", class_means="resnet50_moco_v2"),
 )
+_EXPECTED = "selection.expected_groups={greek: greek_letters.txt}"
 MINI_SELECTIONS = (
-    SelectionPoint(SUPERVISED, MINI_STUDY, "greek", overrides=(*_MINI, with_expected("greek"))),
-    SelectionPoint(SELF_SUPERVISED, MINI_STUDY, "greek", overrides=(*_MINI, *WEAK_NETWORK, with_expected("greek"))),
+    SelectionPoint(SUPERVISED, MINI_STUDY, "greek", (*_MINI, _EXPECTED)),
+    SelectionPoint(SELF_SUPERVISED, MINI_STUDY, "greek", (*_MINI, *WEAK_NETWORK, _EXPECTED)),
 )
 MINI_RECALL = (
     "expected are the source's 19 Greek letters of 221 characters, 40 selected; in the paper 59 birds of 1000, 100"
@@ -129,23 +122,19 @@ TABLE4 = Experiment(
 
 NUM_LISTED = 20
 
-PUBLISHED_2B = Published(
-    "Table 4, for the same selection",
-    {(network, "recall"): PUBLISHED_RECALL.values[network, "uot, cosine"] for network in ROWS},
-)
+
+def _published_of_uot(source: str, column: str) -> Published:
+    return Published(source, {(row, column): PUBLISHED_RECALL.values[row, "uot, cosine"] for row in ROWS})
+
+
+PUBLISHED_2B = _published_of_uot("Table 4, for the same selection", "recall")
 
 
 def _find_2b(results: Results) -> Findings:
     recalls: dict[tuple[str, str], Value] = {}
     drawings, listings = [], []
     for network, problem in results.problems.items():
-        selection = make_selector("uot").select(
-            problem.source.means,
-            problem.target.means,
-            top_k=problem.settings.top_k,
-            settings=problem.settings,
-            rng=np.random.default_rng(0),  # not used by uot
-        )
+        selection = select_groups("uot", *problem.sides, problem.settings)
         recalls[network, "recall"] = Value(recall_at_k(selection, problem.expected))
         masses = np.exp(selection.scores[list(selection.groups)]).tolist()
         title = f"Ranked similarity, {network} network"
@@ -176,30 +165,21 @@ FIGURE2B = Experiment(
 COST_SCALES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 SCALE_COLUMNS = tuple(f"{scale:g}" for scale in COST_SCALES)
 
-PUBLISHED_4A = Published(
-    "Table 4, which prints the recall at ε_c = 0.01; the curve itself is printed without numbers",
-    {(network, "0.01"): PUBLISHED_RECALL.values[network, "uot, cosine"] for network in ROWS},
+PUBLISHED_4A = _published_of_uot(
+    "Table 4, which prints the recall at ε_c = 0.01; the curve itself is printed without numbers", "0.01"
 )
 
 
 def _find_4a(results: Results) -> Findings:
     values = {}
     for network, problem in results.problems.items():
-        table = recall_over_cost_scale(
-            problem.source.means,
-            problem.target.means,
-            problem.expected,
-            cost_scales=COST_SCALES,
-            costs=("cosine",),
-            settings=problem.settings,
-        ).table
+        swept: dict[str, Any] = {"cost_scales": COST_SCALES, "costs": ["cosine"], "settings": problem.settings}
+        table = recall_over_cost_scale(*problem.sides, problem.expected, **swept).table
         for scale, recall in zip(table["cost_scale"], table["recall"], strict=True):
             values[network, f"{scale:g}"] = Value(float(recall))
     comparison = Comparison("Recall of UOT over cost_scale", "network", ROWS, SCALE_COLUMNS, values, PUBLISHED_4A)
     curves = [Curve(row, tuple(values.get((row, column)) for column in SCALE_COLUMNS)) for row in results.problems]
-    svg = draw_curves(
-        "Recall of UOT over cost_scale", COST_SCALES, curves, x_label="cost_scale ε_c", y_label="recall in %"
-    )
+    svg = draw_curves(comparison.title, COST_SCALES, curves, x_label="cost_scale ε_c", y_label="recall in %")
     return Findings((comparison,), (Drawing("The same numbers over the logarithm of ε_c.", svg),))
 
 

@@ -1,11 +1,11 @@
-"""The result of an ablation of the selection (section 4.4): a table and a figure. Nothing is fine-tuned."""
+"""The result of an ablation of the selection (section 4.4): a table and a figure, written as CSV, SVG and PNG."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -36,6 +35,16 @@ _RC: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False, "font.s
 
 INK = "#010203"
 """A placeholder for currentColor, which matplotlib does not know."""
+
+_SVG_CHANGES = (
+    (re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL), ""),
+    (re.compile(r'<g id="[^"]*"'), "<g"),
+    (re.compile(r"font-family: [^;\"]*"), f"font-family: {_FONTS}"),
+    (re.compile(r"(\d\.\d{2})\d+"), r"\1"),  # a screen or a printer shows no more than two decimals of a point
+    (re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL), ""),  # it would apply to the whole page
+    # Without width and height the figure fits into its container.
+    (re.compile(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"'), r"\1"),
+)
 
 # Each colour has a contrast of at least 3 : 1 on white and on near-black. Markers also distinguish the curves.
 COLORS = ("#2f81d6", "#d0661a", "#1a9273", "#b05cc4", "#c94f4f", "#8a7a1f", "#6f7a86")
@@ -78,7 +87,7 @@ class Ablation:
           OSError: the folder cannot be made or written to.
         """
         picture = io.BytesIO()
-        with figure_settings():
+        with _figure_settings():
             self.figure.savefig(picture, format="png", dpi=_PNG_DOTS_PER_INCH)
         contents = {
             "csv": self.table.to_csv(index=False, lineterminator="\n").encode(),
@@ -89,8 +98,17 @@ class Ablation:
         return tuple(_write_whole(folder / f"{self.slug}.{suffix}", content) for suffix, content in contents.items())
 
     def _svg(self) -> str:
-        with figure_settings():
-            return _write_svg(self.figure, title=self.title, alternative=_in_words(self.table))
+        """Return the figure as an SVG element in the colour of the text around it, with a label for screen readers."""
+        text = io.StringIO()
+        # Several figures can be in one page, so their ids depend on what the figure shows.
+        with _figure_settings(), matplotlib.rc_context({"svg.hashsalt": self.title}):
+            self.figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        drawn = text.getvalue()
+        drawn = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+        for pattern, replacement in _SVG_CHANGES:
+            drawn = pattern.sub(replacement, drawn)
+        label = escape(f"{self.title}. {_in_words(self.table)}", quote=True)
+        return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
     def _repr_html_(self) -> str:
         """Show the figure above its table in a notebook."""
@@ -99,34 +117,13 @@ class Ablation:
 
 
 def _write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees either the old content or the new; return its path."""
+    """Write a file so that a reader sees either the old content or the new."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_bytes(content)
         return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _write_svg(figure: Figure, *, title: str, alternative: str) -> str:
-    """Return the figure as an SVG element: in the colour of the surrounding text, with a label for screen readers."""
-    text = io.StringIO()
-    # Several figures can be in one page, so their ids depend on what the figure shows.
-    with matplotlib.rc_context({"svg.hashsalt": title}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    drawn = text.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<metadata>.*?</metadata>\s*", "", drawn, count=1, flags=re.DOTALL)
-    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    drawn = drawn.replace(INK, "currentColor")
-    drawn = re.sub(r"font-family: [^;\"]*", f"font-family: {_FONTS}", drawn)
-    # A screen or a printer shows no more than two decimals of a point.
-    drawn = re.sub(r"(\d\.\d{2})\d+", r"\1", drawn)
-    label = escape(f"{title}. {alternative}", quote=True)
-    # A style element would apply to the whole page. Without width and height the figure fits into its container.
-    drawn = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawn, count=1, flags=re.DOTALL)
-    drawn = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", drawn, count=1)
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
 def _in_words(table: pd.DataFrame) -> str:
@@ -138,47 +135,43 @@ def _in_words(table: pd.DataFrame) -> str:
     return "; ".join(rows) + "."
 
 
-def check_expected_ids(expected_ids: Iterable[int]) -> tuple[int, ...]:
-    """Return the ids in ascending order, each once; an error unless they are integers, at least one."""
-    ids = np.asarray(list(expected_ids))
-    if not ids.size:
-        raise SelectionInputError("expected_ids must hold at least one id, but is empty; list what is to be found")
-    if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise SelectionInputError(
-            f"expected_ids must be integers, but are {ids.dtype} of shape {ids.shape}; give indices, not names"
-        )
-    return tuple(np.unique(ids).tolist())
+@contextmanager
+def percent_figure(
+    *, height_in: float, percent_axis: Literal["x", "y"], legend_columns: int
+) -> Iterator[tuple[Figure, Axes]]:
+    """Make a figure of one pair of axes, of which `percent_axis` goes from 0 to 100%.
+
+    What is drawn within this context gets a legend above the axes at the end, and the layout is fixed.
+    """
+    with _figure_settings():
+        figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
+        axes = figure.add_subplot()
+        axes.tick_params(colors=INK, length=3)
+        for name in ("left", "bottom"):
+            axes.spines[name].set_color(INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.label.set_color(INK)
+        axes.yaxis.label.set_color(INK)
+        # The ink is dark, so the background is white whatever style matplotlib is set to.
+        figure.set_facecolor("white")
+        axes.set_facecolor("none")
+        axes.set_axisbelow(True)
+        axes.grid(axis=percent_axis, color=INK, alpha=0.15, linewidth=0.6)
+        axes.set(**{f"{percent_axis}lim": (-2.0, 102.0), f"{percent_axis}ticks": range(0, 101, 20)})
+        yield figure, axes
+        legend: dict[str, Any] = {"handlelength": 1.6, "handletextpad": 0.5, "columnspacing": 1.2, "frameon": False}
+        figure.legend(loc="outside upper left", ncols=legend_columns, labelcolor=INK, **legend)
+        # A new layout would start from the last one, and a figure that is drawn twice would change.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 @contextmanager
-def figure_settings() -> Iterator[None]:
-    """Apply the settings of the ablations' figures within this context only."""
+def _figure_settings() -> Iterator[None]:
     with matplotlib.rc_context(_RC), warnings.catch_warnings():
         # The page's fonts draw the text, so glyphs that matplotlib's own font lacks do not matter.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         yield
-
-
-def new_figure(*, height_in: float, percent_axis: Literal["x", "y"]) -> tuple[Figure, Axes]:
-    """Make a figure of one pair of axes, of which `percent_axis` goes from 0 to 100%.
-
-    Call this, `draw_line`, `use_log_axis` and `finish` within `figure_settings`.
-    """
-    figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
-    axes = figure.add_subplot()
-    axes.tick_params(colors=INK, length=3)
-    for name in ("left", "bottom"):
-        axes.spines[name].set_color(INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    # The ink is dark, so the background is white whatever style matplotlib is set to.
-    figure.set_facecolor("white")
-    axes.set_facecolor("none")
-    axes.set_axisbelow(True)
-    axes.grid(axis=percent_axis, color=INK, alpha=0.15, linewidth=0.6)
-    axes.set(**{f"{percent_axis}lim": (-2.0, 102.0), f"{percent_axis}ticks": range(0, 101, 20)})
-    return figure, axes
 
 
 def draw_line(axes: Axes, index: int, xs: Sequence[float], fractions: Sequence[float], *, label: str) -> None:
@@ -217,20 +210,3 @@ def spread_out(values: Sequence[float], *, most_steps: int) -> list[float]:
         if value >= step * chosen[-1]:
             chosen.append(value)
     return chosen
-
-
-def finish(figure: Figure, *, num_columns: int) -> Figure:
-    """Add a legend of so many columns above the axes, and fix the layout."""
-    figure.legend(
-        loc="outside upper left",
-        ncols=num_columns,
-        frameon=False,
-        labelcolor=INK,
-        handlelength=1.6,
-        handletextpad=0.5,
-        columnspacing=1.2,
-    )
-    # A new layout would start from the last one, and a figure that is drawn twice would change.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    return figure

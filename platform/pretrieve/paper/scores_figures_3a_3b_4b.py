@@ -1,8 +1,8 @@
-"""Scores by part of the training images (Figure 3a), by number of groups (3b) and by part of the source (4b)."""
+"""Figures 3a, 3b and 4b: published and own test scores, by part of the training images, number of groups or source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pretrieve.paper._base import (
@@ -16,8 +16,9 @@ from pretrieve.paper._base import (
     StudyPoint,
     by,
     on,
+    one_study,
 )
-from pretrieve.paper.tables_1_to_3 import PUBLISHED_1A
+from pretrieve.paper.scores_tables_1_to_3 import PUBLISHED_1A
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import (
     Comparison,
@@ -35,6 +36,20 @@ from pretrieve_dashboards import (
     series_values,
     targets_of,
 )
+
+
+def _curve(label: str, row: str, columns: Sequence[str], values: Mapping[tuple[str, str], Value]) -> Curve:
+    return Curve(label, tuple(values.get((row, column)) for column in columns))
+
+
+def _draw_scores(
+    target: str, what: str, xs: Sequence[float], curves: Sequence[Curve], x_label: str, level: Level | None = None
+) -> Drawing:
+    levels = [] if level is None else [level]
+    title = f"Test score on {target}{what}"
+    svg = draw_curves(title, xs, curves, levels, x_label=x_label, y_label="test score in %")
+    return Drawing(f"{target}: test score.", svg)
+
 
 FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
 PARTS = tuple(f"{fraction:.0%}" for fraction in FRACTIONS)
@@ -58,11 +73,11 @@ def _find_3a(results: Results) -> Findings:
     if POINT in results.records:
         record = results.records[POINT]
         parts, methods = _parts_of(record), record.methods
-        for (method, target), value in method_values(record).items():
-            if target in parts:  # leaves the average over the targets out
-                scores[row_name(parts[target][0], method), parts[target][1]] = value
-        ahead = gap_values({"": record}, "uot", "finetune")
+        values, ahead = method_values(record), gap_values({"": record}, "uot", "finetune")
         for target, (name, part) in parts.items():
+            scores |= {
+                (row_name(name, each), part): values[each, target] for each in methods if (each, target) in values
+            }
             if (gap_name(target, "uot", "finetune"), "") in ahead:
                 gaps[gap_name(name, "uot", "finetune"), part] = ahead[gap_name(target, "uot", "finetune"), ""]
     sets = tuple(dict.fromkeys(name for name, _ in parts.values()))
@@ -71,7 +86,14 @@ def _find_3a(results: Results) -> Findings:
     title = "Test score by part of the training images"
     comparison = Comparison(title, "target · method", rows, PARTS, scores, PUBLISHED_3A)
     differences = Comparison("How far UOT is ahead, seed by seed", "target · gap", gap_rows, PARTS, gaps)
-    drawings = [drawing for name in sets for drawing in _draw_3a(name, methods, scores, gaps)]
+    drawings = []
+    percents, x_label = [100 * fraction for fraction in FRACTIONS], "training images used, in %"
+    for name in sets:
+        curves = [_curve(method, row_name(name, method), PARTS, scores) for method in methods]
+        drawings.append(_draw_scores(name, "", percents, curves, x_label))
+        gap = _curve("uot − finetune", gap_name(name, "uot", "finetune"), PARTS, gaps)
+        svg = draw_curves(f"Gap on {name}", percents, [gap], x_label=x_label, y_label="points of %")
+        drawings.append(Drawing(f"{name}: how far UOT is ahead.", svg))
     return Findings((comparison, differences), tuple(drawings))
 
 
@@ -83,21 +105,6 @@ def _parts_of(record: StudyRecord) -> dict[str, tuple[str, str]]:
         name = str(target["published"] or target["registered"])
         parts[target["name"] or name] = (name, f"{target['regime']['fraction'] or 1.0:.0%}")
     return parts
-
-
-def _draw_3a(
-    name: str, methods: tuple[str, ...], scores: Mapping[tuple[str, str], Value], gaps: Mapping[tuple[str, str], Value]
-) -> tuple[Drawing, Drawing]:
-    lines = [_curve(method, row_name(name, method), PARTS, scores) for method in methods]
-    gap = _curve("uot − finetune", gap_name(name, "uot", "finetune"), PARTS, gaps)
-    percents, x_label = [100 * fraction for fraction in FRACTIONS], "training images used, in %"
-    scored = draw_curves(f"Test score on {name}", percents, lines, x_label=x_label, y_label="test score in %")
-    ahead = draw_curves(f"Gap on {name}", percents, [gap], x_label=x_label, y_label="points of %")
-    return Drawing(f"{name}: test score.", scored), Drawing(f"{name}: how far UOT is ahead.", ahead)
-
-
-def _curve(label: str, row: str, columns: tuple[str, ...], values: Mapping[tuple[str, str], Value]) -> Curve:
-    return Curve(label, tuple(values.get((row, column)) for column in columns))
 
 
 def _parts_3a(*sets: str) -> str:
@@ -116,16 +123,15 @@ FIGURE3A = Experiment(
     name="figure3a",
     place="Figure 3a",
     question="Does reusing pre-training data help more, the fewer training images there are?",
-    full=Series(studies=(StudyPoint(POINT, "figure3a.yaml"),), deviations=(THREE_REFITS,)),
+    full=Series(one_study(POINT, "figure3a.yaml"), deviations=(THREE_REFITS,)),
     mini=Series(
-        studies=(StudyPoint(POINT, MINI_STUDY, _MINI_3A),),
+        one_study(POINT, MINI_STUDY, *_MINI_3A),
         deviations=(*SMALL_SCALE, "a fifth of the images are two a class, one of them for validation"),
     ),
     find=_find_3a,
 )
 
 NUMBERS = (50, 100, 150, 200, 250, 300)
-MINI_NUMBERS = (20, 40, 80)
 METHODS_3B = ("random", "uot")
 BY_LABEL = "by label"
 
@@ -156,28 +162,20 @@ def _find_3b(results: Results) -> Findings:
     drawings = []
     for target in targets:
         label = scores.get((row_name(target, "label"), BY_LABEL))
-        svg = draw_curves(
-            f"Test score on {target} by number of groups",
-            [float(point) for point in points],
-            [_curve(method, row_name(target, method), points, scores) for method in METHODS_3B],
-            [] if label is None else [Level("label", label)],
-            x_label="reused groups",
-            y_label="test score in %",
-        )
-        drawings.append(Drawing(f"{target}: test score.", svg))
+        level = None if label is None else Level("label", label)
+        curves = [_curve(method, row_name(target, method), points, scores) for method in METHODS_3B]
+        xs = [float(point) for point in points]
+        drawings.append(_draw_scores(target, " by number of groups", xs, curves, "reused groups", level))
     title, columns = "Test score by number of reused groups", (*points, BY_LABEL)
     comparison = Comparison(title, "target · method", rows, columns, scores, PUBLISHED_3B)
     return Findings((comparison,), tuple(drawings))
 
 
-def _mini_3b(number: int) -> StudyPoint:
-    """Make a point; the last one, whose top_k is large enough for all labelled groups, also selects by label."""
-    words = (on("greek", "symbols"), f"selection.top_k={number}")
-    if number < MINI_NUMBERS[-1]:
-        return StudyPoint(f"{number}", MINI_STUDY, (*words, by(*METHODS_3B)))
-    groups = "selection.label_groups={greek: greek_letters.txt, symbols: named_symbols.txt}"
-    return StudyPoint(f"{number}", MINI_STUDY, (*words, by(*METHODS_3B, "label"), groups))
-
+_MINI_LABELS = (
+    by(*METHODS_3B, "label"),
+    "selection.label_groups={greek: greek_letters.txt, symbols: named_symbols.txt}",
+)
+"""Only the largest top_k is enough for all labelled groups."""
 
 FIGURE3B = Experiment(
     name="figure3b",
@@ -191,7 +189,10 @@ FIGURE3B = Experiment(
         deviations=(FIXED_HEAD_RATIO, THREE_REFITS),
     ),
     mini=Series(
-        studies=tuple(_mini_3b(number) for number in MINI_NUMBERS),
+        studies=tuple(
+            StudyPoint(f"{number}", MINI_STUDY, (on("greek", "symbols"), f"selection.top_k={number}", *overrides))
+            for number, overrides in ((20, (by(*METHODS_3B),)), (40, (by(*METHODS_3B),)), (80, _MINI_LABELS))
+        ),
         deviations=(
             *SMALL_SCALE,
             "20 to 80 of 221 groups in place of 50 to 300 of 1000",
@@ -222,15 +223,10 @@ def _find_4b(results: Results) -> Findings:
     drawings = []
     for target in targets:
         baseline = scores.get((row_name(target, "finetune"), FIRST))
-        svg = draw_curves(
-            f"Test score on {target} by part of the ranked source",
-            [float(part) for part in parts],
-            [_curve("uot", row_name(target, "uot"), parts, scores)],
-            [] if baseline is None else [Level("finetune", baseline)],
-            x_label="part of the source, 1 the most similar",
-            y_label="test score in %",
-        )
-        drawings.append(Drawing(f"{target}: test score.", svg))
+        level = None if baseline is None else Level("finetune", baseline)
+        curves, xs = [_curve("uot", row_name(target, "uot"), parts, scores)], [float(part) for part in parts]
+        x_label = "part of the source, 1 the most similar"
+        drawings.append(_draw_scores(target, " by part of the ranked source", xs, curves, x_label, level))
     title = "Test score by part of the ranked source (fine-tuning reuses none)"
     return Findings((Comparison(title, "target · method", rows, parts, scores, PUBLISHED_4B),), tuple(drawings))
 
