@@ -44,8 +44,7 @@ from pretrieve.backbones import Preprocessing, find_architecture
 from pretrieve.data.decode import decode_whole
 from pretrieve.data.image_table import table_of_files
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import make_objective

@@ -24,9 +24,8 @@ from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_sm
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.gradient_gap import GapProbe
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
+from pretrieve.training.gradient_gap import measure_gradient_gap
 from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup
 
@@ -170,7 +169,7 @@ class TrialProcess:
             measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
         if self.task.spec.kind == "trial":
             if work.settings.gradient_gap and work.objective.uses_source:
-                measurements.append(partial(_add_gradient_gap, GapProbe(work, evaluate)))
+                measurements.append(partial(_add_gradient_gap, work, evaluate))
             measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
         return measurements
 
@@ -196,9 +195,9 @@ def _add_losses_and_speed(report: EpochReport) -> None:
         report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
 
 
-def _add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:
+def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochReport) -> None:
     """Add δ² of Theorem 1 at the weights of the epoch's end, with its parts."""
-    gap = probe.measure()
+    gap = measure_gradient_gap(work, held_out)
     report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
     report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared

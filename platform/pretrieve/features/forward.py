@@ -14,7 +14,7 @@ from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.features.shards import feature_array
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 MAX_BATCH_SIZE = 256
 

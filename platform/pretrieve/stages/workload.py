@@ -10,7 +10,6 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.measuring.speed import Speed
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.streams import steps_per_epoch
 
 TRIAL_OVERHEAD_S = 0.05
 """Seconds of a trial beside its training: Tune starts it, its run is recorded, its inputs are opened."""
@@ -62,7 +61,7 @@ def refit_work(training: TrainingSettings, target: ImageSet, objective: str) -> 
 def _work(training: TrainingSettings, num_images: int, objective: str, scored: int) -> Work:
     uses_source = find_objective(objective).uses_source
     source = (training.source_batch_size or training.batch_size) if uses_source else 0
-    steps = training.epochs * steps_per_epoch(num_images, training.batch_size)
+    steps = training.epochs * training.steps_per_epoch(num_images)
     return Work(training.epochs, steps, training.batch_size + source, scored)
 
 

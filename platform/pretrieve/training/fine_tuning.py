@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
-from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Objective, Relationship, make_objective
 from pretrieve.training.process_group import ALONE, ProcessGroup
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.streams import steps_per_epoch
 from pretrieve.training.trial_spec import TrialSpec
+
+
+class LabelledImages(Protocol):
+    """N square images of one size with their labels, wherever they are stored; a square may hold a squeezed picture."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def aspects(self) -> Tensor:
+        """(N,) float32, > 0: width / height of each square's original picture; 1 if it was not squeezed."""
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return the (B, S, S, 3) uint8 images at (B,) int64 `indices`."""
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class FineTuning:
     @property
     def num_steps(self) -> int:
         """Steps per epoch."""
-        return steps_per_epoch(len(self.target), self.settings.batch_size)
+        return self.settings.steps_per_epoch(len(self.target))
 
     @property
     def source_batch_size(self) -> int:

@@ -92,7 +92,7 @@ class StepClock:
 class Checkpoint(Protocol):
     """Stores the state of a training between two epochs.
 
-    No random state is stored: every draw is a function of seed, epoch and step, see `streams`.
+    No random state is stored: every draw is a function of seed, epoch and step, see `step_inputs`.
     """
 
     def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
@@ -225,16 +225,14 @@ def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: Step
 
 def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
     wrong = (~totals.isfinite()).nonzero()
+    # The weights are checked too: no loss of this epoch depends on its last step.
     if len(wrong):
         step = int(wrong[0])
-        raise DivergedError(
-            f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1} "
-            f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        fault = f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1}"
+    elif torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()]).any():
+        fault = (
+            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step {work.num_steps}"
         )
-    # The weights are checked too: no loss of this epoch depends on its last step.
-    wrong = torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()])
-    if wrong.any():
-        raise DivergedError(
-            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step "
-            f"{work.num_steps} ({work.hyperparameters.describe()}); try a smaller learning rate"
-        )
+    else:
+        return
+    raise DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")

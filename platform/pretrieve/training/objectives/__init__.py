@@ -8,6 +8,7 @@ from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel
 from pretrieve.training.settings import Hyperparameters
 
 __all__ = [
+    "OBJECTIVES",
     "Batch",
     "CoTuning",
     "Finetune",
@@ -18,17 +19,11 @@ __all__ = [
     "StepLoss",
     "find_objective",
     "make_objective",
-    "objective_names",
 ]
 
-_OBJECTIVES: dict[str, type[Objective]] = {
+OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective for objective in (Finetune, JointTwoHead, SoftPseudoLabel, CoTuning)
 }
-
-
-def objective_names() -> list[str]:
-    """Return the names that `find_objective` knows, sorted."""
-    return sorted(_OBJECTIVES)
 
 
 def find_objective(name: str) -> type[Objective]:
@@ -39,7 +34,7 @@ def find_objective(name: str) -> type[Objective]:
     >>> find_objective("pseudo_label").uses_strong_view, find_objective("co_tuning").uses_source
     (True, False)
     """
-    return _OBJECTIVES[name]
+    return OBJECTIVES[name]
 
 
 def make_objective(

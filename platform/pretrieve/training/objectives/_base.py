@@ -31,6 +31,11 @@ class Batch(NamedTuple):
     labels: Tensor
     strong_images: Tensor | None = None
 
+    def part(self, rows: slice | Tensor) -> Batch:
+        """Return some of the images."""
+        strong = None if self.strong_images is None else self.strong_images[rows]
+        return Batch(self.images[rows], self.labels[rows], strong)
+
 
 class StepLoss(NamedTuple):
     """The loss of one step and its parts.

@@ -10,10 +10,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation import (
-    Crops,
+from pretrieve.training.augmentation.crops import Crops, draw_crops, take_crops
+from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
+from pretrieve.training.augmentation.views import (
     StrongDraws,
     central_view,
+    cut_out,
     draw_strong_view,
     draw_weak_view,
     evaluation_view,
@@ -22,10 +24,6 @@ from pretrieve.training.augmentation import (
     to_unit_range,
     weak_view,
 )
-from pretrieve.training.augmentation.crop_draws import draw_crops
-from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
-from pretrieve.training.augmentation.resampling import take_crops
-from pretrieve.training.augmentation.views import cut_out
 from pretrieve.training.settings import AugmentationSettings
 
 SIDE = 24
@@ -43,11 +41,13 @@ def weak_draws(
     count: int, settings: AugmentationSettings = BATCHED, seed: int = 0, aspect: Tensor | None = None
 ) -> Crops:
     generator = torch.Generator().manual_seed(seed)
-    return draw_weak_view(count, side=SIDE, settings=settings, generator=generator, aspect=aspect)
+    aspect = torch.ones(count) if aspect is None else aspect
+    return draw_weak_view(aspect, side=SIDE, settings=settings, generator=generator)
 
 
 def strong_draws(count: int, settings: AugmentationSettings = BATCHED, seed: int = 0) -> StrongDraws:
-    return draw_strong_view(count, side=SIDE, settings=settings, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return draw_strong_view(torch.ones(count), side=SIDE, settings=settings, generator=generator)
 
 
 def test_the_whole_image_without_flip_is_the_image() -> None:
@@ -87,7 +87,7 @@ def test_each_image_has_its_own_view_and_the_generator_decides_it() -> None:
 def test_a_worker_with_its_rows_makes_the_views_that_one_worker_would(rows: slice | Tensor) -> None:
     images = stored_images(12)
     weak, strong = weak_draws(12, aspect=torch.linspace(0.4, 2.5, 12)), strong_draws(12)
-    assert len(weak[rows]) == len(strong[rows]) == len(images[rows])
+    assert len(weak[rows].boxes) == len(strong[rows].weak.boxes) == len(images[rows])
     for draws in (weak, strong):
         assert view_of(images[rows], draws[rows]).equal(view_of(images, draws)[rows])
 
