@@ -68,7 +68,7 @@ def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
         export_epoch(study, spec, dict.fromkeys(shown, 0.0))
 
 
-class StudyFigures:
+class StudyMetrics:
     """The metrics that the driver of a study exports."""
 
     def __init__(self, study: str) -> None:

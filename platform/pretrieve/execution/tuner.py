@@ -12,10 +12,9 @@ from typing import Any
 from ray import tune
 
 from pretrieve.execution.compute import TrialResources
-from pretrieve.execution.distributed_trial import run_distributed_trial
-from pretrieve.execution.prometheus_metrics import StudyFigures, exported
+from pretrieve.execution.prometheus_metrics import StudyMetrics, exported
 from pretrieve.execution.retries import next_attempt
-from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies._base import TRIAL, Strategy, cell_and_key
@@ -76,7 +75,7 @@ def run_tasks(
             stop=EndOfAll(watcher),
             # No limit here: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
-            callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
+            callbacks=[TuneEvents(by_key, watcher, own, StudyMetrics(study), strategy)],
         ),
     )
     try:

@@ -19,8 +19,7 @@ from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.compute import TrialResources, num_shares_of
 from pretrieve.execution.measuring.packing import measure_packing, open_share, smallest_node, with_packing
-from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
-from pretrieve.execution.measuring.speed import Speed, SpeedBook
+from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedBook
 from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 from pretrieve.methods import METHODS
 from pretrieve.stages.cells import objective_of

@@ -18,8 +18,7 @@ from pretrieve.backbones import find_architecture
 from pretrieve.backbones.state_dicts import save_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.execution.distributed_trial import run_distributed_trial
-from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks

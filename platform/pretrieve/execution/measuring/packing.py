@@ -10,8 +10,7 @@ import torch
 
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.compute import ComputeSettings, node_resources
-from pretrieve.execution.measuring.probe import Probe
-from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
+from pretrieve.execution.measuring.speed import Probe, Speed, measure_side_by_side
 
 MEMORY_MARGIN = 0.1
 """Share of a GPU's memory that stays free, for larger batches of other cells and for other programs."""
