@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from pretrieve.errors import PretrieveError as PretrieveError
     from pretrieve.errors import StudyFileError as StudyFileError
     from pretrieve.errors import UserError as UserError
-    from pretrieve.features.centroid_file import NamedCentroids as NamedCentroids
-    from pretrieve.features.centroid_file import read_centroid_file as read_centroid_file
+    from pretrieve.features.centroids import NamedCentroids as NamedCentroids
+    from pretrieve.features.centroids import read_centroid_file as read_centroid_file
     from pretrieve.stages.observer import StudyObserver as StudyObserver
     from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
     from pretrieve.study.study import Study as Study
@@ -62,7 +62,7 @@ _HOMES = {
     "data.imagenet": ("load_imagenet",),
     "data.registry": ("register_target",),
     "errors": ("PretrieveError", "StudyFileError", "UserError"),
-    "features.centroid_file": ("NamedCentroids", "read_centroid_file"),
+    "features.centroids": ("NamedCentroids", "read_centroid_file"),
     "stages.observer": ("StudyObserver",),
     "study.settings": ("DEFAULT_STORAGE",),
     "study.study": ("Study",),

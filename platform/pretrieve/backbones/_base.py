@@ -120,10 +120,9 @@ def register_architecture(architecture: Architecture) -> Architecture:
     return architecture
 
 
-def register_family(family: Family) -> Family:
+def register_family(family: Family) -> None:
     """Register a family, which need not register the architectures that it resolves."""
     _families.append(family)
-    return family
 
 
 def architecture_names() -> list[str]:

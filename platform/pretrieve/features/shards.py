@@ -41,7 +41,7 @@ class FeatureRequest:
 
     def shard_path(self, folder: Path, shard: int) -> Path:
         """Return the file of one shard in the feature cache `folder`."""
-        return shard_path(folder, self.key, shard, self.num_shards)
+        return folder / self.key / f"shard-{shard:05d}-of-{self.num_shards:05d}.parquet"
 
     def shard_rows(self, shard: int) -> pa.Table:
         """Return the rows of the image table in one shard."""
@@ -70,13 +70,8 @@ def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
     return content_key(kind="features", version=FEATURES_VERSION, backbone=backbone_identity, images=table_fingerprint)
 
 
-def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
-    """Return the file of shard `shard` of `num_shards`."""
-    return folder / key / f"shard-{shard:05d}-of-{num_shards:05d}.parquet"
-
-
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one sealed shard to `path`, see `shard_path`.
+    """Write one sealed shard.
 
     Columns: index, path, label, feature (fixed-size list of float32, NaN if broken) and error.
     """

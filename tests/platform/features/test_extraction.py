@@ -19,7 +19,7 @@ from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.image_table import table_of_files
 from pretrieve.errors import BackboneError
 from pretrieve.features import extraction, shards
-from pretrieve.features.class_centroids import class_centroids
+from pretrieve.features.centroids import class_centroids
 from pretrieve.features.extraction import ExtractionResources, extract_features
 from pretrieve.features.shards import FeatureRequest
 

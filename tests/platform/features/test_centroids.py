@@ -4,7 +4,7 @@ import pytest
 
 from pretrieve.errors import ImageSetError
 from pretrieve.features import shards
-from pretrieve.features.class_centroids import class_centroids
+from pretrieve.features.centroids import class_centroids
 from pretrieve.features.shards import FeatureRequest, feature_array, write_shard
 from pretrieve_selection.errors import SelectionInputError
 
