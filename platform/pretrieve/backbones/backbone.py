@@ -89,10 +89,8 @@ class Backbone:
 def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
     """Split a published or a user's checkpoint into parts in float32, and check every key and shape.
 
-    `origin` says in messages where the checkpoint comes from.
-
-    Raises:
-      BackboneError: names the keys of all parts that are missing, left over or of another shape.
+    `origin` says in messages where the checkpoint comes from. Raises BackboneError, which names the keys of all parts
+    that are missing, left over or of another shape.
     """
     parts = architecture.split(state)
     trunk = _built(architecture.build)

@@ -28,7 +28,7 @@ from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.gradient_gap import measure_gradient_gap
-from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
+from pretrieve.training.loop import DivergedError, EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:
@@ -42,18 +42,12 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
     """Train, score and record one trial, from its checkpoint if there is one.
 
     A trial scores val after each epoch; a refit scores test once, at its end. A step that does not fit into the memory
-    of the device is computed in parts. The record says so, because batch norm then sees smaller batches.
+    of the device is computed in parts. The record says so, because batch norm then sees smaller batches. `report` is
+    called with the metrics of each epoch.
 
-    Args:
-      task: the trial.
-      report: called with the metrics of each epoch.
-
-    Returns:
-      `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is written
-      into the spool, so that it ends this trial only.
-
-    Raises:
-      OSError: a disk that the trial does not wait for is full, such as that of the node's local copies.
+    Returns `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is
+    written into the spool, so that it ends this trial only. Raises OSError if a disk that the trial does not wait for
+    is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
@@ -88,15 +82,9 @@ def run_distributed_trial(
 ) -> Outcome:
     """Run a trial on `task.num_workers` workers, which Ray Train starts, and wait for its end; see `run_trial`.
 
-    When the process of a worker is lost, Ray Train's exception passes through, so that the scheduler starts the trial
-    again from its checkpoint.
-
-    Args:
-      task: each worker trains its part of every batch.
-      resources: of each worker, by Ray's names.
-      scratch: folder for Ray Train's own state.
-      study: name under which the first worker exports the trial's metrics.
-      callbacks: Ray Train calls them with each report of the workers.
+    Each worker has the `resources`, by Ray's names, and trains its part of every batch. The folder `scratch` is for Ray
+    Train's own state. Ray Train calls the callbacks with each report of the workers. When the process of a worker is
+    lost, Ray Train's exception passes through, so that the scheduler starts the trial again from its checkpoint.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
@@ -105,8 +93,7 @@ def run_distributed_trial(
         error = _fit(task, resources, scratch, study, callbacks or [])
         # By type: Ray Train's message holds only the last part of each worker's error, and torch's message is long.
         no_memory = error is not None and any(is_out_of_memory(each) for each in error.worker_failures.values())
-        smaller = with_smaller_parts(task) if no_memory else None
-        if smaller is None:
+        if not no_memory or (smaller := with_smaller_parts(task)) is None:
             break
         task = smaller
     ended = Spool(task.spool_path)
@@ -158,12 +145,8 @@ def _train_worker(config: dict[str, Any]) -> None:
 class TrialProcess:
     """One of the processes that train and score a trial. While the disk is full, its writes wait.
 
-    Attributes:
-      task: the trial.
-      spool: of the first process, the only one that scores and records; None for any other.
-      report: called after each epoch, with epoch and seconds alone by a process without a spool. It does not return if
-        the search stops the trial.
-      process_group: the processes of the trial.
+    Only the first process has a spool: it alone scores and records. `report` is called after each epoch, with epoch and
+    seconds alone by a process without a spool. It does not return if the search stops the trial.
     """
 
     task: TrialTask
@@ -226,25 +209,22 @@ class TrialProcess:
             predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
             return accuracy(predictions, inputs.evaluate.labels, spec.metric)
 
-        measurements = [] if self.spool is None else self._measurements(work, inputs.evaluate, score)
-        fine_tune(work, callbacks=[*measurements, self._record], on_step=on_step, checkpoint=checkpoint)
+        def measure(report: EpochReport) -> None:
+            _add_losses_and_speed(report)
+            if work.num_parts > 1:
+                report.metrics[metrics.NUM_PARTS] = float(work.num_parts)
+            if spec.kind == "trial":
+                if work.settings.gradient_gap and work.objective.uses_source:
+                    _add_gradient_gap(work, inputs.evaluate, report)
+                report.metrics[metrics.VAL_SCORE] = score()
+
+        callbacks = [self._record] if self.spool is None else [measure, self._record]
+        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
         assert task.weights_out is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, work.network.state_dict(), task.weights_out))
         return {metrics.TEST_SCORE: score()}
-
-    def _measurements(
-        self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
-    ) -> list[EpochCallback]:
-        measurements: list[EpochCallback] = [_add_losses_and_speed]
-        if work.num_parts > 1:
-            measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
-        if self.task.spec.kind == "trial":
-            if work.settings.gradient_gap and work.objective.uses_source:
-                measurements.append(partial(_add_gradient_gap, work, evaluate))
-            measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
-        return measurements
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:

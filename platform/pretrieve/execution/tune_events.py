@@ -73,18 +73,16 @@ def last_error(trial: Any) -> BaseException | None:
     Tune's own `get_pickled_error` reads a copy in the shared folder, which may still be empty while a thread writes it.
     The original file is whole.
     """
-    path = trial.pickled_error_file
-    if path is None:
+    if trial.pickled_error_file is None:
         return None
     try:
-        return cast("BaseException", cloudpickle.loads(Path(path).read_bytes()))
+        return cast("BaseException", cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()))
     except Exception:  # unpickling an exception of the user's own class may raise anything
         return RuntimeError(_end_of_error_file(trial))
 
 
 def _end_of_error_file(trial: Any) -> str:
-    error_file = trial.error_file
-    return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
+    return Path(trial.error_file).read_text(encoding="utf-8")[-2_000:] if trial.error_file else "no reason given"
 
 
 def record_stop(task: TrialTask, stop: Stop) -> None:
@@ -123,12 +121,8 @@ class EndOfAll(tune.Stopper):
 class TuneEvents(tune.Callback):
     """The callbacks of Tune's events in the driver.
 
-    Args:
-      by_key: the tasks that are known beforehand.
-      watcher: follows the tasks.
-      scratch: folder that the workers read too.
-      prometheus: exports the metrics of the study.
-      strategy: stops trials early, or proposes them.
+    `by_key` holds the tasks that are known beforehand; a strategy may propose others. The workers read the folder
+    `scratch` too.
     """
 
     def __init__(
@@ -197,15 +191,12 @@ class TuneEvents(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial's process ended; the next process reads it and decides what to do."""
         task, error = self._task(trial), last_error(trial)
-        key = task.spec.key
-        heartbeat = Heartbeat(task.spool_path)
+        key, heartbeat = task.spec.key, Heartbeat(task.spool_path)
+        kind: FailureKind = "process lost" if error is None else kind_of_error(error)
+        message = str(error)
         if key in self._hung:
-            kind: FailureKind = "hung"
-            message = f"no step in {task.max_silence_s:.0f} s. {heartbeat.stack()}"
-        else:
-            kind = "process lost" if error is None else kind_of_error(error)
-            message = str(error)
-        self._hung.discard(key)
+            self._hung.remove(key)
+            kind, message = "hung", f"no step in {task.max_silence_s:.0f} s. {heartbeat.stack()}"
         heartbeat.remove()
         spool = DriverSpool(task.spool_path)
         write_once_disk_has_space(

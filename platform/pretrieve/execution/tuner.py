@@ -49,17 +49,13 @@ def run_tasks(
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
-    given = {} if strategy.searcher else {TRIAL: tune.grid_search([task.model_dump_json() for task in tasks])}
-    trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
+    param_space: dict[str, Any] = {"worker": resources.worker(), "scratch": str(own), "study": study}
+    param_space["since_ms"] = time.time_ns() // 1_000_000
+    if strategy.searcher is None:
+        param_space[TRIAL] = tune.grid_search([task.model_dump_json() for task in tasks])
     tuner = tune.Tuner(
-        trainable,
-        param_space={
-            **given,
-            "worker": resources.worker(),
-            "scratch": str(own),
-            "study": study,
-            "since_ms": time.time_ns() // 1_000_000,
-        },
+        tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()])),
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             scheduler=strategy.scheduler,
             search_alg=strategy.searcher,

@@ -31,9 +31,7 @@ def class_centroids(
 ) -> ClassCentroids:
     """Average the features of each class (section 3.2: a_i, b_j), with one shard in memory at a time.
 
-    Raises:
-      ImageSetError: a class has no image that decoded, if `class_names` are given.
-      SelectionInputError: the same, without names.
+    Raises ImageSetError if a class has no image that decoded; without `class_names`, it is a SelectionInputError.
     """
     sums = CentroidSums(num_groups=num_classes, dimension=feature_dim)
     broken: list[str] = []

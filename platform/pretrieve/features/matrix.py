@@ -34,11 +34,9 @@ def matrix_path(folder: Path, key: str) -> Path:
 
 
 def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
-    """Write the matrix from its shards, with one shard in memory at a time, unless it is there.
+    """Write the matrix from its shards, with one shard in memory at a time, unless it is written already.
 
-    Raises:
-      FileNotFoundError: a shard is missing.
-      ImageSetError: no image of the table decodes.
+    Raises FileNotFoundError if a shard is missing, ImageSetError if no image of the table decodes.
     """
     path = matrix_path(folder, request.key)
     if is_kept(path) and is_kept(_rows_path(path)):
@@ -65,15 +63,10 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
 
 
 def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
-    """Map a matrix that `make_feature_matrix` wrote.
-
-    Raises:
-      FileNotFoundError: there is none.
-      DamagedArtifactError: a file does not hold what was written.
-    """
+    """Map a matrix that `make_feature_matrix` wrote; raises what `read_sealed_array` raises."""
     path = matrix_path(folder, key)
-    card = read_sealed_arrays(_rows_path(path))
-    return FeatureMatrix(read_sealed_array(path), card["rows"], tuple(json.loads(str(card["broken"]))))
+    other = read_sealed_arrays(_rows_path(path))
+    return FeatureMatrix(read_sealed_array(path), other["rows"], tuple(json.loads(str(other["broken"]))))
 
 
 def _rows_path(path: Path) -> Path:

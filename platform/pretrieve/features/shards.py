@@ -36,8 +36,7 @@ class FeatureRequest:
     @property
     def num_shards(self) -> int:
         """Number of files that hold the features."""
-        num_rows: int = self.table.num_rows
-        return math.ceil(num_rows / ROWS_PER_SHARD)
+        return math.ceil(self.table.num_rows / ROWS_PER_SHARD)
 
     def shard_path(self, folder: Path, shard: int) -> Path:
         """Return the file of one shard in the feature cache `folder`."""
@@ -80,12 +79,7 @@ def write_shard(table: pa.Table, path: Path) -> None:
 
 
 def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
-    """Read features shard by shard, so that a large source is never in memory as a whole.
-
-    Raises:
-      FileNotFoundError: a shard is missing; see `FeatureRequest.missing_shards`.
-      DamagedArtifactError: a shard does not hold what was written.
-    """
+    """Read features shard by shard, so that a large source is never in memory as a whole; raises as `read_sealed`."""
     for shard in range(request.num_shards):
         table = pq.read_table(pa.BufferReader(read_sealed(request.shard_path(folder, shard))))
         good = table.filter(table["error"].is_null())

@@ -78,11 +78,10 @@ class TrialInputs:
 
     Attributes:
       backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
-      target: images of the target to train on.
-      evaluate: images of the target to score.
+      target, evaluate: images of the target to train on, and to score.
       source: images of the selected groups; None if the objective uses none.
-      source_classifier: D → K_source, the classifier of the pre-training; for Co-Tuning.
-      relationship: (K_target, K_source), for Co-Tuning.
+      source_classifier, relationship: D → K_source, the classifier of the pre-training, and (K_target, K_source); for
+        Co-Tuning.
     """
 
     architecture: Architecture

@@ -62,13 +62,9 @@ def estimate_gradient_gap(
     The network runs as in prediction (running statistics, no dropout), so that F and h are means over images and no
     image changes another's loss. Its weights, buffers, modes and `.grad` are left exactly as they were.
 
-    Args:
-      network: on the device of the batches.
-      objective: one with `uses_source`.
-      target_batches: at least one.
-      source_batches: at least one, with a strong view if the objective uses it.
-      num_parts: a batch that does not fit into memory passes through the network in this many parts; only rounding
-        changes.
+    The objective has `uses_source`. Each side has at least one batch, on the network's device, the source's with a
+    strong view if the objective uses it. A batch that does not fit into memory passes through the network in
+    `num_parts` parts; only rounding changes.
     """
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
     with torch.enable_grad(), _predicting(network):

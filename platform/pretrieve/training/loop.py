@@ -113,11 +113,8 @@ def fine_tune(
 
     On a CPU the same work gives bit-identical weights, whether or not it was interrupted and resumed.
 
-    Args:
-      work: what to train on what, and how.
-      callbacks: called after each epoch, one after the other, before its checkpoint is saved.
-      on_step: called after each step.
-      checkpoint: stores the state between epochs; None stores none. The first process saves it, all restore it.
+    The callbacks are called after each epoch, one after the other, before its checkpoint is saved; `on_step` after each
+    step. The first process saves the checkpoint, all restore it.
 
     Raises:
       DivergedError: a loss or the weights were not finite; names epoch, step and settings.

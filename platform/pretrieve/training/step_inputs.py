@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.training.augmentation.crops import Crops
-from pretrieve.training.augmentation.views import StrongDraws, draw_strong_view, draw_weak_view, strong_view, weak_view
+from pretrieve.training.augmentation.crops import Crops, draw_crops
+from pretrieve.training.augmentation.views import StrongDraws, draw_strong_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.objectives import Batch
 
@@ -139,7 +139,7 @@ class EpochInputs:
         mine = self._work.process_group.part(len(rows))
         stored = images.gather(rows[mine])
         settings, side, aspect = self._work.settings.augmentation, stored.shape[1], images.aspects[rows]
-        weak = draw_weak_view(aspect, side=side, settings=settings, generator=self._generator)
+        weak = draw_crops(aspect, side=side, settings=settings, generator=self._generator)
         strong = None
         if is_strong:
             strong = draw_strong_view(aspect, side=side, settings=settings, generator=self._generator)[mine]

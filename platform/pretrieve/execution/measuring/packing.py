@@ -24,13 +24,7 @@ MAX_PER_GPU = 8
 
 @dataclass(frozen=True)
 class Packing:
-    """The best number of trials side by side.
-
-    Attributes:
-      num_side_by_side: trials that share the device.
-      speed: of these trials.
-      tried: all measurements, in order.
-    """
+    """The best number of trials that share a device, their speed, and all measurements in order."""
 
     num_side_by_side: int
     speed: Speed
@@ -43,29 +37,22 @@ class Packing:
         return self.speed.total_steps_per_s / alone.total_steps_per_s
 
 
-def pack(
-    measure: Callable[[int], Speed | None], candidates: Sequence[int], *, margin: float = MEMORY_MARGIN
-) -> Packing | None:
-    """Try numbers of trials side by side until more trials are not faster together.
+def pack(measure: Callable[[int], Speed | None], candidates: Sequence[int]) -> Packing | None:
+    """Try rising numbers of trials side by side until more trials are not faster together.
 
-    Args:
-      measure: measures one number of trials; returns None if they do not fit into memory together.
-      candidates: numbers to try, rising.
-      margin: share of the device's memory that stays free, in [0, 1).
-
-    Returns:
-      The smallest number that gives about the most steps a second together; None if not even the first fits.
+    `measure` returns None for a number of trials that do not fit into memory together. Returns the smallest number that
+    gives about the most steps a second together; None if not even the first fits.
     """
     tried: list[Speed] = []
     best: Speed | None = None
     for number in candidates:
-        if tried and not _fits(tried[-1], number, margin):
+        if tried and not _fits(tried[-1], number):
             break
         speed = measure(number)
         if speed is None:
             break
         tried.append(speed)
-        if number > candidates[0] and not _fits(speed, number, margin):
+        if number > candidates[0] and not _fits(speed, number):
             break
         if best is None or speed.total_steps_per_s > (1 + MIN_GAIN) * best.total_steps_per_s:
             best = speed
@@ -74,9 +61,9 @@ def pack(
     return None if best is None else Packing(best.num_side_by_side, best, tuple(tried))
 
 
-def _fits(measured: Speed, number: int, margin: float) -> bool:
+def _fits(measured: Speed, number: int) -> bool:
     """Return whether `number` trials would fit into memory: trying too many would disturb others on the device."""
-    return not measured.memory_bytes or number * measured.peak_bytes <= (1 - margin) * measured.memory_bytes
+    return not measured.memory_bytes or number * measured.peak_bytes <= (1 - MEMORY_MARGIN) * measured.memory_bytes
 
 
 def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
@@ -142,20 +129,19 @@ def open_share(compute: ComputeSettings, node: Node) -> str | None:
 
 def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, seconds: float = 4.0) -> Packing | None:
     """Find the best number of a probe's trainings side by side on a node; None if not even one fits."""
-    if open_share(compute, node) == "gpus_per_trial":
+    shares_gpu = open_share(compute, node) == "gpus_per_trial"
 
-        def measure(number: int) -> Speed | None:
-            share = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
-            return measure_side_by_side(probe, number, share, seconds=seconds)
-
-        return pack(measure, gpu_candidates(node.cpus_per_gpu, compute.num_cpus))
-
-    def measure_threads(number: int) -> Speed | None:
+    def measure(number: int) -> Speed | None:
+        if shares_gpu:
+            request = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
+            return measure_side_by_side(probe, number, request, seconds=seconds)
         threads = node.num_cpus // number
         threaded = replace(probe, num_threads=threads)
         return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=seconds)
 
-    return pack(measure_threads, cpu_candidates(node.num_cpus))
+    if shares_gpu:
+        return pack(measure, gpu_candidates(node.cpus_per_gpu, compute.num_cpus))
+    return pack(measure, cpu_candidates(node.num_cpus))
 
 
 def with_packing(compute: ComputeSettings, num_side_by_side: int, node: Node) -> ComputeSettings:

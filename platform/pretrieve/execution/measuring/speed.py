@@ -57,14 +57,8 @@ SOURCE_IMAGES_PER_BATCH = 4
 class Probe:
     """A training whose speed is measured.
 
-    Attributes:
-      architecture: the network. It is not given by name, because only the asking process may have registered it.
-      objective: name of the objective.
-      training: the settings of the trials.
-      num_target_classes: outputs of the target head.
-      num_source_classes: outputs of the source head; 0 for none.
-      pixels: (M, S, S, 3) uint8, M ≥ 1, images of the right size, which are repeated.
-      num_threads: of torch on a CPU.
+    The architecture is not given by name, because only the asking process may have registered it. `num_source_classes`
+    is 0 without a source head. `pixels`, (M, S, S, 3) uint8, M ≥ 1, are images of the right size, which are repeated.
     """
 
     architecture: Architecture
@@ -243,16 +237,10 @@ class Speed:
 def measure_side_by_side(
     probe: Probe, num_side_by_side: int, request: Mapping[str, float], *, seconds: float
 ) -> Speed | None:
-    """Train and score a probe in several processes at once on the connected cluster.
+    """Train a probe in several processes at once on the connected cluster, for `seconds`, then score for half as long.
 
-    Args:
-      probe: the training.
-      num_side_by_side: number of processes.
-      request: CPUs and GPUs of each process, by Ray's names.
-      seconds: of measured training; scoring is measured for half as long.
-
-    Returns:
-      The speed; None if the trainings do not fit into the GPU's memory together.
+    `request` is the CPUs and GPUs of each process, by Ray's names. Returns None if the trainings do not fit into the
+    GPU's memory together.
     """
     options: dict[str, Any] = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
     group = _shared_node(num_side_by_side, request)
@@ -294,8 +282,7 @@ def measure_side_by_side(
 def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> PlacementGroup | None:
     """Reserve one node, and one GPU, for all processes, which Ray would otherwise spread over nodes.
 
-    Returns:
-      None if no node has the resources in time; Ray then places the processes.
+    Returns None if no node has the resources in time; Ray then chooses the nodes.
     """
     whole = {name: math.ceil(num_side_by_side * amount) for name, amount in request.items() if amount > 0}
     if not whole:
@@ -317,8 +304,7 @@ class SpeedBook:
     def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
         """Return the speed of trainings side by side, measured unless the same kind of training was.
 
-        Raises:
-          ResourceError: they do not fit into the GPU together.
+        Raises ResourceError if they do not fit into the GPU together.
         """
         training = probe.training
         alike = (

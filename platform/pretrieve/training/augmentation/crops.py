@@ -46,19 +46,20 @@ def draw_crops(aspect: Tensor, *, side: int, settings: AugmentationSettings, gen
     """Draw a RandomResizedCrop's box and a flip for each image, stored as a square of `side` pixels.
 
     The rule is torchvision's: the first of ten tries (area uniform, log aspect uniform) that fits into the image, at a
-    uniform position among those where it fits. `aspect`, (B,) float64 > 0, is width / height of the originals whose
-    whole content the squares show. Proportions are those of the original, so a crop of a squeezed image shows what the
-    same crop of the original would. Each image takes the same number of values of the generator, whatever the settings.
+    uniform position among those where it fits. `aspect`, (B,) > 0, is width / height of the originals whose whole
+    content the squares show. Proportions are those of the original, so a crop of a squeezed image shows what the same
+    crop of the original would. Each image takes the same number of values of the generator, whatever the settings. The
+    generator is on the CPU, so that the draws do not depend on the device.
 
     A square quarter of an original four times as wide as high:
 
     >>> settings = AugmentationSettings(crop_area=(0.25, 0.25), crop_aspect=(1.0, 1.0))
-    >>> wide = torch.tensor([4.0], dtype=torch.float64)
-    >>> draw_crops(wide, side=64, settings=settings, generator=torch.Generator()).boxes[0, 2:]
+    >>> draw_crops(torch.tensor([4.0]), side=64, settings=settings, generator=torch.Generator()).boxes[0, 2:]
     tensor([16, 64])
     """
-    count = len(aspect)
+    count, aspect = len(aspect), aspect.double().cpu()
     uniform = torch.rand((count, 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64).T
+    torch.randint(2**62, (count,), generator=generator)  # unused: keeps later draws as in version 0.1
     low, high = settings.crop_area
     areas = low + (high - low) * uniform[:NUM_TRIES]
     log_low, log_high = (math.log(bound) for bound in settings.crop_aspect)

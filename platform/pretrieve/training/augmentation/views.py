@@ -25,17 +25,6 @@ class StrongDraws(RowsOfDraws):
     cutout_centres: Tensor
 
 
-def draw_weak_view(aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator) -> Crops:
-    """Draw a crop and a flip for each of B images, which are stored as squares of `side` pixels.
-
-    `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square. `settings` bound the
-    crops and say whether to flip. The generator is on the CPU, so that the draws do not depend on the device.
-    """
-    crops = draw_crops(aspect.double().cpu(), side=side, settings=settings, generator=generator)
-    torch.randint(2**62, (len(aspect),), generator=generator)  # unused: keeps later draws as in version 0.1
-    return crops
-
-
 def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> Crops:
     """Return the crops used for prediction: the central square of each picture, without random draws.
 
@@ -58,9 +47,9 @@ def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> 
 def draw_strong_view(
     aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator
 ) -> StrongDraws:
-    """Draw a crop, a flip, operations and a Cutout for each image; for the arguments see `draw_weak_view`."""
+    """Draw a crop, a flip, operations and a Cutout for each image; for the arguments see `draw_crops`."""
     return StrongDraws(
-        draw_weak_view(aspect, side=side, settings=settings, generator=generator),
+        draw_crops(aspect, side=side, settings=settings, generator=generator),
         draw_operations(len(aspect), num_ops=settings.num_ops, generator=generator),
         torch.rand((len(aspect), 2), generator=generator, dtype=torch.float64),
     )

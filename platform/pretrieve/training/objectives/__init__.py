@@ -1,25 +1,14 @@
 """Objectives: one file each, behind the contract in `_base`."""
 
-from pretrieve.training.objectives._base import Batch, Objective, Relationship, StepLoss
-from pretrieve.training.objectives.co_tuning import CoTuning
-from pretrieve.training.objectives.finetune import Finetune
-from pretrieve.training.objectives.joint import JointTwoHead
-from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel
+from pretrieve.training.objectives._base import Batch as Batch
+from pretrieve.training.objectives._base import Objective as Objective
+from pretrieve.training.objectives._base import Relationship as Relationship
+from pretrieve.training.objectives._base import StepLoss as StepLoss
+from pretrieve.training.objectives.co_tuning import CoTuning as CoTuning
+from pretrieve.training.objectives.finetune import Finetune as Finetune
+from pretrieve.training.objectives.joint import JointTwoHead as JointTwoHead
+from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel as SoftPseudoLabel
 from pretrieve.training.settings import Hyperparameters
-
-__all__ = [
-    "OBJECTIVES",
-    "Batch",
-    "CoTuning",
-    "Finetune",
-    "JointTwoHead",
-    "Objective",
-    "Relationship",
-    "SoftPseudoLabel",
-    "StepLoss",
-    "find_objective",
-    "make_objective",
-]
 
 OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective for objective in (Finetune, JointTwoHead, SoftPseudoLabel, CoTuning)

@@ -10,14 +10,13 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation.crops import Crops, draw_crops, take_crops
+from pretrieve.training.augmentation.crops import NUM_TRIES, Crops, draw_crops, take_crops
 from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
 from pretrieve.training.augmentation.views import (
     StrongDraws,
     central_view,
     cut_out,
     draw_strong_view,
-    draw_weak_view,
     evaluation_view,
     normalise,
     strong_view,
@@ -42,7 +41,7 @@ def weak_draws(
 ) -> Crops:
     generator = torch.Generator().manual_seed(seed)
     aspect = torch.ones(count) if aspect is None else aspect
-    return draw_weak_view(aspect, side=SIDE, settings=settings, generator=generator)
+    return draw_crops(aspect, side=SIDE, settings=settings, generator=generator)
 
 
 def strong_draws(count: int, settings: AugmentationSettings = BATCHED, seed: int = 0) -> StrongDraws:
@@ -119,8 +118,8 @@ def torchvisions_views(
 ) -> Tensor:
     """Make (B, 3, S, S) uint8 views by torchvision's own transforms, one image after the other: the reference."""
     generator = torch.Generator().manual_seed(seed)
-    draw_crops(torch.full((len(images),), aspect).double(), side=SIDE, settings=BATCHED, generator=generator)
-    seeds = torch.randint(2**62, (len(images),), generator=generator)  # those after the draws of our views
+    torch.rand((len(images), 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64)  # as many as our crops take
+    seeds = torch.randint(2**62, (len(images),), generator=generator)
     steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
     if is_strong:
         steps.append(v2.RandAugment(BATCHED.num_ops, BATCHED.magnitude, NUM_MAGNITUDES))
