@@ -42,7 +42,7 @@ from pretrieve.data.decode import decode_square
 from pretrieve.data.image_table import table_of_files
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.forward import choose_batch_size
-from pretrieve.features.shards import FeatureRequest, read_features
+from pretrieve.features.stored_features import FeatureRequest, read_features
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 PHOTOGRAPHS = ("source_tinyimagenet200", "target_caltech101")

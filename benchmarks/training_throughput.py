@@ -47,7 +47,7 @@ from pretrieve.image_cache.store import CachedImages, CacheEntry, write_entry
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import make_objective
+from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.step_inputs import EpochInputs
 
@@ -240,7 +240,7 @@ def make_work(
     ).to(device)
     return FineTuning(
         network=network,
-        objective=make_objective("joint", hyperparameters),
+        objective=find_objective("joint").build(hyperparameters, None),
         target=FirstImages(target, num_steps * settings["batch"]),
         source=source,
         preprocessing=architecture.preprocessing,

@@ -25,14 +25,8 @@ _EXPORTED: dict[str, tuple[str, str, dict[str, str]]] = {
 """For each metric of a trial: the gauge's name, its description and its own tags."""
 
 
-@cache
-def _gauge(name: str, description: str, *tag_keys: str) -> Gauge:
-    return Gauge(name, description, tag_keys=tag_keys)
-
-
-@cache
-def _counter(name: str, description: str, *tag_keys: str) -> Counter:
-    return Counter(name, description, tag_keys=tag_keys)
+# Made once for each name, description and tags.
+_gauge, _counter = cache(Gauge), cache(Counter)
 
 
 def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
@@ -40,7 +34,7 @@ def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> N
     of_trial = {"study": study, "target": spec.target, "method": spec.method}
     for metric, (name, description, tags) in _EXPORTED.items():
         if metric in metrics:
-            _gauge(name, description, *of_trial, *tags).set(metrics[metric], {**of_trial, **tags})
+            _gauge(name, description, (*of_trial, *tags)).set(metrics[metric], {**of_trial, **tags})
 
 
 @contextmanager
@@ -68,21 +62,20 @@ class StudyMetrics:
 
     def running(self, number: int) -> None:
         """Export how many trials run."""
-        gauge = _gauge("pretrieve_trials_running", "trials and refits that run now", "study")
-        gauge.set(number, self._tags)
+        _gauge("pretrieve_trials_running", "trials and refits that run now", ("study",)).set(number, self._tags)
 
     def ended(self, kind: FailureKind | None) -> None:
         """Count a trial that ended, with a result (None) or by a kind of failure."""
         description = "trials and refits that ended in this run of the study"
-        counter = _counter("pretrieve_trials_ended", description, "study", "end")
+        counter = _counter("pretrieve_trials_ended", description, ("study", "end"))
         counter.inc(1, {**self._tags, "end": kind or "result"})
 
     def failed(self, kind: FailureKind) -> None:
         """Count a process that ended before its trial did."""
         description = "processes that ended before their trials did, by kind"
-        _counter("pretrieve_failures", description, "study", "kind").inc(1, {**self._tags, "kind": kind})
+        _counter("pretrieve_failures", description, ("study", "kind")).inc(1, {**self._tags, "kind": kind})
 
     def spool_depth(self, number: int) -> None:
         """Export how many trials have metrics that MLflow may not hold yet."""
         description = "trials whose figures MLflow may not hold yet: those that run, and what waits"
-        _gauge("pretrieve_spool_depth", description, "study").set(number, self._tags)
+        _gauge("pretrieve_spool_depth", description, ("study",)).set(number, self._tags)

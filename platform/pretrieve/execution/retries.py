@@ -108,9 +108,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
     (True, False)
     """
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    is_torchs = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return is_torchs or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def with_smaller_parts(task: TrialTask) -> TrialTask | None:

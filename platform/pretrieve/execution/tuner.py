@@ -32,13 +32,9 @@ def run_tasks(
 ) -> None:
     """Run all tasks in the given order, as many at a time as the cluster can run.
 
-    Args:
-      tasks: trials and refits that have no result yet.
-      resources: of each task.
-      scratch: folder for Tune's own state, removed at the end: the ledger decides which tasks are done.
-      watcher: follows starts, epochs and ends.
-      strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
-      study: name under which metrics are exported to Prometheus.
+    The folder `scratch` is for Tune's own state and is removed at the end: the ledger decides which tasks are done. A
+    strategy stops trials early, or proposes them in place of `tasks`; None runs each task to its end. `study` is the
+    name under which metrics are exported to Prometheus.
     """
     strategy = strategy or Strategy()
     if not tasks and strategy.searcher is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.errors import ImageSetError, UserError
-from pretrieve.features.shards import FeatureRequest, read_features
+from pretrieve.features.stored_features import FeatureRequest, read_features
 from pretrieve_selection import CentroidSums
 
 

@@ -19,7 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from pretrieve.backbones import Architecture, Backbone, Preprocessing
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.features.forward import FeatureNetwork, decode_rows
-from pretrieve.features.shards import FeatureRequest, write_shard
+from pretrieve.features.stored_features import FeatureRequest, write_shard
 
 SETTLING_S = 1.0
 """How long a busy cluster is watched: Ray reports the resources of a finished task as free about 0.1 s late."""
@@ -93,7 +93,8 @@ def _write_features(
     shards: list[pa.Table], backbone: Backbone, folder: Path, resources: ExtractionResources
 ) -> Dataset:
     """Build the pipeline from packed shards to the names of the written ones."""
-    architecture, blocks = backbone.architecture, ray.data.from_blocks(shards)
+    architecture = backbone.architecture
+    blocks: Dataset = ray.data.from_blocks(shards)
     if resources.gpus_per_actor:
         blocks = blocks.map_batches(
             partial(_decode_shard, preprocessing=architecture.preprocessing),

@@ -13,7 +13,7 @@ import torch
 from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
-from pretrieve.features.shards import feature_array
+from pretrieve.features.stored_features import feature_array
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 MAX_BATCH_SIZE = 256

@@ -66,11 +66,8 @@ def learn_relationship(
       num_target_classes: K_target ≥ 2.
       is_held_out: (n,) bool, at least one True; see `hold_out`.
 
-    Returns:
-      (K_target, K_source) float64, rows sum to one.
-
-    Raises:
-      RelationshipError: a row is no distribution, a class has no image in one part, or there is but one class.
+    Returns (K_target, K_source) float64, whose rows sum to one. Raises RelationshipError if a row of the probabilities
+    is no distribution, no image is held out, a class has only held-out images, or there is but one class.
     """
     _check(source_probabilities, labels, num_target_classes)
     if not is_held_out.any():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Objective, Relationship, make_objective
+from pretrieve.training.objectives import Objective, Relationship, find_objective
 from pretrieve.training.process_group import ALONE, ProcessGroup
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
@@ -104,7 +104,7 @@ class TrialInputs:
         ).to(device)
         return FineTuning(
             network=network,
-            objective=make_objective(spec.objective, spec.hyperparameters, relationship=self.relationship),
+            objective=find_objective(spec.objective).build(spec.hyperparameters, self.relationship),
             target=self.target,
             source=self.source,
             preprocessing=self.architecture.preprocessing,

@@ -145,20 +145,16 @@ def measure_gradient_gap(work: FineTuning, held_out: LabelledImages) -> Gradient
 
 
 def _batches(work: FineTuning, images: LabelledImages, size: int, side: Literal["target", "source"]) -> list[Batch]:
-    generator = torch.Generator().manual_seed(derived_seed(work.seed, "gradient_gap", side))
-    rows = torch.randperm(len(images), generator=generator)[: NUM_BATCHES * size]
-    has_strong_view = side == "source" and work.objective.uses_strong_view
-    return [_batch(work, images, part, generator if has_strong_view else None) for part in rows.split(size)]
-
-
-def _batch(work: FineTuning, images: LabelledImages, rows: Tensor, strong_generator: torch.Generator | None) -> Batch:
     preprocessing, settings = work.preprocessing, work.settings.augmentation
-    stored, aspect = images.gather(rows).to(work.device), images.aspects[rows]
-    side = stored.shape[1]
-    centre = central_view(side=side, preprocessing=preprocessing, aspect=aspect)
-    plain = weak_view(stored, centre, preprocessing=preprocessing)
-    strong = None
-    if strong_generator is not None:
-        draws = draw_strong_view(aspect, side=side, settings=settings, generator=strong_generator)
-        strong = strong_view(stored, draws, preprocessing=preprocessing, settings=settings)
-    return Batch(plain, images.labels[rows].to(work.device), strong)
+    generator = torch.Generator().manual_seed(derived_seed(work.seed, "gradient_gap", side))
+    batches = []
+    for rows in torch.randperm(len(images), generator=generator)[: NUM_BATCHES * size].split(size):
+        stored, aspect = images.gather(rows).to(work.device), images.aspects[rows]
+        pixels = stored.shape[1]
+        centre = central_view(side=pixels, preprocessing=preprocessing, aspect=aspect)
+        plain, strong = weak_view(stored, centre, preprocessing=preprocessing), None
+        if side == "source" and work.objective.uses_strong_view:
+            draws = draw_strong_view(aspect, side=pixels, settings=settings, generator=generator)
+            strong = strong_view(stored, draws, preprocessing=preprocessing, settings=settings)
+        batches.append(Batch(plain, images.labels[rows].to(work.device), strong))
+    return batches

@@ -28,7 +28,7 @@ import numpy as np
 
 from pretrieve.artifacts.seals import read_sealed_arrays, write_sealed_arrays
 from pretrieve.artifacts.store import is_kept
-from pretrieve.features.shards import read_features
+from pretrieve.features.stored_features import read_features
 from pretrieve.artifacts.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage

@@ -19,8 +19,6 @@ MIN_GAIN = 0.05
 """More trials side by side must be faster together by this fraction. Otherwise fewer are better: each ends earlier, and
 a measurement of seconds is not more precise."""
 
-MAX_PER_GPU = 8
-
 
 @dataclass(frozen=True)
 class Packing:
@@ -72,8 +70,7 @@ def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
     >>> gpu_candidates(16, 2), gpu_candidates(3, 1)
     ([1, 2, 3, 4, 6, 8], [1, 2, 3])
     """
-    most = max(1, min(MAX_PER_GPU, num_cpus // cpus_per_trial))
-    return [number for number in (1, 2, 3, 4, 6, 8) if number <= most]
+    return [number for number in (1, 2, 3, 4, 6, 8) if number <= max(1, num_cpus // cpus_per_trial)]
 
 
 def cpu_candidates(num_cpus: int) -> list[int]:
@@ -92,11 +89,6 @@ class Node:
     num_cpus: int
     num_gpus: int
     device: str
-
-    @property
-    def cpus_per_gpu(self) -> int:
-        """CPUs beside each GPU."""
-        return max(1, self.num_cpus // max(1, self.num_gpus))
 
 
 def smallest_node() -> Node:
@@ -140,7 +132,7 @@ def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, secon
         return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=seconds)
 
     if shares_gpu:
-        return pack(measure, gpu_candidates(node.cpus_per_gpu, compute.num_cpus))
+        return pack(measure, gpu_candidates(node.num_cpus // node.num_gpus, compute.num_cpus))
     return pack(measure, cpu_candidates(node.num_cpus))
 
 

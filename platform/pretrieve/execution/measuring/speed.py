@@ -49,8 +49,8 @@ NUM_IMAGES = 64
 """Number of different images in a probe; they are repeated."""
 
 MAX_STEPS = 1_000
-SOURCE_IMAGES_PER_BATCH = 4
-"""Number of batches in the source stream of a probe; its length does not change the time of a step."""
+NUM_SOURCE_BATCHES = 4
+"""Length of a probe's source stream; it does not change the time of a step."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Probe:
             classifier = nn.Linear(self.architecture.feature_dim, num_source) if needs.uses_relationship else None
         source = relationship = None
         if needs.uses_source:
-            num_images = SOURCE_IMAGES_PER_BATCH * (self.images_per_step - self.training.batch_size)
+            num_images = NUM_SOURCE_BATCHES * (self.images_per_step - self.training.batch_size)
             source = RepeatedImages(self.pixels, num_images, max(1, num_source))
         if needs.uses_relationship:
             relationship = np.full((self.num_target_classes, num_source), 1 / num_source)
@@ -116,21 +116,14 @@ class RepeatedImages:
 
     def __init__(self, pixels: NDArray[np.uint8], num_images: int, num_classes: int) -> None:
         self._pixels = pixels
-        self._labels = torch.arange(num_images) % num_classes
-
-    @property
-    def labels(self) -> Tensor:
-        return self._labels
-
-    @property
-    def aspects(self) -> Tensor:
-        return torch.ones(len(self))
+        self.labels = torch.arange(num_images) % num_classes
+        self.aspects = torch.ones(num_images)
 
     def gather(self, indices: Tensor) -> Tensor:
         return torch.from_numpy(self._pixels[indices.numpy() % len(self._pixels)])
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
 
 class _EnoughError(Exception):

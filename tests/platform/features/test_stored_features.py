@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pretrieve.features import shards
-from pretrieve.features.shards import (
+from pretrieve.features import stored_features
+from pretrieve.features.stored_features import (
     FeatureRequest,
     feature_array,
     feature_key,
@@ -14,7 +14,7 @@ from pretrieve.features.shards import (
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch):
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(stored_features, "ROWS_PER_SHARD", 4)
 
 
 def _shard(features, errors, labels):
