@@ -36,14 +36,14 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from pretrieve.backbones import Backbone, find_architecture, register_architecture
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.cluster import connected
 from pretrieve.data.decode import decode_square
 from pretrieve.data.image_table import table_of_files
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.forward import choose_batch_size
-from pretrieve.features.shards import FeatureRequest, read_features
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.features.stored_features import FeatureRequest, read_features
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 PHOTOGRAPHS = ("source_tinyimagenet200", "target_caltech101")
 KEY = "photographs"
@@ -128,7 +128,7 @@ class Bench:
         weights = self.folder / f"{case.network}.pt"
         if not weights.exists():
             torch.manual_seed(0)
-            save_weights(find_architecture(case.network).build(), weights)
+            write_weights(find_architecture(case.network).build().state_dict(), weights)
         listing = self.folder / f"{case.network}-{case.num_images}.txt"
         files = [str(self.files[row % len(self.files)]) for row in range(case.num_images)]
         listing.write_text("\n".join(files), encoding="utf-8")

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pretrieve.errors import PretrieveError as PretrieveError
     from pretrieve.errors import StudyFileError as StudyFileError
     from pretrieve.errors import UserError as UserError
-    from pretrieve.features.centroid_file import NamedCentroids as NamedCentroids
-    from pretrieve.features.centroid_file import read_centroid_file as read_centroid_file
+    from pretrieve.features.centroids import NamedCentroids as NamedCentroids
+    from pretrieve.features.centroids import read_centroid_file as read_centroid_file
     from pretrieve.stages.observer import StudyObserver as StudyObserver
     from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
     from pretrieve.study.study import Study as Study

@@ -22,9 +22,6 @@ class Preprocessing:
       image_size: side of the network's input in pixels, at most `resize_size`.
       mean: RGB mean in [0, 1].
       std: RGB standard deviation in (0, 1].
-
-    Raises:
-      BackboneError: a value is out of its range.
     """
 
     resize_size: int
@@ -120,10 +117,9 @@ def register_architecture(architecture: Architecture) -> Architecture:
     return architecture
 
 
-def register_family(family: Family) -> Family:
+def register_family(family: Family) -> None:
     """Register a family, which need not register the architectures that it resolves."""
     _families.append(family)
-    return family
 
 
 def architecture_names() -> list[str]:
@@ -132,14 +128,10 @@ def architecture_names() -> list[str]:
 
 
 def find_architecture(name: str) -> Architecture:
-    """Return the architecture of that name.
+    """Return the architecture of that name; raise BackboneError if there is none, or it cannot be a backbone.
 
-    Args:
-      name: a registered name, or one that a family resolves: of a torchvision classification model, `timm:NAME`,
-        `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
-
-    Raises:
-      BackboneError: there is none, or it cannot be a backbone.
+    The name is registered, or one that a family resolves: of a torchvision classification model, `timm:NAME`,
+    `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
     """
     if name in _architectures:
         return _architectures[name]

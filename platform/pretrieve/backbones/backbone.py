@@ -33,7 +33,7 @@ class Backbone:
 
     Attributes:
       architecture_name: see `find_architecture`.
-      weights_path: written by `keep_backbone`; a state dict of the trunk alone, saved by `save_weights`, is accepted
+      weights_path: written by `keep_backbone`; a state dict of the trunk alone, saved by `write_weights`, is accepted
         too.
       identity: hash of architecture, preprocessing and every weight.
     """
@@ -60,8 +60,7 @@ class Backbone:
         if projector is None:
             return trunk
         layers = _built(projector.build)
-        refuse_faults(faults_of(parts.projector, layers.state_dict(), part="projector"), origin=str(self.weights_path))
-        load_weights(layers, parts.projector, origin=str(self.weights_path))
+        load_weights(layers, parts.projector, origin=str(self.weights_path), part="projector")
         return nn.Sequential(trunk, layers)
 
     def load_classifier(self) -> nn.Linear | None:
@@ -90,10 +89,8 @@ class Backbone:
 def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
     """Split a published or a user's checkpoint into parts in float32, and check every key and shape.
 
-    `origin` says in messages where the checkpoint comes from.
-
-    Raises:
-      BackboneError: names the keys of all parts that are missing, left over or of another shape.
+    `origin` says in messages where the checkpoint comes from. Raises BackboneError, which names the keys of all parts
+    that are missing, left over or of another shape.
     """
     parts = architecture.split(state)
     trunk = _built(architecture.build)

@@ -13,8 +13,7 @@ from typing import Any
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Preprocessing, register_architecture
-from pretrieve.backbones.classifier_cut import cut_classifier
-from pretrieve.backbones.parts import split_at_classifier
+from pretrieve.backbones.parts import cut_classifier, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict, read_weights
 from pretrieve.errors import BackboneError
 
@@ -26,11 +25,11 @@ CLASSIFIER = "_fc"
 PREPROCESSING = Preprocessing(resize_size=256, image_size=224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
-def _build() -> nn.Module:
+def _whole() -> nn.Module:
     package = _package("efficientnet_lite_pytorch")
     # Without an image size its convolutions pad for the actual images instead of for 224 pixels.
     network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=None)
-    return cut_classifier(network, CLASSIFIER)
+    return network
 
 
 def _published_weights() -> StateDict:
@@ -53,7 +52,7 @@ register_architecture(
         name="efficientnet_lite0",
         feature_dim=1280,
         preprocessing=PREPROCESSING,
-        build=_build,
+        build=partial(cut_classifier, _whole, CLASSIFIER),
         published_weights=_published_weights,
         split=partial(split_at_classifier, classifier=CLASSIFIER),
     )

@@ -10,9 +10,9 @@ from functools import partial
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Projector, register_architecture
-from pretrieve.backbones.parts import BackboneParts, take_prefix, without_data_parallel
+from pretrieve.backbones.parts import BackboneParts, cut_classifier, take_prefix, without_data_parallel
 from pretrieve.backbones.state_dicts import StateDict
-from pretrieve.backbones.torchvision_resnet import IMAGENET, build_resnet
+from pretrieve.backbones.torchvision_models import IMAGENET, torchvision_model
 
 FEATURE_DIM, PROJECTED_DIM = 2048, 128
 
@@ -42,7 +42,7 @@ register_architecture(
         name="moco_resnet50",
         feature_dim=FEATURE_DIM,
         preprocessing=IMAGENET,
-        build=partial(build_resnet, "resnet50"),
+        build=partial(cut_classifier, partial(torchvision_model, "resnet50"), "fc"),
         projector=Projector(PROJECTED_DIM, _mlp_head),
         split=split_moco,
     )

@@ -1,8 +1,12 @@
-"""The parts of a pre-trained network (trunk, projector, classifier) and how checkpoints hold them."""
+"""The parts of a pre-trained network: trunk, projector and classifier; taking networks and checkpoints apart."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import torch
+from torch import nn
 
 from pretrieve.backbones.state_dicts import StateDict
 
@@ -60,3 +64,28 @@ def take_prefix(state: StateDict, prefix: str) -> tuple[StateDict, StateDict]:
     """Separate the keys with a prefix, which is removed, from the others."""
     with_prefix = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return with_prefix, {name: value for name, value in state.items() if not name.startswith(prefix)}
+
+
+def cut_classifier(build: Callable[[], nn.Module], classifier: str) -> nn.Module:
+    """Build a network with the identity in place of a layer, so that it returns the layer's input."""
+    network = build()
+    parent, _, child = classifier.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
+def input_length(network: nn.Module, linear: str) -> int:
+    """Return the number of inputs of a linear layer."""
+    layer = network.get_submodule(linear)
+    assert isinstance(layer, nn.Linear), "asked only of linear layers"
+    return layer.in_features
+
+
+def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network to inspect its layers, without weights if its constructor allows it."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (NotImplementedError, RuntimeError):  # a constructor that computes with tensors, as RegNet's
+        with torch.random.fork_rng(devices=[]):
+            return build()

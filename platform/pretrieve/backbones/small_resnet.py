@@ -47,7 +47,7 @@ class SmallResNet(nn.Module):
         return torch.flatten(F.adaptive_avg_pool2d(features, 1), 1)
 
 
-SMALL_RESNET = register_architecture(
+register_architecture(
     Architecture(
         name="small_resnet",
         feature_dim=WIDTHS[-1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,7 @@ def read_weights(path: Path) -> StateDict:
 
 
 def read_kept_weights(path: Path) -> StateDict:
-    """Read a state dict that `write_weights` wrote.
-
-    Raises:
-      FileNotFoundError: there is none.
-      DamagedArtifactError: the file does not hold what was written.
-    """
+    """Read a state dict that `write_weights` wrote; see `read_sealed` for the errors."""
     return _read(BytesIO(read_sealed(path)), origin=path)
 
 
@@ -61,18 +56,9 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
         torch.save(on_cpu, file)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's state dict to a sealed file, its tensors on the CPU."""
-    write_weights(network.state_dict(), path)
-
-
-def load_weights(network: nn.Module, state: StateDict, *, origin: str) -> None:
-    """Copy a state dict into a network after checking every key and shape.
-
-    Raises:
-      BackboneError: names the keys that are missing, left over or of another shape.
-    """
-    refuse_faults(faults_of(state, network.state_dict()), origin=origin)
+def load_weights(network: nn.Module, state: StateDict, *, origin: str, part: str = "") -> None:
+    """Copy a state dict into a network after checking every key and shape; see `faults_of` and `refuse_faults`."""
+    refuse_faults(faults_of(state, network.state_dict(), part=part), origin=origin)
     # The network's own state holds the versions of its layers' formats, without which some layers refuse to load.
     complete = network.state_dict()
     complete.update(state)
@@ -96,14 +82,9 @@ def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "
     return faults
 
 
-def refuse_faults(faults: Iterable[str], *, origin: str) -> None:
-    """Raise if there are faults.
-
-    Raises:
-      BackboneError: names the first faults and counts the others.
-    """
-    found = list(faults)
-    if found:
-        more = len(found) - NUM_SHOWN_FAULTS
-        shown = "; ".join(found[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+def refuse_faults(faults: Sequence[str], *, origin: str) -> None:
+    """Raise BackboneError, with the first faults and the number of the others, if there are faults."""
+    if faults:
+        more = len(faults) - NUM_SHOWN_FAULTS
+        shown = "; ".join(faults[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
         raise BackboneError(f"the weights of {origin} must fit the network, but: {shown}")

@@ -9,8 +9,7 @@ from typing import Any
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_family
-from pretrieve.backbones.classifier_cut import cut_classifier, input_length, without_memory
-from pretrieve.backbones.parts import split_at_classifier
+from pretrieve.backbones.parts import cut_classifier, input_length, split_at_classifier, without_memory
 from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.errors import BackboneError, nearest_word
 
@@ -39,7 +38,7 @@ def _make(model: str) -> Architecture:
         name=PREFIX + model,
         feature_dim=input_length(network, classifier),
         preprocessing=Preprocessing(resize_size, image_size, tuple(fields["mean"]), tuple(fields["std"])),
-        build=partial(_trunk, model, classifier),
+        build=partial(cut_classifier, partial(_whole, model), classifier),
         published_weights=partial(_published_weights, model) if timm.is_model_pretrained(model) else None,
         split=partial(split_at_classifier, classifier=classifier),
         takes_any_size=not network.pretrained_cfg.get("fixed_input_size", False),
@@ -61,10 +60,6 @@ def _classifier_name(network: Any, model: str) -> str:
 def _whole(model: str, *, pretrained: bool = False) -> nn.Module:
     network: nn.Module = _timm().create_model(model, pretrained=pretrained)
     return network
-
-
-def _trunk(model: str, classifier: str) -> nn.Module:
-    return cut_classifier(_whole(model), classifier)
 
 
 def _published_weights(model: str) -> StateDict:

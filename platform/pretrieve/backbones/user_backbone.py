@@ -46,11 +46,8 @@ def register_backbone(
       takes_any_size: the network is not tied to its image size.
       version: part of the identity; change it when `build` makes another network from the same weights.
 
-    Returns:
-      The architecture, named `my_module:name`.
-
-    Raises:
-      BackboneError: the name is taken or malformed, or the feature has no length.
+    Returns the architecture, named `my_module:name`. Raises BackboneError if the name is taken or malformed, or the
+    feature has no length.
 
     >>> grey = Preprocessing(resize_size=32, image_size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     >>> register_backbone("pixels", build=nn.Flatten, feature_dim=3072, preprocessing=grey).name

@@ -12,7 +12,7 @@ from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
 
 if TYPE_CHECKING:
-    from pretrieve.features.centroid_file import NamedCentroids
+    from pretrieve.features.centroids import NamedCentroids
     from pretrieve_selection import Selection, SelectionSettings
 
 ROWS_SHOWN = 20
@@ -88,7 +88,7 @@ def select(
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    from pretrieve.features.centroid_file import read_centroid_file
+    from pretrieve.features.centroids import read_centroid_file
 
     if study is None:
         if source is None:

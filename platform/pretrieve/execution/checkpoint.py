@@ -15,9 +15,7 @@ from pretrieve.training.network import TwoHeadNetwork
 class CheckpointFile:
     """One file with the latest epoch of one trial; carries out `training.loop.Checkpoint`.
 
-    Args:
-      path: the file; its folder is made when needed.
-      writing: calls the function that writes the file; calls it again after the disk was full.
+    `writing` calls the function that writes the file, and calls it again after the disk was full.
     """
 
     def __init__(self, path: Path, writing: Callable[[Callable[[], None]], None] = lambda write: write()) -> None:

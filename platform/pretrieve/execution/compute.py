@@ -66,12 +66,9 @@ share of a CPU would leave the workers without a place on a cluster that has exa
 
 @dataclass(frozen=True)
 class TrialResources:
-    """The resources of each trial on the connected cluster.
+    """The resources of each trial on the connected cluster: CPUs and GPUs of each of its workers.
 
-    Attributes:
-      cpus, gpus: of each worker.
-      num_workers: processes that train one trial together.
-      num_shares: workers that the cluster can run at a time.
+    `num_shares` is the number of workers that the cluster can run at a time.
     """
 
     cpus: int
@@ -81,15 +78,10 @@ class TrialResources:
 
     @classmethod
     def on_cluster(cls, settings: ComputeSettings, nodes: Sequence[Mapping[str, float]]) -> TrialResources:
-        """Decide the share of a trial.
+        """Decide the share of a trial; `nodes` are the resources of each node, by Ray's names.
 
-        Args:
-          settings: the request of the study.
-          nodes: resources of each node, by Ray's names; a worker runs on one node.
-
-        Raises:
-          ResourceError: no node can run one worker, or all nodes together cannot run the workers of one trial. Ray
-            would wait for such resources without end.
+        Raises ResourceError if no node can run one worker, or all nodes together cannot run the workers of one trial.
+        Ray would wait for such resources without end.
         """
         gpus = settings.gpus_per_trial
         if gpus is None:

@@ -21,14 +21,9 @@ POLL_INTERVAL_S = 0.5
 
 @dataclass(frozen=True)
 class PretrainingTask:
-    """One pre-training.
+    """One pre-training on image-cache entries of the source.
 
-    Attributes:
-      spec: the computation.
-      architecture_name: of the network.
-      images: image-cache entries of the source.
-      backbones: folder for its weights.
-      progress_path: file that gets a line after each epoch.
+    `backbones` is the folder for its weights. The file `progress_path` gets a line after each epoch.
     """
 
     spec: PretrainingSpec
@@ -40,14 +35,8 @@ class PretrainingTask:
     def run_on_cluster(self, on_epoch: Callable[[int, int], None]) -> tuple[str, str]:
         """Run it in one Ray task that takes all CPUs of a node, and a GPU where there is one.
 
-        Args:
-          on_epoch: called with (epochs done, epochs in all).
-
-        Returns:
-          The identity of the kept backbone, and the kind of device that trained it: `cpu` or `cuda`.
-
-        Raises:
-          DivergedError: the loss was not finite.
+        `on_epoch` is called with (epochs done, epochs in all). Returns the identity of the kept backbone, and the kind
+        of device that trained it: `cpu` or `cuda`. Raises DivergedError if the loss was not finite.
         """
         num_cpus, num_gpus = whole_node()
         self.progress_path.unlink(missing_ok=True)

@@ -12,35 +12,21 @@ from pretrieve.metrics import BACKWARD_FRACTION, FORWARD_FRACTION, GPU_MEMORY_GB
 from pretrieve.tracking.spool import FailureKind
 from pretrieve.training.trial_spec import TrialSpec
 
-IMAGES_PER_SECOND = "pretrieve_images_per_second"
-STEP_TIME_FRACTION = "pretrieve_step_time_fraction"
-GPU_MEMORY_GIGABYTES = "pretrieve_gpu_memory_gigabytes"
-TRIALS_RUNNING = "pretrieve_trials_running"
-TRIALS_ENDED = "pretrieve_trials_ended"
-FAILURES = "pretrieve_failures"
-SPOOL_DEPTH = "pretrieve_spool_depth"
-
 Report = Callable[[dict[str, float]], None]
 
-_STEP_TIME = "share of the time in a part of the step, in [0, 1]"
+_STEP_TIME = ("pretrieve_step_time_fraction", "share of the time in a part of the step, in [0, 1]")
 _EXPORTED: dict[str, tuple[str, str, dict[str, str]]] = {
-    IMAGES_PER_S: (IMAGES_PER_SECOND, "images that a trial trains on, of both streams", {}),
-    GPU_MEMORY_GB: (GPU_MEMORY_GIGABYTES, "most that tensors took on the GPU, in 10^9 bytes", {}),
-    INPUT_WAIT_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "data"}),
-    FORWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "forward"}),
-    BACKWARD_FRACTION: (STEP_TIME_FRACTION, _STEP_TIME, {"part": "backward"}),
+    IMAGES_PER_S: ("pretrieve_images_per_second", "images that a trial trains on, of both streams", {}),
+    GPU_MEMORY_GB: ("pretrieve_gpu_memory_gigabytes", "most that tensors took on the GPU, in 10^9 bytes", {}),
+    INPUT_WAIT_FRACTION: (*_STEP_TIME, {"part": "data"}),
+    FORWARD_FRACTION: (*_STEP_TIME, {"part": "forward"}),
+    BACKWARD_FRACTION: (*_STEP_TIME, {"part": "backward"}),
 }
 """For each metric of a trial: the gauge's name, its description and its own tags."""
 
 
-@cache
-def _gauge(name: str, description: str, *tag_keys: str) -> Gauge:
-    return Gauge(name, description, tag_keys=tag_keys)
-
-
-@cache
-def _counter(name: str, description: str, *tag_keys: str) -> Counter:
-    return Counter(name, description, tag_keys=tag_keys)
+# Made once for each name, description and tags.
+_gauge, _counter = cache(Gauge), cache(Counter)
 
 
 def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> None:
@@ -48,7 +34,7 @@ def export_epoch(study: str, spec: TrialSpec, metrics: Mapping[str, float]) -> N
     of_trial = {"study": study, "target": spec.target, "method": spec.method}
     for metric, (name, description, tags) in _EXPORTED.items():
         if metric in metrics:
-            _gauge(name, description, *of_trial, *tags).set(metrics[metric], {**of_trial, **tags})
+            _gauge(name, description, (*of_trial, *tags)).set(metrics[metric], {**of_trial, **tags})
 
 
 @contextmanager
@@ -68,7 +54,7 @@ def exported(study: str, spec: TrialSpec, report: Report) -> Iterator[Report]:
         export_epoch(study, spec, dict.fromkeys(shown, 0.0))
 
 
-class StudyFigures:
+class StudyMetrics:
     """The metrics that the driver of a study exports."""
 
     def __init__(self, study: str) -> None:
@@ -76,19 +62,20 @@ class StudyFigures:
 
     def running(self, number: int) -> None:
         """Export how many trials run."""
-        _gauge(TRIALS_RUNNING, "trials and refits that run now", "study").set(number, self._tags)
+        _gauge("pretrieve_trials_running", "trials and refits that run now", ("study",)).set(number, self._tags)
 
     def ended(self, kind: FailureKind | None) -> None:
         """Count a trial that ended, with a result (None) or by a kind of failure."""
-        ended = _counter(TRIALS_ENDED, "trials and refits that ended in this run of the study", "study", "end")
-        ended.inc(1, {**self._tags, "end": kind or "result"})
+        description = "trials and refits that ended in this run of the study"
+        counter = _counter("pretrieve_trials_ended", description, ("study", "end"))
+        counter.inc(1, {**self._tags, "end": kind or "result"})
 
     def failed(self, kind: FailureKind) -> None:
         """Count a process that ended before its trial did."""
-        failures = _counter(FAILURES, "processes that ended before their trials did, by kind", "study", "kind")
-        failures.inc(1, {**self._tags, "kind": kind})
+        description = "processes that ended before their trials did, by kind"
+        _counter("pretrieve_failures", description, ("study", "kind")).inc(1, {**self._tags, "kind": kind})
 
     def spool_depth(self, number: int) -> None:
         """Export how many trials have metrics that MLflow may not hold yet."""
         description = "trials whose figures MLflow may not hold yet: those that run, and what waits"
-        _gauge(SPOOL_DEPTH, description, "study").set(number, self._tags)
+        _gauge("pretrieve_spool_depth", description, ("study",)).set(number, self._tags)

@@ -85,14 +85,10 @@ def _kind_of_death(message: str) -> FailureKind:
 
 
 def next_attempt(task: TrialTask, interruptions: Sequence[Interruption]) -> TrialTask | FailureKind:
-    """Decide how a trial goes on after its interruptions.
+    """Decide how a trial goes on after its interruptions in this run of the study, oldest first.
 
-    Args:
-      task: the planned task.
-      interruptions: of this run of the study, oldest first.
-
-    Returns:
-      The task to run, in smaller parts after an out-of-memory error; or the kind of failure that happened too often.
+    Returns the task to run, in smaller parts after an out-of-memory error; or the kind of failure that happened too
+    often.
     """
     counts = Counter(interruption.kind for interruption in interruptions)
     for kind, count in counts.items():
@@ -100,8 +96,7 @@ def next_attempt(task: TrialTask, interruptions: Sequence[Interruption]) -> Tria
         if most is not None and count > most:
             return kind
     for _ in range(counts["out of memory"]):
-        smaller = with_smaller_parts(task)
-        if smaller is None:
+        if (smaller := with_smaller_parts(task)) is None:
             return "out of memory"
         task = smaller
     return task
@@ -113,16 +108,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes do not fit"))
     (True, False)
     """
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    is_torchs = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return is_torchs or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def with_smaller_parts(task: TrialTask) -> TrialTask | None:
     """Compute a step in at least twice as many parts; the new number of parts divides the batch.
 
-    Returns:
-      The new task; None where a part would hold fewer than two images, the fewest that batch norm accepts.
+    Returns None where a part would hold fewer than two images, the fewest that batch norm accepts.
     """
     spec = task.spec
     batches = [spec.training.batch_size // task.num_workers]

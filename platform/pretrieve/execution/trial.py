@@ -1,35 +1,37 @@
-"""Running one trial or refit: a plain function that a Ray worker or a test calls."""
+"""Running one trial or refit, in the process that calls or on several workers."""
 
 from __future__ import annotations
 
 import platform
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pretrieve import __version__, metrics
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import DamagedArtifactError, set_aside
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
-from pretrieve.execution.retries import is_out_of_memory, kind_of_error, with_smaller_parts
+from pretrieve.execution.prometheus_metrics import Report, exported
+from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.gradient_gap import GapProbe
-from pretrieve.training.images import LabelledImages
-from pretrieve.training.loop import DivergedError, EpochCallback, EpochReport, fine_tune
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
+from pretrieve.training.gradient_gap import measure_gradient_gap
+from pretrieve.training.loop import DivergedError, EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup
 
-Report = Callable[[dict[str, float]], None]
+if TYPE_CHECKING:
+    from ray.train import WorkerGroupError
 
 WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
 """Reported in place of an epoch's metrics while a trial waits for space on a full disk."""
@@ -39,18 +41,12 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
     """Train, score and record one trial, from its checkpoint if there is one.
 
     A trial scores val after each epoch; a refit scores test once, at its end. A step that does not fit into the memory
-    of the device is computed in parts. The record says so, because batch norm then sees smaller batches.
+    of the device is computed in parts. The record says so, because batch norm then sees smaller batches. `report` is
+    called with the metrics of each epoch.
 
-    Args:
-      task: the trial.
-      report: called with the metrics of each epoch.
-
-    Returns:
-      `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is written
-      into the spool, so that it ends this trial only.
-
-    Raises:
-      OSError: a disk that the trial does not wait for is full, such as that of the node's local copies.
+    Returns `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is
+    written into the spool, so that it ends this trial only. Raises OSError if a disk that the trial does not wait for
+    is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
@@ -80,16 +76,76 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome
             torch.cuda.empty_cache()
 
 
+def run_distributed_trial(
+    task: TrialTask, *, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any] | None = None
+) -> Outcome:
+    """Run a trial on `task.num_workers` workers, which Ray Train starts, and wait for its end; see `run_trial`.
+
+    Each worker has the `resources`, by Ray's names, and trains its part of every batch. The folder `scratch` is for Ray
+    Train's own state. Ray Train calls the callbacks with each report of the workers. When the process of a worker is
+    lost, Ray Train's exception passes through, so that the scheduler starts the trial again from its checkpoint.
+    """
+    spool = Spool(task.spool_path)
+    if spool.outcome in RESULTS:
+        return spool.outcome
+    while True:
+        error = _fit(task, resources, scratch, study, callbacks or [])
+        # By type: Ray Train's message holds only the last part of each worker's error, and torch's message is long.
+        no_memory = error is not None and any(is_out_of_memory(each) for each in error.worker_failures.values())
+        if not no_memory or (smaller := with_smaller_parts(task)) is None:
+            break
+        task = smaller
+    ended = Spool(task.spool_path)
+    if ended.outcome is None or ended.num_ends == spool.num_ends:  # the end in the spool is an earlier attempt's
+        message = str(error or "its workers ended and gave no reason")
+        ended.write_end("failed", {}, message, failure=kind_of_error(error) if error else "process lost")
+        return "failed"
+    return ended.outcome
+
+
+def _fit(
+    task: TrialTask, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any]
+) -> WorkerGroupError | None:
+    """Train once; return the error of the workers' own code, if any."""
+    from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchTrainer
+
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"task": task.model_dump(mode="json"), "study": study},
+        scaling_config=ScalingConfig(
+            num_workers=task.num_workers, use_gpu=resources.get("GPU", 0) > 0, resources_per_worker=dict(resources)
+        ),
+        run_config=RunConfig(name=task.spec.key, storage_path=str(scratch.resolve()), callbacks=callbacks),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        # An error of a worker's own code arrives as it was raised. For a lost process Ray Train has its own error, and
+        # the other workers then fail too, when they next average gradients.
+        if any(is_of_ray_train(failure) for failure in error.worker_failures.values()):
+            raise
+        return error
+    return None
+
+
+def _train_worker(config: dict[str, Any]) -> None:
+    import ray.train
+
+    task, group = TrialTask.model_validate(config["task"]), ProcessGroup.current()
+    if not group.is_first:
+        TrialProcess(task, None, ray.train.report, group).run()
+        return
+    with exported(config["study"], task.spec, ray.train.report) as report:
+        TrialProcess(task, Spool(task.spool_path), report, group).run()
+
+
 @dataclass(frozen=True)
 class TrialProcess:
     """One of the processes that train and score a trial. While the disk is full, its writes wait.
 
-    Attributes:
-      task: the trial.
-      spool: of the first process, the only one that scores and records; None for any other.
-      report: called after each epoch, with epoch and seconds alone by a process without a spool. It does not return if
-        the search stops the trial.
-      process_group: the processes of the trial.
+    Only the first process has a spool: it alone scores and records. `report` is called after each epoch, with epoch and
+    seconds alone by a process without a spool. It does not return if the search stops the trial.
     """
 
     task: TrialTask
@@ -101,10 +157,6 @@ class TrialProcess:
     def run(self) -> Outcome:
         """Run the trial from its checkpoint to its end; return `finished` or `diverged`, or raise what ended it."""
         torch.set_num_threads(self.task.num_threads)
-        if self.spool is not None:
-            made_with = _made_with() if self.task.spec.kind == "refit" else None
-            self._write(partial(self.spool.write_start, this_worker(), made_with))
-        checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         outcome: Outcome = "finished"
         scores: dict[str, float] = {}
         num_parts, message = self.task.spec.num_parts, ""
@@ -115,7 +167,10 @@ class TrialProcess:
             )
         heartbeat: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
         if self.spool is not None:
+            made_with = _made_with() if self.task.spec.kind == "refit" else None
+            self._write(partial(self.spool.write_start, this_worker(), made_with))
             heartbeat = Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
+        checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         try:
             with heartbeat as on_step:
                 scores = self._train_and_score(checkpoint, on_step)
@@ -153,25 +208,22 @@ class TrialProcess:
             predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
             return accuracy(predictions, inputs.evaluate.labels, spec.metric)
 
-        measurements = [] if self.spool is None else self._measurements(work, inputs.evaluate, score)
-        fine_tune(work, callbacks=[*measurements, self._record], on_step=on_step, checkpoint=checkpoint)
+        def measure(report: EpochReport) -> None:
+            _add_losses_and_speed(report)
+            if work.num_parts > 1:
+                report.metrics[metrics.NUM_PARTS] = float(work.num_parts)
+            if spec.kind == "trial":
+                if work.settings.gradient_gap and work.objective.uses_source:
+                    _add_gradient_gap(work, inputs.evaluate, report)
+                report.metrics[metrics.VAL_SCORE] = score()
+
+        callbacks = [self._record] if self.spool is None else [measure, self._record]
+        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
-        assert task.weights_out is not None, "the plan gives every refit a place for its weights"
-        self._write(partial(save_weights, work.network, task.weights_out))
+        assert task.weights_out is not None, "the plan gives every refit a file for its weights"
+        self._write(partial(write_weights, work.network.state_dict(), task.weights_out))
         return {metrics.TEST_SCORE: score()}
-
-    def _measurements(
-        self, work: FineTuning, evaluate: LabelledImages, score: Callable[[], float]
-    ) -> list[EpochCallback]:
-        measurements: list[EpochCallback] = [_add_losses_and_speed]
-        if work.num_parts > 1:
-            measurements.append(lambda report: report.metrics.update({metrics.NUM_PARTS: float(work.num_parts)}))
-        if self.task.spec.kind == "trial":
-            if work.settings.gradient_gap and work.objective.uses_source:
-                measurements.append(partial(_add_gradient_gap, GapProbe(work, evaluate)))
-            measurements.append(lambda report: report.metrics.update({metrics.VAL_SCORE: score()}))
-        return measurements
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:
@@ -195,9 +247,9 @@ def _add_losses_and_speed(report: EpochReport) -> None:
         report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
 
 
-def _add_gradient_gap(probe: GapProbe, report: EpochReport) -> None:
+def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochReport) -> None:
     """Add δ² of Theorem 1 at the weights of the epoch's end, with its parts."""
-    gap = probe.measure()
+    gap = measure_gradient_gap(work, held_out)
     report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
     report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
@@ -217,10 +269,9 @@ def _made_with() -> dict[str, str]:
 
 
 def _cpu_name() -> str:
-    """Return the processor's name; where the system does not tell it, the word CPU."""
-    try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no Linux
-        told = ""
-    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "CPU"
+    """Return the processor's name, or CPU if the system does not give it."""
+    with suppress(OSError):  # systems other than Linux have no such file
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "CPU"

@@ -22,8 +22,6 @@ class TrialTask(SettingsModel):
     """One trial or refit, with everything that its process needs.
 
     Attributes:
-      spec: the computation.
-      architecture_name, weights_path, backbone_identity: the backbone.
       train, evaluate, source: image-cache entries to train on, to score, and of the selected groups.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
       spool_path: file for its metrics.
@@ -60,16 +58,12 @@ class TrialTask(SettingsModel):
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""
+        fields = {"target", "method", "objective", "seed", "metric", "num_target_classes"}
         values: dict[str, Any] = {
             **self.provenance,
-            "target": self.spec.target,
-            "method": self.spec.method,
-            "objective": self.spec.objective,
-            "seed": self.spec.seed,
-            "metric": self.spec.metric,
+            **self.spec.model_dump(include=fields),
             "backbone": self.architecture_name,
             "backbone_identity": self.backbone_identity,
-            "num_target_classes": self.spec.num_target_classes,
             "num_source_groups": len(self.source),
         }
         values |= {k: v for k, v in self.spec.hyperparameters.model_dump().items() if v is not None}

@@ -16,7 +16,7 @@ from pretrieve.artifacts.disk_space import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
-from pretrieve.execution.prometheus_metrics import StudyFigures
+from pretrieve.execution.prometheus_metrics import StudyMetrics
 from pretrieve.execution.retries import kind_of_error
 from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.trial_task import TrialTask
@@ -74,18 +74,16 @@ def last_error(trial: Any) -> BaseException | None:
     Tune's own `get_pickled_error` reads a copy in the shared folder, which may still be empty while a thread writes it.
     The original file is whole.
     """
-    path = trial.pickled_error_file
-    if path is None:
+    if trial.pickled_error_file is None:
         return None
     try:
-        return cast("BaseException", cloudpickle.loads(Path(path).read_bytes()))
+        return cast("BaseException", cloudpickle.loads(Path(trial.pickled_error_file).read_bytes()))
     except Exception:  # unpickling an exception of the user's own class may raise anything
-        return RuntimeError(_last_words(trial))
+        return RuntimeError(_end_of_error_file(trial))
 
 
-def _last_words(trial: Any) -> str:
-    error_file = trial.error_file
-    return Path(error_file).read_text(encoding="utf-8")[-2_000:] if error_file else "no reason given"
+def _end_of_error_file(trial: Any) -> str:
+    return Path(trial.error_file).read_text(encoding="utf-8")[-2_000:] if trial.error_file else "no reason given"
 
 
 def record_stop(task: TrialTask, stop: Stop) -> None:
@@ -94,8 +92,8 @@ def record_stop(task: TrialTask, stop: Stop) -> None:
     The driver does it, because the trial's own thread ends within its report of the epoch, where it waits for the
     decision.
     """
-    figures = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
-    Spool(task.spool_path).write_end("stopped", figures, stop.describe())
+    ended = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
+    Spool(task.spool_path).write_end("stopped", ended, stop.describe())
     CheckpointFile(task.checkpoint_path).remove()
 
 
@@ -124,12 +122,8 @@ class EndOfAll(tune.Stopper):
 class TuneEvents(tune.Callback):
     """The callbacks of Tune's events in the driver.
 
-    Args:
-      by_key: the tasks that are known beforehand.
-      watcher: follows the tasks.
-      scratch: folder that the workers read too.
-      figures: metrics of the study, for Prometheus.
-      strategy: stops trials early, or proposes them.
+    `by_key` holds the tasks that are known beforehand; a strategy may propose others. The workers read the folder
+    `scratch` too.
     """
 
     def __init__(
@@ -137,12 +131,12 @@ class TuneEvents(tune.Callback):
         by_key: Mapping[str, TrialTask],
         watcher: TrialWatcher,
         scratch: Path,
-        figures: StudyFigures,
+        prometheus: StudyMetrics,
         strategy: Strategy,
     ) -> None:
         self._by_key = dict(by_key)
         self._of_trials: dict[str, TrialTask] = {}
-        self._figures = figures
+        self._prometheus = prometheus
         self._strategy = strategy
         self._watcher = watcher
         self._scratch = scratch
@@ -189,7 +183,7 @@ class TuneEvents(tune.Callback):
             self._watcher.trial_skipped(task)
             return
         failure = self._watcher.trial_ended(task)
-        self._figures.ended(failure)
+        self._prometheus.ended(failure)
         if failure == "program error":
             # The other trials of the cell run the same program on the same data.
             stop_file(self._scratch, task.spec).touch()
@@ -198,22 +192,19 @@ class TuneEvents(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial's process ended; the next process reads it and decides what to do."""
         task, error = self._task(trial), last_error(trial)
-        key = task.spec.key
-        heartbeat = Heartbeat(task.spool_path)
+        key, heartbeat = task.spec.key, Heartbeat(task.spool_path)
+        kind: FailureKind = "process lost" if error is None else kind_of_error(error)
+        message = str(error)
         if key in self._hung:
-            kind: FailureKind = "hung"
-            message = f"no step in {task.max_silence_s:.0f} s. {heartbeat.stack()}"
-        else:
-            kind = "process lost" if error is None else kind_of_error(error)
-            message = str(error)
-        self._hung.discard(key)
+            self._hung.remove(key)
+            kind, message = "hung", f"no step in {task.max_silence_s:.0f} s. {heartbeat.stack()}"
         heartbeat.remove()
         spool = DriverSpool(task.spool_path)
         write_once_disk_has_space(
             lambda: spool.write_interruption(kind, message[-MAX_MESSAGE_LENGTH:]),
             lambda: self._watcher.trial_waits_for_disk(task),
         )
-        self._figures.failed(kind)
+        self._prometheus.failed(kind)
         met = self._interruptions.setdefault(key, Counter())
         met[kind] += 1
         # After one program error the next process, if it can start, records the end.
@@ -224,8 +215,8 @@ class TuneEvents(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._silent_since.pop(self._task(trial).spec.key, None)
-        self._figures.ended("process lost")
-        self._watcher.trial_lost(self._task(trial), _last_words(trial))
+        self._prometheus.ended("process lost")
+        self._watcher.trial_lost(self._task(trial), _end_of_error_file(trial))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Report the trials that ran when the training was over: Tune has no event for their ends."""
@@ -245,9 +236,9 @@ class TuneEvents(tune.Callback):
             return
         self._looked_at_s = time.monotonic()
         running = [trial for trial in trials if trial.status == "RUNNING"]
-        self._figures.running(len(running))
+        self._prometheus.running(len(running))
         for spools in {task.spool_path.parent for task in self._by_key.values()}:  # none before the first is proposed
-            self._figures.spool_depth(len(list(spools.glob("*.jsonl"))))
+            self._prometheus.spool_depth(len(list(spools.glob("*.jsonl"))))
         for trial in running:
             task = self._task(trial)
             actor = trial.temporary_state.ray_actor

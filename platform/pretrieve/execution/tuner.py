@@ -12,10 +12,9 @@ from typing import Any
 from ray import tune
 
 from pretrieve.execution.compute import TrialResources
-from pretrieve.execution.distributed_trial import run_distributed_trial
-from pretrieve.execution.prometheus_metrics import StudyFigures, exported
+from pretrieve.execution.prometheus_metrics import StudyMetrics, exported
 from pretrieve.execution.retries import next_attempt
-from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
 from pretrieve.search.strategies.strategy import Strategy
@@ -34,13 +33,9 @@ def run_tasks(
 ) -> None:
     """Run all tasks in the given order, as many at a time as the cluster can run.
 
-    Args:
-      tasks: trials and refits that have no result yet.
-      resources: of each task.
-      scratch: folder for Tune's own state, removed at the end: the ledger decides which tasks are done.
-      watcher: follows starts, epochs and ends.
-      strategy: stops trials early, or proposes them in place of `tasks`; None runs each task to its end.
-      study: name under which metrics are exported to Prometheus.
+    The folder `scratch` is for Tune's own state and is removed at the end: the ledger decides which tasks are done. A
+    strategy stops trials early, or proposes them in place of `tasks`; None runs each task to its end. `study` is the
+    name under which metrics are exported to Prometheus.
     """
     strategy = strategy or Strategy()
     if not tasks and strategy.searcher is None:
@@ -51,17 +46,13 @@ def run_tasks(
     own = scratch.resolve() / f"run-{time.time_ns()}"
     own.mkdir(parents=True)
     by_key = {task.spec.key: task for task in tasks}
-    given = {} if strategy.searcher else {TRIAL: tune.grid_search([task.model_dump_json() for task in tasks])}
-    trainable = tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()]))
+    param_space: dict[str, Any] = {"worker": resources.worker(), "scratch": str(own), "study": study}
+    param_space["since_ms"] = time.time_ns() // 1_000_000
+    if strategy.searcher is None:
+        param_space[TRIAL] = tune.grid_search([task.model_dump_json() for task in tasks])
     tuner = tune.Tuner(
-        trainable,
-        param_space={
-            **given,
-            "worker": resources.worker(),
-            "scratch": str(own),
-            "study": study,
-            "since_ms": time.time_ns() // 1_000_000,
-        },
+        tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()])),
+        param_space=param_space,
         tune_config=tune.TuneConfig(
             scheduler=strategy.scheduler,
             search_alg=strategy.searcher,
@@ -77,7 +68,7 @@ def run_tasks(
             stop=EndOfAll(watcher),
             # No limit here: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
-            callbacks=[TuneEvents(by_key, watcher, own, StudyFigures(study), strategy)],
+            callbacks=[TuneEvents(by_key, watcher, own, StudyMetrics(study), strategy)],
         ),
     )
     try:

@@ -19,7 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from pretrieve.backbones import Architecture, Backbone, Preprocessing
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.features.forward import FeatureNetwork, decode_rows
-from pretrieve.features.shards import FeatureRequest, write_shard
+from pretrieve.features.stored_features import FeatureRequest, write_shard
 
 SETTLING_S = 1.0
 """How long a busy cluster is watched: Ray reports the resources of a finished task as free about 0.1 s late."""
@@ -27,17 +27,11 @@ SETTLING_S = 1.0
 
 @dataclass(frozen=True)
 class ExtractionResources:
-    """How a pipeline divides the free resources of a cluster.
+    """How a pipeline divides the free resources of a cluster among actors, which compute, and tasks that decode.
 
     Without GPUs, one actor per CPU both decodes and computes, so that none waits for another. With GPUs, decoding uses
     all CPUs and the actors request none. If no CPU is free, a single actor or decoder runs and requests none, because
     whatever holds the CPUs may be waiting for these features.
-
-    Attributes:
-      num_actors: networks that compute at the same time.
-      cpus_per_actor: 1, or 0 with a GPU or if no CPU is free.
-      gpus_per_actor: 1 if the cluster has GPUs, else 0.
-      cpus_per_decoder: of a task that decodes for an actor with a GPU; 0 if no CPU is free, and then there is one task.
     """
 
     num_actors: int
@@ -76,24 +70,19 @@ def extract_features(
 
     If it is stopped and run again, it computes only the missing shards. Requests with the same key are computed once.
     Every node must reach the storage of the weights and of the feature cache `folder`. `on_progress` is called with
-    (shards done, shards in all) of this run after each shard.
-
-    Raises:
-      BackboneError: the weights do not fit.
-      OSError: an image's file could not be read, or a shard not be written.
+    (shards done, shards in all) of this run after each shard. Raises BackboneError if the weights do not fit, and
+    OSError if an image's file could not be read or a shard not be written.
     """
-    unique = {request.key: request for request in requests}
-    work = [(request, shard) for request in unique.values() for shard in request.missing_shards(folder)]
+    unique = {request.key: request for request in requests}.values()
+    work = [(request, shard) for request in unique for shard in request.missing_shards(folder)]
     if not work:
         return
     backbone.load_feature_network()  # finds faults of the weights here, not in an actor on another machine
     on_progress(0, len(work))
     with _quiet_ray_data(), causes_of_task_errors():
         # Not from_arrow: it measures each block in a task of one CPU, and would wait forever if none is free.
-        blocks = ray.data.from_blocks(
-            [_pack_shard(r.shard_path(Path(), shard), r.shard_rows(shard)) for r, shard in work]
-        )
-        written = _write_features(blocks, backbone, folder, ExtractionResources.of_cluster(), len(work))
+        blocks = [_pack_shard(r.shard_path(Path(), shard), r.shard_rows(shard)) for r, shard in work]
+        written = _write_features(blocks, backbone, folder, ExtractionResources.of_cluster())
         done = 0
         for paths in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             done += len(cast("pa.Table", paths))
@@ -101,10 +90,11 @@ def extract_features(
 
 
 def _write_features(
-    blocks: Dataset, backbone: Backbone, folder: Path, resources: ExtractionResources, num_shards: int
+    shards: list[pa.Table], backbone: Backbone, folder: Path, resources: ExtractionResources
 ) -> Dataset:
     """Build the pipeline from packed shards to the names of the written ones."""
     architecture = backbone.architecture
+    blocks: Dataset = ray.data.from_blocks(shards)
     if resources.gpus_per_actor:
         blocks = blocks.map_batches(
             partial(_decode_shard, preprocessing=architecture.preprocessing),
@@ -119,7 +109,7 @@ def _write_features(
         batch_format="pyarrow",
         fn_constructor_args=(architecture, backbone.weights_path, backbone.identity, folder),
         # One shard is computed and one waits; more would wait for a slow actor while others are idle.
-        compute=ActorPoolStrategy(size=min(resources.num_actors, num_shards), max_tasks_in_flight_per_actor=2),
+        compute=ActorPoolStrategy(size=min(resources.num_actors, len(shards)), max_tasks_in_flight_per_actor=2),
         num_cpus=resources.cpus_per_actor,
         num_gpus=resources.gpus_per_actor,
     )
@@ -139,7 +129,6 @@ class _ShardWriter:
         self._folder = folder
 
     def __call__(self, packed: pa.Table) -> pa.Table:
-        """Compute and write a shard; return its path in the folder."""
         path, rows = _unpack_shard(packed)
         is_decoded = "pixels" in rows.column_names
         features = self._network.from_pixels(rows) if is_decoded else self._network.from_images(rows)

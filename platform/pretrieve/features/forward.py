@@ -13,8 +13,8 @@ import torch
 from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
-from pretrieve.features.shards import feature_array
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.features.stored_features import feature_array
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 MAX_BATCH_SIZE = 256
 
@@ -49,11 +49,9 @@ def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
     """Decode images to the squares that the network sees; a broken one becomes zeros with an error.
 
     Normalisation is left to `FeatureNetwork`. Returns the columns of `table` without `content`, plus `pixels`
-    (fixed-size list of image_size·image_size·3 uint8) and `error`. Raises OSError if a file cannot be read at all,
-    which says nothing about its image.
+    (fixed-size list of image_size·image_size·3 uint8) and `error`. Raises OSError as `read_rows` does.
     """
-    size = preprocessing.image_size
-    margin = (preprocessing.resize_size - size) // 2
+    size, margin = preprocessing.image_size, (preprocessing.resize_size - preprocessing.image_size) // 2
     inner = slice(margin, margin + size)
     pixels = np.zeros((table.num_rows, size, size, 3), dtype=np.uint8)
     errors: list[str | None] = [None] * table.num_rows
@@ -101,19 +99,18 @@ class FeatureNetwork:
     @torch.inference_mode()
     def from_pixels(self, table: pa.Table) -> pa.Table:
         """Replace `pixels` of decoded rows by `feature` (selection_dim float32, NaN if `error` is set)."""
-        errors = table["error"].to_pylist()
         features = np.zeros((table.num_rows, self._feature_dim), dtype=np.float32)
         size = self._preprocessing.image_size
         pixels = table["pixels"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         images = pixels.reshape(-1, size, size, 3)
-        is_half = self._device.type == "cuda"
         for start in range(0, len(images), self._batch_size):
             part = torch.from_numpy(images[start : start + self._batch_size].copy())
             view = evaluation_view(to_unit_range(part, self._device), self._preprocessing)
-            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_half):
+            with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
                 found = self._network(view.contiguous(memory_format=torch.channels_last))
             features[start : start + self._batch_size] = found.float().cpu().numpy()
-        return table.drop_columns(["pixels"]).append_column("feature", feature_array(features, errors))
+        column = feature_array(features, table["error"].to_pylist())
+        return table.drop_columns(["pixels"]).append_column("feature", column)
 
 
 def _reading_ahead(batches: list[pa.Table]) -> Iterator[pa.Table]:

@@ -19,10 +19,10 @@ from pretrieve.cluster import whole_node
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.compute import TrialResources, num_shares_of
 from pretrieve.execution.measuring.packing import measure_packing, open_share, smallest_node, with_packing
-from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
-from pretrieve.execution.measuring.speed import Speed, SpeedBook
+from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedBook
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.entries import CacheEntry, write_entry
+from pretrieve.stages.context import Context
 from pretrieve.stages.trial_maker import objective_of
 from pretrieve.training.objectives import find_objective
 

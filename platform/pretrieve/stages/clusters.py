@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.features.matrix import read_feature_matrix
+from pretrieve.features.stored_features import read_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
-from pretrieve.features.class_centroids import class_centroids
+from pretrieve.features.centroids import class_centroids
 from pretrieve.features.extraction import extract_features
-from pretrieve.features.matrix import make_feature_matrix
-from pretrieve.features.shards import FeatureRequest, feature_key
+from pretrieve.features.stored_features import FeatureRequest, feature_key, make_feature_matrix
 from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage

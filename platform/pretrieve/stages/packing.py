@@ -20,7 +20,7 @@ from pretrieve.execution.measuring.packing import (
     smallest_node,
     with_packing,
 )
-from pretrieve.execution.measuring.probe import NUM_IMAGES, Probe
+from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.stages._base import Stage

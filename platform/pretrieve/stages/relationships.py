@@ -25,7 +25,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
 RELATIONSHIP_VERSION = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.group_lists import read_group_list
-from pretrieve.features.matrix import matrix_path
+from pretrieve.features.stored_features import matrix_path
 from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.keys import changed_fields, content_key, derived_seed
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.features.matrix import FeatureMatrix, read_feature_matrix
+from pretrieve.features.stored_features import FeatureMatrix, read_feature_matrix
 from pretrieve.stages.selection_settings import Unit
 from pretrieve_selection import Selection, SelectionSettings, make_selector, score_images, select_images
 

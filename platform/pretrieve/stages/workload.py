@@ -11,7 +11,6 @@ from pretrieve.execution.measuring.speed import Speed
 from pretrieve.stages.trial_maker import SPLITS, Kind
 from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.streams import steps_per_epoch
 
 TRIAL_OVERHEAD_S = 0.05
 """Seconds of a trial beside its training: Tune starts it, its run is recorded, its inputs are opened."""
@@ -50,7 +49,7 @@ def work_of(kind: Kind, training: TrainingSettings, target: ImageSet, objective:
     uses_source = find_objective(objective).uses_source
     source = (training.source_batch_size or training.batch_size) if uses_source else 0
     num_images = sum(target.num_images(split) for split in splits)
-    steps = training.epochs * steps_per_epoch(num_images, training.batch_size)
+    steps = training.epochs * training.steps_per_epoch(num_images)
     return Work(training.epochs, steps, training.batch_size + source, scored)
 
 

@@ -18,7 +18,7 @@ from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.backbones import Preprocessing, find_architecture
 from pretrieve.backbones.state_dicts import load_weights, read_kept_weights
 from pretrieve.data.decode import decode_square
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.network import TwoHeadNetwork
 
 BATCH_SIZE = 128

@@ -37,10 +37,6 @@ def hold_out(labels: IntArray, *, fraction: float, rng: np.random.Generator) -> 
     >>> hold_out(np.array([0, 0, 0, 0, 1]), fraction=0.25, rng=np.random.default_rng(0)).sum()
     np.int64(1)
     """
-    if not 0 < fraction < 1:
-        raise RelationshipError(
-            f"the held-out fraction must lie in (0, 1), but is {fraction}; the default study uses 0.2"
-        )
     is_held_out = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -70,14 +66,17 @@ def learn_relationship(
       num_target_classes: K_target ≥ 2.
       is_held_out: (n,) bool, at least one True; see `hold_out`.
 
-    Returns:
-      (K_target, K_source) float64, rows sum to one.
-
-    Raises:
-      RelationshipError: a shape or range above does not hold.
+    Returns (K_target, K_source) float64, whose rows sum to one. Raises RelationshipError if a row of the probabilities
+    is no distribution, no image is held out, a class has only held-out images, or there is but one class.
     """
     _check(source_probabilities, labels, num_target_classes)
-    _check_held_out(labels, num_target_classes, is_held_out)
+    if not is_held_out.any():
+        raise RelationshipError(
+            f"calibration needs held-out images, but none of {len(labels)} is held out; "
+            "with one image a class use direct_relationship, in a study training.relationship: direct"
+        )
+    remedy = "has no image outside the held-out part; leave one there, as hold_out does"
+    _check_every_class(labels[~is_held_out], num_target_classes, remedy)
     held_out = source_probabilities[is_held_out], labels[is_held_out]
     coefficients = _fit_calibrated(source_probabilities[~is_held_out], labels[~is_held_out], *held_out)
     # Bayes' rule in logarithms, so that a target class that no source category predicts still has a row.
@@ -144,42 +143,15 @@ def _calibrate(logits: FloatArray, labels: IntArray) -> tuple[float, float]:
 def _check(source_probabilities: FloatArray, labels: IntArray, num_target_classes: int) -> None:
     if num_target_classes < 2:
         raise RelationshipError(f"a target needs at least two classes to be related, but has {num_target_classes}")
-    if source_probabilities.ndim != 2 or labels.shape != source_probabilities.shape[:1]:
-        raise RelationshipError(
-            "source_probabilities must have shape (images, source classes) and labels (images,), but have "
-            f"{source_probabilities.shape} and {labels.shape}; give one row and one label an image"
-        )
-    is_row_bad = ~np.isfinite(source_probabilities).all(axis=1) | (source_probabilities < 0).any(axis=1)
-    is_row_bad |= ~(np.abs(source_probabilities.sum(axis=1) - 1) < 1e-3)
-    if is_row_bad.any():
+    # A sum that is NaN fails as well.
+    is_good = (source_probabilities >= 0).all(axis=1) & (np.abs(source_probabilities.sum(axis=1) - 1) < 1e-3)
+    if not is_good.all():
         raise RelationshipError(
             "each row of source_probabilities must be finite, ≥ 0 and sum to one, but "
-            f"{int(is_row_bad.sum())} are not, the first in row {int(is_row_bad.argmax())}; "
+            f"{int((~is_good).sum())} are not, the first in row {int(is_good.argmin())}; "
             "give the softmax of the pre-trained classifier's logits"
         )
-    is_label_bad = (labels < 0) | (labels >= num_target_classes)
-    if is_label_bad.any():
-        row = int(is_label_bad.argmax())
-        raise RelationshipError(
-            f"labels must lie in [0, {num_target_classes}), but row {row} has {labels[row]}; "
-            "give the target's class indices"
-        )
     _check_every_class(labels, num_target_classes, "has no image; give images of every class of the target")
-
-
-def _check_held_out(labels: IntArray, num_target_classes: int, is_held_out: BoolArray) -> None:
-    if is_held_out.shape != labels.shape or is_held_out.dtype != np.bool_:
-        raise RelationshipError(
-            f"is_held_out must be {labels.shape} booleans, but is {is_held_out.shape} of {is_held_out.dtype}; "
-            "draw it with hold_out"
-        )
-    if not is_held_out.any():
-        raise RelationshipError(
-            f"calibration needs held-out images, but none of {len(labels)} is held out; "
-            "with one image a class use direct_relationship, in a study training.relationship: direct"
-        )
-    remedy = "has no image outside the held-out part; leave one there, as hold_out does"
-    _check_every_class(labels[~is_held_out], num_target_classes, remedy)
 
 
 def _check_every_class(labels: IntArray, num_target_classes: int, fault: str) -> None:

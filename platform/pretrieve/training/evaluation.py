@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
 from pretrieve.metrics import Metric
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
+from pretrieve.training.fine_tuning import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 
 EVALUATION_BATCH_SIZE = 256

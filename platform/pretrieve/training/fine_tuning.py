@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
-from pretrieve.training.images import LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Objective, Relationship, make_objective
+from pretrieve.training.objectives import Objective, Relationship, find_objective
 from pretrieve.training.process_group import ALONE, ProcessGroup
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
-from pretrieve.training.streams import steps_per_epoch
 from pretrieve.training.trial_spec import TrialSpec
+
+
+class LabelledImages(Protocol):
+    """N square images of one size with their labels, wherever they are stored; a square may hold a squeezed picture."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+
+    @property
+    def aspects(self) -> Tensor:
+        """(N,) float32, > 0: width / height of each square's original picture; 1 if it was not squeezed."""
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return the (B, S, S, 3) uint8 images at (B,) int64 `indices`."""
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class FineTuning:
     @property
     def num_steps(self) -> int:
         """Steps per epoch."""
-        return steps_per_epoch(len(self.target), self.settings.batch_size)
+        return self.settings.steps_per_epoch(len(self.target))
 
     @property
     def source_batch_size(self) -> int:
@@ -62,11 +78,10 @@ class TrialInputs:
 
     Attributes:
       backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
-      target: images of the target to train on.
-      evaluate: images of the target to score.
+      target, evaluate: images of the target to train on, and to score.
       source: images of the selected groups; None if the objective uses none.
-      source_classifier: D → K_source, the classifier of the pre-training; for Co-Tuning.
-      relationship: (K_target, K_source), for Co-Tuning.
+      source_classifier, relationship: D → K_source, the classifier of the pre-training, and (K_target, K_source); for
+        Co-Tuning.
     """
 
     architecture: Architecture
@@ -89,7 +104,7 @@ class TrialInputs:
         ).to(device)
         return FineTuning(
             network=network,
-            objective=make_objective(spec.objective, spec.hyperparameters, relationship=self.relationship),
+            objective=find_objective(spec.objective).build(spec.hyperparameters, self.relationship),
             target=self.target,
             source=self.source,
             preprocessing=self.architecture.preprocessing,

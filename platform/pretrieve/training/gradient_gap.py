@@ -12,19 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.errors import UserError
-from pretrieve.training.augmentation import central_view, draw_strong_view, strong_view, weak_view
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.augmentation.views import central_view, draw_strong_view, strong_view, weak_view
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective
 
 NUM_BATCHES = 4
 """Batches per side. More would give a steadier estimate and a slower trial."""
-
-
-class GradientGapError(UserError):
-    """A gradient gap was requested where none is defined."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +62,10 @@ def estimate_gradient_gap(
     The network runs as in prediction (running statistics, no dropout), so that F and h are means over images and no
     image changes another's loss. Its weights, buffers, modes and `.grad` are left exactly as they were.
 
-    Args:
-      network: on the device of the batches.
-      objective: one with `uses_source`.
-      target_batches: at least one.
-      source_batches: at least one, with a strong view if the objective uses it.
-      num_parts: a batch that does not fit into memory passes through the network in this many parts; only rounding
-        changes.
-
-    Raises:
-      GradientGapError: the objective has no source stream, or a side has no batch.
+    The objective has `uses_source`. Each side has at least one batch, on the network's device, the source's with a
+    strong view if the objective uses it. A batch that does not fit into memory passes through the network in
+    `num_parts` parts; only rounding changes.
     """
-    _check(objective, target_batches, source_batches)
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
     with torch.enable_grad(), _predicting(network):
         target_gradient = _mean_gradient(
@@ -101,19 +87,6 @@ def estimate_gradient_gap(
     return GradientGap(_mean(gaps), target_norm_squared, _mean(norms), _mean(cosines))
 
 
-def _check(objective: Objective, target_batches: Sequence[Batch], source_batches: Sequence[Batch]) -> None:
-    if not objective.uses_source:
-        raise GradientGapError(
-            f"a gradient gap needs an objective with a source stream, but {objective.name!r} has none; "
-            "ask for it with 'joint' or 'pseudo_label'"
-        )
-    for side, batches in (("target", target_batches), ("source", source_batches)):
-        if not batches:
-            raise GradientGapError(
-                f"a gradient gap needs at least one {side} batch, but got none; hold out some images"
-            )
-
-
 @contextmanager
 def _predicting(network: nn.Module) -> Iterator[None]:
     # Each module's mode is restored on its own: a user may have frozen some batch norms in evaluation mode.
@@ -129,9 +102,7 @@ def _predicting(network: nn.Module) -> Iterator[None]:
 def _split(batches: Sequence[Batch], num_parts: int) -> list[Batch]:
     """Split each batch into parts of near-equal size."""
     return [
-        Batch(
-            batch.images[rows], batch.labels[rows], None if batch.strong_images is None else batch.strong_images[rows]
-        )
+        batch.part(rows)
         for batch in batches
         for rows in torch.arange(len(batch.labels)).tensor_split(num_parts)
         if len(rows)
@@ -160,44 +131,30 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-@dataclass(frozen=True)
-class GapProbe:
-    """Measures δ² of Theorem 1 at a trial's present weights, at the end of each epoch.
+def measure_gradient_gap(work: FineTuning, held_out: LabelledImages) -> GradientGap:
+    """Estimate the gap at a trial's present weights from up to NUM_BATCHES batches per side, viewed as in prediction.
 
-    It always uses the same images, so that epochs compare. The trial's objective has a source stream, and the trial
-    does not train on the held-out images of the target.
+    `held_out` are images of the target that the trial does not train on. The source's are drawn from those that it
+    trains on, since the theorem's ξ are the steps' own images. Each call uses the same images and the same strong views
+    (eq. 7), so that epochs compare.
     """
+    assert work.source is not None, "asked only of objectives with a source stream"
+    target = _batches(work, held_out, work.settings.batch_size, "target")
+    source = _batches(work, work.source, work.source_batch_size, "source")
+    return estimate_gradient_gap(work.network, work.objective, target, source, num_parts=work.num_parts)
 
-    work: FineTuning
-    held_out: LabelledImages
 
-    def measure(self) -> GradientGap:
-        """Estimate the gap from up to NUM_BATCHES batches per side, in the view that is used for prediction.
-
-        The source's images are drawn from those that the trial trains on, since the theorem's ξ are the steps' own
-        images. The strong view of eq. 7 is drawn once per image and is the same in every epoch.
-        """
-        assert self.work.source is not None, "asked only of objectives with a source stream"
-        target = self._batches(self.held_out, self.work.settings.batch_size, "target")
-        source = self._batches(self.work.source, self.work.source_batch_size, "source")
-        return estimate_gradient_gap(
-            self.work.network, self.work.objective, target, source, num_parts=self.work.num_parts
-        )
-
-    def _batches(self, images: LabelledImages, size: int, side: Literal["target", "source"]) -> list[Batch]:
-        generator = torch.Generator().manual_seed(derived_seed(self.work.seed, "gradient_gap", side))
-        rows = torch.randperm(len(images), generator=generator)[: NUM_BATCHES * size]
-        has_strong_view = side == "source" and self.work.objective.uses_strong_view
-        return [self._batch(images, part, generator if has_strong_view else None) for part in rows.split(size)]
-
-    def _batch(self, images: LabelledImages, rows: Tensor, strong_generator: torch.Generator | None) -> Batch:
-        device, preprocessing, settings = self.work.device, self.work.preprocessing, self.work.settings.augmentation
-        stored, aspect = images.gather(rows).to(device), images.aspects[rows]
-        side = stored.shape[1]
-        centre = central_view(side=side, preprocessing=preprocessing, aspect=aspect)
-        plain = weak_view(stored, centre, preprocessing=preprocessing)
-        strong = None
-        if strong_generator is not None:
-            draws = draw_strong_view(len(rows), side=side, settings=settings, generator=strong_generator, aspect=aspect)
+def _batches(work: FineTuning, images: LabelledImages, size: int, side: Literal["target", "source"]) -> list[Batch]:
+    preprocessing, settings = work.preprocessing, work.settings.augmentation
+    generator = torch.Generator().manual_seed(derived_seed(work.seed, "gradient_gap", side))
+    batches = []
+    for rows in torch.randperm(len(images), generator=generator)[: NUM_BATCHES * size].split(size):
+        stored, aspect = images.gather(rows).to(work.device), images.aspects[rows]
+        pixels = stored.shape[1]
+        centre = central_view(side=pixels, preprocessing=preprocessing, aspect=aspect)
+        plain, strong = weak_view(stored, centre, preprocessing=preprocessing), None
+        if side == "source" and work.objective.uses_strong_view:
+            draws = draw_strong_view(aspect, side=pixels, settings=settings, generator=generator)
             strong = strong_view(stored, draws, preprocessing=preprocessing, settings=settings)
-        return Batch(plain, images.labels[rows].to(device), strong)
+        batches.append(Batch(plain, images.labels[rows].to(work.device), strong))
+    return batches

@@ -92,7 +92,7 @@ class StepClock:
 class Checkpoint(Protocol):
     """Stores the state of a training between two epochs.
 
-    No random state is stored: every draw is a function of seed, epoch and step, see `streams`.
+    No random state is stored: every draw is a function of seed, epoch and step, see `step_inputs`.
     """
 
     def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
@@ -113,15 +113,10 @@ def fine_tune(
 
     On a CPU the same work gives bit-identical weights, whether or not it was interrupted and resumed.
 
-    Args:
-      work: what to train on what, and how.
-      callbacks: called after each epoch, one after the other, before its checkpoint is saved.
-      on_step: called after each step.
-      checkpoint: stores the state between epochs; None stores none. The first process saves it, all restore it.
-
-    Raises:
-      DivergedError: a loss or the weights were not finite; names epoch, step and settings.
-      torch.OutOfMemoryError: a step does not fit on the device; the checkpoint holds the last whole epoch.
+    The callbacks are called after each epoch, one after the other, before its checkpoint is saved; `on_step` after each
+    step. The first process saves the checkpoint, all restore it. Raises DivergedError, which names epoch, step and
+    settings, if a loss or the weights are not finite; and torch.OutOfMemoryError if a step does not fit on the device:
+    then the checkpoint holds the last whole epoch.
     """
     # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
     work.network.to(memory_format=torch.channels_last)
@@ -197,27 +192,28 @@ def _take_step(
         losses.append(StepLoss(loss.total.detach(), loss.target, loss.source))
     with clock.part("backward"):
         optimizer.step()
-    return _mean_loss(losses)
-
-
-def _mean_loss(losses: list[StepLoss]) -> StepLoss:
     if len(losses) == 1:
         return losses[0]
+    total, target_loss, source_loss = _stacked(losses)
+    return StepLoss(total.mean(), target_loss.mean(), None if source_loss is None else source_loss.mean())
+
+
+def _stacked(losses: list[StepLoss]) -> StepLoss:
+    """Stack the losses of steps, or of a step's parts."""
     sources = [loss.source for loss in losses if loss.source is not None]
     return StepLoss(
-        torch.stack([loss.total for loss in losses]).mean(),
-        torch.stack([loss.target for loss in losses]).mean(),
-        torch.stack(sources).mean() if sources else None,
+        torch.stack([loss.total for loss in losses]),
+        torch.stack([loss.target for loss in losses]),
+        torch.stack(sources) if sources else None,
     )
 
 
 def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: StepClock, started: float) -> EpochReport:
+    stacked, mean = _stacked(losses), work.process_group.mean
     # Read once per epoch: on a GPU, reading a loss waits for everything before it.
-    totals = work.process_group.mean(torch.stack([loss.total for loss in losses])).cpu()
-    _refuse_divergence(work, totals, epoch)
-    sources = [loss.source for loss in losses if loss.source is not None]
-    loss_target = float(work.process_group.mean(torch.stack([loss.target for loss in losses])).mean())
-    loss_source = float(work.process_group.mean(torch.stack(sources)).mean()) if sources else None
+    _refuse_divergence(work, mean(stacked.total).cpu(), epoch)
+    loss_target = float(mean(stacked.target).mean())
+    loss_source = None if stacked.source is None else float(mean(stacked.source).mean())
     num_images = work.num_steps * (work.settings.batch_size + work.source_batch_size)
     part_s = clock.seconds()
     return EpochReport(epoch + 1, loss_target, loss_source, num_images, time.perf_counter() - started, part_s)
@@ -225,16 +221,14 @@ def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: Step
 
 def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
     wrong = (~totals.isfinite()).nonzero()
+    # The weights are checked too: no loss of this epoch depends on its last step.
     if len(wrong):
         step = int(wrong[0])
-        raise DivergedError(
-            f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1} "
-            f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        fault = f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1}"
+    elif torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()]).any():
+        fault = (
+            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step {work.num_steps}"
         )
-    # The weights are checked too: no loss of this epoch depends on its last step.
-    wrong = torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()])
-    if wrong.any():
-        raise DivergedError(
-            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step "
-            f"{work.num_steps} ({work.hyperparameters.describe()}); try a smaller learning rate"
-        )
+    else:
+        return
+    raise DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")

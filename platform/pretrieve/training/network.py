@@ -25,10 +25,7 @@ class TwoHeadNetwork(nn.Module):
       generator: draws the first weights of fresh heads.
       source_classifier: D → num_source_classes, the classifier that the backbone was pre-trained with. The source head
         starts as its copy and learns at the backbone's rate. None: the source head is fresh and learns at the heads'
-        rate.
-
-    Raises:
-      BackboneError: the classifier does not fit the features or the source's classes.
+        rate. Raises BackboneError if it does not fit the features or the source's classes.
     """
 
     def __init__(

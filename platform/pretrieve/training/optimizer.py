@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from pretrieve.training.network import TwoHeadNetwork
@@ -25,20 +23,17 @@ def make_optimizer(
     return optimizer
 
 
-def decay_at_epoch(epoch: int, *, epochs: int, decay_at: Sequence[float], decay_factor: float) -> float:
+def decay_at_epoch(epoch: int, settings: TrainingSettings) -> float:
     """Return the factor on the learning rate in one epoch, counted from 0.
 
-    >>> [decay_at_epoch(e, epochs=100, decay_at=(0.6, 0.8), decay_factor=0.1) for e in (59, 60, 79)]
+    >>> [decay_at_epoch(epoch, TrainingSettings(epochs=100)) for epoch in (59, 60, 79)]
     [1.0, 0.1, 0.1]
     """
-    passed = sum(epoch >= round(share * epochs) for share in decay_at)
-    return float(decay_factor**passed)
+    passed = sum(epoch >= round(share * settings.epochs) for share in settings.decay_at)
+    return float(settings.decay_factor**passed)
 
 
 def set_epoch_rates(optimizer: torch.optim.SGD, epoch: int, settings: TrainingSettings) -> None:
     """Set every group's learning rate for one epoch, counted from 0."""
-    factor = decay_at_epoch(
-        epoch, epochs=settings.epochs, decay_at=settings.decay_at, decay_factor=settings.decay_factor
-    )
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        group["lr"] = group["initial_lr"] * decay_at_epoch(epoch, settings)

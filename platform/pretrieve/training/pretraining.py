@@ -11,8 +11,7 @@ from pydantic import Field
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, BackboneParts
 from pretrieve.settings_model import SettingsModel
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.loop import EpochCallback, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Finetune

@@ -69,6 +69,14 @@ class TrainingSettings(SettingsModel):
     gradient_gap: bool = False
     synchronised_batch_norm: bool = False
 
+    def steps_per_epoch(self, num_images: int) -> int:
+        """Count the whole batches in one pass over the target; the last partial batch is dropped.
+
+        >>> TrainingSettings(batch_size=256).steps_per_epoch(5994)
+        23
+        """
+        return num_images // self.batch_size
+
 
 class Hyperparameters(SettingsModel):
     """One point of the grid (appendix A).

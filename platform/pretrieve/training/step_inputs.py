@@ -1,4 +1,7 @@
-"""The batches of each step, prepared by a separate thread while the network trains."""
+"""The batches of each step, prepared by a separate thread while the network trains.
+
+Which images a step sees, and in which views, is a function of seed and step. So a resumed trial needs no saved state.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.training.augmentation import Crops, StrongDraws, draw_strong_view, draw_weak_view, strong_view, weak_view
-from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.images import LabelledImages
+from pretrieve.training.augmentation.crops import Crops, draw_crops
+from pretrieve.training.augmentation.views import StrongDraws, draw_strong_view, strong_view, weak_view
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.objectives import Batch
-from pretrieve.training.streams import source_batch, target_order
 
 NUM_STEPS_AHEAD = 2
 """One step's batches are ready while the next step's are being made. More steps would only use memory."""
@@ -57,6 +60,36 @@ def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
     torch.set_num_threads(num_threads)
 
 
+def target_order(num_images: int, *, seed: int, epoch: int) -> Tensor:
+    """Return the order of the target's images in one epoch: (num_images,) int64, a permutation."""
+    return _permutation(num_images, derived_seed(seed, "target_epoch", epoch))
+
+
+def source_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
+    """Return one step's (batch_size,) int64 rows, in [0, num_images), of the endless source stream.
+
+    The stream consists of whole passes over the source, each in a new order, laid end to end. Step s takes positions
+    [s·B, (s+1)·B), so a batch may run into the next pass.
+    """
+    start = step * batch_size
+    parts = []
+    while start < (step + 1) * batch_size:
+        number, offset = divmod(start, num_images)
+        order = _source_pass(num_images, derived_seed(seed, "source_pass", number))
+        part = order[offset : offset + (step + 1) * batch_size - start]
+        parts.append(part)
+        start += len(part)
+    return torch.cat(parts)
+
+
+def _permutation(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+# One pass serves many steps. Two are cached for the batch that runs from one pass into the next.
+_source_pass = lru_cache(maxsize=2)(_permutation)
+
+
 class EpochInputs:
     """The inputs of one epoch's steps: for each step, the parts that pass through the network one after the other.
 
@@ -69,73 +102,65 @@ class EpochInputs:
         self._first_step = epoch * work.num_steps
         self._generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
         self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
+        self._is_on_gpu = work.device.type == "cuda"
 
     def __iter__(self) -> Iterator[list[StepPart]]:
         """Yield the steps in order; a thread that ends with the iteration prepares them ahead."""
-        # A GPU computes the views itself, queued behind the previous step's kernels; on a CPU the thread does.
-        makes_views = self._work.device.type != "cuda"
+
+        def prepare(step: int) -> list[StepPart] | _StoredStep:
+            # A GPU computes the views itself, queued behind the previous step's kernels; on a CPU the thread does.
+            stored = self._stored_step(step)
+            return stored if self._is_on_gpu else self._parts(stored)
+
         with ThreadPoolExecutor(1, thread_name_prefix="step-inputs") as thread:
             _limit_to_one_thread(thread)
             waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
             try:
                 for step in range(self._work.num_steps + NUM_STEPS_AHEAD):
                     if step < self._work.num_steps:
-                        waiting.append(thread.submit(self._prepare, step, makes_views=makes_views))
+                        waiting.append(thread.submit(prepare, step))
                     if step >= NUM_STEPS_AHEAD:
                         ready = waiting.popleft().result()
                         yield ready if isinstance(ready, list) else self._parts(ready)
             finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _prepare(self, step: int, *, makes_views: bool) -> list[StepPart] | _StoredStep:
-        stored = self._stored_step(step)
-        return self._parts(stored) if makes_views else stored
+                thread.shutdown(cancel_futures=True)
 
     def _stored_step(self, step: int) -> _StoredStep:
-        size = self._work.settings.batch_size
-        target = self._stored_batch(self._work.target, self._order[step * size : (step + 1) * size])
-        if self._work.source is None:
+        work, size = self._work, self._work.settings.batch_size
+        target = self._stored_batch(work.target, self._order[step * size : (step + 1) * size])
+        if work.source is None:
             return target, None
         rows = source_batch(
-            len(self._work.source),
-            batch_size=self._work.source_batch_size,
-            seed=self._work.seed,
-            step=self._first_step + step,
+            len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=self._first_step + step
         )
-        is_strong = self._work.objective.uses_strong_view
-        return target, self._stored_batch(self._work.source, rows, is_strong=is_strong)
+        return target, self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
         mine = self._work.process_group.part(len(rows))
         stored = images.gather(rows[mine])
         settings, side, aspect = self._work.settings.augmentation, stored.shape[1], images.aspects[rows]
-        weak = draw_weak_view(len(rows), side=side, aspect=aspect, settings=settings, generator=self._generator)
+        weak = draw_crops(aspect, side=side, settings=settings, generator=self._generator)
         strong = None
         if is_strong:
-            strong = draw_strong_view(len(rows), side=side, aspect=aspect, settings=settings, generator=self._generator)
-        if self._work.device.type == "cuda":
-            stored = stored.pin_memory()
-        return _StoredBatch(stored, images.labels[rows[mine]], weak[mine], None if strong is None else strong[mine])
+            strong = draw_strong_view(aspect, side=side, settings=settings, generator=self._generator)[mine]
+        return _StoredBatch(
+            stored.pin_memory() if self._is_on_gpu else stored, images.labels[rows[mine]], weak[mine], strong
+        )
 
     def _parts(self, stored: _StoredStep) -> list[StepPart]:
         target, source = stored
         targets = self._batches(target)
-        sources = [None] * len(targets) if source is None else self._batches(source)
-        return list(zip(targets, sources, strict=True))
+        return list(zip(targets, [None] * len(targets) if source is None else self._batches(source), strict=True))
 
     def _batches(self, stored: _StoredBatch) -> list[Batch]:
         """Compute the views of a stored batch and split them into parts."""
-        work, device = self._work, self._work.device
-        preprocessing, settings = work.preprocessing, work.settings.augmentation
+        work, device, preprocessing = self._work, self._work.device, self._work.preprocessing
         images = stored.images.to(device, non_blocking=True)
         labels = stored.labels.to(device, non_blocking=True)
         weak = weak_view(images, stored.weak, preprocessing=preprocessing)
         strong = None
         if stored.strong is not None:
+            settings = work.settings.augmentation
             strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)
-        each = len(labels) // work.num_parts
-        return [
-            Batch(weak[part], labels[part], None if strong is None else strong[part])
-            for part in (slice(k * each, (k + 1) * each) for k in range(work.num_parts))
-        ]
+        batch, each = Batch(weak, labels, strong), len(labels) // work.num_parts
+        return [batch.part(slice(k * each, (k + 1) * each)) for k in range(work.num_parts)]

@@ -15,7 +15,7 @@ from pretrieve.backbones import (
     parts_of_checkpoint,
 )
 from pretrieve.backbones.backbone import identify
-from pretrieve.backbones.state_dicts import load_weights, read_weights, save_weights
+from pretrieve.backbones.state_dicts import load_weights, read_weights, write_weights
 from pretrieve.errors import BackboneError
 
 ARCHITECTURE = find_architecture("small_resnet")
@@ -40,7 +40,7 @@ class RunsCode:
 
 def test_saved_weights_come_back_to_the_bit_and_keep_their_identity(network, tmp_path):
     identity = identify(ARCHITECTURE, network.state_dict())
-    save_weights(network, tmp_path / "new" / "weights.pt")
+    write_weights(network.state_dict(), tmp_path / "new" / "weights.pt")
     loaded = Backbone("small_resnet", tmp_path / "new" / "weights.pt", identity).load()
     for name, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
@@ -237,7 +237,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 
 
 def test_a_file_that_breaks_off_is_refused(network, tmp_path):
-    save_weights(network, tmp_path / "weights.pt")
+    write_weights(network.state_dict(), tmp_path / "weights.pt")
     content = (tmp_path / "weights.pt").read_bytes()
     (tmp_path / "weights.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(BackboneError, match=r"must be a readable state dict of tensors, but .*weights\.pt"):

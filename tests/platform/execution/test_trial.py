@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from pretrieve.backbones import find_architecture, register_architecture
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
 from pretrieve.execution.retries import with_smaller_parts
@@ -198,7 +198,7 @@ def on_small_device(task: TrialTask, num_images: int) -> TrialTask:
     register_architecture(architecture)
     torch.manual_seed(0)
     weights = task.weights_path.with_name(f"{num_images}.pt")
-    save_weights(architecture.build(), weights)
+    write_weights(architecture.build().state_dict(), weights)
     return task.model_copy(update={"architecture_name": architecture.name, "weights_path": weights})
 
 

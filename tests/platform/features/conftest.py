@@ -8,7 +8,7 @@ import torch
 
 from pretrieve.backbones import Backbone, _base, find_architecture
 from pretrieve.backbones.backbone import identify
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.decode import decode_square, encode_png, read_content
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import ImageSetError
@@ -23,7 +23,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
         network = architecture.build()
         network(torch.randn((64, 3, 32, 32)))  # in training mode: moves the running statistics off their start
     path = tmp_path_factory.mktemp("backbone") / "weights.pt"
-    save_weights(network, path)
+    write_weights(network.state_dict(), path)
     return Backbone(architecture.name, path, identify(architecture, network.state_dict()))
 
 

@@ -18,10 +18,10 @@ from pretrieve.artifacts.sealed_files import read_sealed
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.image_table import table_of_files
 from pretrieve.errors import BackboneError
-from pretrieve.features import extraction, shards
-from pretrieve.features.class_centroids import class_centroids
+from pretrieve.features import extraction, stored_features
+from pretrieve.features.centroids import class_centroids
 from pretrieve.features.extraction import ExtractionResources, extract_features
-from pretrieve.features.shards import FeatureRequest
+from pretrieve.features.stored_features import FeatureRequest
 
 DEADLINE_S = 60
 """Well above what these extractions take; a pipeline that waits for itself would never end."""
@@ -30,7 +30,7 @@ DEADLINE_S = 60
 @pytest.fixture(scope="module")
 def small_shards():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "ROWS_PER_SHARD", 8)
+        patch.setattr(stored_features, "ROWS_PER_SHARD", 8)
         yield
 
 

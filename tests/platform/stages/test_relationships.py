@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.backbones.state_dicts import save_weights
+from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.errors import UserError
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
@@ -76,7 +76,7 @@ def test_the_pre_training_may_have_known_more_classes_than_the_source_has(
 
 def test_co_tuning_needs_the_classifier_of_the_pre_training(make_settings: MakeSettings, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_weights(find_architecture("small_resnet").build(), tmp_path / "trunk.pt")
+    write_weights(find_architecture("small_resnet").build().state_dict(), tmp_path / "trunk.pt")
     settings = make_settings(
         targets=["tiny-a"],
         methods=["co_tuning"],

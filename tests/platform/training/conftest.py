@@ -12,7 +12,7 @@ from array_images import ArrayImages
 from pretrieve.backbones import find_architecture
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import make_objective
+from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 
 
@@ -51,7 +51,7 @@ def make_work() -> Callable[..., FineTuning]:
         )
         return FineTuning(
             network=network,
-            objective=make_objective(objective, hyperparameters),
+            objective=find_objective(objective).build(hyperparameters, None),
             target=coloured_images(3, 9, seed=0),
             source=coloured_images(5, 7, seed=1) if uses_source else None,
             preprocessing=architecture.preprocessing,

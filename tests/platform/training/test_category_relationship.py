@@ -118,12 +118,6 @@ def test_hold_out_takes_its_share_of_every_class_and_leaves_each_one(rng: np.ran
     assert not np.array_equal(is_held_out, hold_out(labels, fraction=0.25, rng=rng))
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, float("nan")])
-def test_a_fraction_that_leaves_nothing_is_refused(rng: np.random.Generator, fraction: float) -> None:
-    with pytest.raises(UserError, match=r"must lie in \(0, 1\)"):
-        hold_out(np.array([0, 1]), fraction=fraction, rng=rng)
-
-
 def test_the_originals_penalties_are_tried() -> None:
     assert len(INVERSE_PENALTIES) == 17
     assert (INVERSE_PENALTIES[0], INVERSE_PENALTIES[1], INVERSE_PENALTIES[-1]) == pytest.approx((1e4, 3e3, 1e-4))
@@ -144,10 +138,6 @@ HALVES = np.full((4, 2), 0.5)
         (with_entry(np.nan), [0, 0, 1, 1], "1 are not, the first in row 2; give the softmax"),
         (with_entry(-0.5), [0, 0, 1, 1], "first in row 2"),
         (with_entry(0.9), [0, 0, 1, 1], "first in row 2"),
-        (HALVES[:3], [0, 0, 1, 1], r"shape .* but have \(3, 2\) and \(4,\)"),
-        (HALVES[0], [0, 1], "shape"),
-        (HALVES, [0, 0, 1, 2], r"labels must lie in \[0, 2\), but row 3 has 2"),
-        (HALVES, [0, 0, 1, -1], "row 3 has -1"),
         (HALVES, [1, 1, 1, 1], "class 0 has no image"),
     ],
 )
@@ -167,8 +157,6 @@ def test_what_no_relationship_can_be_learned_from_is_refused(
     [
         ([False] * 4, "none of 4 is held out; with one image a class use direct_relationship"),
         ([True, True, False, False], "class 0 has no image outside the held-out part"),
-        ([True, False], r"must be \(4,\) booleans"),
-        ([1, 0, 1, 0], "of int64"),
     ],
 )
 def test_a_held_out_part_that_does_not_serve_is_refused(is_held_out: list[bool], match: str) -> None:

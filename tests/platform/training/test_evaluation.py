@@ -6,7 +6,7 @@ import pytest
 import torch
 from array_images import ArrayImages
 
-from pretrieve.training.augmentation import evaluation_view, to_unit_range
+from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
 

@@ -20,7 +20,7 @@ from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import find_objective, make_objective
+from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 NUM_EPOCHS = 4
@@ -45,7 +45,7 @@ def work_of(objective: str) -> FineTuning:
     )
     return FineTuning(
         network=network,
-        objective=make_objective(objective, hyperparameters),
+        objective=find_objective(objective).build(hyperparameters, None),
         target=sides[0],
         source=sides[1] if find_objective(objective).uses_source else None,
         preprocessing=architecture.preprocessing,

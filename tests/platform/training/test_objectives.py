@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import (
+    OBJECTIVES,
     Batch,
     CoTuning,
     StepLoss,
     find_objective,
-    make_objective,
-    objective_names,
 )
 from pretrieve.training.settings import Hyperparameters
 
@@ -58,7 +57,7 @@ def relationship() -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def build(name: str) -> Any:
-    return make_objective(name, Hyperparameters(lr=0.1, source_weight=WEIGHT), relationship=relationship())
+    return find_objective(name).build(Hyperparameters(lr=0.1, source_weight=WEIGHT), relationship())
 
 
 def batches_for(name: str) -> tuple[Batch, Batch | None]:
@@ -130,7 +129,7 @@ def assert_close(ours: dict[str, Tensor | None], theirs: dict[str, Tensor | None
 
 
 def test_every_objective_has_a_plain_counterpart_here() -> None:
-    assert sorted(PLAIN) == objective_names()
+    assert PLAIN.keys() == OBJECTIVES.keys()
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -285,7 +284,7 @@ def test_co_tuning_takes_a_read_only_relationship_and_leaves_it_alone() -> None:
 def test_flags_say_what_each_objective_needs() -> None:
     flags = {
         name: (o.uses_source, o.uses_strong_view, o.uses_source_head, o.uses_relationship)
-        for name, o in ((name, find_objective(name)) for name in objective_names())
+        for name, o in ((name, find_objective(name)) for name in OBJECTIVES)
     }
     assert flags == {
         "finetune": (False, False, False, False),
@@ -297,7 +296,7 @@ def test_flags_say_what_each_objective_needs() -> None:
 
 def test_an_unknown_objective_is_refused() -> None:
     with pytest.raises(KeyError, match="jont"):
-        make_objective("jont", Hyperparameters(lr=0.1))
+        find_objective("jont").build(Hyperparameters(lr=0.1), None)
 
 
 def test_the_joint_loss_of_a_real_backbone_equals_plain_torch(make_work: Callable[..., FineTuning]) -> None:
@@ -305,7 +304,7 @@ def test_the_joint_loss_of_a_real_backbone_equals_plain_torch(make_work: Callabl
     generator = torch.Generator().manual_seed(0)
     target = Batch(torch.randn((6, 3, 32, 32), generator=generator), torch.tensor([0, 1, 2, 0, 1, 2]))
     source = Batch(torch.randn((10, 3, 32, 32), generator=generator), torch.arange(10) % 5)
-    loss = make_objective("joint", Hyperparameters(lr=0.1, source_weight=0.3)).loss(network, target, source)
+    loss = find_objective("joint").build(Hyperparameters(lr=0.1, source_weight=0.3), None).loss(network, target, source)
     loss.total.backward()
     _, _, total = plain_joint(plain, target, source)
     total.backward()

@@ -12,11 +12,11 @@ from pretrieve.training.settings import TrainingSettings
 
 @pytest.mark.parametrize(("epoch", "factor"), [(0, 1.0), (59, 1.0), (60, 0.1), (79, 0.1), (80, 0.01), (99, 0.01)])
 def test_rate_is_divided_by_ten_at_60_and_80_of_100_epochs(epoch: int, factor: float) -> None:
-    assert decay_at_epoch(epoch, epochs=100, decay_at=(0.6, 0.8), decay_factor=0.1) == pytest.approx(factor)
+    assert decay_at_epoch(epoch, TrainingSettings(epochs=100)) == pytest.approx(factor)
 
 
 def test_short_schedules_are_scaled() -> None:
-    factors = [decay_at_epoch(e, epochs=10, decay_at=(0.6, 0.8), decay_factor=0.1) for e in range(10)]
+    factors = [decay_at_epoch(epoch, TrainingSettings(epochs=10)) for epoch in range(10)]
     assert factors == pytest.approx([1.0] * 6 + [0.1] * 2 + [0.01] * 2)
 
 

@@ -10,8 +10,7 @@ import torch
 
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.compute import ComputeSettings, node_resources
-from pretrieve.execution.measuring.probe import Probe
-from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
+from pretrieve.execution.measuring.speed import Probe, Speed, measure_side_by_side
 
 MEMORY_MARGIN = 0.1
 """Share of a GPU's memory that stays free, for larger batches of other cells and for other programs."""
@@ -20,18 +19,10 @@ MIN_GAIN = 0.05
 """More trials side by side must be faster together by this fraction. Otherwise fewer are better: each ends earlier, and
 a measurement of seconds is not more precise."""
 
-MAX_PER_GPU = 8
-
 
 @dataclass(frozen=True)
 class Packing:
-    """The best number of trials side by side.
-
-    Attributes:
-      num_side_by_side: trials that share the device.
-      speed: of these trials.
-      tried: all measurements, in order.
-    """
+    """The best number of trials that share a device, their speed, and all measurements in order."""
 
     num_side_by_side: int
     speed: Speed
@@ -44,29 +35,22 @@ class Packing:
         return self.speed.total_steps_per_s / alone.total_steps_per_s
 
 
-def pack(
-    measure: Callable[[int], Speed | None], candidates: Sequence[int], *, margin: float = MEMORY_MARGIN
-) -> Packing | None:
-    """Try numbers of trials side by side until more trials are not faster together.
+def pack(measure: Callable[[int], Speed | None], candidates: Sequence[int]) -> Packing | None:
+    """Try rising numbers of trials side by side until more trials are not faster together.
 
-    Args:
-      measure: measures one number of trials; returns None if they do not fit into memory together.
-      candidates: numbers to try, rising.
-      margin: share of the device's memory that stays free, in [0, 1).
-
-    Returns:
-      The smallest number that gives about the most steps a second together; None if not even the first fits.
+    `measure` returns None for a number of trials that do not fit into memory together. Returns the smallest number that
+    gives about the most steps a second together; None if not even the first fits.
     """
     tried: list[Speed] = []
     best: Speed | None = None
     for number in candidates:
-        if tried and not _fits(tried[-1], number, margin):
+        if tried and not _fits(tried[-1], number):
             break
         speed = measure(number)
         if speed is None:
             break
         tried.append(speed)
-        if number > candidates[0] and not _fits(speed, number, margin):
+        if number > candidates[0] and not _fits(speed, number):
             break
         if best is None or speed.total_steps_per_s > (1 + MIN_GAIN) * best.total_steps_per_s:
             best = speed
@@ -75,9 +59,9 @@ def pack(
     return None if best is None else Packing(best.num_side_by_side, best, tuple(tried))
 
 
-def _fits(measured: Speed, number: int, margin: float) -> bool:
+def _fits(measured: Speed, number: int) -> bool:
     """Return whether `number` trials would fit into memory: trying too many would disturb others on the device."""
-    return not measured.memory_bytes or number * measured.peak_bytes <= (1 - margin) * measured.memory_bytes
+    return not measured.memory_bytes or number * measured.peak_bytes <= (1 - MEMORY_MARGIN) * measured.memory_bytes
 
 
 def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
@@ -86,8 +70,7 @@ def gpu_candidates(num_cpus: int, cpus_per_trial: int) -> list[int]:
     >>> gpu_candidates(16, 2), gpu_candidates(3, 1)
     ([1, 2, 3, 4, 6, 8], [1, 2, 3])
     """
-    most = max(1, min(MAX_PER_GPU, num_cpus // cpus_per_trial))
-    return [number for number in (1, 2, 3, 4, 6, 8) if number <= most]
+    return [number for number in (1, 2, 3, 4, 6, 8) if number <= max(1, num_cpus // cpus_per_trial)]
 
 
 def cpu_candidates(num_cpus: int) -> list[int]:
@@ -106,11 +89,6 @@ class Node:
     num_cpus: int
     num_gpus: int
     device: str
-
-    @property
-    def cpus_per_gpu(self) -> int:
-        """CPUs beside each GPU."""
-        return max(1, self.num_cpus // max(1, self.num_gpus))
 
 
 def smallest_node() -> Node:
@@ -143,20 +121,19 @@ def open_share(compute: ComputeSettings, node: Node) -> str | None:
 
 def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, seconds: float = 4.0) -> Packing | None:
     """Find the best number of a probe's trainings side by side on a node; None if not even one fits."""
-    if open_share(compute, node) == "gpus_per_trial":
+    shares_gpu = open_share(compute, node) == "gpus_per_trial"
 
-        def measure(number: int) -> Speed | None:
-            share = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
-            return measure_side_by_side(probe, number, share, seconds=seconds)
-
-        return pack(measure, gpu_candidates(node.cpus_per_gpu, compute.num_cpus))
-
-    def measure_threads(number: int) -> Speed | None:
+    def measure(number: int) -> Speed | None:
+        if shares_gpu:
+            request = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
+            return measure_side_by_side(probe, number, request, seconds=seconds)
         threads = node.num_cpus // number
         threaded = replace(probe, num_threads=threads)
         return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=seconds)
 
-    return pack(measure_threads, cpu_candidates(node.num_cpus))
+    if shares_gpu:
+        return pack(measure, gpu_candidates(node.num_cpus // node.num_gpus, compute.num_cpus))
+    return pack(measure, cpu_candidates(node.num_cpus))
 
 
 def with_packing(compute: ComputeSettings, num_side_by_side: int, node: Node) -> ComputeSettings:

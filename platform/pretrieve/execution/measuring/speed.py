@@ -1,25 +1,200 @@
-"""Measuring the speed of trials side by side, in separate processes on the connected cluster."""
+"""Measuring how fast a training is, by doing some of it: alone or side by side, in processes of the cluster.
+
+What is trained is a probe: a network with random weights on a few images, whose steps take as long as those of a trial.
+"""
 
 from __future__ import annotations
 
 import math
+import resource
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import ray
 import torch
+from numpy.typing import NDArray
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from torch import Tensor, nn
 
+from pretrieve.backbones import Architecture
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.errors import ResourceError
-from pretrieve.execution.measuring.probe import Probe, ProbeProcess
+from pretrieve.execution.checkpoint import CheckpointFile
+from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict
+from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.loop import fine_tune
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives import find_objective
+from pretrieve.training.optimizer import make_optimizer
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 NODE_TIMEOUT_S = 60.0
 """How long the measured processes wait for one node that has the resources of all."""
+
+WARM_UP_STEPS = 2
+"""The first steps are slower, as they choose algorithms and allocate memory."""
+
+REPORT_S = 0.01
+"""Seconds for the report of an epoch: a line of the spool, and Tune's answer."""
+
+NUM_IMAGES = 64
+"""Number of different images in a probe; they are repeated."""
+
+MAX_STEPS = 1_000
+NUM_SOURCE_BATCHES = 4
+"""Length of a probe's source stream; it does not change the time of a step."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A training whose speed is measured.
+
+    The architecture is not given by name, because only the asking process may have registered it. `num_source_classes`
+    is 0 without a source head. `pixels`, (M, S, S, 3) uint8, M ≥ 1, are images of the right size, which are repeated.
+    """
+
+    architecture: Architecture
+    objective: str
+    training: TrainingSettings
+    num_target_classes: int
+    num_source_classes: int
+    pixels: NDArray[np.uint8]
+    num_threads: int
+
+    @property
+    def images_per_step(self) -> int:
+        """Target and source images of a step."""
+        uses_source = find_objective(self.objective).uses_source
+        source = (self.training.source_batch_size or self.training.batch_size) if uses_source else 0
+        return self.training.batch_size + source
+
+    def fine_tuning(self, device: torch.device) -> FineTuning:
+        """Build the training, with one epoch that is longer than any measurement."""
+        needs, num_source = find_objective(self.objective), self.num_source_classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            backbone = self.architecture.build()
+            classifier = nn.Linear(self.architecture.feature_dim, num_source) if needs.uses_relationship else None
+        source = relationship = None
+        if needs.uses_source:
+            num_images = NUM_SOURCE_BATCHES * (self.images_per_step - self.training.batch_size)
+            source = RepeatedImages(self.pixels, num_images, max(1, num_source))
+        if needs.uses_relationship:
+            relationship = np.full((self.num_target_classes, num_source), 1 / num_source)
+        network = TwoHeadNetwork(
+            backbone,
+            feature_dim=self.architecture.feature_dim,
+            num_target_classes=self.num_target_classes,
+            num_source_classes=num_source,
+            source_classifier=classifier,
+            generator=torch.Generator().manual_seed(0),
+        ).to(device)
+        hyperparameters = Hyperparameters(lr=1e-6, source_weight=1.0)
+        return FineTuning(
+            network=network,
+            objective=needs.build(hyperparameters, relationship),
+            target=RepeatedImages(self.pixels, MAX_STEPS * self.training.batch_size, self.num_target_classes),
+            source=source,
+            preprocessing=self.architecture.preprocessing,
+            settings=self.training.model_copy(update={"epochs": 1, "gradient_gap": False}),
+            hyperparameters=hyperparameters,
+            seed=0,
+            device=device,
+        )
+
+
+class RepeatedImages:
+    """N images that repeat M images of (M, S, S, 3) uint8: row n is image n modulo M, with label n modulo K."""
+
+    def __init__(self, pixels: NDArray[np.uint8], num_images: int, num_classes: int) -> None:
+        self._pixels = pixels
+        self.labels = torch.arange(num_images) % num_classes
+        self.aspects = torch.ones(num_images)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        return torch.from_numpy(self._pixels[indices.numpy() % len(self._pixels)])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class _EnoughError(Exception):
+    """Ends a measured epoch when its time is over."""
+
+
+class ProbeProcess:
+    """Trains a probe in the process that measures it."""
+
+    def __init__(self, probe: Probe) -> None:
+        torch.set_num_threads(probe.num_threads)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._scored = RepeatedImages(probe.pixels, EVALUATION_BATCH_SIZE, probe.num_target_classes)
+        started = time.perf_counter()
+        probe.fine_tuning(self._device)
+        second = time.perf_counter()
+        # The second build is measured: the first one loads libraries, and trials run in processes that have them.
+        self._work = probe.fine_tuning(self._device)
+        start_s = time.perf_counter() - second
+        self.train(seconds=0.0)
+        self._score_once()
+        self._start_times = start_s, time.perf_counter() - started
+
+    def start_times(self) -> tuple[float, float]:
+        """Return the seconds to build the training, and the seconds until it was warmed up."""
+        return self._start_times
+
+    def train(self, seconds: float) -> float:
+        """Warm up, then train for `seconds` and return the steps per second; with 0.0 only warm up."""
+        stamps: list[float] = []
+
+        def on_step() -> None:
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            stamps.append(time.perf_counter())
+            if len(stamps) > WARM_UP_STEPS and stamps[-1] - stamps[WARM_UP_STEPS] >= seconds:
+                raise _EnoughError
+
+        with suppress(_EnoughError):
+            fine_tune(self._work, on_step=on_step)
+        measured = stamps[WARM_UP_STEPS:]
+        return (len(measured) - 1) / (measured[-1] - measured[0]) if len(measured) > 1 else 0.0
+
+    def score(self, seconds: float) -> float:
+        """Score images for `seconds`, at least one batch, and return images per second."""
+        started, num_images = time.perf_counter(), 0
+        while num_images == 0 or time.perf_counter() - started < seconds:
+            self._score_once()
+            num_images += len(self._scored)
+        return num_images / (time.perf_counter() - started)
+
+    def _score_once(self) -> None:
+        predict(self._work.network, self._scored, self._work.preprocessing, self._device)
+
+    def epoch_s(self) -> float:
+        """Write a checkpoint to this node's own disk and return the seconds that an epoch needs besides its steps."""
+        work = self._work
+        optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
+        for parameter in work.network.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        with TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            CheckpointFile(Path(folder) / "probe.pt").save(1, work.network, optimizer)
+            return time.perf_counter() - started + REPORT_S
+
+    def memory(self) -> tuple[int, int, int]:
+        """Return the peak bytes of this process, bytes in use on the GPU, and bytes of the GPU (0, 0 on a CPU)."""
+        if self._device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self._device)
+            return torch.cuda.max_memory_reserved(self._device), total - free, total
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, 0, 0
 
 
 @dataclass(frozen=True)
@@ -55,16 +230,10 @@ class Speed:
 def measure_side_by_side(
     probe: Probe, num_side_by_side: int, request: Mapping[str, float], *, seconds: float
 ) -> Speed | None:
-    """Train and score a probe in several processes at once on the connected cluster.
+    """Train a probe in several processes at once on the connected cluster, for `seconds`, then score for half as long.
 
-    Args:
-      probe: the training.
-      num_side_by_side: number of processes.
-      request: CPUs and GPUs of each process, by Ray's names.
-      seconds: of measured training; scoring is measured for half as long.
-
-    Returns:
-      The speed; None if the trainings do not fit into the GPU's memory together.
+    `request` is the CPUs and GPUs of each process, by Ray's names. Returns None if the trainings do not fit into the
+    GPU's memory together.
     """
     options: dict[str, Any] = {"num_cpus": request.get("CPU", 0), "num_gpus": request.get("GPU", 0)}
     group = _shared_node(num_side_by_side, request)
@@ -106,8 +275,7 @@ def measure_side_by_side(
 def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> PlacementGroup | None:
     """Reserve one node, and one GPU, for all processes, which Ray would otherwise spread over nodes.
 
-    Returns:
-      None if no node has the resources in time; Ray then places the processes.
+    Returns None if no node has the resources in time; Ray then chooses the nodes.
     """
     whole = {name: math.ceil(num_side_by_side * amount) for name, amount in request.items() if amount > 0}
     if not whole:
@@ -129,8 +297,7 @@ class SpeedBook:
     def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
         """Return the speed of trainings side by side, measured unless the same kind of training was.
 
-        Raises:
-          ResourceError: they do not fit into the GPU together.
+        Raises ResourceError if they do not fit into the GPU together.
         """
         training = probe.training
         alike = (

@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pretrieve.training.augmentation.crop_draws import RowsOfDraws
+from pretrieve.training.augmentation.crops import RowsOfDraws
 
 NUM_MAGNITUDES = 31
 """Magnitudes run from 0 to 30, as in torchvision."""

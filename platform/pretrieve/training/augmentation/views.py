@@ -1,4 +1,4 @@
-"""The views used in training: weak for both streams, strong for the source of eq. 7; first drawn, then computed."""
+"""The views of images: weak and strong for training, first drawn, then computed; and the view for prediction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation.crop_draws import Crops, RowsOfDraws, draw_crops
-from pretrieve.training.augmentation.normalisation import normalise
+from pretrieve.training.augmentation.crops import Crops, RowsOfDraws, draw_crops, take_crops
 from pretrieve.training.augmentation.rand_augment import OperationDraws, draw_operations, rand_augment
-from pretrieve.training.augmentation.resampling import take_crops
 from pretrieve.training.settings import AugmentationSettings
 
 
@@ -25,21 +23,6 @@ class StrongDraws(RowsOfDraws):
     weak: Crops
     operations: OperationDraws
     cutout_centres: Tensor
-
-
-def draw_weak_view(
-    count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
-) -> Crops:
-    """Draw a crop and a flip for each of `count` images, which are stored as squares of `side` pixels.
-
-    `settings` bound the crops and say whether to flip. The generator is on the CPU, so that the draws do not depend on
-    the device. `aspect`, (B,) > 0, is width / height of the originals, each squeezed whole into its square; None if all
-    were square.
-    """
-    proportions = torch.ones(count, dtype=torch.float64) if aspect is None else aspect.double().cpu()
-    crops = draw_crops(proportions, side=side, settings=settings, generator=generator)
-    torch.randint(2**62, (count,), generator=generator)  # unused: keeps later draws as in version 0.1
-    return crops
 
 
 def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> Crops:
@@ -62,13 +45,13 @@ def central_view(*, side: int, preprocessing: Preprocessing, aspect: Tensor) -> 
 
 
 def draw_strong_view(
-    count: int, *, side: int, settings: AugmentationSettings, generator: torch.Generator, aspect: Tensor | None = None
+    aspect: Tensor, *, side: int, settings: AugmentationSettings, generator: torch.Generator
 ) -> StrongDraws:
-    """Draw a crop, a flip, operations and a Cutout for each image; for the arguments see `draw_weak_view`."""
+    """Draw a crop, a flip, operations and a Cutout for each image; for the arguments see `draw_crops`."""
     return StrongDraws(
-        draw_weak_view(count, side=side, settings=settings, generator=generator, aspect=aspect),
-        draw_operations(count, num_ops=settings.num_ops, generator=generator),
-        torch.rand((count, 2), generator=generator, dtype=torch.float64),
+        draw_crops(aspect, side=side, settings=settings, generator=generator),
+        draw_operations(len(aspect), num_ops=settings.num_ops, generator=generator),
+        torch.rand((len(aspect), 2), generator=generator, dtype=torch.float64),
     )
 
 
@@ -112,3 +95,40 @@ def cut_out(images: Tensor, centres: Tensor, fraction: float) -> Tensor:
     covered = (pixels >= first[..., None]) & (pixels < first[..., None] + length)
     columns, rows = covered.unbind(1)
     return images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Compute (x / 255 − mean) / std of each channel of (B, 3, S, S) uint8 images in one step.
+
+    Images in `torch.channels_last` are fastest. The result is (B, 3, S, S) float32 in `torch.channels_last`, in which
+    convolutions are fastest.
+    """
+    count, channels, height, width = images.shape
+    std = torch.tensor(preprocessing.std, dtype=torch.float64)
+    # Non-blocking: a GPU would first have to finish all earlier steps.
+    factor = (1 / (255 * std)).float().to(images.device, non_blocking=True)
+    shift = (-torch.tensor(preprocessing.mean, dtype=torch.float64) / std).float().to(images.device, non_blocking=True)
+    # Rows hold a whole image line, because rows of three values would leave vector instructions idle.
+    lines = images.permute(0, 2, 3, 1).reshape(count, height, width * channels).float()
+    lines.mul_(factor.repeat(width)).add_(shift.repeat(width))
+    return lines.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def to_unit_range(images: Tensor, device: torch.device) -> Tensor:
+    """Turn (B, S, S, 3) uint8 images into (B, 3, S, S) float32 in [0, 1] on `device`."""
+    return images.to(device, non_blocking=True).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def evaluation_view(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Crop the centre of (B, 3, R, R) float32 images in [0, 1], R ≥ image_size, and normalise it.
+
+    Returns (B, 3, image_size, image_size) float32.
+    """
+    size = preprocessing.image_size
+    offset = (images.shape[-1] - size) // 2
+    centre = images[..., offset : offset + size, offset : offset + size]
+    mean, std = (
+        torch.tensor(values, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (centre - mean) / std

@@ -1,55 +1,25 @@
 """Objectives: one file each, behind the contract in `_base`."""
 
-from pretrieve.training.objectives._base import Batch, Objective, Relationship, StepLoss
-from pretrieve.training.objectives.co_tuning import CoTuning
-from pretrieve.training.objectives.finetune import Finetune
-from pretrieve.training.objectives.joint import JointTwoHead
-from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel
-from pretrieve.training.settings import Hyperparameters
+from pretrieve.training.objectives._base import Batch as Batch
+from pretrieve.training.objectives._base import Objective as Objective
+from pretrieve.training.objectives._base import Relationship as Relationship
+from pretrieve.training.objectives._base import StepLoss as StepLoss
+from pretrieve.training.objectives.co_tuning import CoTuning as CoTuning
+from pretrieve.training.objectives.finetune import Finetune as Finetune
+from pretrieve.training.objectives.joint import JointTwoHead as JointTwoHead
+from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel as SoftPseudoLabel
 
-__all__ = [
-    "Batch",
-    "CoTuning",
-    "Finetune",
-    "JointTwoHead",
-    "Objective",
-    "Relationship",
-    "SoftPseudoLabel",
-    "StepLoss",
-    "find_objective",
-    "make_objective",
-    "objective_names",
-]
-
-_OBJECTIVES: dict[str, type[Objective]] = {
+OBJECTIVES: dict[str, type[Objective]] = {
     objective.name: objective for objective in (Finetune, JointTwoHead, SoftPseudoLabel, CoTuning)
 }
 
 
-def objective_names() -> list[str]:
-    """Return the names that `find_objective` knows, sorted."""
-    return sorted(_OBJECTIVES)
-
-
 def find_objective(name: str) -> type[Objective]:
-    """Return the objective's class, whose attributes say what it needs before it is built.
+    """Return the objective's class, which builds it; its attributes say what it needs before that.
 
     Raises KeyError if no objective has this name.
 
     >>> find_objective("pseudo_label").uses_strong_view, find_objective("co_tuning").uses_source
     (True, False)
     """
-    return _OBJECTIVES[name]
-
-
-def make_objective(
-    name: str, hyperparameters: Hyperparameters, *, relationship: Relationship | None = None
-) -> Objective:
-    """Build the objective of that name from one grid point; see `Objective.build`.
-
-    Raises KeyError if no objective has this name.
-
-    >>> make_objective("joint", Hyperparameters(lr=0.1, source_weight=0.3)).source_weight
-    0.3
-    """
-    return find_objective(name).build(hyperparameters, relationship)
+    return OBJECTIVES[name]

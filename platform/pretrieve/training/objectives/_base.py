@@ -31,6 +31,11 @@ class Batch(NamedTuple):
     labels: Tensor
     strong_images: Tensor | None = None
 
+    def part(self, rows: slice | Tensor) -> Batch:
+        """Return some of the images."""
+        strong = None if self.strong_images is None else self.strong_images[rows]
+        return Batch(self.images[rows], self.labels[rows], strong)
+
 
 class StepLoss(NamedTuple):
     """The loss of one step and its parts.
@@ -70,13 +75,13 @@ class Objective(ABC):
     uses_relationship: ClassVar[bool] = False
 
     @classmethod
-    @abstractmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
-        """Build the objective of one grid point.
+        """Build the objective of one grid point; by default it uses neither of the two.
 
         `source_weight`, which is λ or Co-Tuning's trade-off, is set if the objective has a weight. The relationship,
         (K_target, K_source) float64, is given if `uses_relationship` is True, and ignored otherwise.
         """
+        return cls()
 
     @abstractmethod
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:

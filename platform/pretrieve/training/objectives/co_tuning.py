@@ -21,11 +21,8 @@ class CoTuning(Objective):
     """Target cross-entropy + trade-off · cross-entropy of the source head against p(y_source | y_target).
 
     Both heads classify the same target images; there is no source stream. The source head starts from the backbone's
-    pre-trained classifier. An image's soft label is the row of its class in the relationship.
-
-    Args:
-      trade_off: weight > 0 of the second term; `Hyperparameters.source_weight` carries it.
-      relationship: (K_target, K_source), rows sum to one.
+    pre-trained classifier. An image's soft label is the row of its class in the relationship, (K_target, K_source),
+    whose rows sum to one. `Hyperparameters.source_weight` carries the trade-off > 0.
     """
 
     name = "co_tuning"

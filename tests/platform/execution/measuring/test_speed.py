@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.execution.measuring.probe import Probe, ProbeProcess, RepeatedImages
-from pretrieve.execution.measuring.speed import Speed, measure_side_by_side
+from pretrieve.execution.measuring.speed import Probe, ProbeProcess, RepeatedImages, Speed, measure_side_by_side
 from pretrieve.training.settings import TrainingSettings
 
 

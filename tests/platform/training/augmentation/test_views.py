@@ -10,22 +10,19 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.training.augmentation import (
-    Crops,
+from pretrieve.training.augmentation.crops import NUM_TRIES, Crops, draw_crops, take_crops
+from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
+from pretrieve.training.augmentation.views import (
     StrongDraws,
     central_view,
+    cut_out,
     draw_strong_view,
-    draw_weak_view,
     evaluation_view,
     normalise,
     strong_view,
     to_unit_range,
     weak_view,
 )
-from pretrieve.training.augmentation.crop_draws import draw_crops
-from pretrieve.training.augmentation.rand_augment import NUM_MAGNITUDES, OPERATIONS, apply_operation
-from pretrieve.training.augmentation.resampling import take_crops
-from pretrieve.training.augmentation.views import cut_out
 from pretrieve.training.settings import AugmentationSettings
 
 SIDE = 24
@@ -43,11 +40,13 @@ def weak_draws(
     count: int, settings: AugmentationSettings = BATCHED, seed: int = 0, aspect: Tensor | None = None
 ) -> Crops:
     generator = torch.Generator().manual_seed(seed)
-    return draw_weak_view(count, side=SIDE, settings=settings, generator=generator, aspect=aspect)
+    aspect = torch.ones(count) if aspect is None else aspect
+    return draw_crops(aspect, side=SIDE, settings=settings, generator=generator)
 
 
 def strong_draws(count: int, settings: AugmentationSettings = BATCHED, seed: int = 0) -> StrongDraws:
-    return draw_strong_view(count, side=SIDE, settings=settings, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return draw_strong_view(torch.ones(count), side=SIDE, settings=settings, generator=generator)
 
 
 def test_the_whole_image_without_flip_is_the_image() -> None:
@@ -87,7 +86,7 @@ def test_each_image_has_its_own_view_and_the_generator_decides_it() -> None:
 def test_a_worker_with_its_rows_makes_the_views_that_one_worker_would(rows: slice | Tensor) -> None:
     images = stored_images(12)
     weak, strong = weak_draws(12, aspect=torch.linspace(0.4, 2.5, 12)), strong_draws(12)
-    assert len(weak[rows]) == len(strong[rows]) == len(images[rows])
+    assert len(weak[rows].boxes) == len(strong[rows].weak.boxes) == len(images[rows])
     for draws in (weak, strong):
         assert view_of(images[rows], draws[rows]).equal(view_of(images, draws)[rows])
 
@@ -119,8 +118,8 @@ def torchvisions_views(
 ) -> Tensor:
     """Make (B, 3, S, S) uint8 views by torchvision's own transforms, one image after the other: the reference."""
     generator = torch.Generator().manual_seed(seed)
-    draw_crops(torch.full((len(images),), aspect).double(), side=SIDE, settings=BATCHED, generator=generator)
-    seeds = torch.randint(2**62, (len(images),), generator=generator)  # those after the draws of our views
+    torch.rand((len(images), 2 * NUM_TRIES + 3), generator=generator, dtype=torch.float64)  # as many as our crops take
+    seeds = torch.randint(2**62, (len(images),), generator=generator)
     steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
     if is_strong:
         steps.append(v2.RandAugment(BATCHED.num_ops, BATCHED.magnitude, NUM_MAGNITUDES))

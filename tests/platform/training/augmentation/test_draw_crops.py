@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ks_2samp
 from torchvision.transforms import RandomResizedCrop
 
-from pretrieve.training.augmentation.crop_draws import Crops, draw_crops
+from pretrieve.training.augmentation.crops import Crops, draw_crops
 from pretrieve.training.settings import AugmentationSettings
 
 NUM_DRAWS = 2_000

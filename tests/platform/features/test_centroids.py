@@ -3,16 +3,16 @@ import pyarrow as pa
 import pytest
 
 from pretrieve.errors import ImageSetError
-from pretrieve.features import shards
-from pretrieve.features.class_centroids import class_centroids
-from pretrieve.features.shards import FeatureRequest, feature_array, write_shard
+from pretrieve.features import stored_features
+from pretrieve.features.centroids import class_centroids
+from pretrieve.features.stored_features import FeatureRequest, feature_array, write_shard
 from pretrieve_selection.errors import SelectionInputError
 
 
 @pytest.fixture
 def stored(rng, tmp_path, make_table, monkeypatch):
     """Features of 50 images of four classes in shards of 8, two of them broken."""
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8)
+    monkeypatch.setattr(stored_features, "ROWS_PER_SHARD", 8)
     labels = rng.permutation(np.arange(50) % 4)
     request = FeatureRequest("key", make_table("set", labels.tolist()))
     features = rng.normal(3, 1, size=(50, 5)).astype(np.float32)

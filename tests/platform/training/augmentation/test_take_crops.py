@@ -7,8 +7,7 @@ import torch
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
-from pretrieve.training.augmentation.crop_draws import Crops
-from pretrieve.training.augmentation.resampling import take_crops, take_crops_singly, take_crops_together
+from pretrieve.training.augmentation.crops import Crops, take_crops, take_crops_singly, take_crops_together
 
 Take = Callable[[Tensor, Crops, int], Tensor]
 

@@ -2,20 +2,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pretrieve.features import shards
-from pretrieve.features.shards import (
+from pretrieve.features import stored_features
+from pretrieve.features.stored_features import (
     FeatureRequest,
     feature_array,
     feature_key,
     read_features,
-    shard_path,
     write_shard,
 )
 
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch):
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(stored_features, "ROWS_PER_SHARD", 4)
 
 
 def _shard(features, errors, labels):
@@ -80,10 +79,12 @@ def test_only_absent_shards_are_missing_and_reading_over_one_is_an_error(rng, tm
         next(blocks)
 
 
-def test_shards_of_one_table_and_of_a_longer_one_do_not_meet(tmp_path):
-    paths = {shard_path(tmp_path, key, 0, count) for key in ("a", "b") for count in (1, 2)}
-    assert len(paths) == 4
-    assert shard_path(tmp_path, "a", 1, 12).relative_to(tmp_path).as_posix() == "a/shard-00001-of-00012.parquet"
+def test_shards_of_one_table_and_of_a_longer_one_do_not_meet(tmp_path, make_table):
+    def path(key, shard, num_shards):
+        return FeatureRequest(key, make_table("a", range(4 * num_shards))).shard_path(tmp_path, shard)
+
+    assert len({path(key, 0, count) for key in ("a", "b") for count in (1, 2)}) == 4
+    assert path("a", 1, 12).relative_to(tmp_path).as_posix() == "a/shard-00001-of-00012.parquet"
 
 
 def test_backbone_and_images_decide_the_key():

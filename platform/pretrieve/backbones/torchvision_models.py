@@ -1,4 +1,7 @@
-"""Any torchvision classification model by its torchvision name; the feature is its last linear layer's input."""
+"""torchvision's classification models by their names there; the feature is the last linear layer's input.
+
+The ResNets of the paper (section 4.1) are registered; any other model is made when its name is requested.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_family
-from pretrieve.backbones.classifier_cut import cut_classifier, input_length, without_memory
-from pretrieve.backbones.parts import BackboneParts, split_at_classifier
+from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_architecture, register_family
+from pretrieve.backbones.parts import BackboneParts, cut_classifier, input_length, split_at_classifier, without_memory
 from pretrieve.backbones.state_dicts import StateDict
-from pretrieve.backbones.torchvision_resnet import published_torchvision_weights
 from pretrieve.errors import BackboneError
+
+IMAGENET = Preprocessing(resize_size=256, image_size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
@@ -50,7 +53,8 @@ def _make(name: str) -> Architecture:
     # Resizing is bilinear here, whatever that of the weights' own transforms is.
     transforms: Any = models.get_model_weights(name).DEFAULT.transforms()
     (image_size,), (resize_size,) = transforms.crop_size, transforms.resize_size
-    network = without_memory(partial(_whole, name, image_size))
+    build = partial(torchvision_model, name, **({"image_size": image_size} if name.startswith("vit_") else {}))
+    network = without_memory(build)
     linear_layers = [layer for layer, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear_layers:
         raise BackboneError(
@@ -62,23 +66,28 @@ def _make(name: str) -> Architecture:
         name=name,
         feature_dim=input_length(network, classifier),
         preprocessing=Preprocessing(resize_size, image_size, tuple(transforms.mean), tuple(transforms.std)),
-        build=partial(_trunk, name, image_size, classifier),
-        published_weights=partial(published_torchvision_weights, name),
+        build=partial(cut_classifier, build, classifier),
+        published_weights=partial(_published_weights, name),
         split=partial(_split, classifier=classifier),
         takes_any_size=not name.startswith(TIED_TO_THEIR_SIZE),
     )
 
 
-def _whole(name: str, image_size: int) -> nn.Module:
+def torchvision_model(name: str, **options: int) -> nn.Module:
+    """Build a torchvision model, with its classifier and fresh weights."""
     from torchvision import models
 
-    options = {"image_size": image_size} if name.startswith("vit_") else {}
     network: nn.Module = models.get_model(name, weights=None, **options)
     return network
 
 
-def _trunk(name: str, image_size: int, classifier: str) -> nn.Module:
-    return cut_classifier(_whole(name, image_size), classifier)
+def _published_weights(name: str) -> StateDict:
+    """Load a model's default weights; torchvision's own builder would unpickle whatever the file holds."""
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    state: StateDict = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    return state
 
 
 def _split(state: StateDict, *, classifier: str) -> BackboneParts:
@@ -89,3 +98,13 @@ def _split(state: StateDict, *, classifier: str) -> BackboneParts:
 register_family(
     Family(form="the name of a torchvision classification model", resolve=_resolve, names=torchvision_names)
 )
+for _name, _dim in (("resnet18", 512), ("resnet34", 512), ("resnet50", 2048)):
+    register_architecture(
+        Architecture(
+            name=_name,
+            feature_dim=_dim,
+            preprocessing=IMAGENET,
+            build=partial(cut_classifier, partial(torchvision_model, _name), "fc"),
+            published_weights=partial(_published_weights, _name),
+        )
+    )

@@ -1,7 +1,11 @@
-"""Features on disk: Parquet shards of fixed-size lists, each whole or absent, under a key."""
+"""Features on disk, under a key: Parquet shards of an image table's rows, each whole or absent, and all in one matrix.
+
+The matrix is memory-mapped where single images are compared.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +17,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import content_key
-from pretrieve.artifacts.sealed_files import is_kept, read_sealed, sealing
+from pretrieve.artifacts.sealed_files import (
+    is_kept,
+    read_sealed,
+    read_sealed_array,
+    read_sealed_arrays,
+    sealing,
+    write_sealed_arrays,
+)
+from pretrieve.errors import ImageSetError
 
 ROWS_PER_SHARD = 512
 """512 decoded images of 256 × 256 are 101 MB, a block that fits Ray's object store many times."""
@@ -40,7 +52,7 @@ class FeatureRequest:
 
     def shard_path(self, folder: Path, shard: int) -> Path:
         """Return the file of one shard in the feature cache `folder`."""
-        return shard_path(folder, self.key, shard, self.num_shards)
+        return folder / self.key / f"shard-{shard:05d}-of-{self.num_shards:05d}.parquet"
 
     def shard_rows(self, shard: int) -> pa.Table:
         """Return the rows of the image table in one shard."""
@@ -69,13 +81,8 @@ def feature_key(backbone_identity: str, table_fingerprint: str) -> str:
     return content_key(kind="features", version=FEATURES_VERSION, backbone=backbone_identity, images=table_fingerprint)
 
 
-def shard_path(folder: Path, key: str, shard: int, num_shards: int) -> Path:
-    """Return the file of shard `shard` of `num_shards`."""
-    return folder / key / f"shard-{shard:05d}-of-{num_shards:05d}.parquet"
-
-
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one sealed shard to `path`, see `shard_path`.
+    """Write one sealed shard.
 
     Columns: index, path, label, feature (fixed-size list of float32, NaN if broken) and error.
     """
@@ -84,12 +91,7 @@ def write_shard(table: pa.Table, path: Path) -> None:
 
 
 def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
-    """Read features shard by shard, so that a large source is never in memory as a whole.
-
-    Raises:
-      FileNotFoundError: a shard is missing; see `FeatureRequest.missing_shards`.
-      DamagedArtifactError: a shard does not hold what was written.
-    """
+    """Read features shard by shard, so that a large source is never in memory as a whole; raises as `read_sealed`."""
     for shard in range(request.num_shards):
         table = pq.read_table(pa.BufferReader(read_sealed(request.shard_path(folder, shard))))
         good = table.filter(table["error"].is_null())
@@ -112,3 +114,61 @@ def feature_array(features: NDArray[np.float32], errors: Sequence[str | None]) -
     failed = np.array([error is not None for error in errors], dtype=bool)
     values = np.where(failed[:, None], np.float32(np.nan), features)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), features.shape[1])
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """The (N, D) float32 features of a table's images that decode, and their (N,) int64 rows there, ascending.
+
+    The features are read-only and memory-mapped: only the parts that a process reads take memory. `broken` names the
+    images that are left out, as "path: reason".
+    """
+
+    features: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    broken: tuple[str, ...]
+
+
+def matrix_path(folder: Path, key: str) -> Path:
+    """Return the file of the matrix in the feature cache `folder`."""
+    return folder / key / "matrix.npy"
+
+
+def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
+    """Write the matrix from its shards, with one shard in memory at a time, unless it is written already.
+
+    Raises FileNotFoundError if a shard is missing, ImageSetError if no image of the table decodes.
+    """
+    path = matrix_path(folder, request.key)
+    if is_kept(path) and is_kept(_rows_path(path)):
+        return read_feature_matrix(folder, request.key)
+    rows: list[NDArray[np.int64]] = []
+    broken: list[str] = []
+    for block in read_features(request, folder):
+        rows.append(block.rows)
+        broken += block.broken
+    decoded = np.concatenate(rows)
+    if not len(decoded):
+        raise ImageSetError(f"an image set must have an image that decodes, but none does: {broken[0]}")
+    write_sealed_arrays(_rows_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
+    with sealing(path) as temporary:
+        start = 0
+        for block in read_features(request, folder):
+            if start == 0:
+                shape = (len(decoded), block.features.shape[1])
+                matrix = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+            matrix[start : start + len(block.rows)] = block.features
+            start += len(block.rows)
+        matrix.flush()
+    return read_feature_matrix(folder, request.key)
+
+
+def read_feature_matrix(folder: Path, key: str) -> FeatureMatrix:
+    """Map a matrix that `make_feature_matrix` wrote; raises what `read_sealed_array` raises."""
+    path = matrix_path(folder, key)
+    other = read_sealed_arrays(_rows_path(path))
+    return FeatureMatrix(read_sealed_array(path), other["rows"], tuple(json.loads(str(other["broken"]))))
+
+
+def _rows_path(path: Path) -> Path:
+    return path.with_suffix(".rows.npz")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pretrieve.training.streams import source_batch, steps_per_epoch, target_order
+from pretrieve.training.settings import TrainingSettings
+from pretrieve.training.step_inputs import source_batch, target_order
 
 
 @pytest.mark.parametrize(
@@ -11,7 +12,7 @@ from pretrieve.training.streams import source_batch, steps_per_epoch, target_ord
     [(5994, 23), (8144, 31), (12000, 46), (3680, 14), (19850, 77), (6667, 26), (3760, 14), (1880, 7), (3030, 11)],
 )
 def test_an_epoch_has_as_many_steps_as_the_papers_whole_batches(num_images: int, steps: int) -> None:
-    assert steps_per_epoch(num_images, 256) == steps
+    assert TrainingSettings(batch_size=256).steps_per_epoch(num_images) == steps
 
 
 def test_target_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
