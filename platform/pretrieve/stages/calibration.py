@@ -22,7 +22,6 @@ from pretrieve.execution.measuring.packing import measure_packing, open_share, s
 from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedBook
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.entries import CacheEntry, write_entry
-from pretrieve.stages.context import Context
 from pretrieve.stages.trial_maker import objective_of
 from pretrieve.training.objectives import find_objective
 

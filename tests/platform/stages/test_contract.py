@@ -26,8 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pretrieve.artifacts.sealed_files import read_sealed_arrays, write_sealed_arrays
-from pretrieve.artifacts.sealed_files import is_kept
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.features.stored_features import read_features
 from pretrieve.artifacts.keys import content_key
 from pretrieve.records.forecast import StageForecast
