@@ -14,7 +14,7 @@ from pretrieve.errors import TrialsFailedError, UserError
 
 if TYPE_CHECKING:
     from pretrieve.execution.measuring.speed import SpeedBook
-    from pretrieve.paper._base import Series
+    from pretrieve.paper.experiment import Series
 
 SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
 SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
@@ -152,8 +152,8 @@ def _cost_of_series(series: Series, storage: Path | None, book: SpeedBook) -> tu
     and network share. For a selection without training, only the stages up to the selection count. A UserError is
     raised if a study file does not fit the data or the cluster.
     """
-    from pretrieve.paper._base import StudyPoint
     from pretrieve.paper.catalogue import load_point
+    from pretrieve.paper.experiment import StudyPoint
     from pretrieve.stages.observer import StudyObserver
     from pretrieve.study.forecast_study import forecast_study
 

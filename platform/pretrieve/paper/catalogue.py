@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pretrieve as pt
 from pretrieve.errors import UserError, nearest_word
-from pretrieve.paper._base import Experiment, SelectionPoint, StudyPoint
+from pretrieve.paper.experiment import Experiment, SelectionPoint, StudyPoint
 from pretrieve.paper.recalls_table_4_figures_2b_4a import FIGURE2B, FIGURE4A, TABLE4
 from pretrieve.paper.scores_figures_3a_3b_4b import FIGURE3A, FIGURE3B, FIGURE4B
 from pretrieve.paper.scores_tables_1_to_3 import TABLE1A, TABLE1B, TABLE2, TABLE3

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pretrieve.paper._base import (
+from pretrieve.paper.experiment import (
     FIXED_HEAD_RATIO,
     MINI_STUDY,
     SMALL_DATA,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pretrieve as pt
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError
-from pretrieve.paper._base import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
 from pretrieve.paper.catalogue import load_point
+from pretrieve.paper.experiment import Experiment, Results, SelectionPoint, SelectionProblem, Series, StudyPoint
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import ExperimentView, deviations, missing_parts, run_page, write_experiment, write_report
 from pretrieve_selection import SelectionSettings

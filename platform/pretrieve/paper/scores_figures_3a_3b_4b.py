@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pretrieve.paper._base import (
+from pretrieve.paper.experiment import (
     FIXED_HEAD_RATIO,
     MINI_STUDY,
     SMALL_SCALE,

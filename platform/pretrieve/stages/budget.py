@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pretrieve.artifacts.disk_space import disk_use
+from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import TrialResources
 from pretrieve.settings_model import SettingsModel
 from pretrieve.tracking.trial_state import TrialState
@@ -36,6 +37,14 @@ class BudgetSettings(SettingsModel):
     max_gpu_hours: Positive | None = None
     max_wall_hours: Positive | None = None
     max_disk_gb: Positive | None = None
+
+    def check_without_gpus(self) -> None:
+        """Raise ResourceError where the budget counts GPU-hours, for a study whose trials have no GPUs."""
+        if self.max_gpu_hours is not None:
+            raise ResourceError(
+                "budget.max_gpu_hours needs trials that have GPUs, but on this cluster they have none; give "
+                "budget.max_wall_hours instead"
+            )
 
 
 @dataclass

@@ -50,11 +50,7 @@ class LazyCluster:
 
 
 def _check_without_gpus(settings: StudySettings) -> None:
-    if settings.budget.max_gpu_hours is not None:
-        raise ResourceError(
-            "budget.max_gpu_hours needs trials that have GPUs, but on this cluster they have none; give "
-            "budget.max_wall_hours instead"
-        )
+    settings.budget.check_without_gpus()
     if settings.training.synchronised_batch_norm and settings.compute.workers_per_trial > 1:
         raise ResourceError(
             "training.synchronised_batch_norm needs trials that have GPUs (torch has it for GPUs only), but on this "

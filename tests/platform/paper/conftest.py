@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pretrieve.features.centroids import NamedCentroids
-from pretrieve.paper._base import SelectionProblem
+from pretrieve.paper.experiment import SelectionProblem
 from pretrieve.records import CellRecord, StudyRecord, TargetRecord, TrialRecord
 from pretrieve_selection import SelectionSettings
 

@@ -9,8 +9,8 @@ import yaml
 
 from pretrieve.cli.experiments_command import count_trials
 from pretrieve.errors import UserError
-from pretrieve.paper._base import StudyPoint
 from pretrieve.paper.catalogue import EXPERIMENTS, find_experiment, load_point, studies_folder
+from pretrieve.paper.experiment import StudyPoint
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import read_study_fields, validate_study
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pretrieve.paper._base import Results
 from pretrieve.paper.catalogue import EXPERIMENTS
+from pretrieve.paper.experiment import Results
 from pretrieve_dashboards.wording import AVERAGE
 
 NOTHING = Results()

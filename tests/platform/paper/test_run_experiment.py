@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from pretrieve.errors import TrialsFailedError
 from pretrieve.paper import catalogue
-from pretrieve.paper._base import Experiment, Results, SelectionPoint, Series, StudyPoint
+from pretrieve.paper.experiment import Experiment, Results, SelectionPoint, Series, StudyPoint
 from pretrieve.paper.run_experiment import reproduce
 from pretrieve.records import StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
