@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
+import forked_workers
 import numpy as np
 import pytest
-from forked_workers import forked_workers
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, so that two files side by side end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,27 +53,9 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """One real local Ray cluster of two CPUs for the whole session, whose workers find the tests' own modules."""
-    import ray
-
-    paths = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with forked_workers() as launcher:
-        with mock.patch.object(sys, "executable", launcher):
-            ray.init(
-                address="local",
-                num_cpus=2,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=200 * 1024**2,
-                _node_ip_address="127.0.0.1",
-            )
+    """One real local Ray cluster of two CPUs for the whole session."""
+    with forked_workers.cluster(num_cpus=2):
         yield
-        ray.shutdown()
 
 
 @pytest.fixture

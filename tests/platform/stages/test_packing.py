@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked_workers
+import pytest
+
 from pretrieve.artifacts.sealed_files import read_sealed
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.execution.measuring.packing import Node, open_share, with_packing
@@ -61,24 +64,24 @@ def test_threads_are_measured_before_the_first_trial_and_kept(make_settings: Mak
 
 
 SHARED_GPU = """
-import ray, secrets, os
-os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False,
-         object_store_memory=200 * 1024**2, _node_ip_address="127.0.0.1")
+from forked_workers import cluster
 from pretrieve import Study
-study = Study.from_file({file!r}, overrides=["storage={storage}"])
-record = study.run()
-assert record.is_finished
+
+with cluster(num_cpus=2, num_gpus=1):
+    record = Study.from_file({file!r}, overrides=["storage={storage}"]).run()
+    assert record.is_finished
 """
 
 
+@pytest.mark.slow
 def test_a_logical_gpu_is_shared_by_as_many_trials_as_give_the_most(tmp_path: Path) -> None:
     """Ray counts a GPU that torch does not see: everything of the packing but its arithmetic on a GPU."""
     from small_study import write_study
 
     file = write_study(tmp_path, "packed", training={"epochs": 2, "batch_size": 8})
     script = SHARED_GPU.format(file=str(file), storage=tmp_path / "runs")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    folder = Path(forked_workers.__file__).parent
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (kept,) = (tmp_path / "runs" / "cache" / "packings").glob("*.json")
     text = bytes(read_sealed(kept)).decode()
