@@ -21,6 +21,7 @@ import pretrieve as pt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from damage import DAMAGES, KINDS, damage, files_of
+from forked_workers import cluster
 
 MAX_RUNS = 4
 """Runs until the study ends well: a damaged picture ends a trial with a clear error before the next run mends it."""
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng, kinds, faults = random.Random(arguments.seed), Counter[str](), []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, cluster(num_cpus=2):
         study = study_in(Path(folder))
         study.run(Ear())
         table = table_of(study)
@@ -101,13 +102,11 @@ def main() -> None:
             kind, how = rng.choice(there), rng.choice(DAMAGES)
             path = rng.choice(files_of(Path(folder), kind))
             damage(path, how, rng)
-            error = rerun(study)
+            fault = rerun(study) or ("another table" if table_of(study) != table else "")
             kinds[f"{kind}, {how}"] += 1
-            if error:
-                faults.append(f"{kind}, {how}, {path.name}: {error}")
-            elif table_of(study) != table:
-                faults.append(f"{kind}, {how}, {path.name}: another table")
-            print(f"{number + 1}: {kind}, {how}: {'fault' if error else 'ok'}", flush=True)
+            if fault:
+                faults.append(f"{kind}, {how}, {path.name}: {fault}")
+            print(f"{number + 1}: {kind}, {how}: {fault or 'ok'}", flush=True)
     for name, count in sorted(kinds.items()):
         print(f"{count:5d}  {name}")
     print(f"{len(faults)} faults of {arguments.reruns} reruns", *faults, sep="\n")
