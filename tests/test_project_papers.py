@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,9 @@ def test_the_citation_satisfies_its_published_schema_and_names_the_paper(
     (paper,) = citation["references"]
     assert paper["title"] == "Improved Fine-Tuning by Better Leveraging Pre-Training Data"
     assert (paper["authors"][0]["family-names"], paper["year"]) == ("Liu", 2022)
+
+
+def test_the_architecture_lists_every_file_as_its_docstring_says(repository: Path) -> None:
+    as_it_should_be = runpy.run_path(str(repository / "docs" / "list_files.py"))["page"]()
+    written = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert written == as_it_should_be, "run: python docs/list_files.py"

@@ -1,0 +1,35 @@
+"""Write the last section of architecture.md, each product file with the first lines of its docstring.
+
+    python docs/list_files.py
+"""
+
+from __future__ import annotations
+
+import ast
+from itertools import groupby
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+HEADING = "\n## Every file\n"
+
+
+def section() -> str:
+    """Return the section: a list of files for each package."""
+    files = sorted(file for root in ("platform", "selection", "dashboards") for file in (ROOT / root).rglob("*.py"))
+    text = f"{HEADING}\n`python docs/list_files.py` writes this section from the docstrings of the files.\n"
+    for folder, members in groupby(files, key=lambda file: file.parent):
+        text += f"\n**`{folder.relative_to(ROOT).as_posix()}/`**\n\n"
+        for file in members:
+            docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            text += f"- `{file.name}`: {' '.join(docstring.partition(chr(10) * 2)[0].split())}\n"
+    return text
+
+
+def page() -> str:
+    """Return the page with its last section as it should be."""
+    return PAGE.read_text(encoding="utf-8").partition(HEADING)[0] + section()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
