@@ -1,7 +1,4 @@
-"""Write the last section of architecture.md, each product file with the first lines of its docstring.
-
-    python docs/list_files.py
-"""
+"""Write the last section of architecture.md: every product file, with the first paragraph of its docstring."""
 
 from __future__ import annotations
 
