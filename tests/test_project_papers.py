@@ -76,7 +76,7 @@ def test_the_citation_satisfies_its_published_schema_and_names_the_paper(
     assert (paper["authors"][0]["family-names"], paper["year"]) == ("Liu", 2022)
 
 
-def test_the_architecture_lists_every_file_as_its_docstring_says(repository: Path) -> None:
+def test_every_file_is_listed_as_its_docstring_says(repository: Path) -> None:
     as_it_should_be = runpy.run_path(str(repository / "docs" / "list_files.py"))["page"]()
-    written = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    written = (repository / "docs" / "files.md").read_text(encoding="utf-8")
     assert written == as_it_should_be, "run: python docs/list_files.py"
