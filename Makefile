@@ -19,7 +19,7 @@ ui: $(VENV)/.installed  ## open the MLflow UI of the demo on loopback
 	$(BIN)/pretrieve ui
 
 test: $(VENV)/.installed-dev  ## run all tests with coverage, two files at a time (JOBS=1: one)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 check: $(VENV)/.installed-dev  ## what CI runs: format, lint, types, import layers, tests with coverage
 	$(BIN)/ruff format --check .

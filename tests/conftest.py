@@ -14,12 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, so that two files side by side end at about the same time."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def no_tracking_server_given() -> None:
     """Take away the address that the environment of the tests may name."""

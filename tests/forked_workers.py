@@ -7,13 +7,16 @@ torch once; any other process is started as always. Nothing else of Ray is chang
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import gc
 import json
 import logging
 import os
 import runpy
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -36,38 +39,39 @@ def cluster(**resources: int) -> Iterator[None]:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with forked_workers() as launcher:
-        with mock.patch.object(sys, "executable", launcher):
-            ray.init(
-                address="local",
-                **resources,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=200 * 1024**2,
-                _node_ip_address="127.0.0.1",
-            )
-        yield
-        ray.shutdown()
+    with mock.patch.object(sys, "executable", launcher()):
+        ray.init(
+            address="local",
+            **resources,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=200 * 1024**2,
+            _node_ip_address="127.0.0.1",
+        )
+    yield
+    ray.shutdown()
 
 
-@contextlib.contextmanager
-def forked_workers() -> Iterator[str]:
-    """Yield what `sys.executable` must be while a cluster is started, so that its workers are forked."""
-    python, here = sys.executable, Path(__file__).resolve()
-    with tempfile.TemporaryDirectory() as folder:
-        address, launcher = f"{folder}/parent", Path(folder, "launcher")
-        called = f"from {here.stem} import launch; launch({python!r}, {address!r}, sys.argv[1:])"
-        launcher.write_text(f"#!{python} -IS\nimport sys\nsys.path.insert(0, {str(here.parent)!r})\n{called}\n")
-        launcher.chmod(0o755)
-        parent = subprocess.Popen([python, str(here), address], stdout=subprocess.PIPE)
-        try:
-            assert parent.stdout is not None
-            assert parent.stdout.readline() == b"ready\n", "the parent of the workers could not be started"
-            yield str(launcher)
-        finally:
-            parent.kill()
-            parent.communicate()
+@functools.cache
+def launcher() -> str:
+    """Return what `sys.executable` must be while a cluster is started; its parent process ends with this process."""
+    folder = tempfile.TemporaryDirectory()
+    address, program, here = f"{folder.name}/parent", Path(folder.name, "launcher"), Path(__file__).resolve()
+    called = f"from {here.stem} import launch; launch({sys.executable!r}, {address!r}, sys.argv[1:])"
+    program.write_text(f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {str(here.parent)!r})\n{called}\n")
+    program.chmod(0o755)
+    parent = subprocess.Popen([sys.executable, str(here), address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"ready\n", "the parent of the workers could not be started"
+    atexit.register(_end, parent, folder)
+    return str(program)
+
+
+def _end(parent: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    parent.kill()
+    parent.communicate()
+    folder.cleanup()
 
 
 def launch(python: str, address: str, arguments: list[str]) -> None:
@@ -98,6 +102,9 @@ def serve(address: str) -> None:
         listener.listen(64)
         print("ready", flush=True)
         while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in ready:  # whoever started this process has ended
+                return
             connection, _ = listener.accept()
             with connection:
                 request, files, _, _ = socket.recv_fds(connection, 1 << 20, 2)
