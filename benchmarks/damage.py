@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pretrieve as pt
@@ -44,10 +45,10 @@ class Ear(pt.StudyObserver):
                 raise KilledError
 
 
-def study_in(storage: Path) -> pt.Study:
+def study_in(storage: Path, name: str) -> pt.Study:
     """Describe the study: one target of the demo, three methods, an audit."""
     return pt.Study(
-        name="damaged",
+        name=name,
         source="characters",
         targets=["greek"],
         backbone={"name": "small_resnet", "pretrain": {"epochs": 1}},
@@ -88,16 +89,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng, kinds, faults = random.Random(arguments.seed), Counter[str](), []
-    with tempfile.TemporaryDirectory() as folder, cluster(num_cpus=2):
-        study = study_in(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as clusters:
+        clusters.enter_context(cluster(num_cpus=2))
+        study = study_in(Path(folder), "damaged")
         study.run(Ear())
         table = table_of(study)
         for number in range(arguments.reruns):
-            if number % 10 == 9:  # half-finished: the trials' record is gone, and a new driver is killed on the way
-                for path in sorted(study.settings.folder.rglob("*"), reverse=True):
-                    path.unlink() if path.is_file() else path.rmdir()
+            if number % 10 == 9:  # half-finished: another study on the same artifacts is killed on the way
+                for name in ("checkpoints", "refits", "spool"):
+                    shutil.rmtree(study.settings.folder / name, ignore_errors=True)
+                study = study_in(Path(folder), f"damaged-{number}")
                 with suppress(KilledError):
                     study.run(Ear(num_trials=1 + number % 3))
+                clusters.close()  # the killed driver's trials end with their cluster
+                clusters.enter_context(cluster(num_cpus=2))
             there = [kind for kind in KINDS if files_of(Path(folder), kind)]
             kind, how = rng.choice(there), rng.choice(DAMAGES)
             path = rng.choice(files_of(Path(folder), kind))
