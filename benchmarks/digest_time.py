@@ -12,7 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed
+from pretrieve.artifacts.sealed_files import read_sealed
+from pretrieve.errors import DamagedArtifactError
 from pretrieve.tracking.address import sqlite_store
 from pretrieve_dashboards import load_study
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 
 class PretrieveError(Exception):
@@ -52,6 +54,42 @@ class TrialsFailedError(PretrieveError):
 
 class BudgetUsedUpError(PretrieveError):
     """A study stopped at its budget; its results are recorded, and a larger budget continues it."""
+
+
+class DamagedArtifactError(UserError):
+    """A file of the store does not hold the bytes that were written; `what` is file and fault without the remedy."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        self.path, self.what, self._fault = path, f"{path} {fault}", fault
+        super().__init__(
+            f"a file that a study keeps must hold the bytes that were written, but {self.what}; run the study again: "
+            "it sets the file aside and makes it anew"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DamagedArtifactError, (self.path, self._fault)
+
+
+class BoundError(UserError):
+    """A constant is out of its range, or a bound is not proved for a learning rate."""
+
+
+class DamagedSpoolError(PretrieveError):
+    """A line of the spool `path` does not fit its checksum or the lines before it."""
+
+    def __init__(self, path: Path, line: int) -> None:
+        self.path = path
+        super().__init__(
+            f"each line of a spool must fit its checksum and the lines before it, but line {line} of {path} does not"
+        )
+
+
+class RelationshipError(UserError):
+    """Probabilities or labels that no category relationship can be learned from."""
+
+
+class DivergedError(PretrieveError):
+    """The loss or the weights stopped being finite: a result of the configuration, not a fault of the program."""
 
 
 def nearest_word(word: str, allowed: Iterable[str]) -> str:

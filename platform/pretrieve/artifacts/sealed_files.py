@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.atomic_files import replacing
-from pretrieve.errors import UserError
+from pretrieve.errors import DamagedArtifactError
 
 BLOCK_BYTES = 1 << 20
 DIGEST_BYTES = 16
@@ -37,20 +37,6 @@ _TAIL = struct.Struct(f"<Q{DIGEST_BYTES}s{len(MAGIC)}s")
 
 _checked_blocks: dict[tuple[int, int, int, int], bytearray] = {}
 """Which blocks of each file this process has compared with their digests; it compares each block once."""
-
-
-class DamagedArtifactError(UserError):
-    """A file of the store does not hold the bytes that were written; `what` is file and fault without the remedy."""
-
-    def __init__(self, path: Path, fault: str) -> None:
-        self.path, self.what, self._fault = path, f"{path} {fault}", fault
-        super().__init__(
-            f"a file that a study keeps must hold the bytes that were written, but {self.what}; run the study again: "
-            "it sets the file aside and makes it anew"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return DamagedArtifactError, (self.path, self._fault)
 
 
 class SealedFile:

@@ -16,8 +16,9 @@ import torch
 
 from pretrieve import __version__, metrics
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, set_aside
+from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.backbones.state_dicts import write_weights
+from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import Report, exported
@@ -27,7 +28,7 @@ from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.gradient_gap import measure_gradient_gap
-from pretrieve.training.loop import DivergedError, EpochReport, fine_tune
+from pretrieve.training.loop import EpochReport, fine_tune
 from pretrieve.training.process_group import ALONE, ProcessGroup
 
 if TYPE_CHECKING:

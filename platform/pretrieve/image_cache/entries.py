@@ -13,9 +13,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pretrieve.artifacts.locks import temporary_folder
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, seal, set_aside
+from pretrieve.artifacts.sealed_files import seal, set_aside
 from pretrieve.data.decode import decode_square, decode_whole, read_content
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import DamagedArtifactError, ImageSetError
 from pretrieve.image_cache.card import (
     ASPECTS,
     IMAGES,

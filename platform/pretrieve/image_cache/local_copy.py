@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pretrieve.artifacts.locks import locked
-from pretrieve.artifacts.sealed_files import DamagedArtifactError
+from pretrieve.errors import DamagedArtifactError
 from pretrieve.image_cache.card import read_card, verify_entry
 
 COPIED_AT_ONCE = 64 * 2**20

@@ -14,11 +14,7 @@ import math
 import sys
 from dataclasses import dataclass, fields
 
-from pretrieve.errors import UserError
-
-
-class BoundError(UserError):
-    """A constant is out of its range, or a bound is not proved for a learning rate."""
+from pretrieve.errors import BoundError
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, set_aside
+from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.artifacts.store import ArtifactStore
-from pretrieve.errors import UserError
+from pretrieve.errors import DamagedArtifactError, UserError
 from pretrieve.stages import walk_order
 from pretrieve.stages._base import Stage
 from pretrieve.stages.budget import BudgetKeeper

@@ -10,12 +10,12 @@ from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from pretrieve.errors import DamagedSpoolError
 from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree
 from pretrieve.tracking.spool import (
     DRIVER_SUFFIX,
     SUFFIX,
-    DamagedSpoolError,
     DriverSpool,
     Outcome,
     SpooledEpoch,

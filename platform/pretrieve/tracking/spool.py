@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pretrieve.errors import PretrieveError, UserError
+from pretrieve.errors import DamagedSpoolError, UserError
 from pretrieve.training.trial_spec import TrialSpec
 
 Outcome = Literal["finished", "diverged", "stopped", "failed"]
@@ -36,16 +36,6 @@ _LINE = re.compile(rb"([0-9a-f]{8}) ([0-9]+) (.*)")
 _CUT_HEADER = re.compile(rb"[0-9a-f]{1,8}|[0-9a-f]{8} [0-9]*")
 
 logger = logging.getLogger(__name__)
-
-
-class DamagedSpoolError(PretrieveError):
-    """A line of the spool `path` does not fit its checksum or the lines before it."""
-
-    def __init__(self, path: Path, line: int) -> None:
-        self.path = path
-        super().__init__(
-            f"each line of a spool must fit its checksum and the lines before it, but line {line} of {path} does not"
-        )
 
 
 @dataclass(frozen=True)

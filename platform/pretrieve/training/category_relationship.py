@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pretrieve.errors import UserError
+from pretrieve.errors import RelationshipError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -22,10 +22,6 @@ INVERSE_PENALTIES = tuple(mantissa * 10.0**power for power in range(4, -5, -1) f
 
 _LOG_SCALE_BOUNDS = (np.log(1e-3), np.log(1e3))
 """If all held-out images are classified correctly, the best scale is infinite; 1000 is certain enough for float64."""
-
-
-class RelationshipError(UserError):
-    """Probabilities or labels that no category relationship can be learned from."""
 
 
 def hold_out(labels: IntArray, *, fraction: float, rng: np.random.Generator) -> BoolArray:

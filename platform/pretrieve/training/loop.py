@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.errors import PretrieveError
+from pretrieve.errors import DivergedError
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
@@ -21,10 +21,6 @@ from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
 from pretrieve.training.step_inputs import EpochInputs, StepPart
 
 StepPartName = Literal["data", "forward", "backward"]
-
-
-class DivergedError(PretrieveError):
-    """The loss or the weights stopped being finite: a result of the configuration, not a fault of the program."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import torch
 
 from pretrieve.artifacts import sealed_files
 from pretrieve.artifacts.sealed_files import (
-    DamagedArtifactError,
     SealedFile,
     is_kept,
     read_sealed,
@@ -22,6 +21,7 @@ from pretrieve.artifacts.sealed_files import (
     write_sealed_arrays,
     write_sealed_json,
 )
+from pretrieve.errors import DamagedArtifactError
 
 
 @pytest.fixture

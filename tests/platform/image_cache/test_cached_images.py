@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, seal
+from pretrieve.artifacts.sealed_files import seal
+from pretrieve.errors import DamagedArtifactError
 from pretrieve.image_cache.cached_images import MappedImages
 from pretrieve.image_cache.entries import write_images
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError
+from pretrieve.errors import DamagedArtifactError
 from pretrieve.image_cache import entries
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, verify_entry

@@ -5,7 +5,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError
+from pretrieve.errors import DamagedArtifactError
 from pretrieve.image_cache import local_copy as module
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import read_card, write_card

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from damage import DAMAGES, KINDS, damage, files_of
 
-from pretrieve.artifacts.sealed_files import DamagedArtifactError, read_sealed
-from pretrieve.errors import PretrieveError
+from pretrieve.artifacts.sealed_files import read_sealed
+from pretrieve.errors import DamagedArtifactError, DamagedSpoolError, PretrieveError
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.study.study import Study
-from pretrieve.tracking.spool import DamagedSpoolError, read_spool
+from pretrieve.tracking.spool import read_spool
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

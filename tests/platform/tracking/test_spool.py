@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pretrieve.errors import UserError
+from pretrieve.errors import DamagedSpoolError, UserError
 from pretrieve.tracking.spool import (
     Begun,
-    DamagedSpoolError,
     DriverSpool,
     Spool,
     SpooledEnd,

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from pretrieve.errors import DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import accuracy, predict
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.loop import DivergedError, EpochReport, fine_tune
+from pretrieve.training.loop import EpochReport, fine_tune
 
 MakeWork = Callable[..., FineTuning]
 
