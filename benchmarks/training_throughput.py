@@ -41,6 +41,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from pretrieve.backbones import Preprocessing, find_architecture
+from pretrieve.components import OBJECTIVES
 from pretrieve.data.decode import decode_whole
 from pretrieve.data.image_table import table_of_files
 from pretrieve.image_cache.cached_images import CachedImages
@@ -48,7 +49,6 @@ from pretrieve.image_cache.entries import CacheEntry, write_entry
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.step_inputs import EpochInputs
 
@@ -241,7 +241,7 @@ def make_work(
     ).to(device)
     return FineTuning(
         network=network,
-        objective=find_objective("joint").build(hyperparameters, None),
+        objective=OBJECTIVES.find("joint").build(hyperparameters, None),
         target=FirstImages(target, num_steps * settings["batch"]),
         source=source,
         preprocessing=architecture.preprocessing,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pretrieve.data import registry
+from pretrieve.components import TARGETS
 
 
 def code_block(readme: Path, marker: str) -> str:
@@ -21,7 +21,7 @@ def code_block(readme: Path, marker: str) -> str:
 @pytest.fixture
 def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what a test registers."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.setattr(TARGETS, "_registered", dict(TARGETS._registered))
 
 
 def write_photos(packed: Path, folder: Path, *, num_classes: int, per_class: int) -> None:

@@ -28,6 +28,10 @@ class StudyFileError(UserError):
         super().__init__(f"{origin} has {count}:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
+class ComponentError(UserError):
+    """No member of a family has the word that a study writes, or it is no member."""
+
+
 class ImageSetError(UserError):
     """An image set cannot be read; the message names the folder, split, class or file at fault."""
 

@@ -16,16 +16,11 @@ from pretrieve_selection.centroids import CentroidSums
 from pretrieve_selection.costs import COSTS, cosine_cost, euclidean_cost
 from pretrieve_selection.errors import SelectionError, SelectionInputError
 from pretrieve_selection.image_transport import ImageTransport, solve_image_transport
+from pretrieve_selection.imagenet_groups import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES
 from pretrieve_selection.input_checks import check_centroids, check_features
 from pretrieve_selection.nearest_word import describe_choices
 from pretrieve_selection.selection import Selection, rank_groups, recall_at_k
-from pretrieve_selection.selectors import SELECTORS, make_selector
-from pretrieve_selection.selectors._base import Selector
-from pretrieve_selection.selectors.greedy_ot import GreedyOtSelector
-from pretrieve_selection.selectors.label import IMAGENET_BIRD_CLASSES, IMAGENET_DOG_CLASSES, LabelSelector
-from pretrieve_selection.selectors.nearest import NearestSelector
-from pretrieve_selection.selectors.uniform_random import RandomSelector
-from pretrieve_selection.selectors.uot import UotSelector
+from pretrieve_selection.selectors import Selector, make_selector, selectors
 from pretrieve_selection.settings import SelectionSettings, TransportSettings
 from pretrieve_selection.single_images import IMAGE_METHODS, ImageScores, ImageSelection, score_images, select_images
 from pretrieve_selection.spherical_kmeans import Clusters, cluster_features
@@ -36,16 +31,11 @@ __all__ = [
     "IMAGENET_BIRD_CLASSES",
     "IMAGENET_DOG_CLASSES",
     "IMAGE_METHODS",
-    "SELECTORS",
     "CentroidSums",
     "Clusters",
-    "GreedyOtSelector",
     "ImageScores",
     "ImageSelection",
     "ImageTransport",
-    "LabelSelector",
-    "NearestSelector",
-    "RandomSelector",
     "Selection",
     "SelectionError",
     "SelectionInputError",
@@ -54,7 +44,6 @@ __all__ = [
     "TransportMethod",
     "TransportPlan",
     "TransportSettings",
-    "UotSelector",
     "check_centroids",
     "check_features",
     "cluster_features",
@@ -66,6 +55,7 @@ __all__ = [
     "recall_at_k",
     "score_images",
     "select_images",
+    "selectors",
     "solve_image_transport",
     "solve_unbalanced_transport",
 ]

@@ -10,6 +10,7 @@ from torch import nn
 
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.components import BACKBONES
 from pretrieve.errors import BackboneError, nearest_word
 
 
@@ -123,8 +124,8 @@ def register_family(family: Family) -> None:
 
 
 def architecture_names() -> list[str]:
-    """List the registered architectures, sorted; families resolve further names."""
-    return sorted(_architectures)
+    """List the architectures that have a name, sorted; families resolve further names."""
+    return sorted({*_architectures, *BACKBONES.words()})
 
 
 def find_architecture(name: str) -> Architecture:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import entry_points
 
 from torch import nn
 
 from pretrieve.backbones._base import Architecture, Family, Preprocessing, Projector, _architectures, register_family
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
+from pretrieve.components import BACKBONES
 from pretrieve.errors import BackboneError
-from pretrieve.import_by_name import declares, find_attribute, import_module_of
-
-ENTRY_POINT_GROUP = "pretrieve.backbones"
 
 
 def register_backbone(
@@ -69,59 +66,30 @@ def register_backbone(
         takes_any_size=takes_any_size,
         version=version,
     )
-    taken = _architectures.get(name)
+    taken = _architectures.get(name) or BACKBONES.registered(name)
     if taken is not None and taken.name != architecture.name:
         raise BackboneError(f"a backbone's name must be free, but {name!r} is {taken.name!r}; choose another name")
-    _architectures[name] = architecture
+    BACKBONES.register(name, architecture)
     return architecture
 
 
-def _of_module(reference: str) -> Architecture | None:
-    if ":" not in reference:
+def _of_user(word: str) -> Architecture | None:
+    if ":" not in word and word not in BACKBONES.words():
         return None
-    module = import_module_of(reference, noun="a backbone", word="architecture", error=BackboneError)
-    name = reference.partition(":")[2]
-    registered = _architectures.get(name)  # importing the module may have registered it
-    if registered is not None and registered.name == reference:
-        return registered
-    found = find_attribute(
-        module,
-        name,
-        word="backbone",
-        accepts=lambda it: isinstance(it, Architecture) or callable(it),
-        error=BackboneError,
-    )
-    if not isinstance(found, Architecture) and not declares(found, Architecture):
-        raise BackboneError(
-            f"{reference!r} must be a pretrieve Architecture, or a function that declares to return one, but is a "
-            f"{type(found).__name__} without such a declaration, and was not called; annotate it `-> pt.Architecture`, "
-            "or register the network with pretrieve.register_backbone"
-        )
-    return _named(found, reference)
-
-
-def _of_package(name: str) -> Architecture | None:
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _named(point.load(), name)
-    return None
-
-
-def _named(found: Architecture | Callable[[], object], reference: str) -> Architecture:
-    """Return an architecture, or what a function makes, under the name by which every process finds it."""
+    found = BACKBONES.find(word)
     architecture = found if isinstance(found, Architecture) else found()
     if not isinstance(architecture, Architecture):
         raise BackboneError(
-            f"{reference!r} must be a pretrieve Architecture or return one, but is a {type(architecture).__name__}; "
-            "see pretrieve.register_backbone"
+            f"{word!r} must be a pretrieve Architecture or return one, but is a {type(architecture).__name__}; see "
+            "pretrieve.register_backbone"
         )
-    return replace(architecture, name=reference)
+    # The name by which every process finds it; a registered network has one already.
+    return architecture if BACKBONES.is_registered(found) else replace(architecture, name=word)
 
 
-register_family(Family(form="my_module:my_architecture", resolve=_of_module))
 register_family(
     Family(
-        form="a name of the entry points pretrieve.backbones",
-        resolve=_of_package,
-        names=lambda: [point.name for point in entry_points(group=ENTRY_POINT_GROUP)],
+        form="my_module:my_architecture",
+        resolve=_of_user,
     )
 )

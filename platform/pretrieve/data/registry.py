@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,16 +12,13 @@ import pyarrow.parquet as pq
 
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed, read_sealed_json, sealing, write_sealed_json
+from pretrieve.components import TARGETS
 from pretrieve.data.image_set import ImageSet
-from pretrieve.errors import ImageSetError, nearest_word
-from pretrieve.import_by_name import declares, find_attribute, import_module_of
-
-ENTRY_POINT_GROUP = "pretrieve.targets"
+from pretrieve.errors import ImageSetError
 
 MakeImageSet = Callable[[], ImageSet]
 _MakeT = TypeVar("_MakeT", bound=MakeImageSet)
 
-_registered: dict[str, MakeImageSet] = {}
 _VERSION = "__pretrieve_version__"
 CARD = "card.json"
 
@@ -42,7 +38,7 @@ def register_target(name: str, *, version: str | None = None) -> Callable[[_Make
     """
 
     def register(make: _MakeT) -> _MakeT:
-        _registered[name] = make
+        TARGETS.register(name, make)
         if version is not None:
             setattr(make, _VERSION, version)
         return make
@@ -52,7 +48,7 @@ def register_target(name: str, *, version: str | None = None) -> Callable[[_Make
 
 def registered_names() -> list[str]:
     """List the names a study can use, those of installed packages included, sorted."""
-    return sorted({*_registered, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    return TARGETS.words()
 
 
 def find_image_set(reference: str, *, cache: Path) -> ImageSet:
@@ -65,7 +61,7 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
       ImageSetError: nothing has that name, its module or function is missing, it does not declare what it returns, or
         it returned something else.
     """
-    make = _find_function(reference)
+    make: MakeImageSet = TARGETS.find(reference)
     version, folder = getattr(make, _VERSION, None), None
     if version is not None:
         try:
@@ -85,36 +81,6 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     if folder is not None:
         save_image_set(made, folder)
     return made
-
-
-def _find_function(reference: str) -> MakeImageSet:
-    if ":" in reference:
-        return _import_function(reference)
-    if reference not in _registered:
-        for point in entry_points(group=ENTRY_POINT_GROUP, name=reference):
-            make: MakeImageSet = point.load()
-            return make
-        names = registered_names()
-        raise ImageSetError(
-            f"an image set's name must be registered, but {reference!r} is not; known: {', '.join(names)}."
-            f"{nearest_word(reference, names)}"
-        )
-    return _registered[reference]
-
-
-def _import_function(reference: str) -> MakeImageSet:
-    module = import_module_of(reference, noun="an image set", word="function", error=ImageSetError)
-    make: MakeImageSet = find_attribute(
-        module, reference.partition(":")[2], word="function", accepts=callable, error=ImageSetError
-    )
-    is_registered = any(make is registered for registered in _registered.values())
-    if not is_registered and not declares(make, ImageSet):
-        raise ImageSetError(
-            f"{reference!r} must be a function that is registered, or declares to return a pretrieve ImageSet, but is "
-            f"a {type(make).__name__} that does neither, and was not called; annotate it `-> pt.ImageSet`, or put "
-            "@pt.register_target before it"
-        )
-    return make
 
 
 def save_image_set(image_set: ImageSet, folder: Path) -> None:

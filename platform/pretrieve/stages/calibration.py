@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pretrieve.backbones import find_architecture
 from pretrieve.cluster import whole_node
+from pretrieve.components import OBJECTIVES
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.compute import TrialResources, num_shares_of
 from pretrieve.execution.measuring.packing import measure_packing, open_share, smallest_node, with_packing
@@ -23,7 +24,6 @@ from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedB
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.entries import CacheEntry, write_entry
 from pretrieve.stages.trial_maker import objective_of
-from pretrieve.training.objectives import find_objective
 
 if TYPE_CHECKING:
     from pretrieve.stages.context import Context
@@ -93,7 +93,7 @@ def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: 
     sample = next(pixels for pixels, _ in decoded.values() if len(pixels))
     probes = {}
     for objective in dict.fromkeys(objective_of(method, settings) for method in settings.methods):
-        needs = find_objective(objective)
+        needs = OBJECTIVES.find(objective)
         probes[objective] = Probe(
             architecture=architecture,
             objective=objective,

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.components import OBJECTIVES
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.cached_images import CachedImages
@@ -24,7 +25,6 @@ from pretrieve.stages.features import notice_broken
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.selection import SourceChoice
 from pretrieve.stages.study_inputs import StudyInputs, split_entry
-from pretrieve.training.objectives import find_objective
 
 IMAGES = "images"
 LEFT_OUT_ARTIFACT = "left_out_images.json"
@@ -131,7 +131,7 @@ def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
     """Return the inputs of the trials, and the entries that they and the relationships read."""
     inputs = describe_inputs(context, context.get(AuditStage))
     read = list(TRIALS_READ)
-    if any(find_objective(METHODS[method].objective).uses_relationship for method in context.settings.methods):
+    if any(OBJECTIVES.find(METHODS[method].objective).uses_relationship for method in context.settings.methods):
         read.append(("train", "square"))  # a relationship is learned from training images, cropped as for prediction
     splits = product(inputs.targets.values(), read)
     entries = [split_entry(target, split, inputs.image_size, layout) for target, (split, layout) in splits]

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pretrieve.artifacts.keys import changed_fields, content_key, derived_seed
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.cluster import causes_of_task_errors, whole_node
+from pretrieve.components import SELECTORS
 from pretrieve.features.stored_features import FeatureMatrix, read_feature_matrix
 from pretrieve.stages.selection_settings import Unit
-from pretrieve_selection import Selection, SelectionSettings, make_selector, score_images, select_images
+from pretrieve_selection import Selection, SelectionSettings, Selector, score_images, select_images
 
 SELECTION_VERSION = 2
 """Raise it when a selector or solver gives another ranking."""
@@ -162,7 +163,8 @@ def select_groups(
 
     The centroids are (K_source, D) and (K_target, D) float64. Returns `top_k` groups from rank `rank_from` on.
     """
-    selector = make_selector(request.selector, label_groups=request.label_groups)
+    own = {} if request.label_groups is None else {"label_groups": request.label_groups}
+    selector: Selector = SELECTORS.build(request.selector, own)
     selection = selector.select(
         source_centroids,
         target_centroids,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
+from pretrieve.components import OBJECTIVES
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 
@@ -209,15 +209,15 @@ class TrialMaker:
         if relationship is not None:
             # The classes of the pre-training, of which the study's source may hold a part.
             return int(read_sealed_array(relationship).shape[1])
-        return self._inputs.source.num_classes if find_objective(objective).uses_source_head else 0
+        return self._inputs.source.num_classes if OBJECTIVES.find(objective).uses_source_head else 0
 
     def _relationship(self, target: str, objective: str) -> Path | None:
-        return self._inputs.relationships[target] if find_objective(objective).uses_relationship else None
+        return self._inputs.relationships[target] if OBJECTIVES.find(objective).uses_relationship else None
 
 
 def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
     """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
-    needs, training = find_objective(objective), settings.training
+    needs, training = OBJECTIVES.find(objective), settings.training
     unread = {"source_objective"}  # the key holds the objective that it leads to
     if not needs.uses_relationship:
         unread |= {"relationship"}

@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pretrieve.components import OBJECTIVES
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.measuring.speed import Speed
 from pretrieve.stages.trial_maker import SPLITS, Kind
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import TrainingSettings
 
 TRIAL_OVERHEAD_S = 0.05
@@ -46,7 +46,7 @@ def work_of(kind: Kind, training: TrainingSettings, target: ImageSet, objective:
     """Count the work of a trial, which scores val after each epoch, or of a refit, which scores test once."""
     splits, evaluate = SPLITS[kind]
     scored = target.num_images(evaluate) * (training.epochs if kind == "trial" else 1)
-    uses_source = find_objective(objective).uses_source
+    uses_source = OBJECTIVES.find(objective).uses_source
     source = (training.source_batch_size or training.batch_size) if uses_source else 0
     num_images = sum(target.num_images(split) for split in splits)
     steps = training.epochs * training.steps_per_epoch(num_images)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
+from pretrieve.components import OBJECTIVES
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Objective, Relationship, find_objective
+from pretrieve.training.objectives import Objective, Relationship
 from pretrieve.training.process_group import ALONE, ProcessGroup
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
@@ -104,7 +105,7 @@ class TrialInputs:
         ).to(device)
         return FineTuning(
             network=network,
-            objective=find_objective(spec.objective).build(spec.hyperparameters, self.relationship),
+            objective=OBJECTIVES.find(spec.objective).build(spec.hyperparameters, self.relationship),
             target=self.target,
             source=self.source,
             preprocessing=self.architecture.preprocessing,

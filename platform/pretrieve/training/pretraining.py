@@ -14,7 +14,7 @@ from pretrieve.settings_model import SettingsModel
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.loop import EpochCallback, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Finetune
+from pretrieve.training.objectives.finetune import Finetune
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 
 

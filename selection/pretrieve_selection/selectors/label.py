@@ -9,12 +9,6 @@ from pretrieve_selection.selection import Selection
 from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
 
-IMAGENET_BIRD_CLASSES: tuple[int, ...] = (*range(7, 25), *range(80, 101), *range(127, 147))
-"""The 59 bird classes of ImageNet-1k, cock to albatross: indices in the sorted order of WordNet ids (Table 4)."""
-
-IMAGENET_DOG_CLASSES: tuple[int, ...] = tuple(range(151, 269))
-"""The 118 dog classes, Chihuahua to Mexican hairless: indices likewise (Figure 3b)."""
-
 
 class LabelSelector(Selector):
     """Select the given groups in the given order, whatever their centroids are.
@@ -22,14 +16,14 @@ class LabelSelector(Selector):
     The first of n given groups has the score n, the last one 1, a group not given 0. A top_k above n selects the whole
     list and no more; a smaller one selects its beginning.
 
-    The groups are indices ≥ 0, at least one, each once; see `IMAGENET_BIRD_CLASSES`. A SelectionInputError is raised
+    The groups are indices ≥ 0, at least one, each once; see `imagenet_groups`. A SelectionInputError is raised
     where they are not.
     """
 
     name = "label"
 
-    def __init__(self, groups: Sequence[int]) -> None:
-        self._groups = tuple(groups)
+    def __init__(self, label_groups: Sequence[int]) -> None:
+        self._groups = tuple(label_groups)
         if not self._groups:
             raise SelectionInputError("groups must hold at least one group, but is empty; list the groups to select")
         if min(self._groups) < 0:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import pretrieve
-from pretrieve.backbones import Preprocessing, _base, architecture_names, find_architecture
+from pretrieve.backbones import Preprocessing, architecture_names, find_architecture
+from pretrieve.components import BACKBONES
 from pretrieve.errors import BackboneError, StudyFileError
 from pretrieve.study.study_file import validate_study
 
@@ -41,11 +42,8 @@ number = 3
 
 
 @pytest.fixture(autouse=True)
-def _registry_of_this_test():
-    before = dict(_base._architectures)
-    yield
-    _base._architectures.clear()
-    _base._architectures.update(before)
+def _registry_of_this_test(monkeypatch):
+    monkeypatch.setattr(BACKBONES, "_registered", {})
 
 
 @pytest.fixture
@@ -104,9 +102,9 @@ def test_a_network_of_an_installed_package_is_found_by_its_entry_point(tmp_path,
     ("word", "reason"),
     [
         ("mein", r"must have a backbone 'mein', but has none\. Did you mean 'mine'|'made'"),
-        ("number", "must have a backbone 'number', but has none"),
-        ("silent", "must be a pretrieve Architecture, .* a function without such a declaration, and was not called"),
-        ("build", "and was not called; annotate it `-> pt.Architecture`, or register the network with"),
+        ("number", "must be a pretrieve Architecture, .* but is of type int and does neither, and was not called"),
+        ("silent", "must be a pretrieve Architecture, .* but is of type function and does neither, and was not called"),
+        ("build", "and was not called; annotate it `-> pt.Architecture`, or register it"),
         (
             "wrong",
             "must be a pretrieve Architecture or return one, but is a Sequential; see pretrieve.register_backbone",
@@ -131,7 +129,7 @@ def test_study_file_calls_no_function_that_makes_no_network(tmp_path, monkeypatc
     ("reference", "reason"),
     [
         ("no_such:net", r"the module of backbone 'no_such:net' must be importable, but No module .* working directory"),
-        (":net", "a backbone in a module must be named as my_module:my_architecture with a full module name"),
+        (":net", "a backbone in a module must be named as my_module:my_object with a full module name"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_refused(reference, reason):

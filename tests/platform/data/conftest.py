@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pretrieve.components import TARGETS
 from pretrieve.data import registry
 
 
@@ -27,5 +28,5 @@ def make_tree(tmp_path: Path) -> Callable[..., Path]:
 def no_registered_sets(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, registry.MakeImageSet]:
     """An empty register, so that what a test registers ends with it and entry points are asked."""
     empty: dict[str, registry.MakeImageSet] = {}
-    monkeypatch.setattr(registry, "_registered", empty)
+    monkeypatch.setattr(TARGETS, "_registered", empty)
     return empty

@@ -162,14 +162,16 @@ def test_a_module_that_cannot_be_imported_is_refused_with_where_to_put_it(tmp_pa
 
 @pytest.mark.parametrize("reference", [":birds", ".sibling:birds"])
 def test_a_reference_without_a_full_module_name_is_refused(tmp_path, reference):
-    with pytest.raises(ImageSetError, match=rf"my_module:my_function with a full module name, but is '{reference}'"):
+    with pytest.raises(ImageSetError, match=rf"my_module:my_object with a full module name, but is '{reference}'"):
         find_image_set(reference, cache=tmp_path)
 
 
 def test_a_missing_function_is_refused_with_the_nearest_word(tmp_path, user_module):
-    with pytest.raises(ImageSetError, match=r"must have a function 'square', but has none\. Did you mean 'squares'\?"):
+    with pytest.raises(
+        ImageSetError, match=r"must have an image set 'square', but has none\. Did you mean 'squares'\?"
+    ):
         find_image_set(f"{user_module}:square", cache=tmp_path)
-    with pytest.raises(ImageSetError, match=r"must have a function 'not_a_function', but has none"):
+    with pytest.raises(ImageSetError, match=r"not_a_function' must be a function that is regist.* is of type int"):
         find_image_set(f"{user_module}:not_a_function", cache=tmp_path)
 
 
@@ -194,7 +196,9 @@ def test_what_does_not_say_that_it_makes_an_image_set_is_not_called(tmp_path, mo
     with pytest.raises(ImageSetError, match=r"leave_a_trace' must be .* was not called; annotate it `-> pt.ImageSet`"):
         find_image_set(f"{name}:leave_a_trace", cache=tmp_path)
     assert name not in os.environ
-    with pytest.raises(ImageSetError, match=r"'os:getcwd' must be .* a builtin_function_or_method that does neither"):
+    with pytest.raises(
+        ImageSetError, match=r"'os:getcwd' must be .* of type builtin_function_or_method and does neither"
+    ):
         find_image_set("os:getcwd", cache=tmp_path)
     with pytest.raises(ImageSetError, match="must return a pretrieve ImageSet, but returned NoneType"):
         find_image_set(f"{name}:registered", cache=tmp_path)

@@ -10,9 +10,9 @@ import torch
 from array_images import ArrayImages
 
 from pretrieve.backbones import find_architecture
+from pretrieve.components import OBJECTIVES
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 
 
@@ -51,7 +51,7 @@ def make_work() -> Callable[..., FineTuning]:
         )
         return FineTuning(
             network=network,
-            objective=find_objective(objective).build(hyperparameters, None),
+            objective=OBJECTIVES.find(objective).build(hyperparameters, None),
             target=coloured_images(3, 9, seed=0),
             source=coloured_images(5, 7, seed=1) if uses_source else None,
             preprocessing=architecture.preprocessing,

@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 from pretrieve.training.gradient_gap import estimate_gradient_gap
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Batch, Finetune, JointTwoHead, Objective, SoftPseudoLabel
+from pretrieve.training.objectives import Batch, Objective
+from pretrieve.training.objectives.finetune import Finetune
+from pretrieve.training.objectives.joint import JointTwoHead
+from pretrieve.training.objectives.pseudo_label import SoftPseudoLabel
 
 
 def make_network() -> TwoHeadNetwork:

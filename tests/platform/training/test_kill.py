@@ -16,11 +16,11 @@ from array_images import ArrayImages
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pretrieve.backbones import find_architecture
+from pretrieve.components import OBJECTIVES
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 NUM_EPOCHS = 4
@@ -40,14 +40,14 @@ def work_of(objective: str) -> FineTuning:
         architecture.build(),
         feature_dim=architecture.feature_dim,
         num_target_classes=3,
-        num_source_classes=5 if find_objective(objective).uses_source_head else 0,
+        num_source_classes=5 if OBJECTIVES.find(objective).uses_source_head else 0,
         generator=torch.Generator().manual_seed(1),
     )
     return FineTuning(
         network=network,
-        objective=find_objective(objective).build(hyperparameters, None),
+        objective=OBJECTIVES.find(objective).build(hyperparameters, None),
         target=sides[0],
-        source=sides[1] if find_objective(objective).uses_source else None,
+        source=sides[1] if OBJECTIVES.find(objective).uses_source else None,
         preprocessing=architecture.preprocessing,
         settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8),
         hyperparameters=hyperparameters,

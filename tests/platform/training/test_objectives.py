@@ -8,15 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pretrieve.components import OBJECTIVES
+from pretrieve.errors import ComponentError
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import (
-    OBJECTIVES,
-    Batch,
-    CoTuning,
-    StepLoss,
-    find_objective,
-)
+from pretrieve.training.objectives import Batch, StepLoss
+from pretrieve.training.objectives.co_tuning import CoTuning
 from pretrieve.training.settings import Hyperparameters
 
 NUM_TARGET_CLASSES, NUM_SOURCE_CLASSES = 3, 5
@@ -57,11 +54,11 @@ def relationship() -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def build(name: str) -> Any:
-    return find_objective(name).build(Hyperparameters(lr=0.1, source_weight=WEIGHT), relationship())
+    return OBJECTIVES.find(name).build(Hyperparameters(lr=0.1, source_weight=WEIGHT), relationship())
 
 
 def batches_for(name: str) -> tuple[Batch, Batch | None]:
-    objective = find_objective(name)
+    objective = OBJECTIVES.find(name)
     source = make_batch(10, NUM_SOURCE_CLASSES, seed=1, strong=objective.uses_strong_view)
     return make_batch(6, NUM_TARGET_CLASSES, seed=0), source if objective.uses_source else None
 
@@ -129,7 +126,7 @@ def assert_close(ours: dict[str, Tensor | None], theirs: dict[str, Tensor | None
 
 
 def test_every_objective_has_a_plain_counterpart_here() -> None:
-    assert PLAIN.keys() == OBJECTIVES.keys()
+    assert PLAIN.keys() == OBJECTIVES.built_in().keys()
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -284,7 +281,7 @@ def test_co_tuning_takes_a_read_only_relationship_and_leaves_it_alone() -> None:
 def test_flags_say_what_each_objective_needs() -> None:
     flags = {
         name: (o.uses_source, o.uses_strong_view, o.uses_source_head, o.uses_relationship)
-        for name, o in ((name, find_objective(name)) for name in OBJECTIVES)
+        for name, o in ((name, OBJECTIVES.find(name)) for name in OBJECTIVES.built_in())
     }
     assert flags == {
         "finetune": (False, False, False, False),
@@ -295,8 +292,8 @@ def test_flags_say_what_each_objective_needs() -> None:
 
 
 def test_an_unknown_objective_is_refused() -> None:
-    with pytest.raises(KeyError, match="jont"):
-        find_objective("jont").build(Hyperparameters(lr=0.1), None)
+    with pytest.raises(ComponentError, match=r"an objective must be known, but 'jont' is not; .* Did you mean 'joint'"):
+        OBJECTIVES.find("jont")
 
 
 def test_the_joint_loss_of_a_real_backbone_equals_plain_torch(make_work: Callable[..., FineTuning]) -> None:
@@ -304,7 +301,9 @@ def test_the_joint_loss_of_a_real_backbone_equals_plain_torch(make_work: Callabl
     generator = torch.Generator().manual_seed(0)
     target = Batch(torch.randn((6, 3, 32, 32), generator=generator), torch.tensor([0, 1, 2, 0, 1, 2]))
     source = Batch(torch.randn((10, 3, 32, 32), generator=generator), torch.arange(10) % 5)
-    loss = find_objective("joint").build(Hyperparameters(lr=0.1, source_weight=0.3), None).loss(network, target, source)
+    loss = (
+        OBJECTIVES.find("joint").build(Hyperparameters(lr=0.1, source_weight=0.3), None).loss(network, target, source)
+    )
     loss.total.backward()
     _, _, total = plain_joint(plain, target, source)
     total.backward()

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pretrieve.components import OBJECTIVES
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.process_group import ProcessGroup
 from pretrieve.training.step_inputs import EpochInputs
 
@@ -50,7 +50,7 @@ def test_epochs_differ_and_repeat(make_work: MakeWork) -> None:
 
 def test_pseudo_labels_get_a_strong_view_of_the_same_images(make_work: MakeWork) -> None:
     work = make_work()
-    strong = replace(work, objective=find_objective("pseudo_label").build(work.hyperparameters, None))
+    strong = replace(work, objective=OBJECTIVES.find("pseudo_label").build(work.hyperparameters, None))
     ((_, source),) = next(iter(EpochInputs(strong, 0)))
     assert source is not None
     assert source.strong_images is not None

@@ -2,7 +2,8 @@ import numpy as np
 import ot
 import pytest
 
-from pretrieve_selection import COSTS, GreedyOtSelector, SelectionSettings
+from pretrieve_selection import COSTS, SelectionSettings
+from pretrieve_selection.selectors.greedy_ot import GreedyOtSelector
 
 
 @pytest.mark.parametrize("cost_name", sorted(COSTS))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pretrieve_selection import IMAGENET_BIRD_CLASSES, LabelSelector, SelectionInputError, SelectionSettings
+from pretrieve_selection import IMAGENET_BIRD_CLASSES, SelectionInputError, SelectionSettings
+from pretrieve_selection.selectors.label import LabelSelector
 
 
 def _select(selector, top_k=5, num_groups=5):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pretrieve_selection import COSTS, NearestSelector, SelectionSettings
+from pretrieve_selection import COSTS, SelectionSettings
+from pretrieve_selection.selectors.nearest import NearestSelector
 
 
 @pytest.mark.parametrize("cost_name", sorted(COSTS))

@@ -1,6 +1,7 @@
 import numpy as np
 
-from pretrieve_selection import RandomSelector, SelectionSettings
+from pretrieve_selection import SelectionSettings
+from pretrieve_selection.selectors.uniform_random import RandomSelector
 
 
 def _groups(rng, source=None, top_k=3):

@@ -5,9 +5,9 @@ from pretrieve_selection import (
     COSTS,
     SelectionInputError,
     SelectionSettings,
-    UotSelector,
     solve_unbalanced_transport,
 )
+from pretrieve_selection.selectors.uot import UotSelector
 
 
 @pytest.mark.parametrize("cost_name", sorted(COSTS))

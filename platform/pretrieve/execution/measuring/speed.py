@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from pretrieve.backbones import Architecture
 from pretrieve.cluster import causes_of_task_errors
+from pretrieve.components import OBJECTIVES
 from pretrieve.errors import ResourceError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import find_objective
 from pretrieve.training.optimizer import make_optimizer
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
@@ -72,13 +72,13 @@ class Probe:
     @property
     def images_per_step(self) -> int:
         """Target and source images of a step."""
-        uses_source = find_objective(self.objective).uses_source
+        uses_source = OBJECTIVES.find(self.objective).uses_source
         source = (self.training.source_batch_size or self.training.batch_size) if uses_source else 0
         return self.training.batch_size + source
 
     def fine_tuning(self, device: torch.device) -> FineTuning:
         """Build the training, with one epoch that is longer than any measurement."""
-        needs, num_source = find_objective(self.objective), self.num_source_classes
+        needs, num_source = OBJECTIVES.find(self.objective), self.num_source_classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             backbone = self.architecture.build()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from pretrieve.errors import UserError, nearest_word
+from pretrieve.errors import UserError
 
 
-def import_module_of(reference: str, *, noun: str, word: str, error: type[UserError]) -> ModuleType:
+def import_module_of(reference: str, *, noun: str, error: type[UserError]) -> ModuleType:
     """Import the module of `my_module:my_object`, looking in the working directory too.
 
     Args:
       reference: module and object.
       noun: the kind of object with its article, for messages.
-      word: the kind of object in one word, for messages.
       error: class of the error to raise.
 
     Raises:
@@ -27,8 +25,8 @@ def import_module_of(reference: str, *, noun: str, word: str, error: type[UserEr
     module_name = reference.partition(":")[0]
     if not module_name or module_name.startswith("."):
         raise error(
-            f"{noun} in a module must be named as my_module:my_{word} with a full module name, "
-            f"but is {reference!r}; put the module's name before the colon"
+            f"{noun} in a module must be named as my_module:my_object with a full module name, but "
+            f"is {reference!r}; put the module's name before the colon"
         )
     try:
         return _import(module_name)
@@ -37,21 +35,6 @@ def import_module_of(reference: str, *, noun: str, word: str, error: type[UserEr
             f"the module of {noun.partition(' ')[2]} {reference!r} must be importable, but {missing}; put it into the "
             "working directory or on PYTHONPATH"
         ) from missing
-
-
-def find_attribute(
-    module: ModuleType, name: str, *, word: str, accepts: Callable[[Any], bool], error: type[UserError]
-) -> Any:
-    """Return the attribute `name` of a module; `word` names in messages the kind of object that `accepts` accepts.
-
-    Raises:
-      UserError: of the class `error`; there is no such attribute, or it is of another kind.
-    """
-    found = getattr(module, name, None)
-    if not accepts(found):
-        words = [known for known in vars(module) if not known.startswith("_")]
-        raise error(f"module {module.__name__!r} must have a {word} {name!r}, but has none.{nearest_word(name, words)}")
-    return found
 
 
 def declares(found: Any, kind: type) -> bool:
