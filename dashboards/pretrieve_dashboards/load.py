@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from mlflow.entities import Run
 
+from pretrieve.components.hyperparameters import TOP_K, read_number
 from pretrieve.records import (
     Attempt,
     AuditRecord,
@@ -31,8 +32,6 @@ from pretrieve_dashboards.views.learning_curves import trials_to_follow
 
 MAX_REQUESTS = 200
 """For the curves of one study. A request takes tenths of a second if MLflow holds hundreds of thousands of values."""
-
-_HYPERPARAMETERS = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
 
 
 @uncollected()
@@ -104,8 +103,8 @@ def _cells(experiment: MlflowExperiment, plan: PlanRecord, *, with_trials: bool)
     else:  # the chosen trials hold the best configurations
         keys = {tags[schema.TAG_BEST_KEY] for tags, _ in tags_and_runs if schema.TAG_BEST_KEY in tags}
         of_trials = [run for key in sorted(keys) for run in experiment.runs(schema.KIND_TRIAL, key=key)]
-    trials = _by_key(of_trials, "trial", plan.top_ks)
-    refits = _by_key(experiment.runs(schema.KIND_REFIT), "refit", plan.top_ks)
+    trials = _by_key(of_trials, "trial", plan)
+    refits = _by_key(experiment.runs(schema.KIND_REFIT), "refit", plan)
     cells = [_cell(cell, runs.get((cell.target, cell.method)), trials, refits) for cell in plan.cells]
     return tuple(cells if with_trials else (replace(cell, trials=()) for cell in cells))
 
@@ -143,15 +142,15 @@ def _best(tags: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> Mapping
     return copied if trial is None else trial.hyperparameters
 
 
-def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> dict[str, TrialRecord]:
+def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], plan: PlanRecord) -> dict[str, TrialRecord]:
     found: dict[str, TrialRecord] = {}
-    for record in (_trial(run, kind, top_ks) for run in runs):
+    for record in (_trial(run, kind, plan) for run in runs):
         if record.key not in found or found[record.key].state not in ("finished", "diverged", "stopped"):
             found[record.key] = record
     return found
 
 
-def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> TrialRecord:
+def _trial(run: Run, kind: Literal["trial", "refit"], plan: PlanRecord) -> TrialRecord:
     tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
     state = _state(str(run.info.status), tags.get(schema.TAG_OUTCOME))
     score = metrics.get(schema.VAL_SCORE if kind == "trial" else schema.TEST_SCORE)
@@ -162,7 +161,7 @@ def _trial(run: Run, kind: Literal["trial", "refit"], top_ks: Sequence[int]) -> 
         run_id=str(run.info.run_id),
         kind=kind,
         state=state,
-        hyperparameters=grid_point(params, top_ks),
+        hyperparameters=grid_point(params, plan.hyperparameters, plan.top_ks),
         seed=int(params.get("seed", 0)),
         score=_finite(score) if state == "finished" else None,
         seconds=metrics.get(schema.SECONDS, 0.0),
@@ -203,17 +202,19 @@ def _finite(score: Any) -> float | None:
     return None if score is None or not math.isfinite(score) else float(score)
 
 
-def grid_point(params: Mapping[str, str], top_ks: Sequence[int]) -> dict[str, float]:
+def grid_point(params: Mapping[str, str], names: Sequence[str], top_ks: Sequence[int]) -> dict[str, float]:
     """Read the hyperparameters of a trial or refit from the parameters of its MLflow run.
 
-    The result has `source_weight` and `top_k` only if the run has them. `top_ks` are the numbers of selected units in
-    the present plan's grid; empty if it does not vary them.
+    The result has those of the `names` that the run has. `top_ks` are the numbers of selected units in the present
+    plan's grid; empty if it does not vary them.
 
     >>> params = {"lr": "0.1", "selection.top_k": "100", "selection.num_selected": "100"}
-    >>> grid_point(params, ()), grid_point(params, (50, 100))
+    >>> grid_point(params, ["lr"], ()), grid_point(params, ["lr"], (50, 100))
     ({'lr': 0.1}, {'lr': 0.1, 'top_k': 100})
     """
-    point = {name: float(params[name]) for name in _HYPERPARAMETERS if params.get(name) not in (None, "None")}
+    point = {
+        name: read_number(params[name]) for name in names if name != TOP_K.name and params.get(name, "None") != "None"
+    }
     if not top_ks or "selection.num_selected" not in params:
         return point
     # `top_k` is not part of a trial's key: the selected images are. The run may come from another grid, so the number

@@ -151,16 +151,16 @@ def _escaped(words: str) -> str:
 
 
 def shared_runs_view(record: StudyRecord) -> str:
-    """Describe the columns of the list of runs: scores, then hyperparameters, λ and K only if the study has them.
+    """Describe the columns of the list of runs: scores, then the hyperparameters that the study has.
 
     Returns JSON in the format of MLflow's shared views, for the experiment's tag `schema.TAG_RUNS_VIEW`.
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
-    used = [name for name in ("source_weight", "top_k") if any(name in trial.hyperparameters for trial in trials)]
+    used = wording.ordered(name for trial in trials for name in trial.hyperparameters)
     columns = [
         # The seconds that trials measured: a run's duration in MLflow also counts the time between attempts.
         *(f"metrics.`{name}`" for name in (*_SCORES, schema.SECONDS)),
-        *(f"params.`{name}`" for name in ("lr", "weight_decay", "head_lr_ratio", *used)),
+        *(f"params.`{name}`" for name in used),
         f"tags.`{schema.TAG_OUTCOME}`",
     ]
     return json.dumps({"selectedColumns": columns, "orderByKey": "attributes.start_time", "orderByAsc": True})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
+from pretrieve.components.hyperparameters import BUILT_IN
 from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 
@@ -13,8 +14,7 @@ ABSENT = "—"
 AVERAGE = "average"
 """Name of the column with the means over all targets, in our tables and in the paper's."""
 
-SHORT_NAMES = {"lr": "lr", "weight_decay": "wd", "source_weight": "λ", "top_k": "K", "head_lr_ratio": "head ×"}
-"""Names of the hyperparameters of a grid, in the order in which they are shown."""
+_TABLE = {each.name: each for each in BUILT_IN}
 
 
 def percent(fraction: float | None) -> str:
@@ -54,8 +54,27 @@ def hyperparameter(name: str, value: float | None) -> str:
     >>> hyperparameter("top_k", 100), hyperparameter("momentum", 0.9), hyperparameter("top_k", None)
     ('K 100', 'momentum 0.9', 'K —')
     """
-    short, text = SHORT_NAMES.get(name, name), ABSENT if value is None else number(value)
-    return f"{short}{text}" if short.endswith("×") else f"{short} {text}"
+    text = ABSENT if value is None else number(value)
+    return _TABLE[name].write(text) if name in _TABLE else f"{name} {text}"
+
+
+def short_name(name: str) -> str:
+    """Return the symbol of a hyperparameter; its name where the table does not have it.
+
+    >>> short_name("source_weight"), short_name("temperature")
+    ('λ', 'temperature')
+    """
+    return _TABLE[name].symbol if name in _TABLE else name
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """List the names of hyperparameters once each, in the order in which they are shown.
+
+    >>> ordered(["momentum", "top_k", "lr", "top_k"])
+    ['lr', 'top_k', 'momentum']
+    """
+    known = set(names)
+    return [*(name for name in _TABLE if name in known), *sorted(known - set(_TABLE))]
 
 
 def hyperparameters(values: Mapping[str, float] | None) -> str:
@@ -68,8 +87,7 @@ def hyperparameters(values: Mapping[str, float] | None) -> str:
     """
     if values is None:
         return ABSENT
-    ordered = dict.fromkeys((*SHORT_NAMES, *values))
-    return ", ".join(hyperparameter(name, values[name]) for name in ordered if name in values)
+    return ", ".join(hyperparameter(name, values[name]) for name in ordered(values))
 
 
 def duration(seconds: float) -> str:

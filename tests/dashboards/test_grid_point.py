@@ -25,9 +25,9 @@ def of_run(num_selected, asked, top_k=None):
 )
 def test_run_stands_for_the_number_of_the_grid_that_gives_its_images(params, top_ks, top_k):
     expected = {"lr": 0.1} if top_k is None else {"lr": 0.1, "top_k": top_k}
-    assert grid_point(params, top_ks) == expected
+    assert grid_point(params, ["lr", "top_k"], top_ks) == expected
 
 
 def test_run_that_reuses_nothing_has_no_number_of_groups():
     params = {"lr": "0.1", "weight_decay": "0.0001", "head_lr_ratio": "10.0", "source_weight": "None"}
-    assert grid_point(params, (50, 100)) == {"lr": 0.1, "weight_decay": 1e-4, "head_lr_ratio": 10.0}
+    assert grid_point(params, list(params), (50, 100)) == {"lr": 0.1, "weight_decay": 1e-4, "head_lr_ratio": 10.0}

@@ -92,7 +92,7 @@ def test_unfinished_study_says_what_is_missing_and_what_went_wrong(unfinished_st
     assert "birds · uot: 3 of 5 trials without a result (1 not begun, 1 running or interrupted, 1 failed)" in text
     assert "the study has not reached its end" in text
     row = next(line for line in text.splitlines() if line.strip().startswith("uot") and "1/5" in line)
-    assert row.split() == ["uot", "—", "—", "—", "—", "—", "1/5", "1", "1", "0:06"]
+    assert row.split() == ["uot", "—", "—", "—", "—", "1/5", "1", "1", "0:06"]
 
 
 def test_long_list_of_missing_parts_is_cut(eight_targets):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pretrieve.methods import METHODS
+from pretrieve.methods import find_method
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file
 
@@ -36,10 +36,11 @@ def load(repository: Path, tmp_path: Path):
 
 def num_trials(settings: StudySettings) -> dict[str, int]:
     grid = settings.grid
-    assert grid.settles_head_lr_ratio(settings.methods)
+    assert grid.settles_head_lr_ratio(settings.method_names)
     settled = grid.with_head_lr_ratio(10.0)
     return {
-        method: len((grid if method == "finetune" else settled).points(METHODS[method])) for method in settings.methods
+        method: len((grid if method == "finetune" else settled).points(find_method(method)))
+        for method in settings.method_names
     }
 
 

@@ -67,10 +67,9 @@ class Best(View):
         )
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
-        has_top_k = any("top_k" in (cell.best or {}) for cell in record.cells)
-        names = [name for name in wording.SHORT_NAMES if name != "top_k" or has_top_k]
+        names = wording.ordered(name for cell in record.cells for name in cell.best or ())
         states = [state for state in _PROBLEM_STATES if any(cell.num_in_state(state) for cell in record.cells)]
-        hyperparameters = [wording.SHORT_NAMES[name].removesuffix(" ×") for name in names]
+        hyperparameters = [wording.short_name(name) for name in names]
         columns = (*hyperparameters, "trials", *(_PROBLEM_STATES[state] for state in states))
         previous = [None, *(cell.target for cell in record.cells)]
         rows = [
@@ -79,7 +78,7 @@ class Best(View):
         ]
         yield Text("\nBest configuration of each cell, chosen on validation", style="bold")
         yield printed_table(("target", "method", "val %", *columns, "min:s"), rows)
-        yield Text(("K: number of selected groups; " if has_top_k else "") + _LEGEND, style="dim")
+        yield Text(("K: number of selected groups; " if "top_k" in names else "") + _LEGEND, style="dim")
 
 
 def best_frame(record: StudyRecord, target: str) -> pd.DataFrame:

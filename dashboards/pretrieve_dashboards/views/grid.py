@@ -13,7 +13,6 @@ from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import is_chosen, varying
 
 _ROW = "lr"
-_COLUMNS = ("weight_decay", "source_weight", "top_k", "head_lr_ratio")
 _NO_TRIAL = TableCell(Markup('<span aria-label="no such trial yet">·</span>'), style="entry none")
 
 _Point = tuple[float | None, ...]
@@ -39,7 +38,8 @@ class Grid(View):
         if not trials:
             nothing = f"no trial has {'recorded its point yet' if cell.trials else 'begun'}"
             return Table(label, caption, (), [row(TableCell(nothing, style="none"))], style="grid")
-        names = varying(trials, _COLUMNS) or _COLUMNS[:1]
+        others = [name for name in wording.ordered(n for t in trials for n in t.hyperparameters) if name != _ROW]
+        names = varying(trials, others) or tuple(others[:1])
         points = {_point(trial, names) for trial in trials}
         columns = sorted(points, key=lambda point: [math.inf if value is None else -value for value in point])
         rates = sorted({trial.hyperparameters[_ROW] for trial in trials}, reverse=True)

@@ -77,14 +77,14 @@ def _axis(name: str, values: Sequence[float | None]) -> tuple[ParallelAxis, list
         at = {value: index / max(1, len(apart) - 1) for index, value in enumerate(apart)}
         words = {value: wording.ABSENT if value is None else wording.number(value) for value in apart}
         ticks = tuple((at[value], word) for value, word in words.items())
-        return ParallelAxis(wording.SHORT_NAMES.get(name, name), ticks), [at[value] for value in values]
+        return ParallelAxis(wording.short_name(name), ticks), [at[value] for value in values]
     is_log = known[0] > 0 and known[-1] / known[0] >= WIDE_RANGE
     low, high = (math.log(each) if is_log else each for each in (known[0], known[-1]))
     scale = Scale(low, high, 0.0, 1.0)
     middle = math.sqrt(known[0] * known[-1]) if is_log else (known[0] + known[-1]) / 2
     ticks = ((0.0, f"{known[0]:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{known[-1]:.2g}"))
     heights = [0.0 if value is None else scale(math.log(value) if is_log else value) for value in values]
-    return ParallelAxis(wording.SHORT_NAMES.get(name, name), ticks), heights
+    return ParallelAxis(wording.short_name(name), ticks), heights
 
 
 def _score_axis(trials: Sequence[TrialRecord]) -> tuple[ParallelAxis, list[float]]:
@@ -109,7 +109,7 @@ def _description(cell: CellRecord, names: Sequence[str]) -> str:
         parts.append(f"scores from {wording.percent(min(scores))} to {wording.percent(max(scores))} %")
     if cell.best is not None:
         parts.append(f"chosen: {wording.hyperparameters(cell.best)} with {wording.percent(cell.best_val_score)} %")
-    varied = ", ".join(wording.SHORT_NAMES.get(name, name) for name in names)
+    varied = ", ".join(wording.short_name(name) for name in names)
     return "; ".join([*parts, f"what varies: {varied}" if varied else "nothing varies"]) + "."
 
 

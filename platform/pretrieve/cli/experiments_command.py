@@ -128,7 +128,8 @@ def count_trials(series: Series) -> tuple[int, int]:
     What two points share is counted in each, although it runs once. A UserError is raised if a file is missing or no
     YAML.
     """
-    from pretrieve.methods import METHODS
+    from pretrieve.components.hyperparameters import HEAD_LR_RATIO
+    from pretrieve.methods import Method
     from pretrieve.paper.catalogue import studies_folder
     from pretrieve.search.grid import GridSettings
     from pretrieve.study.study_file import read_study_fields
@@ -137,10 +138,11 @@ def count_trials(series: Series) -> tuple[int, int]:
     for point in series.studies:
         fields = read_study_fields(studies_folder() / point.file, overrides=point.overrides)
         grid = GridSettings.model_validate(fields.get("grid", {}))
-        methods, num_targets = fields["methods"], len(fields["targets"])
-        settled = grid.with_head_lr_ratio(grid.head_lr_ratio[0]) if grid.settles_head_lr_ratio(methods) else grid
+        methods, num_targets = [Method.model_validate(row) for row in fields["methods"]], len(fields["targets"])
+        names = [method.name for method in methods]
+        settled = grid.with_head_lr_ratio(grid.of(HEAD_LR_RATIO)[0]) if grid.settles_head_lr_ratio(names) else grid
         for method in methods:
-            num_trials += num_targets * len((grid if method == "finetune" else settled).points(METHODS[method]))
+            num_trials += num_targets * len((grid if method.name == "finetune" else settled).points(method))
         num_refits += num_targets * len(methods) * fields.get("refit", {}).get("num_seeds", 2)
     return num_trials, num_refits
 

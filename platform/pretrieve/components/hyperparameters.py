@@ -37,7 +37,7 @@ class Hyperparameter:
     grid: tuple[Any, ...]
     default: Any = None
     type: Any = Positive
-    form: str = "{symbol} {value:g}"
+    form: str = "{symbol} {value}"
     stands_for: str = ""
 
     @property
@@ -51,7 +51,17 @@ class Hyperparameter:
         >>> SOURCE_WEIGHT.write(0.3), HEAD_LR_RATIO.write(10.0)
         ('λ 0.3', 'head ×10')
         """
-        return self.form.format(symbol=self.symbol, value=value)
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        return self.form.format(symbol=self.symbol, value=text)
+
+
+def read_number(text: str) -> float:
+    """Read a value from MLflow's text.
+
+    >>> read_number("0.1"), read_number("100")
+    (0.1, 100)
+    """
+    return float(text) if not text.isdecimal() else int(text)
 
 
 LR = Hyperparameter("lr", "learning rate of the backbone", "lr", "log", grid=(0.1, 0.03, 0.01, 0.003, 0.001))
@@ -71,7 +81,7 @@ HEAD_LR_RATIO = Hyperparameter(
     "choice",
     grid=(10.0,),
     default=10.0,
-    form="{symbol} ×{value:g}",
+    form="{symbol} ×{value}",
 )
 SOURCE_WEIGHT = Hyperparameter(
     "source_weight", "λ of eq. 6, the weight of the source's loss", "λ", "log", grid=(1.0, 0.3, 0.1)

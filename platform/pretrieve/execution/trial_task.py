@@ -66,7 +66,7 @@ class TrialTask(SettingsModel):
             "backbone_identity": self.backbone_identity,
             "num_source_groups": len(self.source),
         }
-        values |= {k: v for k, v in self.spec.hyperparameters.model_dump().items() if v is not None}
+        values |= self.spec.hyperparameters.values()
         training = self.spec.training.model_dump()
         augmentation = training.pop("augmentation")
         values |= {f"training.{name}": value for name, value in training.items()}

@@ -1,30 +1,140 @@
-"""The methods of a study: a method is a selector, which chooses groups, and an objective, which trains on them."""
+"""The methods of a study, its rows: what is chosen from the source, and how it is trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Any
 
-MethodName = Literal["finetune", "random", "greedy_ot", "uot", "nearest", "label", "co_tuning"]
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+
+from pretrieve.components import OBJECTIVES, SELECTORS
+from pretrieve.components.hyperparameters import BUILT_IN, HEAD_LR_RATIO, LR, TOP_K, WEIGHT_DECAY, Hyperparameter
+from pretrieve.errors import UserError, nearest_word
+from pretrieve.settings_model import SettingsModel
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Settings = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Method:
-    """One way to fine-tune; without a selector no source is reused."""
+class Method(SettingsModel):
+    """One way to fine-tune: a row of a study's table. A bare word stands for a row, see `method_words`.
 
-    name: str
-    selector: str | None
-    objective: str
+    What names a member is a word, `my_module:my_object`, or a name that an installed package declares. Its settings are
+    the member's own.
+
+    Attributes:
+      name: of the row, in tables and runs.
+      selector: what chooses from the source; None: nothing of the source is reused.
+      selector_settings: those of `selection` that this row changes, and the selector's own.
+      objective: how a step's loss is computed; None: see `training.source_objective`, or `finetune` where nothing is
+        reused.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
+    selector: str | None = None
+    selector_settings: Settings = Field(default={})
+    objective: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        fields = _row_of(value)
+        if fields is None:
+            words = method_words()
+            raise ValueError(
+                f"a method must be one of {', '.join(words)}, or a row of its own, such as {{name: mine, selector: "
+                f"my_module:my_selector}}, but is {value!r}.{nearest_word(value, words)}"
+            )
+        return fields
+
+    @field_validator("selector", "objective")
+    @classmethod
+    def _is_a_member(cls, word: str | None, info: Any) -> str | None:
+        if word is not None:
+            try:
+                FAMILY_OF[info.field_name].find(word)
+            except UserError as fault:
+                raise ValueError(str(fault)) from fault
+        return word
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Method:
+        row = _row_of(self.name)
+        if row is not None and row != self._changed():
+            raise ValueError(f"a row's name must be its own, but {self.name!r} is a known row; choose another name")
+        if self.selector_settings and self.selector is None:
+            raise ValueError("selector_settings must be of the row's selector, but it names none; add `selector:`")
+        objective = OBJECTIVES.find(self.trained_with)
+        if objective.uses_source and self.selector is None:
+            raise ValueError(f"objective {self.trained_with!r} needs images of the source; add `selector:`")
+        if self.selector is not None and not objective.uses_source:
+            raise ValueError(
+                f"objective {self.trained_with!r} uses no image of the source, but selector {self.selector!r} selects "
+                "some; leave one of them out"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _to_word(self, write: SerializerFunctionWrapHandler) -> Any:
+        """Write a row that a word stands for as the word, and of another row what it says."""
+        changed = self._changed()
+        return self.name if _row_of(self.name) == changed else {name: write(self)[name] for name in changed}
+
+    def _changed(self) -> Settings:
+        """Return the fields that differ from their defaults."""
+        fields = {name: field.default for name, field in type(self).model_fields.items()}
+        return {name: getattr(self, name) for name, default in fields.items() if getattr(self, name) != default}
+
+    @property
+    def trained_with(self) -> str:
+        """The word of its objective; the one of labels, `joint`, where the study decides."""
+        return self.objective or ("joint" if self.selector else "finetune")
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """What its grid varies: what its members read, in the order of the table, those of the user last."""
+        read = [
+            *(LR, WEIGHT_DECAY, HEAD_LR_RATIO),
+            *OBJECTIVES.find(self.trained_with).hyperparameters,
+            *([TOP_K] if self.selector else []),
+        ]
+        by_name = {each.read_as: each for each in read if not each.stands_for}
+        by_name |= {each.read_as: each for each in read if each.stands_for}
+        order = {each.read_as: place for place, each in reversed(list(enumerate(BUILT_IN)))}
+        return tuple(sorted(by_name.values(), key=lambda each: order.get(each.read_as, len(order))))
 
 
-METHODS: dict[str, Method] = {
-    "finetune": Method("finetune", selector=None, objective="finetune"),
-    "random": Method("random", selector="random", objective="joint"),
-    "greedy_ot": Method("greedy_ot", selector="greedy_ot", objective="joint"),
-    "uot": Method("uot", selector="uot", objective="joint"),
-    "nearest": Method("nearest", selector="nearest", objective="joint"),
-    "label": Method("label", selector="label", objective="joint"),
-    "co_tuning": Method("co_tuning", selector=None, objective="co_tuning"),
+FAMILY_OF = {
+    "selector": SELECTORS,
+    "objective": OBJECTIVES,
 }
+"""The family that each field of a row names a member of."""
 
-assert tuple(METHODS) == get_args(MethodName)
+
+def method_words() -> list[str]:
+    """List the words that stand for a row: objectives that need no source, and selectors."""
+    alone = [word for word in OBJECTIVES.words() if _row_of(word) is not None]
+    return [*alone, *SELECTORS.words()]
+
+
+def _row_of(word: str) -> Settings | None:
+    """Return the fields of the row that a word stands for; None if it is no such word.
+
+    The word of a selector reuses what it selects; that of an objective without a source trains with it.
+    """
+    if word in SELECTORS.words():
+        return {"name": word, "selector": word}
+    if word in OBJECTIVES.words() and not OBJECTIVES.find(word).uses_source:
+        return {"name": word} if word == "finetune" else {"name": word, "objective": word}
+    return None
+
+
+def find_method(word: str) -> Method:
+    """Return the row that a word stands for.
+
+    >>> find_method("uot").selector, find_method("co_tuning").trained_with
+    ('uot', 'co_tuning')
+    """
+    return Method.model_validate(word)

@@ -34,7 +34,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class PlanRecord:
-    """What a study set out to do; `settings` is the whole configuration, nested."""
+    """What a study set out to do; `settings` is the whole configuration, nested; `hyperparameters` are the names."""
 
     RECORD: ClassVar = "plan"
     VERSION: ClassVar = 1
@@ -44,6 +44,7 @@ class PlanRecord:
     methods: tuple[str, ...]
     targets: tuple[TargetRecord, ...]
     cells: tuple[PlannedCell, ...]
+    hyperparameters: tuple[str, ...] = ("lr", "weight_decay", "head_lr_ratio", "source_weight")
 
     @property
     def top_ks(self) -> tuple[int, ...]:
@@ -67,8 +68,7 @@ class TrialRecord:
     Attributes:
       key: hash of everything that decides its result.
       state: `running` also for one that was interrupted.
-      hyperparameters: lr, weight_decay, head_lr_ratio; with a source stream source_weight; where the grid varies the
-        number of selected units top_k.
+      hyperparameters: those that its members read; where the grid varies the number of selected units, top_k.
       score: validation score of a trial, test score of a refit, in [0, 1]; None unless finished.
       seconds: its running time; 0 while unknown.
       message: why it diverged, was stopped or failed, or how a finished one departs from the protocol; else empty.

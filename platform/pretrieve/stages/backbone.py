@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 BACKBONES = "backbones"
 PRETRAINED = "pretrained"
 
-CO_TUNING = "co_tuning"
-
 
 class BackboneStage(Stage[Backbone]):
     """Returns the pre-trained network, whose weights are in the store."""
@@ -49,9 +47,10 @@ class BackboneStage(Stage[Backbone]):
             found = _find_pretrained(context)
         else:
             found = backbone_from_weights(settings, context.store.root / BACKBONES)
-        if found is not None and CO_TUNING in context.settings.methods and found.load_classifier() is None:
+        relating = context.settings.relating
+        if found is not None and relating and found.load_classifier() is None:
             raise UserError(
-                f"the method {CO_TUNING!r} needs the classifier that the backbone was pre-trained with, but the "
+                f"the method {relating[0]!r} needs the classifier that the backbone was pre-trained with, but the "
                 f"weights of {found.architecture_name} hold none; give weights that do, or leave the method out"
             )
         return found

@@ -23,7 +23,6 @@ from pretrieve.execution.measuring.packing import measure_packing, open_share, s
 from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedBook
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.entries import CacheEntry, write_entry
-from pretrieve.stages.trial_maker import objective_of
 
 if TYPE_CHECKING:
     from pretrieve.stages.context import Context
@@ -92,7 +91,7 @@ def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: 
     decoded = {image_set.name: _decoded(image_set, size) for image_set in (*targets.values(), source)}
     sample = next(pixels for pixels, _ in decoded.values() if len(pixels))
     probes = {}
-    for objective in dict.fromkeys(objective_of(method, settings) for method in settings.methods):
+    for objective in dict.fromkeys(settings.method(name).trained_with for name in settings.method_names):
         needs = OBJECTIVES.find(objective)
         probes[objective] = Probe(
             architecture=architecture,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-from pretrieve.methods import METHODS
+from pretrieve.components.hyperparameters import HEAD_LR_RATIO
 from pretrieve.records import CellRecord
 from pretrieve.records.forecast import CellForecast
 from pretrieve.search.grid import GridSettings
@@ -15,7 +15,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.relationships import find_study_inputs
 from pretrieve.stages.study_cells import SETTLING_METHOD, num_proposed
-from pretrieve.stages.trial_maker import SPLITS, TrialMaker, objective_of
+from pretrieve.stages.trial_maker import SPLITS, TrialMaker
 from pretrieve.stages.workload import work_of
 from pretrieve.training.settings import Hyperparameters
 
@@ -34,7 +34,7 @@ class CellCountsStage(Stage[tuple[CellForecast, ...]]):
         trial_maker = None
         if inputs is not None:
             trial_maker = TrialMaker(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
-        pairs = product(context.get(ImageSetsStage).targets, settings.methods)
+        pairs = product(context.get(ImageSetsStage).targets, settings.method_names)
         return tuple(_count(context, trial_maker, target, method) for target, method in pairs)
 
 
@@ -43,7 +43,7 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     settings, targets = context.settings, context.get(ImageSetsStage).targets
     timed = []
     for cell in context.get(CellCountsStage):
-        objective = objective_of(cell.method, settings)
+        objective = settings.method(cell.method).trained_with
         trial, refit = (work_of(kind, settings.training, targets[cell.target], objective) for kind in SPLITS)
         num_trials, num_refits = cell.num_trials - cell.num_done, cell.num_refits - cell.num_refits_done
         timed.append(
@@ -59,7 +59,8 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
 
 def _count(context: Context, trial_maker: TrialMaker | None, target: str, method: str) -> CellForecast:
     search, grid, known = context.settings.search, _grid(context, target, method), _known(context, target, method)
-    num_trials = num_proposed(search, grid, method) if search.proposes else len(grid.points(METHODS[method]))
+    row = context.settings.method(method)
+    num_trials = num_proposed(search, grid, row) if search.proposes else len(grid.points(row))
     num_done = num_refits_done = 0
     if trial_maker is not None and known is not None:
         states = (*FINISHED, "stopped") if search.may_stop else FINISHED
@@ -80,11 +81,11 @@ def _count(context: Context, trial_maker: TrialMaker | None, target: str, method
 def _grid(context: Context, target: str, method: str) -> GridSettings:
     """Return the grid of a cell; the settling cell may have chosen the head's ratio."""
     grid = context.settings.grid
-    if not grid.settles_head_lr_ratio(context.settings.methods) or method == SETTLING_METHOD:
+    if not grid.settles_head_lr_ratio(context.settings.method_names) or method == SETTLING_METHOD:
         return grid
     settled = _known(context, target, SETTLING_METHOD)
     best = settled.best if settled is not None else None
-    return grid.with_head_lr_ratio(best["head_lr_ratio"] if best else grid.head_lr_ratio[0])
+    return grid.with_head_lr_ratio(best[HEAD_LR_RATIO.name] if best else grid.of(HEAD_LR_RATIO)[0])
 
 
 def _known(context: Context, target: str, method: str) -> CellRecord | None:

@@ -71,9 +71,10 @@ def _write_plan(context: Context, study_cells: StudyCells) -> Path:
         backbone=inputs.backbone.architecture_name,
         # The address may hold a password, and artifacts are for everyone to see.
         settings=settings.model_dump(mode="json", exclude={"tracking_uri"}),
-        methods=tuple(settings.methods),
+        methods=settings.method_names,
         targets=tuple(targets),
         cells=tuple(planned),
+        hyperparameters=tuple(dict.fromkeys(each.read_as for each in settings.hyperparameters)),
     )
     path = settings.folder / schema.PLAN_ARTIFACT
     write_json(path, to_json(record))

@@ -14,7 +14,6 @@ from pretrieve.data.image_set import ImageSet
 from pretrieve.features.centroids import class_centroids
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.stored_features import FeatureRequest, feature_key, make_feature_matrix
-from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import BackboneStage
@@ -103,7 +102,7 @@ class FeaturesStage(Stage[StudyFeatures]):
     place = 30
 
     def applies(self, context: Context) -> bool:
-        return any(METHODS[method].selector is not None for method in context.settings.methods)
+        return bool(context.settings.selecting)
 
     def load(self, context: Context) -> StudyFeatures:
         sets = context.get(ImageSetsStage)

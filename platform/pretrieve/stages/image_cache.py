@@ -8,13 +8,12 @@ from itertools import product
 from pathlib import Path
 
 from pretrieve.artifacts.atomic_files import write_json
-from pretrieve.components import OBJECTIVES
+from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import Layout, read_card
 from pretrieve.image_cache.entries import CacheEntry
-from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AuditStage
@@ -106,7 +105,7 @@ def describe_inputs(context: Context, choice: SourceChoice) -> StudyInputs:
         choice.units,
         choice.selections,
         context.store.root / IMAGES,
-        top_ks=context.settings.grid.top_k or (None,),
+        top_ks=context.settings.grid.of(TOP_K) or (None,),
         units_with_leaks=choice.units_with_leaks,
     )
 
@@ -123,7 +122,7 @@ def _share_reused(context: Context) -> float:
         "cluster": settings.selection.num_clusters,
         "image": source.num_images("train"),
     }[settings.selection.unit]
-    num_selections = len(settings.targets) * sum(METHODS[method].selector is not None for method in settings.methods)
+    num_selections = len(settings.targets) * len(settings.selecting)
     return float(1 - (1 - min(1.0, settings.largest_top_k / available)) ** num_selections)
 
 
@@ -131,7 +130,7 @@ def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
     """Return the inputs of the trials, and the entries that they and the relationships read."""
     inputs = describe_inputs(context, context.get(AuditStage))
     read = list(TRIALS_READ)
-    if any(OBJECTIVES.find(METHODS[method].objective).uses_relationship for method in context.settings.methods):
+    if context.settings.relating:
         read.append(("train", "square"))  # a relationship is learned from training images, cropped as for prediction
     splits = product(inputs.targets.values(), read)
     entries = [split_entry(target, split, inputs.image_size, layout) for target, (split, layout) in splits]

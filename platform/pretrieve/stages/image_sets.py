@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from pretrieve.artifacts.atomic_files import replacing, write_json
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
+from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.dataset_card import make_card
 from pretrieve.data.folder_tree import passed_over_files
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.loading import load_source, load_target
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
-from pretrieve.methods import METHODS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 
@@ -127,7 +127,7 @@ def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str,
 
 
 def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> Iterator[str]:
-    if any(METHODS[method].selector for method in settings.methods):
+    if settings.selecting:
         yield from _faults_of_selection(settings, source)
     pretrain = settings.backbone.pretrain
     if pretrain is not None and source.num_images("train") < pretrain.batch_size:
@@ -155,7 +155,7 @@ def _faults_of_selection(settings: StudySettings, source: ImageSet) -> Iterator[
         "image": (num_images, f"the source's {num_images} images"),
     }
     number, described = available[selection.unit]
-    field, top_k = "grid.top_k" if settings.grid.top_k else "selection.top_k", settings.largest_top_k
+    field, top_k = "grid.top_k" if settings.grid.of(TOP_K) else "selection.top_k", settings.largest_top_k
     if top_k + selection.rank_from > number:
         ranks = f" from rank {selection.rank_from} on" if selection.rank_from else ""
         beside = f" less selection.rank_from, {selection.rank_from}" if selection.rank_from else ""

@@ -19,7 +19,6 @@ from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
-from pretrieve.stages.backbone import CO_TUNING
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
@@ -107,7 +106,7 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         settings, targets = context.settings, context.get(ImageSetsStage).targets.values()
-        if CO_TUNING not in settings.methods or context.find(RelationshipStage) is not None:
+        if not settings.relating or context.find(RelationshipStage) is not None:
             return None
         speed = next(iter(measured.speeds.values()))
         num_images = sum(target.num_images("train") for target in targets)
@@ -129,7 +128,7 @@ def find_study_inputs(context: Context) -> StudyInputs | None:
 
 
 def _paths(context: Context) -> dict[str, Path]:
-    targets = context.get(ImageSetsStage).targets if CO_TUNING in context.settings.methods else ()
+    targets = context.get(ImageSetsStage).targets if context.settings.relating else ()
     return {name: context.store.path(RELATIONSHIPS, f"{_request(context, name).key}.npy") for name in targets}
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.features.stored_features import matrix_path
-from pretrieve.methods import METHODS
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
@@ -116,7 +115,7 @@ class SelectionStage(Stage[SourceChoice]):
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
         """Forecast no time where single images are selected: it is not known beforehand."""
         settings = context.settings
-        number = len(_selecting(context)) * len(settings.targets)
+        number = len(context.settings.selecting) * len(settings.targets)
         if not number or context.find(SelectionStage) is not None:
             return None
         seconds = None if settings.selection.unit == "image" else number * SELECTION_S
@@ -137,13 +136,9 @@ def _kept_fraction(context: Context, target: str) -> float:
 
 def _requests(context: Context) -> dict[CellName, SelectionRequest]:
     """List the selections that the study needs, by cell."""
-    selecting = _selecting(context)
+    selecting = context.settings.selecting
     targets = context.get(ImageSetsStage).targets if selecting else ()
     return {(target, method): _request(context, target, method) for target, method in product(targets, selecting)}
-
-
-def _selecting(context: Context) -> list[str]:
-    return [method for method in context.settings.methods if METHODS[method].selector is not None]
 
 
 def _request(context: Context, target: str, method: str) -> SelectionRequest:
@@ -152,7 +147,7 @@ def _request(context: Context, target: str, method: str) -> SelectionRequest:
     names = sets.source.class_names
     return SelectionRequest(
         target=target,
-        selector=str(METHODS[method].selector),
+        selector=str(context.settings.method(method).selector),
         # One ranking serves every top_k of the grid; it is cut at each of them.
         settings=replace(selection.core, top_k=context.settings.largest_top_k),
         seed=context.settings.seed,

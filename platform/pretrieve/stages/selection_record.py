@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pretrieve.artifacts.atomic_files import replacing, write_json
+from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.group_lists import read_group_list
 from pretrieve.records import SelectionRecord
 from pretrieve.records.codec import to_json
@@ -48,7 +49,7 @@ def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> lis
             cell=(target, method),
             others=others,
             expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
-            top_ks=settings.grid.top_k or (settings.selection.top_k,),
+            top_ks=settings.grid.of(TOP_K) or (settings.selection.top_k,),
         )
         paths = [folder / f"{method}.{kind}" for kind in ("json", "svg", "jpg")]
         write_selection_pictures(inputs.units[target], selection, paths[2])

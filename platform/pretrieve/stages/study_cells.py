@@ -8,8 +8,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.keys import derived_seed
+from pretrieve.components.hyperparameters import HEAD_LR_RATIO
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.methods import METHODS
+from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.early_stopping import EarlierTrial
 from pretrieve.search.strategies.proposals import CellProblem
@@ -64,18 +65,20 @@ class StudyCells:
     _cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.methods))
-        self._settles = self.settings.grid.settles_head_lr_ratio(self.settings.methods)
-        if len(self.settings.grid.head_lr_ratio) > 1 and SETTLING_METHOD not in self.settings.methods:
+        self._pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.method_names))
+        self._settles = self.settings.grid.settles_head_lr_ratio(self.settings.method_names)
+        num_ratios = len(self.settings.grid.of(HEAD_LR_RATIO))
+        if num_ratios > 1 and SETTLING_METHOD not in self.settings.method_names:
             self.clock.notice(
-                f"every method searches all {len(self.settings.grid.head_lr_ratio)} values of grid.head_lr_ratio: they "
+                f"every method searches all {num_ratios} values of grid.head_lr_ratio: they "
                 f"are settled with the method {SETTLING_METHOD!r}, which is not a method of this study"
             )
         for pairs in self.phases():
             self._make([pair for pair in pairs if not self._waits(pair)])
 
     def _make(self, pairs: Sequence[tuple[str, str]]) -> None:
-        begun = self.ledger.points() if self.settings.search.proposes else {}
+        names = [each.read_as for each in self.settings.hyperparameters]
+        begun = self.ledger.points(names) if self.settings.search.proposes else {}
         self._cells |= {pair: self._cell(pair, begun.get(pair, {})) for pair in pairs}
 
     def phases(self) -> list[list[tuple[str, str]]]:
@@ -101,7 +104,7 @@ class StudyCells:
 
     def _waits(self, pair: tuple[str, str]) -> bool:
         """Return whether the head ratio of a cell is not known yet."""
-        return self._settles and pair[1] != SETTLING_METHOD and len(self.grid(*pair).head_lr_ratio) > 1
+        return self._settles and pair[1] != SETTLING_METHOD and len(self.grid(*pair).of(HEAD_LR_RATIO)) > 1
 
     @property
     def cells(self) -> list[Cell]:
@@ -112,8 +115,9 @@ class StudyCells:
         """Make a cell that waits for its head ratio: the number of its trials is known, their points are not."""
         grid, search = self.settings.grid, self.settings.search
         if search.proposes:
-            return Cell(target, method, (), num_proposed(search, self.grid(target, method), method))
-        settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.head_lr_ratio[0]))
+            row = self.settings.method(method)
+            return Cell(target, method, (), num_proposed(search, self.grid(target, method), row))
+        settled = self.trial_maker.cell(target, method, grid.with_head_lr_ratio(grid.of(HEAD_LR_RATIO)[0]))
         return Cell(target, method, (), len(settled.trials))
 
     def grid(self, target: str, method: str) -> GridSettings:
@@ -122,17 +126,17 @@ class StudyCells:
             return grid
         settling = self._cells.get((target, SETTLING_METHOD))
         best = best_trial(settling, self.ledger.finished) if settling else None
-        return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.head_lr_ratio)
+        return grid if best is None else grid.with_head_lr_ratio(best.spec.hyperparameters.read(HEAD_LR_RATIO))
 
     def _cell(self, pair: tuple[str, str], begun: Mapping[str, Hyperparameters]) -> Cell:
         grid, search = self.grid(*pair), self.settings.search
         if not search.proposes:
             return self.trial_maker.cell(*pair, grid)
-        space = SearchSpace.of(grid, METHODS[pair[1]])
+        space = SearchSpace.of(grid, self.settings.method(pair[1]))
         tasks = {key: self.trial_maker.trial(*pair, point) for key, point in begun.items() if space.holds(point)}
         # A trial that an earlier run began with other settings has another key.
         known = tuple(task for key, task in tasks.items() if task.spec.key == key)
-        return Cell(*pair, known, max(0, num_proposed(search, grid, pair[1]) - len(known)))
+        return Cell(*pair, known, max(0, num_proposed(search, grid, self.settings.method(pair[1])) - len(known)))
 
     def add(self, pair: tuple[str, str], point: Hyperparameters) -> TrialTask:
         """Add a proposed point to a cell, and return its trial."""
@@ -202,7 +206,7 @@ class StudyCells:
         ended = [task for task in cell.trials if task.spec.key in finished]
         return CellProblem(
             cell=(target, method),
-            space=SearchSpace.of(self.grid(target, method), METHODS[method]),
+            space=SearchSpace.of(self.grid(target, method), self.settings.method(method)),
             key_of=lambda point: self.trial_maker.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,
             seed=derived_seed(self.settings.seed, "proposals", target, method) % 2**31,
@@ -224,9 +228,9 @@ def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | No
     return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 
 
-def num_proposed(search: SearchSettings, grid: GridSettings, method: str) -> int:
+def num_proposed(search: SearchSettings, grid: GridSettings, method: Method) -> int:
     """Return how many points a search proposes in a cell."""
-    return int(min(search.num_trials, SearchSpace.of(grid, METHODS[method]).num_points))
+    return int(min(search.num_trials, SearchSpace.of(grid, method).num_points))
 
 
 def planned_refits(study_cells: StudyCells) -> Refits:

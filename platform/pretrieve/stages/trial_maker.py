@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.components import OBJECTIVES
+from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
@@ -65,14 +65,14 @@ class TrialMaker:
         return tuple(self._inputs.targets)
 
     def cells(self) -> list[Cell]:
-        return [self.cell(*pair, self._settings.grid) for pair in product(self.targets, self._settings.methods)]
+        return [self.cell(*pair, self._settings.grid) for pair in product(self.targets, self._settings.method_names)]
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
         """Return a cell with the trials of a grid; the same grid is expanded once, as it may have thousands."""
         asked = (target, method, grid.model_dump_json())
         if asked not in self._cells:
             tasks: dict[str, TrialTask] = {}
-            for point in grid.points(METHODS[method]):
+            for point in grid.points(self._settings.method(method)):
                 task = self.trial(target, method, point)
                 # Two values of top_k select the same images where a list of groups is shorter than both.
                 tasks.setdefault(task.spec.key, task)
@@ -84,7 +84,8 @@ class TrialMaker:
 
     def examples(self) -> list[TrialTask]:
         """Make one trial of each cell; the others of a cell differ only in their hyperparameters."""
-        firsts = {method: self._settings.grid.points(METHODS[method])[0] for method in self._settings.methods}
+        settings = self._settings
+        firsts = {name: settings.grid.points(settings.method(name))[0] for name in settings.method_names}
         return [self.trial(target, method, point) for target, (method, point) in product(self.targets, firsts.items())]
 
     def refits_longer_by(self) -> float:
@@ -103,8 +104,8 @@ class TrialMaker:
         Their scores show what the leaks are worth. No model of theirs is registered. A later run of the study that
         keeps its leaks finds these refits done.
         """
-        target, method = cell.target, cell.method
-        reused, whole = (self._inputs.reused(target, method, best.top_k, with_leaks=leaks) for leaks in (False, True))
+        target, method, top_k = cell.target, cell.method, best.get(TOP_K.name)
+        reused, whole = (self._inputs.reused(target, method, top_k, with_leaks=leaks) for leaks in (False, True))
         if with_leaks and reused == whole:
             return []
         seeds = [derived_seed(self._settings.seed, "refit", n) % 2**31 for n in range(self._settings.refit.num_seeds)]
@@ -114,8 +115,8 @@ class TrialMaker:
         self, kind: Kind, target: str, method: str, point: Hyperparameters, seed: int, with_leaks: bool = False
     ) -> TrialTask:
         inputs, settings = self._inputs, self._settings
-        reused = inputs.reused(target, method, point.top_k, with_leaks=with_leaks)
-        objective = objective_of(method, settings)
+        reused = inputs.reused(target, method, point.get(TOP_K.name), with_leaks=with_leaks)
+        objective = settings.method(method).trained_with
         train, evaluate = SPLITS[kind]
         without_key = TrialSpec(
             kind=kind,
@@ -161,7 +162,7 @@ class TrialMaker:
             "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
         }
         if reused:
-            selection, top_k = self._settings.selection, spec.hyperparameters.top_k
+            selection, top_k = self._settings.selection, spec.hyperparameters.get(TOP_K.name)
             leaks = "kept" if reused.has_leaks else "left out"
             provenance |= {
                 **{f"selection.{name}": value for name, value in asdict(selection.core).items()},
@@ -187,9 +188,8 @@ class TrialMaker:
             kind=spec.kind,
             target=spec.target,
             method=spec.method,
-            objective=spec.objective,
-            # `top_k` is not hashed: the selected images are.
-            hyperparameters=spec.hyperparameters.model_dump(exclude={"top_k"}, exclude_defaults=True),
+            objective=OBJECTIVES.identity(spec.objective),
+            hyperparameters=self._changed(spec),
             training=training.model_dump(mode="json", exclude_defaults=True),
             seed=spec.seed,
             metric=spec.metric,
@@ -203,6 +203,13 @@ class TrialMaker:
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
+
+    def _changed(self, spec: TrialSpec) -> dict[str, Any]:
+        """Return the hyperparameters that differ from their defaults; for `top_k` the selected images are hashed."""
+        searched = self._settings.method(spec.method).hyperparameters
+        defaults = {each.read_as: each.default for each in searched}
+        values = spec.hyperparameters.values().items()
+        return {name: value for name, value in values if name != TOP_K.name and value != defaults.get(name)}
 
     def _num_source_classes(self, target: str, objective: str) -> int:
         relationship = self._relationship(target, objective)
@@ -233,12 +240,3 @@ def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSett
         defaults = {name: AugmentationSettings.model_fields[name].default for name in strong}
         changes["augmentation"] = training.augmentation.model_copy(update=defaults)
     return training.model_copy(update=changes)
-
-
-def objective_of(method: str, settings: StudySettings) -> str:
-    """Name a method's objective; clusters are trained on with pseudo-labels unless the settings name another one."""
-    default = METHODS[method].objective
-    if METHODS[method].selector is None:
-        return default
-    by_unit = "pseudo_label" if settings.selection.unit == "cluster" else default
-    return settings.training.source_objective or by_unit

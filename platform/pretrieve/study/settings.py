@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pretrieve.components import OBJECTIVES
+from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import BackboneError, nearest_word
 from pretrieve.execution.compute import ComputeSettings
-from pretrieve.methods import MethodName
+from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.settings_model import SettingsModel, existing_path
+from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings
 from pretrieve.tracking.address import sqlite_store
@@ -26,14 +28,6 @@ from pretrieve.training.settings import TrainingSettings
 from pretrieve_selection import SelectionInputError
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
-
-
-class FieldFaultsError(ValueError):
-    """Faults of several fields of settings that check themselves: "field: rule, value, remedy" each."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(faults))
 
 
 class BackboneSettings(SettingsModel):
@@ -154,9 +148,9 @@ class StudySettings(SettingsModel):
       methods: the rows of the table.
       selection: how groups are ranked and how many are taken (section 3.2).
       audit: whether the images to reuse, and those to train on, are compared with the test images.
-      grid: hyperparameters to search (appendix A).
-      search: how they are searched.
+      search: how hyperparameters are searched.
       training: the protocol shared by all trials (section 4.1).
+      grid: hyperparameters to search (appendix A).
       refit: the final trainings.
       compute: what a trial may use.
       budget: what the study may cost.
@@ -169,12 +163,14 @@ class StudySettings(SettingsModel):
     source: ImageSetSettings
     targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
     backbone: BackboneSettings
-    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] = ("finetune", "random", "greedy_ot", "uot")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
+        default=("finetune", "random", "greedy_ot", "uot"), validate_default=True
+    )
     selection: StudySelectionSettings = StudySelectionSettings()
     audit: StudyAuditSettings = StudyAuditSettings()
-    grid: GridSettings = GridSettings()
     search: SearchSettings = SearchSettings()
     training: TrainingSettings = TrainingSettings()
+    grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -208,6 +204,16 @@ class StudySettings(SettingsModel):
             raise FieldFaultsError(faults)
         return resolved
 
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _knows_its_members(cls, value: Any, info: ValidationInfo) -> Any:
+        """Check the values of what the members of the methods read, those of a user's members as well."""
+        methods: tuple[Method, ...] = info.data.get("methods", ())
+        read = {each for method in methods for each in method.hyperparameters}
+        if not isinstance(value, Mapping):
+            return value
+        return GridSettings.model_validate(value, context={"own": read - set(BUILT_IN)})
+
     @field_validator("storage")
     @classmethod
     def _is_absolute(cls, storage: Path) -> Path:
@@ -216,7 +222,7 @@ class StudySettings(SettingsModel):
     @field_validator("targets", "methods")
     @classmethod
     def _has_no_double(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        names = [value.display_name if isinstance(value, ImageSetSettings) else value for value in values]
+        names = [value.display_name if isinstance(value, ImageSetSettings) else value.name for value in values]
         doubles = sorted({name for name in names if names.count(name) > 1})
         if doubles:
             raise ValueError(f"names must differ, but {', '.join(doubles)} stands more than once")
@@ -225,7 +231,7 @@ class StudySettings(SettingsModel):
     @model_validator(mode="after")
     def _parts_fit(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
-        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
+        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.method_names, targets)]
         num_workers, training = self.compute.workers_per_trial, self.training
         sizes = {"batch_size": training.batch_size, "source_batch_size": training.source_batch_size}
         of_batches = [
@@ -243,7 +249,36 @@ class StudySettings(SettingsModel):
     @property
     def largest_top_k(self) -> int:
         """The largest number of units that a trial reuses."""
-        return max(self.grid.top_k or (self.selection.top_k,))
+        return int(max(self.grid.of(TOP_K) or (self.selection.top_k,)))
+
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return tuple(method.name for method in self.methods)
+
+    @property
+    def selecting(self) -> tuple[str, ...]:
+        """The names of the rows that reuse a part of the source."""
+        return tuple(method.name for method in self.methods if method.selector)
+
+    @property
+    def relating(self) -> tuple[str, ...]:
+        """The names of the rows whose objective relates the categories of source and target."""
+        names = [(name, self.method(name).trained_with) for name in self.method_names]
+        return tuple(name for name, objective in names if OBJECTIVES.find(objective).uses_relationship)
+
+    @property
+    def hyperparameters(self) -> tuple[Hyperparameter, ...]:
+        """What the trials of any row read."""
+        return tuple(dict.fromkeys(each for name in self.method_names for each in self.method(name).hyperparameters))
+
+    def method(self, name: str) -> Method:
+        """Return a row with the objective that the study decides: clusters are trained on with pseudo-labels."""
+        (row,) = [each for each in self.methods if each.name == name]
+        if row.selector is None or row.objective is not None:
+            return row
+        by_unit = "pseudo_label" if self.selection.unit == "cluster" else row.trained_with
+        return row.model_copy(update={"objective": self.training.source_objective or by_unit})
 
     @property
     def folder(self) -> Path:

@@ -187,4 +187,4 @@ class Study:
 
     def __repr__(self) -> str:
         targets = ", ".join(target.display_name for target in self.settings.targets)
-        return f"Study({self.settings.name!r}: {targets} × {', '.join(self.settings.methods)})"
+        return f"Study({self.settings.name!r}: {targets} × {', '.join(self.settings.method_names)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from pretrieve.artifacts.disk_space import has_no_space, write_once_disk_has_space
+from pretrieve.components.hyperparameters import read_number
 from pretrieve.errors import LedgerError
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
@@ -174,15 +175,18 @@ class Ledger:
             scores = {figure.step: figure.value for figure in history}
         return sorted(scores.items())
 
-    def points(self) -> dict[tuple[str, str], dict[str, Hyperparameters]]:
-        """Read the hyperparameters of all trials that began: by cell, then by key; raises like `persist`."""
+    def points(self, names: Collection[str]) -> dict[tuple[str, str], dict[str, Hyperparameters]]:
+        """Read the hyperparameters of these names of all trials that began: by cell, then by key.
+
+        Raises like `persist`.
+        """
         found: dict[tuple[str, str], dict[str, Hyperparameters]] = {}
         for run in self.persist(lambda: self.tree.runs(schema.KIND_TRIAL)):
             tags, params = run.data.tags, run.data.params
-            point = {name: params[name] for name in Hyperparameters.model_fields if name in params}
+            point = {name: read_number(params[name]) for name in names if name in params}
             if "lr" in point:  # else the run has no parameters yet, and its spool has them
                 cell = found.setdefault((tags[schema.TAG_TARGET], tags[schema.TAG_METHOD]), {})
-                cell[tags[schema.TAG_KEY]] = Hyperparameters.model_validate_strings(point)
+                cell[tags[schema.TAG_KEY]] = Hyperparameters(**point)
         specs = [state.begun.spec for state in self._delivery.trials() if state.begun and not state.delivered]
         for spec in sorted(specs, key=lambda spec: spec.key):
             if spec.kind == schema.KIND_TRIAL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pretrieve.components.hyperparameters import HEAD_LR_RATIO, LR, WEIGHT_DECAY
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
@@ -12,10 +13,10 @@ def make_optimizer(
     network: TwoHeadNetwork, hyperparameters: Hyperparameters, settings: TrainingSettings
 ) -> torch.optim.SGD:
     """Build the optimizer: pre-trained parameters at `lr`, new heads at `lr · head_lr_ratio`, weight decay on all."""
-    lr, decay = hyperparameters.lr, hyperparameters.weight_decay
+    lr, decay = hyperparameters.read(LR), hyperparameters.read(WEIGHT_DECAY)
     groups = [
         {"params": network.pretrained_parameters(), "lr": lr},
-        {"params": network.head_parameters(), "lr": lr * hyperparameters.head_lr_ratio},
+        {"params": network.head_parameters(), "lr": lr * hyperparameters.read(HEAD_LR_RATIO)},
     ]
     optimizer = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=True, weight_decay=decay, fused=True)
     for group in optimizer.param_groups:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from pretrieve.components.hyperparameters import BUILT_IN, Hyperparameter
 from pretrieve.settings_model import SettingsModel
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -79,31 +81,51 @@ class TrainingSettings(SettingsModel):
 
 
 class Hyperparameters(SettingsModel):
-    """One point of the grid (appendix A).
+    """One point of the grid (appendix A): a value for each hyperparameter that the members of a trial read.
 
-    Attributes:
-      lr: learning rate of the backbone.
-      weight_decay: L2 penalty on all parameters.
-      head_lr_ratio: learning rate of the heads over that of the backbone.
-      source_weight: λ of eq. 6, or Co-Tuning's trade-off; None for methods that use nothing of the source.
-      top_k: number of selected units; None if the grid does not vary it or nothing is selected.
+    >>> from pretrieve.components.hyperparameters import HEAD_LR_RATIO, LR
+    >>> point = Hyperparameters(lr=0.01, source_weight=0.3)
+    >>> point.read(LR), point.read(HEAD_LR_RATIO), point.get("top_k")
+    (0.01, 10.0, None)
     """
 
-    lr: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    head_lr_ratio: Annotated[float, Field(gt=0)] = 10.0
-    source_weight: Annotated[float, Field(gt=0)] | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = None
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leaves_none_out(cls, values: Any) -> Any:
+        is_mapping = isinstance(values, Mapping)
+        return {name: value for name, value in values.items() if value is not None} if is_mapping else values
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self.values().items())))
+
+    def values(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return dict(self.__pydantic_extra__)
+
+    def get(self, name: str) -> Any:
+        """Return the value of that name; None if the point has none."""
+        return self.__pydantic_extra__.get(name)
+
+    def read(self, hyperparameter: Hyperparameter) -> Any:
+        """Return the value of a hyperparameter, or its default.
+
+        Raises:
+          KeyError: the point has no value, and there is no default.
+        """
+        value = self.__pydantic_extra__.get(hyperparameter.read_as, hyperparameter.default)
+        if value is None:
+            raise KeyError(f"the point must have {hyperparameter.read_as!r}, but has {', '.join(self.values())}")
+        return value
 
     def describe(self) -> str:
         """Write the point in one line.
 
-        >>> Hyperparameters(lr=0.01, weight_decay=1e-4, source_weight=0.3).describe()
-        'lr 0.01, wd 0.0001, λ 0.3, head ×10'
+        >>> Hyperparameters(lr=0.01, weight_decay=1e-4, source_weight=0.3, head_lr_ratio=10.0, temperature=2).describe()
+        'lr 0.01, wd 0.0001, λ 0.3, head ×10, temperature 2'
         """
-        parts = [f"lr {self.lr:g}", f"wd {self.weight_decay:g}"]
-        if self.source_weight is not None:
-            parts.append(f"λ {self.source_weight:g}")
-        if self.top_k is not None:
-            parts.append(f"K {self.top_k}")
-        return ", ".join([*parts, f"head ×{self.head_lr_ratio:g}"])
+        values = self.values()
+        known = {each.name: each.write(values[each.name]) for each in BUILT_IN if each.name in values}
+        return ", ".join([*known.values(), *(f"{name} {values[name]}" for name in values if name not in known)])

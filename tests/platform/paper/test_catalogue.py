@@ -130,7 +130,7 @@ def test_figure_3a_takes_the_same_part_of_target_and_source(load, is_mini: bool,
 def test_figure_3b_goes_from_50_to_300_groups_and_to_those_that_the_labels_name(load) -> None:  # type: ignore[no-untyped-def]
     *numbers, label = map(load, points("figure3b"))
     assert [each.selection.top_k for each in numbers] == [50, 100, 150, 200, 250, 300]
-    assert label.methods == ("label",)
+    assert label.method_names == ("label",)
     assert label.selection.label_groups == {"cub": "imagenet-birds", "stanford_dogs": "imagenet-dogs"}
 
 
@@ -140,7 +140,7 @@ def test_figure_4b_goes_through_the_ranks_without_gap_or_overlap(  # type: ignor
 ) -> None:
     series = points("figure4b", is_mini=is_mini)
     parts = [load_point(point, None).settings if is_mini else load(point) for point in series]
-    assert [each.methods for each in parts] == [("finetune", "uot")] + [("uot",)] * (num_parts - 1)
+    assert [each.method_names for each in parts] == [("finetune", "uot")] + [("uot",)] * (num_parts - 1)
     assert [(each.selection.rank_from, each.selection.top_k) for each in parts] == [
         (size * number, size) for number in range(num_parts)
     ]

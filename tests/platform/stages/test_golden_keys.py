@@ -14,6 +14,7 @@ import torch
 from pretrieve.artifacts.keys import changed_fields
 from pretrieve.audit.settings import AuditSettings
 from pretrieve.backbones import find_architecture
+from pretrieve.components.hyperparameters import BUILT_IN
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_fingerprint, table_of_contents
 from pretrieve.data.registry import register_target
@@ -28,7 +29,7 @@ from pretrieve.stages.selection import SelectionStage
 from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.study import Study
 from pretrieve.training.pretraining import PretrainingSettings
-from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
+from pretrieve.training.settings import AugmentationSettings, TrainingSettings
 from pretrieve_selection import SelectionSettings
 
 GOLDEN = Path(__file__).with_name("golden_keys.json")
@@ -125,7 +126,7 @@ def _keys(context: Context) -> dict[str, Any]:
 def _defaults() -> Mapping[str, Any]:
     settings = (TrainingSettings(), AugmentationSettings(), PretrainingSettings())
     plain = {type(each).__name__: each.model_dump(mode="json") for each in settings}
-    plain["Hyperparameters"] = Hyperparameters(lr=0.5).model_dump(mode="json")
+    plain["Hyperparameters"] = {each.name: each.default for each in BUILT_IN if not each.stands_for}
     dataclasses = (SelectionSettings(), AuditSettings())
     plain |= {type(each).__name__: dict(vars(each)) for each in dataclasses}
     return plain

@@ -11,7 +11,7 @@ import pytest
 
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
-from pretrieve.methods import METHODS
+from pretrieve.methods import find_method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.early_stopping import Stop
 from pretrieve.search.strategies.proposals import Proposals
@@ -38,11 +38,13 @@ class BareTrialMaker:
     targets: tuple[str, ...] = ("tiny-a",)
 
     def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        return Cell(target, method, tuple(self.trial(target, method, point) for point in grid.points(METHODS[method])))
+        return Cell(
+            target, method, tuple(self.trial(target, method, point) for point in grid.points(find_method(method)))
+        )
 
     def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
         key = f"{target}-{method}-{point.describe()}".replace(" ", "_").replace("/", "-")
-        objective = METHODS[method].objective
+        objective = find_method(method).trained_with
         return TrialTask(
             spec=TrialSpec(
                 kind="trial",

@@ -90,7 +90,7 @@ def test_single_images_are_reused_up_to_the_cap(make_settings: MakeSettings) -> 
     )
     study = run_study(settings, Ear())
     assert all(cell.test_mean is not None for cell in study.cells)
-    for method in settings.methods:
+    for method in settings.method_names:
         record = record_of(settings, method)
         assert record["unit"] == "image"
         assert record["num_images"] == record["num_selected"] == 14

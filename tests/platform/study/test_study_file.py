@@ -40,7 +40,7 @@ def test_folders_are_relative_to_the_study_file_and_defaults_are_the_papers(writ
     settings = load_study_file(write(GOOD))
     assert settings.source.folder == tmp_path / "source"
     assert settings.targets[0].display_name == "target"
-    assert settings.methods == ("finetune", "random", "greedy_ot", "uot")
+    assert settings.method_names == ("finetune", "random", "greedy_ot", "uot")
     assert (settings.selection.top_k, settings.selection.cost_scale) == (100, 0.01)
     assert (settings.training.epochs, settings.training.batch_size) == (100, 256)
 

@@ -34,13 +34,13 @@ class SearchSpace:
     def of(cls, grid: GridSettings, method: Method) -> SearchSpace:
         """Return the space of a method.
 
-        >>> from pretrieve.methods import METHODS
-        >>> space = SearchSpace.of(GridSettings(weight_decay=(0.0,)), METHODS["uot"])
+        >>> from pretrieve.methods import find_method
+        >>> space = SearchSpace.of(GridSettings(weight_decay=(0.0,)), find_method("uot"))
         >>> space.ranges, space.choices["weight_decay"]
         ({'lr': (0.001, 0.1), 'source_weight': (0.1, 1.0)}, (0.0,))
         """
         values = {name: tuple(dict.fromkeys(listed)) for name, listed in grid.values(method).items()}
-        drawn = [name for name in _LOG_UNIFORM if len(values[name]) > 1]
+        drawn = [name for name in _LOG_UNIFORM if len(values.get(name, ())) > 1]
         return cls(
             ranges={name: (min(values[name]), max(values[name])) for name in drawn},
             choices={name: listed for name, listed in values.items() if name not in drawn},
@@ -68,8 +68,6 @@ class SearchSpace:
 
     def holds(self, point: Hyperparameters) -> bool:
         """Return whether a point lies in the space."""
-        fields = point.model_dump()
-        within = all(
-            fields[name] is not None and low <= fields[name] <= high for name, (low, high) in self.ranges.items()
-        )
-        return within and all(fields[name] in listed for name, listed in self.choices.items())
+        fields = point.values()
+        within = all(name in fields and low <= fields[name] <= high for name, (low, high) in self.ranges.items())
+        return within and all(fields.get(name) in listed for name, listed in self.choices.items())

@@ -82,7 +82,7 @@ class LiveView(ProgressState):
         targets = [target.display_name for target in self._settings.targets]
         for target in targets:
             table.add_column(target, justify="right")
-        for method in self._settings.methods:
+        for method in self._settings.method_names:
             scores = [self.best.get((target, method)) for target in targets]
             table.add_row(method, *("·" if score is None else f"{100 * score:.1f}" for score in scores))
         return table

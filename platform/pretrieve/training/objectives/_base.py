@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pretrieve.components.hyperparameters import SOURCE_WEIGHT, Hyperparameter
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters
 
@@ -62,6 +63,7 @@ class Objective(ABC):
 
     Attributes:
       name: its name in studies.
+      hyperparameters: those that it reads.
       uses_source: a step needs a batch of the source stream.
       uses_strong_view: that batch needs `strong_images`.
       uses_source_head: the network needs a source head.
@@ -69,6 +71,7 @@ class Objective(ABC):
     """
 
     name: ClassVar[str]
+    hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
     uses_source: ClassVar[bool] = False
     uses_strong_view: ClassVar[bool] = False
     uses_source_head: ClassVar[bool] = False
@@ -78,7 +81,7 @@ class Objective(ABC):
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
         """Build the objective of one grid point; by default it uses neither of the two.
 
-        `source_weight`, which is λ or Co-Tuning's trade-off, is set if the objective has a weight. The relationship,
+        The point has a value of each of `hyperparameters`. The relationship,
         (K_target, K_source) float64, is given if `uses_relationship` is True, and ignored otherwise.
         """
         return cls()
@@ -103,20 +106,15 @@ def at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def required_source_weight(hyperparameters: Hyperparameters) -> float:
-    """Return λ, which the grid sets for every objective that has a weight."""
-    assert hyperparameters.source_weight is not None, "the grid gives λ to every objective that weighs something"
-    return hyperparameters.source_weight
-
-
 class SourceObjective(Objective):
     """Base of objectives with a source stream, whose loss has the weight `source_weight`: λ > 0."""
 
     uses_source = True
+    hyperparameters = (SOURCE_WEIGHT,)
 
     def __init__(self, source_weight: float) -> None:
         self.source_weight = source_weight
 
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> SourceObjective:
-        return cls(required_source_weight(hyperparameters))
+        return cls(hyperparameters.read(SOURCE_WEIGHT))

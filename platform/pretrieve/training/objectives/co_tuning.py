@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from pretrieve.components.hyperparameters import CO_TUNING_LR, CO_TUNING_WEIGHT
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives._base import (
     Batch,
@@ -12,7 +13,6 @@ from pretrieve.training.objectives._base import (
     Relationship,
     StepLoss,
     at_least_float32,
-    required_source_weight,
 )
 from pretrieve.training.settings import Hyperparameters
 
@@ -22,10 +22,11 @@ class CoTuning(Objective):
 
     Both heads classify the same target images; there is no source stream. The source head starts from the backbone's
     pre-trained classifier. An image's soft label is the row of its class in the relationship, (K_target, K_source),
-    whose rows sum to one. `Hyperparameters.source_weight` carries the trade-off > 0.
+    whose rows sum to one. The hyperparameter `co_tuning_weight` is the trade-off > 0.
     """
 
     name = "co_tuning"
+    hyperparameters = (CO_TUNING_LR, CO_TUNING_WEIGHT)
     uses_source_head = True
     uses_relationship = True
 
@@ -36,7 +37,7 @@ class CoTuning(Objective):
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> CoTuning:
         assert relationship is not None, "the trial gives a relationship to every objective that uses one"
-        return cls(required_source_weight(hyperparameters), relationship)
+        return cls(hyperparameters.read(CO_TUNING_WEIGHT), relationship)
 
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
         assert network.source_head is not None, "the trial builds a source head for every objective that uses one"

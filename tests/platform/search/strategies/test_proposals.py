@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from pretrieve.methods import METHODS
+from pretrieve.methods import find_method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.proposals import CellProblem, CellSearcher, Proposals
 from pretrieve.search.strategies.search_space import SearchSpace
@@ -36,7 +36,7 @@ def problem() -> Callable[..., CellProblem]:
         def key_of(point: Hyperparameters) -> str:
             return f"{target}: {point.describe()}"
 
-        space = SearchSpace.of(grid, METHODS["uot"])
+        space = SearchSpace.of(grid, find_method("uot"))
         return CellProblem((target, "uot"), space, key_of, num_trials, seed=3, **({"scores": {}} | more))
 
     return make
@@ -83,8 +83,8 @@ def test_a_space_of_two_points_is_tried_whole_and_then_ends(problem: Callable[..
 
 
 def test_what_was_tried_is_told_and_what_was_begun_comes_first(problem: Callable[..., CellProblem]) -> None:
-    corner = Hyperparameters(lr=0.1, source_weight=1.0, weight_decay=1e-4)
-    begun = Hyperparameters(lr=0.02, source_weight=0.5, weight_decay=0.0)
+    corner = Hyperparameters(lr=0.1, source_weight=1.0, weight_decay=1e-4, head_lr_ratio=10.0)
+    begun = Hyperparameters(lr=0.02, source_weight=0.5, weight_decay=0.0, head_lr_ratio=10.0)
     tasks = asked([problem(num_trials=6, scores={corner: 0.9}, begun=[begun])], lambda _: 0.5)
     points = [point for _, point in tasks]
     assert points[0] == begun
@@ -94,7 +94,7 @@ def test_what_was_tried_is_told_and_what_was_begun_comes_first(problem: Callable
 
 def test_the_model_learns_where_scores_are_high(problem: Callable[..., CellProblem]) -> None:
     scores = {
-        Hyperparameters(lr=lr, source_weight=weight, weight_decay=1e-4): 0.9 if lr > 0.03 else 0.1
+        Hyperparameters(lr=lr, source_weight=weight, weight_decay=1e-4, head_lr_ratio=10.0): 0.9 if lr > 0.03 else 0.1
         for lr in (0.001, 0.003, 0.01, 0.05, 0.08)
         for weight in (0.1, 0.3, 1.0)
     }

@@ -1,0 +1,120 @@
+import itertools
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from pretrieve.components import OBJECTIVES, SELECTORS
+from pretrieve.errors import StudyFileError
+from pretrieve.methods import Method, find_method, method_words
+from pretrieve.study.study_file import validate_study
+
+NUMBERS = itertools.count()
+
+MODULE = """
+from pretrieve.components.hyperparameters import Hyperparameter
+from pretrieve.training.objectives.joint import JointTwoHead
+
+TEMPERATURE = Hyperparameter("temperature", "of the logits", "T", "log", grid=(1.0, 2.0), default=1.0)
+
+class Warm(JointTwoHead):
+    \"\"\"The joint objective with a temperature.\"\"\"
+
+    name = "warm"
+    hyperparameters = (*JointTwoHead.hyperparameters, TEMPERATURE)
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    name = f"own_objectives_{next(NUMBERS)}"  # a module is imported once: each test has its own
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+
+
+def study(tmp_path, **fields):
+    whole = {
+        "name": "rows",
+        "source": "characters",
+        "targets": ["greek"],
+        "backbone": {"name": "small_resnet", "pretrain": {}},
+        "storage": str(tmp_path),
+        **fields,
+    }
+    return validate_study(whole, origin="the study", base=tmp_path)
+
+
+def test_a_word_is_a_row_that_is_written_as_the_word_again():
+    for word in method_words():
+        row = find_method(word)
+        assert row.name == word
+        assert row.model_dump(mode="json") == word
+        assert (row.selector is None) == (word not in SELECTORS.words())
+
+
+def test_selectors_and_objectives_without_a_source_are_the_words():
+    alone = {word for word, member in OBJECTIVES.built_in().items() if not member.uses_source}
+    assert set(method_words()) == alone | set(SELECTORS.words())
+
+
+def test_a_row_of_ones_own_is_written_as_it_was_given(module):
+    fields = {"name": "mine", "selector": "uot", "objective": f"{module}:Warm", "selector_settings": {"top_k": 5}}
+    assert Method.model_validate(fields).model_dump(mode="json") == fields
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("uott", r"a method must be one of .*finetune.*uot.*, but is 'uott'\. Did you mean 'uot'\?"),
+        ({"name": "uot", "selector": "nearest"}, "a row's name must be its own, but 'uot' is a known row"),
+        ({"name": "mine", "selector": "no_such:thing"}, "the module of selector 'no_such:thing' must be importable"),
+        ({"name": "mine", "selector": "uott"}, r"a selector must be known, but 'uott' is not; .*mean 'uot'"),
+        ({"name": "mine", "objective": "jont"}, r"an objective must be known, but 'jont' is not; .*mean 'joint'"),
+        ({"name": "mine", "objective": "joint"}, "objective 'joint' needs images of the source; add `selector:`"),
+        ({"name": "mine", "selector": "uot", "objective": "co_tuning"}, "uses no image of the source, but selector"),
+        ({"name": "mine", "selector_settings": {"a": 1}}, "selector_settings must be of the row's selector"),
+        ({"name": "m/e"}, "should match pattern"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_is_refused(row, fault):
+    with pytest.raises(ValidationError, match=fault):
+        Method.model_validate(row)
+
+
+def test_a_study_says_which_row_is_at_fault(tmp_path):
+    with pytest.raises(StudyFileError, match=r"methods\.1\.objective = 'jont': an objective must be known"):
+        study(tmp_path, methods=["finetune", {"name": "mine", "selector": "uot", "objective": "jont"}])
+    with pytest.raises(StudyFileError, match="names must differ, but mine stands more than once"):
+        study(tmp_path, methods=[{"name": "mine", "selector": "uot"}, {"name": "mine", "selector": "nearest"}])
+
+
+def test_the_objective_of_a_row_follows_the_study_unless_it_names_one(tmp_path):
+    rows = ["uot", {"name": "named", "selector": "uot", "objective": "joint"}]
+    settings = study(tmp_path, methods=rows, selection={"unit": "cluster"})
+    assert [settings.method(name).trained_with for name in settings.method_names] == ["pseudo_label", "joint"]
+    settings = study(tmp_path, methods=rows, training={"source_objective": "pseudo_label"})
+    assert [settings.method(name).trained_with for name in settings.method_names] == ["pseudo_label", "joint"]
+
+
+def test_a_users_hyperparameter_has_its_place_in_the_grid(tmp_path, module):
+    rows = ["finetune", {"name": "warm", "selector": "uot", "objective": f"{module}:Warm"}]
+    settings = study(tmp_path, methods=rows, grid={"lr": [0.1], "weight_decay": [0.0], "source_weight": [1.0]})
+    points = settings.grid.points(settings.method("warm"))
+    assert [point.get("temperature") for point in points] == [1.0, 2.0]
+    assert [point.get("temperature") for point in settings.grid.points(settings.method("finetune"))] == [None]
+    given = study(tmp_path, methods=rows, grid={"temperature": [0.5, 3.0, 4.0]})
+    assert {point.get("temperature") for point in given.grid.points(given.method("warm"))} == {0.5, 3.0, 4.0}
+    written = given.model_dump(mode="json", exclude_defaults=True, exclude={"storage"})
+    assert study(tmp_path, **written) == given
+
+
+def test_the_values_of_a_users_hyperparameter_are_checked(tmp_path, module):
+    rows = [{"name": "warm", "selector": "uot", "objective": f"{module}:Warm"}]
+    with pytest.raises(StudyFileError, match=r"grid\.temperature\.1 = -1.0: must be greater than 0"):
+        study(tmp_path, methods=rows, grid={"temperature": [1.0, -1.0]})
+    with pytest.raises(StudyFileError, match=r"grid\.temprature: no such field; .*Did you mean 'temperature'\?"):
+        study(tmp_path, methods=rows, grid={"temprature": [1.0]})
+    with pytest.raises(StudyFileError, match=r"grid\.temperature: no such field"):
+        study(tmp_path, methods=["finetune"], grid={"temperature": [1.0]})
