@@ -26,7 +26,8 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.mlflow_experiment import MlflowExperiment
-from pretrieve_dashboards.notebook import StudyInNotebook
+from pretrieve_dashboards.notebook import ShownStudy
+from pretrieve_dashboards.views import View
 from pretrieve_dashboards.views.leaks import SIDES
 from pretrieve_dashboards.views.learning_curves import trials_to_follow
 
@@ -35,7 +36,14 @@ MAX_REQUESTS = 200
 
 
 @uncollected()
-def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_trials: bool = True) -> StudyRecord:
+def load_study(
+    tracking_uri: str,
+    name: str,
+    *,
+    with_curves: bool = False,
+    with_trials: bool = True,
+    views: Sequence[View] = (),
+) -> StudyRecord:
     """Read a finished or unfinished study from MLflow.
 
     Only what belongs to the present plan counts: the trials whose keys the plan lists, and the refits whose keys their
@@ -48,6 +56,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
         that their summaries hold: best configurations, refits, scores.
       with_curves: also read the learning curves of trials that did not record theirs at their end, with one request
         for each: running trials, and trials of an earlier version.
+      views: shown beside those of this package wherever the record is shown.
 
     Raises:
       DashboardError: the store does not answer, or the experiment or its plan is missing.
@@ -69,7 +78,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
     plan, metrics, prefix = plans[0], study_run.data.metrics, schema.STAGE_SECONDS_PREFIX
     selections = [f"{schema.SELECTIONS_FOLDER}/{cell.target}/{cell.method}.json" for cell in plan.cells]
     cells = _cells(experiment, plan, with_trials=with_trials)
-    return StudyInNotebook(
+    return ShownStudy(
         name=name,
         experiment_id=experiment.experiment_id,
         run_id=run_id,
@@ -84,6 +93,7 @@ def load_study(tracking_uri: str, name: str, *, with_curves: bool = False, with_
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(study_run.data.tags.get(schema.TAG_MODELS, "{}")),
         audits=_audits(experiment, run_id, plan),
+        views=tuple(views),
     )
 
 

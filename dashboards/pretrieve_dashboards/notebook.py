@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from markupsafe import Markup
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views import Table, TableCell, all_views
+from pretrieve_dashboards.views import Table, TableCell, View, all_views
 
 
-class StudyInNotebook(StudyRecord):
-    """A study's record that a notebook shows as tables."""
+@dataclass(frozen=True)
+class ShownStudy(StudyRecord):
+    """A study's record that a notebook shows as tables; `views` are those that it brings along."""
+
+    views: tuple[View, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
@@ -21,7 +26,7 @@ def notebook_html(record: StudyRecord) -> str:
     num_planned = sum(cell.num_planned for cell in record.cells)
     standing = "finished" if record.is_finished else f"unfinished, {num_done} of {num_planned} trials have ended"
     head = Markup("<p><strong>{}</strong> · {} · {}</p>").format(record.name, record.backbone, standing)
-    tables = [view.table(record) for view in all_views() if view.in_notebook and view.applies(record)]
+    tables = [view.table(record) for view in all_views(record) if view.in_notebook and view.applies(record)]
     return head + Markup("").join(_table(table) for table in tables if table is not None)
 
 

@@ -96,7 +96,7 @@ def render_page(page: Page) -> str:
 def study_sections(record: StudyRecord, most_rows: int) -> list[Section]:
     """Arrange all views: one section per target, and at most `most_rows` rows in the tables of a cell."""
     sections: list[Section] = []
-    for is_of_study, group in groupby(all_views(), key=lambda view: view.scope == "study"):
+    for is_of_study, group in groupby(all_views(record), key=lambda view: view.scope == "study"):
         views = list(group)
         if is_of_study:
             sections += _titled(views, record, most_rows)

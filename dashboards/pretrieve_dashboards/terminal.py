@@ -19,7 +19,7 @@ STATES: tuple[TrialState, ...] = ("finished", "running", "diverged", "stopped", 
 
 def print_study(record: StudyRecord, console: Console, *, report_path: Path | None = None) -> None:
     """Print a finished or unfinished study, laid out for the console's width, and the path of its report if given."""
-    for view in all_views():
+    for view in all_views(record):
         for shown in view.printed(record, console) if view.applies(record) else ():
             console.print(shown)
     console.print(Text("\nWhere to look next", style="bold"))

@@ -23,6 +23,7 @@ from pretrieve_dashboards.views import Figure, Table, TableCell, View
 class Weather(View):
     """The weather on the day of the study."""
 
+    name = "weather"
     id = "weather"
     title = "The weather"
     link = "Weather"

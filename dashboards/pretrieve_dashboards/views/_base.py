@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from rich.console import Console, RenderableType
 
@@ -48,6 +48,7 @@ class View:
     """One part of what is shown of a study. Subclasses override what they need.
 
     Attributes:
+      name: its word.
       title: the heading, which consecutive views with the same title share; empty for no heading.
       order: views are shown in ascending order.
       scope: the view is shown once for the study, for each target, or for each cell (a method on a target).
@@ -58,6 +59,7 @@ class View:
       in_notebook: a notebook shows the view's table.
     """
 
+    name: ClassVar[str]
     title: str
     order: int
     scope: Literal["study", "target", "cell"] = "study"

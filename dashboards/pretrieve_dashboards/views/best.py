@@ -31,6 +31,7 @@ _PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "stopped": "stop",
 class AboutTarget(View):
     """The classes and images of a target, its metric and its registered model."""
 
+    name = "about_target"
     title = ""
     order = 30
     scope = "target"
@@ -49,6 +50,7 @@ class AboutTarget(View):
 class Best(View):
     """One row per method, for each target; the terminal shows all targets in one table."""
 
+    name = "best"
     title = "Best configurations"
     order = 31
     scope = "target"

@@ -17,6 +17,7 @@ from pretrieve_dashboards.views._base import Lines, View
 class Configuration(View):
     """The addresses of the record and its models, and all settings."""
 
+    name = "configuration"
     id = "configuration"
     title = "Configuration and record"
     link = "Configuration"

@@ -18,6 +18,7 @@ from pretrieve_dashboards.views._base import View
 class CostByMethod(View):
     """Training time of each method's trials and refits, summed over all targets."""
 
+    name = "cost_by_method"
     id = "cost"
     title = "What it cost"
     link = "Cost"
@@ -54,6 +55,7 @@ def _time(trials: Sequence[TrialRecord]) -> str:
 class CostByStage(View):
     """Wall time of each stage, summed over all runs of the study."""
 
+    name = "cost_by_stage"
     title = CostByMethod.title
     order = 51
 

@@ -22,6 +22,7 @@ _Point = tuple[float | None, ...]
 class Grid(View):
     """Learning rates are rows, the largest first. The other hyperparameters that vary form the columns."""
 
+    name = "grid"
     title = "The search of each method"
     order = 32
     scope = "cell"

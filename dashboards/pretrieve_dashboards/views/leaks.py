@@ -18,6 +18,7 @@ WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts,
 class LeakageAudit(View):
     """Number of source and training images of a study that show a test image."""
 
+    name = "leakage_audit"
     id = "audit"
     title = "The leakage audit"
     order = 42
@@ -69,6 +70,7 @@ class LeakRow(NamedTuple):
 class LeakGains(View):
     """Test scores without and with the source images that show a test image."""
 
+    name = "leak_gains"
     id = "leaks"
     title = "Effect of the leaks on test scores"
     order = 43

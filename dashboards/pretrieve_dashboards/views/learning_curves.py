@@ -35,6 +35,7 @@ class LearningCurves(NamedTuple):
 class Curves(View):
     """One line per trial. A trial that diverged or was stopped early ends before the others."""
 
+    name = "curves"
     title = "The search of each method"
     order = 34
     scope = "cell"

@@ -18,6 +18,7 @@ NUM_OPEN, MAX_PRINTED, MAX_LISTED = 5, 10, 200
 class Missing(View):
     """The cells without a result, shown above everything else."""
 
+    name = "missing"
     id = "missing"
     title = "What is missing"
     order = 15

@@ -28,6 +28,7 @@ _WIDTH, _ROW, _TOP, _BOTTOM = 460.0, 13.0, 6.0, 30.0
 class Paired(View):
     """The difference of each method to plain fine-tuning, or to the first method if the study has no fine-tuning."""
 
+    name = "paired"
     id = "differences"
     title = "What each method adds"
     link = "Differences"

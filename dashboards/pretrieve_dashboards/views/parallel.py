@@ -47,6 +47,7 @@ class ParallelCoordinates(NamedTuple):
 class Parallel(View):
     """One axis for each hyperparameter that varies, and one for the score."""
 
+    name = "parallel"
     title = "The search of each method"
     order = 33
     scope = "cell"

@@ -50,6 +50,7 @@ class FailureRow(NamedTuple):
 class Problems(View):
     """Trials and refits without a score, because they diverged or failed."""
 
+    name = "problems"
     id = "problems"
     title = link = "Diverged and failed"
     order = 40
@@ -69,6 +70,7 @@ class Problems(View):
 class Remarks(View):
     """Trials and refits with a score that were not trained exactly as the others."""
 
+    name = "remarks"
     id = "remarks"
     title = link = "Finished with a remark"
     order = 41
@@ -95,6 +97,7 @@ class Remarks(View):
 class Failures(View):
     """How often each kind of failure occurred, and how it is handled."""
 
+    name = "failures"
     id = "failures"
     title = "What went wrong, by kind"
     order = 44

@@ -60,6 +60,7 @@ _SETTINGS = (
 class Protocol(View):
     """The differences from the paper's protocol, which explain differences from its numbers."""
 
+    name = "protocol"
     id = "protocol"
     title = "Differences from the paper's protocol"
     link = "Differences from the paper"

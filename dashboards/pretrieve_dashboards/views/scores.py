@@ -24,6 +24,7 @@ _WIDTH, _BAND, _DOT, _BOTTOM = 340.0, 12.0, 9.0, 30.0
 class Scores(View):
     """One row per method and one column per target: mean test score and its 95% interval."""
 
+    name = "scores"
     id = "table"
     title = "Test scores"
     link = "Table"
@@ -48,6 +49,7 @@ class Scores(View):
 class Reading(View):
     """What the ± of a score covers, and what it does not cover."""
 
+    name = "reading"
     id = "reading"
     title = "How to read the interval"
     link = "How to read it"

@@ -36,6 +36,7 @@ class MemberGroup(NamedTuple):
 class Membership(View):
     """A figure with one row per method and one column per group, and the same as a table."""
 
+    name = "membership"
     title = "Selected groups of the source"
     order = 37
     scope = "target"
@@ -135,6 +136,7 @@ def _runs(groups: Sequence[MemberGroup], method: str, num_methods: int) -> list[
 class Selections(View):
     """The first groups of each selection, with thumbnails, and the similarity of all its groups by rank."""
 
+    name = "selections"
     title = "Selected groups of the source"
     order = 38
     scope = "target"
@@ -176,6 +178,7 @@ def _row_numbers(selections: Sequence[SelectionRecord], num_rows: int) -> tuple[
 class Overlap(View):
     """The number of groups that each pair of selections shares."""
 
+    name = "overlap"
     title = "Selected groups of the source"
     order = 39
     scope = "target"

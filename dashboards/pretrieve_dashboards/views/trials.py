@@ -14,6 +14,7 @@ from pretrieve_dashboards.views._trial_lines import is_chosen
 class Trials(View):
     """The trials that have begun, the best first, so that a shortened table has the best ones."""
 
+    name = "trials"
     title = "The search of each method"
     order = 35
     scope = "cell"
@@ -47,6 +48,7 @@ class Trials(View):
 class Refits(View):
     """The refits of a cell's chosen configuration, including those with leaks."""
 
+    name = "refits"
     title = "The search of each method"
     order = 36
     scope = "cell"

@@ -49,6 +49,7 @@ class Lane(NamedTuple):
 class Utilisation(View):
     """The attempts at trials and refits by worker, as a figure and a table."""
 
+    name = "utilisation"
     id = "workers"
     title = "What each worker did when"
     order = 60

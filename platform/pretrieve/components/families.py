@@ -11,5 +11,6 @@ BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )
 TARGETS = Family("targets", "an image set", "pretrieve.data.image_set:ImageSet", form="function", error=ImageSetError)
+VIEWS = Family("views", "a view", "pretrieve_dashboards.views._base:View")
 
-FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, BACKBONES, TARGETS)}
+FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, BACKBONES, TARGETS, VIEWS)}

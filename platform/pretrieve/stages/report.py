@@ -41,7 +41,7 @@ class ReportStage(Stage[StudyRecord]):
         ledger.end_study("FINISHED" if context.get(RefitsStage).is_whole else "FAILED")
         with clock.stage(self.name, total=1) as progressed:
             ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-            record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True)
+            record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True, views=settings.views())
             report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
             dashboards.write_report(record, report)
             table.write_text(dashboards.score_table(record).to_csv(), encoding="utf-8")

@@ -6,15 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.components import OBJECTIVES
+from pretrieve.components import OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.errors import BackboneError, nearest_word
+from pretrieve.errors import BackboneError, UserError, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
@@ -26,6 +26,9 @@ from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
 from pretrieve_selection import SelectionInputError
+
+if TYPE_CHECKING:
+    from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
 
@@ -137,6 +140,26 @@ class StudyAuditSettings(SettingsModel):
         return self
 
 
+class ReportSettings(SettingsModel):
+    """What the report shows beside its own views.
+
+    Attributes:
+      views: each the name of a view, as `my_module:MyView`; views of installed packages are shown unnamed.
+    """
+
+    views: tuple[str, ...] = ()
+
+    @field_validator("views")
+    @classmethod
+    def _are_views(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            try:
+                VIEWS.find(word)
+            except UserError as fault:
+                raise ValueError(str(fault)) from fault
+        return words
+
+
 class StudySettings(SettingsModel):
     """One question: which methods, on which targets, with which backbone and grid.
 
@@ -154,6 +177,7 @@ class StudySettings(SettingsModel):
       refit: the final trainings.
       compute: what a trial may use.
       budget: what the study may cost.
+      report: what the report shows.
       seed: decides splits, draws and first weights.
       storage: folder of studies and caches, relative to the working directory; on a cluster, every node must reach it.
       tracking_uri: MLflow's store; None: see `tracking`.
@@ -174,6 +198,7 @@ class StudySettings(SettingsModel):
     refit: RefitSettings = RefitSettings()
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
+    report: ReportSettings = ReportSettings()
     seed: Annotated[int, Field(ge=0)] = 0
     # The default is validated too, so that it becomes absolute: workers have another working directory.
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
@@ -271,6 +296,12 @@ class StudySettings(SettingsModel):
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """What the trials of any row read."""
         return tuple(dict.fromkeys(each for name in self.method_names for each in self.method(name).hyperparameters))
+
+    def views(self) -> list[View]:
+        """Create the views that the report shows beside its own: of installed packages, and those of the settings."""
+        brought = [word for word in VIEWS.words() if word not in VIEWS.built_in()]
+        views: list[View] = [VIEWS.find(word)() for word in dict.fromkeys((*brought, *self.report.views))]
+        return [view for view in views if type(view) not in VIEWS.built_in().values()]
 
     def method(self, name: str) -> Method:
         """Return a row with the objective that the study decides: clusters are trained on with pseudo-labels."""

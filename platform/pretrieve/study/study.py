@@ -138,8 +138,8 @@ class Study:
         """
         from pretrieve_dashboards import load_study
 
-        address, name = self.settings.tracking(), self.settings.name
-        return load_study(address, name, with_curves=with_curves, with_trials=with_trials)
+        address, name, views = self.settings.tracking(), self.settings.name, self.settings.views()
+        return load_study(address, name, with_curves=with_curves, with_trials=with_trials, views=views)
 
     def table(self) -> pd.DataFrame:
         """Return the table so far: rows are methods, columns are targets."""
