@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
+from markupsafe import Markup
 from rich.console import Console
 
 from pretrieve.records import StudyRecord
+from pretrieve.testing.views import check_view
 from pretrieve_dashboards import notebook_html, print_study, render_report, views
-from pretrieve_dashboards.views._base import View, of_cell, of_target
+from pretrieve_dashboards.view_table import Table, row
+from pretrieve_dashboards.views._base import Figure, View
 
 NEW_VIEW = '''
 from rich.text import Text
@@ -72,29 +73,41 @@ def test_a_new_file_is_a_view_of_the_report_the_terminal_and_the_notebook(
 
 
 @pytest.mark.parametrize("view", views.all_views(), ids=lambda view: type(view).__name__)
-def test_a_view_shows_what_there_is_of_any_study(
-    view: View, finished_study: StudyRecord, unfinished_study: StudyRecord
-) -> None:
-    """Of a whole one, one under way, and one of which nothing has begun: tables are whole, figures have a text."""
-    not_begun = [
-        replace(cell, trials=(), refits=(), best=None, best_val_score=None, test_mean=None, test_ci95=None, run_id=None)
-        for cell in finished_study.cells
-    ]
-    before = replace(unfinished_study, cells=tuple(not_begun), selections=(), stage_seconds={})
-    for study in (finished_study, unfinished_study, before):
-        parts = {
-            "study": [study],
-            "target": [of_target(study, target) for target in study.targets],
-            "cell": [of_cell(study, cell) for cell in study.cells],
-        }
-        for record in filter(view.applies, parts[view.scope]):
-            assert isinstance(view.heading(record) + view.text(record) + view.note(record), str)
-            table = view.table(record)
-            if table is not None:
-                assert {len(row) for row in table.rows} <= ({len(table.head)} if table.head else {1, 2})
-                assert len(table.row_runs) in (0, len(table.rows))
-            for figure in view.figures(record):
-                assert ElementTree.fromstring(figure.svg).get("aria-label")
+def test_every_view_keeps_the_contract(view: View) -> None:
+    check_view(view)
+
+
+class Sound(View):
+    name = "sound"
+    title = "Sound"
+    order = 46
+
+
+def broken(**parts: object) -> View:
+    return type("Broken", (Sound,), {"name": "broken", **parts})()
+
+
+@pytest.mark.parametrize(
+    ("view", "fault"),
+    [
+        (broken(name="scores"), "must have name of its own, but Scores has 'scores' too"),
+        (broken(order=views.all_views()[0].order), "must have order of its own"),
+        (broken(link="Sound"), "must have an id for its link 'Sound'"),
+        (broken(scope="cell", id="sound"), "must have no id, as it is shown for each cell"),
+        (broken(text=lambda self, record: None), "must give a string as text, but gives None"),
+        (
+            broken(table=lambda self, record: Table("a", "b", ("c",), [row("1", "2")])),
+            r"as wide as the head, \{1\}",
+        ),
+        (broken(figures=lambda self, record: [Figure("<svg>")]), "one is no XML"),
+        (broken(figures=lambda self, record: [Figure("<svg></svg>")]), "must give each figure a text alternative"),
+        (broken(note=lambda self, record: Markup(record.targets[1].name)), "must escape what comes from data"),
+    ],
+)
+def test_a_view_that_breaks_the_contract_is_found(view: View, fault: str) -> None:
+    check_view(Sound())
+    with pytest.raises(AssertionError, match=fault):
+        check_view(view)
 
 
 def test_views_of_a_study_have_places_of_their_own_and_every_view_its_order() -> None:
