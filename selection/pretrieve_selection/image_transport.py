@@ -79,8 +79,8 @@ def solve_image_transport(
     is that of the dense solver to 1e-9.
 
     Args:
-      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A tensor on a
-        GPU is computed there.
+      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file, unless it has
+        another machine's byte order. A tensor on a GPU is computed there.
       target_features: (n, D) floating-point array or tensor.
       settings: the costs and weights, tolerance and max_iterations; the paper's where None.
       block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the features, memory

@@ -325,4 +325,7 @@ def _as_float64(array: Any, *, like: Any) -> Any:
     xp = _array_namespace(like)
     if xp is np:
         return np.asarray(array, dtype=np.float64)
-    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()
+    values = (
+        array if isinstance(array, xp.Tensor) else np.array(array, dtype=np.float64)
+    )  # torch has one byte order only
+    return xp.as_tensor(values, dtype=xp.float64, device=like.device).detach()
