@@ -44,7 +44,8 @@ class ImageKernel:
     of `block_size` rows.
 
     Args:
-      source: (N, D) array or tensor, floating point. Blocks are float64 where the source is, else float32.
+      source: (N, D) array or tensor, floating point of any byte order. Blocks are float64 where the source is at least
+        that, else float32.
       target: (n, D) array or tensor, floating point.
       settings: cost, cost_scale, entropy_weight.
       block_size: source images in a block, ≥ 1; chosen to suit the device where None.
@@ -208,11 +209,14 @@ def _start_threads(num_threads: int) -> ThreadPoolExecutor:
 
 
 def _as_matrix(features: Any, side: str) -> Tensor:
-    """Return the features as a tensor that shares their memory; an error unless they are a floating-point matrix."""
+    """Return the features as a tensor, if possible without a copy; an error unless they are a floating-point matrix."""
     given = features.detach() if isinstance(features, Tensor) else np.asarray(features)
     check_features(given, side)
-    if isinstance(given, np.ndarray) and min(given.strides) < 0:
-        given = given.copy()  # torch has no negative strides
+    if isinstance(given, np.ndarray):
+        # torch has one byte order, nothing wider than float64, and no steps that go back or end within a number.
+        itemsize = given.dtype.itemsize
+        odd_steps = any(step < 0 or step % itemsize for step in given.strides)
+        given = given.astype(f"=f{min(itemsize, 8)}", copy=odd_steps)
     with warnings.catch_warnings():
         # Features mapped from a file may be read-only; nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -48,8 +48,8 @@ class ImageTransport:
       log_source_marginal: (N,) float64, log P·1, finite even where P·1 underflows; an array of the kind (NumPy or
         torch) and on the device of the source.
       iterations: number of updates of both scalings.
-      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
-        rounding.
+      residual: bound on the error of log_source_marginal, from the last change of log u and the contraction of the
+        iteration; without rounding. Infinite after a single iteration, which bounds nothing.
       converged: whether the residual is at most the tolerance, or at most the rounding error of the blocks' precision
         where that is larger.
     """
@@ -79,8 +79,8 @@ def solve_image_transport(
     is that of the dense solver to 1e-9.
 
     Args:
-      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file. A tensor on a
-        GPU is computed there.
+      source_features: (N, D) floating-point array or tensor; not copied, so it may be mapped from a file, unless it has
+        another machine's byte order. A tensor on a GPU is computed there.
       target_features: (n, D) floating-point array or tensor.
       settings: the costs and weights, tolerance and max_iterations; the paper's where None.
       block_size: source images in a block, ≥ 1; where None, a size that suits the device. Besides the features, memory
@@ -120,7 +120,8 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
     target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
     bound_of_change = error_per_change(settings)
     rounding = min(_ROUNDING_ULPS * kernel.eps * bound_of_change, _LARGEST_ROUNDING[kernel.precision])
-    log_source_scaling, log_target_scaling = kernel.zeros(kernel.num_source), kernel.zeros(kernel.num_target)
+    # The first log u is made from no other, so its change is infinite.
+    log_source_scaling, log_target_scaling = kernel.zeros(kernel.num_source) + math.inf, kernel.zeros(kernel.num_target)
     row_offset, iterations, residual, converged = None, 0, float("inf"), False
     while iterations < settings.max_iterations and not converged:
         log_rows, log_columns = _sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
@@ -132,8 +133,8 @@ def _iterate(kernel: ImageKernel, settings: SelectionSettings) -> ImageTransport
         row_offset = log_rows + (lowest + highest) / 2 if highest - lowest <= 2 * _LARGEST_HALF_SPREAD else None
         iterations += 1
         residual = _NAT * float(abs(log_source_scaling - previous).max()) * bound_of_change
-        magnitude = abs(kernel.log_shift) + float(abs(log_target_scaling).max()) + float(abs(log_rows).max())
-        converged = residual <= max(settings.tolerance, rounding * _NAT * magnitude)
+        rounded = abs(kernel.log_shift), float(abs(log_target_scaling).max()), float(abs(log_rows).max())
+        converged = residual <= max(settings.tolerance, sum(_NAT * rounding * each for each in rounded))
     log_rows, _ = _sum_rows_and_columns(kernel, log_target_scaling, row_offset, source_power)
     return ImageTransport(_NAT * (log_source_scaling + log_rows), iterations, residual, converged)
 

@@ -20,7 +20,8 @@ class TransportSettings:
       entropy_weight: the paper's ε, > 0; in the unit of the cost, as are both penalties.
       source_penalty: the paper's τ₁, > 0; weak, so that unrelated groups can lose their mass.
       target_penalty: the paper's τ₂, > 0; strong, so that every target class receives mass.
-      tolerance: largest absolute error allowed in log u, > 0 (or the rounding of float64, where that is larger).
+      tolerance: largest absolute error allowed in log u and log P·1, > 0 (or the rounding of float64, where that is
+        larger).
       max_iterations: the iteration stops after this many updates, converged or not; ≥ 1.
 
     >>> TransportSettings(entropy_weight=0.5).target_penalty

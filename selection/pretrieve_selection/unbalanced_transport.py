@@ -1,5 +1,6 @@
 """Unbalanced optimal transport (eq. 5) by the generalised Sinkhorn iteration, for costs of any scale."""
 
+import math
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 ArrayT = TypeVar("ArrayT", "NDArray[np.float64]", "torch.Tensor")
 TransportMethod = Literal["auto", "log", "scaling"]
 
-# The scalings never stop changing by a few units in the last place of the largest cost. This counts as converged, as
-# long as nine digits are stable.
+# The scalings never stop changing by a few units in the last place of the largest logarithm. This counts as converged,
+# as long as nine digits are stable.
 _ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
 _LARGEST_ROUNDING = 1e-9
 _TINY = float(np.finfo(np.float64).tiny)
@@ -45,10 +46,12 @@ class TransportPlan(Generic[ArrayT]):
       log_target_scaling: (K_target,) float64, log v.
       log_kernel: (K_source, K_target) float64, −C/ε.
       iterations: number of updates of both scalings.
-      residual: bound on the error of log u, from its last change and the contraction of the iteration; without
-        rounding.
+      residual: bound on the errors of log_source_marginal, log_target_marginal and log u, from the last change of log u
+        and the contraction of the iteration; without rounding. Infinite after a single iteration, which bounds nothing.
       converged: whether the residual is at most the tolerance, or at most the rounding error of float64 at the scale of
-        this cost where that is larger (at least nine digits of the largest entry are right).
+        log u, log v and log K v where that is larger (at least nine digits of the largest of them are right). Rounding
+        adds a few units in the last place of the largest to the marginals. To log u and log v it can add q/(1−q) times
+        as much, in opposite directions: under very strong penalties, the plan is more exact than its scalings.
     """
 
     log_source_marginal: ArrayT
@@ -97,8 +100,9 @@ def solve_unbalanced_transport(
 
         u = (a / K v)^{τ₁/(τ₁+ε)},  v = (b / Kᵀ u)^{τ₂/(τ₂+ε)},  P = diag(u) K diag(v)
 
-    computed on log u and log v. It contracts the largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε), so q/(1−q) times the last
-    change bounds the remaining error.
+    computed on log u and log v. From the second iteration on, each log u is made from the one before, and the iteration
+    contracts its largest error by q = τ₁/(τ₁+ε) · τ₂/(τ₂+ε). So the last change bounds what remains; see
+    `error_per_change`.
 
     Args:
       cost: (K_source, K_target) array or tensor, finite, unitless; see `cosine_cost`. Converted to float64.
@@ -142,18 +146,20 @@ def _iterate(
     target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
     bound_of_change = error_per_change(settings)
     rounding = min(_ROUNDING * bound_of_change, _LARGEST_ROUNDING)
-    largest_cost = max(-float(kernel.log_kernel.min()), float(kernel.log_kernel.max()))
-    log_source_scaling, log_target_scaling = 0.0 * log_source_mass, 0.0 * log_target_mass
+    # The first log u is made from no other, so its change is infinite.
+    log_source_scaling, log_target_scaling = log_source_mass + math.inf, 0.0 * log_target_mass
     iterations, residual, converged = 0, float("inf"), False
     while iterations < settings.max_iterations and not converged:
         previous = log_source_scaling
-        log_source_scaling = source_power * (log_source_mass - kernel.log_row_sums(log_target_scaling))
+        log_row_sums = kernel.log_row_sums(log_target_scaling)
+        log_source_scaling = source_power * (log_source_mass - log_row_sums)
         log_column_sums = kernel.log_column_sums(log_source_scaling)
         log_target_scaling = target_power * (log_target_mass - log_column_sums)
         iterations += 1
         residual = float(abs(log_source_scaling - previous).max()) * bound_of_change
-        magnitude = largest_cost + float(abs(log_source_scaling).max())
-        converged = residual <= max(settings.tolerance, rounding * magnitude)
+        # Costs are rounded as well, but one larger than all of these belongs to a pair without mass.
+        rounded = (log_row_sums, log_source_scaling, log_target_scaling)
+        converged = residual <= max(settings.tolerance, sum(rounding * float(abs(each).max()) for each in rounded))
     return TransportPlan(
         log_source_marginal=log_source_scaling + kernel.log_row_sums(log_target_scaling),
         log_target_marginal=log_target_scaling + log_column_sums,
@@ -167,15 +173,20 @@ def _iterate(
 
 
 def error_per_change(settings: TransportSettings) -> float:
-    """Return q/(1 − q), by which the last change of log u is multiplied to bound its error.
+    """Return what to multiply the last change of log u by, to bound the errors of log u and of log P·1.
 
-    q is the contraction factor of an iteration; see `solve_unbalanced_transport`.
+    The change must be that of an iteration after the first. With s = τ₁/(τ₁+ε), t = τ₂/(τ₂+ε) and q = s·t, the changes
+    to come, d₁, d₂, …, are at most q, q², … times the last one. The error of log u is their sum, so at most q/(1−q)
+    times the last change. As log K v = log a − (log u of the next iteration)/s, the error of log P·1 = log u + log K v
+    is d₁ − (1/s − 1)(d₂ + d₃ + …), so at most 1 + t(1 − 2s) times as much.
     """
+    source_power = 1.0 / (1.0 + settings.entropy_weight / settings.source_penalty)
+    target_power = 1.0 / (1.0 + settings.entropy_weight / settings.target_penalty)
     # 1 − q is summed from its parts: computed by subtraction it would be zero for large penalties.
     source_part = 1.0 / (1.0 + settings.source_penalty / settings.entropy_weight)
     target_part = 1.0 / (1.0 + settings.target_penalty / settings.entropy_weight)
-    gap = source_part + target_part - source_part * target_part
-    return (1.0 - gap) / max(gap, _TINY)
+    gap = max(source_part + target_part - source_part * target_part, _TINY)
+    return max(source_power * target_power, _TINY) / gap * max(1.0, 1.0 + target_power * (1.0 - 2.0 * source_power))
 
 
 def _make_log_kernel(cost: ArrayT, entropy_weight: float) -> ArrayT:
@@ -314,4 +325,7 @@ def _as_float64(array: Any, *, like: Any) -> Any:
     xp = _array_namespace(like)
     if xp is np:
         return np.asarray(array, dtype=np.float64)
-    return xp.as_tensor(array, dtype=xp.float64, device=like.device).detach()
+    values = (
+        array if isinstance(array, xp.Tensor) else np.array(array, dtype=np.float64)
+    )  # torch has one byte order only
+    return xp.as_tensor(values, dtype=xp.float64, device=like.device).detach()

@@ -99,6 +99,35 @@ def test_images_given_many_times_leave_no_cluster_empty(rng, seed):
     assert clusters.inertia[-1] < 1e-3
 
 
+@pytest.mark.parametrize("lengths", [(1.0, 1.0), (0.1, 10.0)])
+@pytest.mark.parametrize("copies", [(1, 2), (1500, 1501), (1, 3000)])
+def test_copies_are_one_direction_however_many_and_however_long(rng, copies, lengths):
+    # Scaled copies differ in the last bit: rounding may neither part them nor hide how few directions there are.
+    directions = rng.normal(size=(60, 8))
+    labels = rng.permutation(np.repeat(np.arange(60), rng.integers(*copies, 60)))
+    features = (directions[labels] * rng.uniform(*lengths, (len(labels), 1))).astype(np.float32)
+    clusters = cluster_features(features, num_clusters=60, seed=0)
+    assert len(set(zip(labels.tolist(), clusters.assignment.tolist(), strict=True))) == 60
+    assert clusters.converged
+    assert clusters.inertia[-1] == pytest.approx(0, abs=1e-6 * len(features))
+    if len(features) > 60:
+        with pytest.raises(SelectionInputError, match="1 of 61 stayed empty: the features point in too few"):
+            cluster_features(features, num_clusters=61, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_images_on_their_centres_have_converged_and_no_inertia_below_zero(seed):
+    # In float32 a cosine may exceed 1: an inertia below zero never seems to have converged.
+    rng = np.random.default_rng(seed)
+    for features, num_clusters in (
+        (np.repeat(rng.normal(size=(1, 16)), 50, axis=0), 1),
+        (rng.normal(size=(30, 16)), 30),
+    ):
+        clusters = cluster_features(features.astype(np.float32), num_clusters=num_clusters, seed=0)
+        assert clusters.converged
+        assert 0 <= min(clusters.inertia) <= max(clusters.inertia) < 1e-4
+
+
 def test_fewer_directions_than_clusters_are_an_error_with_both_numbers():
     features = np.repeat(np.eye(3, dtype=np.float32), 10, axis=0) * np.arange(1, 31, dtype=np.float32)[:, None]
     with pytest.raises(SelectionInputError, match="1 of 4 stayed empty: the features point in too few"):

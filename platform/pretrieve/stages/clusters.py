@@ -25,7 +25,7 @@ from pretrieve_selection import cluster_features
 
 CLUSTERS = "clusters"
 
-CLUSTERS_VERSION = 1
+CLUSTERS_VERSION = 2
 """Raise it when k-means gives other clusters."""
 
 POLL_INTERVAL_S = 0.5

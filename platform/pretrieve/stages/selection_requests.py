@@ -19,7 +19,7 @@ from pretrieve.features.stored_features import FeatureMatrix, read_feature_matri
 from pretrieve.stages.selection_settings import Unit
 from pretrieve_selection import Selection, SelectionSettings, Selector, score_images, select_images
 
-SELECTION_VERSION = 2
+SELECTION_VERSION = 3
 """Raise it when a selector or solver gives another ranking."""
 
 
