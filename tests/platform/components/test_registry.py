@@ -24,7 +24,7 @@ class Last(Selector):
         self.step = step
 
     def _select(self, problem, *, top_k, settings, rng):
-        scores = np.arange(len(problem.source_centroids)) // self.step
+        scores = np.arange(problem.source.num_groups) // self.step
         return Selection.from_scores(self.name, scores, top_k=top_k)
 
 class Unfinished(Selector):
