@@ -36,6 +36,16 @@ def is_member(found: object, contract: type) -> bool:
     return is_class and not inspect.isabstract(found)
 
 
+def own_settings(member: type) -> dict[str, inspect.Parameter]:
+    """Return the settings of a member's own, which are the named arguments of its constructor, by name.
+
+    >>> list(own_settings(complex))
+    ['real', 'imag']
+    """
+    parameters = inspect.signature(member).parameters.values()
+    return {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+
+
 def build_member(member: type, settings: Mapping[str, Any], *, word: str) -> Any:
     """Build a member from its own settings, which are the arguments of its constructor.
 
@@ -45,9 +55,8 @@ def build_member(member: type, settings: Mapping[str, Any], *, word: str) -> Any
     >>> build_member(complex, {"real": 1.0}, word="complex")
     (1+0j)
     """
-    parameters = inspect.signature(member).parameters.values()
-    named = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    named = own_settings(member)
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in inspect.signature(member).parameters.values())
     unknown = [] if takes_any else [name for name in settings if name not in named]
     if unknown:
         known = f"known: {', '.join(named)}.{nearest_word(unknown[0], named)}" if named else "it has none"

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pretrieve_selection import IMAGE_METHODS, SelectionInputError, SelectionSettings, make_selector, score_images
+from pretrieve_selection import SelectionInputError, SelectionSettings, make_selector, score_images, selectors
 
 PAPER = SelectionSettings()
+METHODS = sorted(name for name, selector in selectors().items() if "image" in selector.units)
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def features(rng):
     return rng.normal(size=(70, 9)) + 0.5, rng.normal(size=(23, 9)) + 0.5
 
 
-@pytest.mark.parametrize("method", IMAGE_METHODS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("settings", [PAPER, SelectionSettings(cost="l2", cost_scale=0.1, greedy_cost="cosine")])
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_images_score_as_groups_of_one(features, method, settings, kind):
@@ -44,3 +45,9 @@ def test_an_iteration_that_ended_early_is_marked(features):
 def test_a_method_of_groups_alone_is_refused(features):
     with pytest.raises(SelectionInputError, match="must be one that selects single images, but is 'label'"):
         score_images("label", *features, settings=PAPER, rng=np.random.default_rng(0))
+
+
+def test_a_selector_of_groups_alone_scores_no_images(features):
+    selector = make_selector("label", label_groups=[0])
+    with pytest.raises(SelectionInputError, match="must define score_images, but 'label' does not; choose another"):
+        selector.score_images(*features, settings=PAPER, rng=np.random.default_rng(0))

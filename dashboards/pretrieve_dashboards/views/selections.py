@@ -15,8 +15,6 @@ from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
 NUM_GROUPS_LISTED = 10
-UNRANKED_METHODS = frozenset({"random"})
-"""Methods whose scores are no similarities."""
 MAX_DOTS, MAX_GROUPS_LISTED, MAX_NAME_LENGTH = 120, 60, 20
 PICTURED = Markup('{}<img class="thumbnail" alt="Images of {}" src="data:image/jpeg;base64,{}">')
 
@@ -158,7 +156,7 @@ class Selections(View):
         )
 
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
-        ranked = [each for each in record.selections if each.method not in UNRANKED_METHODS]
+        ranked = [each for each in record.selections if each.ranks_by_similarity]
         return [Figure(ranked_similarity(each), f"{each.method}: similarity by rank.") for each in ranked]
 
 

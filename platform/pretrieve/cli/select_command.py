@@ -29,7 +29,9 @@ def select(
         Path | None,
         typer.Option(help="A study file: source and target are then names of its image sets, features made if needed."),
     ] = None,
-    method: Annotated[str, typer.Option(help="uot, greedy_ot, nearest or random.")] = "uot",
+    method: Annotated[
+        str, typer.Option(help="A selector, such as uot or greedy_ot, or your own: my_module:MySelector.")
+    ] = "uot",
     cost: Annotated[
         str | None, typer.Option(help="cosine or l2. Default: the paper's, l2 for greedy_ot, else cosine.")
     ] = None,
@@ -54,8 +56,9 @@ def select(
     import numpy as np
 
     from pretrieve.artifacts.atomic_files import write_json
+    from pretrieve.components import SELECTORS
     from pretrieve.data.group_lists import read_group_list
-    from pretrieve_selection import SelectionSettings, make_selector, recall_at_k
+    from pretrieve_selection import SelectionSettings, Selector, recall_at_k
 
     sources, targets = _sides(study, source, target)
     paper = SelectionSettings()
@@ -69,7 +72,16 @@ def select(
         target_penalty=target_penalty,
     )
     rng = np.random.default_rng(seed)
-    selection = make_selector(method).select(sources.means, targets.means, top_k=top, settings=settings, rng=rng)
+    selector: Selector = SELECTORS.build(method, {})
+    selection = selector.select(
+        sources.means,
+        targets.means,
+        top_k=top,
+        settings=settings,
+        rng=rng,
+        source_names=sources.names,
+        target_names=targets.names,
+    )
     expected = None if expected_ids is None else read_group_list(expected_ids, sources.names)
     recall = None if expected is None else recall_at_k(selection, expected)
     _print(selection, settings, sources.names, set(expected or []), recall)

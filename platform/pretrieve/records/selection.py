@@ -16,7 +16,7 @@ class SelectionRecord:
       groups: indices of the chosen groups, best first; of very many the first ones. Names, scores, masses, ranks and
         thumbnails have the same order.
       scores: larger is more similar.
-      masses: of `uot` their similarities P·1; None for another method.
+      masses: that the groups send to the target, P·1, by `uot` and other methods of transport; else None.
       ranks: among all groups of the source, counted from 1; they begin later for a decile of the ranking, and skip
         some where classes are capped.
       num_selected: how many were chosen, ≥ the number of groups listed.
@@ -30,6 +30,8 @@ class SelectionRecord:
       num_shared: chosen groups that each other method of the target chose too.
       recall: share of the expected groups that was chosen; None if none are expected.
       thumbnails: small pictures of the first groups: a JPEG each as base64 text, or empty.
+      ranks_by_similarity: whether scores are similarities to the target; not for random draws and given lists. A file
+        from before this field is read by its method's name, as only built-in methods could write one.
 
     Raises:
       ValueError: groups, names, scores and ranks differ in length.
@@ -57,7 +59,10 @@ class SelectionRecord:
     num_shared: Mapping[str, int]
     recall: float | None
     thumbnails: tuple[str, ...] = ()
+    ranks_by_similarity: bool | None = None
 
     def __post_init__(self) -> None:
+        if self.ranks_by_similarity is None:
+            object.__setattr__(self, "ranks_by_similarity", self.method not in ("random", "label"))
         if len({len(self.groups), len(self.names), len(self.scores), len(self.ranks)}) > 1:
             raise ValueError("groups, names, scores and ranks differ in length")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.group_lists import read_group_list
+from pretrieve.data.image_set import ImageSet
 from pretrieve.features.stored_features import matrix_path
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
@@ -19,11 +24,13 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, FeaturesStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.selection_requests import (
+    GroupsOfImages,
     SelectionRequest,
     find_selection,
     select_groups_on_cluster,
     select_images_on_cluster,
 )
+from pretrieve.stages.selection_settings import selector_of, takes_label_groups
 from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, SourceUnits
 from pretrieve_selection import Selection
 
@@ -95,12 +102,14 @@ class SelectionStage(Stage[SourceChoice]):
         if unit == "image":
             for name in (SOURCE, *targets):
                 features.decoded_rows(name)
-            labels = context.get(ImageSetsStage).source.splits["train"]["label"].to_numpy()
+            labels = _labels(context.get(ImageSetsStage).source)
             select = partial(select_images_on_cluster, missing, features.folder, labels)
         else:
             centroids = {target: features.centroids(target) for target in targets}
             source = features.centroids(SOURCE) if unit == "class" else context.get(ClustersStage).centroids
-            select = partial(select_groups_on_cluster, missing, source, centroids)
+            reading = sorted({request.target for request in missing if request.reads_features})
+            images = _groups_of_images(context, reading) if reading else None
+            select = partial(select_groups_on_cluster, missing, source, centroids, images=images)
         total = len(requests)
         with context.clock.stage(self.name, total=total, done=total - len(missing)) as progressed:
             context.cluster.connect()
@@ -143,8 +152,9 @@ def _requests(context: Context) -> dict[CellName, SelectionRequest]:
 
 def _request(context: Context, target: str, method: str) -> SelectionRequest:
     selection, sets, features = context.settings.selection, context.get(ImageSetsStage), context.get(FeaturesStage)
-    groups = selection.label_groups[target] if method == "label" else None
-    names = sets.source.class_names
+    names, own = sets.source.class_names, dict[str, Any]()
+    if takes_label_groups(selector_of(method)):
+        own["label_groups"] = tuple(read_group_list(selection.label_groups[target], names))
     return SelectionRequest(
         target=target,
         selector=str(context.settings.method(method).selector),
@@ -156,11 +166,27 @@ def _request(context: Context, target: str, method: str) -> SelectionRequest:
         source_features=features.key(SOURCE),
         target_features=features.key(target),
         max_images_per_class=selection.max_images_per_class,
-        label_groups=None if groups is None else tuple(read_group_list(groups, names)),
         source_names=names if selection.unit == "class" else (),
         target_names=sets.targets[target].class_names,
         rank_from=selection.rank_from,
+        selector_settings=own,
     )
+
+
+def _groups_of_images(context: Context, targets: Iterable[str]) -> GroupsOfImages:
+    """Make the matrices of the features that tasks will read, and find the group of each row."""
+    features, sets = context.get(FeaturesStage), context.get(ImageSetsStage)
+    for name in (SOURCE, *targets):
+        features.decoded_rows(name)
+    source = _labels(sets.source)
+    if context.settings.selection.unit == "cluster":
+        source = context.get(ClustersStage).assignment_of_rows(len(source))
+    return GroupsOfImages(features.folder, source, {name: _labels(sets.targets[name]) for name in targets})
+
+
+def _labels(image_set: ImageSet) -> NDArray[np.int64]:
+    """(N,) int64, the class of each row of the train table."""
+    return cast("NDArray[np.int64]", image_set.splits["train"]["label"].to_numpy())
 
 
 def _units_key(context: Context) -> str:

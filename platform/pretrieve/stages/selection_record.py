@@ -16,6 +16,7 @@ from pretrieve.data.group_lists import read_group_list
 from pretrieve.records import SelectionRecord
 from pretrieve.records.codec import to_json
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
+from pretrieve.stages.selection_settings import selector_of
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.tracking import schema
@@ -74,7 +75,7 @@ def selection_record(
     `others` are the other methods' selections of the same target; `expected` are classes of the source that should be
     found; `top_ks` are the numbers of units at which trials cut the selection.
     """
-    listed = selection.groups[:MAX_LISTED]
+    listed, selector = selection.groups[:MAX_LISTED], selector_of(cell[1])
     scores = tuple(float(selection.scores[group]) for group in listed)
     class_counts = units.class_counts(selection.groups)
     return SelectionRecord(
@@ -84,7 +85,7 @@ def selection_record(
         groups=listed,
         names=tuple(units.name(group) for group in listed),
         scores=scores,
-        masses=tuple(math.exp(score) for score in scores) if selection.method == "uot" else None,
+        masses=tuple(math.exp(score) for score in scores) if selector and selector.scores_are_log_masses else None,
         ranks=tuple((np.argsort(rank_groups(selection.scores))[list(listed)] + 1).tolist()),
         num_selected=len(selection.groups),
         num_units=len(units),
@@ -96,6 +97,7 @@ def selection_record(
         iterations=selection.iterations,
         num_shared={other: len(set(selection.groups) & set(each.groups)) for other, each in others.items()},
         recall=None if expected is None else _recall(units, selection, expected),
+        ranks_by_similarity=selector is None or selector.ranks_by_similarity,
     )
 
 

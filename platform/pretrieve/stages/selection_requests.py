@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import ray
@@ -17,7 +17,7 @@ from pretrieve.cluster import causes_of_task_errors, whole_node
 from pretrieve.components import SELECTORS
 from pretrieve.features.stored_features import FeatureMatrix, read_feature_matrix
 from pretrieve.stages.selection_settings import Unit
-from pretrieve_selection import Selection, SelectionSettings, Selector, score_images, select_images
+from pretrieve_selection import GroupedFeatures, Selection, SelectionSettings, Selector, select_images
 
 SELECTION_VERSION = 3
 """Raise it when a selector or solver gives another ranking."""
@@ -31,9 +31,10 @@ class SelectionRequest:
       units_key: what the numbering of the units depends on.
       source_features: the key of the source's features; likewise `target_features`.
       max_images_per_class: largest number of images of one class, for the unit `image`; None for no cap.
-      label_groups: indices of the groups for the selector `label`; None for any other selector.
-      source_names: of the classes, for messages; empty for clusters and single images. Likewise `target_names`.
+      source_names: of the classes, for messages and selectors that need names; empty for clusters and single images.
+        Likewise `target_names`.
       rank_from: first rank that is selected.
+      selector_settings: the selector's own settings, JSON values; see `split_selector_settings`.
     """
 
     target: str
@@ -45,19 +46,22 @@ class SelectionRequest:
     source_features: str
     target_features: str
     max_images_per_class: int | None
-    label_groups: tuple[int, ...] | None
     source_names: tuple[str, ...]
     target_names: tuple[str, ...]
     rank_from: int = 0
+    selector_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Hash of everything that decides the selection."""
+        own = dict(self.selector_settings)
+        label_groups = own.pop("label_groups", None)
+        names = {"source": self.source_names, "target": self.target_names}
         return content_key(
             kind="selection",
             version=SELECTION_VERSION,
             name=self.target,  # decides the draw of `random`
-            selector=self.selector,
+            selector=SELECTORS.identity(self.selector),
             settings=changed_fields(self.settings),
             seed=self.seed,
             unit=self.unit,
@@ -65,10 +69,30 @@ class SelectionRequest:
             source=self.source_features,
             target=self.target_features,
             max_images_per_class=self.max_images_per_class,
-            label_groups=self.label_groups,
-            # Left out at its default, so that selections made before it existed keep their keys.
+            label_groups=label_groups,
+            # Left out at their defaults, so that selections made before they existed keep their keys.
             **({"rank_from": self.rank_from} if self.rank_from else {}),
+            **({"selector_settings": own} if own else {}),
+            **({"names": names} if "names" in self.selector_class.needs else {}),
         )
+
+    @property
+    def selector_class(self) -> type[Selector]:
+        """The class of the selector."""
+        return cast("type[Selector]", SELECTORS.find(self.selector))
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the selector of groups reads the features of the images, or their moments."""
+        return not {"features", "moments"}.isdisjoint(self.selector_class.needs)
+
+    def build_selector(self) -> Selector:
+        """Build the selector from its own settings.
+
+        Raises:
+          ComponentError: a setting is unknown, missing or refused.
+        """
+        return cast("Selector", SELECTORS.build(self.selector, self.selector_settings))
 
     @property
     def num_ranked(self) -> int:
@@ -82,6 +106,50 @@ class SelectionRequest:
 
     def path(self, folder: Path) -> Path:
         return folder / f"{self.key}.npz"
+
+
+def split_selector_settings(
+    settings: SelectionSettings, given: Mapping[str, Any]
+) -> tuple[SelectionSettings, dict[str, Any]]:
+    """Divide what a study gives a selector: fields of `settings` are overridden, the rest are the selector's own.
+
+    A setting of its own must have another name than those fields.
+
+    Raises:
+      SelectionInputError: a field gets a value out of its range.
+
+    >>> settings, own = split_selector_settings(SelectionSettings(), {"cost_scale": 0.02, "neighbours": 5})
+    >>> settings.cost_scale, own
+    (0.02, {'neighbours': 5})
+    """
+    shared = {each.name for each in fields(SelectionSettings)} & set(given)
+    own = {name: value for name, value in given.items() if name not in shared}
+    return replace(settings, **{name: given[name] for name in shared}), own
+
+
+@dataclass(frozen=True, eq=False)
+class GroupsOfImages:
+    """Where the tasks of selectors that read features find them: by the key of a request, in the store.
+
+    Attributes:
+      folder: of the feature cache; the matrices of the features are made.
+      source: (N_table,) int64, the group of each row of the source's train table.
+      targets: by name of the target, (n_table,) int64, the class of each row of its train table.
+    """
+
+    folder: Path
+    source: NDArray[np.int64]
+    targets: Mapping[str, NDArray[np.int64]]
+
+    def read(self, request: SelectionRequest) -> dict[str, GroupedFeatures]:
+        """Map the features of both sides, as arguments of `Selector.select`."""
+        keys = {"source": request.source_features, "target": request.target_features}
+        groups = {"source": self.source, "target": self.targets[request.target]}
+        matrices = {side: read_feature_matrix(self.folder, key) for side, key in keys.items()}
+        return {
+            f"{side}_features": GroupedFeatures(each.features, groups[side][each.rows])
+            for side, each in matrices.items()
+        }
 
 
 def find_selection(request: SelectionRequest, folder: Path) -> Selection | None:
@@ -109,18 +177,20 @@ def select_groups_on_cluster(
     folder: Path,
     *,
     on_progress: Callable[[int, int], None],
+    images: GroupsOfImages | None = None,
 ) -> None:
     """Select classes or clusters, each selection in a Ray task of one CPU, and store them in `folder`.
 
     The centroids are (K_source, D) float64 and, by name of the target, (K_target, D) float64. `on_progress` is called
-    with (selections done, selections in all).
+    with (selections done, selections in all). `images` must be given if a selector reads features.
 
     Raises:
       SelectionInputError: a centroid is zero or not finite, or more groups are asked for than there are.
     """
-    source, run = ray.put(source_centroids), ray.remote(num_cpus=1)(select_groups)
+    run: Any = ray.remote(num_cpus=1)(select_groups)
     targets = {name: ray.put(centroids) for name, centroids in target_centroids.items()}
-    pending = {run.remote(request, source, targets[request.target]): request for request in requests}
+    source, shared = ray.put(source_centroids), ray.put(images)
+    pending = {run.remote(request, source, targets[request.target], shared): request for request in requests}
     _collect(pending, folder, on_progress)
 
 
@@ -157,15 +227,18 @@ def _collect(pending: dict[Any, SelectionRequest], folder: Path, on_progress: Ca
 
 
 def select_groups(
-    request: SelectionRequest, source_centroids: NDArray[np.float64], target_centroids: NDArray[np.float64]
+    request: SelectionRequest,
+    source_centroids: NDArray[np.float64],
+    target_centroids: NDArray[np.float64],
+    images: GroupsOfImages | None = None,
 ) -> Selection:
     """Rank the source's groups for one target; the body of a Ray task.
 
-    The centroids are (K_source, D) and (K_target, D) float64. Returns `top_k` groups from rank `rank_from` on.
+    The centroids are (K_source, D) and (K_target, D) float64. The features of `images` are opened only if the selector
+    reads them. Returns `top_k` groups from rank `rank_from` on.
     """
-    own = {} if request.label_groups is None else {"label_groups": request.label_groups}
-    selector: Selector = SELECTORS.build(request.selector, own)
-    selection = selector.select(
+    features = images.read(request) if images is not None and request.reads_features else {}
+    selection = request.build_selector().select(
         source_centroids,
         target_centroids,
         top_k=request.num_ranked,
@@ -173,6 +246,7 @@ def select_groups(
         rng=request.rng,
         source_names=request.source_names or None,
         target_names=request.target_names,
+        **features,
     )
     return replace(selection, groups=selection.groups[request.rank_from :])
 
@@ -188,7 +262,7 @@ def select_single_images(
     source, target = (read_feature_matrix(features, key) for key in (request.source_features, request.target_features))
     settings, rng, cap = request.settings, request.rng, request.max_images_per_class
     matrices = _on_device(source), _on_device(target)
-    scored = score_images(request.selector, *matrices, settings=settings, rng=rng, num_threads=num_threads)
+    scored = request.build_selector().score_images(*matrices, settings=settings, rng=rng, num_threads=num_threads)
     chosen = select_images(scored.scores, budget=request.num_ranked, labels=labels[source.rows], max_per_class=cap)
     return Selection(
         method=request.selector,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from pretrieve.components import SELECTORS
 from pretrieve.errors import nearest_word
-from pretrieve_selection import IMAGE_METHODS, SelectionSettings
-
-Unit = Literal["class", "cluster", "image"]
-
-UNRANKED_METHODS = ("random", "label")
-"""Methods that select, but do not rank by similarity to the target."""
+from pretrieve.methods import METHODS
+from pretrieve_selection import SelectionSettings, Selector
+from pretrieve_selection import Unit as Unit
+from pretrieve_selection.members import own_settings
 
 GroupList = str | tuple[str | int, ...]
 """Groups as a user names them: a known list, a file, or names, WordNet ids and indices."""
@@ -32,7 +31,7 @@ class StudySelectionSettings(SelectionSettings):
       num_clusters: K of k-means (the paper: 2000), for the unit `cluster`.
       cluster_iterations: largest number of iterations of k-means, ≥ 1.
       max_images_per_class: for the unit `image`, the largest number of images of one class; None for no cap.
-      label_groups: for the method `label`: target → the groups to reuse.
+      label_groups: target → the groups to reuse, for the method `label` and other selectors that take them.
       expected_groups: target → the groups that a good selection should find; its recall is recorded.
 
     Raises:
@@ -59,33 +58,31 @@ class StudySelectionSettings(SelectionSettings):
             for target in getattr(self, name):
                 if target not in targets:
                     yield f"{name}.{target}: must be a target of the study.{nearest_word(target, targets)}"
-        if "label" in methods and self.unit != "class":
-            yield f"unit: must be 'class' for the method 'label', which names classes, but is {self.unit!r}"
-        missing = [target for target in targets if target not in self.label_groups]
-        if "label" in methods and missing:
-            yield (
-                f"label_groups: must name the groups of every target for the method 'label', but lacks "
-                f"{', '.join(missing)}; for example label_groups: {{{missing[0]}: imagenet-birds}}"
-            )
-        for method in [each for each in UNRANKED_METHODS if self.rank_from and each in methods]:
-            yield (
-                f"rank_from: must be 0 for the method {method!r}, which does not rank by similarity, but is "
-                f"{self.rank_from}; leave the method out"
-            )
-        if self.unit == "image":
-            yield from self._faults_of_images(methods)
-        elif self.max_images_per_class is not None:
-            yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
-
-    def _faults_of_images(self, methods: tuple[str, ...]) -> Iterator[str]:
-        if self.source_fraction is not None:
+        for method in methods:
+            if (selector := selector_of(method)) is not None:
+                yield from self._faults_beside(selector, method, targets)
+        if self.unit == "image" and self.source_fraction is not None:
             yield (
                 f"source_fraction: must be left out where unit is 'image', but is {self.source_fraction!r}; "
                 "top_k says there how many images are reused"
             )
-        for method in methods:
-            if method not in (*IMAGE_METHODS, "finetune", "co_tuning", "label"):
-                yield f"unit: must be class or cluster for the method {method!r}, but is 'image'"
+        if self.unit != "image" and self.max_images_per_class is not None:
+            yield f"max_images_per_class: must be left out unless unit is 'image', but unit is {self.unit!r}"
+
+    def _faults_beside(self, selector: type[Selector], method: str, targets: tuple[str, ...]) -> Iterator[str]:
+        if self.unit not in selector.units:
+            yield f"unit: must be {' or '.join(selector.units)} for the method {method!r}, but is {self.unit!r}"
+        missing = [target for target in targets if target not in self.label_groups]
+        if takes_label_groups(selector) and missing:
+            yield (
+                f"label_groups: must name the groups of every target for the method {method!r}, but lacks "
+                f"{', '.join(missing)}; for example label_groups: {{{missing[0]}: imagenet-birds}}"
+            )
+        if self.rank_from and not selector.ranks_by_similarity:
+            yield (
+                f"rank_from: must be 0 for the method {method!r}, which does not rank by similarity, but is "
+                f"{self.rank_from}; leave the method out"
+            )
 
     def _faults(self) -> Iterator[str]:
         share = self.source_fraction
@@ -109,6 +106,17 @@ class StudySelectionSettings(SelectionSettings):
         for name in ("label_groups", "expected_groups"):
             yield from _faults_of_lists(name, getattr(self, name))
         yield from super()._faults()
+
+
+def selector_of(method: str) -> type[Selector] | None:
+    """Return the class of a method's selector; None for a method that reuses no source."""
+    word = METHODS[method].selector
+    return None if word is None else cast("type[Selector]", SELECTORS.find(word))
+
+
+def takes_label_groups(selector: type[Selector] | None) -> bool:
+    """Return whether `label_groups` is a setting of the selector's own."""
+    return selector is not None and "label_groups" in own_settings(selector)
 
 
 def _faults_of_lists(name: str, lists: object) -> Iterator[str]:

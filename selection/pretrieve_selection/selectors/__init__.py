@@ -5,7 +5,9 @@ from typing import Any, cast
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.members import build_member, folder_members
 from pretrieve_selection.nearest_word import describe_choices
+from pretrieve_selection.selectors._base import SelectionProblem as SelectionProblem
 from pretrieve_selection.selectors._base import Selector as Selector
+from pretrieve_selection.selectors._base import Unit as Unit
 
 
 def selectors() -> dict[str, type[Selector]]:

@@ -21,6 +21,9 @@ class LabelSelector(Selector):
     """
 
     name = "label"
+    units = ("class",)
+    needs = ()
+    ranks_by_similarity = False
 
     def __init__(self, label_groups: Sequence[int]) -> None:
         self._groups = tuple(label_groups)
@@ -39,7 +42,7 @@ class LabelSelector(Selector):
     def _select(
         self, problem: SelectionProblem, *, top_k: int, settings: SelectionSettings, rng: np.random.Generator
     ) -> Selection:
-        num_groups = len(problem.source_centroids)
+        num_groups = problem.source.num_groups
         if max(self._groups) >= num_groups:
             raise SelectionInputError(
                 f"each group must be below the number of source groups, but group {max(self._groups)} is not "

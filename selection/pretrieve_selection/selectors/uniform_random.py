@@ -1,7 +1,10 @@
 """Select uniformly at random: the control of every comparison (section 3.2)."""
 
+from typing import Any
+
 import numpy as np
 
+from pretrieve_selection.image_scores import ImageScores
 from pretrieve_selection.selection import Selection
 from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
@@ -15,8 +18,22 @@ class RandomSelector(Selector):
     """
 
     name = "random"
+    units = ("class", "cluster", "image")
+    needs = ()
+    ranks_by_similarity = False
 
     def _select(
         self, problem: SelectionProblem, *, top_k: int, settings: SelectionSettings, rng: np.random.Generator
     ) -> Selection:
-        return Selection.from_scores(self.name, rng.random(len(problem.source_centroids)), top_k=top_k)
+        return Selection.from_scores(self.name, rng.random(problem.source.num_groups), top_k=top_k)
+
+    def score_images(
+        self,
+        source_features: Any,
+        target_features: Any,
+        *,
+        settings: SelectionSettings,
+        rng: np.random.Generator,
+        num_threads: int = 1,
+    ) -> ImageScores:
+        return ImageScores(rng.random(len(source_features)))

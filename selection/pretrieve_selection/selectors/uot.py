@@ -1,7 +1,11 @@
 """Select by unbalanced optimal transport: the method of the paper (section 3.2)."""
 
+from typing import Any
+
 import numpy as np
 
+from pretrieve_selection.image_scores import ImageScores, as_numpy
+from pretrieve_selection.image_transport import solve_image_transport
 from pretrieve_selection.selection import Selection
 from pretrieve_selection.selectors._base import SelectionProblem, Selector
 from pretrieve_selection.settings import SelectionSettings
@@ -16,6 +20,8 @@ class UotSelector(Selector):
     """
 
     name = "uot"
+    units = ("class", "cluster", "image")
+    scores_are_log_masses = True
 
     def _select(
         self, problem: SelectionProblem, *, top_k: int, settings: SelectionSettings, rng: np.random.Generator
@@ -25,3 +31,15 @@ class UotSelector(Selector):
         return Selection.from_scores(
             self.name, plan.log_source_marginal, top_k=top_k, converged=plan.converged, iterations=plan.iterations
         )
+
+    def score_images(
+        self,
+        source_features: Any,
+        target_features: Any,
+        *,
+        settings: SelectionSettings,
+        rng: np.random.Generator,
+        num_threads: int = 1,
+    ) -> ImageScores:
+        transport = solve_image_transport(source_features, target_features, settings=settings, num_threads=num_threads)
+        return ImageScores(as_numpy(transport.log_source_marginal), transport.converged, transport.iterations)

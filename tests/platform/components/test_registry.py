@@ -24,7 +24,7 @@ class Last(Selector):
         self.step = step
 
     def _select(self, problem, *, top_k, settings, rng):
-        scores = np.arange(len(problem.source_centroids)) // self.step
+        scores = np.arange(problem.source.num_groups) // self.step
         return Selection.from_scores(self.name, scores, top_k=top_k)
 
 class Unfinished(Selector):
@@ -115,7 +115,7 @@ def test_a_registered_member_is_found_by_its_word(selectors, module):
 @pytest.mark.parametrize(
     ("word", "fault"),
     [
-        ("uott", r"a selector must be known, but 'uott' is not; known: greedy_ot, .*\. Did you mean 'uot'\?"),
+        ("uott", r"a selector must be known, but 'uott' is not; known: .*greedy_ot, .*\. Did you mean 'uot'\?"),
         ("no_such:Thing", r"the module of selector 'no_such:Thing' must be importable, but No module .* directory"),
         (":Thing", "a selector in a module must be named as my_module:my_object with a full module name"),
         ("MODULE:Lost", r"must have a selector 'Lost', but has none\. Did you mean 'Last'\?"),

@@ -197,3 +197,13 @@ def test_a_folder_of_this_version_or_with_a_damaged_record_is_taken(tmp_path: Pa
     (tmp_path / "plan.json").write_text(json.dumps(WRITTEN), encoding="utf-8")
     (tmp_path / FORECAST_FILE).write_bytes(b"{\xff")
     make_folder(tmp_path)
+
+
+@pytest.mark.parametrize(("method", "ranks"), [("uot", True), ("nearest", True), ("random", False), ("label", False)])
+def test_a_selection_from_before_the_field_says_whether_it_ranks_by_similarity(method: str, ranks: bool) -> None:
+    written = to_json(selection(method=method))
+    assert written.pop("ranks_by_similarity") is ranks
+    assert from_json(SelectionRecord, written, "selection.json").ranks_by_similarity is ranks
+    assert (
+        from_json(SelectionRecord, written | {"ranks_by_similarity": not ranks}, "s").ranks_by_similarity is not ranks
+    )

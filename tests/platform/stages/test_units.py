@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from pretrieve.errors import StudyFileError
 from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.methods import METHODS, Method
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs
+from pretrieve.stages.selection import SelectionStage
+from pretrieve.stages.selection_record import selection_record
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 
@@ -147,3 +151,55 @@ def test_the_record_tells_overlap_and_recall_and_the_figure_stands_beside_it(
     figure = (settings.folder / "selections" / "tiny-a" / "uot.svg").read_text(encoding="utf-8")
     assert figure.startswith("<svg")
     assert "Ranked similarity" in figure
+
+
+@pytest.mark.parametrize("unit", ["class", "cluster"])
+def test_the_stage_supplies_the_features_that_a_users_selector_needs(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    settings = make_settings(
+        targets=["tiny-a", "tiny-b"],
+        methods=["uot", "nearest"],
+        selection={"unit": unit, "top_k": 2, "num_clusters": 4},
+    )
+    monkeypatch.setitem(METHODS, "nearest", Method("nearest", selector="own_selectors:OfMoments", objective="joint"))
+    with walking(settings, StudyObserver()) as context:
+        choice = context.get(SelectionStage)
+        matrices = list((settings.cache / "features").glob("*/matrix.npy"))
+    assert {choice.selections[target, "nearest"].method for target in ("tiny-a", "tiny-b")} == {"of_moments"}
+    assert len({tuple(each.scores) for each in choice.selections.values()}) == 4
+    assert len(matrices) == 3
+    record = selection_record(choice.units["tiny-a"], choice.selections["tiny-a", "nearest"], **OF_NEAREST)
+    assert (record.method, record.masses, record.ranks_by_similarity) == ("nearest", None, True)
+
+
+OF_NEAREST: dict[str, Any] = {"cell": ("tiny-a", "nearest"), "others": {}, "expected": None, "top_ks": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("selector", "changes", "message"),
+    [
+        (
+            "own_selectors:Sound",
+            {"unit": "image"},
+            "unit: must be class or cluster for the method 'nearest', but is 'i",
+        ),
+        (
+            "own_selectors:OfNames",
+            {"unit": "cluster"},
+            "unit: must be class for the method 'nearest', but is 'cluster'",
+        ),
+        ("label", {}, "label_groups: must name the groups of every target for the method 'nearest', but lacks tiny-a"),
+        (
+            "random",
+            {"rank_from": 1},
+            "rank_from: must be 0 for the method 'nearest', which does not rank by similarity",
+        ),
+    ],
+)
+def test_what_a_selector_cannot_do_is_refused_before_the_run(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, selector: str, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setitem(METHODS, "nearest", Method("nearest", selector=selector, objective="joint"))
+    with pytest.raises(StudyFileError, match=message):
+        make_settings(targets=["tiny-a"], methods=["nearest"], selection={"top_k": 2, **changes})

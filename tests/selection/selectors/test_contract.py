@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrieve_selection import Selection, SelectionInputError, SelectionSettings, make_selector, selectors
+from pretrieve.testing.selectors import check_selector
+from pretrieve_selection import SelectionInputError, SelectionSettings, make_selector, selectors
 
 LABEL_GROUPS = (4, 1, 7)
 
@@ -36,37 +37,13 @@ def test_registry_knows_it_by_its_name(name):
     assert not inspect.isabstract(selectors()[name])
 
 
-def test_selection_carries_the_method_and_a_score_for_each_group(name, centroids):
-    selection = _select(name, *centroids)
-    assert isinstance(selection, Selection)
-    assert selection.method == name
-    assert selection.scores.shape == (8,)
-    assert selection.converged
-    assert (selection.iterations > 0) == (name == "uot")
+def test_it_keeps_the_contract(name):
+    check_selector(_make(name))
 
 
-@pytest.mark.parametrize("top_k", [1, 2, 3])
-def test_groups_are_the_best_scores_and_margin_is_the_gap_to_the_next(name, centroids, top_k):
-    selection = _select(name, *centroids, top_k=top_k)
-    ranked = sorted(range(8), key=lambda group: (-selection.scores[group], group))
-    assert list(selection.groups) == ranked[:top_k]
-    assert selection.margin == selection.scores[ranked[top_k - 1]] - selection.scores[ranked[top_k]]
-
-
-def test_smaller_selection_is_the_beginning_of_a_larger_one(name, centroids):
-    assert _select(name, *centroids, top_k=3).groups[:2] == _select(name, *centroids, top_k=2).groups
-
-
-def test_same_seed_gives_the_same_selection(name, centroids):
-    first, second = (vars(_select(name, *centroids)) for _ in range(2))
-    np.testing.assert_equal(second, first)
-
-
-def test_inputs_stay_as_they_were(name, centroids):
-    copies = [matrix.copy() for matrix in centroids]
-    _select(name, *centroids)
-    for matrix, copy in zip(centroids, copies, strict=True):
-        np.testing.assert_array_equal(matrix, copy)
+def test_what_has_no_iteration_counts_none(centroids):
+    for name in ("greedy_ot", "label", "nearest", "random"):
+        assert _select(name, *centroids).iterations == 0
 
 
 @given(st.permutations(range(8)), st.integers(0, 2**32 - 1))
