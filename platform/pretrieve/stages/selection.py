@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from pretrieve.stages.selection_requests import (
     select_groups_on_cluster,
     select_images_on_cluster,
 )
-from pretrieve.stages.selection_settings import selector_of, takes_label_groups
+from pretrieve.stages.selection_settings import selector_of, split_selector_settings, takes_label_groups
 from pretrieve.stages.source_units import ClassUnits, ClusterUnits, ImageUnits, SourceUnits
 from pretrieve_selection import Selection
 
@@ -152,14 +152,16 @@ def _requests(context: Context) -> dict[CellName, SelectionRequest]:
 
 def _request(context: Context, target: str, method: str) -> SelectionRequest:
     selection, sets, features = context.settings.selection, context.get(ImageSetsStage), context.get(FeaturesStage)
-    names, own = sets.source.class_names, dict[str, Any]()
-    if takes_label_groups(selector_of(method)):
+    names, row = sets.source.class_names, context.settings.method(method)
+    # One ranking serves every top_k of the grid; it is cut at each of them.
+    shared = replace(selection.core, top_k=max(context.settings.top_ks(method)))
+    shared, own = split_selector_settings(shared, row.selector_settings)
+    if takes_label_groups(selector_of(row)) and "label_groups" not in own:
         own["label_groups"] = tuple(read_group_list(selection.label_groups[target], names))
     return SelectionRequest(
         target=target,
-        selector=str(context.settings.method(method).selector),
-        # One ranking serves every top_k of the grid; it is cut at each of them.
-        settings=replace(selection.core, top_k=context.settings.largest_top_k),
+        selector=str(row.selector),
+        settings=shared,
         seed=context.settings.seed,
         unit=selection.unit,
         units_key=_units_key(context),

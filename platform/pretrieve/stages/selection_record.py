@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pretrieve.artifacts.atomic_files import replacing, write_json
-from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.group_lists import read_group_list
+from pretrieve.methods import Method
 from pretrieve.records import SelectionRecord
 from pretrieve.records.codec import to_json
 from pretrieve.stages.selection_pictures import read_thumbnails, write_selection_pictures
@@ -47,10 +47,10 @@ def write_selection_records(settings: StudySettings, inputs: StudyInputs) -> lis
         record = selection_record(
             inputs.units[target],
             selection,
-            cell=(target, method),
+            cell=(target, settings.method(method)),
             others=others,
             expected=None if expected is None else read_group_list(expected, inputs.source.class_names),
-            top_ks=settings.grid.of(TOP_K) or (settings.selection.top_k,),
+            top_ks=settings.top_ks(method),
         )
         paths = [folder / f"{method}.{kind}" for kind in ("json", "svg", "jpg")]
         write_selection_pictures(inputs.units[target], selection, paths[2])
@@ -65,7 +65,7 @@ def selection_record(
     units: SourceUnits,
     selection: Selection,
     *,
-    cell: tuple[str, str],
+    cell: tuple[str, Method],
     others: Mapping[str, Selection],
     expected: Sequence[int] | None,
     top_ks: Sequence[int],
@@ -80,7 +80,7 @@ def selection_record(
     class_counts = units.class_counts(selection.groups)
     return SelectionRecord(
         target=cell[0],
-        method=cell[1],
+        method=cell[1].name,
         unit=units.unit,
         groups=listed,
         names=tuple(units.name(group) for group in listed),

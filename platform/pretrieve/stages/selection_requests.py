@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,25 +106,6 @@ class SelectionRequest:
 
     def path(self, folder: Path) -> Path:
         return folder / f"{self.key}.npz"
-
-
-def split_selector_settings(
-    settings: SelectionSettings, given: Mapping[str, Any]
-) -> tuple[SelectionSettings, dict[str, Any]]:
-    """Divide what a study gives a selector: fields of `settings` are overridden, the rest are the selector's own.
-
-    A setting of its own must have another name than those fields.
-
-    Raises:
-      SelectionInputError: a field gets a value out of its range.
-
-    >>> settings, own = split_selector_settings(SelectionSettings(), {"cost_scale": 0.02, "neighbours": 5})
-    >>> settings.cost_scale, own
-    (0.02, {'neighbours': 5})
-    """
-    shared = {each.name for each in fields(SelectionSettings)} & set(given)
-    own = {name: value for name, value in given.items() if name not in shared}
-    return replace(settings, **{name: given[name] for name in shared}), own
 
 
 @dataclass(frozen=True, eq=False)

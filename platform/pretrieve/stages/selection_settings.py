@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Literal, cast, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, cast, get_args
 
 from pretrieve.components import SELECTORS
-from pretrieve.errors import nearest_word
-from pretrieve.methods import METHODS
-from pretrieve_selection import SelectionSettings, Selector
+from pretrieve.errors import ComponentError, nearest_word
+from pretrieve.methods import Method
+from pretrieve_selection import SelectionInputError, SelectionSettings, Selector
 from pretrieve_selection import Unit as Unit
 from pretrieve_selection.members import own_settings
 
@@ -52,7 +52,7 @@ class StudySelectionSettings(SelectionSettings):
         """The settings that the selectors themselves read."""
         return SelectionSettings(**{each.name: getattr(self, each.name) for each in fields(SelectionSettings)})
 
-    def faults_beside(self, methods: tuple[str, ...], targets: tuple[str, ...]) -> Iterator[str]:
+    def faults_beside(self, methods: tuple[Method, ...], targets: tuple[str, ...]) -> Iterator[str]:
         """Yield a message for each setting that does not fit the methods and targets of the study."""
         for name in ("label_groups", "expected_groups"):
             for target in getattr(self, name):
@@ -60,7 +60,7 @@ class StudySelectionSettings(SelectionSettings):
                     yield f"{name}.{target}: must be a target of the study.{nearest_word(target, targets)}"
         for method in methods:
             if (selector := selector_of(method)) is not None:
-                yield from self._faults_beside(selector, method, targets)
+                yield from self._faults_beside(selector, method.name, targets)
         if self.unit == "image" and self.source_fraction is not None:
             yield (
                 f"source_fraction: must be left out where unit is 'image', but is {self.source_fraction!r}; "
@@ -108,10 +108,41 @@ class StudySelectionSettings(SelectionSettings):
         yield from super()._faults()
 
 
-def selector_of(method: str) -> type[Selector] | None:
-    """Return the class of a method's selector; None for a method that reuses no source."""
-    word = METHODS[method].selector
-    return None if word is None else cast("type[Selector]", SELECTORS.find(word))
+def selector_of(method: Method) -> type[Selector] | None:
+    """Return the class of a row's selector; None for a row that reuses no source."""
+    return None if method.selector is None else cast("type[Selector]", SELECTORS.find(method.selector))
+
+
+def split_selector_settings(
+    settings: SelectionSettings, given: Mapping[str, Any]
+) -> tuple[SelectionSettings, dict[str, Any]]:
+    """Divide what a row gives its selector: fields of `settings` are overridden, the rest are the selector's own.
+
+    A setting of its own must have another name than those fields.
+
+    Raises:
+      SelectionInputError: a field gets a value out of its range.
+
+    >>> settings, own = split_selector_settings(SelectionSettings(), {"cost_scale": 0.02, "neighbours": 5})
+    >>> settings.cost_scale, own
+    (0.02, {'neighbours': 5})
+    """
+    shared = {each.name for each in fields(SelectionSettings)} & set(given)
+    own = {name: value for name, value in given.items() if name not in shared}
+    return replace(settings, **{name: given[name] for name in shared}), own
+
+
+def row_faults(method: Method) -> Iterator[str]:
+    """Yield a message for what a row gives its selector and cannot."""
+    selector = selector_of(method)
+    if selector is None:
+        return
+    try:
+        _, own = split_selector_settings(SelectionSettings(), method.selector_settings)
+        per_target = {"label_groups": (0,)} if takes_label_groups(selector) else {}
+        SELECTORS.build(str(method.selector), per_target | own)
+    except (SelectionInputError, ComponentError) as fault:
+        yield f"selector_settings: {str(fault).removeprefix('SelectionSettings: ')}"
 
 
 def takes_label_groups(selector: type[Selector] | None) -> bool:

@@ -21,7 +21,7 @@ from pretrieve.search.grid import GridSettings
 from pretrieve.search.strategies.settings import SearchSettings
 from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.budget import BudgetSettings
-from pretrieve.stages.selection_settings import StudySelectionSettings
+from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
 from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import TrainingSettings
@@ -256,7 +256,14 @@ class StudySettings(SettingsModel):
     @model_validator(mode="after")
     def _parts_fit(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
-        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.method_names, targets)]
+        of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
+        of_methods = [f"methods.{place}.{fault}" for place, row in enumerate(self.methods) for fault in row_faults(row)]
+        of_methods += [
+            f"methods.{place}.selector_settings.top_k: must be left out where grid.top_k is given, but is "
+            f"{row.selector_settings[TOP_K.name]}"
+            for place, row in enumerate(self.methods)
+            if TOP_K.name in row.selector_settings and self.grid.of(TOP_K)
+        ]
         num_workers, training = self.compute.workers_per_trial, self.training
         sizes = {"batch_size": training.batch_size, "source_batch_size": training.source_batch_size}
         of_batches = [
@@ -267,14 +274,19 @@ class StudySettings(SettingsModel):
         ]
         found = self.search.faults_beside(num_epochs=training.epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_selection or of_batches or of_search:
+        if faults := of_methods or of_selection or of_batches or of_search:
             raise FieldFaultsError(faults)
         return self
 
     @property
     def largest_top_k(self) -> int:
         """The largest number of units that a trial reuses."""
-        return int(max(self.grid.of(TOP_K) or (self.selection.top_k,)))
+        return max((top_k for name in self.selecting for top_k in self.top_ks(name)), default=self.selection.top_k)
+
+    def top_ks(self, name: str) -> tuple[int, ...]:
+        """Return the numbers of units at which the trials of a row cut its selection."""
+        own = self.method(name).selector_settings.get(TOP_K.name)
+        return self.grid.of(TOP_K) or (self.selection.top_k if own is None else own,)
 
     @property
     def method_names(self) -> tuple[str, ...]:

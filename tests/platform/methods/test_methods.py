@@ -118,3 +118,17 @@ def test_the_values_of_a_users_hyperparameter_are_checked(tmp_path, module):
         study(tmp_path, methods=rows, grid={"temprature": [1.0]})
     with pytest.raises(StudyFileError, match=r"grid\.temperature: no such field"):
         study(tmp_path, methods=["finetune"], grid={"temperature": [1.0]})
+
+
+def test_a_row_overrides_the_selection_of_the_study_and_sets_up_its_own_selector(tmp_path):
+    rows = ["uot", {"name": "wide", "selector": "uot", "selector_settings": {"cost_scale": 0.1, "top_k": 7}}]
+    settings = study(tmp_path, methods=rows, selection={"top_k": 5})
+    assert (settings.top_ks("uot"), settings.top_ks("wide"), settings.largest_top_k) == ((5,), (7,), 7)
+    for own, fault in (
+        ({"cost_scale": -1}, r"methods\.0\.selector_settings: cost_scale must be"),
+        ({"costscale": 1}, r"methods\.0\.selector_settings: a setting of 'uot' must be known, but 'costscale' is not"),
+    ):
+        with pytest.raises(StudyFileError, match=fault):
+            study(tmp_path, methods=[{"name": "mine", "selector": "uot", "selector_settings": own}])
+    with pytest.raises(StudyFileError, match=r"methods\.1\.selector_settings\.top_k: must be left out where grid"):
+        study(tmp_path, methods=rows, grid={"top_k": [3, 5]})

@@ -20,8 +20,8 @@ from pretrieve.stages.selection_requests import (
     select_groups,
     select_groups_on_cluster,
     select_images_on_cluster,
-    split_selector_settings,
 )
+from pretrieve.stages.selection_settings import split_selector_settings
 from pretrieve_selection import GroupedFeatures, Selection, SelectionInputError, SelectionSettings
 
 REQUEST = SelectionRequest(
@@ -188,7 +188,7 @@ def test_a_selector_of_a_registered_word_gets_its_own_settings() -> None:
 def test_the_key_of_a_users_selector_holds_its_source_and_that_of_a_built_in_one_its_word() -> None:
     keys = {own_request(f"own_selectors:{name}").key for name in ("Sound", "OfMoments", "OfFeatures")}
     assert len(keys) == 3
-    assert REQUEST.key == "9ed284064a142a8738e5"
+    assert REQUEST.key == "751b2b626f5622030fa6"
 
 
 def test_names_change_the_key_of_a_selector_that_needs_them() -> None:

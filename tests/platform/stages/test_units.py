@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from pretrieve.errors import StudyFileError
 from pretrieve.image_cache.cached_images import CachedImages
-from pretrieve.methods import METHODS, Method
+from pretrieve.methods import Method
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs
@@ -154,26 +154,24 @@ def test_the_record_tells_overlap_and_recall_and_the_figure_stands_beside_it(
 
 
 @pytest.mark.parametrize("unit", ["class", "cluster"])
-def test_the_stage_supplies_the_features_that_a_users_selector_needs(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, unit: str
-) -> None:
+def test_the_stage_supplies_the_features_that_a_users_selector_needs(make_settings: MakeSettings, unit: str) -> None:
     settings = make_settings(
         targets=["tiny-a", "tiny-b"],
-        methods=["uot", "nearest"],
+        methods=["uot", {"name": "mine", "selector": "own_selectors:OfMoments"}],
         selection={"unit": unit, "top_k": 2, "num_clusters": 4},
     )
-    monkeypatch.setitem(METHODS, "nearest", Method("nearest", selector="own_selectors:OfMoments", objective="joint"))
     with walking(settings, StudyObserver()) as context:
         choice = context.get(SelectionStage)
         matrices = list((settings.cache / "features").glob("*/matrix.npy"))
-    assert {choice.selections[target, "nearest"].method for target in ("tiny-a", "tiny-b")} == {"of_moments"}
+    assert {choice.selections[target, "mine"].method for target in ("tiny-a", "tiny-b")} == {"of_moments"}
     assert len({tuple(each.scores) for each in choice.selections.values()}) == 4
     assert len(matrices) == 3
-    record = selection_record(choice.units["tiny-a"], choice.selections["tiny-a", "nearest"], **OF_NEAREST)
-    assert (record.method, record.masses, record.ranks_by_similarity) == ("nearest", None, True)
+    record = selection_record(choice.units["tiny-a"], choice.selections["tiny-a", "mine"], **OF_MINE)
+    assert (record.method, record.masses, record.ranks_by_similarity) == ("mine", None, True)
 
 
-OF_NEAREST: dict[str, Any] = {"cell": ("tiny-a", "nearest"), "others": {}, "expected": None, "top_ks": (2,)}
+MINE = Method(name="mine", selector="own_selectors:OfMoments")
+OF_MINE: dict[str, Any] = {"cell": ("tiny-a", MINE), "others": {}, "expected": None, "top_ks": (2,)}
 
 
 @pytest.mark.parametrize(
@@ -182,24 +180,25 @@ OF_NEAREST: dict[str, Any] = {"cell": ("tiny-a", "nearest"), "others": {}, "expe
         (
             "own_selectors:Sound",
             {"unit": "image"},
-            "unit: must be class or cluster for the method 'nearest', but is 'i",
+            "unit: must be class or cluster for the method 'mine', but is 'i",
         ),
         (
             "own_selectors:OfNames",
             {"unit": "cluster"},
-            "unit: must be class for the method 'nearest', but is 'cluster'",
+            "unit: must be class for the method 'mine', but is 'cluster'",
         ),
-        ("label", {}, "label_groups: must name the groups of every target for the method 'nearest', but lacks tiny-a"),
+        ("label", {}, "label_groups: must name the groups of every target for the method 'mine', but lacks tiny-a"),
         (
             "random",
             {"rank_from": 1},
-            "rank_from: must be 0 for the method 'nearest', which does not rank by similarity",
+            "rank_from: must be 0 for the method 'mine', which does not rank by similarity",
         ),
     ],
 )
 def test_what_a_selector_cannot_do_is_refused_before_the_run(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, selector: str, changes: dict[str, Any], message: str
+    make_settings: MakeSettings, selector: str, changes: dict[str, Any], message: str
 ) -> None:
-    monkeypatch.setitem(METHODS, "nearest", Method("nearest", selector=selector, objective="joint"))
     with pytest.raises(StudyFileError, match=message):
-        make_settings(targets=["tiny-a"], methods=["nearest"], selection={"top_k": 2, **changes})
+        make_settings(
+            targets=["tiny-a"], methods=[{"name": "mine", "selector": selector}], selection={"top_k": 2, **changes}
+        )
