@@ -1,7 +1,8 @@
-"""The base class of all settings: typed, frozen, and strict about unknown fields."""
+"""The base class of all settings, which are typed, frozen and strict, and the error with faults of several fields."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,14 @@ class SettingsModel(BaseModel):
     """Base class of all settings: an unknown field is an error, and an object does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FieldFaultsError(ValueError):
+    """Faults of several fields of settings that check themselves: "field: rule, value, remedy" each."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
 
 
 def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "file", "file or folder"]) -> Path:

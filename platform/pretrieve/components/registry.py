@@ -116,7 +116,7 @@ class Family:
         words = self.words()
         raise self._error(
             f"{self.noun} must be known, but {word!r} is not; known: {', '.join(words)}; or name one of your own as "
-            f"my_module:my_{self.name.removesuffix('s')}.{nearest_word(word, words)}"
+            f"my_module:my_{self.name.replace('ies', 'y').removesuffix('s')}.{nearest_word(word, words)}"
         )
 
     def build(self, word: str, settings: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +16,8 @@ from pretrieve.errors import BackboneError, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import MethodName
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.settings_model import SettingsModel, existing_path
+from pretrieve.search.settings import SearchSettings
+from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings
 from pretrieve.tracking.address import sqlite_store
@@ -26,14 +26,6 @@ from pretrieve.training.settings import TrainingSettings
 from pretrieve_selection import SelectionInputError
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
-
-
-class FieldFaultsError(ValueError):
-    """Faults of several fields of settings that check themselves: "field: rule, value, remedy" each."""
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(faults))
 
 
 class BackboneSettings(SettingsModel):

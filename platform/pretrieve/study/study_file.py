@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pretrieve.errors import StudyFileError, UserError, nearest_word
-from pretrieve.study.settings import FieldFaultsError, StudySettings
+from pretrieve.settings_model import FieldFaultsError
+from pretrieve.study.settings import StudySettings
 from pretrieve.tracking.address import without_password
 
 MAX_FILE_BYTES = 1024**2
