@@ -7,7 +7,12 @@ from pretrieve.errors import BackboneError, ImageSetError
 
 SELECTORS = Family("selectors", "a selector", "pretrieve_selection.selectors._base:Selector")
 OBJECTIVES = Family("objectives", "an objective", "pretrieve.training.objectives._base:Objective")
-STRATEGIES = Family("strategies", "a search strategy", "pretrieve.search.strategies._base:SearchStrategy")
+STRATEGIES = Family(
+    "strategies",
+    "a search strategy",
+    "pretrieve.search.strategies._base:SearchStrategy",
+    adapter="pretrieve.search.strategies._tune_objects:adapt",
+)
 BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )

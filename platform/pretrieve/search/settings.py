@@ -19,8 +19,8 @@ class SearchSettings(SettingsModel):
     The other fields are the strategy's own settings, the arguments of its constructor.
 
     Attributes:
-      strategy: `grid` trains every point to its end, as the paper does; any other word of the family of strategies; or
-        a strategy as `my_module:MyStrategy`.
+      strategy: `grid` trains every point to its end, as the paper does; any other word of the family of strategies; a
+        strategy, or a scheduler or searcher of Ray Tune, as `my_module:my_strategy`.
     """
 
     model_config = ConfigDict(extra="allow")

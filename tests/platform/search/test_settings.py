@@ -119,10 +119,11 @@ def test_a_strategy_of_an_installed_package_is_named_by_its_word(
     metadata = tmp_path / "site" / "own-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
-    points = f"[pretrieve.strategies]\npatient = {module}:Patient\n"
+    points = f"[pretrieve.strategies]\npatient = {module}:Patient\nhalving = ray.tune.schedulers:ASHAScheduler\n"
     (metadata / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert make_settings(search="patient").search.may_stop
+    assert make_settings(search={"strategy": "halving", "max_t": 2}).search.may_stop
 
 
 def test_reading_a_study_loads_neither_tune_nor_optuna() -> None:
