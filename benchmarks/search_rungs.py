@@ -22,8 +22,7 @@ from ray.tune.schedulers import TrialScheduler
 from search_strategies import study_of
 
 from pretrieve.metrics import EPOCH
-from pretrieve.search.strategies.early_stopping import asha
-from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.strategies.asha import AshaStrategy
 from pretrieve.tracking import schema
 
 NUM_ORDERS = 20
@@ -48,27 +47,26 @@ def main() -> None:
     print(f"{'first rung':>10} {'factor':>7} {'of the grid':>12} {'points':>8}")
     for grace in (1, 2, 3, 4, 5):
         for factor in (2, 3, 4):
-            settings = SearchSettings(strategy="asha", grace_epochs=grace, reduction_factor=factor)
-            share, points = played(cells, settings)
+            share, points = played(cells, AshaStrategy(grace_epochs=grace, reduction_factor=factor))
             print(f"{grace:10d} {factor:7d} {share:12.2f} {points:8.2f}")
 
 
-def played(cells: Sequence[Sequence[Curve]], settings: SearchSettings) -> tuple[float, float]:
+def played(cells: Sequence[Sequence[Curve]], strategy: AshaStrategy) -> tuple[float, float]:
     """Return the share of the epochs that is trained and the points that are lost, on average."""
     shares, points = [], []
     for cell in cells:
         best, total = max(curve[-1] for curve in cell), sum(len(curve) for curve in cell)
         for seed in range(NUM_ORDERS):
-            trained, found = search(random.Random(seed).sample(cell, len(cell)), settings)
+            trained, found = search(random.Random(seed).sample(cell, len(cell)), strategy)
             shares.append(trained / total)
             points.append(100 * (best - found))
     return sum(shares) / len(shares), sum(points) / len(points)
 
 
-def search(curves: Sequence[Curve], settings: SearchSettings) -> tuple[int, float]:
+def search(curves: Sequence[Curve], strategy: AshaStrategy) -> tuple[int, float]:
     """Return how many epochs are trained, and the best score of a trial that reached its end."""
     num_epochs = len(curves[0])
-    scheduler, trained, best = asha(settings, num_epochs), 0, 0.0
+    scheduler, trained, best = strategy.scheduler(num_epochs), 0, 0.0
     for number, curve in enumerate(curves):
         trial: Any = SimpleNamespace(trial_id=str(number))
         scheduler.on_trial_add(NO_CONTROLLER, trial)

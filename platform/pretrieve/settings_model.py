@@ -1,4 +1,4 @@
-"""The base class of all settings: typed, frozen, and strict about unknown fields."""
+"""The base class of all settings, which are typed, frozen and strict, and the error with faults of several fields."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from pretrieve.components.families import BACKBONES as BACKBONES
 from pretrieve.components.families import FAMILIES as FAMILIES
 from pretrieve.components.families import OBJECTIVES as OBJECTIVES
 from pretrieve.components.families import SELECTORS as SELECTORS
+from pretrieve.components.families import STRATEGIES as STRATEGIES
 from pretrieve.components.families import TARGETS as TARGETS
 from pretrieve.components.families import VIEWS as VIEWS
 from pretrieve.components.registry import Family as Family

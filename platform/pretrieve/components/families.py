@@ -7,10 +7,16 @@ from pretrieve.errors import BackboneError, ImageSetError
 
 SELECTORS = Family("selectors", "a selector", "pretrieve_selection.selectors._base:Selector")
 OBJECTIVES = Family("objectives", "an objective", "pretrieve.training.objectives._base:Objective")
+STRATEGIES = Family(
+    "strategies",
+    "a search strategy",
+    "pretrieve.search.strategies._base:SearchStrategy",
+    adapter="pretrieve.search.strategies._tune_objects:adapt",
+)
 BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )
 TARGETS = Family("targets", "an image set", "pretrieve.data.image_set:ImageSet", form="function", error=ImageSetError)
 VIEWS = Family("views", "a view", "pretrieve_dashboards.views._base:View")
 
-FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, BACKBONES, TARGETS, VIEWS)}
+FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, STRATEGIES, BACKBONES, TARGETS, VIEWS)}

@@ -41,13 +41,22 @@ class Family:
       form: what a member is: a subclass of the contract with a `name` of its own; an instance of the contract, or a
         function that declares to return one; or such a function alone.
       error: raised for a word that names no member.
+      adapter: `module:function`, imported when first needed; it is called as `function(object, word)` with an object
+        that is no member. It returns what builds a member of that object, or None.
     """
 
     def __init__(
-        self, name: str, noun: str, contract: str, *, form: Form = "class", error: type[UserError] = ComponentError
+        self,
+        name: str,
+        noun: str,
+        contract: str,
+        *,
+        form: Form = "class",
+        error: type[UserError] = ComponentError,
+        adapter: str = "",
     ) -> None:
         self.name, self.noun, self.form = name, noun, form
-        self._contract, self._error = contract, error
+        self._contract, self._error, self._adapter = contract, error, adapter
         self._registered: dict[str, Any] = {}
         self._built_in: dict[str, Any] | None = None
 
@@ -59,8 +68,7 @@ class Family:
     @property
     def contract(self) -> type:
         """The class that members derive from, are instances of, or return."""
-        module, _, name = self._contract.partition(":")
-        found: type = getattr(import_module(module), name)
+        found: type = _imported(self._contract)
         return found
 
     def register(self, word: str, member: Any) -> None:
@@ -116,7 +124,7 @@ class Family:
         words = self.words()
         raise self._error(
             f"{self.noun} must be known, but {word!r} is not; known: {', '.join(words)}; or name one of your own as "
-            f"my_module:my_{self.name.removesuffix('s')}.{nearest_word(word, words)}"
+            f"my_module:my_{self.name.replace('ies', 'y').removesuffix('s')}.{nearest_word(word, words)}"
         )
 
     def build(self, word: str, settings: Mapping[str, Any]) -> Any:
@@ -178,6 +186,8 @@ class Family:
     def _checked(self, found: Any, word: str) -> Any:
         if self._fits(found):
             return found
+        if self._adapter and (adapted := _imported(self._adapter)(found, word)) is not None:
+            return adapted
         kind, got = self.contract.__name__, "a class" if isinstance(found, type) else f"of type {type(found).__name__}"
         if self.form == "class":
             left = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
@@ -188,6 +198,11 @@ class Family:
             f"registered, or declares to return a pretrieve {kind}, but is {got} and does neither, and was not called; "
             f"annotate it `-> pt.{kind}`, or register it"
         )
+
+
+def _imported(reference: str) -> Any:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _origin(point: EntryPoint) -> str:

@@ -12,7 +12,7 @@ from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.local_copy import local_copy
-from pretrieve.search.strategies.tune_config import TRIAL
+from pretrieve.search.tune_config import TRIAL
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.trial_spec import TrialSpec

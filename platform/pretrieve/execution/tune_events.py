@@ -20,8 +20,8 @@ from pretrieve.execution.prometheus_metrics import StudyMetrics
 from pretrieve.execution.retries import kind_of_error
 from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.search.strategies.early_stopping import Stop
-from pretrieve.search.strategies.strategy import Strategy
+from pretrieve.search.early_stopping import Stop
+from pretrieve.search.tune_search import TuneSearch
 from pretrieve.tracking.spool import DriverSpool, FailureKind, Spool
 from pretrieve.training.trial_spec import TrialSpec
 
@@ -122,7 +122,7 @@ class EndOfAll(tune.Stopper):
 class TuneEvents(tune.Callback):
     """The callbacks of Tune's events in the driver.
 
-    `by_key` holds the tasks that are known beforehand; a strategy may propose others. The workers read the folder
+    `by_key` holds the tasks that are known beforehand; a search may propose others. The workers read the folder
     `scratch` too.
     """
 
@@ -132,12 +132,12 @@ class TuneEvents(tune.Callback):
         watcher: TrialWatcher,
         scratch: Path,
         prometheus: StudyMetrics,
-        strategy: Strategy,
+        search: TuneSearch,
     ) -> None:
         self._by_key = dict(by_key)
         self._of_trials: dict[str, TrialTask] = {}
         self._prometheus = prometheus
-        self._strategy = strategy
+        self._search = search
         self._watcher = watcher
         self._scratch = scratch
         self._begun: set[str] = set()
@@ -176,7 +176,7 @@ class TuneEvents(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         task = self._task(trial)
         self._silent_since.pop(task.spec.key, None)
-        stop = self._strategy.stop_of(task.spec.key)
+        stop = self._search.stop_of(task.spec.key)
         if stop is not None:
             record_stop(task, stop)
         if task.spec.key not in self._begun:
@@ -187,7 +187,7 @@ class TuneEvents(tune.Callback):
         if failure == "program error":
             # The other trials of the cell run the same program on the same data.
             stop_file(self._scratch, task.spec).touch()
-            self._strategy.close((task.spec.target, task.spec.method))
+            self._search.close((task.spec.target, task.spec.method))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Record why a trial's process ended; the next process reads it and decides what to do."""

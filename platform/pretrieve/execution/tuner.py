@@ -17,8 +17,8 @@ from pretrieve.execution.retries import next_attempt
 from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
-from pretrieve.search.strategies.strategy import Strategy
-from pretrieve.search.strategies.tune_config import TRIAL, cell_and_key
+from pretrieve.search.tune_config import TRIAL, cell_and_key
+from pretrieve.search.tune_search import TuneSearch
 from pretrieve.tracking.spool import DriverSpool, Spool
 
 
@@ -27,18 +27,18 @@ def run_tasks(
     resources: TrialResources,
     scratch: Path,
     watcher: TrialWatcher,
-    strategy: Strategy | None = None,
+    search: TuneSearch | None = None,
     *,
     study: str = "study",
 ) -> None:
     """Run all tasks in the given order, as many at a time as the cluster can run.
 
     The folder `scratch` is for Tune's own state and is removed at the end: the ledger decides which tasks are done. A
-    strategy stops trials early, or proposes them in place of `tasks`; None runs each task to its end. `study` is the
+    search stops trials early, or proposes them in place of `tasks`; None runs each task to its end. `study` is the
     name under which metrics are exported to Prometheus.
     """
-    strategy = strategy or Strategy()
-    if not tasks and strategy.searcher is None:
+    search = search or TuneSearch()
+    if not tasks and search.searcher is None:
         return
     _quiet_tune()
     shutil.rmtree(scratch, ignore_errors=True)
@@ -48,15 +48,15 @@ def run_tasks(
     by_key = {task.spec.key: task for task in tasks}
     param_space: dict[str, Any] = {"worker": resources.worker(), "scratch": str(own), "study": study}
     param_space["since_ms"] = time.time_ns() // 1_000_000
-    if strategy.searcher is None:
+    if search.searcher is None:
         param_space[TRIAL] = tune.grid_search([task.model_dump_json() for task in tasks])
     tuner = tune.Tuner(
         tune.with_resources(_trainable, tune.PlacementGroupFactory([resources.bundle()])),
         param_space=param_space,
         tune_config=tune.TuneConfig(
-            scheduler=strategy.scheduler,
-            search_alg=strategy.searcher,
-            num_samples=strategy.searcher.max_num_trials if strategy.searcher else 1,
+            scheduler=search.scheduler,
+            search_alg=search.searcher,
+            num_samples=search.searcher.max_num_trials if search.searcher else 1,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: cell_and_key(trial.config)[1],
             max_concurrent_trials=resources.num_concurrent if resources.num_workers > 1 else None,
@@ -68,7 +68,7 @@ def run_tasks(
             stop=EndOfAll(watcher),
             # No limit here: `next_attempt` decides for each kind of failure whether the trial starts again.
             failure_config=tune.FailureConfig(max_failures=-1),
-            callbacks=[TuneEvents(by_key, watcher, own, StudyMetrics(study), strategy)],
+            callbacks=[TuneEvents(by_key, watcher, own, StudyMetrics(study), search)],
         ),
     )
     try:

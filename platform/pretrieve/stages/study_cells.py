@@ -11,11 +11,11 @@ from pretrieve.artifacts.keys import derived_seed
 from pretrieve.components.hyperparameters import HEAD_LR_RATIO
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import Method
+from pretrieve.search.early_stopping import EarlierTrial
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.early_stopping import EarlierTrial
-from pretrieve.search.strategies.proposals import CellProblem
-from pretrieve.search.strategies.search_space import SearchSpace
-from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.proposals import CellProblem
+from pretrieve.search.search_space import SearchSpace
+from pretrieve.search.settings import SearchSettings
 from pretrieve.stages.budget import Refits
 from pretrieve.stages.observer import StageClock
 from pretrieve.stages.trial_maker import Cell, TrialMaker
@@ -206,6 +206,7 @@ class StudyCells:
         ended = [task for task in cell.trials if task.spec.key in finished]
         return CellProblem(
             cell=(target, method),
+            strategy=self.settings.search.member,
             space=SearchSpace.of(self.grid(target, method), self.settings.method(method)),
             key_of=lambda point: self.trial_maker.trial(target, method, point).spec.key,
             num_trials=len(cell.trials) + cell.num_unknown,

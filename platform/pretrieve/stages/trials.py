@@ -11,7 +11,7 @@ from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.records.forecast import StageForecast
-from pretrieve.search.strategies.strategy import Strategy, proposing_strategy, stopping_strategy
+from pretrieve.search.tune_search import TuneSearch, proposing_search, stopping_search
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
@@ -91,7 +91,7 @@ class _Search:
         unfinished = [cell for cell in cells if cell.num_unknown or self.study_cells.missing([cell])]
         tasks, num_unknown = self._in_turns(unfinished), sum(cell.num_unknown for cell in unfinished)
         if unfinished and not self._is_used_up():
-            run_planned(self.context, tasks, progressed, self._strategy(unfinished), num_unknown)
+            run_planned(self.context, tasks, progressed, self._tune_search(unfinished), num_unknown)
         return len(tasks) + num_unknown
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
@@ -107,15 +107,13 @@ class _Search:
         turns = chain.from_iterable(zip_longest(*trials))
         return [task for task in turns if task is not None and task.spec.key in missing]
 
-    def _strategy(self, cells: Sequence[Cell]) -> Strategy:
+    def _tune_search(self, cells: Sequence[Cell]) -> TuneSearch:
         search, study_cells = self.context.settings.search, self.study_cells
-        if not search.may_stop:
-            return Strategy()
         earlier, begun = (study_cells.earlier(cells, ended=ended) for ended in (True, False))
-        stopping = stopping_strategy(search, self.context.settings.training.epochs, earlier=earlier, begun=begun)
+        stopping = stopping_search(search, self.context.settings.training.epochs, earlier=earlier, begun=begun)
         if not search.proposes:
             return stopping
-        return proposing_strategy(
+        return proposing_search(
             stopping,
             [study_cells.problem(cell) for cell in cells],
             plan=lambda pair, point: study_cells.add(pair, point).model_dump_json(),
@@ -143,10 +141,10 @@ def run_planned(
     context: Context,
     tasks: Sequence[TrialTask],
     progressed: Callable[[int, int], None],
-    strategy: Strategy | None = None,
+    search: TuneSearch | None = None,
     num_unknown: int = 0,
 ) -> None:
-    """Run trials or refits on the cluster, except those that have a result; a strategy may stop some or propose more.
+    """Run trials or refits on the cluster, except those that have a result; a search may stop some or propose more.
 
     `progressed` is called with (trials ended, trials in all), of which `num_unknown` are still to be proposed.
     """
@@ -155,9 +153,9 @@ def run_planned(
     with ledger.keeping_spools(task.spec.key for task in tasks):
         resources = context.get(PackingStage)
         context.budget.runs_on(resources)
-        # A strategy that proposes points proposes those of unfinished trials first.
-        started = [] if strategy is not None and settings.search.proposes else watcher.still_missing(tasks)
-        run_tasks(started, resources, settings.folder / "tune-trials", watcher, strategy, study=settings.name)
+        # A search that proposes points proposes those of unfinished trials first.
+        started = [] if search is not None and settings.search.proposes else watcher.still_missing(tasks)
+        run_tasks(started, resources, settings.folder / "tune-trials", watcher, search, study=settings.name)
 
 
 def _progressed_after(num_before: int, progressed: Callable[[int, int], None], pieces: int, of: int) -> None:

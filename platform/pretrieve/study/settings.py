@@ -18,7 +18,7 @@ from pretrieve.errors import BackboneError, UserError, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.settings import SearchSettings
+from pretrieve.search.settings import SearchSettings
 from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults

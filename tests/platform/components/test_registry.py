@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pretrieve.components import OBJECTIVES, SELECTORS, Family
+from pretrieve.components import OBJECTIVES, SELECTORS, STRATEGIES, Family
 from pretrieve.errors import ComponentError
 
 NUMBERS = itertools.count()
@@ -159,5 +159,5 @@ def identity_in_another_process(code, folder):
 
 
 def test_every_built_in_member_says_what_it_does():
-    for family in (SELECTORS, OBJECTIVES):
+    for family in (SELECTORS, OBJECTIVES, STRATEGIES):
         assert all(info.summary.endswith(".") for info in family.members() if info.origin == "built in")

@@ -11,8 +11,8 @@ from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
-from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.search.strategies.strategy import stopping_strategy
+from pretrieve.search.settings import SearchSettings
+from pretrieve.search.tune_search import stopping_search
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
@@ -35,7 +35,7 @@ def test_a_trial_that_falls_behind_ends_where_it_was_stopped_and_leaves_no_check
     training = TrainingSettings(epochs=NUM_EPOCHS, batch_size=8)
     rates = {"good": 0.02, "better": 0.03, "poor": POOR_RATE}
     tasks = [make_task(key=key, lr=rate, training=training) for key, rate in rates.items()]
-    strategy = stopping_strategy(search, NUM_EPOCHS)
+    strategy = stopping_search(search, NUM_EPOCHS)
     run_tasks(tasks, TrialResources(cpus=2, gpus=0.0), tmp_path / "tune", TrialWatcher(), strategy)
     lines = read_spool(tasks[-1].spool_path)
     end = lines[-1]

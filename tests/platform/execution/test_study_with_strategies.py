@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +172,58 @@ def test_proposed_trials_begin_at_the_corners_and_none_is_run_twice(make_search:
     record = run_study(grown, more)
     assert len(more.started()) == 4
     assert [len(cell.trials) for cell in record.cells] == [7, 7]
+
+
+TUNE_OBJECTS = """
+from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+scheduler = AsyncHyperBandScheduler(max_t=4, reduction_factor=3)
+searcher = OptunaSearch(seed=0)
+"""
+
+
+@pytest.fixture
+def tune_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the name of a module with objects of Ray Tune."""
+    (tmp_path / "objects_of_tune.py").write_text(TUNE_OBJECTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "objects_of_tune"
+    sys.modules.pop("objects_of_tune", None)
+
+
+def test_a_scheduler_of_tune_stops_the_trials_of_a_study(make_search: MakeSettings, tune_objects: str) -> None:
+    settings, ear = make_search(search=f"{tune_objects}:scheduler"), Ear()
+    record = run_study(settings, ear)
+    assert len(ear.started()) == 12
+    trials = [trial for cell in record.cells for trial in cell.trials]
+    stopped = [trial for trial in trials if trial.state == "stopped"]
+    assert {trial.state for trial in trials} == {"finished", "stopped"}
+    assert all(trial.hyperparameters["lr"] == POOR_RATE for trial in stopped)
+    assert all(cell.best is not None and cell.best["lr"] == 0.02 for cell in record.cells)
+    study_cells = planned(settings)
+    assert study_cells.missing(study_cells.cells) == [], "a stopped trial is done for this strategy too"
+
+
+def test_a_searcher_of_tune_proposes_the_points_of_a_study_and_goes_on_where_it_was(
+    make_search: MakeSettings, tune_objects: str
+) -> None:
+    search = {"strategy": f"{tune_objects}:searcher", "num_trials": 3}
+    grid = {"lr": [0.02, 0.01, 0.005], "weight_decay": [0.0, 1e-4], "source_weight": [1.0, 0.1]}
+    ear = Ear()
+    record = run_study(make_search(search=search, grid=grid), ear)
+    assert [len(cell.trials) for cell in record.cells] == [3, 3]
+    assert len(ear.started()) == 6
+    assert states(record) == {"finished": 6}, "a searcher stops nothing"
+    for trial in (trial for cell in record.cells for trial in cell.trials):
+        assert 0.005 <= trial.hyperparameters["lr"] <= 0.02
+        assert trial.hyperparameters["weight_decay"] in (0.0, 1e-4)
+
+    more = Ear()
+    record = run_study(make_search(search=search | {"num_trials": 5}, grid=grid), more)
+    assert [len(cell.trials) for cell in record.cells] == [5, 5]
+    assert len(more.started()) == 4, "no trial is run twice"
+    assert len({trial.key for cell in record.cells for trial in cell.trials}) == 10
 
 
 def test_the_head_ratio_is_settled_with_finetune_and_then_fixed(make_search: MakeSettings) -> None:

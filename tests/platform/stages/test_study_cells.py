@@ -12,9 +12,9 @@ import pytest
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
 from pretrieve.methods import find_method
+from pretrieve.search.early_stopping import Stop
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.early_stopping import Stop
-from pretrieve.search.strategies.proposals import Proposals
+from pretrieve.search.proposals import Proposals
 from pretrieve.stages.observer import StageClock, StudyObserver
 from pretrieve.stages.study_cells import StudyCells
 from pretrieve.stages.trial_maker import Cell, TrialMaker

@@ -1,1 +1,3 @@
-"""Strategies to search the grid of a cell: train all, stop weak trials early, or let a model propose trials."""
+"""Strategies to search the grid of a cell, one file each, behind the contract in `_base`."""
+
+from pretrieve.search.strategies._base import SearchStrategy as SearchStrategy

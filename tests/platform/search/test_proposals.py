@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optuna
 import pytest
 
 from pretrieve.methods import find_method
 from pretrieve.search.grid import GridSettings
-from pretrieve.search.strategies.proposals import CellProblem, CellSearcher, Proposals
-from pretrieve.search.strategies.search_space import SearchSpace
+from pretrieve.search.proposals import CellProblem, CellSearcher, Proposals
+from pretrieve.search.search_space import SearchSpace
+from pretrieve.search.strategies.optuna import OptunaStrategy
 from pretrieve.training.settings import Hyperparameters
 
 Proposed = tuple[tuple[str, str], Hyperparameters]
@@ -23,11 +23,6 @@ SMALL = GridSettings(lr=(0.01,), weight_decay=(1e-4, 0.0), source_weight=(0.3,))
 """Two points."""
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
 @pytest.fixture
 def problem() -> Callable[..., CellProblem]:
     """Make the problem of one cell; a trial's key is its point."""
@@ -37,7 +32,9 @@ def problem() -> Callable[..., CellProblem]:
             return f"{target}: {point.describe()}"
 
         space = SearchSpace.of(grid, find_method("uot"))
-        return CellProblem((target, "uot"), space, key_of, num_trials, seed=3, **({"scores": {}} | more))
+        return CellProblem(
+            (target, "uot"), OptunaStrategy(), space, key_of, num_trials, seed=3, **({"scores": {}} | more)
+        )
 
     return make
 

@@ -1,4 +1,4 @@
-"""Proposing the points of a cell by a model of its scores so far (tree-structured Parzen estimators)."""
+"""Proposing the points of a cell, one after the other, by the searcher of its strategy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from pretrieve.metrics import VAL_SCORE
-from pretrieve.search.strategies.search_space import SearchSpace
-from pretrieve.search.strategies.tune_config import TRIAL, CellName
+from pretrieve.search.search_space import SearchSpace
+from pretrieve.search.strategies import SearchStrategy
+from pretrieve.search.tune_config import TRIAL, CellName
 from pretrieve.training.settings import Hyperparameters
 
 MAX_REPETITIONS = 50
-"""How often in a row a model may propose points that were tried; then the cell has no points left."""
+"""How often in a row a searcher may suggest points that were tried; then the cell has no points left."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,17 @@ class CellProblem:
     """The search of one cell."""
 
     cell: CellName
+    strategy: SearchStrategy  # that proposes
     space: SearchSpace  # the points that may be proposed
     key_of: Callable[[Hyperparameters], str]  # returns the key of a point's trial
     num_trials: int  # all trials of the cell, including those of earlier runs
-    seed: int  # of the model's draws
+    seed: int  # of the searcher's draws
     scores: Mapping[Hyperparameters, float]  # of the trials that ended in earlier runs; 0 for one that diverged
     begun: Sequence[Hyperparameters] = ()  # of trials that earlier runs began and did not end; proposed first
 
 
 class Proposals:
-    """Proposes the trials of a cell: those begun, then the corners of its space, then the model's best points."""
+    """Proposes the trials of a cell: those begun, then the points that its searcher suggests."""
 
     def __init__(self, problem: CellProblem) -> None:
         self.cell = problem.cell
@@ -45,26 +46,28 @@ class Proposals:
         self._score_by_key: dict[str, float | None] = {
             problem.key_of(point): score for point, score in problem.scores.items()
         }
-        space = problem.space.distributions()
-        first = [*problem.begun, *(corner for corner in problem.space.corners() if corner not in known)]
-        self._search = OptunaSearch(
-            space=space,
-            metric=VAL_SCORE,
-            mode="max",
-            points_to_evaluate=[point.model_dump(include=set(space)) for point in first],
+        point_of = problem.space.point
+        self._search = problem.strategy.searcher(
+            problem.space,
+            begun=[point_of(begun.values()) for begun in problem.begun],
+            scores=[(point_of(ended.values()), score) for ended, score in problem.scores.items()],
             seed=problem.seed,
         )
-        for point, score in problem.scores.items():
-            self._search.add_evaluated_point(point.model_dump(include=set(space)), score)
 
     def propose(self, trial_id: str) -> tuple[str, Hyperparameters] | None:
-        """Return the key of a trial that was not tried, and its point; None if no point is left.
+        """Return the key of a trial that was not tried, and its point; None if there is none.
 
-        `learn` is called with the same `trial_id` when the trial ended.
+        If there is none, `num_left` is 0, or the searcher waits for a trial of the cell to end. `learn` is called with
+        the same `trial_id` when the trial ended.
         """
         for repetition in range(MAX_REPETITIONS if self.num_left else 0):
             asked_id = f"{trial_id}-{repetition}"
-            point = Hyperparameters.model_validate(self._search.suggest(asked_id))
+            suggestion = self._search.suggest(asked_id)
+            if suggestion is None and self._asked:
+                return None
+            if not isinstance(suggestion, dict):  # it has finished, or waits although nothing runs
+                break
+            point = Hyperparameters.model_validate(suggestion)
             key = self._key_of(point)
             if key not in self._score_by_key:
                 self.num_left -= 1
@@ -120,22 +123,23 @@ class CellSearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        while self._turns:
-            cell = self._turns.pop(0)
+        for cell in list(self._turns):
+            self._turns.remove(cell)
             proposal = cell.propose(trial_id)
+            if proposal is not None or cell.num_left:
+                self._turns.append(cell)
             if proposal is not None:
                 key, point = proposal
-                self._turns.append(cell)
                 self._running[trial_id] = (cell, key)
                 return {TRIAL: self._plan(cell.cell, point)}
-        return Searcher.FINISHED
+        return None if self._turns else Searcher.FINISHED
 
     def close(self, cell: CellName) -> None:
         """Propose no more trials of a cell."""
         self._turns = [turn for turn in self._turns if turn.cell != cell]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Ignore an epoch: a model learns from ended trials only."""
+        """Ignore an epoch: a searcher learns from ended trials only."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Report the end of a trial to its cell; one that diverged scores 0."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pretrieve.search.strategies.early_stopping import CellScheduler, EarlierTrial
-from pretrieve.search.strategies.settings import SearchSettings
-from pretrieve.search.strategies.strategy import stopping_strategy
-from pretrieve.search.strategies.tune_config import TRIAL
+from pretrieve.search.early_stopping import CellScheduler, EarlierTrial
+from pretrieve.search.settings import SearchSettings
+from pretrieve.search.tune_config import TRIAL
+from pretrieve.search.tune_search import stopping_search
 
 NUM_EPOCHS = 9
 ASHA = SearchSettings(strategy="asha", grace_epochs=1)
@@ -31,7 +31,7 @@ def trial(key: str, target: str = "birds") -> NamedTrial:
 
 
 def scheduler_of(settings: SearchSettings, **earlier: Any) -> CellScheduler:
-    scheduler = stopping_strategy(settings, NUM_EPOCHS, **earlier).scheduler
+    scheduler = stopping_search(settings, NUM_EPOCHS, **earlier).scheduler
     assert scheduler is not None
     return scheduler
 
@@ -130,4 +130,4 @@ def test_a_trial_that_repeats_an_epoch_after_its_process_was_lost_is_not_judged_
 
 
 def test_the_grid_stops_nothing() -> None:
-    assert stopping_strategy(SearchSettings(), NUM_EPOCHS).scheduler is None
+    assert stopping_search(SearchSettings(), NUM_EPOCHS).scheduler is None

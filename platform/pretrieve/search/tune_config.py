@@ -9,6 +9,9 @@ from typing import Any
 CellName = tuple[str, str]
 """Target and method. Scores are compared within a cell only, because scores on two targets are not comparable."""
 
+TRAINING_ITERATION = "training_iteration"
+"""Tune's own name of the number of epochs in a result."""
+
 TRIAL = "trial"
 """Name of the trial in Tune's configuration. Its value is one JSON text, because Tune copies the whole grid, value by
 value, for each trial: a thousand copies of a thousand records would take longer than the rest of the platform."""

@@ -1,59 +1,28 @@
-"""Stopping the trials that fall behind the others of their cell, by one of Tune's schedulers for each cell."""
+"""Stopping the trials that fall behind the others of their cell, by a scheduler for each cell."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
-from pretrieve.search.strategies.settings import SearchSettings, StrategyName
-from pretrieve.search.strategies.tune_config import CellName, cell_and_key
-
-_NO_CONTROLLER: Any = None
-"""Scores of an earlier run have no Tune controller; both schedulers decide by the scores alone."""
+from pretrieve.search.tune_config import TRAINING_ITERATION, CellName, cell_and_key
 
 
-def asha(settings: SearchSettings, num_epochs: int) -> AsyncHyperBandScheduler:
-    """Make a cell's scheduler: at each rung, only the better part of the trials that reached it goes on.
+class _NoController:
+    """Stands for Tune's controller: schedulers decide by the scores of their cell alone, and wait for no trial."""
 
-    `grace_epochs` is the first rung. `reduction_factor` is the ratio between rungs, and 1 over the share that goes on.
-    """
-    return AsyncHyperBandScheduler(
-        time_attr=EPOCH,
-        metric=VAL_SCORE,
-        mode="max",
-        max_t=num_epochs,
-        grace_period=settings.grace(num_epochs),
-        reduction_factor=settings.reduction_factor,
-        stop_last_trials=False,
-    )
+    def get_trials(self) -> list[Any]:
+        return []
+
+    def get_live_trials(self) -> list[Any]:
+        return []
 
 
-def median(settings: SearchSettings, num_epochs: int) -> MedianStoppingRule:
-    """Make a cell's scheduler: a trial ends if its best score is below the median of the others' running means.
-
-    No trial stops before `grace_epochs`, or while fewer than `min_trials` came as far.
-    """
-    return MedianStoppingRule(
-        time_attr=EPOCH,
-        metric=VAL_SCORE,
-        mode="max",
-        grace_period=settings.grace(num_epochs),
-        min_samples_required=settings.min_trials,
-        # Otherwise it pauses trials until there are enough others, and each would start a new process.
-        min_time_slice=math.inf,  # type: ignore[arg-type]  # annotated as int; a time since never exceeds every int
-    )
-
-
-SCHEDULERS: dict[StrategyName, Callable[[SearchSettings, int], TrialScheduler]] = {
-    "asha": asha,
-    "median": median,
-    "optuna": asha,
-}
+NO_CONTROLLER: Any = _NoController()
 
 
 @dataclass(frozen=True)
@@ -136,10 +105,10 @@ class CellScheduler(FIFOScheduler):
         self._compared.setdefault(cell, {})[key] = (trial, list(scores))
         scheduler = self._of(cell)
         for epoch, score in scores:
-            # Passed as the last score of an ending trial: both schedulers record it, and neither decides anything.
-            scheduler.on_trial_add(_NO_CONTROLLER, trial)
-            scheduler.on_trial_complete(_NO_CONTROLLER, trial, {EPOCH: epoch, VAL_SCORE: score})
-        scheduler.on_trial_add(_NO_CONTROLLER, trial)
+            # Passed as the last score of an ending trial: it is recorded, and nothing is decided.
+            scheduler.on_trial_add(NO_CONTROLLER, trial)
+            _recorder(scheduler)(NO_CONTROLLER, trial, _result(epoch, {VAL_SCORE: score}))
+        scheduler.on_trial_add(NO_CONTROLLER, trial)
 
     def _of(self, cell: CellName) -> TrialScheduler:
         if cell not in self._by_cell:
@@ -160,7 +129,7 @@ class CellScheduler(FIFOScheduler):
             return str(TrialScheduler.CONTINUE)
         epoch, score = int(result[EPOCH]), float(result[VAL_SCORE])
         scores.append((epoch, score))
-        decision = self._of(cell).on_trial_result(tune_controller, trial, dict(result))
+        decision = self._of(cell).on_trial_result(NO_CONTROLLER, trial, _result(epoch, result))
         if decision != TrialScheduler.STOP or epoch >= self._num_epochs:
             return str(TrialScheduler.CONTINUE)
         self.stops[key] = Stop(epoch, self._num_epochs, score, float(result.get(SECONDS, 0.0)))
@@ -180,4 +149,15 @@ class CellScheduler(FIFOScheduler):
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         cell, key = cell_and_key(trial.config)
         self._compared[cell].pop(key, None)
-        self._of(cell).on_trial_remove(tune_controller, trial)
+        self._of(cell).on_trial_remove(NO_CONTROLLER, trial)
+
+
+def _result(epoch: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of an epoch as a scheduler is told them; Tune's own count goes on at each start of a trial."""
+    return {**metrics, EPOCH: epoch, TRAINING_ITERATION: epoch}
+
+
+def _recorder(scheduler: TrialScheduler) -> Callable[..., Any]:
+    """Return the method that records a score of an earlier run."""
+    own = type(scheduler).on_trial_complete is not FIFOScheduler.on_trial_complete
+    return scheduler.on_trial_complete if own else scheduler.on_trial_result
