@@ -7,9 +7,12 @@ from pretrieve.errors import BackboneError, ImageSetError
 
 SELECTORS = Family("selectors", "a selector", "pretrieve_selection.selectors._base:Selector")
 OBJECTIVES = Family("objectives", "an objective", "pretrieve.training.objectives._base:Objective")
+OPTIMIZERS = Family("optimizers", "an optimizer", "pretrieve.training.optimizers._base:Optimizer")
+SCHEDULES = Family("schedules", "a schedule", "pretrieve.training.schedules._base:Schedule")
 BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )
 TARGETS = Family("targets", "an image set", "pretrieve.data.image_set:ImageSet", form="function", error=ImageSetError)
 
-FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, BACKBONES, TARGETS)}
+_ALL = (SELECTORS, OBJECTIVES, OPTIMIZERS, SCHEDULES, BACKBONES, TARGETS)
+FAMILIES = {family.name: family for family in _ALL}
