@@ -9,10 +9,11 @@ SELECTORS = Family("selectors", "a selector", "pretrieve_selection.selectors._ba
 OBJECTIVES = Family("objectives", "an objective", "pretrieve.training.objectives._base:Objective")
 OPTIMIZERS = Family("optimizers", "an optimizer", "pretrieve.training.optimizers._base:Optimizer")
 SCHEDULES = Family("schedules", "a schedule", "pretrieve.training.schedules._base:Schedule")
+HEAD_STARTS = Family("head_starts", "a head start", "pretrieve.training.head_starts._base:HeadStart")
 BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )
 TARGETS = Family("targets", "an image set", "pretrieve.data.image_set:ImageSet", form="function", error=ImageSetError)
 
-_ALL = (SELECTORS, OBJECTIVES, OPTIMIZERS, SCHEDULES, BACKBONES, TARGETS)
+_ALL = (SELECTORS, OBJECTIVES, OPTIMIZERS, SCHEDULES, HEAD_STARTS, BACKBONES, TARGETS)
 FAMILIES = {family.name: family for family in _ALL}
