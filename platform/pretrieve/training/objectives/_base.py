@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pretrieve.components.hyperparameters import SOURCE_WEIGHT, Hyperparameter
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters
 
@@ -62,6 +63,7 @@ class Objective(ABC):
 
     Attributes:
       name: its name in studies.
+      hyperparameters: those that `build` reads.
       uses_source: a step needs a batch of the source stream.
       uses_strong_view: that batch needs `strong_images`.
       uses_source_head: the network needs a source head.
@@ -69,6 +71,7 @@ class Objective(ABC):
     """
 
     name: ClassVar[str]
+    hyperparameters: ClassVar[tuple[Hyperparameter, ...]] = ()
     uses_source: ClassVar[bool] = False
     uses_strong_view: ClassVar[bool] = False
     uses_source_head: ClassVar[bool] = False
@@ -113,6 +116,7 @@ class SourceObjective(Objective):
     """Base of objectives with a source stream, whose loss has the weight `source_weight`: λ > 0."""
 
     uses_source = True
+    hyperparameters = (SOURCE_WEIGHT,)
 
     def __init__(self, source_weight: float) -> None:
         self.source_weight = source_weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from pretrieve.components.hyperparameters import CO_TUNING_LR, CO_TUNING_WEIGHT
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives._base import (
     Batch,
@@ -26,6 +27,7 @@ class CoTuning(Objective):
     """
 
     name = "co_tuning"
+    hyperparameters = (CO_TUNING_LR, CO_TUNING_WEIGHT)
     uses_source_head = True
     uses_relationship = True
 
