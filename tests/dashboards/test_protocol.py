@@ -31,7 +31,13 @@ def test_default_settings_are_the_papers_but_for_the_ratio_of_rates_and_the_seed
 
 def test_each_departure_is_named_beside_what_the_paper_says(finished_study):
     changes = {
-        "training": {"epochs": 4, "batch_size": 16, "augmentation": {"flip": False}},
+        "training": {
+            "epochs": 4,
+            "batch_size": 16,
+            "augmentation": {"flip": False},
+            "optimizer": "adamw",
+            "optimizer_settings": {"layer_decay": 0.7},
+        },
         "selection": {"top_k": 20, "cost_scale": 0.1},
         "grid": {"lr": [0.01]},
         "search": "asha",
@@ -43,6 +49,8 @@ def test_each_departure_is_named_beside_what_the_paper_says(finished_study):
     assert departures == {
         "epochs": ("100", "4"),
         "target images a step": ("256", "16"),
+        "optimizer": ("SGD with Nesterov momentum", "adamw"),
+        "settings of the optimizer": ("none", "layer_decay 0.7"),
         "mirrored images": ("yes", "no"),
         "cost scale ε_c": ("0.01", "0.1"),
         "classes chosen": ("100", "20"),

@@ -37,6 +37,10 @@ _SETTINGS = (
     _Setting("training", "training.epochs", "epochs", 100),
     _Setting("training", "training.batch_size", "target images a step", 256),
     _Setting("training", "training.source_batch_size", "source images a step", None, "as many as target images"),
+    _Setting("training", "training.optimizer", "optimizer", "sgd", "SGD with Nesterov momentum"),
+    _Setting("training", "training.optimizer_settings", "settings of the optimizer", {}),
+    _Setting("training", "training.schedule", "schedule of the learning rate", "step", "divided by 10 twice"),
+    _Setting("training", "training.schedule_settings", "settings of the schedule", {}),
     _Setting("training", "training.decay_at", "learning rate falls after", [0.6, 0.8], "60 and 80 of 100 epochs"),
     _Setting("training", "training.decay_factor", "learning rate falls to", 0.1),
     _Setting("training", "training.augmentation.crop_area", "area of a crop", [0.08, 1.0]),
@@ -163,6 +167,8 @@ def _is_same(here: Any, paper: Any) -> bool:
 def _as_words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_as_words(each) for each in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_as_words(each)}" for name, each in value.items()) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float | int):

@@ -7,6 +7,9 @@ from pretrieve.errors import BackboneError, ImageSetError
 
 SELECTORS = Family("selectors", "a selector", "pretrieve_selection.selectors._base:Selector")
 OBJECTIVES = Family("objectives", "an objective", "pretrieve.training.objectives._base:Objective")
+OPTIMIZERS = Family("optimizers", "an optimizer", "pretrieve.training.optimizers._base:Optimizer")
+SCHEDULES = Family("schedules", "a schedule", "pretrieve.training.schedules._base:Schedule")
+HEAD_STARTS = Family("head_starts", "a head start", "pretrieve.training.head_starts._base:HeadStart")
 STRATEGIES = Family(
     "strategies",
     "a search strategy",
@@ -19,4 +22,15 @@ BACKBONES = Family(
 TARGETS = Family("targets", "an image set", "pretrieve.data.image_set:ImageSet", form="function", error=ImageSetError)
 VIEWS = Family("views", "a view", "pretrieve_dashboards.views._base:View")
 
-FAMILIES = {family.name: family for family in (SELECTORS, OBJECTIVES, STRATEGIES, BACKBONES, TARGETS, VIEWS)}
+_ALL = (
+    SELECTORS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    SCHEDULES,
+    HEAD_STARTS,
+    STRATEGIES,
+    BACKBONES,
+    TARGETS,
+    VIEWS,
+)
+FAMILIES = {family.name: family for family in _ALL}

@@ -45,6 +45,11 @@ class Hyperparameter:
         """The name by which a trial and its member read it."""
         return self.stands_for or self.name
 
+    @property
+    def example(self) -> Any:
+        """A value to try a member with."""
+        return self.grid[0] if self.grid else self.default or 1
+
     def write(self, value: Any) -> str:
         """Write a value beside others.
 

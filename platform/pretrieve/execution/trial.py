@@ -203,7 +203,7 @@ class TrialProcess:
             # The process may have run other trials before, whose peak is not this trial's.
             torch.cuda.reset_peak_memory_stats()
         inputs = task.inputs(on_step)
-        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
+        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group, on_batch=on_step)
 
         def score() -> float:
             predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)

@@ -69,6 +69,8 @@ class TrialTask(SettingsModel):
         values |= self.spec.hyperparameters.values()
         training = self.spec.training.model_dump()
         augmentation = training.pop("augmentation")
+        for field in ("optimizer_settings", "schedule_settings"):
+            values |= {f"training.{field}.{name}": value for name, value in training.pop(field).items()}
         values |= {f"training.{name}": value for name, value in training.items()}
         return values | {f"augmentation.{name}": value for name, value in augmentation.items()}
 

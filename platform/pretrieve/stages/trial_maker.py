@@ -234,6 +234,8 @@ def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSett
         unread |= {"gradient_gap"}
     if settings.compute.workers_per_trial == 1:
         unread |= {"synchronised_batch_norm"}
+    members = (training.build_optimizer(), training.build_schedule())
+    unread |= {"momentum", "decay_at", "decay_factor"} - {name for member in members for name in member.reads}
     changes = {name: TrainingSettings.model_fields[name].default for name in unread}
     if not needs.uses_strong_view:
         strong = ("num_ops", "magnitude", "cutout_fraction")

@@ -66,8 +66,9 @@ class TrialsStage(Stage[StudyCells]):
         in_turns = [seconds for seconds in chain.from_iterable(zip_longest(*missing)) if seconds is not None]
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
-        # A checkpoint holds the weights and their momentum.
-        disk_bytes = 2 * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
+        # A checkpoint holds the weights and the optimizer's state.
+        num_per_weight = 1 + context.settings.training.build_optimizer().num_state_per_weight
+        disk_bytes = num_per_weight * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
         return StageForecast(self.name, seconds, f"{len(in_turns):,} trials" if in_turns else "", disk_bytes)
 
 

@@ -41,7 +41,6 @@ class ImageClassifier(PythonModel):
             feature_dim=architecture.feature_dim,
             num_target_classes=len(self._class_names),
             num_source_classes=0,
-            generator=torch.Generator(),
         ).eval()
         weights = context.artifacts["weights"]
         state = {k: v for k, v in read_kept_weights(Path(weights)).items() if not k.startswith("source_head.")}

@@ -1,17 +1,20 @@
-"""Predictions and accuracy of a network on images it was not trained on."""
+"""Predictions, features and accuracy: what a network computes in evaluation mode."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pretrieve.backbones import Preprocessing
 from pretrieve.metrics import Metric
-from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
-from pretrieve.training.fine_tuning import LabelledImages
+from pretrieve.training.augmentation.views import central_view, evaluation_view, to_unit_range, weak_view
 from pretrieve.training.network import TwoHeadNetwork
+
+if TYPE_CHECKING:
+    from pretrieve.training.fine_tuning import LabelledImages
 
 EVALUATION_BATCH_SIZE = 256
 
@@ -30,24 +33,56 @@ def predict(
     size. This changes no prediction, because in evaluation mode each image is processed on its own. Raises
     torch.OutOfMemoryError if not even one image fits.
     """
+
+    def classes(rows: Tensor) -> Tensor:
+        batch = evaluation_view(to_unit_range(images.gather(rows), device), preprocessing)
+        return torch.as_tensor(network(batch).argmax(1))
+
+    return _in_batches(network, classes, len(images), on_batch)
+
+
+@torch.no_grad()  # not `inference_mode`, whose tensors nothing can be learned from
+def training_features(
+    backbone: nn.Module,
+    images: LabelledImages,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Compute the features of training images in evaluation mode, viewed as in prediction: (N, D) float32 on the CPU.
+
+    Unlike those of `predict`, the images may be whole pictures squeezed into squares. For the rest see there.
+    """
+
+    def features(rows: Tensor) -> Tensor:
+        stored = images.gather(rows).to(device)
+        centre = central_view(side=stored.shape[1], preprocessing=preprocessing, aspect=images.aspects[rows])
+        return torch.as_tensor(backbone(weak_view(stored, centre, preprocessing=preprocessing))).float()
+
+    return _in_batches(backbone, features, len(images), on_batch)
+
+
+def _in_batches(
+    network: nn.Module, compute: Callable[[Tensor], Tensor], num_images: int, on_batch: Callable[[], None]
+) -> Tensor:
+    """Compute something of the images' rows, batch by batch with the network in evaluation mode, and join it."""
     was_training = network.training
     network.eval()
-    predictions: list[Tensor] = []
+    parts: list[Tensor] = []
     start, size = 0, EVALUATION_BATCH_SIZE
-    while start < len(images):
-        indices = torch.arange(start, min(start + size, len(images)))
+    while start < num_images:
+        rows = torch.arange(start, min(start + size, num_images))
         try:
-            batch = evaluation_view(to_unit_range(images.gather(indices), device), preprocessing)
-            predictions.append(network(batch).argmax(1).cpu())
+            parts.append(compute(rows).cpu())
         except torch.OutOfMemoryError:
-            if len(indices) == 1:
+            if len(rows) == 1:
                 raise
-            size = len(indices) // 2
+            size = len(rows) // 2
             continue
-        start += len(indices)
+        start += len(rows)
         on_batch()
     network.train(was_training)
-    return torch.cat(predictions)
+    return torch.cat(parts)
 
 
 def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:

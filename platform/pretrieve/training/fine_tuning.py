@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
-from pretrieve.components import OBJECTIVES
+from pretrieve.components import HEAD_STARTS, OBJECTIVES
+from pretrieve.training.evaluation import training_features
+from pretrieve.training.head_starts._base import Examples, no_examples
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Objective, Relationship
 from pretrieve.training.process_group import ALONE, ProcessGroup
@@ -93,16 +97,31 @@ class TrialInputs:
     source_classifier: nn.Linear | None = None
     relationship: Relationship | None = None
 
-    def fine_tuning(self, spec: TrialSpec, *, device: torch.device, process_group: ProcessGroup = ALONE) -> FineTuning:
-        """Set up the training of a trial; the first weights of its heads are drawn from its seed."""
+    def fine_tuning(
+        self,
+        spec: TrialSpec,
+        *,
+        device: torch.device,
+        process_group: ProcessGroup = ALONE,
+        on_batch: Callable[[], None] = lambda: None,
+    ) -> FineTuning:
+        """Set up the training of a trial; the first weights of its heads are drawn from its seed.
+
+        `on_batch` is called after each batch of the examples that a head start asks for.
+        """
         network = TwoHeadNetwork(
             self.backbone,
             feature_dim=self.architecture.feature_dim,
             num_target_classes=spec.num_target_classes,
             num_source_classes=spec.num_source_classes,
             source_classifier=self.source_classifier,
-            generator=torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
         ).to(device)
+        network.start_heads(
+            HEAD_STARTS.build(spec.head_start, spec.head_start_settings),
+            torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
+            target_examples=self._examples(self.target, device, on_batch),
+            source_examples=self._examples(self.source, device, on_batch),
+        )
         return FineTuning(
             network=network,
             objective=OBJECTIVES.find(spec.objective).build(spec.hyperparameters, self.relationship),
@@ -116,3 +135,14 @@ class TrialInputs:
             num_parts=spec.num_parts,
             process_group=process_group,
         )
+
+    def _examples(self, images: LabelledImages | None, device: torch.device, on_batch: Callable[[], None]) -> Examples:
+        if images is None:
+            return no_examples
+
+        @cache
+        def examples() -> tuple[Tensor, Tensor]:
+            features = training_features(self.backbone, images, self.architecture.preprocessing, device, on_batch)
+            return features, images.labels.cpu()
+
+        return examples

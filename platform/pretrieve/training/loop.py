@@ -17,7 +17,7 @@ from pretrieve.errors import DivergedError
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
-from pretrieve.training.optimizer import make_optimizer, set_epoch_rates
+from pretrieve.training.schedules import Schedule
 from pretrieve.training.step_inputs import EpochInputs, StepPart
 
 StepPartName = Literal["data", "forward", "backward"]
@@ -116,12 +116,12 @@ def fine_tune(
     """
     # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
     work.network.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
+    optimizer = work.settings.build_optimizer().build(work.network, work.hyperparameters, work.settings)
+    schedule = work.settings.build_schedule()
     epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
     step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.settings.epochs):
-        set_epoch_rates(optimizer, epoch, work.settings)
-        report = _train_epoch(work, step_loss, optimizer, epoch, on_step)
+        report = _train_epoch(work, step_loss, optimizer, schedule, epoch, on_step)
         for callback in callbacks:
             callback(report)
         if checkpoint and epoch + 1 < work.settings.epochs:
@@ -152,7 +152,12 @@ def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
 
 
 def _train_epoch(
-    work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, epoch: int, on_step: Callable[[], None]
+    work: FineTuning,
+    step_loss: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    epoch: int,
+    on_step: Callable[[], None],
 ) -> EpochReport:
     work.network.train()
     started, clock = time.perf_counter(), StepClock(work.device)
@@ -161,7 +166,8 @@ def _train_epoch(
     with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
         torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.process_group.rank))
         inputs = iter(EpochInputs(work, epoch))
-        for _ in range(work.num_steps):
+        for step in range(epoch * work.num_steps, (epoch + 1) * work.num_steps):
+            _set_rates(optimizer, schedule, step, work)
             with clock.part("data"):
                 parts = next(inputs)
             losses.append(_take_step(work, step_loss, optimizer, parts, clock))
@@ -169,8 +175,16 @@ def _train_epoch(
     return _report(work, losses, epoch, clock=clock, started=started)
 
 
+def _set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, work: FineTuning) -> None:
+    """Set the learning rates of one step, counted from 0 over all epochs."""
+    settings, num_steps = work.settings, work.num_steps
+    factor = schedule.factor(step, settings.epochs * num_steps, num_steps, settings)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
 def _take_step(
-    work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.SGD, parts: list[StepPart], clock: StepClock
+    work: FineTuning, step_loss: nn.Module, optimizer: torch.optim.Optimizer, parts: list[StepPart], clock: StepClock
 ) -> StepLoss:
     optimizer.zero_grad(set_to_none=True)
     losses: list[StepLoss] = []

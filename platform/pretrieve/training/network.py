@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 from torch import Tensor, nn
 
-from pretrieve.errors import BackboneError
-
-HEAD_STD = math.sqrt(2 / 2048)
-"""Heads start at N(0, 2/2048) with zero bias, as in the authors' script, whatever the feature's length."""
+from pretrieve.errors import BackboneError, ComponentError
+from pretrieve.training.head_starts import HeadProblem, HeadStart
+from pretrieve.training.head_starts._base import Examples, no_examples
+from pretrieve.training.head_starts.gaussian import Gaussian
 
 
 class TwoHeadNetwork(nn.Module):
@@ -22,7 +21,7 @@ class TwoHeadNetwork(nn.Module):
       feature_dim: D.
       num_target_classes: outputs of the target head.
       num_source_classes: outputs of the source head, all classes of the source; 0 leaves that head out.
-      generator: draws the first weights of fresh heads.
+      generator: draws the first weights of fresh heads, as `Gaussian` does; None: they are 0 until `start_heads`.
       source_classifier: D → num_source_classes, the classifier that the backbone was pre-trained with. The source head
         starts as its copy and learns at the backbone's rate. None: the source head is fresh and learns at the heads'
         rate. Raises BackboneError if it does not fit the features or the source's classes.
@@ -35,22 +34,55 @@ class TwoHeadNetwork(nn.Module):
         feature_dim: int,
         num_target_classes: int,
         num_source_classes: int,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
         source_classifier: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.target_head = _new_head(feature_dim, num_target_classes, generator)
+        self.target_head = _zero_head(feature_dim, num_target_classes)
         if source_classifier is not None:
             self.source_head: nn.Linear | None = _copied_head(source_classifier, feature_dim, num_source_classes)
         else:
-            self.source_head = _new_head(feature_dim, num_source_classes, generator) if num_source_classes else None
+            self.source_head = _zero_head(feature_dim, num_source_classes) if num_source_classes else None
         self._source_head_is_pretrained = source_classifier is not None
+        if generator is not None:
+            self.start_heads(Gaussian(), generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, S, S) images to (N, K_target) logits."""
         logits: Tensor = self.target_head(self.backbone(images))
         return logits
+
+    def start_heads(
+        self,
+        head_start: HeadStart,
+        generator: torch.Generator,
+        *,
+        target_examples: Examples = no_examples,
+        source_examples: Examples = no_examples,
+    ) -> None:
+        """Give the fresh heads their first weights: the target's head, then the source's unless it is pre-trained.
+
+        The examples are those of each head's training images, see `HeadProblem`.
+
+        Raises:
+          ComponentError: the head start returns weights of another shape, or weights that are not finite.
+        """
+        heads = [(self.target_head, target_examples)]
+        if self.source_head is not None and not self._source_head_is_pretrained:
+            heads.append((self.source_head, source_examples))
+        for head, examples in heads:
+            problem = HeadProblem(head.in_features, head.out_features, generator, examples)
+            weight, bias = head_start.start(problem)
+            found, expected = (tuple(weight.shape), tuple(bias.shape)), (tuple(head.weight.shape), (head.out_features,))
+            if found != expected or not (weight.isfinite().all() and bias.isfinite().all()):
+                raise ComponentError(
+                    f"a head start must return finite weight and bias of the shapes {expected}, but "
+                    f"{type(head_start).__name__} returned the shapes {found} or values that are not finite; mend it"
+                )
+            with torch.no_grad():
+                head.weight.copy_(weight)
+                head.bias.copy_(bias)
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Return what learns at the backbone's rate: its parameters and those of a pre-trained source head."""
@@ -67,9 +99,9 @@ class TwoHeadNetwork(nn.Module):
         return [parameter for head in heads for parameter in head.parameters()]
 
 
-def _new_head(feature_dim: int, num_classes: int, generator: torch.Generator) -> nn.Linear:
+def _zero_head(feature_dim: int, num_classes: int) -> nn.Linear:
     head: nn.Linear = nn.utils.skip_init(nn.Linear, feature_dim, num_classes)
-    nn.init.normal_(head.weight, std=HEAD_STD, generator=generator)
+    nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head
 

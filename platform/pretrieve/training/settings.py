@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from pretrieve.components import OPTIMIZERS, SCHEDULES
 from pretrieve.components.hyperparameters import BUILT_IN, Hyperparameter
+from pretrieve.errors import ComponentError
 from pretrieve.settings_model import SettingsModel
 
+if TYPE_CHECKING:
+    from pretrieve.training.optimizers import Optimizer
+    from pretrieve.training.schedules import Schedule
+
 Fraction = Annotated[float, Field(gt=0, le=1)]
+
+_FAMILIES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
 class AugmentationSettings(SettingsModel):
@@ -47,9 +55,13 @@ class TrainingSettings(SettingsModel):
       epochs: passes over the target's training images.
       batch_size: target images per step; the last partial batch of an epoch is dropped.
       source_batch_size: source images per step of a method that reuses the source; None: as many as target images.
-      decay_at: shares of `epochs` after which the learning rate is multiplied by `decay_factor`.
-      decay_factor: 0.1 is the paper's division by 10.
-      momentum: of SGD with Nesterov momentum.
+      optimizer: how gradients change the weights: `sgd`, the paper's, `adamw`, or one of the user's.
+      optimizer_settings: the optimizer's own settings, such as `layer_decay`.
+      schedule: how the learning rates change: `step`, the paper's, `cosine_decay`, or one of the user's.
+      schedule_settings: the schedule's own settings, such as `warmup` and `floor` of `cosine_decay`.
+      decay_at: for `step`, shares of `epochs` after which the learning rate is multiplied by `decay_factor`.
+      decay_factor: for `step`; 0.1 is the paper's division by 10.
+      momentum: for `sgd`, Nesterov's momentum.
       augmentation: random crops and flips.
       source_objective: how reused images are learned: `joint` with their labels (eq. 6), `pseudo_label` without (eq.
         7). None: `pseudo_label` if clusters are selected, which are for a source without labels, else `joint`.
@@ -62,6 +74,11 @@ class TrainingSettings(SettingsModel):
     epochs: Annotated[int, Field(ge=1)] = 100
     batch_size: Annotated[int, Field(ge=2)] = 256
     source_batch_size: Annotated[int, Field(ge=2)] | None = None
+    optimizer: str = "sgd"
+    # Settings are checked where they are left out too, as a member may need some.
+    optimizer_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    schedule: str = "step"
+    schedule_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     decay_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.6, 0.8)
     decay_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
@@ -70,6 +87,38 @@ class TrainingSettings(SettingsModel):
     relationship: Literal["calibrated", "direct"] = "calibrated"
     gradient_gap: bool = False
     synchronised_batch_norm: bool = False
+
+    @field_validator("optimizer", "schedule")
+    @classmethod
+    def _is_known(cls, word: str, info: ValidationInfo) -> str:
+        try:
+            _FAMILIES[str(info.field_name)].find(word)
+        except ComponentError as error:
+            raise ValueError(str(error)) from error
+        return word
+
+    @field_validator("optimizer_settings", "schedule_settings")
+    @classmethod
+    def _are_taken(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        field = str(info.field_name).removesuffix("_settings")
+        word = info.data.get(field)  # None: that word has a fault of its own
+        if word is None or (not settings and word == cls.model_fields[field].default):
+            return settings
+        try:
+            _FAMILIES[field].build(word, settings)
+        except ComponentError as error:
+            raise ValueError(str(error)) from error
+        return settings
+
+    def build_optimizer(self) -> Optimizer:
+        """Build the member that `optimizer` names from its settings."""
+        member: Optimizer = OPTIMIZERS.build(self.optimizer, self.optimizer_settings)
+        return member
+
+    def build_schedule(self) -> Schedule:
+        """Build the member that `schedule` names from its settings."""
+        member: Schedule = SCHEDULES.build(self.schedule, self.schedule_settings)
+        return member
 
     def steps_per_epoch(self, num_images: int) -> int:
         """Count the whole batches in one pass over the target; the last partial batch is dropped.

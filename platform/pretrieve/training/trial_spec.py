@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field
 
 from pretrieve.metrics import Metric
 from pretrieve.settings_model import SettingsModel
@@ -22,6 +24,8 @@ class TrialSpec(SettingsModel):
       training: the settings that all trials of a study share.
       num_target_classes: K of the target.
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
+      head_start: how fresh heads get their first weights.
+      head_start_settings: the head start's own settings.
       num_parts: parts of a step's batch that pass through the network one after the other.
     """
 
@@ -36,6 +40,8 @@ class TrialSpec(SettingsModel):
     metric: Metric
     num_target_classes: int
     num_source_classes: int
+    head_start: str = "gaussian"
+    head_start_settings: dict[str, Any] = Field(default_factory=dict)
     num_parts: int = 1
 
     def describe(self) -> str:

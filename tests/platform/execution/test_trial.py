@@ -55,6 +55,45 @@ def test_a_trial_records_each_epoch_with_its_validation_score(make_task: MakeTas
     assert not task.checkpoint_path.exists()
 
 
+OWN_OPTIMIZER = '''
+import torch
+
+from pretrieve.training.optimizers import Optimizer
+
+
+class Adagrad(Optimizer):
+    """Scale each step by all gradients so far."""
+
+    name = "adagrad"
+    num_state_per_weight = 1
+
+    def __init__(self, first_sum: float = 0.0) -> None:
+        super().__init__()
+        self.first_sum = first_sum
+
+    def build(self, network, hyperparameters, training):
+        groups = self.groups(network, hyperparameters)
+        return torch.optim.Adagrad(groups, initial_accumulator_value=self.first_sum)
+'''
+
+
+def test_a_trial_trains_with_an_optimizer_of_the_users_own(
+    make_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "optimizer_of_mine.py").write_text(OWN_OPTIMIZER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    training = TrainingSettings(
+        epochs=3, batch_size=8, optimizer="optimizer_of_mine:Adagrad", optimizer_settings={"first_sum": 0.5}
+    )
+    plain, mine = make_task(key="plain"), make_task(key="mine", training=training)
+    for task in (plain, TrialTask.model_validate_json(mine.model_dump_json())):
+        assert run_trial(task, report=lambda metrics: None) == "finished"
+    losses = [[line.metrics[schema.LOSS_TARGET] for line in epochs_of(task)] for task in (plain, mine)]
+    assert losses[0] != losses[1]
+    assert losses[1][-1] < losses[1][0]
+    assert mine.parameters()["training.optimizer_settings.first_sum"] == 0.5
+
+
 def test_a_refit_looks_at_test_once_and_keeps_its_weights(make_task: MakeTask) -> None:
     task = make_task(kind="refit")
     run_trial(task, report=lambda metrics: None)

@@ -154,6 +154,8 @@ def test_keys_of_trials_do_not_hear_of_settings_that_are_not_used(
         ("uot", {"source_objective": "joint"}),
         ("uot", {"relationship": "direct"}),
         ("uot", {"synchronised_batch_norm": True}),
+        ("uot", {"optimizer": "adamw", "momentum": 0.5}),
+        ("uot", {"schedule": "cosine_decay", "decay_at": [0.5], "decay_factor": 0.5}),
         ("uot", {"augmentation": {"magnitude": 5, "num_ops": 1, "cutout_fraction": 0.0}}),
     ],
 )
@@ -163,7 +165,8 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
     method: str,
     change: dict[str, Any],
 ) -> None:
-    training = {"epochs": 2, "batch_size": 8}
+    members = {name: change[name] for name in ("optimizer", "schedule") if name in change}
+    training = {"epochs": 2, "batch_size": 8, **members}
     keys = [
         trials_of(made_by_hand(make_settings(targets=["tiny-a"], grid=ONE_POINT, training=each)), method)[0].spec.key
         for each in (training, {**training, **change})
@@ -178,6 +181,10 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
         {"source_batch_size": 4},
         {"source_objective": "pseudo_label"},
         {"decay_factor": 0.5},
+        {"momentum": 0.5},
+        {"optimizer": "adamw"},
+        {"optimizer_settings": {"layer_decay": 0.7}},
+        {"schedule": "cosine_decay"},
         {"augmentation": {"flip": False}},
     ],
 )

@@ -74,6 +74,17 @@ trainning: {epochs: 3}
     ("override", "fault"),
     [
         ("training.epoch=3", "training.epoch: no such field.*Did you mean 'epochs'"),
+        ("training.optimizer=sdg", r"training\.optimizer = 'sdg': an optimizer must be known.*Did you mean 'sgd'"),
+        (
+            "training.optimizer_settings={layer_dacay: 0.7}",
+            r"training\.optimizer_settings: a setting of 'sgd' must be known.*Did you mean 'layer_decay'",
+        ),
+        (
+            "training.optimizer_settings={layer_decay: 1.5}",
+            r"training\.optimizer_settings: .* layer_decay must be > 0 and <= 1, but is 1\.5",
+        ),
+        ("training.schedule=cosine", r"training\.schedule = 'cosine': a schedule must be.*Did you mean 'cosine_decay'"),
+        ("training.schedule_settings={warmup: 0.1}", r"training\.schedule_settings: a setting of 'step' must be"),
         ("selection.topk=3", "selection.topk: no such field.*Did you mean 'top_k'"),
         ("selection.cost_scale=-1", r"^selection\.cost_scale must be"),
         ("grid.lr=[.inf]", r"grid\.lr\.0 = inf"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,9 @@ def make_images() -> Callable[[int, int, int], ArrayImages]:
 def make_work() -> Callable[..., FineTuning]:
     """Build the same work again and again: same weights, same data, same seed."""
 
-    def make(*, objective: str = "joint", epochs: int = 4, lr: float = 0.05, batch_size: int = 8) -> FineTuning:
+    def make(
+        *, objective: str = "joint", epochs: int = 4, lr: float = 0.05, batch_size: int = 8, **training: Any
+    ) -> FineTuning:
         architecture = find_architecture("small_resnet")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -56,7 +59,10 @@ def make_work() -> Callable[..., FineTuning]:
             source=coloured_images(5, 7, seed=1) if uses_source else None,
             preprocessing=architecture.preprocessing,
             settings=TrainingSettings(
-                epochs=epochs, batch_size=batch_size, augmentation=AugmentationSettings(crop_area=(0.6, 1.0))
+                epochs=epochs,
+                batch_size=batch_size,
+                augmentation=AugmentationSettings(crop_area=(0.6, 1.0)),
+                **training,
             ),
             hyperparameters=hyperparameters,
             seed=5,

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ NUM_EPOCHS = 4
 NUM_STEPS = 3  # of an epoch: 27 images in batches of 8
 
 
-def work_of(objective: str) -> FineTuning:
+def work_of(objective: str, optimizer: str, schedule: str) -> FineTuning:
     rng = np.random.default_rng(0)
     sides = [
         ArrayImages(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), np.arange(count) % num_classes)
@@ -49,14 +50,14 @@ def work_of(objective: str) -> FineTuning:
         target=sides[0],
         source=sides[1] if OBJECTIVES.find(objective).uses_source else None,
         preprocessing=architecture.preprocessing,
-        settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8),
+        settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8, optimizer=optimizer, schedule=schedule),
         hyperparameters=hyperparameters,
         seed=5,
         device=torch.device("cpu"),
     )
 
 
-def train(folder: Path, objective: str, kill_at: int | None) -> None:
+def train(folder: Path, members: Sequence[str], kill_at: int | None) -> None:
     """Train to the end, or until the optimizer's step of that number, where the process kills itself."""
     steps = 0
 
@@ -67,30 +68,37 @@ def train(folder: Path, objective: str, kill_at: int | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     register_optimizer_step_post_hook(kill)
-    work = work_of(objective)
+    work = work_of(*members)
     fine_tune(work, checkpoint=CheckpointFile(folder / "trial.pt"))
     torch.save(work.network.state_dict(), folder / "weights.pt")
 
 
-def run(folder: Path, objective: str, kill_at: int | None) -> int:
+def run(folder: Path, members: Sequence[str], kill_at: int | None) -> int:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, str(folder), objective, str(kill_at or 0)]
+    command = [sys.executable, __file__, str(folder), *members, str(kill_at or 0)]
     paths = os.pathsep.join(sys.path)  # the process finds what the tests import
     return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": paths}).returncode
 
 
-@pytest.mark.parametrize("objective", ["joint", "pseudo_label"])
-def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(tmp_path: Path, objective: str) -> None:
-    assert run(tmp_path / "alone", objective, None) == 0
-    # Counted from where each start resumes; the second kill may come after the end.
-    steps = random.Random(objective).choices(range(1, NUM_EPOCHS * NUM_STEPS), k=2)
-    status = [run(tmp_path / "killed", objective, step) for step in steps]
+@pytest.mark.parametrize(
+    "members",
+    [("joint", "sgd", "step"), ("pseudo_label", "sgd", "step"), ("joint", "adamw", "cosine_decay")],
+    ids=lambda members: " ".join(members),
+)
+def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(
+    tmp_path: Path, members: tuple[str, str, str]
+) -> None:
+    assert run(tmp_path / "alone", members, None) == 0
+    # The first kill comes after the first checkpoint; the second, counted from there, may come after the end.
+    rng, last = random.Random(" ".join(members)), NUM_EPOCHS * NUM_STEPS
+    steps = rng.randrange(NUM_STEPS + 1, last), rng.randrange(1, last)
+    status = [run(tmp_path / "killed", members, step) for step in steps]
     assert status[0] == -signal.SIGKILL
-    assert run(tmp_path / "killed", objective, None) == 0
+    assert run(tmp_path / "killed", members, None) == 0
     alone, killed = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("alone", "killed"))
     assert alone.keys() == killed.keys()
     assert [name for name in alone if not alone[name].equal(killed[name])] == []
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None)
+    train(Path(sys.argv[1]), sys.argv[2:5], int(sys.argv[5]) or None)

@@ -8,7 +8,8 @@ from torch import nn
 
 from pretrieve.errors import BackboneError
 from pretrieve.training.fine_tuning import FineTuning
-from pretrieve.training.network import HEAD_STD, TwoHeadNetwork
+from pretrieve.training.head_starts.gaussian import HEAD_STD
+from pretrieve.training.network import TwoHeadNetwork
 
 
 def make_network(source_classifier: nn.Linear | None = None, *, num_source_classes: int = 5) -> TwoHeadNetwork:

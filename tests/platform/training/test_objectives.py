@@ -291,6 +291,16 @@ def test_flags_say_what_each_objective_needs() -> None:
     }
 
 
+def test_each_objective_says_which_hyperparameters_it_reads() -> None:
+    names = {name: [each.name for each in member.hyperparameters] for name, member in OBJECTIVES.built_in().items()}
+    assert names == {
+        "finetune": [],
+        "joint": ["source_weight"],
+        "pseudo_label": ["source_weight"],
+        "co_tuning": ["co_tuning_lr", "co_tuning_weight"],
+    }
+
+
 def test_an_unknown_objective_is_refused() -> None:
     with pytest.raises(ComponentError, match=r"an objective must be known, but 'jont' is not; .* Did you mean 'joint'"):
         OBJECTIVES.find("jont")

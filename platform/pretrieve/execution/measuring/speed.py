@@ -26,14 +26,14 @@ from torch import Tensor, nn
 
 from pretrieve.backbones import Architecture
 from pretrieve.cluster import causes_of_task_errors
-from pretrieve.components import OBJECTIVES
+from pretrieve.components import OBJECTIVES, OPTIMIZERS
+from pretrieve.components.hyperparameters import LR
 from pretrieve.errors import ResourceError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.optimizer import make_optimizer
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 NODE_TIMEOUT_S = 60.0
@@ -97,7 +97,8 @@ class Probe:
             source_classifier=classifier,
             generator=torch.Generator().manual_seed(0),
         ).to(device)
-        hyperparameters = Hyperparameters(lr=1e-6, source_weight=1.0)
+        read = (*OPTIMIZERS.find(self.training.optimizer).hyperparameters, *needs.hyperparameters)
+        hyperparameters = Hyperparameters(**{**{each.read_as: each.example for each in read}, LR.name: 1e-6})
         return FineTuning(
             network=network,
             objective=needs.build(hyperparameters, relationship),
@@ -181,9 +182,10 @@ class ProbeProcess:
     def epoch_s(self) -> float:
         """Write a checkpoint to this node's own disk and return the seconds that an epoch needs besides its steps."""
         work = self._work
-        optimizer = make_optimizer(work.network, work.hyperparameters, work.settings)
+        member = work.settings.build_optimizer()
+        optimizer = member.build(work.network, work.hyperparameters, work.settings)
         for parameter in work.network.parameters():
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            optimizer.state[parameter] = {n: torch.zeros_like(parameter) for n in range(member.num_state_per_weight)}
         with TemporaryDirectory() as folder:
             started = time.perf_counter()
             CheckpointFile(Path(folder) / "probe.pt").save(1, work.network, optimizer)
@@ -303,6 +305,7 @@ class SpeedBook:
         alike = (
             *(probe.architecture.name, probe.objective, probe.num_target_classes, probe.num_source_classes),
             *(training.batch_size, training.source_batch_size, training.augmentation, probe.num_threads),
+            *(training.optimizer, repr(training.optimizer_settings)),
             *(num_side_by_side, *sorted(request.items())),
         )
         if alike not in self._speeds:

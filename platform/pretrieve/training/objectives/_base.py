@@ -63,7 +63,7 @@ class Objective(ABC):
 
     Attributes:
       name: its name in studies.
-      hyperparameters: those that it reads.
+      hyperparameters: those that `build` reads.
       uses_source: a step needs a batch of the source stream.
       uses_strong_view: that batch needs `strong_images`.
       uses_source_head: the network needs a source head.
