@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
+from pretrieve.components import METRICS
 from pretrieve.records import StudyRecord
 from pretrieve.tracking.address import without_password
 
@@ -46,6 +47,16 @@ def number(value: float) -> str:
     is_small = 0 < abs(value) < 0.001
     text = f"{value:.3e}" if is_small else f"{value:g}"
     return re.sub(r"\.?0*e([+-])0?(\d)", r"e\1\2", text)
+
+
+def metric(word: str) -> str:
+    """Write a metric of Pretrieve's own in words; another one as its word, because no module of a user is imported.
+
+    >>> metric("top1"), metric("my_module:TopFive")
+    ('top-1 accuracy', 'my_module:TopFive')
+    """
+    known = METRICS.built_in().get(word)
+    return word if known is None else str(known.label)
 
 
 def hyperparameter(name: str, value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from pretrieve.components.families import BACKBONES as BACKBONES
 from pretrieve.components.families import FAMILIES as FAMILIES
+from pretrieve.components.families import METRICS as METRICS
 from pretrieve.components.families import OBJECTIVES as OBJECTIVES
 from pretrieve.components.families import SELECTORS as SELECTORS
 from pretrieve.components.families import TARGETS as TARGETS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
-from pretrieve.components import OBJECTIVES
+from pretrieve.components import METRICS, OBJECTIVES
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import METHODS
 from pretrieve.search.grid import GridSettings
@@ -192,7 +192,7 @@ class TrialMaker:
             hyperparameters=spec.hyperparameters.model_dump(exclude={"top_k"}, exclude_defaults=True),
             training=training.model_dump(mode="json", exclude_defaults=True),
             seed=spec.seed,
-            metric=spec.metric,
+            metric=METRICS.identity(spec.metric),
             # A registered model knows its classes by their names.
             class_names=image_set.class_names,
             backbone=inputs.backbone.identity,

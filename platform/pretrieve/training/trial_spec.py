@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pretrieve.metrics import Metric
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
@@ -33,7 +32,7 @@ class TrialSpec(SettingsModel):
     hyperparameters: Hyperparameters
     seed: int
     training: TrainingSettings
-    metric: Metric
+    metric: str
     num_target_classes: int
     num_source_classes: int
     num_parts: int = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
+from pretrieve.metric_names import EPOCH, SECONDS, VAL_SCORE
 from pretrieve.search.strategies.settings import SearchSettings, StrategyName
 from pretrieve.search.strategies.tune_config import CellName, cell_and_key
 

@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from pretrieve.metrics import VAL_SCORE
+from pretrieve.metric_names import VAL_SCORE
 from pretrieve.search.strategies.search_space import SearchSpace
 from pretrieve.search.strategies.tune_config import TRIAL, CellName
 from pretrieve.training.settings import Hyperparameters
