@@ -22,8 +22,6 @@ class Auroc(Metric):
     label = "mean AUROC"
 
     def _compute(self, logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-        from scipy.stats import rankdata  # late: it loads slowly, and labels of metrics are shown without it
-
         num_images, num_of_class = len(labels), np.bincount(labels, minlength=logits.shape[1])
         shared = np.flatnonzero((num_of_class > 0) & (num_of_class < num_images))
         if not len(shared):
@@ -31,9 +29,15 @@ class Auroc(Metric):
                 f"{self.name!r} must be of images of at least 2 classes, but all {num_images} have the label "
                 f"{labels[0]}; name another metric"
             )
-        ranks = rankdata(probabilities(logits), axis=0)
-        positives = num_of_class[shared]
-        rank_sums = np.array([ranks[labels == label, label].sum() for label in shared])
+        shares, positives = probabilities(logits), num_of_class[shared]
+        rank_sums = np.array([_rank_sum(shares[:, label], labels == label) for label in shared])
         # The number of pairs of an image of the class and another one, in which the first has the larger probability.
         num_ordered = rank_sums - positives * (positives + 1) / 2
         return float((num_ordered / (positives * (num_images - positives))).mean())
+
+
+def _rank_sum(values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
+    """Add the ranks, from 1, of the chosen values among all values; equal ones share the mean of their ranks."""
+    ordered = np.sort(values)
+    first, last = (np.searchsorted(ordered, values[chosen], side) for side in ("left", "right"))
+    return float((first + last + 1).sum() / 2)
