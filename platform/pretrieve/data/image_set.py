@@ -23,10 +23,11 @@ class ImageSet:
       class_names: K names; label k is class_names[k].
       splits: image tables (see `image_table.SCHEMA`) by split: train, and for a target val and test.
       fingerprints: for each split the hash of its images and labels.
-      metric: how a network is scored on this set: a word of `METRICS`, such as `top1` or `mean_per_class`.
+      metric: how a network is scored on this set: the word of a metric, such as `top1` or `mean_per_class`.
+      further_metrics: words of metrics that are kept beside it and decide nothing.
 
     Raises:
-      ImageSetError: there is no train split, a class has no training image, a label is out of range, or the metric is
+      ImageSetError: there is no train split, a class has no training image, a label is out of range, or a metric is
         unknown.
     """
 
@@ -35,10 +36,11 @@ class ImageSet:
     splits: Mapping[str, pa.Table]
     fingerprints: Mapping[str, str]
     metric: str = "top1"
+    further_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
-            find_metrics([self.metric])
+            find_metrics([self.metric, *self.further_metrics])
         except ComponentError as fault:
             raise ImageSetError(f"image set {self.name!r}: {fault}") from fault
         if "train" not in self.splits:

@@ -18,14 +18,13 @@ from pretrieve import __version__, metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.backbones.state_dicts import write_weights
-from pretrieve.components import METRICS
+from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.metrics import Metric
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
@@ -198,7 +197,7 @@ class TrialProcess:
         return time.perf_counter() - self._started_s
 
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
-        """Train to the last epoch; return the test score of a refit, in the process that records it."""
+        """Train to the last epoch; return the test scores of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
@@ -207,11 +206,13 @@ class TrialProcess:
         inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
 
-        metric: Metric = METRICS.build(spec.metric, {})
+        metrics, prefix = find_metrics([spec.metric, *spec.further_metrics]), metric_names.SPLIT_PREFIX[spec.kind]
+        names = ["score", *(metric.name for metric in metrics[1:])]  # the score is the metric that decides
 
-        def score() -> float:
-            logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
-            return metric.compute(logits.double().numpy(), inputs.evaluate.labels.numpy())
+        def score() -> dict[str, float]:
+            outputs = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
+            logits, labels = outputs.double().numpy(), inputs.evaluate.labels.numpy()
+            return {prefix + name: each.compute(logits, labels) for name, each in zip(names, metrics, strict=True)}
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
@@ -220,7 +221,7 @@ class TrialProcess:
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics[metric_names.VAL_SCORE] = score()
+                report.metrics.update(score())
 
         callbacks = [self._record] if self.spool is None else [measure, self._record]
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
@@ -228,7 +229,7 @@ class TrialProcess:
             return {}
         assert task.weights_out is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, work.network.state_dict(), task.weights_out))
-        return {metric_names.TEST_SCORE: score()}
+        return score()
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:

@@ -127,6 +127,7 @@ class TrialMaker:
             key="",
             training=settings.training,
             metric=inputs.targets[target].metric,
+            further_metrics=inputs.targets[target].further_metrics,
             num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
         )
@@ -182,6 +183,7 @@ class TrialMaker:
         relationship = self._relationship(spec.target, spec.objective)
         num_workers = self._settings.compute.workers_per_trial
         training = _read_by(spec.objective, spec.kind, self._settings)
+        further = sorted(spec.further_metrics)
         return content_key(
             protocol=PROTOCOL_VERSION,
             kind=spec.kind,
@@ -199,6 +201,8 @@ class TrialMaker:
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
+            # A trial on record lacks a metric that was not asked for then; their order decides nothing.
+            **({"further_metrics": [METRICS.identity(word) for word in further]} if further else {}),
             **({} if relationship is None else {"relationship": relationship.stem}),
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),

@@ -19,6 +19,8 @@ class TrialSpec(SettingsModel):
       key: hash of everything that decides the result, the images and the backbone included.
       seed: decides first weights of the heads, order, crops and flips.
       training: the settings that all trials of a study share.
+      metric: the word of the metric that gives its score.
+      further_metrics: words of metrics that are kept beside the score.
       num_target_classes: K of the target.
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
       num_parts: parts of a step's batch that pass through the network one after the other.
@@ -33,6 +35,7 @@ class TrialSpec(SettingsModel):
     seed: int
     training: TrainingSettings
     metric: str
+    further_metrics: tuple[str, ...] = ()
     num_target_classes: int
     num_source_classes: int
     num_parts: int = 1
