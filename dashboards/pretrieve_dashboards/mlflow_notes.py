@@ -157,9 +157,11 @@ def shared_runs_view(record: StudyRecord) -> str:
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
     used = [name for name in ("source_weight", "top_k") if any(name in trial.hyperparameters for trial in trials)]
+    asked = dict.fromkeys(name for target in record.targets for name in target.further_metrics)
+    further = [prefix + name for name in asked for prefix in schema.SPLIT_PREFIX.values()]
     columns = [
         # The seconds that trials measured: a run's duration in MLflow also counts the time between attempts.
-        *(f"metrics.`{name}`" for name in (*_SCORES, schema.SECONDS)),
+        *(f"metrics.`{name}`" for name in (*_SCORES, *further, schema.SECONDS)),
         *(f"params.`{name}`" for name in ("lr", "weight_decay", "head_lr_ratio", *used)),
         f"tags.`{schema.TAG_OUTCOME}`",
     ]

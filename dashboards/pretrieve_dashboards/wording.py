@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from pretrieve.components import METRICS
-from pretrieve.records import StudyRecord
+from pretrieve.records import StudyRecord, TargetRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
@@ -49,14 +49,16 @@ def number(value: float) -> str:
     return re.sub(r"\.?0*e([+-])0?(\d)", r"e\1\2", text)
 
 
-def metric(word: str) -> str:
-    """Write a metric of Pretrieve's own in words; another one as its word, because no module of a user is imported.
+def metric(target: TargetRecord) -> str:
+    """Write the metric of a target in words.
 
-    >>> metric("top1"), metric("my_module:TopFive")
-    ('top-1 accuracy', 'my_module:TopFive')
+    A record of an earlier version has no words; it can only name metrics of Pretrieve's own.
+
+    >>> metric(TargetRecord("birds", "top1", 3, {})), metric(TargetRecord("birds", "my:TopFive", 3, {}, "top five"))
+    ('top-1 accuracy', 'top five')
     """
-    known = METRICS.built_in().get(word)
-    return word if known is None else str(known.label)
+    known = METRICS.built_in().get(target.metric)
+    return target.metric_label or (target.metric if known is None else str(known.label))
 
 
 def hyperparameter(name: str, value: float | None) -> str:

@@ -37,7 +37,7 @@ class AboutTarget(View):
     def text(self, record: StudyRecord) -> str:
         (target,) = record.targets
         images = ", ".join(f"{number} {split}" for split, number in target.num_images.items())
-        metric = wording.metric(target.metric)
+        metric = wording.metric(target)
         text = Markup("{} classes, {} images; scored by {}. ").format(target.num_classes, images, metric)
         if target.name not in record.models:
             return text + "No model is registered yet."
