@@ -21,7 +21,7 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from search_strategies import study_of
 
-from pretrieve.metrics import EPOCH
+from pretrieve.metric_names import EPOCH
 from pretrieve.search.strategies.asha import AshaStrategy
 from pretrieve.tracking import schema
 

@@ -181,8 +181,14 @@ def _trial(run: Run, kind: Literal["trial", "refit"], plan: PlanRecord) -> Trial
         stopped_epoch=int(metrics.get(schema.STOPPED_EPOCH, 0)) if state == "stopped" else None,
         stopped_score=_finite(score) if state == "stopped" else None,
         attempts=_attempts(run),
+        further_scores=_further_scores(metrics, schema.SPLIT_PREFIX[kind]) if state == "finished" else {},
         curve=tuple((int(epoch), float(score)) for epoch, score in json.loads(tags.get(schema.TAG_CURVE, "[]"))),
     )
+
+
+def _further_scores(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
+    of_split = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+    return {name: value for name, value in of_split.items() if name not in schema.RESERVED_NAMES}
 
 
 def _attempts(run: Run) -> tuple[Attempt, ...]:

@@ -157,9 +157,11 @@ def shared_runs_view(record: StudyRecord) -> str:
     """
     trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits)]
     used = wording.ordered(name for trial in trials for name in trial.hyperparameters)
+    asked = dict.fromkeys(name for target in record.targets for name in target.further_metrics)
+    further = [prefix + name for name in asked for prefix in schema.SPLIT_PREFIX.values()]
     columns = [
         # The seconds that trials measured: a run's duration in MLflow also counts the time between attempts.
-        *(f"metrics.`{name}`" for name in (*_SCORES, schema.SECONDS)),
+        *(f"metrics.`{name}`" for name in (*_SCORES, *further, schema.SECONDS)),
         *(f"params.`{name}`" for name in used),
         f"tags.`{schema.TAG_OUTCOME}`",
     ]

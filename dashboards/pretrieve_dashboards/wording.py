@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from pretrieve.components.hyperparameters import BUILT_IN
-from pretrieve.records import StudyRecord
+from pretrieve.records import StudyRecord, TargetRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
@@ -46,6 +46,17 @@ def number(value: float) -> str:
     is_small = 0 < abs(value) < 0.001
     text = f"{value:.3e}" if is_small else f"{value:g}"
     return re.sub(r"\.?0*e([+-])0?(\d)", r"e\1\2", text)
+
+
+def metric(target: TargetRecord) -> str:
+    """Write the metric of a target in words.
+
+    A record of an earlier version has no words; it can only name metrics of Pretrieve's own.
+
+    >>> metric(TargetRecord("birds", "top1", 3, {})), metric(TargetRecord("birds", "my:TopFive", 3, {}, "top five"))
+    ('top-1 accuracy', 'top five')
+    """
+    return target.metric_label or target.metric
 
 
 def hyperparameter(name: str, value: float | None) -> str:

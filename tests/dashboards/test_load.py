@@ -261,3 +261,10 @@ def test_a_study_without_its_trials_says_all_that_its_cells_do(written_study):
     assert any(cell.trials for cell in whole.cells)
     assert without == replace(whole, cells=tuple(replace(cell, trials=()) for cell in whole.cells))
     assert score_table(without).to_text() == score_table(whole).to_text()
+
+
+def test_a_finished_trial_has_the_metrics_that_its_run_has_beside_the_score(written_study):
+    figures = {schema.VAL_SCORE: 0.5, "val/auroc": 0.75, schema.LOSS_TARGET: 1.5, schema.SECONDS: 3.0}
+    trials = [("ended", {"lr": 0.1}, FINISHED, figures), ("begun", {"lr": 0.2}, {}, figures)]
+    cell = _write_study(written_study, "swifts", trials, {})
+    assert [dict(trial.further_scores) for trial in cell.trials] == [{"auroc": 0.75}, {}]

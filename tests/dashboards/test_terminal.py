@@ -58,7 +58,7 @@ def test_says_configuration_cost_and_where_to_look(finished_study):
     assert "every run" in text
     assert "birds: models:/study.birds@champion" in text
     assert "Student's t over 2 refits" in text
-    assert "the classes' for <script>" in " ".join(text.split())
+    assert "and the mean accuracy per class for <script>" in " ".join(text.split())
     assert "secret" not in text
     assert "Missing" not in text
 

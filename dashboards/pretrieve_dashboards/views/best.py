@@ -24,7 +24,6 @@ _LEGEND = (
     "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; stop: stopped early; "
     "min:s: time of the trials."
 )
-_METRICS = {"mean_per_class": "the mean of the classes' accuracies", "top1": "top-1 accuracy"}
 _PROBLEM_STATES: dict[TrialState, str] = {"diverged": "div.", "stopped": "stop", "failed": "fail"}
 
 
@@ -39,7 +38,7 @@ class AboutTarget(View):
     def text(self, record: StudyRecord) -> str:
         (target,) = record.targets
         images = ", ".join(f"{number} {split}" for split, number in target.num_images.items())
-        metric = _METRICS.get(target.metric, target.metric)
+        metric = wording.metric(target)
         text = Markup("{} classes, {} images; scored by {}. ").format(target.num_classes, images, metric)
         if target.name not in record.models:
             return text + "No model is registered yet."

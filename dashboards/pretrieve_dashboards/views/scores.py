@@ -77,9 +77,13 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
     refits = f" over {min(num_tested)}–{max(num_tested)} refits" if len(num_tested) > 1 else ""
     if len(num_tested) == 1:
         refits = f" over {wording.count(min(num_tested), 'refit')}"
-    per_class = [target for target in table.targets if table.metrics[target] == "mean_per_class"]
-    metric = f" Accuracy is the mean of the classes' for {', '.join(per_class)}, else top-1." if per_class else ""
-    return f"± is half of the 95% interval (Student's t{refits}); bold: the largest mean on a target.{metric}"
+    targets: dict[str, list[str]] = {}
+    for target in record.targets:
+        targets.setdefault(wording.metric(target), []).append(target.name)
+    of_targets = [f" for {', '.join(names)}" if len(targets) > 1 else "" for names in targets.values()]
+    parts = [f"the {metric}{names}" for metric, names in zip(targets, of_targets, strict=True)]
+    score = "" if set(table.metrics.values()) == {"top1"} else f" The score is {' and '.join(parts)}."
+    return f"± is half of the 95% interval (Student's t{refits}); bold: the largest mean on a target.{score}"
 
 
 def dot_plot(table: ScoreTable) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _SPLITS = ("train", "val", "test")
 _VERBS = {"download": "downloading", "verify": "verifying", "unpack": "unpacking"}
-_METRICS = {"top1": "top-1", "mean_per_class": "mean per class"}
 
 
 def targets(
@@ -68,8 +67,14 @@ def _counts(published: Mapping[str, PublishedSet]) -> Table:
     for name, entry in published.items():
         facts = entry.facts
         images = [f"{facts.num_images[split]:,}" if split in facts.num_images else "–" for split in _SPLITS]
-        table.add_row(name, str(facts.num_classes), *images, _METRICS[facts.metric], _served(facts))
+        table.add_row(name, str(facts.num_classes), *images, _label(facts.metric), _served(facts))
     return table
+
+
+def _label(metric: str) -> str:
+    from pretrieve.data.metric_words import find_metrics
+
+    return find_metrics([metric])[0].label
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
@@ -94,7 +99,7 @@ def _facts(name: str, facts: PublishedFacts) -> list[tuple[str, str]]:
         ("title", facts.title),
         ("classes", str(facts.num_classes)),
         ("images", ", ".join(f"{split} {number:,}" for split, number in facts.num_images.items())),
-        ("metric", _METRICS[facts.metric]),
+        ("metric", _label(facts.metric)),
         ("split", facts.split),
         ("licence", facts.licence),
         ("page", facts.page),

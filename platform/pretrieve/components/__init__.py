@@ -3,6 +3,7 @@
 from pretrieve.components.families import BACKBONES as BACKBONES
 from pretrieve.components.families import FAMILIES as FAMILIES
 from pretrieve.components.families import HEAD_STARTS as HEAD_STARTS
+from pretrieve.components.families import METRICS as METRICS
 from pretrieve.components.families import OBJECTIVES as OBJECTIVES
 from pretrieve.components.families import OPTIMIZERS as OPTIMIZERS
 from pretrieve.components.families import SCHEDULES as SCHEDULES

@@ -16,6 +16,7 @@ STRATEGIES = Family(
     "pretrieve.search.strategies._base:SearchStrategy",
     adapter="pretrieve.search.strategies._tune_objects:adapt",
 )
+METRICS = Family("metrics", "a metric", "pretrieve.metrics._base:Metric")
 BACKBONES = Family(
     "backbones", "a backbone", "pretrieve.backbones._base:Architecture", form="object", error=BackboneError
 )
@@ -28,6 +29,7 @@ _ALL = (
     OPTIMIZERS,
     SCHEDULES,
     HEAD_STARTS,
+    METRICS,
     STRATEGIES,
     BACKBONES,
     TARGETS,

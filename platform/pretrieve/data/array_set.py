@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pretrieve.data.decode import MAX_PIXELS, encode_png
 from pretrieve.data.folder_tree import SPLITS
-from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import ImageSetError, nearest_word
 
@@ -17,7 +17,7 @@ LabelledArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def image_set_from_arrays(
-    name: str, class_names: Sequence[str], splits: Mapping[str, LabelledArrays], *, metric: Metric = "top1"
+    name: str, class_names: Sequence[str], splits: Mapping[str, LabelledArrays], *, metric: str = "top1"
 ) -> ImageSet:
     """Make an image set from pixel arrays; its image tables hold the images as lossless PNG.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
 from pretrieve.data.split_words import SPLIT_WORDS
 from pretrieve.data.splits import with_test
@@ -24,7 +24,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 
 
 def load_folder_tree(
-    root: str | Path, *, name: str, metric: Metric = "top1", test_fraction: float | None = None, seed: int = 0
+    root: str | Path, *, name: str, metric: str = "top1", test_fraction: float | None = None, seed: int = 0
 ) -> ImageSet:
     """Read an image set from a folder tree; files stay where they are, and class folders are sorted.
 

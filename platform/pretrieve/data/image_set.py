@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pretrieve.data.image_table import table_fingerprint
-from pretrieve.errors import ImageSetError
-from pretrieve.metrics import Metric as Metric
+from pretrieve.data.metric_words import find_metrics
+from pretrieve.errors import ComponentError, ImageSetError
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,26 @@ class ImageSet:
       class_names: K names; label k is class_names[k].
       splits: image tables (see `image_table.SCHEMA`) by split: train, and for a target val and test.
       fingerprints: for each split the hash of its images and labels.
-      metric: how predictions on this set are scored, `top1` or `mean_per_class` accuracy.
+      metric: how a network is scored on this set: the word of a metric, such as `top1` or `mean_per_class`.
+      further_metrics: words of metrics that are kept beside it and decide nothing.
 
     Raises:
-      ImageSetError: there is no train split, a class has no training image, or a label is out of range.
+      ImageSetError: there is no train split, a class has no training image, a label is out of range, or a metric is
+        unknown.
     """
 
     name: str
     class_names: tuple[str, ...]
     splits: Mapping[str, pa.Table]
     fingerprints: Mapping[str, str]
-    metric: Metric = "top1"
+    metric: str = "top1"
+    further_metrics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        try:
+            find_metrics([self.metric, *self.further_metrics])
+        except ComponentError as fault:
+            raise ImageSetError(f"image set {self.name!r}: {fault}") from fault
         if "train" not in self.splits:
             raise ImageSetError(f"image set {self.name!r} must have a train split, but has {sorted(self.splits)}")
         for split, table in self.splits.items():
@@ -68,7 +75,7 @@ ImageTarget = ImageSet
 
 
 def image_set_of_tables(
-    name: str, class_names: Sequence[str], splits: Mapping[str, pa.Table], metric: Metric, *, root: Path | None = None
+    name: str, class_names: Sequence[str], splits: Mapping[str, pa.Table], metric: str, *, root: Path | None = None
 ) -> ImageSet:
     """Make an image set of image tables; its fingerprints do not depend on where the folder `root` lies."""
     fingerprints = {split: table_fingerprint(table, root) for split, table in splits.items()}

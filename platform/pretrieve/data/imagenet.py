@@ -14,7 +14,7 @@ from pathlib import Path
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
 from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
 from pretrieve.data.forms.rows import GivenRows
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
 
 WNID = re.compile(r"n\d{8}")
@@ -31,7 +31,7 @@ def load_imagenet(
     root: str | Path,
     *,
     name: str = "imagenet",
-    metric: Metric = "top1",
+    metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:
@@ -123,7 +123,7 @@ def _folders_above(train: Path) -> list[Path]:
     return [train, *list(train.parents)[:_NAME_FOLDERS_ABOVE]]
 
 
-def _load_shards(root: Path, name: str, metric: Metric, test_fraction: float | None, seed: int) -> ImageSet:
+def _load_shards(root: Path, name: str, metric: str, test_fraction: float | None, seed: int) -> ImageSet:
     if not any(root.rglob("*.parquet")):
         raise ImageSetError(
             f"{root} of {name!r} must hold train/<wnid>/ folders, or be a folder of them, or hold Parquet files, but "

@@ -101,4 +101,5 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:
         loaded = find_image_set(str(settings.registered), cache=cache)
-    return replace(loaded, name=name, metric=settings.metric or loaded.metric)
+    metric, *further = settings.metric or (loaded.metric, *loaded.further_metrics)
+    return replace(loaded, name=name, metric=metric, further_metrics=tuple(further))

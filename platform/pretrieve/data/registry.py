@@ -88,7 +88,7 @@ def save_image_set(image_set: ImageSet, folder: Path) -> None:
     for split, table in image_set.splits.items():
         with sealing(folder / f"{split}.parquet") as temporary:
             pq.write_table(table, temporary, compression="none")  # PNG and JPEG do not shrink further
-    card = {field: getattr(image_set, field) for field in ("name", "class_names", "metric")}
+    card = {field: getattr(image_set, field) for field in ("name", "class_names", "metric", "further_metrics")}
     write_sealed_json(folder / CARD, {**card, "fingerprints": dict(image_set.fingerprints)})
 
 
@@ -101,4 +101,5 @@ def load_stored_set(folder: Path) -> ImageSet | None:
     if not all(is_kept(path) for path in paths.values()):
         return None
     splits = {split: pq.read_table(pa.BufferReader(read_sealed(path))) for split, path in paths.items()}
-    return ImageSet(**{**card, "class_names": tuple(card["class_names"]), "splits": splits})
+    tuples = {name: tuple(value) for name, value in card.items() if isinstance(value, list)}
+    return ImageSet(**{**card, **tuples, "splits": splits})

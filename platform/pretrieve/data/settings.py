@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.data.image_set import Metric
+from pretrieve.data.metric_words import find_metrics
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime
 from pretrieve.errors import UserError
@@ -52,7 +52,8 @@ class ImageSetSettings(SettingsModel):
       registered: a registered name or `my_module:my_function`.
       columns: of a `csv` or `parquet`.
       name: what the study calls it; defaults to the folder's, file's, published or registered name.
-      metric: `top1` or `mean_per_class`; defaults to the set's own.
+      metric: `top1`, `mean_per_class`, `macro_f1`, `auroc`, or one of your own as `my_module:MyMetric`; or a list, of
+        which the first decides and all are kept. Defaults to the set's own.
       test_fraction: share of each class of train held out for test where the set has no test split.
       val_fraction: share of each class of train, after that, held out where the set has no val split.
       regime: how many labels each class keeps; a source may only have a `fraction`.
@@ -66,7 +67,7 @@ class ImageSetSettings(SettingsModel):
     registered: str | None = None
     columns: ColumnSettings | None = None
     name: str | None = None
-    metric: Metric | None = None
+    metric: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     regime: Regime = Regime()
@@ -83,6 +84,17 @@ class ImageSetSettings(SettingsModel):
         if info.field_name in ("csv", "parquet"):
             kind = "file" if info.field_name == "csv" else "file or folder"
         return None if path is None else existing_path(path, info, kind)
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _from_one_word(cls, metric: Any) -> Any:
+        return (metric,) if isinstance(metric, str) else metric
+
+    @field_validator("metric")
+    @classmethod
+    def _are_known(cls, metric: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        find_metrics(metric or ())
+        return metric
 
     @field_validator("published")
     @classmethod

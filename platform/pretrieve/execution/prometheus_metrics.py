@@ -8,7 +8,7 @@ from functools import cache
 
 from ray.util.metrics import Counter, Gauge
 
-from pretrieve.metrics import BACKWARD_FRACTION, FORWARD_FRACTION, GPU_MEMORY_GB, IMAGES_PER_S, INPUT_WAIT_FRACTION
+from pretrieve.metric_names import BACKWARD_FRACTION, FORWARD_FRACTION, GPU_MEMORY_GB, IMAGES_PER_S, INPUT_WAIT_FRACTION
 from pretrieve.tracking.spool import FailureKind
 from pretrieve.training.trial_spec import TrialSpec
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pretrieve import __version__, metrics
+from pretrieve import __version__, metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.backbones.state_dicts import write_weights
+from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
@@ -25,7 +26,7 @@ from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
-from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.gradient_gap import measure_gradient_gap
 from pretrieve.training.loop import EpochReport, fine_tune
@@ -178,7 +179,7 @@ class TrialProcess:
         except DivergedError as error:
             outcome, message = "diverged", str(error)
         if self.spool is not None:
-            ended = {**scores, metrics.SECONDS: self._seconds()}
+            ended = {**scores, metric_names.SECONDS: self._seconds()}
             self._write(partial(self.spool.write_end, outcome, ended, message))
             checkpoint.remove()
         return outcome
@@ -196,7 +197,7 @@ class TrialProcess:
         return time.perf_counter() - self._started_s
 
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
-        """Train to the last epoch; return the test score of a refit, in the process that records it."""
+        """Train to the last epoch; return the test scores of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
@@ -205,18 +206,22 @@ class TrialProcess:
         inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group, on_batch=on_step)
 
-        def score() -> float:
-            predictions = predict(work.network, inputs.evaluate, work.preprocessing, device, on_step)
-            return accuracy(predictions, inputs.evaluate.labels, spec.metric)
+        metrics, prefix = find_metrics([spec.metric, *spec.further_metrics]), metric_names.SPLIT_PREFIX[spec.kind]
+        names = ["score", *(metric.name for metric in metrics[1:])]  # the score is the metric that decides
+
+        def score() -> dict[str, float]:
+            outputs = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
+            logits, labels = outputs.double().numpy(), inputs.evaluate.labels.numpy()
+            return {prefix + name: each.compute(logits, labels) for name, each in zip(names, metrics, strict=True)}
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
             if work.num_parts > 1:
-                report.metrics[metrics.NUM_PARTS] = float(work.num_parts)
+                report.metrics[metric_names.NUM_PARTS] = float(work.num_parts)
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics[metrics.VAL_SCORE] = score()
+                report.metrics.update(score())
 
         callbacks = [self._record] if self.spool is None else [measure, self._record]
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
@@ -224,12 +229,12 @@ class TrialProcess:
             return {}
         assert task.weights_out is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, work.network.state_dict(), task.weights_out))
-        return {metrics.TEST_SCORE: score()}
+        return score()
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:
             self._write(partial(self.spool.write_epoch, report.epoch, report.metrics))
-        self.report({metrics.EPOCH: float(report.epoch), **report.metrics, metrics.SECONDS: self._seconds()})
+        self.report({metric_names.EPOCH: float(report.epoch), **report.metrics, metric_names.SECONDS: self._seconds()})
 
 
 def _add_losses_and_speed(report: EpochReport) -> None:
@@ -237,24 +242,24 @@ def _add_losses_and_speed(report: EpochReport) -> None:
 
     Shares are in [0, 1]. The memory is the peak of all tensors in 10^9 bytes; without a GPU it is left out.
     """
-    report.metrics[metrics.LOSS_TARGET] = report.loss_target
+    report.metrics[metric_names.LOSS_TARGET] = report.loss_target
     if report.loss_source is not None:
-        report.metrics[metrics.LOSS_SOURCE] = report.loss_source
-    report.metrics[metrics.IMAGES_PER_S] = report.num_images / report.elapsed_s
-    report.metrics[metrics.INPUT_WAIT_FRACTION] = report.part_s["data"] / report.elapsed_s
-    report.metrics[metrics.FORWARD_FRACTION] = report.part_s["forward"] / report.elapsed_s
-    report.metrics[metrics.BACKWARD_FRACTION] = report.part_s["backward"] / report.elapsed_s
+        report.metrics[metric_names.LOSS_SOURCE] = report.loss_source
+    report.metrics[metric_names.IMAGES_PER_S] = report.num_images / report.elapsed_s
+    report.metrics[metric_names.INPUT_WAIT_FRACTION] = report.part_s["data"] / report.elapsed_s
+    report.metrics[metric_names.FORWARD_FRACTION] = report.part_s["forward"] / report.elapsed_s
+    report.metrics[metric_names.BACKWARD_FRACTION] = report.part_s["backward"] / report.elapsed_s
     if torch.cuda.is_available():
-        report.metrics[metrics.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
+        report.metrics[metric_names.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
 
 
 def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochReport) -> None:
     """Add δ² of Theorem 1 at the weights of the epoch's end, with its parts."""
     gap = measure_gradient_gap(work, held_out)
-    report.metrics[metrics.GRADIENT_GAP] = gap.delta_squared
-    report.metrics[metrics.GRADIENT_GAP_COSINE] = gap.cosine
-    report.metrics[metrics.TARGET_GRADIENT_NORM] = gap.target_norm_squared
-    report.metrics[metrics.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
+    report.metrics[metric_names.GRADIENT_GAP] = gap.delta_squared
+    report.metrics[metric_names.GRADIENT_GAP_COSINE] = gap.cosine
+    report.metrics[metric_names.TARGET_GRADIENT_NORM] = gap.target_norm_squared
+    report.metrics[metric_names.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
 
 
 def _made_with() -> dict[str, str]:

@@ -66,6 +66,8 @@ class TrialTask(SettingsModel):
             "backbone_identity": self.backbone_identity,
             "num_source_groups": len(self.source),
         }
+        if self.spec.further_metrics:
+            values["further_metrics"] = ", ".join(self.spec.further_metrics)
         values |= self.spec.hyperparameters.values()
         training = self.spec.training.model_dump()
         augmentation = training.pop("augmentation")

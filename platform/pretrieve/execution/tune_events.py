@@ -11,7 +11,7 @@ from typing import Any, cast
 import ray
 from ray import cloudpickle, tune
 
-from pretrieve import metrics
+from pretrieve import metric_names
 from pretrieve.artifacts.disk_space import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
 from pretrieve.execution.checkpoint import CheckpointFile
@@ -92,7 +92,7 @@ def record_stop(task: TrialTask, stop: Stop) -> None:
     The driver does it, because the trial's own thread ends within its report of the epoch, where it waits for the
     decision.
     """
-    ended = {metrics.STOPPED_EPOCH: float(stop.epoch), metrics.SECONDS: stop.seconds}
+    ended = {metric_names.STOPPED_EPOCH: float(stop.epoch), metric_names.SECONDS: stop.seconds}
     Spool(task.spool_path).write_end("stopped", ended, stop.describe())
     CheckpointFile(task.checkpoint_path).remove()
 

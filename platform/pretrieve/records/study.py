@@ -14,12 +14,21 @@ TrialState = Literal["running", "finished", "diverged", "stopped", "failed"]
 
 @dataclass(frozen=True)
 class TargetRecord:
-    """A column of the table; `metric` is `top1` or `mean_per_class`, `num_images` are by split."""
+    """A column of the table.
+
+    Attributes:
+      metric: the word of the metric that gives its scores, such as `top1`.
+      num_images: by split.
+      metric_label: how tables call the metric; empty in the record of an earlier version.
+      further_metrics: of the metrics that are kept beside the score, how tables call them, by name.
+    """
 
     name: str
     metric: str
     num_classes: int
     num_images: Mapping[str, int]
+    metric_label: str = ""
+    further_metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ class TrialRecord:
       stopped_score: its validation score there, in [0, 1]; None unless stopped. It is no score to choose by.
       attempts: in order; empty if not even its start is recorded.
       curve: (epoch from 1, validation score in [0, 1]) of a trial; empty if it was not read.
+      further_scores: the further metrics by name, in [0, 1], on the images that the score is of; empty unless finished.
     """
 
     key: str
@@ -95,6 +105,7 @@ class TrialRecord:
     stopped_score: float | None = None
     attempts: tuple[Attempt, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
+    further_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
+from pretrieve.metric_names import EPOCH, SECONDS, VAL_SCORE
 from pretrieve.search.tune_config import TRAINING_ITERATION, CellName, cell_and_key
 
 

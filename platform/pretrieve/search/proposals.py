@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from pretrieve.metrics import VAL_SCORE
+from pretrieve.metric_names import VAL_SCORE
 from pretrieve.search.search_space import SearchSpace
 from pretrieve.search.strategies import SearchStrategy
 from pretrieve.search.tune_config import TRIAL, CellName

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.data.image_set import ImageSet
+from pretrieve.data.metric_words import find_metrics
 from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
 from pretrieve.records.codec import to_json
 from pretrieve.records.forecast import FORECAST_FILE
@@ -52,17 +54,21 @@ class CellsStage(Stage[StudyCells]):
         return study_cells
 
 
+def _record(name: str, target: ImageSet) -> TargetRecord:
+    metric, *further = find_metrics([target.metric, *target.further_metrics])
+    return TargetRecord(
+        name=name,
+        metric=target.metric,
+        num_classes=target.num_classes,
+        num_images={split: target.num_images(split) for split in ("train", "val", "test")},
+        metric_label=metric.label or metric.name,
+        further_metrics={each.name: each.label or each.name for each in further},
+    )
+
+
 def _write_plan(context: Context, study_cells: StudyCells) -> Path:
     inputs, settings = study_inputs(context), context.settings
-    targets = [
-        TargetRecord(
-            name=name,
-            metric=target.metric,
-            num_classes=target.num_classes,
-            num_images={split: target.num_images(split) for split in ("train", "val", "test")},
-        )
-        for name, target in inputs.targets.items()
-    ]
+    targets = [_record(name, target) for name, target in inputs.targets.items()]
     planned = [
         PlannedCell(cell.target, cell.method, tuple(task.spec.key for task in cell.trials), cell.num_planned)
         for cell in study_cells.cells

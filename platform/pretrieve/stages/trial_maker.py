@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
-from pretrieve.components import OBJECTIVES
+from pretrieve.components import METRICS, OBJECTIVES
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.search.grid import GridSettings
@@ -128,6 +128,7 @@ class TrialMaker:
             key="",
             training=settings.training,
             metric=inputs.targets[target].metric,
+            further_metrics=inputs.targets[target].further_metrics,
             num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
         )
@@ -183,6 +184,7 @@ class TrialMaker:
         relationship = self._relationship(spec.target, spec.objective)
         num_workers = self._settings.compute.workers_per_trial
         training = _read_by(spec.objective, spec.kind, self._settings)
+        further = sorted(spec.further_metrics)
         return content_key(
             protocol=PROTOCOL_VERSION,
             kind=spec.kind,
@@ -192,13 +194,15 @@ class TrialMaker:
             hyperparameters=self._changed(spec),
             training=training.model_dump(mode="json", exclude_defaults=True),
             seed=spec.seed,
-            metric=spec.metric,
+            metric=METRICS.identity(spec.metric),
             # A registered model knows its classes by their names.
             class_names=image_set.class_names,
             backbone=inputs.backbone.identity,
             train=[image_set.fingerprints[split] for split in train],
             evaluate=image_set.fingerprints[evaluate],
             reused=reused.identity if reused else None,
+            # A trial on record lacks a metric that was not asked for then; their order decides nothing.
+            **({"further_metrics": [METRICS.identity(word) for word in further]} if further else {}),
             **({} if relationship is None else {"relationship": relationship.stem}),
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),

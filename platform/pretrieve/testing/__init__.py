@@ -4,6 +4,7 @@ Each is a function that returns nothing, or raises an AssertionError with the ru
 """
 
 from pretrieve.testing.head_starts import check_head_start as check_head_start
+from pretrieve.testing.metrics import check_metric as check_metric
 from pretrieve.testing.objectives import check_objective as check_objective
 from pretrieve.testing.optimizers import check_optimizer as check_optimizer
 from pretrieve.testing.schedules import check_schedule as check_schedule

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from pretrieve.metrics import EPOCH, SECONDS, VAL_SCORE
+from pretrieve.metric_names import EPOCH, SECONDS, VAL_SCORE
 from pretrieve.search.early_stopping import NO_CONTROLLER, CellScheduler, EarlierTrial
 from pretrieve.search.proposals import CellProblem, Proposals
 from pretrieve.search.search_space import SearchSpace

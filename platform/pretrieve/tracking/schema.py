@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pretrieve.metrics import *  # noqa: F403  # part of the record; lower layers use them too
+from pretrieve.metric_names import *  # noqa: F403  # part of the record; lower layers use them too
 
 TAG_KIND = "pretrieve.kind"
 TAG_KEY = "pretrieve.key"

@@ -1,4 +1,4 @@
-"""Predictions, features and accuracy: what a network computes in evaluation mode."""
+"""What a network computes in evaluation mode: its outputs, and features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from pretrieve.backbones import Preprocessing
-from pretrieve.metrics import Metric
 from pretrieve.training.augmentation.views import central_view, evaluation_view, to_unit_range, weak_view
 from pretrieve.training.network import TwoHeadNetwork
 
@@ -20,25 +19,25 @@ EVALUATION_BATCH_SIZE = 256
 
 
 @torch.inference_mode()
-def predict(
+def predict_logits(
     network: TwoHeadNetwork,
     images: LabelledImages,
     preprocessing: Preprocessing,
     device: torch.device,
     on_batch: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Predict the class of every image in evaluation mode, as (N,) int64 labels on the CPU.
+    """Return the outputs of the target head for every image in evaluation mode, as (N, K) float32 on the CPU.
 
     `on_batch` is called after each batch. A batch that does not fit into the device's memory is tried again at half the
-    size. This changes no prediction, because in evaluation mode each image is processed on its own. Raises
-    torch.OutOfMemoryError if not even one image fits.
+    size. This changes outputs by rounding at most, because in evaluation mode each image is processed on its own.
+    Raises torch.OutOfMemoryError if not even one image fits.
     """
 
-    def classes(rows: Tensor) -> Tensor:
+    def logits(rows: Tensor) -> Tensor:
         batch = evaluation_view(to_unit_range(images.gather(rows), device), preprocessing)
-        return torch.as_tensor(network(batch).argmax(1))
+        return torch.as_tensor(network(batch)).float()
 
-    return _in_batches(network, classes, len(images), on_batch)
+    return _in_batches(network, logits, len(images), on_batch)
 
 
 @torch.no_grad()  # not `inference_mode`, whose tensors nothing can be learned from
@@ -51,7 +50,7 @@ def training_features(
 ) -> Tensor:
     """Compute the features of training images in evaluation mode, viewed as in prediction: (N, D) float32 on the CPU.
 
-    Unlike those of `predict`, the images may be whole pictures squeezed into squares. For the rest see there.
+    Unlike those of `predict_logits`, the images may be whole pictures squeezed into squares. For the rest see there.
     """
 
     def features(rows: Tensor) -> Tensor:
@@ -83,22 +82,3 @@ def _in_batches(
         on_batch()
     network.train(was_training)
     return torch.cat(parts)
-
-
-def accuracy(predictions: Tensor, labels: Tensor, metric: Metric) -> float:
-    """Return the accuracy, in [0, 1], of (N,) int64 predictions against (N,) int64 labels.
-
-    `top1` is the share of correct predictions; `mean_per_class` is the mean over classes of that share. Raises
-    ValueError if there is no image.
-
-    >>> labels, right = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0])
-    >>> accuracy(right, labels, "top1"), accuracy(right, labels, "mean_per_class")
-    (0.75, 0.5)
-    """
-    if not len(labels):
-        raise ValueError("an accuracy must be of at least 1 image, but there is none; give the split images")
-    correct = (predictions == labels).double()
-    if metric == "top1":
-        return float(correct.mean())
-    shares = [correct[labels == label].mean() for label in labels.unique()]
-    return float(torch.stack(shares).mean())

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pretrieve.metrics import Metric
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
@@ -22,6 +21,8 @@ class TrialSpec(SettingsModel):
       key: hash of everything that decides the result, the images and the backbone included.
       seed: decides first weights of the heads, order, crops and flips.
       training: the settings that all trials of a study share.
+      metric: the word of the metric that gives its score.
+      further_metrics: words of metrics that are kept beside the score.
       num_target_classes: K of the target.
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
       head_start: how fresh heads get their first weights.
@@ -37,7 +38,8 @@ class TrialSpec(SettingsModel):
     hyperparameters: Hyperparameters
     seed: int
     training: TrainingSettings
-    metric: Metric
+    metric: str
+    further_metrics: tuple[str, ...] = ()
     num_target_classes: int
     num_source_classes: int
     head_start: str = "gaussian"

@@ -52,7 +52,10 @@ def test_exactly_one_origin_must_be_given(fields, found):
         ({"folder": "nowhere"}, r"the folder must exist, but .*nowhere does not"),
         ({"registered": "x", "val_fraction": 0}, "greater than 0"),
         ({"registered": "x", "val_fraction": 1}, "less than 1"),
-        ({"registered": "x", "metric": "top5"}, "'top1' or 'mean_per_class'"),
+        (
+            {"registered": "x", "metric": "top5"},
+            r"a metric must be known, but 'top5' is not; known: auroc, .*\. Did you mean 'top1'\?",
+        ),
         ({"registered": "x", "name": "a/b"}, "a name must have only letters, digits"),
         ({"registered": "x", "name": ""}, "a name must have only letters, digits"),
         ({"registered": "x", "fold": "y"}, "Extra inputs are not permitted"),

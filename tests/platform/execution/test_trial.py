@@ -103,6 +103,38 @@ def test_a_refit_looks_at_test_once_and_keeps_its_weights(make_task: MakeTask) -
     assert "target_head.weight" in torch.load(task.weights_out, weights_only=True)
 
 
+@pytest.mark.parametrize("kind", ["trial", "refit"])
+def test_further_metrics_are_recorded_beside_the_score_and_change_nothing_else(make_task: MakeTask, kind: str) -> None:
+    plain, measured = make_task(key="plain", kind=kind), make_task(key="measured", kind=kind)
+    further = ("auroc", "own_metric:Confidence", "mean_per_class")
+    spec = measured.spec.model_copy(update={"further_metrics": further})
+    measured = measured.model_copy(update={"spec": spec})
+    lines = []
+    for task in (plain, measured):
+        assert run_trial(task, report=lambda metrics: None) == "finished"
+        lines.append([dict(line.metrics) for line in (*epochs_of(task), end_of(task))])
+    prefix, scored = ("val/", lines[1][:-1]) if kind == "trial" else ("test/", lines[1][-1:])
+    # Each class has as many images, so that the mean of the classes is that of the images.
+    assert all(figures[prefix + "mean_per_class"] == pytest.approx(figures[prefix + "score"]) for figures in scored)
+    assert all(0 < figures[prefix + name] <= 1 for figures in scored for name in ("auroc", "confidence"))
+    names = {prefix + name for name in ("auroc", "confidence", "mean_per_class")}
+    assert [set(now) - set(before) for before, now in zip(*lines, strict=True)] == [
+        names if figures in scored else set() for figures in lines[1]
+    ]
+    for name in (schema.VAL_SCORE, schema.TEST_SCORE, schema.LOSS_TARGET):
+        assert [each.get(name) for each in lines[0]] == [each.get(name) for each in lines[1]]
+    if kind == "refit":
+        weights = [torch.load(task.weights_out, weights_only=True) for task in (plain, measured)]
+        assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+
+def test_a_metric_out_of_range_ends_the_trial_with_its_name(make_task: MakeTask) -> None:
+    task = make_task()
+    spec = task.spec.model_copy(update={"further_metrics": ("own_metric:Percent",)})
+    assert run_trial(task.model_copy(update={"spec": spec}), report=lambda metrics: None) == "failed"
+    assert "the metric 'percent' must give a number in [0, 1], but gave" in end_of(task).message
+
+
 def test_the_same_task_gives_the_same_numbers_to_the_bit(make_task: MakeTask) -> None:
     results = []
     for key in ("first", "second"):

@@ -78,7 +78,9 @@ def made_by_hand(tmp_path: Path) -> Callable[[StudySettings], TrialMaker]:
         table = table_of_contents([str(row) for row in range(12)], [b""] * 12, [0, 1, 2, 3, 4, 5] * 2)
         source = ImageSet("tiny-source", tuple("abcdef"), {"train": table}, {"train": "source"})
         splits = {"train": table, "val": table, "test": table}
-        target = ImageSet("tiny-a", tuple("abcdef"), splits, {split: f"a-{split}" for split in splits})
+        metric, *further = settings.targets[0].metric or ("top1",)
+        fingerprints = {split: f"a-{split}" for split in splits}
+        target = ImageSet("tiny-a", tuple("abcdef"), splits, fingerprints, metric, tuple(further))
         scores = np.arange(6.0)
         chosen = {
             ("tiny-a", method): Selection.from_scores("uot", scores, top_k=top_k)
@@ -143,6 +145,20 @@ def test_keys_of_trials_do_not_hear_of_settings_that_are_not_used(
     )
     grown = make_settings(targets=["tiny-a"], methods=["uot"], grid={**ONE_POINT, "top_k": [2, 4]})
     assert task.spec.key in {each.spec.key for each in trials_of(made_by_hand(grown), "uot")}
+
+
+def test_a_key_holds_further_metrics_in_any_order_and_the_source_of_a_users_own(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker]
+) -> None:
+    def key(*metrics: str) -> str:
+        settings = make_settings(targets=[{"registered": "tiny-a", "metric": metrics}], grid=ONE_POINT)
+        return trials_of(made_by_hand(settings), "uot")[0].spec.key
+
+    plain = make_settings(targets=["tiny-a"], grid=ONE_POINT)
+    assert key("top1") == trials_of(made_by_hand(plain), "uot")[0].spec.key
+    assert key("top1", "auroc", "macro_f1") == key("top1", "macro_f1", "auroc")
+    own = "own_metric:Confidence"
+    assert len({key("top1"), key("auroc"), key("top1", "auroc"), key("auroc", "top1"), key(own), key("top1", own)}) == 6
 
 
 @pytest.mark.parametrize(

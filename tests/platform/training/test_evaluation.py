@@ -7,28 +7,23 @@ import torch
 from array_images import ArrayImages
 
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
-from pretrieve.training.evaluation import accuracy, predict
+from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning
 
 
-def test_mean_per_class_weighs_classes_and_top1_weighs_images() -> None:
-    labels = torch.tensor([0] * 8 + [2] * 2)
-    predictions = torch.tensor([0] * 8 + [2, 0])
-    assert accuracy(predictions, labels, "top1") == pytest.approx(0.9)
-    assert accuracy(predictions, labels, "mean_per_class") == pytest.approx(0.75)
-
-
-def test_predictions_come_from_evaluation_mode_and_leave_the_mode_as_it_was(
+def test_outputs_come_from_evaluation_mode_and_leave_the_mode_as_it_was(
     make_work: Callable[..., FineTuning], make_images: Callable[[int, int, int], ArrayImages]
 ) -> None:
     work, images = make_work(), make_images(3, 100, 4)
     work.network.train()
-    predictions = predict(work.network, images, work.preprocessing, torch.device("cpu"))
+    found = predict_logits(work.network, images, work.preprocessing, torch.device("cpu"))
     assert work.network.training
     pixels = to_unit_range(images.gather(torch.arange(300)), torch.device("cpu"))
     with torch.no_grad():
         logits = work.network.eval()(evaluation_view(pixels, work.preprocessing))
-    assert predictions.equal(logits.argmax(1))
+    assert (found.shape, found.dtype) == ((300, 3), torch.float32)
+    torch.testing.assert_close(found, logits)
+    assert found.argmax(1).equal(logits.argmax(1))
 
 
 def test_scoring_that_does_not_fit_takes_smaller_batches_and_predicts_the_same(
@@ -37,7 +32,7 @@ def test_scoring_that_does_not_fit_takes_smaller_batches_and_predicts_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work, images = make_work(), make_images(3, 100, 4)
-    whole = predict(work.network, images, work.preprocessing, torch.device("cpu"))
+    whole = predict_logits(work.network, images, work.preprocessing, torch.device("cpu")).argmax(1)
     real, sizes = type(work.network).forward, []
 
     def forward(network: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
@@ -47,7 +42,7 @@ def test_scoring_that_does_not_fit_takes_smaller_batches_and_predicts_the_same(
         return real(network, pixels)
 
     monkeypatch.setattr(type(work.network), "forward", forward)
-    assert predict(work.network, images, work.preprocessing, torch.device("cpu")).equal(whole)
+    assert predict_logits(work.network, images, work.preprocessing, torch.device("cpu")).argmax(1).equal(whole)
     assert sizes == [64] * 4 + [44]
 
 
@@ -63,4 +58,4 @@ def test_scoring_of_which_not_one_image_fits_raises(
 
     monkeypatch.setattr(type(work.network), "forward", forward)
     with pytest.raises(torch.OutOfMemoryError):
-        predict(work.network, make_images(3, 10, 4), work.preprocessing, torch.device("cpu"))
+        predict_logits(work.network, make_images(3, 10, 4), work.preprocessing, torch.device("cpu"))

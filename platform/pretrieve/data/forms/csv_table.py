@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.rows import GivenRows, check_columns
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
 
@@ -24,7 +24,7 @@ def load_csv(
     split_column: str | None = "split",
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
-    metric: Metric = "top1",
+    metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:

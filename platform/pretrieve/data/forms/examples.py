@@ -8,7 +8,7 @@ from typing import Any
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.rows import GivenRows
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
 
@@ -18,7 +18,7 @@ def image_set_from_examples(
     examples: Callable[[], Iterable[Any]] | Iterable[Any],
     *,
     class_names: ClassNames | None = None,
-    metric: Metric = "top1",
+    metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:

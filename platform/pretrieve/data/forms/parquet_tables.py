@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pretrieve.data.forms.given_labels import ClassNames
 from pretrieve.data.forms.rows import GivenRows, check_columns
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
 from pretrieve.errors import ImageSetError
@@ -48,7 +48,7 @@ def load_parquet(
     split_column: str | None = "split",
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
-    metric: Metric = "top1",
+    metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pretrieve.data.forms.given_labels import ClassNames, Label, find_classes, integers_of_texts, read_label
-from pretrieve.data.image_set import ImageSet, Metric, image_set_of_tables
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import SCHEMA
 from pretrieve.data.splits import with_test
 from pretrieve.data.table_file import is_reference, parse_reference
@@ -128,7 +128,7 @@ class GivenRows:
         self,
         name: str,
         class_names: ClassNames | None,
-        metric: Metric,
+        metric: str,
         test_fraction: float | None,
         seed: int,
         *,

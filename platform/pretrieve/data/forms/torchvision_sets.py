@@ -11,7 +11,7 @@ from pretrieve.data.folder_tree import IMAGE_SUFFIXES
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames, read_label
 from pretrieve.data.forms.rows import GivenRows
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
 
 
@@ -22,7 +22,7 @@ def image_set_from_torchvision(
     test: Any = None,
     val: Any = None,
     class_names: ClassNames | None = None,
-    metric: Metric = "top1",
+    metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
 ) -> ImageSet:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pretrieve.data.image_set import ImageSet, Metric
+from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
 
 
@@ -44,7 +44,7 @@ class PublishedFacts:
     title: str
     num_classes: int
     num_images: Mapping[str, int]
-    metric: Metric
+    metric: str
     split: str
     licence: str
     page: str

@@ -30,7 +30,7 @@ from pretrieve.components import OBJECTIVES, OPTIMIZERS
 from pretrieve.components.hyperparameters import LR
 from pretrieve.errors import ResourceError
 from pretrieve.execution.checkpoint import CheckpointFile
-from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict
+from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict_logits
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.loop import fine_tune
 from pretrieve.training.network import TwoHeadNetwork
@@ -177,7 +177,7 @@ class ProbeProcess:
         return num_images / (time.perf_counter() - started)
 
     def _score_once(self) -> None:
-        predict(self._work.network, self._scored, self._work.preprocessing, self._device)
+        predict_logits(self._work.network, self._scored, self._work.preprocessing, self._device)
 
     def epoch_s(self) -> float:
         """Write a checkpoint to this node's own disk and return the seconds that an epoch needs besides its steps."""

@@ -20,7 +20,7 @@ from ray.tune.search import SearchAlgorithm, Searcher
 
 from pretrieve.components.by_name import declares
 from pretrieve.errors import ComponentError
-from pretrieve.metrics import EPOCH, VAL_SCORE
+from pretrieve.metric_names import EPOCH, VAL_SCORE
 from pretrieve.search.search_space import SearchSpace
 from pretrieve.search.strategies._base import Point, SearchStrategy
 from pretrieve.search.tune_config import TRAINING_ITERATION

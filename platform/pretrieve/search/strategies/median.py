@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pretrieve.metrics import EPOCH, VAL_SCORE
+from pretrieve.metric_names import EPOCH, VAL_SCORE
 from pretrieve.search.strategies._early_stopping import EarlyStopping
 from pretrieve.settings_model import SettingsModel
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pretrieve.metrics import VAL_SCORE
+from pretrieve.metric_names import VAL_SCORE
 from pretrieve.search.search_space import SearchSpace
 from pretrieve.search.strategies._base import Point
 from pretrieve.search.strategies.asha import AshaStrategy

@@ -1,11 +1,6 @@
-"""How a split is scored, and the names of the metrics of a trial, a cell and a study in MLflow."""
+"""The names of the metrics of a trial, a cell and a study in MLflow."""
 
 from __future__ import annotations
-
-from typing import Literal
-
-Metric = Literal["top1", "mean_per_class"]
-"""Share of the images that are classified correctly, or the mean of this share over the classes."""
 
 EPOCH = "epoch"
 """Number of epochs done, in the reports of a running trial."""
@@ -30,3 +25,9 @@ BEST_VAL_SCORE = "best/val_score"
 TEST_MEAN = "test/score_mean"
 TEST_CI95 = "test/score_ci95"
 STAGE_SECONDS_PREFIX = "cost/stage_seconds/"
+
+SPLIT_PREFIX = {"trial": "val/", "refit": "test/"}
+"""For each kind of trial what stands before the name of a metric that is kept beside the score."""
+
+RESERVED_NAMES = frozenset({"score", "score_mean", "score_ci95"})
+"""What stands behind these prefixes in the names above, so that no metric may have it as its name."""
