@@ -49,12 +49,10 @@ def number(value: float) -> str:
 
 
 def metric(target: TargetRecord) -> str:
-    """Write the metric of a target in words.
+    """Write the metric of a target in words; by its name where the record has none.
 
-    A record of an earlier version has no words; it can only name metrics of Pretrieve's own.
-
-    >>> metric(TargetRecord("birds", "top1", 3, {})), metric(TargetRecord("birds", "my:TopFive", 3, {}, "top five"))
-    ('top-1 accuracy', 'top five')
+    >>> metric(TargetRecord("birds", "my:TopFive", 3, {}, "top five"))
+    'top five'
     """
     return target.metric_label or target.metric
 

@@ -8,6 +8,7 @@ from mlflow.entities import Metric, Param
 
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
+from pretrieve.methods import find_method
 from pretrieve.records import Attempt, PlannedCell, PlanRecord, SelectionRecord, TargetRecord
 from pretrieve.records.codec import from_json, to_json
 from pretrieve.stages.selection_record import selection_record
@@ -235,7 +236,9 @@ def test_record_of_a_decile_as_a_study_writes_it_is_drawn_at_its_ranks():
     units = ClassUnits(ImageSet("pool", tuple("abcd"), {"train": table}, {"train": "f"}), "classes")
     decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
     others = {"nearest": Selection("nearest", (0, 1), np.array([3.0, 2.0, 1.0, 0.0]), 1.0, True, 0)}
-    written = selection_record(units, decile, cell=("t", "uot"), others=others, expected=None, top_ks=(1, 2))
+    written = selection_record(
+        units, decile, cell=("t", find_method("uot")), others=others, expected=None, top_ks=(1, 2)
+    )
     selection = from_json(SelectionRecord, json.loads(json.dumps(to_json(written))), "uot.json")
     assert selection == written
     assert (selection.names, selection.ranks, selection.num_selected) == (("d", "a"), (2, 3), 2)

@@ -50,7 +50,7 @@ def test_best_mean_of_a_target_is_bold_and_no_other(finished_study):
 
 def test_says_configuration_cost_and_where_to_look(finished_study):
     text = printed(finished_study, 120, report_path=Path("out/report.html"))
-    row = next(line for line in text.splitlines() if line.startswith("birds"))
+    row = next(line for line in text.splitlines() if line.startswith("birds  "))
     assert row.split() == ["birds", "finetune", "75.0", "0.1", "1e-4", "—", "10", "2/2", "0:06"]
     assert "8 trials: 22.0 s of training" in text
     assert "features 12.0 s, trials 1 min 15 s; 1 min 27 s in all" in text

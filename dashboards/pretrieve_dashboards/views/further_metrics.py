@@ -19,6 +19,7 @@ from pretrieve_dashboards.views._base import View
 class FurtherMetrics(View):
     """One row per target and method, and one column per metric: the mean over the refits and its 95% interval."""
 
+    name = "further_metrics"
     id = "further-metrics"
     title = "Further metrics"
     link = "Further metrics"

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, NamedTuple
@@ -162,8 +163,7 @@ class Family:
         return self._built_in
 
     def _entry_points(self, word: str | None = None) -> list[EntryPoint]:
-        found = entry_points(group=self.group) if word is None else entry_points(group=self.group, name=word)
-        return list(dict.fromkeys(found))  # a folder that stands on the path twice shows its packages twice
+        return [point for point in _declared(self.group, tuple(sys.path)) if word in (None, point.name)]
 
     def _import(self, reference: str) -> Any:
         module = import_module_of(reference, noun=self.noun, error=self._error)
@@ -203,6 +203,12 @@ class Family:
 def _imported(reference: str) -> Any:
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
+
+
+@cache
+def _declared(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group; each trial asks for them, and a search reads every installed package."""
+    return tuple(dict.fromkeys(entry_points(group=group)))  # a folder twice on the path shows its packages twice
 
 
 def _origin(point: EntryPoint) -> str:

@@ -58,7 +58,7 @@ class TrialTask(SettingsModel):
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""
-        fields = {"target", "method", "objective", "seed", "metric", "num_target_classes"}
+        fields = {"target", "method", "objective", "seed", "metric", "num_target_classes", "head_start"}
         values: dict[str, Any] = {
             **self.provenance,
             **self.spec.model_dump(include=fields),
@@ -71,6 +71,7 @@ class TrialTask(SettingsModel):
         values |= self.spec.hyperparameters.values()
         training = self.spec.training.model_dump()
         augmentation = training.pop("augmentation")
+        values |= {f"head_start.{name}": value for name, value in self.spec.head_start_settings.items()}
         for field in ("optimizer_settings", "schedule_settings"):
             values |= {f"training.{field}.{name}": value for name, value in training.pop(field).items()}
         values |= {f"training.{name}": value for name, value in training.items()}

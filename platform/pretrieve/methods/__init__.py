@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from pretrieve.components import OBJECTIVES, SELECTORS
-from pretrieve.components.hyperparameters import BUILT_IN, HEAD_LR_RATIO, LR, TOP_K, WEIGHT_DECAY, Hyperparameter
+from pretrieve.components import HEAD_STARTS, OBJECTIVES, OPTIMIZERS, SCHEDULES, SELECTORS
+from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.settings_model import SettingsModel
 
@@ -28,12 +28,21 @@ class Method(SettingsModel):
       selector_settings: those of `selection` that this row changes, and the selector's own.
       objective: how a step's loss is computed; None: see `training.source_objective`, or `finetune` where nothing is
         reused.
+      head_start: what the fresh heads start from.
+      head_start_settings: its own.
+      optimizer, optimizer_settings: None: those of `training`. Likewise `schedule`, `schedule_settings`.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
     selector: str | None = None
     selector_settings: Settings = Field(default={})
     objective: str | None = None
+    head_start: str = "gaussian"
+    head_start_settings: Settings = Field(default={})
+    optimizer: str | None = None
+    optimizer_settings: Settings = Field(default={})
+    schedule: str | None = None
+    schedule_settings: Settings = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +58,7 @@ class Method(SettingsModel):
             )
         return fields
 
-    @field_validator("selector", "objective")
+    @field_validator("selector", "objective", "head_start", "optimizer", "schedule")
     @classmethod
     def _is_a_member(cls, word: str | None, info: Any) -> str | None:
         if word is not None:
@@ -64,8 +73,13 @@ class Method(SettingsModel):
         row = _row_of(self.name)
         if row is not None and row != self._changed():
             raise ValueError(f"a row's name must be its own, but {self.name!r} is a known row; choose another name")
-        if self.selector_settings and self.selector is None:
-            raise ValueError("selector_settings must be of the row's selector, but it names none; add `selector:`")
+        for part in ("selector", "optimizer", "schedule"):
+            if getattr(self, f"{part}_settings") and getattr(self, part) is None:
+                raise ValueError(f"{part}_settings must be of the row's own {part}, but it names none; add `{part}:`")
+        for part in ("head_start", "optimizer", "schedule"):
+            word = getattr(self, part)
+            if word is not None:
+                FAMILY_OF[part].build(word, getattr(self, f"{part}_settings"))
         objective = OBJECTIVES.find(self.trained_with)
         if objective.uses_source and self.selector is None:
             raise ValueError(f"objective {self.trained_with!r} needs images of the source; add `selector:`")
@@ -96,7 +110,7 @@ class Method(SettingsModel):
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """What its grid varies: what its members read, in the order of the table, those of the user last."""
         read = [
-            *(LR, WEIGHT_DECAY, HEAD_LR_RATIO),
+            *OPTIMIZERS.find(self.optimizer or "sgd").hyperparameters,
             *OBJECTIVES.find(self.trained_with).hyperparameters,
             *([TOP_K] if self.selector else []),
         ]
@@ -109,6 +123,9 @@ class Method(SettingsModel):
 FAMILY_OF = {
     "selector": SELECTORS,
     "objective": OBJECTIVES,
+    "head_start": HEAD_STARTS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
 }
 """The family that each field of a row names a member of."""
 

@@ -19,7 +19,7 @@ class TargetRecord:
     Attributes:
       metric: the word of the metric that gives its scores, such as `top1`.
       num_images: by split.
-      metric_label: how tables call the metric; empty in the record of an earlier version.
+      metric_label: how tables call the metric; empty for its name.
       further_metrics: of the metrics that are kept beside the score, how tables call them, by name.
     """
 

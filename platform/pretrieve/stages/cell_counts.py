@@ -44,7 +44,9 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     timed = []
     for cell in context.get(CellCountsStage):
         objective = settings.method(cell.method).trained_with
-        trial, refit = (work_of(kind, settings.training, targets[cell.target], objective) for kind in SPLITS)
+        trial, refit = (
+            work_of(kind, settings.training_of(cell.method), targets[cell.target], objective) for kind in SPLITS
+        )
         num_trials, num_refits = cell.num_trials - cell.num_done, cell.num_refits - cell.num_refits_done
         timed.append(
             replace(

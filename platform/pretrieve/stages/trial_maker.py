@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
-from pretrieve.components import METRICS, OBJECTIVES
+from pretrieve.components import HEAD_STARTS, METRICS, OBJECTIVES, OPTIMIZERS, SCHEDULES
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.search.grid import GridSettings
@@ -116,7 +116,8 @@ class TrialMaker:
     ) -> TrialTask:
         inputs, settings = self._inputs, self._settings
         reused = inputs.reused(target, method, point.get(TOP_K.name), with_leaks=with_leaks)
-        objective = settings.method(method).trained_with
+        row = settings.method(method)
+        objective = row.trained_with
         train, evaluate = SPLITS[kind]
         without_key = TrialSpec(
             kind=kind,
@@ -126,11 +127,13 @@ class TrialMaker:
             hyperparameters=point,
             seed=seed,
             key="",
-            training=settings.training,
+            training=settings.training_of(method),
             metric=inputs.targets[target].metric,
             further_metrics=inputs.targets[target].further_metrics,
             num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
+            head_start=row.head_start,
+            head_start_settings=row.head_start_settings,
         )
         key = self._key(without_key, reused)
         return TrialTask(
@@ -183,7 +186,7 @@ class TrialMaker:
         image_set = inputs.targets[spec.target]
         relationship = self._relationship(spec.target, spec.objective)
         num_workers = self._settings.compute.workers_per_trial
-        training = _read_by(spec.objective, spec.kind, self._settings)
+        training = _read_by(spec, num_workers)
         further = sorted(spec.further_metrics)
         return content_key(
             protocol=PROTOCOL_VERSION,
@@ -203,6 +206,7 @@ class TrialMaker:
             reused=reused.identity if reused else None,
             # A trial on record lacks a metric that was not asked for then; their order decides nothing.
             **({"further_metrics": [METRICS.identity(word) for word in further]} if further else {}),
+            **_members_of(spec),
             **({} if relationship is None else {"relationship": relationship.stem}),
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
@@ -226,17 +230,27 @@ class TrialMaker:
         return self._inputs.relationships[target] if OBJECTIVES.find(objective).uses_relationship else None
 
 
-def _read_by(objective: str, kind: str, settings: StudySettings) -> TrainingSettings:
+def _members_of(spec: TrialSpec) -> dict[str, Any]:
+    """Return what a key holds of the head start, unless it is the default, and of a user's optimizer and schedule."""
+    training, parts = spec.training, dict[str, Any]()
+    if spec.head_start != TrialSpec.model_fields["head_start"].default or spec.head_start_settings:
+        parts["head_start"] = [HEAD_STARTS.identity(spec.head_start), spec.head_start_settings]
+    named = {"optimizer": OPTIMIZERS.identity(training.optimizer), "schedule": SCHEDULES.identity(training.schedule)}
+    # The word of a built-in one is among the settings of the training.
+    return parts | {name: identity for name, identity in named.items() if not isinstance(identity, str)}
+
+
+def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
     """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
-    needs, training = OBJECTIVES.find(objective), settings.training
+    needs, training = OBJECTIVES.find(spec.objective), spec.training
     unread = {"source_objective"}  # the key holds the objective that it leads to
     if not needs.uses_relationship:
         unread |= {"relationship"}
     if not needs.uses_source:
         unread |= {"source_batch_size", "gradient_gap"}
-    if kind == "refit":
+    if spec.kind == "refit":
         unread |= {"gradient_gap"}
-    if settings.compute.workers_per_trial == 1:
+    if num_workers == 1:
         unread |= {"synchronised_batch_norm"}
     members = (training.build_optimizer(), training.build_schedule())
     unread |= {"momentum", "decay_at", "decay_factor"} - {name for member in members for name in member.reads}

@@ -67,7 +67,8 @@ class TrialsStage(Stage[StudyCells]):
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
         # A checkpoint holds the weights and the optimizer's state.
-        num_per_weight = 1 + context.settings.training.build_optimizer().num_state_per_weight
+        trainings = [context.settings.training_of(name) for name in context.settings.method_names]
+        num_per_weight = 1 + max(training.build_optimizer().num_state_per_weight for training in trainings)
         disk_bytes = num_per_weight * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
         return StageForecast(self.name, seconds, f"{len(in_turns):,} trials" if in_turns else "", disk_bytes)
 

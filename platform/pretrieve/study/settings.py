@@ -234,7 +234,9 @@ class StudySettings(SettingsModel):
     def _knows_its_members(cls, value: Any, info: ValidationInfo) -> Any:
         """Check the values of what the members of the methods read, those of a user's members as well."""
         methods: tuple[Method, ...] = info.data.get("methods", ())
-        read = {each for method in methods for each in method.hyperparameters}
+        optimizer = info.data["training"].optimizer if "training" in info.data else "sgd"
+        rows = [method.model_copy(update={"optimizer": method.optimizer or optimizer}) for method in methods]
+        read = {each for row in rows for each in row.hyperparameters}
         if not isinstance(value, Mapping):
             return value
         return GridSettings.model_validate(value, context={"own": read - set(BUILT_IN)})
@@ -316,12 +318,19 @@ class StudySettings(SettingsModel):
         return [view for view in views if type(view) not in VIEWS.built_in().values()]
 
     def method(self, name: str) -> Method:
-        """Return a row with the objective that the study decides: clusters are trained on with pseudo-labels."""
+        """Return a row with what the study decides where it is silent: clusters are trained on with pseudo-labels."""
         (row,) = [each for each in self.methods if each.name == name]
-        if row.selector is None or row.objective is not None:
-            return row
-        by_unit = "pseudo_label" if self.selection.unit == "cluster" else row.trained_with
-        return row.model_copy(update={"objective": self.training.source_objective or by_unit})
+        by_unit = "pseudo_label" if row.selector and self.selection.unit == "cluster" else row.trained_with
+        of_study = self.training.source_objective if row.selector else None
+        optimizer = row.optimizer or self.training.optimizer
+        return row.model_copy(update={"objective": row.objective or of_study or by_unit, "optimizer": optimizer})
+
+    def training_of(self, name: str) -> TrainingSettings:
+        """Return the training of a row, with the optimizer and the schedule that it names."""
+        (row,) = [each for each in self.methods if each.name == name]
+        own = {part: getattr(row, part) for part in ("optimizer", "schedule") if getattr(row, part) is not None}
+        settings = {f"{part}_settings": getattr(row, f"{part}_settings") for part in own}
+        return self.training.model_copy(update=own | settings) if own else self.training
 
     @property
     def folder(self) -> Path:

@@ -101,8 +101,8 @@ def finished_study() -> StudyRecord:
         backbone="small_resnet",
         settings={"name": "study", "note": hostile, "tracking_uri": "postgresql://me:secret@db/mlflow"},
         targets=(
-            TargetRecord("birds", "top1", 3, {"train": 9, "val": 3, "test": 30}),
-            TargetRecord(hostile, "mean_per_class", 2, {"train": 4, "val": 2, "test": 8}),
+            TargetRecord("birds", "top1", 3, {"train": 9, "val": 3, "test": 30}, "top-1 accuracy"),
+            TargetRecord(hostile, "mean_per_class", 2, {"train": 4, "val": 2, "test": 8}, "mean accuracy per class"),
         ),
         methods=("finetune", "uot"),
         cells=cells,

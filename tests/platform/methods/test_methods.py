@@ -74,7 +74,7 @@ def test_a_row_of_ones_own_is_written_as_it_was_given(module):
         ({"name": "mine", "objective": "jont"}, r"an objective must be known, but 'jont' is not; .*mean 'joint'"),
         ({"name": "mine", "objective": "joint"}, "objective 'joint' needs images of the source; add `selector:`"),
         ({"name": "mine", "selector": "uot", "objective": "co_tuning"}, "uses no image of the source, but selector"),
-        ({"name": "mine", "selector_settings": {"a": 1}}, "selector_settings must be of the row's selector"),
+        ({"name": "mine", "selector_settings": {"a": 1}}, "selector_settings must be of the row's own selector"),
         ({"name": "m/e"}, "should match pattern"),
     ],
 )

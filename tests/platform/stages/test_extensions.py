@@ -17,6 +17,7 @@ from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import StudyFileError
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.methods import find_method
 from pretrieve.stages.context import walking
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs
@@ -220,7 +221,7 @@ def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_i
     table = table_of_contents([str(row) for row in range(8)], [b""] * 8, labels)
     units = ClassUnits(ImageSet("pool", tuple("abcd"), {"train": table}, {"train": "f"}), "classes").keeping(0.5, 0)
     decile = Selection("uot", (3, 0), np.array([1.0, 5.0, 0.0, 2.0]), 1.0, True, 4)
-    record = selection_record(units, decile, cell=("t", "uot"), others={}, expected=[1, 3], top_ks=(1, 2))
+    record = selection_record(units, decile, cell=("t", find_method("uot")), others={}, expected=[1, 3], top_ks=(1, 2))
     assert record.ranks == (2, 3)
     assert record.scores == (2.0, 1.0)
     assert record.margins == {1: 1.0, 2: 1.0}

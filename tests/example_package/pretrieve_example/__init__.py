@@ -1,0 +1,1 @@
+"""Members of Pretrieve's open families, one file each."""
