@@ -95,9 +95,31 @@ EPOCHS = 30
 """Long enough for the test to see two trials under way and one whose end is recorded, and to kill in between."""
 
 
+MY_MEMBERS = """
+import numpy as np
+from pretrieve.training.objectives.joint import JointTwoHead
+from pretrieve_selection import Selection, Selector
+
+class Last(Selector):
+    name = "last"
+
+    def _select(self, problem, *, top_k, settings, rng):
+        return Selection.from_scores(self.name, np.arange(problem.source.num_groups), top_k=top_k)
+
+class Half(JointTwoHead):
+    name = "half"
+
+    @classmethod
+    def build(cls, hyperparameters, relationship):
+        built = super().build(hyperparameters, relationship)
+        built.source_weight /= 2
+        return built
+"""
+
+
 @pytest.fixture
 def job(repository: Path, tmp_path: Path) -> Path:
-    """Write a working directory: a study, its target's module, the job's script and its runtime environment."""
+    """Write a working directory: study, modules of its target and members, the job's script and runtime environment."""
     write_photos(tmp_path / "source", 4, {"train": 16})
     write_photos(tmp_path / "target", 3, {"train": 24, "test": 4})
     study = {
@@ -105,7 +127,7 @@ def job(repository: Path, tmp_path: Path) -> Path:
         "source": {"folder": str(tmp_path / "source")},
         "targets": ["my_targets:pictures"],
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
-        "methods": ["finetune", "uot"],
+        "methods": ["finetune", {"name": "mine", "selector": "my_members:Last", "objective": "my_members:Half"}],
         "selection": {"top_k": 2},
         "grid": {"lr": [0.02, 0.01], "weight_decay": [0.0], "source_weight": [0.5]},
         "training": {"epochs": EPOCHS, "batch_size": 8},
@@ -116,6 +138,7 @@ def job(repository: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     (folder / "my_targets.py").write_text(MY_TARGETS.format(folder=str(tmp_path / "target")), encoding="utf-8")
+    (folder / "my_members.py").write_text(MY_MEMBERS, encoding="utf-8")
     shutil.copy(repository / "jobs" / "run_study.py", folder)
     runtime = yaml.safe_load((repository / "jobs" / "runtime_env.yaml").read_text(encoding="utf-8"))
     del runtime["env_vars"]["MLFLOW_TRACKING_URI"]  # no server here: SQLite in the study's folder
@@ -144,7 +167,7 @@ def test_a_study_killed_on_two_nodes_and_submitted_again_goes_on_to_its_table(
     assert len(after) == 6
     check_runs(study)
     rows = (study / "table.csv").read_text(encoding="utf-8").splitlines()
-    assert {tuple(row.split(",")[:2]) for row in rows[1:]} == {("pictures", "finetune"), ("pictures", "uot")}
+    assert {tuple(row.split(",")[:2]) for row in rows[1:]} == {("pictures", "finetune"), ("pictures", "mine")}
     assert (study / "report.html").exists()
 
 
