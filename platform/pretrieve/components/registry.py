@@ -67,6 +67,11 @@ class Family:
         return f"pretrieve.{self.name}"
 
     @property
+    def singular(self) -> str:
+        """One member, as a word."""
+        return self.name.replace("ies", "y").removesuffix("s")
+
+    @property
     def contract(self) -> type:
         """The class that members derive from, are instances of, or return."""
         found: type = _imported(self._contract)
@@ -125,8 +130,31 @@ class Family:
         words = self.words()
         raise self._error(
             f"{self.noun} must be known, but {word!r} is not; known: {', '.join(words)}; or name one of your own as "
-            f"my_module:my_{self.name.replace('ies', 'y').removesuffix('s')}.{nearest_word(word, words)}"
+            f"my_module:my_{self.singular}.{nearest_word(word, words)}"
         )
+
+    def find_for_study(self, word: str) -> Any:
+        """Return the member that a word of a study names.
+
+        Raises:
+          UserError: of the family's class; as for `find` and `refuse_unshared`.
+        """
+        found = self.find(word)
+        self.refuse_unshared(word)
+        return found
+
+    def refuse_unshared(self, word: str) -> None:
+        """Refuse a word that this process alone can find, as a study's workers and later commands find it again.
+
+        Raises:
+          UserError: of the family's class; the word is of the running script, or was only registered in this process.
+        """
+        is_registered = word in self._registered and word not in self.built_in() and not self._entry_points(word)
+        if is_registered or word.startswith("__main__:"):
+            raise self._error(
+                f"{self.noun} of a study must be known to all its processes, but {word!r} is known to the running "
+                f"script alone; put it into a module of its own and name it as my_module:my_{self.singular}"
+            )
 
     def build(self, word: str, settings: Mapping[str, Any]) -> Any:
         """Build a member that is a class from its own settings.

@@ -15,11 +15,14 @@ def find_metrics(words: Sequence[str]) -> list[Metric]:
     """Return the metrics that words name, in their order.
 
     Raises:
-      ComponentError: a word is unknown, a metric has no name that MLflow can hold, or two have the same name.
+      ComponentError: a word is unknown, or known to the running script alone; a metric has no name that MLflow can
+        hold; or two have the same name.
 
     >>> [metric.label for metric in find_metrics(["top1", "auroc"])]
     ['top-1 accuracy', 'mean AUROC']
     """
+    for word in words:
+        METRICS.find_for_study(word)
     found: dict[str, str] = {}
     metrics: list[Metric] = [METRICS.build(word, {}) for word in words]
     for word, metric in zip(words, metrics, strict=True):

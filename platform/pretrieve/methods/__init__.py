@@ -63,7 +63,7 @@ class Method(SettingsModel):
     def _is_a_member(cls, word: str | None, info: Any) -> str | None:
         if word is not None:
             try:
-                FAMILY_OF[info.field_name].find(word)
+                FAMILY_OF[info.field_name].find_for_study(word)
             except UserError as fault:
                 raise ValueError(str(fault)) from fault
         return word

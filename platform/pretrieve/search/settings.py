@@ -35,7 +35,7 @@ class SearchSettings(SettingsModel):
     @field_validator("strategy")
     @classmethod
     def _is_known(cls, word: str) -> str:
-        STRATEGIES.find(word)
+        STRATEGIES.find_for_study(word)
         return word
 
     @model_validator(mode="after")

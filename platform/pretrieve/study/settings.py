@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.components import OBJECTIVES, VIEWS
+from pretrieve.components import BACKBONES, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
@@ -85,14 +85,9 @@ class BackboneSettings(SettingsModel):
         from pretrieve.backbones import find_architecture
 
         try:
-            name = self.architecture_name
+            BACKBONES.refuse_unshared(self.architecture_name)
         except BackboneError as error:
             raise ValueError(str(error)) from error
-        if name.startswith("__main__:"):
-            raise ValueError(
-                f"a study's workers import a network by its module, but {self.name!r} was registered by the running "
-                "script; register it in a module of its own"
-            )
         architecture = find_architecture(self.name)
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("at most one of 'weights' and 'pretrain' may be given")
@@ -154,7 +149,7 @@ class ReportSettings(SettingsModel):
     def _are_views(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
             try:
-                VIEWS.find(word)
+                VIEWS.find_for_study(word)
             except UserError as fault:
                 raise ValueError(str(fault)) from fault
         return words

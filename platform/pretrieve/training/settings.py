@@ -92,7 +92,7 @@ class TrainingSettings(SettingsModel):
     @classmethod
     def _is_known(cls, word: str, info: ValidationInfo) -> str:
         try:
-            _FAMILIES[str(info.field_name)].find(word)
+            _FAMILIES[str(info.field_name)].find_for_study(word)
         except ComponentError as error:
             raise ValueError(str(error)) from error
         return word

@@ -112,6 +112,22 @@ def test_a_registered_member_is_found_by_its_word(selectors, module):
     assert ("mine", "registered", "Select the last groups.") in selectors.members()
 
 
+def test_a_word_that_other_processes_cannot_find_is_refused_for_a_study(selectors, module, tmp_path, monkeypatch):
+    member = selectors.find(f"{module}:Last")
+    assert selectors.find_for_study(f"{module}:Last") is member
+    assert selectors.find_for_study("uot") is selectors.find("uot")
+    selectors.register("mine", member)
+    with pytest.raises(
+        ComponentError, match=r"all its processes, but 'mine' is known to the running script alone; put"
+    ):
+        selectors.find_for_study("mine")
+    install(tmp_path / "site", "own", f"mine = {module}:Last")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert selectors.find_for_study("mine") is member
+    with pytest.raises(ComponentError, match="module '__main__' must have a selector 'Lost', but has none"):
+        selectors.find_for_study("__main__:Lost")
+
+
 @pytest.mark.parametrize(
     ("word", "fault"),
     [

@@ -89,7 +89,7 @@ def test_a_network_that_only_the_running_script_knows_is_refused(
     main = ModuleType("__main__")
     main.net = find_architecture("small_resnet")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "__main__", main)
-    with pytest.raises(StudyFileError, match=r"but '__main__:net' was registered by the running script; register it"):
+    with pytest.raises(StudyFileError, match=r"but '__main__:net' is known to the running script alone; put it"):
         make_settings(backbone={"name": "__main__:net", "pretrain": {"epochs": 1}})
 
 

@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from pretrieve.components import (
+    HEAD_STARTS,
+    METRICS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    SCHEDULES,
+    SELECTORS,
+    STRATEGIES,
+    VIEWS,
+    Family,
+)
 from pretrieve.demo import STUDY_FILE
 from pretrieve.errors import StudyFileError, UserError
 from pretrieve.study.settings import StudySettings
@@ -194,3 +207,39 @@ def test_a_star_in_an_override_stands_for_every_item_of_a_list(write, tmp_path: 
 def test_a_star_that_stands_for_no_mappings_is_refused(write, override: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=r"\* in a --set must stand for the items of a list that have fields"):
         load_study_file(write(GOOD), overrides=["targets=[greek, symbols]", override])
+
+
+@pytest.mark.parametrize(
+    ("family", "member", "override"),
+    [
+        (SELECTORS, "nearest", "methods=[{name: mine, selector: '__main__:mine'}]"),
+        (OBJECTIVES, "joint", "methods=[{name: mine, selector: uot, objective: '__main__:mine'}]"),
+        (HEAD_STARTS, "gaussian", "methods=[{name: mine, head_start: '__main__:mine'}]"),
+        (OPTIMIZERS, "adamw", "methods=[{name: mine, optimizer: '__main__:mine'}]"),
+        (OPTIMIZERS, "adamw", "training.optimizer='__main__:mine'"),
+        (SCHEDULES, "cosine_decay", "methods=[{name: mine, schedule: '__main__:mine'}]"),
+        (SCHEDULES, "cosine_decay", "training.schedule='__main__:mine'"),
+        (STRATEGIES, "asha", "search='__main__:mine'"),
+        (METRICS, "macro_f1", "targets.*.metric=[top1, '__main__:mine']"),
+        (VIEWS, "scores", "report.views=['__main__:mine']"),
+    ],
+)
+def test_a_member_that_only_the_running_script_knows_is_refused_when_the_study_is_read(  # type: ignore[no-untyped-def]
+    write, monkeypatch: pytest.MonkeyPatch, family: Family, member: str, override: str
+) -> None:
+    """The workers of a study, and later commands, could not find it."""
+    script = ModuleType("__main__")
+    script.mine = family.find(member)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    path = write(GOOD)
+    (fault,) = faults_of(path, override)
+    assert f"{family.noun} of a study must be known to all its processes, but '__main__:mine' is known to" in fault
+    assert f"put it into a module of its own and name it as my_module:my_{family.singular}" in fault
+    monkeypatch.setattr(family, "_registered", {"mine": family.find(member)})
+    (fault,) = faults_of(path, override.replace("__main__:", ""))
+    assert "but 'mine' is known to the running script alone; put it into a module" in fault
+
+
+def test_a_target_may_be_known_to_the_running_script_alone(write) -> None:  # type: ignore[no-untyped-def]
+    """The driver makes it, and other processes read what it made."""
+    assert load_study_file(write(GOOD), overrides=["targets=['__main__:mine']"]).targets[0].display_name == "mine"
