@@ -126,7 +126,8 @@ class Family:
                     f"{self.noun} of an installed package must be importable, but {word!r} of {_origin(point)} is "
                     f"not: {missing}; mend or uninstall that package"
                 ) from missing
-            return self._checked(found, word)
+            # The package declares what it is, so a function needs no annotation that says it again.
+            return found if self.form != "class" and callable(found) else self._checked(found, word)
         words = self.words()
         raise self._error(
             f"{self.noun} must be known, but {word!r} is not; known: {', '.join(words)}; or name one of your own as "
