@@ -13,8 +13,10 @@ from pretrieve.backbones._base import Architecture as Architecture
 from pretrieve.backbones._base import Family as Family
 from pretrieve.backbones._base import Preprocessing as Preprocessing
 from pretrieve.backbones._base import Projector as Projector
+from pretrieve.backbones._base import _architectures
 from pretrieve.backbones._base import architecture_names as architecture_names
 from pretrieve.backbones._base import find_architecture as find_architecture
+from pretrieve.backbones._base import further_names as further_names
 from pretrieve.backbones._base import register_architecture as register_architecture
 from pretrieve.backbones._base import register_family as register_family
 from pretrieve.backbones.backbone import Backbone as Backbone
@@ -24,3 +26,6 @@ from pretrieve.backbones.image_sizes import at_image_size as at_image_size
 from pretrieve.backbones.parts import BackboneParts as BackboneParts
 from pretrieve.backbones.parts import split_at_classifier as split_at_classifier
 from pretrieve.backbones.user_backbone import register_backbone as register_backbone
+
+BUILT_IN = dict(_architectures)
+"""The architectures that the files of this folder register, by name."""

@@ -92,6 +92,13 @@ class Architecture:
         """Length of the features used for selection."""
         return self.feature_dim if self.projector is None else self.projector.dim
 
+    @property
+    def summary(self) -> str:
+        """What it does, in one sentence."""
+        selected = "" if self.projector is None else f", and for the selection to {self.projector.dim}"
+        size = self.preprocessing.image_size
+        return f"Map images of {size} × {size} px to {self.feature_dim} features{selected}."
+
 
 @dataclass(frozen=True)
 class Family:
@@ -128,6 +135,11 @@ def architecture_names() -> list[str]:
     return sorted({*_architectures, *BACKBONES.words()})
 
 
+def further_names() -> list[str]:
+    """Describe the names that families resolve, such as `timm:NAME`."""
+    return [family.form for family in _families]
+
+
 def find_architecture(name: str) -> Architecture:
     """Return the architecture of that name; raise BackboneError if there is none, or it cannot be a backbone.
 
@@ -141,6 +153,6 @@ def find_architecture(name: str) -> Architecture:
             return architecture
     known = [*architecture_names(), *(listed for family in _families for listed in family.names())]
     raise BackboneError(
-        f"a backbone must be one of {', '.join([*architecture_names(), *(family.form for family in _families)])}, "
+        f"a backbone must be one of {', '.join([*architecture_names(), *further_names()])}, "
         f"but is {name!r}.{nearest_word(name, known)}"
     )

@@ -13,6 +13,7 @@ from pretrieve import __version__
 from pretrieve.artifacts.disk_space import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
+from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.select_command import select
@@ -63,7 +64,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
 
 app.add_typer(cache, name="cache")
-for command in (select, prepare, targets, card, plan, status, deliver, experiments, reproduce):
+for command in (select, prepare, targets, components, card, plan, status, deliver, experiments, reproduce):
     app.command()(command)
 
 

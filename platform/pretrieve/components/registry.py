@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, NamedTuple
@@ -96,8 +96,12 @@ class Family:
     def members(self) -> list[MemberInfo]:
         """Describe all members but those of modules that no one named; nothing of an installed package is imported."""
         infos = {point.name: MemberInfo(point.name, _origin(point), point.value) for point in self._entry_points()}
-        infos |= {word: MemberInfo(word, "registered", _summary(member)) for word, member in self._registered.items()}
-        infos |= {word: MemberInfo(word, "built in", _summary(member)) for word, member in self.built_in().items()}
+        infos |= {
+            word: MemberInfo(word, "registered", first_sentence(member)) for word, member in self._registered.items()
+        }
+        infos |= {
+            word: MemberInfo(word, "built in", first_sentence(member)) for word, member in self.built_in().items()
+        }
         return [infos[word] for word in sorted(infos)]
 
     def find(self, word: str) -> Any:
@@ -183,11 +187,14 @@ class Family:
         return {"word": word, "source": hashlib.sha256(source.encode()).hexdigest()}
 
     def built_in(self) -> dict[str, Any]:
-        """Return the built-in members by their names, from the files beside the contract."""
+        """Return the built-in members by their names, from the files beside the contract.
+
+        Members that are no classes are those that the package of these files lists in `BUILT_IN`.
+        """
+        package = self._contract.partition(":")[0].rpartition(".")[0]
         if self.form != "class":
-            return {}
+            return dict(getattr(import_module(package), "BUILT_IN", {}))
         if self._built_in is None:
-            package = self._contract.partition(":")[0].rpartition(".")[0]
             self._built_in = dict(folder_members(package, self.contract))
         return self._built_in
 
@@ -245,5 +252,14 @@ def _origin(point: EntryPoint) -> str:
     return "a package" if distribution is None else f"the package {distribution.name} {distribution.version}"
 
 
-def _summary(member: Any) -> str:
-    return (inspect.getdoc(member) or "").partition("\n")[0]
+def first_sentence(member: Any) -> str:
+    """Return what a member does: the first line of its docstring, or what an object says in `summary`.
+
+    >>> from pretrieve.components import METRICS
+    >>> first_sentence(METRICS.find("top1"))
+    'Count the images whose class is predicted correctly, divided by the number of images.'
+    """
+    if not callable(member):
+        return str(getattr(member, "summary", ""))
+    described = member.func if isinstance(member, partial) else member
+    return (inspect.getdoc(described) or "").partition("\n")[0]

@@ -569,7 +569,7 @@ def test_a_stopped_trial_is_done_for_a_search_that_stops_and_goes_to_its_end_for
     assert (again.finished["k1"].outcome, again.finished["k1"].score) == ("stopped", None)
     assert again.scores("k1") == [(1, 0.25)]
     point = Hyperparameters(lr=0.1, weight_decay=1e-5, source_weight=0.3)
-    assert again.points() == {("birds", "uot"): {"k1": point}}
+    assert again.points(["lr", "weight_decay", "source_weight"]) == {("birds", "uot"): {"k1": point}}
 
     whole = open_ledger("stopped")
     assert "k1" not in whole.finished
