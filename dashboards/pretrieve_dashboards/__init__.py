@@ -14,8 +14,15 @@ from inspect import getsource
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pretrieve_dashboards.differences import PairedDifference as PairedDifference
+    from pretrieve_dashboards.differences import paired_differences as paired_differences
     from pretrieve_dashboards.errors import DashboardError as DashboardError
+    from pretrieve_dashboards.figures import dot_plot as dot_plot
+    from pretrieve_dashboards.figures import ranked_similarity as ranked_similarity
+    from pretrieve_dashboards.frames import best_frame as best_frame
+    from pretrieve_dashboards.frames import compare_frame as compare_frame
     from pretrieve_dashboards.load import load_study as load_study
+    from pretrieve_dashboards.missing_results import missing_parts as missing_parts
     from pretrieve_dashboards.mlflow_notes import experiment_note as experiment_note
     from pretrieve_dashboards.mlflow_notes import run_notes as run_notes
     from pretrieve_dashboards.mlflow_notes import shared_runs_view as shared_runs_view
@@ -41,20 +48,13 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.paper_report import Findings as Findings
     from pretrieve_dashboards.paper_report import Listing as Listing
     from pretrieve_dashboards.paper_report import write_experiment as write_experiment
+    from pretrieve_dashboards.protocol import deviations as deviations
     from pretrieve_dashboards.report import render_report as render_report
     from pretrieve_dashboards.report import write_report as write_report
     from pretrieve_dashboards.table_of_scores import ScoreTable as ScoreTable
     from pretrieve_dashboards.table_of_scores import score_table as score_table
     from pretrieve_dashboards.terminal import print_status as print_status
     from pretrieve_dashboards.terminal import print_study as print_study
-    from pretrieve_dashboards.views.best import best_frame as best_frame
-    from pretrieve_dashboards.views.missing import missing_parts as missing_parts
-    from pretrieve_dashboards.views.paired import PairedDifference as PairedDifference
-    from pretrieve_dashboards.views.paired import compare_frame as compare_frame
-    from pretrieve_dashboards.views.paired import paired_differences as paired_differences
-    from pretrieve_dashboards.views.protocol import deviations as deviations
-    from pretrieve_dashboards.views.scores import dot_plot as dot_plot
-    from pretrieve_dashboards.views.selections import ranked_similarity as ranked_similarity
     from pretrieve_dashboards.wording import run_page as run_page
 
 # The imports above are the only list of the public names. They run on first use, so they are read as text here.

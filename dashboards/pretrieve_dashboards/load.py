@@ -28,8 +28,8 @@ from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.mlflow_experiment import MlflowExperiment
 from pretrieve_dashboards.notebook import ShownStudy
 from pretrieve_dashboards.views import View
-from pretrieve_dashboards.views.leaks import SIDES
-from pretrieve_dashboards.views.learning_curves import trials_to_follow
+from pretrieve_dashboards.views._trial_lines import trials_to_follow
+from pretrieve_dashboards.wording import AUDIT_SIDES
 
 MAX_REQUESTS = 200
 """For the curves of one study. A request takes tenths of a second if MLflow holds hundreds of thousands of values."""
@@ -101,7 +101,7 @@ def _audits(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tupl
     settings = plan.settings.get("audit")
     if not isinstance(settings, dict) or not settings.get("enabled"):
         return ()  # audits among the artifacts belong to an earlier plan
-    paths = [f"{schema.AUDITS_FOLDER}/{target.name}-{side}.json" for target in plan.targets for side in SIDES]
+    paths = [f"{schema.AUDITS_FOLDER}/{target.name}-{side}.json" for target in plan.targets for side in AUDIT_SIDES]
     return tuple(experiment.records(run_id, AuditRecord, paths))
 
 

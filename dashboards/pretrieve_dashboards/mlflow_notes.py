@@ -10,10 +10,9 @@ from urllib.parse import quote
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.missing_results import missing_parts
+from pretrieve_dashboards.table_of_scores import score_table
 from pretrieve_dashboards.views._trial_lines import chosen_trial, counted_states
-from pretrieve_dashboards.views.missing import missing_parts
-from pretrieve_dashboards.views.scores import Scores
-from pretrieve_dashboards.views.selections import margins
 
 MAX_LENGTH = 4_900
 """Largest length of a note in characters: some versions of MLflow store at most 5,000 characters in a tag."""
@@ -69,7 +68,7 @@ def cell_note(record: StudyRecord, cell: CellRecord) -> str:
     parts += [
         f"Selection: {_escaped(', '.join(selection.names[:NUM_GROUPS_NAMED]))}"
         f"{'…' if selection.num_selected > NUM_GROUPS_NAMED else ''} ({selection.num_selected} chosen; margin "
-        f"{', '.join(margins(selection))}). Figure and record: `selections/{cell.target}/` of "
+        f"{', '.join(wording.margins(selection))}). Figure and record: `selections/{cell.target}/` of "
         f"{_linked('the study', record, record.run_id)}."
         for selection in record.selections
         if (selection.target, selection.method) == (cell.target, cell.method)
@@ -89,7 +88,7 @@ def _configuration(record: StudyRecord, cell: CellRecord) -> str:
 
 
 def _score_lines(record: StudyRecord) -> str:
-    table = Scores().table(record)
+    table = score_table(record).shown()
     lines = [f"| {' | '.join(map(_escaped, table.head))} |", "|---" * len(table.head) + "|"]
     for name, *scores in table.rows:
         texts = [f"**{score.text}**" if score.is_best else score.text for score in scores]

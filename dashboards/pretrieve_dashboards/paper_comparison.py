@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pretrieve.records import StudyRecord
-from pretrieve_dashboards.views.paired import paired_differences
+from pretrieve_dashboards.differences import paired_differences
 from pretrieve_dashboards.wording import ABSENT, AVERAGE
 
 RowAndColumn = tuple[str, str]

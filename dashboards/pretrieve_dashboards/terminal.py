@@ -10,8 +10,8 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord, TrialState
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.failures import failure_rows, problems
 from pretrieve_dashboards.views import all_views
-from pretrieve_dashboards.views.problems import failure_rows, problems
 
 MAX_FAILURES_LISTED = 5
 STATES: tuple[TrialState, ...] = ("finished", "running", "diverged", "stopped", "failed")

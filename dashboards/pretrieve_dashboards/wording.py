@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from pretrieve.components.hyperparameters import BUILT_IN
-from pretrieve.records import StudyRecord, TargetRecord
+from pretrieve.records import SelectionRecord, StudyRecord, TargetRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
 AVERAGE = "average"
 """Name of the column with the means over all targets, in our tables and in the paper's."""
+AUDIT_SIDES = {"source": "reused source images", "train": "the target's training images"}
+"""What a leakage audit compares with the test images."""
 
 _TABLE = {each.name: each for each in BUILT_IN}
 
@@ -154,3 +156,17 @@ def runs_page(record: StudyRecord, tag: str, value: str) -> str:
     """Return the address of the list of runs with this tag value; empty if there is no UI."""
     ui, words = ui_address(record), quote(f"tags.`{tag}` = '{value}'", safe="")
     return f"{ui}/#/experiments/{record.experiment_id}/runs?searchFilter={words}" if ui else ""
+
+
+def margins(selection: SelectionRecord) -> tuple[str, ...]:
+    """Write the margin at the last chosen group, for each number of groups in the grid."""
+    if len(selection.margins) < 2:
+        return (_margin(selection, selection.margin),)
+    texts = {top_k: _margin(selection, margin) for top_k, margin in selection.margins.items()}
+    return tuple(f"{hyperparameter('top_k', top_k)}: {text}" for top_k, text in texts.items())
+
+
+def _margin(selection: SelectionRecord, margin: float | None) -> str:
+    if margin is not None:
+        return f"{margin:.3g}"
+    return "all chosen" if selection.ranks[:1] == (1,) else "none follows"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import print_status, render_report
-from pretrieve_dashboards.views.problems import failure_rows
+from pretrieve_dashboards.failures import failure_rows
 
 MESSAGE = "Traceback\n  line\nValueError: odd [x]"
 

@@ -3,7 +3,8 @@ from xml.etree import ElementTree
 
 from pretrieve.records import Attempt
 from pretrieve_dashboards.views._base import of_cell
-from pretrieve_dashboards.views.learning_curves import MAX_CURVES, MAX_POINTS, Curves, learning_curves, trials_to_follow
+from pretrieve_dashboards.views._trial_lines import MAX_CURVES, trials_to_follow
+from pretrieve_dashboards.views.learning_curves import MAX_POINTS, Curves, learning_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 

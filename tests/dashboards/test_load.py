@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from mlflow.entities import Metric, Param
 
+from pretrieve.components import VIEWS
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import table_of_contents
 from pretrieve.methods import find_method
@@ -16,7 +17,6 @@ from pretrieve.stages.source_units import ClassUnits
 from pretrieve.tracking import schema
 from pretrieve_dashboards import DashboardError, load_study, ranked_similarity, score_table
 from pretrieve_dashboards.views._base import of_cell
-from pretrieve_dashboards.views.grid import Grid
 from pretrieve_selection import Selection
 
 
@@ -173,7 +173,7 @@ def test_trials_of_a_grid_of_numbers_of_groups_have_theirs_also_where_they_are_o
     cell = _write_study(written_study, "falcons", trials, {"top_k": [50, 100]}, best=("old", point))
     assert [trial.hyperparameters for trial in cell.trials] == [{**point, "top_k": 50}, {**point, "top_k": 100}]
     assert cell.best == cell.trials[1].hyperparameters
-    table = Grid().table(of_cell(load_study(written_study.tracking_uri, "falcons"), cell))
+    table = VIEWS.build("grid", {}).table(of_cell(load_study(written_study.tracking_uri, "falcons"), cell))
     assert table.head[1:] == ("<span>K 100</span>", "<span>K 50</span>")
     assert [(entry.text, entry.is_best) for entry in table.rows[0][1:]] == [("75.0", True), ("50.0", False)]
 

@@ -68,3 +68,9 @@ def test_trial_in_a_state_of_another_version_is_drawn(finished_study, make_trial
     trials = (make_trial("a"), replace(make_trial("b", lr=0.01), state="stopped", score=0.25))
     svg = parallel_figure(replace(finished_study.cells[0], trials=trials, best=None))
     assert "stopped" in texts(svg)
+
+
+def test_a_trial_whose_point_is_not_recorded_yet_has_no_line(finished_study, make_trial):
+    silent = replace(make_trial("b", state="running"), hyperparameters={})
+    cell = replace(finished_study.cell("birds", "uot"), trials=(make_trial("a", lr=0.1, score=0.5), silent))
+    assert len(parallel_coordinates(cell).lines) == 1

@@ -1,8 +1,9 @@
 from dataclasses import replace
 
+from pretrieve.components import VIEWS
 from pretrieve.records import TargetRecord
 from pretrieve.study.settings import StudySettings
-from pretrieve_dashboards.views.protocol import Protocol, deviations
+from pretrieve_dashboards import deviations
 
 
 def paper_study(finished_study, **changes):
@@ -91,4 +92,4 @@ def test_settings_that_say_little_are_compared_in_what_they_say(unfinished_study
     record = replace(unfinished_study, settings={"training": {"epochs": 2}})
     found = deviations(record)
     assert [(each.part, each.here) for each in found] == [("backbone", "small_resnet"), ("training", "2")]
-    assert Protocol().table(record).texts()[1] == ["training", "epochs", "100", "2"]
+    assert VIEWS.build("protocol", {}).table(record).texts()[1] == ["training", "epochs", "100", "2"]

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from pretrieve.records import CellRecord, TrialRecord
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, SECOND, Canvas, Scale, text_width
 
+MAX_CURVES = 30
+"""Largest number of curves in a figure, so that they can be distinguished."""
+
 
 class _Style(NamedTuple):
     """How the line of a trial looks. `end` is the symbol at its end: none, a `cross`, `bar`, `ring` or `plus`."""
@@ -103,3 +106,17 @@ def is_chosen(trial: TrialRecord, cell: CellRecord) -> bool:
 def chosen_trial(cell: CellRecord) -> TrialRecord | None:
     """Return the trial whose configuration a cell chose; None before the choice or if the plan has changed."""
     return next((trial for trial in cell.trials if is_chosen(trial, cell)), None)
+
+
+def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
+    """Choose at most MAX_CURVES trials of a cell, in its order: the best ones, and ones that did not finish normally.
+
+    At least half of them are the best, unless the cell has no more than MAX_CURVES trials: then all are returned.
+    """
+    if len(cell.trials) <= MAX_CURVES:
+        return cell.trials
+    scored = [trial for trial in cell.trials if trial.score is not None]
+    by_score = sorted(scored, key=lambda trial: -(trial.score or 0.0))
+    others = [trial for trial in cell.trials if trial.state != "finished"][: MAX_CURVES // 2]
+    keys = list(dict.fromkeys(trial.key for trial in [*others, *by_score]))[:MAX_CURVES]
+    return tuple(trial for trial in cell.trials if trial.key in keys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 from rich.console import Console, RenderableType
@@ -11,14 +10,10 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.errors import DashboardError
 from pretrieve_dashboards.table_of_scores import printed_table, score_table
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import chosen_trial
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LEGEND = (
     "head: its learning rate over the backbone's; trials: finished of planned; div.: diverged; stop: stopped early; "
@@ -80,42 +75,6 @@ class Best(View):
         yield Text("\nBest configuration of each cell, chosen on validation", style="bold")
         yield printed_table(("target", "method", "val %", *columns, "min:s"), rows)
         yield Text(("K: number of selected groups; " if "top_k" in names else "") + _LEGEND, style="dim")
-
-
-def best_frame(record: StudyRecord, target: str) -> pd.DataFrame:
-    """Return the best configuration of each method for a target of a finished or unfinished study.
-
-    Returns:
-      One row per method, sorted by validation score, best first. Columns: `val_score`; `test_mean`, the half width
-      `test_ci95` of its 95% interval and the bounds `test_low` and `test_high`; `num_refits`, the number of refits with
-      a score; a column for each hyperparameter; `run_id` of the cell.
-
-    Raises:
-      DashboardError: the study has no such target.
-    """
-    import pandas as pd
-
-    cells = [cell for cell in record.cells if cell.target == target]
-    if not cells:
-        names = ", ".join(each.name for each in record.targets)
-        raise DashboardError(f"the target must be one of the study, one of {names}, but is {target!r}")
-    hyperparameters = dict.fromkeys(name for cell in cells for name in cell.best or {})
-    rows = [
-        {
-            "val_score": cell.best_val_score,
-            "test_mean": cell.test_mean,
-            "test_ci95": cell.test_ci95,
-            "num_refits": sum(refit.score is not None for refit in cell.refits),
-            **{name: (cell.best or {}).get(name) for name in hyperparameters},
-            "run_id": cell.run_id,
-        }
-        for cell in cells
-    ]
-    frame = pd.DataFrame(rows, index=pd.Index([cell.method for cell in cells], name="method"))
-    frame = frame.astype({name: "float64" for name in frame.columns if name not in ("num_refits", "run_id")})
-    frame.insert(3, "test_low", frame["test_mean"] - frame["test_ci95"])
-    frame.insert(4, "test_high", frame["test_mean"] + frame["test_ci95"])
-    return frame.sort_values("val_score", ascending=False, kind="stable", na_position="last")
 
 
 def _row(cell: CellRecord, *, is_best: bool) -> tuple[TableCell, ...]:

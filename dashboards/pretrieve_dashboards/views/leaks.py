@@ -11,7 +11,6 @@ from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import Lines, View
 
-SIDES = {"source": "reused source images", "train": "the target's training images"}
 WHERE_PAIRS_ARE = "The pairs and their pictures are among the study's artifacts, in audits/."
 
 
@@ -38,7 +37,7 @@ class LeakageAudit(View):
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
         return [
-            Lines(each.summary, f"{each.target}, {SIDES[each.side]}: how the leaks were found")
+            Lines(each.summary, f"{each.target}, {wording.AUDIT_SIDES[each.side]}: how the leaks were found")
             for each in record.audits
         ]
 
@@ -51,7 +50,7 @@ def _audit_row(audit: AuditRecord, drops_leaks: bool) -> tuple[TableCell, ...]:
     if audit.num_leaking:
         outcome = "left out" if drops_leaks and audit.side == "source" else "kept"
     counts = (audit.num_leaking, audit.num_shown, len(audit.pairs), audit.num_compared)
-    return row(audit.target, SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), outcome)
+    return row(audit.target, wording.AUDIT_SIDES[audit.side], *(numeric(f"{count:,}") for count in counts), outcome)
 
 
 class LeakRow(NamedTuple):

@@ -16,10 +16,11 @@ from pretrieve_dashboards.views._trial_lines import (
     draw_line,
     is_chosen,
     trial_lines,
+    trials_to_follow,
 )
 
-MAX_CURVES, MAX_POINTS = 30, 40
-"""Largest number of curves in a figure, so that they can be distinguished, and of points in a curve."""
+MAX_POINTS = 40
+"""Largest number of points in a curve."""
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 340.0, 170.0, 30.0, 20.0, 28.0
 
@@ -53,20 +54,6 @@ def learning_curves(cell: CellRecord) -> LearningCurves:
     shown = [trial for trial in trials_to_follow(cell) if trial.curve]
     points = [[(float(epoch), 100 * score) for epoch, score in thinned(trial.curve, MAX_POINTS)] for trial in shown]
     return LearningCurves(trial_lines(cell, shown, points), _description(cell, shown), len(cell.trials) - len(shown))
-
-
-def trials_to_follow(cell: CellRecord) -> tuple[TrialRecord, ...]:
-    """Choose at most MAX_CURVES trials of a cell, in its order: the best ones, and ones that did not finish normally.
-
-    At least half of them are the best, unless the cell has no more than MAX_CURVES trials: then all are returned.
-    """
-    if len(cell.trials) <= MAX_CURVES:
-        return cell.trials
-    scored = [trial for trial in cell.trials if trial.score is not None]
-    by_score = sorted(scored, key=lambda trial: -(trial.score or 0.0))
-    others = [trial for trial in cell.trials if trial.state != "finished"][: MAX_CURVES // 2]
-    keys = list(dict.fromkeys(trial.key for trial in [*others, *by_score]))[:MAX_CURVES]
-    return tuple(trial for trial in cell.trials if trial.key in keys)
 
 
 def thinned(points: Sequence[tuple[int, float]], at_most: int) -> tuple[tuple[int, float], ...]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
 
-from pretrieve.intervals import mean_and_ci95
-from pretrieve.records import CellRecord, StudyRecord
-from pretrieve_dashboards.errors import DashboardError
+from pretrieve.records import StudyRecord
+from pretrieve_dashboards.differences import PairedDifference, paired_differences
 from pretrieve_dashboards.svg_canvas import ACCENT, INK, Canvas, Scale, cut, draw_columns, padded, text_width
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 from pretrieve_dashboards.wording import AVERAGE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BASELINE = "finetune"
 MAX_NAME_LENGTH = 30
@@ -80,94 +75,6 @@ def unpaired(record: StudyRecord) -> list[str]:
     found = {each[:2] for each in paired_differences(record, baseline)}
     pairs = [(cell.target, cell.method) for cell in record.cells if cell.method != baseline]
     return [f"{target} · {method}" for target, method in pairs if (target, method) not in found]
-
-
-class PairedDifference(NamedTuple):
-    """A method's test score minus the baseline's, over the seeds that both have.
-
-    Attributes:
-      target: name of the target, or `average` for the mean over all targets.
-      num_seeds: number of pairs of refits.
-      mean: mean difference of scores in [0, 1].
-      ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
-    """
-
-    target: str
-    method: str
-    num_seeds: int
-    mean: float
-    ci95: float
-
-
-def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple[PairedDifference, ...]:
-    """Compare the refits of each method with the baseline's refits of the same seed, for each target and on average.
-
-    A seed decides the heads, order and crops of both refits, so effects of the seed that they share cancel. The
-    interval covers the seeds, but neither the sampling of the images nor the choice of the configuration.
-
-    Returns:
-      One difference for each target and method that have a seed in common with the baseline. Then the average for each
-      method that has the same seeds on all targets.
-
-    Raises:
-      DashboardError: the study has no such method.
-    """
-    if baseline not in record.methods:
-        raise DashboardError(
-            f"the baseline must be a method of the study, one of {', '.join(record.methods)}, but is {baseline!r}"
-        )
-    cells = {(cell.target, cell.method): cell for cell in record.cells}
-    differences = {
-        (target.name, method): _by_seed(cells[target.name, method], cells[target.name, baseline])
-        for target in record.targets
-        for method in record.methods
-        if method != baseline and {(target.name, method), (target.name, baseline)} <= cells.keys()
-    }
-    found = [_difference(target, method, by_seed) for (target, method), by_seed in differences.items() if by_seed]
-    for method in record.methods:
-        columns = [differences.get((target.name, method), {}) for target in record.targets]
-        shared = set.intersection(*(set(column) for column in columns)) if columns else set()
-        means = {seed: math.fsum(column[seed] for column in columns) / len(columns) for seed in sorted(shared)}
-        found += [_difference(AVERAGE, method, means)] if means else []
-    return tuple(found)
-
-
-def compare_frame(record: StudyRecord, method: str, baseline: str) -> pd.DataFrame:
-    """Compare a method with a baseline on each target of a finished or unfinished study, seed by seed.
-
-    Returns:
-      One row for each target on which both have refits with the same seed, and the row `average` if that is so for
-      all targets. Columns: `difference` of the mean test scores, method − baseline; the half width `ci95` of its 95%
-      interval; the bounds `low` and `high`; `num_seeds`.
-
-    Raises:
-      DashboardError: the study has no such method or baseline.
-    """
-    import pandas as pd
-
-    if method not in record.methods:
-        raise DashboardError(
-            f"the method must be one of the study, one of {', '.join(record.methods)}, but is {method!r}"
-        )
-    found = [each for each in paired_differences(record, baseline) if each.method == method]
-    rows = [(each.mean, each.ci95, each.mean - each.ci95, each.mean + each.ci95, each.num_seeds) for each in found]
-    names = pd.Index([each.target for each in found], name="target", dtype="object")
-    frame = pd.DataFrame(rows, names, ["difference", "ci95", "low", "high", "num_seeds"], dtype="float64")
-    return frame.astype({"num_seeds": "int64"})
-
-
-def _by_seed(cell: CellRecord, baseline: CellRecord) -> dict[int, float]:
-    scores = {refit.seed: refit.score for refit in baseline.refits if refit.score is not None}
-    return {
-        refit.seed: refit.score - scores[refit.seed]
-        for refit in cell.refits
-        if refit.score is not None and refit.seed in scores
-    }
-
-
-def _difference(target: str, method: str, by_seed: Mapping[int, float]) -> PairedDifference:
-    mean, half_width = mean_and_ci95(list(by_seed.values()))
-    return PairedDifference(target, method, len(by_seed), mean, half_width)
 
 
 def signed(each: PairedDifference) -> str:

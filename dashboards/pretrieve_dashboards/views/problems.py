@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from markupsafe import Markup
 from rich.console import Console
@@ -13,38 +11,13 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord, TrialRecord
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.failures import NotedTrial, failure_rows, problems, remarks
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
 
 MAX_LISTED = 200
 MAX_MESSAGE_LENGTH = 2_000
 FRAME = re.compile(r'^ *File ".*", line \d+', re.MULTILINE)
-POLICIES = {
-    "node lost": "the trial goes on elsewhere from its last epoch, without a limit",
-    "process lost": "the trial goes on from its last epoch, up to 5 times",
-    "out of memory": "a step is computed in smaller parts",
-    "hung": "ended after too long without a step, goes on from its last epoch, up to twice",
-    "disk full": "what is written to the study's folder waits until there is space; elsewhere, tried again up to twice",
-    "program error": "the other trials of its cell are not started; correct it and run the study again",
-    "diverged": "a result: the configuration has no score",
-}
-
-
-class NotedTrial(NamedTuple):
-    """A trial or refit with a message for the reader."""
-
-    target: str
-    method: str
-    trial: TrialRecord
-
-
-class FailureRow(NamedTuple):
-    """A kind of failure, or `diverged`: how often trials were restarted after it, and how many trials it ended."""
-
-    kind: str
-    num_interruptions: int
-    num_trials: int
-    policy: str
 
 
 class Problems(View):
@@ -115,32 +88,6 @@ class Failures(View):
                 for each in failure_rows(record)
             ],
         )
-
-
-def problems(record: StudyRecord) -> list[NotedTrial]:
-    """List the trials and refits that diverged or failed, in the order of the plan."""
-    return [noted for noted in _all_trials(record) if noted.trial.state in ("diverged", "failed")]
-
-
-def remarks(record: StudyRecord) -> list[NotedTrial]:
-    """List the trials and refits that have a score, but finished with a remark, in the order of the plan."""
-    return [noted for noted in _all_trials(record) if noted.trial.state == "finished" and noted.trial.message]
-
-
-def _all_trials(record: StudyRecord) -> list[NotedTrial]:
-    cells = record.cells
-    return [NotedTrial(cell.target, cell.method, trial) for cell in cells for trial in (*cell.trials, *cell.refits)]
-
-
-def failure_rows(record: StudyRecord) -> tuple[FailureRow, ...]:
-    """Return a row for each kind of failure that occurred, in the order of POLICIES."""
-    trials = [trial for cell in record.cells for trial in (*cell.trials, *cell.refits, *cell.refits_with_leaks)]
-    interruptions: Counter[str] = sum((Counter(trial.interruptions) for trial in trials), Counter())
-    ends = Counter(trial.failure or "program error" for trial in trials if trial.state == "failed")
-    ends["diverged"] = sum(trial.state == "diverged" for trial in trials)
-    kinds = dict.fromkeys([*POLICIES, *interruptions, *ends])
-    rows = [FailureRow(kind, interruptions[kind], ends[kind], POLICIES.get(kind, "")) for kind in kinds]
-    return tuple(each for each in rows if each.num_interruptions or each.num_trials)
 
 
 def _noted_table(label: str, caption: str, noted: Sequence[NotedTrial], reason: str, *, folded: str = "") -> Table:

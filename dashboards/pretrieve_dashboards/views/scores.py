@@ -9,16 +9,13 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.svg_canvas import Canvas, Legend, Scale, color_of, cut, draw_columns, padded, text_width
+from pretrieve_dashboards.figures import dot_plot
 from pretrieve_dashboards.table_of_scores import ScoreTable, score_table, table_parts
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
-MAX_NAME_LENGTH = 30
 STUDENT_T_975 = {2: "12.71", 3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
 """97.5% quantile of Student's t by number n of refits, with n − 1 degrees of freedom."""
-
-_WIDTH, _BAND, _DOT, _BOTTOM = 340.0, 12.0, 9.0, 30.0
 
 
 class Scores(View):
@@ -84,45 +81,3 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
     parts = [f"the {metric}{names}" for metric, names in zip(targets, of_targets, strict=True)]
     score = "" if set(table.metrics.values()) == {"top1"} else f" The score is {' and '.join(parts)}."
     return f"± is half of the 95% interval (Student's t{refits}); bold: the largest mean on a target.{score}"
-
-
-def dot_plot(table: ScoreTable) -> str:
-    """Draw the table as SVG: for each target one mark per method with its 95% interval, cut at 0 and 100%.
-
-    Missing scores are left out. The text alternative lists every number.
-    """
-    legend = Legend([cut(method, MAX_NAME_LENGTH) for method in table.methods], _WIDTH)
-    targets = [cut(target, MAX_NAME_LENGTH) for target in table.targets]
-    band = _BAND + _DOT * len(table.methods)
-    top, bottom = legend.height + 6, legend.height + 6 + band * max(1, len(targets))
-    canvas = Canvas(_WIDTH, bottom + _BOTTOM)
-    scored = [(cell.test_mean, cell.test_ci95 or 0.0) for cell in table.cells.values() if cell.test_mean is not None]
-    low, high = padded([100 * (mean + sign * ci95) for mean, ci95 in scored for sign in (-1, 1)])
-    left = 10 + max(map(text_width, targets), default=0.0)
-    across = Scale(max(low, 0.0), min(high, 100.5), left, _WIDTH - 10)
-    draw_columns(canvas, across, across.ticks(6), top, bottom)
-    canvas.line([(across.start, top), (across.start, bottom), (across.end, bottom)], opacity=0.7)
-    for number, name in enumerate(targets):
-        canvas.text(across.start - 5, top + band * (number + 0.5) + 3, name, anchor="end")
-        for index, method in enumerate(table.methods):
-            mean, ci95 = table.mean(table.targets[number], method), table.ci95(table.targets[number], method) or 0.0
-            if mean is not None:
-                y = top + band * number + _BAND / 2 + _DOT * (index + 0.5)
-                ends = [across(across.clamp(100 * (mean + sign * ci95))) for sign in (-1, 1)]
-                canvas.line([(end, y) for end in ends], color=color_of(index), width=1.4)
-                canvas.mark(across(100 * mean), y, index)
-    canvas.text(across.end, bottom + 25, "test score in %, with 95% interval", anchor="end", opacity=0.8)
-    legend.draw(canvas, canvas.mark)
-    return canvas.write(title="Test score by target and method", alternative=_description(table))
-
-
-def _description(table: ScoreTable) -> str:
-    parts = []
-    for target in table.targets:
-        scores = [
-            f"{method} {wording.score(table.mean(target, method), table.ci95(target, method))}"
-            for method in table.methods
-            if table.mean(target, method) is not None
-        ]
-        parts.append(f"{target}: {', '.join(scores) or 'nothing tested yet'}")
-    return "; ".join(parts) + "."

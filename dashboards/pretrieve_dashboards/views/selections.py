@@ -11,15 +11,15 @@ from markupsafe import Markup
 from pretrieve.records import SelectionRecord, StudyRecord
 from pretrieve_dashboards import svg_canvas as svg
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.figures import ranked_similarity
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
 NUM_GROUPS_LISTED = 10
-MAX_DOTS, MAX_GROUPS_LISTED, MAX_NAME_LENGTH = 120, 60, 20
+MAX_GROUPS_LISTED, MAX_NAME_LENGTH = 60, 20
 PICTURED = Markup('{}<img class="thumbnail" alt="Images of {}" src="data:image/jpeg;base64,{}">')
 
-_WIDTH, _HEIGHT, _TOP, _BOTTOM = 340.0, 170.0, 18.0, 28.0
-_WIDE, _ROW = 640.0, 16.0
+_WIDE, _ROW, _TOP = 640.0, 16.0, 18.0
 _PAINTS = {"all": (svg.ACCENT, 1.0), "some": (svg.ACCENT, 0.5), "alone": (svg.SECOND, 1.0)}
 """Colour and opacity of a group, by the number of methods that chose it."""
 
@@ -116,7 +116,7 @@ def membership_figure(record: StudyRecord) -> str:
     for each in selections:
         num_unlisted = each.num_selected - len(each.groups)
         more = f" and {num_unlisted} that are not listed" if num_unlisted else ""
-        parts.append(f"{each.method}: {alone[each.method]}, margin {', '.join(margins(each))}{more}")
+        parts.append(f"{each.method}: {alone[each.method]}, margin {', '.join(wording.margins(each))}{more}")
     title = f"Groups that the methods chose for {record.targets[0].name}"
     return canvas.write(title=title, alternative="; ".join(parts) + ".")
 
@@ -193,7 +193,7 @@ class Overlap(View):
                 row(
                     one.method,
                     *(numeric(_num_shared(one, other)) for other in record.selections),
-                    numeric(Markup("<br>").join(margins(one)), record.run_id),
+                    numeric(Markup("<br>").join(wording.margins(one)), record.run_id),
                     "converged" if one.converged else "did not converge",
                 )
                 for one in record.selections
@@ -206,69 +206,3 @@ def _num_shared(one: SelectionRecord, other: SelectionRecord) -> int:
     if one is other:
         return one.num_selected
     return one.num_shared.get(other.method, len(set(one.groups) & set(other.groups)))
-
-
-def margins(selection: SelectionRecord) -> tuple[str, ...]:
-    """Write the margin at the last chosen group, for each number of groups in the grid."""
-    if len(selection.margins) < 2:
-        return (_margin(selection, selection.margin),)
-    texts = {top_k: _margin(selection, margin) for top_k, margin in selection.margins.items()}
-    return tuple(f"{wording.hyperparameter('top_k', top_k)}: {text}" for top_k, text in texts.items())
-
-
-def _margin(selection: SelectionRecord, margin: float | None) -> str:
-    if margin is not None:
-        return f"{margin:.3g}"
-    return "all chosen" if selection.ranks[:1] == (1,) else "none follows"
-
-
-def ranked_similarity(selection: SelectionRecord) -> str:
-    """Draw the similarity of the chosen groups by rank as SVG (figures 2b and 4b).
-
-    The next group is drawn too if its rank is known: if the record lists all chosen groups, without gaps in their
-    ranks. The text alternative names the first and the last group.
-    """
-    canvas, ranks = svg.Canvas(_WIDTH, _HEIGHT), selection.ranks
-    lists_every_rank = 0 < len(ranks) == selection.num_selected and ranks[-1] - ranks[0] == len(ranks) - 1
-    if selection.scores:
-        _draw_ranking(canvas, selection, selection.margin if lists_every_rank else None)
-    title = f"Ranked similarity of the source's groups to {selection.target}, by {selection.method}"
-    return canvas.write(title=title, alternative=_ranking_alternative(selection))
-
-
-def _draw_ranking(canvas: svg.Canvas, selection: SelectionRecord, margin: float | None) -> None:
-    lowest = selection.scores[-1] - (margin or 0.0)
-    up = svg.Scale(min(*selection.scores, lowest), max(selection.scores), _HEIGHT - _BOTTOM, _TOP)
-    ticks = svg.round_ticks(up.low, up.high, at_most=5)
-    y_ticks = dict(zip(ticks, svg.tick_words(ticks), strict=True))
-    last = selection.ranks[-1] + (margin is not None)
-    across = svg.Scale(selection.ranks[0], last, 10 + max(map(svg.text_width, y_ticks.values())), _WIDTH - 12)
-    x_ticks = {rank: str(int(rank)) for rank in svg.round_ticks(across.low, across.high, at_most=5, whole=True)}
-    svg.draw_axes(canvas, across, up, x_ticks=x_ticks, y_ticks=y_ticks, label="rank of the group; similarity")
-    points = [(across(rank), up(score)) for rank, score in zip(selection.ranks, selection.scores, strict=True)]
-    canvas.line(points, color=svg.COLORS[0], width=1.6)
-    for x, y in points if len(points) <= MAX_DOTS else ():
-        canvas.dot(x, y, radius=1.6, color=svg.COLORS[0])
-    if margin is not None:
-        for x, y in ((across(last), up(lowest)), (_WIDTH - 80, 9)):
-            canvas.dot(x, y, color=svg.COLORS[1], is_open=True)
-        canvas.text(_WIDTH - 72, 12, "first left out" if _is_of_first_ranks(selection) else "next rank")
-
-
-def _ranking_alternative(selection: SelectionRecord) -> str:
-    if not selection.scores:
-        return "No group was chosen."
-    first, last = (f"{selection.names[place]} with {selection.scores[place]:.4g}" for place in (0, -1))
-    number = wording.count(len(selection.scores), "group")
-    if len(selection.scores) < selection.num_selected:
-        number = f"The first {len(selection.scores)} of {selection.num_selected} groups"
-    if not _is_of_first_ranks(selection):
-        number += f" of rank {selection.ranks[0]} to {selection.ranks[-1]}"
-    if selection.margin is None or len(selection.scores) < selection.num_selected:
-        return f"{number}, from {first} to {last}."
-    following = "first group left out" if _is_of_first_ranks(selection) else "next group"
-    return f"{number}, from {first} to {last}; the {following} is {selection.margin:.3g} lower."
-
-
-def _is_of_first_ranks(selection: SelectionRecord) -> bool:
-    return selection.ranks[:1] in ((), (1,))

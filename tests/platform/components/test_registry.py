@@ -128,10 +128,16 @@ def test_a_word_that_other_processes_cannot_find_is_refused_for_a_study(selector
         selectors.find_for_study("__main__:Lost")
 
 
+def test_an_unknown_word_is_refused_with_those_that_are_known(selectors):
+    first, *_, last = selectors.words()
+    fault = rf"a selector must be known, but '{last}x' is not; known: {first}, .*{last}; .*\. Did you mean '{last}'\?"
+    with pytest.raises(ComponentError, match=fault):
+        selectors.find(f"{last}x")
+
+
 @pytest.mark.parametrize(
     ("word", "fault"),
     [
-        ("uott", r"a selector must be known, but 'uott' is not; known: .*greedy_ot, .*\. Did you mean 'uot'\?"),
         ("no_such:Thing", r"the module of selector 'no_such:Thing' must be importable, but No module .* directory"),
         (":Thing", "a selector in a module must be named as my_module:my_object with a full module name"),
         ("MODULE:Lost", r"must have a selector 'Lost', but has none\. Did you mean 'Last'\?"),

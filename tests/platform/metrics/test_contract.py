@@ -19,7 +19,7 @@ def test_a_built_in_metric_keeps_the_contract(word: str) -> None:
 def test_the_files_of_the_folder_are_the_built_in_metrics(request: pytest.FixtureRequest) -> None:
     folder = request.config.rootpath / "platform" / "pretrieve" / "metrics"
     files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
-    assert files == set(METRICS.built_in()) == {"top1", "mean_per_class", "macro_f1", "auroc"}
+    assert files == set(METRICS.built_in())
 
 
 class Broken(Metric):

@@ -45,9 +45,10 @@ def test_the_predicted_class_is_torchs_for_equal_outputs_and_outputs_that_are_no
     assert logits.double().numpy().argmax(1).tolist() == logits.argmax(1).tolist()
 
 
+@pytest.mark.parametrize("word", ["top1", "mean_per_class", "macro_f1", "auroc"])
 @pytest.mark.parametrize("num_classes", [3, 10, 60])
 @pytest.mark.parametrize("seed", range(5))
-def test_values_are_those_of_scikit_learn(seed: int, num_classes: int) -> None:
+def test_values_are_those_of_scikit_learn(seed: int, num_classes: int, word: str) -> None:
     logits, labels = drawn(seed, 500, num_classes)
     predicted = logits.argmax(1)
     areas = [roc_auc_score(labels == label, probabilities(logits)[:, label]) for label in np.unique(labels)]
@@ -58,8 +59,7 @@ def test_values_are_those_of_scikit_learn(seed: int, num_classes: int) -> None:
         "macro_f1": f1_score(labels, predicted, average="macro"),
         "auroc": np.mean(areas),
     }
-    found = {word: METRICS.build(word, {}).compute(logits, labels) for word in METRICS.built_in()}
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert METRICS.build(word, {}).compute(logits, labels) == pytest.approx(expected[word], abs=1e-12)
 
 
 def test_an_auroc_of_whole_data_is_scikit_learns_of_one_class_against_the_rest() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from pretrieve.components import STRATEGIES
 from pretrieve.methods import find_method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.proposals import CellProblem, CellSearcher, Proposals
 from pretrieve.search.search_space import SearchSpace
-from pretrieve.search.strategies.optuna import OptunaStrategy
 from pretrieve.training.settings import Hyperparameters
 
 Proposed = tuple[tuple[str, str], Hyperparameters]
@@ -32,9 +32,8 @@ def problem() -> Callable[..., CellProblem]:
             return f"{target}: {point.describe()}"
 
         space = SearchSpace.of(grid, find_method("uot"))
-        return CellProblem(
-            (target, "uot"), OptunaStrategy(), space, key_of, num_trials, seed=3, **({"scores": {}} | more)
-        )
+        strategy = STRATEGIES.build("optuna", {})
+        return CellProblem((target, "uot"), strategy, space, key_of, num_trials, seed=3, **({"scores": {}} | more))
 
     return make
 

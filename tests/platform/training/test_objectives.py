@@ -13,7 +13,6 @@ from pretrieve.errors import ComponentError
 from pretrieve.training.fine_tuning import FineTuning
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, StepLoss
-from pretrieve.training.objectives.co_tuning import CoTuning
 from pretrieve.training.settings import Hyperparameters
 
 NUM_TARGET_CLASSES, NUM_SOURCE_CLASSES = 3, 5
@@ -123,10 +122,6 @@ def assert_close(ours: dict[str, Tensor | None], theirs: dict[str, Tensor | None
             assert gradient is theirs[name], name
         else:
             torch.testing.assert_close(gradient, theirs[name], atol=tolerance, rtol=0)
-
-
-def test_every_objective_has_a_plain_counterpart_here() -> None:
-    assert PLAIN.keys() == OBJECTIVES.built_in().keys()
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -270,7 +265,7 @@ def test_half_precision_logits_are_widened_before_the_softmax() -> None:
 def test_co_tuning_takes_a_read_only_relationship_and_leaves_it_alone() -> None:
     table = relationship()
     table.setflags(write=False)
-    objective = CoTuning(2.3, table)
+    objective = OBJECTIVES.find("co_tuning")(2.3, table)
     loss = objective.loss(
         tiny_network(dtype=torch.float32), Batch(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 2])), None
     )
@@ -278,27 +273,19 @@ def test_co_tuning_takes_a_read_only_relationship_and_leaves_it_alone() -> None:
     assert (table == relationship()).all()
 
 
-def test_flags_say_what_each_objective_needs() -> None:
-    flags = {
-        name: (o.uses_source, o.uses_strong_view, o.uses_source_head, o.uses_relationship)
-        for name, o in ((name, OBJECTIVES.find(name)) for name in OBJECTIVES.built_in())
-    }
-    assert flags == {
-        "finetune": (False, False, False, False),
-        "joint": (True, False, True, False),
-        "pseudo_label": (True, True, False, False),
-        "co_tuning": (False, False, True, True),
-    }
-
-
-def test_each_objective_says_which_hyperparameters_it_reads() -> None:
-    names = {name: [each.name for each in member.hyperparameters] for name, member in OBJECTIVES.built_in().items()}
-    assert names == {
-        "finetune": [],
-        "joint": ["source_weight"],
-        "pseudo_label": ["source_weight"],
-        "co_tuning": ["co_tuning_lr", "co_tuning_weight"],
-    }
+@pytest.mark.parametrize(
+    ("name", "flags", "hyperparameters"),
+    [
+        ("finetune", (False, False, False, False), []),
+        ("joint", (True, False, True, False), ["source_weight"]),
+        ("pseudo_label", (True, True, False, False), ["source_weight"]),
+        ("co_tuning", (False, False, True, True), ["co_tuning_lr", "co_tuning_weight"]),
+    ],
+)
+def test_an_objective_says_what_it_needs_and_reads(name: str, flags: object, hyperparameters: list[str]) -> None:
+    found = OBJECTIVES.find(name)
+    assert (found.uses_source, found.uses_strong_view, found.uses_source_head, found.uses_relationship) == flags
+    assert [each.name for each in found.hyperparameters] == hyperparameters
 
 
 def test_an_unknown_objective_is_refused() -> None:

@@ -41,19 +41,19 @@ def test_it_keeps_the_contract(name):
     check_selector(_make(name))
 
 
-def test_what_has_no_iteration_counts_none(centroids):
-    for name in ("greedy_ot", "label", "nearest", "random"):
-        assert _select(name, *centroids).iterations == 0
+@pytest.mark.parametrize("name", ["greedy_ot", "label", "nearest", "random"])
+def test_what_has_no_iteration_counts_none(name, centroids):
+    assert _select(name, *centroids).iterations == 0
 
 
-@given(st.permutations(range(8)), st.integers(0, 2**32 - 1))
-def test_permuting_groups_permutes_the_selection(order, seed):
+@pytest.mark.parametrize("name", ["uot", "greedy_ot", "nearest"])
+@given(order=st.permutations(range(8)), seed=st.integers(0, 2**32 - 1))
+def test_permuting_groups_permutes_the_selection(name, order, seed):
     rng = np.random.default_rng(seed)
     source, target = rng.normal(size=(8, 5)), rng.normal(size=(3, 5))
-    for name in ("uot", "greedy_ot", "nearest"):
-        selection = _select(name, source, target, top_k=3)
-        permuted = _select(name, source[order], target, top_k=3)
-        assert [order[group] for group in permuted.groups] == list(selection.groups)
+    selection = _select(name, source, target, top_k=3)
+    permuted = _select(name, source[order], target, top_k=3)
+    assert [order[group] for group in permuted.groups] == list(selection.groups)
 
 
 def test_one_group_is_selected_and_has_no_margin(centroids):
@@ -69,17 +69,17 @@ def test_one_target_class_is_enough(name, centroids):
     assert len(_select(name, source, target[:1]).groups) == 2
 
 
-def test_equal_groups_are_ranked_by_index(centroids):
+@pytest.mark.parametrize("name", ["uot", "greedy_ot", "nearest"])
+def test_equal_groups_are_ranked_by_index(name, centroids):
     source, target = centroids
-    for name in ("uot", "greedy_ot", "nearest"):
-        assert _select(name, np.tile(source[:1], (6, 1)), target, top_k=4).groups == (0, 1, 2, 3)
+    assert _select(name, np.tile(source[:1], (6, 1)), target, top_k=4).groups == (0, 1, 2, 3)
 
 
-def test_target_class_given_twice_leaves_one_shared_ranking_of_exact_matches(centroids):
+@pytest.mark.parametrize("name", ["uot", "nearest"])
+def test_target_class_given_twice_leaves_one_shared_ranking_of_exact_matches(name, centroids):
     source, _ = centroids
     target = source[[5, 2, 2]]
-    for name in ("uot", "nearest"):
-        assert set(_select(name, source, target).groups) == {2, 5}
+    assert set(_select(name, source, target).groups) == {2, 5}
 
 
 def test_more_groups_than_there_are_is_an_error_with_both_numbers(name, centroids):
@@ -101,9 +101,9 @@ def test_different_dimensions_are_an_error(name, centroids):
         _select(name, source, target[:, :4])
 
 
-def test_unknown_method_is_an_error_with_the_nearest_word():
-    with pytest.raises(SelectionInputError, match=r"is 'greedy-ot'.*Did you mean 'greedy_ot'"):
-        make_selector("greedy-ot")
+def test_unknown_method_is_an_error_with_the_nearest_word(name):
+    with pytest.raises(SelectionInputError, match=rf"is '{name}x'.*Did you mean '{name}'"):
+        make_selector(f"{name}x")
 
 
 def test_label_needs_its_groups():
