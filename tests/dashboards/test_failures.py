@@ -30,6 +30,7 @@ def troubled(finished_study: StudyRecord, make_trial: Any) -> StudyRecord:
     return replace(finished_study, is_finished=False, cells=(replace(first, trials=trials, num_planned=4), *others))
 
 
+@pytest.mark.shows("failures")
 def test_interruptions_and_ends_are_counted_by_kind(troubled: StudyRecord) -> None:
     rows = {row.kind: (row.num_interruptions, row.num_trials) for row in failure_rows(troubled)}
     assert rows == {"node lost": (2, 0), "hung": (1, 0), "program error": (0, 1), "diverged": (0, 1)}
@@ -67,6 +68,7 @@ def test_brackets_in_names_are_no_markup_in_the_status(finished_study: StudyReco
     assert "[red]kites" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.shows("problems")
 def test_the_report_names_the_error_of_a_long_traceback_that_was_cut_at_its_beginning(
     finished_study: StudyRecord, make_trial: Any
 ) -> None:

@@ -46,6 +46,7 @@ def test_compare_of_an_unfinished_study_is_empty_and_keeps_its_columns(unfinishe
         compare_frame(unfinished_study, "random", "finetune")
 
 
+@pytest.mark.shows("scores")
 def test_notebook_shows_the_table_of_a_record_escaped(finished_study, unfinished_study):
     html = notebook_html(finished_study)
     assert "<td><strong>90.0 ± 1.2</strong></td>" in html

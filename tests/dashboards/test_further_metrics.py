@@ -75,6 +75,7 @@ def test_report_terminal_and_list_of_runs_show_them_only_where_there_are_some(
     assert not any("auroc" in column for column in columns)
 
 
+@pytest.mark.shows("about_target", "scores")
 def test_the_score_is_named_by_the_words_of_its_metric(finished_study: StudyRecord) -> None:
     birds, other = finished_study.targets
 

@@ -30,6 +30,7 @@ def test_seeds_of_both_are_compared(leaky_study: StudyRecord) -> None:
     assert row.gain_ci95 == pytest.approx(12.706 * 0.01, rel=1e-3)
 
 
+@pytest.mark.shows("best")
 def test_report_shows_the_score_with_and_without(leaky_study: StudyRecord) -> None:
     html = render_report(leaky_study)
     assert "Effect of the leaks on test scores" in html

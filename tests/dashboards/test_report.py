@@ -52,6 +52,9 @@ def html(finished_study):
     return render_report(finished_study)
 
 
+@pytest.mark.shows(
+    "scores", "reading", "about_target", "best", "selections", "overlap", "problems", "cost_by_stage", "configuration"
+)
 def test_report_has_the_numbers_the_runs_and_the_groups(html):
     text = Page(html).text
     for part in ("70.0 ± 5.0", "90.0 ± 1.2", "60.0 ± 10.0", "cell-birds-uot", "run-birds-uot-r11", "study-run"):
@@ -92,6 +95,7 @@ def test_tables_have_captions_and_headers_with_a_scope_and_figures_a_text(html):
     assert page.attributes("html") == [{"lang": "en"}]
 
 
+@pytest.mark.shows("best")
 def test_best_mean_is_marked(html):
     for score, is_best, run_id in (
         ("90.0 ± 1.2", True, "cell-birds-uot"),
@@ -103,11 +107,13 @@ def test_best_mean_is_marked(html):
         assert run_id in html[html.index(f'id="{place[1]}"') :].split("</tr>")[0]
 
 
+@pytest.mark.shows("configuration")
 def test_password_of_the_store_is_not_in_the_report(html):
     assert "secret" not in html
     assert "postgresql://me:***@db/mlflow" in html
 
 
+@pytest.mark.shows("selections")
 def test_random_selection_has_no_curve_of_similarity(html):
     labels = [attributes["aria-label"] for attributes in Page(html).attributes("svg")]
     assert [label.split(".")[0] for label in labels if label.startswith("Ranked")] == [
@@ -115,6 +121,7 @@ def test_random_selection_has_no_curve_of_similarity(html):
     ]
 
 
+@pytest.mark.shows("about_target", "best", "grid", "missing", "problems")
 def test_unfinished_study_shows_what_there_is_and_says_what_is_missing(unfinished_study):
     text = Page(render_report(unfinished_study)).text
     assert "What is missing the study has not reached its end" in text
@@ -127,6 +134,7 @@ def test_unfinished_study_shows_what_there_is_and_says_what_is_missing(unfinishe
     assert "not begun" in text
 
 
+@pytest.mark.shows("cost_by_stage", "selections")
 def test_study_before_its_first_trial_has_a_report(finished_study):
     nothing = {"run_id": None, "trials": (), "refits": (), "best": None, "best_val_score": None}
     cells = tuple(replace(cell, test_mean=None, test_ci95=None, **nothing) for cell in finished_study.cells)
@@ -135,6 +143,7 @@ def test_study_before_its_first_trial_has_a_report(finished_study):
     assert "No stage has recorded its time yet." in text
 
 
+@pytest.mark.shows("problems")
 def test_study_of_4000_trials_with_long_tracebacks_stays_small(finished_study, make_trial):
     trials = tuple(
         make_trial(f"t{number}", lr=number / 1000, state="failed", message="Error\n" + "x" * 5_000)
@@ -147,6 +156,7 @@ def test_study_of_4000_trials_with_long_tracebacks_stays_small(finished_study, m
     assert "The first 200 are listed." in html
 
 
+@pytest.mark.shows("problems", "remarks")
 def test_remarks_have_a_part_of_their_own_and_no_alarm(finished_study, make_trial, html):
     assert "remark" not in html
     cell = finished_study.cells[0]
@@ -161,6 +171,7 @@ def test_remarks_have_a_part_of_their_own_and_no_alarm(finished_study, make_tria
     assert "remarks" in page.ids
 
 
+@pytest.mark.shows("best", "grid", "problems")
 def test_report_shows_the_number_of_groups_of_each_configuration(finished_study, make_trial):
     cell = finished_study.cell("birds", "uot")
     trials = tuple(make_trial(f"k{top_k}", top_k=top_k, source_weight=0.3) for top_k in (50, 100))
@@ -172,6 +183,7 @@ def test_report_shows_the_number_of_groups_of_each_configuration(finished_study,
     assert "K 200 K 100 K 50 lr 0.1" in text
 
 
+@pytest.mark.shows("selections", "overlap")
 def test_report_shows_ranks_and_margins_of_a_decile(finished_study, make_selection):
     decile = make_selection(
         "birds",
@@ -188,6 +200,7 @@ def test_report_shows_ranks_and_margins_of_a_decile(finished_study, make_selecti
     assert "uot 2 K 1: 0.1 K 2: 0.25 converged" in text
 
 
+@pytest.mark.shows("missing")
 def test_many_missing_parts_are_folded(finished_study):
     cells = tuple(replace(finished_study.cells[0], target=f"t{n}", trials=()) for n in range(300))
     text = Page(render_report(replace(finished_study, cells=cells))).text

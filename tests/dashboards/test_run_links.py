@@ -20,6 +20,7 @@ def test_database_has_no_page(finished_study):
     assert (run_page(finished_study, "ab12"), runs_page(finished_study, "a", "b")) == ("", "")
 
 
+@pytest.mark.shows("configuration", "cost_by_method")
 def test_every_score_of_a_report_from_a_server_leads_to_its_run(finished_study):
     html = render_report(replace(finished_study, tracking_uri="http://mlflow:5000"))
     runs = "http://mlflow:5000/#/experiments/1/runs"

@@ -27,6 +27,7 @@ def eight_targets(finished_study):
     return replace(finished_study, targets=targets, methods=methods, cells=cells)
 
 
+@pytest.mark.shows("scores")
 def test_eight_targets_fit_120_columns_as_a_table_of_methods(eight_targets):
     lines = printed(eight_targets, 120).splitlines()
     assert lines[1].split()[:3] == ["method", "digits", "accented"]
@@ -34,6 +35,7 @@ def test_eight_targets_fit_120_columns_as_a_table_of_methods(eight_targets):
     assert max(len(line) for line in lines if "models:" not in line) <= 120
 
 
+@pytest.mark.shows("scores")
 def test_80_columns_turn_the_table(eight_targets):
     lines = printed(eight_targets, 80).splitlines()
     assert lines[1].split() == ["target", "finetune", "random", "greedy_ot", "uot"]
@@ -41,6 +43,7 @@ def test_80_columns_turn_the_table(eight_targets):
     assert max(len(line) for line in lines if "experiment" not in line) <= 80
 
 
+@pytest.mark.shows("scores")
 def test_best_mean_of_a_target_is_bold_and_no_other(finished_study):
     lines = printed(finished_study, 120, color_system="standard").splitlines()
     row = next(line for line in lines if line.startswith("uot"))
@@ -48,6 +51,7 @@ def test_best_mean_of_a_target_is_bold_and_no_other(finished_study):
     assert "\x1b[1m60.0" not in row
 
 
+@pytest.mark.shows("best", "cost_by_method", "cost_by_stage", "scores")
 def test_says_configuration_cost_and_where_to_look(finished_study):
     text = printed(finished_study, 120, report_path=Path("out/report.html"))
     row = next(line for line in text.splitlines() if line.startswith("birds  "))
@@ -63,6 +67,7 @@ def test_says_configuration_cost_and_where_to_look(finished_study):
     assert "Missing" not in text
 
 
+@pytest.mark.shows("best")
 def test_number_of_selected_groups_has_a_column_where_the_grid_varies_it(finished_study):
     assert "K:" not in printed(finished_study, 120)
     cell = finished_study.cell("birds", "uot")
@@ -76,6 +81,7 @@ def test_number_of_selected_groups_has_a_column_where_the_grid_varies_it(finishe
     assert any(line.startswith("K: number of selected groups; head:") for line in lines)
 
 
+@pytest.mark.shows("remarks")
 def test_remarks_are_counted_and_left_to_the_report(finished_study, make_trial):
     assert "remark" not in printed(finished_study, 120)
     cell = finished_study.cells[0]
@@ -85,6 +91,7 @@ def test_remarks_are_counted_and_left_to_the_report(finished_study, make_trial):
     assert "in 4 parts" not in text
 
 
+@pytest.mark.shows("best", "missing", "scores")
 def test_unfinished_study_says_what_is_missing_and_what_went_wrong(unfinished_study):
     text = printed(unfinished_study, 120)
     assert "(unfinished)" in text
@@ -95,18 +102,21 @@ def test_unfinished_study_says_what_is_missing_and_what_went_wrong(unfinished_st
     assert row.split() == ["uot", "—", "—", "—", "—", "1/5", "1", "1", "0:06"]
 
 
+@pytest.mark.shows("missing")
 def test_long_list_of_missing_parts_is_cut(eight_targets):
     cells = tuple(replace(cell, trials=(), test_mean=None) for cell in eight_targets.cells)
     text = printed(replace(eight_targets, cells=cells), 120)
     assert "and 22 more; the report lists them all" in text
 
 
+@pytest.mark.shows("scores")
 def test_numbers_of_refits_that_differ_are_given_as_a_range(finished_study):
     first, *others = finished_study.cells
     record = replace(finished_study, cells=(replace(first, refits=first.refits[:1]), *others))
     assert "over 1–2 refits" in printed(record, 120)
 
 
+@pytest.mark.shows("best", "scores")
 def test_brackets_in_names_are_no_markup(finished_study):
     target = TargetRecord("[red]kites[/red]", "top1", 3, {})
     cells = tuple(replace(cell, target=target.name) for cell in finished_study.cells[:2])

@@ -45,7 +45,7 @@ def test_the_first_metric_of_a_study_decides_and_without_one_the_sets_own(image_
 @pytest.mark.parametrize(
     ("metric", "fault"),
     [
-        (["top1", "aroc"], r"a metric must be known, but 'aroc' is not; known: auroc, .*\. Did you mean 'auroc'\?"),
+        (["top1", "topp"], r"a metric must be known, but 'topp' is not; known: .*\. Did you mean 'top1'\?"),
         ([], "at least 1 item"),
         (["top1", "top1"], "must differ by name, but 'top1' and 'top1' both have the name 'top1'; leave one out"),
         ("own_metric:Nameless", r"none of score, score_ci95, score_mean, but that of 'own_metric:Nameless' is 'score'"),

@@ -14,8 +14,8 @@ from pretrieve.search.tune_config import TRIAL
 from pretrieve.search.tune_search import stopping_search
 
 NUM_EPOCHS = 9
-ASHA = SearchSettings(strategy="asha", grace_epochs=1)
-MEDIAN = SearchSettings(strategy="median", grace_epochs=1, min_trials=2)
+ASHA = {"strategy": "asha", "grace_epochs": 1}
+MEDIAN = {"strategy": "median", "grace_epochs": 1, "min_trials": 2}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ def trial(key: str, target: str = "birds") -> NamedTrial:
     return NamedTrial(key, {TRIAL: json.dumps({"spec": {"target": target, "method": "uot", "key": key}})})
 
 
-def scheduler_of(settings: SearchSettings, **earlier: Any) -> CellScheduler:
-    scheduler = stopping_search(settings, NUM_EPOCHS, **earlier).scheduler
+def scheduler_of(settings: dict[str, Any], **earlier: Any) -> CellScheduler:
+    scheduler = stopping_search(SearchSettings(**settings), NUM_EPOCHS, **earlier).scheduler
     assert scheduler is not None
     return scheduler
 
@@ -46,7 +46,7 @@ def begin(scheduler: CellScheduler, *trials: NamedTrial) -> None:
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_a_trial_behind_those_of_its_cell_is_stopped(settings: SearchSettings) -> None:
+def test_a_trial_behind_those_of_its_cell_is_stopped(settings: dict[str, Any]) -> None:
     scheduler = scheduler_of(settings)
     good, better, poor = trial("good"), trial("better"), trial("poor")
     begin(scheduler, good, better, poor)
@@ -57,7 +57,7 @@ def test_a_trial_behind_those_of_its_cell_is_stopped(settings: SearchSettings) -
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_another_cell_is_no_comparison(settings: SearchSettings) -> None:
+def test_another_cell_is_no_comparison(settings: dict[str, Any]) -> None:
     scheduler = scheduler_of(settings)
     others = [trial("good"), trial("better"), trial("best")]
     alone = trial("poor", target="cars")
@@ -69,7 +69,7 @@ def test_another_cell_is_no_comparison(settings: SearchSettings) -> None:
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_no_trial_is_stopped_at_its_last_epoch(settings: SearchSettings) -> None:
+def test_no_trial_is_stopped_at_its_last_epoch(settings: dict[str, Any]) -> None:
     scheduler = scheduler_of(settings)
     trials = [trial("good"), trial("better"), trial("poor")]
     begin(scheduler, *trials)
@@ -79,7 +79,7 @@ def test_no_trial_is_stopped_at_its_last_epoch(settings: SearchSettings) -> None
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_what_earlier_runs_told_counts_as_if_it_were_told_now(settings: SearchSettings) -> None:
+def test_what_earlier_runs_told_counts_as_if_it_were_told_now(settings: dict[str, Any]) -> None:
     cell = ("birds", "uot")
     earlier = [
         EarlierTrial(cell, "good", [(epoch, 0.8) for epoch in range(1, NUM_EPOCHS + 1)]),
@@ -105,7 +105,7 @@ def test_a_trial_that_ended_before_its_first_epoch_disturbs_no_other() -> None:
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_no_trial_is_stopped_for_being_behind_one_that_diverged(settings: SearchSettings) -> None:
+def test_no_trial_is_stopped_for_being_behind_one_that_diverged(settings: dict[str, Any]) -> None:
     scheduler = scheduler_of(settings)
     leader, second, third, late = trial("leader"), trial("second"), trial("third"), trial("late")
     begin(scheduler, leader, second, third, late)
@@ -120,7 +120,7 @@ def test_no_trial_is_stopped_for_being_behind_one_that_diverged(settings: Search
 
 
 @pytest.mark.parametrize("settings", [ASHA, MEDIAN])
-def test_a_trial_that_repeats_an_epoch_after_its_process_was_lost_is_not_judged_again(settings: SearchSettings) -> None:
+def test_a_trial_that_repeats_an_epoch_after_its_process_was_lost_is_not_judged_again(settings: dict[str, Any]) -> None:
     begun = [EarlierTrial(("birds", "uot"), "half-done", [(1, 0.2), (2, 0.2), (3, 0.2)])]
     earlier = [EarlierTrial(("birds", "uot"), name, [(epoch, 0.9) for epoch in range(1, 10)]) for name in ("a", "b")]
     scheduler = scheduler_of(settings, begun=begun, earlier=earlier)

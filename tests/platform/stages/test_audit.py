@@ -24,7 +24,6 @@ from pretrieve.stages.selection import SelectionStage, SourceChoice
 from pretrieve.stages.source_units import ClassUnits
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
-from pretrieve_dashboards.views.leaks import leak_rows
 from pretrieve_selection import Selection
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -178,6 +177,8 @@ def test_study_without_leaks_tells_what_they_would_be_worth(
     cell = record.cell("birds", "uot")
     assert len(cell.refits) == len(cell.refits_with_leaks) == 2
     assert {refit.key for refit in cell.refits}.isdisjoint(refit.key for refit in cell.refits_with_leaks)
+    from pretrieve_dashboards.views.leaks import leak_rows
+
     (row,) = leak_rows(record)
     assert (row.method, row.num_seeds) == ("uot", 2)
     assert row.without == pytest.approx(cell.test_mean)
