@@ -53,7 +53,16 @@ def html(finished_study):
 
 
 @pytest.mark.shows(
-    "scores", "reading", "about_target", "best", "selections", "overlap", "problems", "cost_by_stage", "configuration"
+    "scores",
+    "reading",
+    "about_target",
+    "best",
+    "selections",
+    "overlap",
+    "problems",
+    "cost_by_stage",
+    "configuration",
+    "refits",
 )
 def test_report_has_the_numbers_the_runs_and_the_groups(html):
     text = Page(html).text

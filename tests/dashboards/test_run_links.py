@@ -30,6 +30,7 @@ def test_every_score_of_a_report_from_a_server_leads_to_its_run(finished_study):
     assert f"{runs}?searchFilter=tags.%60pretrieve.method%60%20%3D%20%27uot%27" in html
 
 
+@pytest.mark.shows("refits", "trials")
 def test_every_score_of_a_report_from_a_database_leads_to_where_its_run_is_stated(finished_study):
     html = render_report(finished_study)
     place = re.search(r'<a href="#(r\d+)">75\.0</a>', html)
