@@ -177,8 +177,8 @@ def test_a_selector_that_needs_features_and_gets_none_is_an_error() -> None:
         select_groups(own_request("own_selectors:OfFeatures"), np.eye(2), np.ones((1, 2)))
 
 
-def test_a_selector_of_a_registered_word_gets_its_own_settings() -> None:
-    SELECTORS.register("second_column", SELECTORS.find("own_selectors:Sound"))
+def test_a_selector_of_a_registered_word_gets_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SELECTORS._registered, "second_column", SELECTORS.find("own_selectors:Sound"))
     request = own_request("second_column", selector_settings={"column": 1})
     assert select_groups(request, np.array([[1.0, 0.0], [0.0, 1.0]]), np.ones((1, 2))).groups == (1,)
     with pytest.raises(ComponentError, match=r"'colum' is not; known: column\. Did you mean 'column'"):

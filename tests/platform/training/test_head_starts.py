@@ -86,9 +86,11 @@ def test_heads_start_as_they_always_did_to_the_bit(inputs: TrialInputs) -> None:
         assert torch.equal(head.bias, torch.zeros(len(weight)))
 
 
-def test_a_head_start_sees_the_training_images_of_its_head(inputs: TrialInputs) -> None:
+def test_a_head_start_sees_the_training_images_of_its_head(
+    inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through the pre-trained backbone in evaluation mode, in the view of prediction."""
-    HEAD_STARTS.register("class_means", ClassMeans)
+    monkeypatch.setitem(HEAD_STARTS._registered, "class_means", ClassMeans)
     backbone, batches = copy.deepcopy(inputs.backbone).eval(), []
     inputs.backbone.train()
     work = inputs.fine_tuning(spec_of("class_means"), device=CPU, on_batch=lambda: batches.append(1))
@@ -124,13 +126,13 @@ def test_a_pretrained_source_head_is_not_started() -> None:
     assert torch.equal(network.source_head.weight, classifier.weight)
 
 
-def test_a_head_without_images_has_no_examples(inputs: TrialInputs) -> None:
-    HEAD_STARTS.register("class_means", ClassMeans)
+def test_a_head_without_images_has_no_examples(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEAD_STARTS._registered, "class_means", ClassMeans)
     with pytest.raises(ComponentError, match="asks for examples must be of a head with training images, but this"):
         replace(inputs, source=None).fine_tuning(spec_of("class_means"), device=CPU)
 
 
-def test_weights_of_another_shape_are_refused(inputs: TrialInputs) -> None:
-    HEAD_STARTS.register("too_wide", TooWide)
+def test_weights_of_another_shape_are_refused(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEAD_STARTS._registered, "too_wide", TooWide)
     with pytest.raises(ComponentError, match=r"shapes \(\(3, 64\), \(3,\)\), but TooWide returned .*\(\(3, 65\)"):
         inputs.fine_tuning(spec_of("too_wide", objective="finetune"), device=CPU)
