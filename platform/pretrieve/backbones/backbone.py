@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import STORE_VERSION
 from pretrieve.artifacts.sealed_files import is_kept
-from pretrieve.backbones._base import Architecture, find_architecture
+from pretrieve.backbones._base import Architecture, find_architecture, register_architecture
 from pretrieve.backbones.parts import BackboneParts
 from pretrieve.backbones.state_dicts import (
     StateDict,
@@ -45,6 +45,15 @@ class Backbone:
     @property
     def architecture(self) -> Architecture:
         return find_architecture(self.architecture_name)
+
+    def without_projector(self) -> Backbone:
+        """Return a backbone whose features for the selection are those of the trunk: itself, if they are already."""
+        architecture = self.architecture
+        if architecture.projector is None:
+            return self
+        plain = replace(architecture, name=f"{architecture.name} without projector", projector=None)
+        register_architecture(plain)
+        return Backbone(plain.name, self.weights_path, f"{self.identity}-trunk")
 
     def load(self) -> nn.Module:
         """Build the trunk with its weights, for fine-tuning: (N, 3, S, S) float32 → (N, D) float32."""

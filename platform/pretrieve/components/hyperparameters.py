@@ -109,5 +109,13 @@ CO_TUNING_WEIGHT = Hyperparameter(
     stands_for="source_weight",
 )
 
-BUILT_IN = (LR, WEIGHT_DECAY, SOURCE_WEIGHT, TOP_K, HEAD_LR_RATIO, CO_TUNING_LR, CO_TUNING_WEIGHT)
+L2 = Hyperparameter(
+    "l2",
+    "strength of the L2 penalty of a linear probe, on features divided by their standard deviation",
+    "L2",
+    "log",
+    grid=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+)
+
+BUILT_IN = (LR, WEIGHT_DECAY, SOURCE_WEIGHT, TOP_K, HEAD_LR_RATIO, CO_TUNING_LR, CO_TUNING_WEIGHT, L2)
 """In the order in which they are written; in a grid a later one varies more slowly than an earlier one."""

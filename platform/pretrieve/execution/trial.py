@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from pretrieve import __version__, metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.backbones.state_dicts import write_weights
+from pretrieve.components import OBJECTIVES
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
@@ -29,8 +32,11 @@ from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.gradient_gap import measure_gradient_gap
-from pretrieve.training.loop import EpochReport, fine_tune
+from pretrieve.training.loop import EpochReport, StepPartName, fine_tune
+from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.objectives import FeatureObjective
 from pretrieve.training.process_group import ALONE, ProcessGroup
+from pretrieve.training.trial_spec import TrialSpec
 
 if TYPE_CHECKING:
     from ray.train import WorkerGroupError
@@ -196,23 +202,54 @@ class TrialProcess:
     def _seconds(self) -> float:
         return time.perf_counter() - self._started_s
 
+    def _fit_and_score(self, objective: FeatureObjective) -> dict[str, float]:
+        """Fit a head to features, record that as one epoch, and return the test scores of a refit."""
+        task, spec, started_s = self.task, self.task.spec, time.perf_counter()
+        assert task.features is not None, "the plan gives features to every trial that is fitted to them"
+        (features, labels), (evaluated, evaluated_labels) = task.features.to_train(), task.features.to_score()
+        weight, bias = objective.fit(features, labels, spec.num_target_classes)
+        loss = float(F.cross_entropy(features @ weight.T + bias, labels))
+        scores = _scores(spec, evaluated @ weight.T + bias, evaluated_labels)
+        metrics = {metric_names.LOSS_TARGET: loss}
+        elapsed_s = time.perf_counter() - started_s
+        no_parts: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
+        is_trial = spec.kind == "trial"
+        self._record(
+            EpochReport(1, loss, None, len(labels), elapsed_s, no_parts, metrics | (scores if is_trial else {}))
+        )
+        if is_trial:
+            return {}
+        network = TwoHeadNetwork(
+            task.backbone.load(),
+            feature_dim=features.shape[1],
+            num_target_classes=spec.num_target_classes,
+            num_source_classes=0,
+        )
+        network.target_head.load_state_dict({"weight": weight, "bias": bias})
+        self._write_weights(network)
+        return scores
+
+    def _write_weights(self, network: TwoHeadNetwork) -> None:
+        path = self.task.weights_out
+        assert path is not None, "the plan gives every refit a file for its weights"
+        self._write(partial(write_weights, network.state_dict(), path))
+
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test scores of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
+        kind = OBJECTIVES.find(spec.objective)
+        if issubclass(kind, FeatureObjective):
+            return self._fit_and_score(kind.build(spec.hyperparameters, None))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if device.type == "cuda":
             # The process may have run other trials before, whose peak is not this trial's.
             torch.cuda.reset_peak_memory_stats()
         inputs = task.inputs(on_step)
-        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group, on_batch=on_step)
-
-        metrics, prefix = find_metrics([spec.metric, *spec.further_metrics]), metric_names.SPLIT_PREFIX[spec.kind]
-        names = ["score", *(metric.name for metric in metrics[1:])]  # the score is the metric that decides
+        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
 
         def score() -> dict[str, float]:
-            outputs = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
-            logits, labels = outputs.double().numpy(), inputs.evaluate.labels.numpy()
-            return {prefix + name: each.compute(logits, labels) for name, each in zip(names, metrics, strict=True)}
+            logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
+            return _scores(spec, logits, inputs.evaluate.labels)
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
@@ -227,14 +264,20 @@ class TrialProcess:
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
-        assert task.weights_out is not None, "the plan gives every refit a file for its weights"
-        self._write(partial(write_weights, work.network.state_dict(), task.weights_out))
+        self._write_weights(work.network)
         return score()
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:
             self._write(partial(self.spool.write_epoch, report.epoch, report.metrics))
         self.report({metric_names.EPOCH: float(report.epoch), **report.metrics, metric_names.SECONDS: self._seconds()})
+
+
+def _scores(spec: TrialSpec, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Compute the metrics of the target; the first is the score, which decides."""
+    metrics, prefix = find_metrics([spec.metric, *spec.further_metrics]), metric_names.SPLIT_PREFIX[spec.kind]
+    names, outputs = ["score", *(metric.name for metric in metrics[1:])], logits.double().numpy()
+    return {prefix + name: each.compute(outputs, labels.numpy()) for name, each in zip(names, metrics, strict=True)}
 
 
 def _add_losses_and_speed(report: EpochReport) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
+from pretrieve.execution.kept_heads import FeatureFiles, KeptHeads
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.search.tune_config import TRIAL
@@ -23,6 +24,7 @@ class TrialTask(SettingsModel):
 
     Attributes:
       train, evaluate, source: image-cache entries to train on, to score, and of the selected groups.
+      features: of these images, for an objective that is fitted to them and for heads that start from them.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
@@ -41,6 +43,7 @@ class TrialTask(SettingsModel):
     train: tuple[Path, ...]
     evaluate: tuple[Path, ...]
     source: tuple[Path, ...]
+    features: FeatureFiles | None = None
     relationship_path: Path | None = None
     spool_path: Path
     checkpoint_path: Path
@@ -83,14 +86,27 @@ class TrialTask(SettingsModel):
         def images(entries: tuple[Path, ...]) -> CachedImages:
             return CachedImages(local_copy(entries, self.image_scratch, on_copied))
 
-        backbone = Backbone(self.architecture_name, self.weights_path, self.backbone_identity)
-        related = self.relationship_path
+        backbone, spec = self.backbone, self.spec
+        related, features = self.relationship_path, self.features
+        started: dict[str, Any] = {}
+        if features is not None:
+            started = {
+                "head_start": KeptHeads(spec.head_start, spec.head_start_settings, features.heads),
+                "target_examples": features.target_examples(),
+                "source_examples": features.source_examples(),
+            }
+        starts_pretrained = related is not None or spec.source_head == "classifier"
         return TrialInputs(
             architecture=backbone.architecture,
             backbone=backbone.load(),
             target=images(self.train),
             evaluate=images(self.evaluate),
             source=images(self.source) if self.source else None,
-            source_classifier=backbone.load_classifier() if related else None,
+            source_classifier=backbone.load_classifier() if starts_pretrained else None,
             relationship=np.array(read_sealed_array(related)) if related else None,
+            **started,
         )
+
+    @property
+    def backbone(self) -> Backbone:
+        return Backbone(self.architecture_name, self.weights_path, self.backbone_identity)

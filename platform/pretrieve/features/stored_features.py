@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +59,10 @@ class FeatureRequest:
         """Return the rows of the image table in one shard."""
         return self.table.slice(shard * ROWS_PER_SHARD, ROWS_PER_SHARD)
 
+    def num_missing_rows(self, folder: Path) -> int:
+        """Count the images in missing shards."""
+        return sum(self.shard_rows(shard).num_rows for shard in self.missing_shards(folder))
+
     def missing_shards(self, folder: Path) -> list[int]:
         """List the shards that are missing or damaged in the feature cache."""
         return [s for s in range(self.num_shards) if not is_kept(self.shard_path(folder, s))]
@@ -93,16 +98,63 @@ def write_shard(table: pa.Table, path: Path) -> None:
 def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
     """Read features shard by shard, so that a large source is never in memory as a whole; raises as `read_sealed`."""
     for shard in range(request.num_shards):
-        table = pq.read_table(pa.BufferReader(read_sealed(request.shard_path(folder, shard))))
-        good = table.filter(table["error"].is_null())
-        vectors = good["feature"].combine_chunks()
-        bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
-        yield FeatureBlock(
-            features=vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size),
-            rows=good["index"].to_numpy(),
-            labels=good["label"].to_numpy(),
-            broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
-        )
+        yield _read_shard(request.shard_path(folder, shard))
+
+
+def read_labelled_features(folders: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read all that some image tables have, in their order: features (N, D), and labels (N,).
+
+    Each folder is that of a key in the feature cache. Raises FileNotFoundError if a shard is missing, and what
+    `read_sealed` raises.
+    """
+    blocks = [_read_shard(path) for folder in folders for path in _shards_of(folder)]
+    return np.concatenate([block.features for block in blocks]), np.concatenate([block.labels for block in blocks])
+
+
+def draw_labelled_features(
+    folder: Path, *, max_per_class: int, left_out: Collection[int] = ()
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read some features of each class, drawn at random and always the same, with one shard in memory at a time.
+
+    Rows of the image table that are `left_out` are not drawn. Shapes and errors are those of `read_labelled_features`.
+    """
+    paths, rng = _shards_of(folder), np.random.default_rng(0)
+    drawn: tuple[NDArray[Any], ...] | None = None
+    for path in paths:
+        block = _read_shard(path)
+        kept = ~np.isin(block.rows, list(left_out))
+        # A number for each row of the shard, whichever of them decode: what decodes does not change what is drawn.
+        numbers = rng.random(ROWS_PER_SHARD)[block.rows % ROWS_PER_SHARD]
+        found = [column[kept] for column in (block.features, block.labels, numbers)]
+        drawn = tuple(map(np.concatenate, zip(drawn, found, strict=True))) if drawn else tuple(found)
+        order = np.lexsort((drawn[2], drawn[1]))
+        _, starts, counts = np.unique(drawn[1][order], return_index=True, return_counts=True)
+        rank = np.arange(len(order)) - np.repeat(starts, counts)
+        drawn = tuple(column[order[rank < max_per_class]] for column in drawn)
+    assert drawn is not None, "an image table has rows"
+    return drawn[0], drawn[1]
+
+
+def _shards_of(folder: Path) -> list[Path]:
+    """List the shards of a key in their order; FileNotFoundError if one is missing."""
+    paths = sorted(folder.glob("shard-*-of-*.parquet"))
+    expected = int(paths[0].stem.rsplit("-", 1)[1]) if paths else 1
+    if len(paths) != expected:
+        raise FileNotFoundError(f"the features in {folder} must have {expected} shards, but {len(paths)} are there")
+    return paths
+
+
+def _read_shard(path: Path) -> FeatureBlock:
+    table = pq.read_table(pa.BufferReader(read_sealed(path)))
+    good = table.filter(table["error"].is_null())
+    vectors = good["feature"].combine_chunks()
+    bad = table.filter(table["error"].is_valid()).select(["path", "error"]).to_pylist()
+    return FeatureBlock(
+        features=vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size),
+        rows=good["index"].to_numpy(),
+        labels=good["label"].to_numpy(),
+        broken=tuple(f"{row['path']}: {row['error']}" for row in bad),
+    )
 
 
 def feature_array(features: NDArray[np.float32], errors: Sequence[str | None]) -> pa.Array:

@@ -10,6 +10,7 @@ from pretrieve.components import HEAD_STARTS, OBJECTIVES, OPTIMIZERS, SCHEDULES,
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.settings_model import SettingsModel
+from pretrieve.training.trial_spec import SourceHead
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -30,6 +31,8 @@ class Method(SettingsModel):
         reused.
       head_start: what the fresh heads start from.
       head_start_settings: its own.
+      source_head: `fresh`, or `classifier`: the source's head starts as that of the pre-training, whose classes must be
+        those of the source.
       optimizer, optimizer_settings: None: those of `training`. Likewise `schedule`, `schedule_settings`.
     """
 
@@ -39,6 +42,7 @@ class Method(SettingsModel):
     objective: str | None = None
     head_start: str = "gaussian"
     head_start_settings: Settings = Field(default={})
+    source_head: SourceHead = "fresh"
     optimizer: str | None = None
     optimizer_settings: Settings = Field(default={})
     schedule: str | None = None
@@ -81,6 +85,13 @@ class Method(SettingsModel):
             if word is not None:
                 FAMILY_OF[part].build(word, getattr(self, f"{part}_settings"))
         objective = OBJECTIVES.find(self.trained_with)
+        fitted = ", ".join(name for name in self._changed() if name not in ("name", "objective"))
+        if self.is_fitted and fitted:
+            raise ValueError(
+                f"objective {self.trained_with!r} is fitted to features and takes nothing but a name; leave out {fitted}"
+            )
+        if self.source_head != "fresh" and self.objective is not None and not objective.uses_source_head:
+            raise ValueError(f"objective {self.trained_with!r} has no source head; leave source_head out")
         if objective.uses_source and self.selector is None:
             raise ValueError(f"objective {self.trained_with!r} needs images of the source; add `selector:`")
         if self.selector is not None and not objective.uses_source:
@@ -107,10 +118,20 @@ class Method(SettingsModel):
         return self.objective or ("joint" if self.selector else "finetune")
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether its trials fit a head to features instead of training a network."""
+        return bool(OBJECTIVES.find(self.trained_with).is_fitted)
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether its trials read features: they are fitted to them, or their heads start from them."""
+        return self.is_fitted or bool(HEAD_STARTS.find(self.head_start).uses_examples)
+
+    @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """What its grid varies: what its members read, in the order of the table, those of the user last."""
         read = [
-            *OPTIMIZERS.find(self.optimizer or "sgd").hyperparameters,
+            *([] if self.is_fitted else OPTIMIZERS.find(self.optimizer or "sgd").hyperparameters),
             *OBJECTIVES.find(self.trained_with).hyperparameters,
             *([TOP_K] if self.selector else []),
         ]

@@ -91,7 +91,9 @@ def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: 
     decoded = {image_set.name: _decoded(image_set, size) for image_set in (*targets.values(), source)}
     sample = next(pixels for pixels, _ in decoded.values() if len(pixels))
     probes = {}
-    for objective in dict.fromkeys(settings.method(name).trained_with for name in settings.method_names):
+    rows = [settings.method(name) for name in settings.method_names]
+    # Also of a study that trains nothing, whose features are extracted at the speed of scoring.
+    for objective in dict.fromkeys(row.trained_with for row in rows if not row.is_fitted) or ("finetune",):
         needs = OBJECTIVES.find(objective)
         probes[objective] = Probe(
             architecture=architecture,

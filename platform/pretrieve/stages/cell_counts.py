@@ -16,7 +16,7 @@ from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.relationships import find_study_inputs
 from pretrieve.stages.study_cells import SETTLING_METHOD, num_proposed
 from pretrieve.stages.trial_maker import SPLITS, TrialMaker
-from pretrieve.stages.workload import work_of
+from pretrieve.stages.workload import fit_seconds, work_of
 from pretrieve.training.settings import Hyperparameters
 
 FINISHED = ("finished", "diverged")
@@ -43,10 +43,14 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     settings, targets = context.settings, context.get(ImageSetsStage).targets
     timed = []
     for cell in context.get(CellCountsStage):
-        objective = settings.method(cell.method).trained_with
-        trial, refit = (
-            work_of(kind, settings.training_of(cell.method), targets[cell.target], objective) for kind in SPLITS
-        )
+        row, target = settings.method(cell.method), targets[cell.target]
+        objective = row.trained_with
+        if row.is_fitted:
+            sizes = [sum(target.num_images(split) for split in splits) for splits, _ in SPLITS.values()]
+            fits = [fit_seconds(size, target.num_classes, measured.feature_dim) for size in sizes]
+            timed.append(replace(cell, trial_s=fits[0], refit_s=fits[1]))
+            continue
+        trial, refit = (work_of(kind, settings.training_of(cell.method), target, objective) for kind in SPLITS)
         num_trials, num_refits = cell.num_trials - cell.num_done, cell.num_refits - cell.num_refits_done
         timed.append(
             replace(
@@ -75,7 +79,7 @@ def _count(context: Context, trial_maker: TrialMaker | None, target: str, method
         num_done = min(num_trials, len(planned & {trial.key for trial in known.trials if trial.state in states}))
         if num_done == num_trials:  # else another configuration may be the best in the end
             num_refits_done = sum(refit.state in FINISHED for refit in known.refits)
-    num_refits = context.settings.refit.num_seeds
+    num_refits = context.settings.num_refits(method)
     num_refits_done = min(num_refits_done, num_refits)
     return CellForecast(target, method, num_trials, num_done, num_refits, num_refits_done, 0, 0.0, 0.0)
 

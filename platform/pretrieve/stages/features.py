@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,20 +46,26 @@ class StudyFeatures:
     def key(self, name: str) -> str:
         return self.request(name).key
 
-    def request(self, name: str) -> FeatureRequest:
-        """Describe the features of the train split of a target, or of SOURCE."""
-        # Validation images choose the configuration, so only training images represent a target in a selection.
+    def request(self, name: str, split: str = "train") -> FeatureRequest:
+        """Describe the features of a split of a target, or of SOURCE.
+
+        Only training images represent a target in a selection, as validation images choose the configuration.
+        """
         image_set = self.image_sets[name]
-        key = feature_key(self.backbone.identity, image_set.fingerprints["train"])
-        return FeatureRequest(key, image_set.splits["train"])
+        return FeatureRequest(
+            feature_key(self.backbone.identity, image_set.fingerprints[split]), image_set.splits[split]
+        )
 
     def extract(self, names: Iterable[str]) -> None:
-        """Extract the missing features of these sets, in one pipeline on the cluster.
+        """Extract the missing features of the train splits of these sets; see `extract_missing`."""
+        self.extract_missing([self.request(name) for name in dict.fromkeys(names)])
+
+    def extract_missing(self, requests: Sequence[FeatureRequest]) -> None:
+        """Extract what is missing, in one pipeline on the cluster.
 
         Raises:
           OSError: an image's file cannot be read, or a shard cannot be written.
         """
-        requests = [self.request(name) for name in dict.fromkeys(names)]
         total = sum(request.num_shards for request in requests)
         missing = sum(len(request.missing_shards(self.folder)) for request in requests)
         with self.context.clock.stage(FeaturesStage.name, total=total, done=total - missing) as progressed:
@@ -119,16 +125,19 @@ class FeaturesStage(Stage[StudyFeatures]):
         counts = {each.name: each.num_images("train") for each in (sets.source, *sets.targets.values())}
         if features is not None:
             for name, image_set in features.image_sets.items():
-                request = features.request(name)
-                missing = request.missing_shards(features.folder)
-                counts[image_set.name] = sum(request.shard_rows(shard).num_rows for shard in missing)
-        total = sum(counts.values())
-        if not total:
-            return StageForecast(self.name, 0.0, "")
-        speed = next(iter(measured.speeds.values()))
-        forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
-        seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
-        return StageForecast(self.name, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
+                counts[image_set.name] = features.request(name).num_missing_rows(features.folder)
+        return forecast_extraction(self.name, counts, measured)
+
+
+def forecast_extraction(stage: str, counts: Mapping[str, int], measured: Calibration) -> StageForecast:
+    """Forecast the extraction of the features of so many images of each image set."""
+    total = sum(counts.values())
+    if not total:
+        return StageForecast(stage, 0.0, "")
+    speed = next(iter(measured.speeds.values()))
+    forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
+    seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
+    return StageForecast(stage, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
 
 
 def notice_broken(broken: Iterable[str], clock: StageClock) -> None:

@@ -11,6 +11,7 @@ import torch
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.backbones import find_architecture
+from pretrieve.components import OBJECTIVES
 from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.measuring.packing import (
     Node,
@@ -53,7 +54,7 @@ class PackingStage(Stage[TrialResources]):
             raise NotMadeError(self.name)
         context.cluster.connect()
         node, compute = smallest_node(), context.cluster.compute
-        if open_share(compute, node) is not None:
+        if open_share(compute, node) is not None and not all(row.is_fitted for row in context.settings.methods):
             path = _path(context, node)
             if not is_kept(path):
                 return None
@@ -84,8 +85,10 @@ class PackingStage(Stage[TrialResources]):
 
 
 def _largest(context: Context) -> TrialTask:
-    """Return a trial with a source stream, whose batch is larger, where there is one."""
-    return max(context.get(CellsStage).trial_maker.examples(), key=lambda each: len(each.source) > 0)
+    """Return a trial that trains, with a source stream, whose batch is larger, where there is one."""
+    tasks = context.get(CellsStage).trial_maker.examples()
+    trained = [task for task in tasks if not OBJECTIVES.find(task.spec.objective).is_fitted]
+    return max(trained, key=lambda each: len(each.source) > 0)
 
 
 def _path(context: Context, node: Node) -> Path:

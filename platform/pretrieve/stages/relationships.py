@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import ray
@@ -24,6 +24,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import ImageCacheStage
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
+from pretrieve.stages.trial_features import TrialFeaturesStage
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
@@ -118,13 +119,17 @@ class RelationshipStage(Stage[Mapping[str, Path]]):
 
 def study_inputs(context: Context) -> StudyInputs:
     """Return all inputs of the trials, made where they are not in the store."""
-    return replace(context.get(ImageCacheStage), relationships=context.get(RelationshipStage))
+    return replace(
+        context.get(ImageCacheStage),
+        relationships=context.get(RelationshipStage),
+        features=context.get(TrialFeaturesStage),
+    )
 
 
 def find_study_inputs(context: Context) -> StudyInputs | None:
     """Return all inputs of the trials where they are in the store; else None."""
-    is_found = context.find(ImageCacheStage) is not None and context.find(RelationshipStage) is not None
-    return study_inputs(context) if is_found else None
+    parts: tuple[type[Stage[Any]], ...] = (ImageCacheStage, TrialFeaturesStage, RelationshipStage)
+    return study_inputs(context) if all(context.find(part) is not None for part in parts) else None
 
 
 def _paths(context: Context) -> dict[str, Path]:

@@ -237,7 +237,7 @@ def num_proposed(search: SearchSettings, grid: GridSettings, method: Method) -> 
 def planned_refits(study_cells: StudyCells) -> Refits:
     """Return the refits to come, so that the budget sets aside what they cost."""
     finished, results = study_cells.ledger.finished, study_cells.results()
-    num_planned = len(results) * study_cells.settings.refit.num_seeds
+    num_planned = sum(study_cells.settings.num_refits(result.cell.method) for result in results)
     num_done = sum(task.spec.key in finished for result in results for task in result.refits)
     num_with_leaks = sum(task.spec.key not in finished for result in results for task in result.refits_with_leaks)
     num_missing = num_planned - num_done + num_with_leaks

@@ -43,6 +43,7 @@ class StudyInputs:
       images: folder of the image cache.
       top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
       relationships: for Co-Tuning, the file of each target's relationship of categories.
+      features: for rows that read them, the folder of each (image set, split).
       units_with_leaks: all units of the targets from whose `units` copies of test images were removed.
     """
 
@@ -54,6 +55,7 @@ class StudyInputs:
     images: Path
     top_ks: tuple[int | None, ...] = (None,)
     relationships: Mapping[str, Path] = field(default_factory=dict)
+    features: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     units_with_leaks: Mapping[str, SourceUnits] = field(default_factory=dict)
     _reused: dict[tuple[Any, ...], ReusedImages] = field(default_factory=dict, repr=False, compare=False)
 

@@ -12,8 +12,11 @@ from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.components import HEAD_STARTS, METRICS, OBJECTIVES, OPTIMIZERS, SCHEDULES
 from pretrieve.components.hyperparameters import TOP_K
+from pretrieve.execution.kept_heads import FeatureFiles
 from pretrieve.execution.trial_task import TrialTask
+from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
+from pretrieve.stages.features import SOURCE
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from pretrieve.study.settings import StudySettings
 
 Kind = Literal["trial", "refit"]
+
+HEADS = "heads"
 
 SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {"trial": (("train",), "val"), "refit": (("train", "val"), "test")}
 """The splits that a trial and a refit train on, and the split that they score."""
@@ -108,7 +113,8 @@ class TrialMaker:
         reused, whole = (self._inputs.reused(target, method, top_k, with_leaks=leaks) for leaks in (False, True))
         if with_leaks and reused == whole:
             return []
-        seeds = [derived_seed(self._settings.seed, "refit", n) % 2**31 for n in range(self._settings.refit.num_seeds)]
+        numbers = range(self._settings.num_refits(method))
+        seeds = [derived_seed(self._settings.seed, "refit", n) % 2**31 for n in numbers]
         return [self._task("refit", target, method, best, seed, with_leaks) for seed in seeds]
 
     def _task(
@@ -134,6 +140,7 @@ class TrialMaker:
             num_source_classes=self._num_source_classes(target, objective),
             head_start=row.head_start,
             head_start_settings=row.head_start_settings,
+            source_head=row.source_head,
         )
         key = self._key(without_key, reused)
         return TrialTask(
@@ -148,11 +155,23 @@ class TrialMaker:
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=settings.compute.num_cpus,
-            num_workers=settings.compute.workers_per_trial,
+            num_workers=1 if row.is_fitted else settings.compute.workers_per_trial,
+            features=self._features(target, row, kind) if row.reads_features else None,
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
             provenance=self._provenance(without_key, reused),
+        )
+
+    def _features(self, target: str, row: Method, kind: Kind) -> FeatureFiles:
+        inputs, (train, evaluate) = self._inputs, SPLITS[kind]
+        needs_source = row.source_head == "fresh" and OBJECTIVES.find(row.trained_with).uses_source_head
+        return FeatureFiles(
+            train=tuple(inputs.features[target, split] for split in train),
+            evaluate=(inputs.features[target, evaluate],),
+            source=inputs.features[SOURCE, "train"] if needs_source else None,
+            left_out=inputs.units[target].dropped if needs_source else (),
+            heads=self._settings.cache / HEADS,
         )
 
     def _provenance(self, spec: TrialSpec, reused: ReusedImages | None) -> dict[str, str | float | int]:
@@ -185,8 +204,10 @@ class TrialMaker:
         inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
         image_set = inputs.targets[spec.target]
         relationship = self._relationship(spec.target, spec.objective)
-        num_workers = self._settings.compute.workers_per_trial
-        training = _read_by(spec, num_workers)
+        row = self._settings.method(spec.method)
+        num_workers = 1 if row.is_fitted else self._settings.compute.workers_per_trial
+        training = TrainingSettings() if row.is_fitted else _read_by(spec, num_workers)
+        heads_of_source = self._heads_of_source(spec.target, row)
         further = sorted(spec.further_metrics)
         return content_key(
             protocol=PROTOCOL_VERSION,
@@ -207,10 +228,21 @@ class TrialMaker:
             # A trial on record lacks a metric that was not asked for then; their order decides nothing.
             **({"further_metrics": [METRICS.identity(word) for word in further]} if further else {}),
             **_members_of(spec),
+            **({} if spec.source_head == "fresh" else {"source_head": spec.source_head}),
+            # A source head starts from the source's features, beside those that are selected.
+            **({} if heads_of_source is None else {"heads_of_source": heads_of_source}),
             **({} if relationship is None else {"relationship": relationship.stem}),
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
+
+    def _heads_of_source(self, target: str, row: Method) -> list[Any] | None:
+        """Return what a fresh source head that starts from features depends on."""
+        if not row.reads_features or row.source_head != "fresh":
+            return None
+        if not OBJECTIVES.find(row.trained_with).uses_source_head:
+            return None
+        return [self._inputs.source.fingerprints["train"], *self._inputs.units[target].dropped]
 
     def _changed(self, spec: TrialSpec) -> dict[str, Any]:
         """Return the hyperparameters that differ from their defaults; for `top_k` the selected images are hashed."""

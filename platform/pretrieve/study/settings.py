@@ -320,6 +320,13 @@ class StudySettings(SettingsModel):
         optimizer = row.optimizer or self.training.optimizer
         return row.model_copy(update={"objective": row.objective or of_study or by_unit, "optimizer": optimizer})
 
+    def num_refits(self, name: str) -> int:
+        """Return how often the best configuration of a row is trained for the table.
+
+        Nothing of a row that is fitted to features is random: another seed would give the same score again.
+        """
+        return 1 if self.method(name).is_fitted else self.refit.num_seeds
+
     def training_of(self, name: str) -> TrainingSettings:
         """Return the training of a row, with the optimizer and the schedule that it names."""
         (row,) = [each for each in self.methods if each.name == name]

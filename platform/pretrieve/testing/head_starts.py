@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from pretrieve.testing.small_network import FEATURE_DIM, NUM_TARGET_CLASSES, sma
 from pretrieve.training.head_starts import HeadProblem, HeadStart
 
 NUM_EXAMPLES = 12
+
+LabelledFeatures = tuple[Tensor, Tensor]
+Start = Callable[[LabelledFeatures, torch.Generator], LabelledFeatures]
 
 
 def check_head_start(head_start: HeadStart) -> None:
@@ -26,24 +30,33 @@ def check_head_start(head_start: HeadStart) -> None:
     >>> from pretrieve.training.head_starts.gaussian import Gaussian
     >>> check_head_start(Gaussian())
     """
+
+    def start(examples: LabelledFeatures, generator: torch.Generator) -> LabelledFeatures:
+        problem = HeadProblem(FEATURE_DIM, NUM_TARGET_CLASSES, generator, lambda: examples)
+        return copy.deepcopy(head_start).start(problem)
+
+    for examples, place in example_sets():
+        check_heads(start, examples, f"with examples {place} ({type(head_start).__name__})")
+
+
+def example_sets() -> Iterator[tuple[LabelledFeatures, str]]:
+    """Yield features and labels of a small network, and which classes they are of."""
     backbone = small_network(source_head=False).backbone
     images = torch.randn(NUM_EXAMPLES, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         features = backbone(images)
     for num_seen, place in ((NUM_TARGET_CLASSES, "of all classes"), (NUM_TARGET_CLASSES - 1, "that lack a class")):
-        examples = features.clone(), torch.arange(NUM_EXAMPLES) % num_seen
-        _check_start(head_start, examples, f"with examples {place} ({type(head_start).__name__})")
+        yield (features.clone(), torch.arange(NUM_EXAMPLES) % num_seen), place
 
 
-def _check_start(head_start: HeadStart, examples: tuple[Tensor, Tensor], place: str) -> None:
+def check_heads(start: Start, examples: LabelledFeatures, place: str) -> None:
+    """Check the heads that are made from examples; `place` ends the messages."""
     before, started = copy.deepcopy(examples), []
     with torch.random.fork_rng(devices=[]):
         for seed in (0, 1):
             torch.manual_seed(seed)
             state = torch.random.get_rng_state()
-            generator = torch.Generator().manual_seed(7)
-            problem = HeadProblem(FEATURE_DIM, NUM_TARGET_CLASSES, generator, lambda: examples)
-            started.append(copy.deepcopy(head_start).start(problem))
+            started.append(start(examples, torch.Generator().manual_seed(7)))
             if not torch.random.get_rng_state().equal(state):
                 raise AssertionError(
                     f"random numbers must come from `generator`, but torch's own was drawn from {place}"

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from pretrieve.components.hyperparameters import Hyperparameter
+from pretrieve.testing.head_starts import LabelledFeatures, check_heads, example_sets
 from pretrieve.testing.small_network import NUM_SOURCE_CLASSES, NUM_TARGET_CLASSES, small_network, values_of
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.objectives import Batch, Objective, Relationship, StepLoss
+from pretrieve.training.objectives import Batch, FeatureObjective, Objective, Relationship, StepLoss
 from pretrieve.training.settings import Hyperparameters
 
 NUM_TARGET, NUM_SOURCE = 6, 10
@@ -26,7 +27,8 @@ def check_objective(objective_class: type[Objective]) -> None:
     `build` reads only the hyperparameters that it lists. `loss` and `source_loss` work with what the flags `uses_…` ask
     for, and depend on each of them. The total is a finite scalar that can be differentiated, its parts are detached.
     The totals of chunks, weighted by their shares, add up to that of the step, as do their gradients. Inputs and
-    weights stay as they were. The loss on the source alone is the source's part of the step's.
+    weights stay as they were. The loss on the source alone is the source's part of the step's. Of a `FeatureObjective`
+    the head that it fits is checked instead, as `check_head_start` does.
 
     Raises:
       AssertionError: it does not; the message names rule, value and place.
@@ -35,11 +37,22 @@ def check_objective(objective_class: type[Objective]) -> None:
     >>> check_objective(JointTwoHead)
     """
     case = _Case(objective_class)
+    if isinstance(case.objective, FeatureObjective):
+        _check_fit(case.objective, case.place)
+        return
     _check_parts(case)
     _check_inputs_stay(case)
     _check_chunks(case)
     _check_flags(case)
     _check_source_loss(case)
+
+
+def _check_fit(objective: FeatureObjective, place: str) -> None:
+    def fit(examples: LabelledFeatures, _: torch.Generator) -> LabelledFeatures:
+        return objective.fit(*examples, NUM_TARGET_CLASSES)
+
+    for examples, classes in example_sets():
+        check_heads(fit, examples, f"with examples {classes} {place}")
 
 
 class _Declared(Hyperparameters):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
 
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
 from pretrieve.components import HEAD_STARTS, OBJECTIVES
-from pretrieve.training.evaluation import training_features
+from pretrieve.training.head_starts import HeadStart
 from pretrieve.training.head_starts._base import Examples, no_examples
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Objective, Relationship
@@ -85,8 +83,10 @@ class TrialInputs:
       backbone: (N, 3, S, S) → (N, D), with its pre-trained weights.
       target, evaluate: images of the target to train on, and to score.
       source: images of the selected groups; None if the objective uses none.
-      source_classifier, relationship: D → K_source, the classifier of the pre-training, and (K_target, K_source); for
-        Co-Tuning.
+      source_classifier: D → K_source, the classifier of the pre-training; None: the source head is a fresh one.
+      relationship: (K_target, K_source), for Co-Tuning.
+      head_start: how fresh heads start; None: as the trial says.
+      target_examples, source_examples: what it may look at.
     """
 
     architecture: Architecture
@@ -96,19 +96,12 @@ class TrialInputs:
     source: LabelledImages | None
     source_classifier: nn.Linear | None = None
     relationship: Relationship | None = None
+    head_start: HeadStart | None = None
+    target_examples: Examples = no_examples
+    source_examples: Examples = no_examples
 
-    def fine_tuning(
-        self,
-        spec: TrialSpec,
-        *,
-        device: torch.device,
-        process_group: ProcessGroup = ALONE,
-        on_batch: Callable[[], None] = lambda: None,
-    ) -> FineTuning:
-        """Set up the training of a trial; the first weights of its heads are drawn from its seed.
-
-        `on_batch` is called after each batch of the examples that a head start asks for.
-        """
+    def fine_tuning(self, spec: TrialSpec, *, device: torch.device, process_group: ProcessGroup = ALONE) -> FineTuning:
+        """Set up the training of a trial; first weights of its heads that are random are drawn from its seed."""
         network = TwoHeadNetwork(
             self.backbone,
             feature_dim=self.architecture.feature_dim,
@@ -117,10 +110,10 @@ class TrialInputs:
             source_classifier=self.source_classifier,
         ).to(device)
         network.start_heads(
-            HEAD_STARTS.build(spec.head_start, spec.head_start_settings),
+            self.head_start or HEAD_STARTS.build(spec.head_start, spec.head_start_settings),
             torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
-            target_examples=self._examples(self.target, device, on_batch),
-            source_examples=self._examples(self.source, device, on_batch),
+            target_examples=self.target_examples,
+            source_examples=self.source_examples,
         )
         return FineTuning(
             network=network,
@@ -135,14 +128,3 @@ class TrialInputs:
             num_parts=spec.num_parts,
             process_group=process_group,
         )
-
-    def _examples(self, images: LabelledImages | None, device: torch.device, on_batch: Callable[[], None]) -> Examples:
-        if images is None:
-            return no_examples
-
-        @cache
-        def examples() -> tuple[Tensor, Tensor]:
-            features = training_features(self.backbone, images, self.architecture.preprocessing, device, on_batch)
-            return features, images.labels.cpu()
-
-        return examples

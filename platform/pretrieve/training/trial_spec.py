@@ -9,6 +9,8 @@ from pydantic import Field
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
+SourceHead = Literal["fresh", "classifier"]
+
 PROTOCOL_VERSION = 2
 """Part of every trial's key. Raise it when a change of the code changes results."""
 
@@ -27,6 +29,7 @@ class TrialSpec(SettingsModel):
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
       head_start: how fresh heads get their first weights.
       head_start_settings: the head start's own settings.
+      source_head: whether the source head is a fresh one, or starts as the classifier of the pre-training.
       num_parts: parts of a step's batch that pass through the network one after the other.
     """
 
@@ -44,6 +47,7 @@ class TrialSpec(SettingsModel):
     num_source_classes: int
     head_start: str = "gaussian"
     head_start_settings: dict[str, Any] = Field(default_factory=dict)
+    source_head: SourceHead = "fresh"
     num_parts: int = 1
 
     def describe(self) -> str:

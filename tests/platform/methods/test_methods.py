@@ -132,3 +132,23 @@ def test_a_row_overrides_the_selection_of_the_study_and_sets_up_its_own_selector
             study(tmp_path, methods=[{"name": "mine", "selector": "uot", "selector_settings": own}])
     with pytest.raises(StudyFileError, match=r"methods\.1\.selector_settings\.top_k: must be left out where grid"):
         study(tmp_path, methods=rows, grid={"top_k": [3, 5]})
+
+
+def test_a_row_that_is_fitted_takes_nothing_but_a_name():
+    row = Method(name="weak", objective="linear_probe")
+    assert row.is_fitted
+    assert row.reads_features
+    assert [each.name for each in row.hyperparameters] == ["l2"]
+    assert find_method("class_means").hyperparameters == ()
+    with pytest.raises(ValidationError, match="takes nothing but a name; leave out head_start"):
+        Method(name="weak", objective="linear_probe", head_start="from_means")
+
+
+def test_only_heads_that_start_from_features_read_them():
+    assert not find_method("uot").reads_features
+    assert Method(name="warm", objective="finetune", head_start="from_probe").reads_features
+
+
+def test_an_objective_without_a_source_head_starts_none():
+    with pytest.raises(ValidationError, match="'finetune' has no source head; leave source_head out"):
+        Method(name="warm", objective="finetune", source_head="classifier")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +14,12 @@ from torch import Tensor, nn
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import find_architecture
 from pretrieve.components import HEAD_STARTS
+from pretrieve.components.hyperparameters import L2
 from pretrieve.errors import ComponentError
-from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.head_starts import HeadProblem, HeadStart
+from pretrieve.training.head_starts.from_probe import FromProbe
+from pretrieve.training.linear_heads import LinearHead, choose_l2, class_means, logistic_regression
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import TrialSpec
@@ -38,6 +39,13 @@ class ClassMeans(HeadStart):
         for label in labels.unique():
             weight[label] = features[labels == label].mean(0)
         return weight, torch.zeros(problem.num_classes)
+
+
+Fit = Callable[..., LinearHead]
+
+
+def chosen_probe(features: Tensor, labels: Tensor, *, num_classes: int) -> LinearHead:
+    return logistic_regression(features, labels, num_classes=num_classes, l2=choose_l2(features, labels, L2.grid))
 
 
 class TooWide(HeadStart):
@@ -86,32 +94,15 @@ def test_heads_start_as_they_always_did_to_the_bit(inputs: TrialInputs) -> None:
         assert torch.equal(head.bias, torch.zeros(len(weight)))
 
 
-def test_a_head_start_sees_the_training_images_of_its_head(
-    inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through the pre-trained backbone in evaluation mode, in the view of prediction."""
+def test_a_head_start_sees_the_examples_of_its_head(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HEAD_STARTS._registered, "class_means", ClassMeans)
-    backbone, batches = copy.deepcopy(inputs.backbone).eval(), []
-    inputs.backbone.train()
-    work = inputs.fine_tuning(spec_of("class_means"), device=CPU, on_batch=lambda: batches.append(1))
-    assert work.network.source_head is not None
-    for head, images in ((work.network.target_head, inputs.target), (work.network.source_head, inputs.source)):
-        assert images is not None
-        stored = images.gather(torch.arange(len(images)))
-        with torch.no_grad():
-            features = backbone(evaluation_view(to_unit_range(stored, CPU), inputs.architecture.preprocessing))
-        means = torch.stack([features[images.labels == label].mean(0) for label in range(head.out_features)])
-        torch.testing.assert_close(head.weight.detach(), means, atol=1e-5, rtol=1e-5)
-    assert len(batches) == 2
-    assert inputs.backbone.training, "its mode is as it was"
-    for name, value in inputs.backbone.state_dict().items():
-        assert torch.equal(value, backbone.state_dict()[name]), "statistics of batch norm stay as they were"
-
-
-def test_examples_that_no_one_asks_for_are_not_computed(inputs: TrialInputs) -> None:
-    batches: list[int] = []
-    inputs.fine_tuning(spec_of(), device=CPU, on_batch=lambda: batches.append(1))
-    assert batches == []
+    of_target, of_source = ((torch.randn(6, 64), torch.arange(6) % count) for count in (3, 5))
+    given = replace(inputs, target_examples=lambda: of_target, source_examples=lambda: of_source)
+    network = given.fine_tuning(spec_of("class_means"), device=CPU).network
+    assert network.source_head is not None
+    for head, (features, labels) in ((network.target_head, of_target), (network.source_head, of_source)):
+        means = torch.stack([features[labels == label].mean(0) for label in range(head.out_features)])
+        torch.testing.assert_close(head.weight.detach(), means)
 
 
 def test_a_pretrained_source_head_is_not_started() -> None:
@@ -126,10 +117,33 @@ def test_a_pretrained_source_head_is_not_started() -> None:
     assert torch.equal(network.source_head.weight, classifier.weight)
 
 
-def test_a_head_without_images_has_no_examples(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_without_examples_is_refused(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HEAD_STARTS._registered, "class_means", ClassMeans)
-    with pytest.raises(ComponentError, match="asks for examples must be of a head with training images, but this"):
-        replace(inputs, source=None).fine_tuning(spec_of("class_means"), device=CPU)
+    with pytest.raises(ComponentError, match="must have `uses_examples`, and its head images to train on, but one"):
+        inputs.fine_tuning(spec_of("class_means"), device=CPU)
+
+
+@pytest.mark.parametrize(("word", "fit"), [("from_probe", chosen_probe), ("from_means", class_means)])
+def test_heads_start_as_the_fit_to_their_examples(inputs: TrialInputs, word: str, fit: Fit) -> None:
+    of_target, of_source = ((torch.randn(40, 64), torch.arange(40) % count) for count in (3, 5))
+    given = replace(inputs, target_examples=lambda: of_target, source_examples=lambda: of_source)
+    network = given.fine_tuning(spec_of(word), device=CPU).network
+    for head, (features, labels) in ((network.target_head, of_target), (network.source_head, of_source)):
+        weight, bias = fit(features, labels, num_classes=head.out_features)
+        assert torch.equal(head.weight, weight)
+        assert torch.equal(head.bias, bias)
+
+
+def test_a_probe_of_a_given_strength_is_not_chosen() -> None:
+    features, labels = torch.randn(12, 6), torch.arange(12) % 3
+    problem = HeadProblem(6, 3, torch.Generator(), lambda: (features, labels))
+    weight, _ = FromProbe(l2=7.0).start(problem)
+    assert torch.equal(weight, logistic_regression(features, labels, num_classes=3, l2=7.0).weight)
+
+
+def test_a_strength_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ComponentError, match="l2 must be > 0, but is 0"):
+        HEAD_STARTS.build("from_probe", {"l2": 0.0})
 
 
 def test_weights_of_another_shape_are_refused(inputs: TrialInputs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,14 @@ from pretrieve.errors import ComponentError
 
 Examples = Callable[[], tuple[Tensor, Tensor]]
 
+MAX_SOURCE_EXAMPLES = 30
+
 
 def no_examples() -> tuple[Tensor, Tensor]:
-    """Stand in for the examples of a head that has no training images; raise ComponentError."""
+    """Stand in for the examples of a head that has none; raise ComponentError."""
     raise ComponentError(
-        "a head start that asks for examples must be of a head with training images, but this head has none; take "
-        "'gaussian', or an objective that trains the head on images"
+        "a head start that asks for examples must have `uses_examples`, and its head images to train on, but one of "
+        "the two is missing; set the attribute, or take 'gaussian'"
     )
 
 
@@ -31,9 +33,10 @@ class HeadProblem:
       feature_dim: D, the length of the backbone's feature.
       num_classes: K, the outputs of the head.
       generator: the only source of random numbers, on the CPU.
-      examples: returns features (N, D) float32 and labels (N,) int64, N ≥ 1, on the CPU: those of the head's training
-        images, viewed as in prediction, through the pre-trained backbone in evaluation mode. They are computed when
-        this is first called. Some classes may have no image. Raises ComponentError if the head has no images.
+      examples: returns features (N, D) float32 and labels (N,) int64, N ≥ 1, on the CPU, from the store: of images
+        viewed as in prediction, through the pre-trained backbone in evaluation mode. The target's head has those of its
+        training images; the source's at most MAX_SOURCE_EXAMPLES of each class of the source, whatever is selected.
+        Some classes may have no image. Raises ComponentError if there are none.
     """
 
     feature_dim: int
@@ -50,9 +53,12 @@ class HeadStart(ABC):
 
     Attributes:
       name: its name in studies.
+      uses_examples: `start` asks for the problem's examples. Then the head is computed once for the same examples and
+        kept in the store, and `generator` is seeded by them instead of by the trial.
     """
 
     name: ClassVar[str]
+    uses_examples: ClassVar[bool] = True
 
     @abstractmethod
     def start(self, problem: HeadProblem) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ class Gaussian(HeadStart):
     """
 
     name = "gaussian"
+    uses_examples = False
 
     def start(self, problem: HeadProblem) -> tuple[Tensor, Tensor]:
         weight = torch.empty(problem.num_classes, problem.feature_dim)

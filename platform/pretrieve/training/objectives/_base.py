@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.components.hyperparameters import SOURCE_WEIGHT, Hyperparameter
+from pretrieve.training.linear_heads import LinearHead
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters
 
@@ -68,6 +69,7 @@ class Objective(ABC):
       uses_strong_view: that batch needs `strong_images`.
       uses_source_head: the network needs a source head.
       uses_relationship: `build` needs a relationship, and the source head starts from the pre-trained classifier.
+      is_fitted: it is a `FeatureObjective`.
     """
 
     name: ClassVar[str]
@@ -76,6 +78,7 @@ class Objective(ABC):
     uses_strong_view: ClassVar[bool] = False
     uses_source_head: ClassVar[bool] = False
     uses_relationship: ClassVar[bool] = False
+    is_fitted: ClassVar[bool] = False
 
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> Objective:
@@ -118,3 +121,28 @@ class SourceObjective(Objective):
     @classmethod
     def build(cls, hyperparameters: Hyperparameters, relationship: Relationship | None) -> SourceObjective:
         return cls(hyperparameters.read(SOURCE_WEIGHT))
+
+
+class FeatureObjective(Objective):
+    """Base of objectives that train no network: they fit the target's head to features of the pre-trained backbone.
+
+    A trial of one reads features from the store in place of images, and has one epoch.
+    """
+
+    is_fitted = True
+
+    @abstractmethod
+    def fit(self, features: Tensor, labels: Tensor, num_classes: int) -> LinearHead:
+        """Fit the head: weight (K, D) and bias (K,), float32, finite, on the CPU.
+
+        The same arguments give the same head. Some classes may have no image.
+
+        Args:
+          features: (N, D) float32 of the training images, viewed as in prediction, N ≥ 1.
+          labels: (N,) int64 in [0, num_classes).
+          num_classes: K.
+        """
+
+    def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
+        """Raise NotImplementedError: there are no steps."""
+        raise NotImplementedError(f"{self.name} is fitted to features, not trained in steps")
