@@ -88,7 +88,7 @@ class Method(SettingsModel):
         fitted = ", ".join(name for name in self._changed() if name not in ("name", "objective"))
         if self.is_fitted and fitted:
             raise ValueError(
-                f"objective {self.trained_with!r} is fitted to features and takes nothing but a name; leave out {fitted}"
+                f"objective {self.trained_with!r} is fitted to features and takes only a name; leave out {fitted}"
             )
         if self.source_head != "fresh" and self.objective is not None and not objective.uses_source_head:
             raise ValueError(f"objective {self.trained_with!r} has no source head; leave source_head out")

@@ -140,7 +140,7 @@ def test_a_row_that_is_fitted_takes_nothing_but_a_name():
     assert row.reads_features
     assert [each.name for each in row.hyperparameters] == ["l2"]
     assert find_method("class_means").hyperparameters == ()
-    with pytest.raises(ValidationError, match="takes nothing but a name; leave out head_start"):
+    with pytest.raises(ValidationError, match="takes only a name; leave out head_start"):
         Method(name="weak", objective="linear_probe", head_start="from_means")
 
 
