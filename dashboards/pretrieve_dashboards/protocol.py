@@ -33,6 +33,9 @@ class _Setting(NamedTuple):
 
 _SETTINGS = (
     _Setting("training", "training.epochs", "epochs", 100),
+    _Setting("training", "training.steps", "steps", None, "as many as 100 epochs have"),
+    _Setting("training", "training.min_steps", "steps at least", None, "as many as 100 epochs have"),
+    _Setting("training", "training.longer", "rows without a source train as long as those with one", False),
     _Setting("training", "training.batch_size", "target images a step", 256),
     _Setting("training", "training.source_batch_size", "source images a step", None, "as many as target images"),
     _Setting("training", "training.optimizer", "optimizer", "sgd", "SGD with Nesterov momentum"),

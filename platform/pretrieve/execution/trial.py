@@ -253,8 +253,8 @@ class TrialProcess:
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
-            if work.num_parts > 1:
-                report.metrics[metric_names.NUM_PARTS] = float(work.num_parts)
+            if (num_parts := len(work.parts)) > 1:
+                report.metrics[metric_names.NUM_PARTS] = float(num_parts)
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)

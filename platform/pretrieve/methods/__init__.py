@@ -33,6 +33,8 @@ class Method(SettingsModel):
       head_start_settings: its own.
       source_head: `fresh`, or `classifier`: the source's head starts as that of the pre-training, whose classes must be
         those of the source.
+      longer: whether a row that reuses nothing sees as many images in its training as one that does, see
+        `training.longer`: the control that tells what the reused images give from what a longer training gives.
       optimizer, optimizer_settings: None: those of `training`. Likewise `schedule`, `schedule_settings`.
     """
 
@@ -43,6 +45,7 @@ class Method(SettingsModel):
     head_start: str = "gaussian"
     head_start_settings: Settings = Field(default={})
     source_head: SourceHead = "fresh"
+    longer: bool = False
     optimizer: str | None = None
     optimizer_settings: Settings = Field(default={})
     schedule: str | None = None
@@ -99,6 +102,10 @@ class Method(SettingsModel):
                 f"objective {self.trained_with!r} uses no image of the source, but selector {self.selector!r} selects "
                 "some; leave one of them out"
             )
+        if self.longer and self.selector is not None:
+            raise ValueError(
+                f"longer must be left out of a row that reuses the source, but selector {self.selector!r} does"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -151,10 +158,14 @@ FAMILY_OF = {
 """The family that each field of a row names a member of."""
 
 
+NAMED_ROWS: dict[str, Settings] = {"finetune_longer": {"longer": True}}
+"""What the rows say that have a word of their own, not that of a selector or an objective."""
+
+
 def method_words() -> list[str]:
-    """List the words that stand for a row: objectives that need no source, and selectors."""
+    """List the words that stand for a row: objectives that need no source, named rows, and selectors."""
     alone = [word for word in OBJECTIVES.words() if _row_of(word) is not None]
-    return [*alone, *SELECTORS.words()]
+    return [*alone, *NAMED_ROWS, *SELECTORS.words()]
 
 
 def _row_of(word: str) -> Settings | None:
@@ -162,6 +173,8 @@ def _row_of(word: str) -> Settings | None:
 
     The word of a selector reuses what it selects; that of an objective without a source trains with it.
     """
+    if word in NAMED_ROWS:
+        return {"name": word, **NAMED_ROWS[word]}
     if word in SELECTORS.words():
         return {"name": word, "selector": word}
     if word in OBJECTIVES.words() and not OBJECTIVES.find(word).uses_source:

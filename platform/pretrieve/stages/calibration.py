@@ -98,7 +98,7 @@ def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: 
         probes[objective] = Probe(
             architecture=architecture,
             objective=objective,
-            training=settings.training,
+            training=settings.training.fitted_to(sets.largest_target),
             num_target_classes=max(target.num_classes for target in targets.values()),
             num_source_classes=source.num_classes if needs.uses_source_head or needs.uses_relationship else 0,
             pixels=sample,

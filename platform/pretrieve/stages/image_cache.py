@@ -21,7 +21,7 @@ from pretrieve.stages.backbone import BackboneStage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.features import notice_broken
-from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.image_sets import ImageSetsStage, faults_of_a_step, smaller_than_a_batch
 from pretrieve.stages.selection import SourceChoice
 from pretrieve.stages.study_inputs import StudyInputs, split_entry
 
@@ -57,7 +57,7 @@ class ImageCacheStage(Stage[StudyInputs]):
             notice_broken(read_card(inputs.images / entry.key).broken, context.clock)
         for sentence in describe_left_out(count_decoded(inputs)):
             context.clock.notice(sentence)
-        _check_what_decoded(inputs, context.settings.training.batch_size)
+        _check_what_decoded(inputs, context)
         _check_what_is_reused(inputs)
         return inputs
 
@@ -137,7 +137,7 @@ def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
     return inputs, [*entries, *inputs.reused_entries()]
 
 
-def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
+def _check_what_decoded(inputs: StudyInputs, context: Context) -> None:
     for (name, target), (split, layout) in product(inputs.targets.items(), COUNTED.items()):
         found = CachedImages([inputs.folder(name, split, layout)]).labels.tolist()
         lost = sorted(set(range(target.num_classes)) - set(found))
@@ -147,11 +147,12 @@ def _check_what_decoded(inputs: StudyInputs, batch_size: int) -> None:
             raise ImageSetError(
                 f"images of {name!r}, split {split!r}, must decode, but {none}; see the notes above for the files"
             )
-        if split == "train" and len(found) < batch_size:
-            raise ImageSetError(
-                f"training.batch_size must be at most the training images of {name!r} that decode, {len(found)}, "
-                f"but is {batch_size}; see the notes above for the files that do not"
-            )
+    for name, splits in count_decoded(inputs).items():
+        train, batch_size = splits["train"], context.settings.training.batch_size
+        for fault in faults_of_a_step(context.settings, name, train.num_decoded, splits["val"].num_decoded):
+            raise ImageSetError(f"{fault}; see the notes above for the files that do not decode")
+        if train.num_decoded < batch_size <= train.num_listed:  # a smaller list has its notice already
+            context.clock.notice(smaller_than_a_batch(name, train.num_decoded, batch_size))
 
 
 def _check_what_is_reused(inputs: StudyInputs) -> None:

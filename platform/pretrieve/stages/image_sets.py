@@ -41,6 +41,11 @@ class ImageSets:
     source: ImageSet
     targets: Mapping[str, ImageSet]
 
+    @property
+    def largest_target(self) -> int:
+        """The training images of the target that has the most."""
+        return max(target.num_images("train") for target in self.targets.values())
+
 
 class ImageSetsStage(Stage[ImageSets]):
     """Loads the source and the targets, and writes a card of each into the study's folder."""
@@ -69,6 +74,9 @@ class ImageSetsStage(Stage[ImageSets]):
                 targets[loaded.name] = loaded
             progressed(total, total)
         check_sizes(settings, source, targets)
+        for name, image_set in targets.items():
+            if (num_images := image_set.num_images("train")) < settings.training.batch_size:
+                context.clock.notice(smaller_than_a_batch(name, num_images, settings.training.batch_size))
         return ImageSets(source, targets)
 
     def artifacts(self, context: Context) -> list[Path]:
@@ -136,10 +144,29 @@ def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str
             f"{pretrain.batch_size}"
         )
     for name, target in targets.items():
-        if target.num_images("train") < settings.training.batch_size:
+        yield from faults_of_a_step(settings, name, target.num_images("train"), target.num_images("val"))
+
+
+def smaller_than_a_batch(name: str, num_images: int, batch_size: int) -> str:
+    """Say what becomes of the batch where a target has fewer training images."""
+    return (
+        f"{name!r} has {num_images} images to train on, fewer than training.batch_size, {batch_size}: each step of its "
+        "trials uses all of them"
+    )
+
+
+def faults_of_a_step(settings: StudySettings, name: str, num_train: int, num_val: int) -> Iterator[str]:
+    """Yield why a target that is smaller than a batch, so that a step uses it whole, cannot be trained on."""
+    num_workers, training = settings.compute.workers_per_trial, settings.training
+    if num_train < 2:
+        yield f"a target must have at least 2 images to train on, but {name!r} has {num_train}; add some"
+    for splits, num_images in {"train": num_train, "train and val": num_train + num_val}.items():
+        size, _ = training.step_sizes(num_images)
+        if size % num_workers:
             yield (
-                f"training.batch_size must be at most the training images of every target, but is "
-                f"{settings.training.batch_size} and {name!r} has {target.num_images('train')}"
+                f"training.batch_size must leave an equal part to each of compute.workers_per_trial, {num_workers}, "
+                f"but is {training.batch_size}, and {name!r} has fewer images, {size} in {splits}, which a step would "
+                f"use whole; lower it to a multiple of {num_workers} that is smaller, or train with one worker"
             )
 
 

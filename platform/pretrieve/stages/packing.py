@@ -27,6 +27,8 @@ from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.stages._base import Stage
 from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context, NotMadeError
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.training.settings import TrainingSettings
 
 PACKINGS = "packings"
 PROBE_VERSION = 1
@@ -69,7 +71,7 @@ class PackingStage(Stage[TrialResources]):
         probe = Probe(
             architecture=find_architecture(task.architecture_name),
             objective=task.spec.objective,
-            training=task.spec.training,
+            training=_training(context, task),
             num_target_classes=task.spec.num_target_classes,
             num_source_classes=task.spec.num_source_classes,
             pixels=images.gather(torch.arange(min(NUM_IMAGES, len(images)))).numpy(),
@@ -91,21 +93,24 @@ def _largest(context: Context) -> TrialTask:
     return max(trained, key=lambda each: len(each.source) > 0)
 
 
+def _training(context: Context, task: TrialTask) -> TrainingSettings:
+    """Return the settings of a trial with the step that it has on the largest target."""
+    return task.spec.training.fitted_to(context.get(ImageSetsStage).largest_target)
+
+
 def _path(context: Context, node: Node) -> Path:
     task = _largest(context)
-    architecture = find_architecture(task.architecture_name)
+    architecture, training = find_architecture(task.architecture_name), _training(context, task)
     key = content_key(
         kind="packing",
         version=PROBE_VERSION,
         architecture=architecture.name,
         preprocessing=architecture.preprocessing.to_dict(),
         objective=task.spec.objective,
-        batch_size=task.spec.training.batch_size,
-        source_batch_size=task.spec.training.source_batch_size,
+        batch_size=training.batch_size,
+        source_batch_size=training.source_batch_size,
         # Its state takes memory.
-        **task.spec.training.model_dump(
-            mode="json", include={"optimizer", "optimizer_settings"}, exclude_defaults=True
-        ),
+        **training.model_dump(mode="json", include={"optimizer", "optimizer_settings"}, exclude_defaults=True),
         compute=context.cluster.compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
         node=asdict(node),
     )

@@ -278,8 +278,12 @@ def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
     unread = {"source_objective"}  # the key holds the objective that it leads to
     if not needs.uses_relationship:
         unread |= {"relationship"}
-    if not needs.uses_source:
-        unread |= {"source_batch_size", "gradient_gap"}
+    if training.steps is not None:
+        unread |= {"epochs"}
+    if needs.uses_source:
+        unread |= {"longer"}
+    else:
+        unread |= {"gradient_gap"} | (set() if training.longer else {"source_batch_size"})
     if spec.kind == "refit":
         unread |= {"gradient_gap"}
     if num_workers == 1:

@@ -10,6 +10,7 @@ from pretrieve.components import OBJECTIVES
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.measuring.speed import Speed
 from pretrieve.stages.trial_maker import SPLITS, Kind
+from pretrieve.training.length import Length
 from pretrieve.training.settings import TrainingSettings
 
 TRIAL_OVERHEAD_S = 0.05
@@ -25,7 +26,7 @@ class Work:
     """The work of one trial or refit.
 
     Attributes:
-      epochs: passes over the target.
+      epochs: how often it is scored or saved.
       steps: training steps.
       images_per_step: of the target and of the source.
       scored: images that are scored.
@@ -54,12 +55,12 @@ def fit_seconds(num_images: int, num_classes: int, feature_dim: int) -> float:
 def work_of(kind: Kind, training: TrainingSettings, target: ImageSet, objective: str) -> Work:
     """Count the work of a trial, which scores val after each epoch, or of a refit, which scores test once."""
     splits, evaluate = SPLITS[kind]
-    scored = target.num_images(evaluate) * (training.epochs if kind == "trial" else 1)
     uses_source = OBJECTIVES.find(objective).uses_source
-    source = (training.source_batch_size or training.batch_size) if uses_source else 0
     num_images = sum(target.num_images(split) for split in splits)
-    steps = training.epochs * training.steps_per_epoch(num_images)
-    return Work(training.epochs, steps, training.batch_size + source, scored)
+    length = Length.of(training, num_images, has_source=uses_source)
+    scored = target.num_images(evaluate) * (length.num_epochs if kind == "trial" else 1)
+    batch, source_batch = training.step_sizes(num_images)
+    return Work(length.num_epochs, length.num_steps, batch + (source_batch if uses_source else 0), scored)
 
 
 def makespan(seconds: Iterable[float], num_slots: int) -> float:

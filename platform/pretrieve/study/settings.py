@@ -269,7 +269,7 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
-        found = self.search.faults_beside(num_epochs=training.epochs, num_workers=num_workers)
+        found = self.search.faults_beside(num_epochs=training.num_epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
         if faults := of_methods or of_selection or of_batches or of_search:
             raise FieldFaultsError(faults)
@@ -328,11 +328,12 @@ class StudySettings(SettingsModel):
         return 1 if self.method(name).is_fitted else self.refit.num_seeds
 
     def training_of(self, name: str) -> TrainingSettings:
-        """Return the training of a row, with the optimizer and the schedule that it names."""
+        """Return the training of a row, with the optimizer, the schedule and the length that it names."""
         (row,) = [each for each in self.methods if each.name == name]
         own = {part: getattr(row, part) for part in ("optimizer", "schedule") if getattr(row, part) is not None}
         settings = {f"{part}_settings": getattr(row, f"{part}_settings") for part in own}
-        return self.training.model_copy(update=own | settings) if own else self.training
+        changes = own | settings | ({"longer": True} if row.longer else {})
+        return self.training.model_copy(update=changes) if changes else self.training
 
     @property
     def folder(self) -> Path:

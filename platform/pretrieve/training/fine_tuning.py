@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -13,6 +15,7 @@ from pretrieve.backbones import Architecture, Preprocessing
 from pretrieve.components import HEAD_STARTS, OBJECTIVES
 from pretrieve.training.head_starts import HeadStart
 from pretrieve.training.head_starts._base import Examples, no_examples
+from pretrieve.training.length import Length
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Objective, Relationship
 from pretrieve.training.process_group import ALONE, ProcessGroup
@@ -43,11 +46,11 @@ class FineTuning:
 
     Attributes:
       network: on `device`; starts from the backbone's weights and is trained in place.
-      target: training images of the target; at least one batch.
+      target: training images of the target; where they are fewer than a batch, a step uses all of them.
       source: images of the selected groups; None exactly when the objective uses none.
       seed: decides order, crops and flips.
-      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up. It
-        divides each process's batches. Batch norm sees one part at a time.
+      num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
+        `parts` are fewer where the batch is small. Batch norm sees one part at a time.
       process_group: the processes that share each batch. Their gradients are averaged. Batch norm sees each process's
         own part, unless the settings synchronise it.
     """
@@ -65,14 +68,34 @@ class FineTuning:
     process_group: ProcessGroup = ALONE
 
     @property
-    def num_steps(self) -> int:
-        """Steps per epoch."""
-        return self.settings.steps_per_epoch(len(self.target))
+    def length(self) -> Length:
+        """Its steps, in epochs."""
+        return Length.of(self.settings, len(self.target), has_source=self.source is not None)
+
+    @property
+    def batch_size(self) -> int:
+        """Target images per step, over all processes."""
+        return self.settings.step_sizes(len(self.target))[0]
 
     @property
     def source_batch_size(self) -> int:
         """Source images per step, over all processes; 0 without a source stream."""
-        return 0 if self.source is None else self.settings.source_batch_size or self.settings.batch_size
+        return 0 if self.source is None else self.settings.step_sizes(len(self.target))[1]
+
+    @property
+    def parts(self) -> list[tuple[slice, slice]]:
+        """The rows of each part in this process's target and source batch.
+
+        Each part has the same share of both, so that the gradients add up to that of the whole step, and at least two
+        images of each, the fewest that batch norm accepts. Parts are equal where their number divides both batches.
+        """
+        batches = [size // self.process_group.size for size in (self.batch_size, self.source_batch_size)]
+        num_shares = math.gcd(*batches)
+        target, source = (size // num_shares for size in batches)  # images of a share
+        most = num_shares // math.ceil(2 / min(target, source or target))
+        number = max(1, min(self.num_parts, most))
+        bounds = [k * num_shares // number for k in range(number + 1)]
+        return [(slice(a * target, b * target), slice(a * source, b * source)) for a, b in pairwise(bounds)]
 
 
 @dataclass(frozen=True)

@@ -120,11 +120,11 @@ def fine_tune(
     schedule = work.settings.build_schedule()
     epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
     step_loss = _distributed(_StepLoss(work.network, work.objective), work)
-    for epoch in range(epochs_done, work.settings.epochs):
+    for epoch in range(epochs_done, work.length.num_epochs):
         report = _train_epoch(work, step_loss, optimizer, schedule, epoch, on_step)
         for callback in callbacks:
             callback(report)
-        if checkpoint and epoch + 1 < work.settings.epochs:
+        if checkpoint and epoch + 1 < work.length.num_epochs:
             if work.process_group.is_first:
                 checkpoint.save(epoch + 1, work.network, optimizer)
             work.process_group.wait()
@@ -166,7 +166,7 @@ def _train_epoch(
     with torch.random.fork_rng(devices=[work.device] if work.device.type == "cuda" else []):
         torch.manual_seed(derived_seed(work.seed, "layers", epoch, work.process_group.rank))
         inputs = iter(EpochInputs(work, epoch))
-        for step in range(epoch * work.num_steps, (epoch + 1) * work.num_steps):
+        for step in work.length.steps(epoch):
             _set_rates(optimizer, schedule, step, work)
             with clock.part("data"):
                 parts = next(inputs)
@@ -177,8 +177,7 @@ def _train_epoch(
 
 def _set_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, work: FineTuning) -> None:
     """Set the learning rates of one step, counted from 0 over all epochs."""
-    settings, num_steps = work.settings, work.num_steps
-    factor = schedule.factor(step, settings.epochs * num_steps, num_steps, settings)
+    factor = schedule.factor(step, work.length.num_steps, work.length.schedule_epoch, work.settings)
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * factor
 
@@ -188,8 +187,11 @@ def _take_step(
 ) -> StepLoss:
     optimizer.zero_grad(set_to_none=True)
     losses: list[StepLoss] = []
+    num_images = sum(len(target.labels) for target, _ in parts)
     for number, (target, source) in enumerate(parts):
         is_last = number == len(parts) - 1
+        # A part weighs as much as its images; 1 where all have the same number.
+        weight = len(parts) * len(target.labels) / num_images
         # bfloat16 has float32's range, so no loss scaling is needed; on a CPU the arithmetic stays float32.
         with (
             nullcontext() if is_last or not isinstance(step_loss, DistributedDataParallel) else step_loss.no_sync(),
@@ -198,8 +200,9 @@ def _take_step(
             with clock.part("forward"):
                 loss: StepLoss = step_loss(target, source)
             with clock.part("backward"):
-                (loss.total / len(parts)).backward()
-        losses.append(StepLoss(loss.total.detach(), loss.target, loss.source))
+                (loss.total * weight / len(parts)).backward()
+        source_loss = None if loss.source is None else loss.source * weight
+        losses.append(StepLoss(loss.total.detach() * weight, loss.target * weight, source_loss))
     with clock.part("backward"):
         optimizer.step()
     if len(losses) == 1:
@@ -224,7 +227,7 @@ def _report(work: FineTuning, losses: list[StepLoss], epoch: int, *, clock: Step
     _refuse_divergence(work, mean(stacked.total).cpu(), epoch)
     loss_target = float(mean(stacked.target).mean())
     loss_source = None if stacked.source is None else float(mean(stacked.source).mean())
-    num_images = work.num_steps * (work.settings.batch_size + work.source_batch_size)
+    num_images = len(losses) * (work.batch_size + work.source_batch_size)
     part_s = clock.seconds()
     return EpochReport(epoch + 1, loss_target, loss_source, num_images, time.perf_counter() - started, part_s)
 
@@ -237,7 +240,7 @@ def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
         fault = f"the loss must stay finite, but is {float(totals[step])} in epoch {epoch + 1}, step {step + 1}"
     elif torch.stack([~weights.detach().isfinite().all() for weights in work.network.parameters()]).any():
         fault = (
-            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step {work.num_steps}"
+            f"the weights must stay finite, but are not after the last step of epoch {epoch + 1}, step {len(totals)}"
         )
     else:
         return

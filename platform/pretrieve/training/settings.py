@@ -20,6 +20,9 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 _FAMILIES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
+NUM_EPOCHS_OF_STEPS = 10
+"""Epochs of a training whose length is given as a number of steps: it is scored and saved so often."""
+
 
 class AugmentationSettings(SettingsModel):
     """Random views of both streams (RandomResizedCrop, horizontal flip), and the strong view of eq. 7.
@@ -52,14 +55,20 @@ class TrainingSettings(SettingsModel):
     """What all trials of a study share (section 4.1).
 
     Attributes:
-      epochs: passes over the target's training images.
-      batch_size: target images per step; the last partial batch of an epoch is dropped.
+      epochs: passes over the target's training images; after each one a trial is scored and its state is saved.
+      steps: steps in all, whatever the size of the target. Then `epochs` is not read: a trial is scored and saved after
+        each tenth of its steps. None: the length is that of `epochs`.
+      min_steps: beside `epochs`, at least so many steps: passes over a small target are added until it has them. They
+        are spread over the same number of epochs, which are then longer than a pass.
+      longer: whether rows that reuse no image of the source see as many images as those that do: they have
+        (batch_size + source_batch_size) / batch_size times the steps, and the schedule is stretched. A row may set it.
+      batch_size: target images per step; the last partial batch of a pass is dropped. A smaller target is used whole.
       source_batch_size: source images per step of a method that reuses the source; None: as many as target images.
       optimizer: how gradients change the weights: `sgd`, the paper's, `adamw`, or one of the user's.
       optimizer_settings: the optimizer's own settings, such as `layer_decay`.
       schedule: how the learning rates change: `step`, the paper's, `cosine_decay`, or one of the user's.
       schedule_settings: the schedule's own settings, such as `warmup` and `floor` of `cosine_decay`.
-      decay_at: for `step`, shares of `epochs` after which the learning rate is multiplied by `decay_factor`.
+      decay_at: for `step`, shares of the passes, or `steps`, after which the rate is multiplied by `decay_factor`.
       decay_factor: for `step`; 0.1 is the paper's division by 10.
       momentum: for `sgd`, Nesterov's momentum.
       augmentation: random crops and flips.
@@ -72,6 +81,9 @@ class TrainingSettings(SettingsModel):
     """
 
     epochs: Annotated[int, Field(ge=1)] = 100
+    steps: Annotated[int, Field(ge=1)] | None = None
+    min_steps: Annotated[int, Field(ge=1)] | None = None
+    longer: bool = False
     batch_size: Annotated[int, Field(ge=2)] = 256
     source_batch_size: Annotated[int, Field(ge=2)] | None = None
     optimizer: str = "sgd"
@@ -87,6 +99,13 @@ class TrainingSettings(SettingsModel):
     relationship: Literal["calibrated", "direct"] = "calibrated"
     gradient_gap: bool = False
     synchronised_batch_norm: bool = False
+
+    @field_validator("min_steps")
+    @classmethod
+    def _stands_without_steps(cls, min_steps: int | None, info: ValidationInfo) -> int | None:
+        if min_steps is not None and (steps := info.data.get("steps")) is not None:
+            raise ValueError(f"must be left out where the exact number is given, training.steps: {steps}; drop one")
+        return min_steps
 
     @field_validator("optimizer", "schedule")
     @classmethod
@@ -120,13 +139,31 @@ class TrainingSettings(SettingsModel):
         member: Schedule = SCHEDULES.build(self.schedule, self.schedule_settings)
         return member
 
-    def steps_per_epoch(self, num_images: int) -> int:
+    @property
+    def num_epochs(self) -> int:
+        """How often a trial is scored; `training.length` says which steps are in each epoch."""
+        return self.epochs if self.steps is None else min(self.steps, NUM_EPOCHS_OF_STEPS)
+
+    def step_sizes(self, num_images: int) -> tuple[int, int]:
+        """Return the target and source images of a step, for a target of so many training images.
+
+        >>> TrainingSettings(batch_size=256).step_sizes(5994), TrainingSettings(batch_size=256).step_sizes(160)
+        ((256, 256), (160, 160))
+        """
+        target = min(self.batch_size, num_images)
+        return target, self.source_batch_size or target
+
+    def fitted_to(self, num_images: int) -> TrainingSettings:
+        """Return the settings with the batch that a target of so many training images gives."""
+        return self.model_copy(update={"batch_size": self.step_sizes(num_images)[0]})
+
+    def steps_per_pass(self, num_images: int) -> int:
         """Count the whole batches in one pass over the target; the last partial batch is dropped.
 
-        >>> TrainingSettings(batch_size=256).steps_per_epoch(5994)
-        23
+        >>> TrainingSettings(batch_size=256).steps_per_pass(5994), TrainingSettings(batch_size=256).steps_per_pass(160)
+        (23, 1)
         """
-        return num_images // self.batch_size
+        return num_images // self.step_sizes(num_images)[0]
 
 
 class Hyperparameters(SettingsModel):

@@ -60,9 +60,14 @@ def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
     torch.set_num_threads(num_threads)
 
 
-def target_order(num_images: int, *, seed: int, epoch: int) -> Tensor:
-    """Return the order of the target's images in one epoch: (num_images,) int64, a permutation."""
-    return _permutation(num_images, derived_seed(seed, "target_epoch", epoch))
+def target_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
+    """Return one step's (batch_size,) int64 rows, in [0, num_images): whole batches of passes over the target.
+
+    Each pass is in a new order, and its last partial batch is dropped; `batch_size` is at most `num_images`.
+    """
+    number, place = divmod(step, num_images // batch_size)
+    order = _target_pass(num_images, derived_seed(seed, "target_epoch", number))
+    return order[place * batch_size : (place + 1) * batch_size]
 
 
 def source_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
@@ -88,6 +93,7 @@ def _permutation(count: int, seed: int) -> Tensor:
 
 # One pass serves many steps. Two are cached for the batch that runs from one pass into the next.
 _source_pass = lru_cache(maxsize=2)(_permutation)
+_target_pass = lru_cache(maxsize=1)(_permutation)
 
 
 class EpochInputs:
@@ -99,9 +105,8 @@ class EpochInputs:
 
     def __init__(self, work: FineTuning, epoch: int) -> None:
         self._work = work
-        self._first_step = epoch * work.num_steps
+        self._steps = work.length.steps(epoch)
         self._generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
-        self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
         self._is_on_gpu = work.device.type == "cuda"
 
     def __iter__(self) -> Iterator[list[StepPart]]:
@@ -116,23 +121,22 @@ class EpochInputs:
             _limit_to_one_thread(thread)
             waiting: deque[Future[list[StepPart] | _StoredStep]] = deque()
             try:
-                for step in range(self._work.num_steps + NUM_STEPS_AHEAD):
-                    if step < self._work.num_steps:
-                        waiting.append(thread.submit(prepare, step))
-                    if step >= NUM_STEPS_AHEAD:
+                for number in range(len(self._steps) + NUM_STEPS_AHEAD):
+                    if number < len(self._steps):
+                        waiting.append(thread.submit(prepare, self._steps[number]))
+                    if number >= NUM_STEPS_AHEAD:
                         ready = waiting.popleft().result()
                         yield ready if isinstance(ready, list) else self._parts(ready)
             finally:
                 thread.shutdown(cancel_futures=True)
 
     def _stored_step(self, step: int) -> _StoredStep:
-        work, size = self._work, self._work.settings.batch_size
-        target = self._stored_batch(work.target, self._order[step * size : (step + 1) * size])
+        work = self._work
+        rows = target_batch(len(work.target), batch_size=work.batch_size, seed=work.seed, step=step)
+        target = self._stored_batch(work.target, rows)
         if work.source is None:
             return target, None
-        rows = source_batch(
-            len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=self._first_step + step
-        )
+        rows = source_batch(len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=step)
         return target, self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
@@ -148,12 +152,12 @@ class EpochInputs:
         )
 
     def _parts(self, stored: _StoredStep) -> list[StepPart]:
-        target, source = stored
-        targets = self._batches(target)
-        return list(zip(targets, [None] * len(targets) if source is None else self._batches(source), strict=True))
+        target, source = self._batch(stored[0]), None if stored[1] is None else self._batch(stored[1])
+        parts = self._work.parts
+        return [(target.part(rows), None if source is None else source.part(others)) for rows, others in parts]
 
-    def _batches(self, stored: _StoredBatch) -> list[Batch]:
-        """Compute the views of a stored batch and split them into parts."""
+    def _batch(self, stored: _StoredBatch) -> Batch:
+        """Compute the views of a stored batch."""
         work, device, preprocessing = self._work, self._work.device, self._work.preprocessing
         images = stored.images.to(device, non_blocking=True)
         labels = stored.labels.to(device, non_blocking=True)
@@ -162,5 +166,4 @@ class EpochInputs:
         if stored.strong is not None:
             settings = work.settings.augmentation
             strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)
-        batch, each = Batch(weak, labels, strong), len(labels) // work.num_parts
-        return [batch.part(slice(k * each, (k + 1) * each)) for k in range(work.num_parts)]
+        return Batch(weak, labels, strong)

@@ -56,7 +56,21 @@ def test_a_word_is_a_row_that_is_written_as_the_word_again():
 
 def test_selectors_and_objectives_without_a_source_are_the_words():
     alone = {word for word, member in OBJECTIVES.built_in().items() if not member.uses_source}
-    assert set(method_words()) == alone | set(SELECTORS.words())
+    assert set(method_words()) == alone | {"finetune_longer"} | set(SELECTORS.words())
+
+
+def test_a_longer_row_has_the_hyperparameters_of_its_objective_and_says_so_in_its_training(tmp_path):
+    mine = {"name": "related_longer", "objective": "co_tuning", "longer": True}
+    settings = study(tmp_path, methods=["finetune", "finetune_longer", mine, "uot"])
+    assert {name: settings.training_of(name).longer for name in settings.method_names} == {
+        "finetune": False,
+        "finetune_longer": True,
+        "related_longer": True,
+        "uot": False,
+    }
+    plain, longer = find_method("finetune"), find_method("finetune_longer")
+    assert (longer.trained_with, longer.hyperparameters) == ("finetune", plain.hyperparameters)
+    assert settings.method("related_longer").model_dump(mode="json")["longer"] is True
 
 
 def test_a_row_of_ones_own_is_written_as_it_was_given(module):
@@ -74,6 +88,7 @@ def test_a_row_of_ones_own_is_written_as_it_was_given(module):
         ({"name": "mine", "objective": "jont"}, r"an objective must be known, but 'jont' is not; .*mean 'joint'"),
         ({"name": "mine", "objective": "joint"}, "objective 'joint' needs images of the source; add `selector:`"),
         ({"name": "mine", "selector": "uot", "objective": "co_tuning"}, "uses no image of the source, but selector"),
+        ({"name": "mine", "selector": "uot", "longer": True}, "longer must be left out of a row that reuses the sourc"),
         ({"name": "mine", "selector_settings": {"a": 1}}, "selector_settings must be of the row's own selector"),
         ({"name": "m/e"}, "should match pattern"),
     ],

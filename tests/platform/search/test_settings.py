@@ -43,12 +43,19 @@ def test_a_bare_word_names_the_strategy_and_the_grid_is_the_default(make_setting
             {"strategy": "optuna", "num_trials": 0, "grace_epochs": 0},
             r"search\.grace_epochs = 0.*\n.*num_trials = 0",
         ),
-        ({"strategy": "asha", "grace_epochs": 3}, r"search\.grace_epochs.*at most training\.epochs, 2, but is 3"),
+        ({"strategy": "asha", "grace_epochs": 3}, r"search\.grace_epochs.*at most the epochs of a trial, 2, but is 3"),
     ],
 )
 def test_a_wrong_search_is_told_with_field_and_remedy(make_settings: MakeSettings, search: Any, message: str) -> None:
     with pytest.raises(StudyFileError, match=message):
         make_settings(search=search)
+
+
+def test_a_training_of_some_steps_has_ten_epochs_to_stop_at(make_settings: MakeSettings) -> None:
+    search, training = {"strategy": "asha", "grace_epochs": 10}, {"steps": 300, "batch_size": 8}
+    assert make_settings(search=search, training=training).training.num_epochs == 10
+    with pytest.raises(StudyFileError, match="at most the epochs of a trial, 10, but is 11; lower it"):
+        make_settings(search=search | {"grace_epochs": 11}, training=training)
 
 
 def test_trials_on_several_workers_are_searched_by_the_grid_alone(make_settings: MakeSettings) -> None:
@@ -93,7 +100,7 @@ def test_a_strategy_of_a_module_has_settings_of_its_own(make_settings: MakeSetti
     assert (settings.search.may_stop, settings.search.proposes) == (True, False)
     assert settings.search.member.grace(100) == 2  # type: ignore[attr-defined]
     assert settings.model_dump(mode="json")["search"] == search, "it is logged as it was written"
-    with pytest.raises(StudyFileError, match=r"search\.grace_epochs.*at most training\.epochs, 2, but is 3"):
+    with pytest.raises(StudyFileError, match=r"search\.grace_epochs.*at most the epochs of a trial, 2, but is 3"):
         make_settings(search=search | {"grace_epochs": 3})
 
 

@@ -167,6 +167,7 @@ def test_a_key_holds_further_metrics_in_any_order_and_the_source_of_a_users_own(
     [
         ("finetune", {"gradient_gap": True}),
         ("finetune", {"source_batch_size": 4}),
+        ("uot", {"longer": True}),
         ("finetune", {"source_objective": "pseudo_label"}),
         ("uot", {"source_objective": "joint"}),
         ("uot", {"relationship": "direct"}),
@@ -195,6 +196,8 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
     "change",
     [
         {"gradient_gap": True},
+        {"steps": 6},
+        {"min_steps": 6},
         {"source_batch_size": 4},
         {"source_objective": "pseudo_label"},
         {"decay_factor": 0.5},
@@ -214,6 +217,50 @@ def test_what_a_trial_reads_is_in_its_key(
         for each in (training, {**training, **change})
     ]
     assert keys[0] != keys[1]
+
+
+def test_the_key_of_a_number_of_steps_lacks_epochs_and_that_of_a_longer_row_has_the_source_batch(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker]
+) -> None:
+    def key(method: str, **training: Any) -> str:
+        rows = ["finetune", "finetune_longer", "uot"]
+        settings = make_settings(
+            targets=["tiny-a"], methods=rows, grid=ONE_POINT, training={"batch_size": 8, **training}
+        )
+        return trials_of(made_by_hand(settings), method)[0].spec.key
+
+    for method in ("finetune", "finetune_longer", "uot"):
+        assert key(method, steps=6) == key(method, steps=6, epochs=2) != key(method, steps=7)
+    assert key("finetune", steps=6) == key("finetune", steps=6, source_batch_size=4)
+    assert key("finetune_longer", steps=6) != key("finetune_longer", steps=6, source_batch_size=4)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_target_smaller_than_a_batch_is_trained_on_for_some_steps_and_as_long_as_the_joint_row(
+    make_settings: MakeSettings,
+) -> None:
+    heard: list[str] = []
+
+    class Ear(StudyObserver):
+        def noticed(self, message: str) -> None:
+            heard.append(message)
+
+    settings = make_settings(
+        targets=["tiny-a"],
+        methods=["finetune", "finetune_longer", "uot"],
+        grid=ONE_POINT,
+        search="asha",
+        training={"steps": 12, "batch_size": 100},
+        refit={"num_seeds": 1},
+    )
+    study = run_study(settings, Ear())
+    smaller = (
+        "'tiny-a' has 24 images to train on, fewer than training.batch_size, 100: each step of its trials uses all"
+    )
+    assert [message.startswith(smaller) for message in heard].count(True) == 1
+    for cell in study.cells:
+        assert (cell.num_in_state("finished"), len(cell.refits)) == (1, 1)
+        assert [epoch for epoch, _ in cell.trials[0].curve] == list(range(1, 11))
 
 
 def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_images_lowers() -> None:

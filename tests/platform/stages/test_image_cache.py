@@ -109,6 +109,40 @@ def test_a_selection_of_which_no_image_decodes_is_refused_before_the_trials(
             context.get(ImageCacheStage)
 
 
+def test_a_target_that_broken_images_leave_smaller_than_a_batch_is_named(
+    tmp_path: Path, make_settings: Callable[..., StudySettings]
+) -> None:
+    source, target, heard = wide_set("source", 1), wide_set("target", 2), []
+    contents = [*target.splits["train"]["content"].to_pylist()[:3], b"no image"]
+    train = table_of_contents(["a", "b", "c", "d"], contents, [0, 1, 0, 1])
+    target = replace(
+        target,
+        splits={**target.splits, "train": train},
+        fingerprints={**target.fingerprints, "train": table_fingerprint(train)},
+    )
+
+    class Ear(StudyObserver):
+        def noticed(self, message: str) -> None:
+            heard.append(message)
+
+    def walked(num_workers: int) -> None:
+        training, compute = {"epochs": 1, "batch_size": 4}, {"workers_per_trial": num_workers}
+        runs = str(tmp_path / "runs2")
+        settings = make_settings(methods=["finetune"], training=training, compute=compute, storage=runs)
+        with walking(settings, Ear()) as context:
+            context.results |= {
+                ImageSetsStage: ImageSets(source, {"target": target}),
+                BackboneStage: Backbone("small_resnet", tmp_path / "weights.pt", "identity"),
+                AuditStage: SourceChoice({}, {}),
+            }
+            context.get(ImageCacheStage)
+
+    walked(num_workers=1)
+    assert sum("'target' has 3 images to train on, fewer than training.batch_size, 4" in each for each in heard) == 1
+    with pytest.raises(ImageSetError, match=r"'target' has fewer images, 3 in train, .*; see the notes above"):
+        walked(num_workers=2)
+
+
 def test_every_kind_of_unit_is_cached_whole() -> None:
     source = wide_set("source", 1)
     clusters = ClusterUnits(source, "clusters", assignment=np.array([0, 0, 1, 1]), num_clusters=2)

@@ -35,6 +35,17 @@ def test_a_refit_trains_on_val_as_well_and_scores_test_once() -> None:
     assert work_of("refit", TrainingSettings(epochs=3, batch_size=30), target(), "joint").steps == 9
 
 
+def test_the_work_of_a_number_of_steps_of_a_small_target_and_of_a_longer_row_is_counted() -> None:
+    exact = TrainingSettings(steps=25, batch_size=80)
+    assert work_of("trial", exact, target(), "finetune") == Work(10, steps=25, images_per_step=70, scored=200)
+    assert work_of("refit", exact, target(), "joint") == Work(10, steps=25, images_per_step=160, scored=30)
+    longer = TrainingSettings(epochs=3, batch_size=32, longer=True)
+    joint, alone = (work_of("trial", longer, target(), objective) for objective in ("joint", "finetune"))
+    assert joint == Work(3, steps=6, images_per_step=64, scored=60)
+    assert alone == Work(3, steps=12, images_per_step=32, scored=60)
+    assert alone.image_passes == joint.image_passes
+
+
 def test_seconds_are_those_of_steps_scoring_epochs_and_start() -> None:
     work = Work(epochs=2, steps=40, images_per_step=1, scored=50)
     assert work.seconds(SPEED) == pytest.approx(4.0 + 0.5 + 1.0 + 1.0 + TRIAL_OVERHEAD_S)

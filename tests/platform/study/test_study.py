@@ -276,7 +276,10 @@ def test_a_failing_trial_is_told_at_the_end_and_tried_again(
         ),
         ({"source": {"registered": "tiny-source", "regime": {"long_tail": 2}}}, "source 'tiny-source' must be a frac"),
         ({"selection": {"unit": "image", "top_k": 49}}, "top_k must be at most the source's 48 images, but is 49"),
-        ({"training": {"epochs": 1, "batch_size": 100}}, "batch_size must be at most .* 100 and 'tiny-a' has 24"),
+        (
+            {"training": {"epochs": 1, "batch_size": 100}, "compute": {"workers_per_trial": 5}},
+            r"batch_size must leave an equal part to each .* 5, but is 100, and 'tiny-a' has fewer images, 24 in train",
+        ),
         ({"targets": ["no-such-target"]}, "'no-such-target' is not"),
         ({"targets": ["tiny-source"]}, "must have a test split"),
     ],

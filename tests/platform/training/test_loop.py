@@ -106,16 +106,18 @@ def test_weights_that_the_very_last_step_makes_infinite_are_no_result(
     def step(optimizer: torch.optim.SGD, closure: None = None) -> None:
         real(optimizer, closure)
         num_taken.append(1)
-        if len(num_taken) == work.num_steps:
+        if len(num_taken) == work.length.num_steps:
             optimizer.param_groups[0]["params"][0].data.fill_(torch.nan)
 
     monkeypatch.setattr(torch.optim.SGD, "step", step)
-    with pytest.raises(DivergedError, match=rf"weights must stay finite, .* epoch 1, step {work.num_steps} \(lr"):
+    with pytest.raises(
+        DivergedError, match=rf"weights must stay finite, .* epoch 1, step {work.length.num_steps} \(lr"
+    ):
         fine_tune(work)
 
 
 def test_the_last_partial_batch_is_dropped(make_work: MakeWork) -> None:
-    assert make_work(batch_size=8).num_steps == 3  # of 27 images
+    assert make_work(batch_size=8, epochs=1).length.num_steps == 3  # of 27 images
 
 
 def test_source_batches_are_as_large_as_the_target_unless_told_otherwise(make_work: MakeWork) -> None:

@@ -190,5 +190,5 @@ def test_a_users_optimizer_trains(make_work: MakeWork, tmp_path: Path, monkeypat
     fine_tune(work)
     moved = (work.network.target_head.weight.detach() - before["target_head.weight"]).abs() / 0.02
     assert float((moved - moved.round()).abs().max()) < 1e-3, "by whole numbers of the head's rate"
-    assert float(moved.max()) == pytest.approx(work.num_steps, abs=1e-3)
+    assert float(moved.max()) == pytest.approx(work.length.num_steps, abs=1e-3)
     sys.modules.pop("own_optimizers")

@@ -3,23 +3,30 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.settings import TrainingSettings
-from pretrieve.training.step_inputs import source_batch, target_order
+from pretrieve.training.step_inputs import source_batch, target_batch
 
 
 @pytest.mark.parametrize(
     ("num_images", "steps"),
     [(5994, 23), (8144, 31), (12000, 46), (3680, 14), (19850, 77), (6667, 26), (3760, 14), (1880, 7), (3030, 11)],
 )
-def test_an_epoch_has_as_many_steps_as_the_papers_whole_batches(num_images: int, steps: int) -> None:
-    assert TrainingSettings(batch_size=256).steps_per_epoch(num_images) == steps
+def test_a_pass_has_as_many_steps_as_the_papers_whole_batches(num_images: int, steps: int) -> None:
+    assert TrainingSettings(batch_size=256).steps_per_pass(num_images) == steps
 
 
-def test_target_order_is_a_permutation_of_its_own_in_each_epoch() -> None:
-    first, again, second = (target_order(50, seed=3, epoch=epoch) for epoch in (0, 0, 1))
-    assert first.sort().values.tolist() == list(range(50))
-    assert first.equal(again)
-    assert not first.equal(second)
+@pytest.mark.parametrize("batch_size", [8, 50])
+def test_target_batches_are_the_whole_ones_of_a_permutation_of_its_own_in_each_pass(batch_size: int) -> None:
+    orders = [
+        torch.randperm(50, generator=torch.Generator().manual_seed(derived_seed(3, "target_epoch", number)))
+        for number in range(3)
+    ]
+    assert not orders[0].equal(orders[1])
+    expected = [batch for order in orders for batch in order.split(batch_size) if len(batch) == batch_size]
+    steps = [*range(len(expected)), 0, len(expected) - 1]  # a step needs no history
+    for step in steps:
+        assert target_batch(50, batch_size=batch_size, seed=3, step=step).equal(expected[step])
 
 
 @pytest.mark.parametrize(("num_images", "batch_size"), [(10, 4), (10, 10), (3, 8), (7, 20)])

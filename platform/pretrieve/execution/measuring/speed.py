@@ -48,6 +48,9 @@ REPORT_S = 0.01
 NUM_IMAGES = 64
 """Number of different images in a probe; they are repeated."""
 
+ONE_PASS = {"epochs": 1, "steps": None, "min_steps": None, "longer": False}
+"""Settings of a training that is one pass over its images."""
+
 MAX_STEPS = 1_000
 NUM_SOURCE_BATCHES = 4
 """Length of a probe's source stream; it does not change the time of a step."""
@@ -105,7 +108,7 @@ class Probe:
             target=RepeatedImages(self.pixels, MAX_STEPS * self.training.batch_size, self.num_target_classes),
             source=source,
             preprocessing=self.architecture.preprocessing,
-            settings=self.training.model_copy(update={"epochs": 1, "gradient_gap": False}),
+            settings=self.training.model_copy(update={**ONE_PASS, "gradient_gap": False}),
             hyperparameters=hyperparameters,
             seed=0,
             device=device,

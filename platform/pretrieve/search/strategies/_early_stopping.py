@@ -16,7 +16,7 @@ class EarlyStopping(SearchStrategy):
     """Base of strategies that stop trials.
 
     Attributes:
-      grace_epochs: no trial is stopped before this epoch, >= 1; None: a tenth of `training.epochs`.
+      grace_epochs: no trial is stopped before this epoch, >= 1; None: a tenth of a trial's epochs.
     """
 
     may_stop = True
@@ -34,4 +34,6 @@ class EarlyStopping(SearchStrategy):
     def faults_beside(self, num_epochs: int) -> list[str]:
         if self.grace_epochs is None or self.grace_epochs <= num_epochs:
             return []
-        return [f"grace_epochs: must be at most training.epochs, {num_epochs}, but is {self.grace_epochs}; lower it"]
+        return [
+            f"grace_epochs: must be at most the epochs of a trial, {num_epochs}, but is {self.grace_epochs}; lower it"
+        ]

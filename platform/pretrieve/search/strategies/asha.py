@@ -20,7 +20,7 @@ class AshaStrategy(EarlyStopping):
     """Begin every point; at each rung, only the better part of the trials of the cell that reached it goes on.
 
     Attributes:
-      grace_epochs: the first rung, >= 1; None: a tenth of `training.epochs`.
+      grace_epochs: the first rung, >= 1; None: a tenth of a trial's epochs.
       reduction_factor: about one in this many trials goes on from a rung to the next, which is this many times as many
         epochs away; >= 2.
     """

@@ -21,7 +21,7 @@ class MedianStrategy(EarlyStopping):
     """Begin every point; a trial ends if its best score is below the median of the others' running means.
 
     Attributes:
-      grace_epochs: no trial is stopped before this epoch, >= 1; None: a tenth of `training.epochs`.
+      grace_epochs: no trial is stopped before this epoch, >= 1; None: a tenth of a trial's epochs.
       min_trials: no trial is stopped while fewer others than this came as far; >= 2.
     """
 

@@ -33,6 +33,6 @@ class Schedule(ABC):
         Args:
           step: from 0 to num_steps − 1.
           num_steps: of the whole training, ≥ 1.
-          steps_per_epoch: divides `num_steps`.
+          steps_per_epoch: of one pass over the target; 1 where the length is a number of steps. It divides `num_steps`.
           training: the settings that all trials of the study share.
         """

@@ -1,4 +1,4 @@
-"""The schedule that lowers the rate after shares of the epochs, the paper's (section 4.1)."""
+"""The schedule that lowers the rate after shares of the training, the paper's (section 4.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pretrieve.training.settings import TrainingSettings
 
 
 class Step(Schedule):
-    """Multiply the rate by `training.decay_factor` after each share of the epochs in `training.decay_at`.
+    """Multiply the rate by `training.decay_factor` after each share of the training in `training.decay_at`.
+
+    A share ends with a whole epoch, or with a step where the training's length is given in steps.
 
     >>> training = TrainingSettings(epochs=10)
     >>> [Step().factor(step, 20, 2, training) for step in (0, 11, 12, 15)]
