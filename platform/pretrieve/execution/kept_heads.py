@@ -18,6 +18,7 @@ from pretrieve.features.stored_features import draw_labelled_features, read_labe
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.head_starts import HeadProblem, HeadStart
 from pretrieve.training.head_starts._base import MAX_SOURCE_EXAMPLES, no_examples
+from pretrieve.training.settings import TrainingSettings
 
 HEADS_VERSION = 1
 """Raise it when the same features give other heads."""
@@ -80,9 +81,9 @@ class KeptHeads(HeadStart):
 
     name = "kept"
 
-    def __init__(self, word: str, settings: dict[str, Any], folder: Path) -> None:
-        self._inner: HeadStart = HEAD_STARTS.build(word, settings)
-        self._identity, self._folder = [HEAD_STARTS.identity(word), settings], folder
+    def __init__(self, training: TrainingSettings, folder: Path) -> None:
+        self._inner, self._folder = training.build_head_start(), folder
+        self._identity = [HEAD_STARTS.identity(training.head_start), training.head_start_settings]
 
     def start(self, problem: HeadProblem) -> tuple[Tensor, Tensor]:
         examples = problem.examples

@@ -10,6 +10,7 @@ import numpy as np
 
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
+from pretrieve.components import OBJECTIVES
 from pretrieve.execution.kept_heads import FeatureFiles, KeptHeads
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.local_copy import local_copy
@@ -61,7 +62,7 @@ class TrialTask(SettingsModel):
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""
-        fields = {"target", "method", "objective", "seed", "metric", "num_target_classes", "head_start"}
+        fields = {"target", "method", "objective", "seed", "metric", "num_target_classes"}
         values: dict[str, Any] = {
             **self.provenance,
             **self.spec.model_dump(include=fields),
@@ -72,9 +73,12 @@ class TrialTask(SettingsModel):
         if self.spec.further_metrics:
             values["further_metrics"] = ", ".join(self.spec.further_metrics)
         values |= self.spec.hyperparameters.values()
+        if OBJECTIVES.find(self.spec.objective).is_fitted:
+            return values
         training = self.spec.training.model_dump()
         augmentation = training.pop("augmentation")
-        values |= {f"head_start.{name}": value for name, value in self.spec.head_start_settings.items()}
+        values["head_start"] = training.pop("head_start")
+        values |= {f"head_start.{name}": value for name, value in training.pop("head_start_settings").items()}
         for field in ("optimizer_settings", "schedule_settings"):
             values |= {f"training.{field}.{name}": value for name, value in training.pop(field).items()}
         values |= {f"training.{name}": value for name, value in training.items()}
@@ -91,7 +95,7 @@ class TrialTask(SettingsModel):
         started: dict[str, Any] = {}
         if features is not None:
             started = {
-                "head_start": KeptHeads(spec.head_start, spec.head_start_settings, features.heads),
+                "head_start": KeptHeads(spec.training, features.heads),
                 "target_examples": features.target_examples(),
                 "source_examples": features.source_examples(),
             }

@@ -29,20 +29,18 @@ class Method(SettingsModel):
       selector_settings: those of `selection` that this row changes, and the selector's own.
       objective: how a step's loss is computed; None: see `training.source_objective`, or `finetune` where nothing is
         reused.
-      head_start: what the fresh heads start from.
-      head_start_settings: its own.
       source_head: `fresh`, or `classifier`: the source's head starts as that of the pre-training, whose classes must be
         those of the source.
       longer: whether a row that reuses nothing sees as many images in its training as one that does, see
         `training.longer`: the control that tells what the reused images give from what a longer training gives.
-      optimizer, optimizer_settings: None: those of `training`. Likewise `schedule`, `schedule_settings`.
+      head_start, head_start_settings: None: those of `training`. Likewise of `optimizer` and `schedule`.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
     selector: str | None = None
     selector_settings: Settings = Field(default={})
     objective: str | None = None
-    head_start: str = "gaussian"
+    head_start: str | None = None
     head_start_settings: Settings = Field(default={})
     source_head: SourceHead = "fresh"
     longer: bool = False
@@ -80,13 +78,17 @@ class Method(SettingsModel):
         row = _row_of(self.name)
         if row is not None and row != self._changed():
             raise ValueError(f"a row's name must be its own, but {self.name!r} is a known row; choose another name")
-        for part in ("selector", "optimizer", "schedule"):
+        for part in ("selector", "head_start", "optimizer", "schedule"):
             if getattr(self, f"{part}_settings") and getattr(self, part) is None:
                 raise ValueError(f"{part}_settings must be of the row's own {part}, but it names none; add `{part}:`")
         for part in ("head_start", "optimizer", "schedule"):
             word = getattr(self, part)
             if word is not None:
                 FAMILY_OF[part].build(word, getattr(self, f"{part}_settings"))
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_objective(self) -> Method:
         objective = OBJECTIVES.find(self.trained_with)
         fitted = ", ".join(name for name in self._changed() if name not in ("name", "objective"))
         if self.is_fitted and fitted:
@@ -128,11 +130,6 @@ class Method(SettingsModel):
     def is_fitted(self) -> bool:
         """Whether its trials fit a head to features instead of training a network."""
         return bool(OBJECTIVES.find(self.trained_with).is_fitted)
-
-    @property
-    def reads_features(self) -> bool:
-        """Whether its trials read features: they are fitted to them, or their heads start from them."""
-        return self.is_fitted or bool(HEAD_STARTS.find(self.head_start).uses_examples)
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pretrieve.components import OBJECTIVES
 from pretrieve.features.stored_features import FeatureRequest
+from pretrieve.methods import Method
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import BackboneStage
@@ -30,7 +31,7 @@ class TrialFeaturesStage(Stage[Mapping[tuple[str, str], Path]]):
     place = 75
 
     def applies(self, context: Context) -> bool:
-        return any(row.reads_features for row in context.settings.methods)
+        return bool(_reading(context))
 
     def load(self, context: Context) -> Mapping[tuple[str, str], Path] | None:
         features, requests = trained_features(context), _requests(context)
@@ -75,10 +76,14 @@ def trained_features(context: Context) -> StudyFeatures:
     return StudyFeatures(context, backbone, {SOURCE: sets.source, **sets.targets})
 
 
+def _reading(context: Context) -> list[Method]:
+    settings = context.settings
+    return [settings.method(name) for name in settings.method_names if settings.reads_features(name)]
+
+
 def _wanted(context: Context) -> list[tuple[str, str]]:
     """List the (image set, split) that trials read; nothing where no row reads features."""
-    rows = [context.settings.method(name) for name in context.settings.method_names]
-    reading = [row for row in rows if row.reads_features]
+    reading = _reading(context)
     if not reading:
         return []
     starts_source = any(

@@ -138,8 +138,6 @@ class TrialMaker:
             further_metrics=inputs.targets[target].further_metrics,
             num_target_classes=inputs.targets[target].num_classes,
             num_source_classes=self._num_source_classes(target, objective),
-            head_start=row.head_start,
-            head_start_settings=row.head_start_settings,
             source_head=row.source_head,
         )
         key = self._key(without_key, reused)
@@ -156,7 +154,7 @@ class TrialMaker:
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
             num_threads=settings.compute.num_cpus,
             num_workers=1 if row.is_fitted else settings.compute.workers_per_trial,
-            features=self._features(target, row, kind) if row.reads_features else None,
+            features=self._features(target, row, kind) if settings.reads_features(method) else None,
             relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
@@ -238,7 +236,7 @@ class TrialMaker:
 
     def _heads_of_source(self, target: str, row: Method) -> list[Any] | None:
         """Return what a fresh source head that starts from features depends on."""
-        if not row.reads_features or row.source_head != "fresh":
+        if not self._settings.reads_features(row.name) or row.source_head != "fresh":
             return None
         if not OBJECTIVES.find(row.trained_with).uses_source_head:
             return None
@@ -265,8 +263,9 @@ class TrialMaker:
 def _members_of(spec: TrialSpec) -> dict[str, Any]:
     """Return what a key holds of the head start, unless it is the default, and of a user's optimizer and schedule."""
     training, parts = spec.training, dict[str, Any]()
-    if spec.head_start != TrialSpec.model_fields["head_start"].default or spec.head_start_settings:
-        parts["head_start"] = [HEAD_STARTS.identity(spec.head_start), spec.head_start_settings]
+    is_default = training.head_start == TrainingSettings.model_fields["head_start"].default
+    if not OBJECTIVES.find(spec.objective).is_fitted and (not is_default or training.head_start_settings):
+        parts["head_start"] = [HEAD_STARTS.identity(training.head_start), training.head_start_settings]
     named = {"optimizer": OPTIMIZERS.identity(training.optimizer), "schedule": SCHEDULES.identity(training.schedule)}
     # The word of a built-in one is among the settings of the training.
     return parts | {name: identity for name, identity in named.items() if not isinstance(identity, str)}
@@ -275,7 +274,8 @@ def _members_of(spec: TrialSpec) -> dict[str, Any]:
 def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
     """Reset what a trial does not read to its default, so that changing it does not run the trial again."""
     needs, training = OBJECTIVES.find(spec.objective), spec.training
-    unread = {"source_objective"}  # the key holds the objective that it leads to
+    # The key holds the objective that the first leads to, and the head start with its identity.
+    unread = {"source_objective", "head_start", "head_start_settings"}
     if not needs.uses_relationship:
         unread |= {"relationship"}
     if training.steps is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.components import BACKBONES, OBJECTIVES, VIEWS
+from pretrieve.components import BACKBONES, HEAD_STARTS, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
@@ -320,6 +320,10 @@ class StudySettings(SettingsModel):
         optimizer = row.optimizer or self.training.optimizer
         return row.model_copy(update={"objective": row.objective or of_study or by_unit, "optimizer": optimizer})
 
+    def reads_features(self, name: str) -> bool:
+        """Return whether the trials of a row read features: they are fitted to them, or heads start from them."""
+        return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
+
     def num_refits(self, name: str) -> int:
         """Return how often the best configuration of a row is trained for the table.
 
@@ -328,9 +332,10 @@ class StudySettings(SettingsModel):
         return 1 if self.method(name).is_fitted else self.refit.num_seeds
 
     def training_of(self, name: str) -> TrainingSettings:
-        """Return the training of a row, with the optimizer, the schedule and the length that it names."""
+        """Return the training of a row, with the head start, the optimizer, the schedule and the length it names."""
         (row,) = [each for each in self.methods if each.name == name]
-        own = {part: getattr(row, part) for part in ("optimizer", "schedule") if getattr(row, part) is not None}
+        parts = ("head_start", "optimizer", "schedule")
+        own = {part: getattr(row, part) for part in parts if getattr(row, part) is not None}
         settings = {f"{part}_settings": getattr(row, f"{part}_settings") for part in own}
         changes = own | settings | ({"longer": True} if row.longer else {})
         return self.training.model_copy(update=changes) if changes else self.training

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones import Architecture, Preprocessing
-from pretrieve.components import HEAD_STARTS, OBJECTIVES
+from pretrieve.components import OBJECTIVES
 from pretrieve.training.head_starts import HeadStart
 from pretrieve.training.head_starts._base import Examples, no_examples
 from pretrieve.training.length import Length
@@ -133,7 +133,7 @@ class TrialInputs:
             source_classifier=self.source_classifier,
         ).to(device)
         network.start_heads(
-            self.head_start or HEAD_STARTS.build(spec.head_start, spec.head_start_settings),
+            self.head_start or spec.training.build_head_start(),
             torch.Generator().manual_seed(derived_seed(spec.seed, "heads")),
             target_examples=self.target_examples,
             source_examples=self.source_examples,

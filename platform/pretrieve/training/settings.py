@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.components import OPTIMIZERS, SCHEDULES
+from pretrieve.components import HEAD_STARTS, OPTIMIZERS, SCHEDULES
 from pretrieve.components.hyperparameters import BUILT_IN, Hyperparameter
 from pretrieve.errors import ComponentError
 from pretrieve.settings_model import SettingsModel
 
 if TYPE_CHECKING:
+    from pretrieve.training.head_starts import HeadStart
     from pretrieve.training.optimizers import Optimizer
     from pretrieve.training.schedules import Schedule
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
-_FAMILIES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+_FAMILIES = {"head_start": HEAD_STARTS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 NUM_EPOCHS_OF_STEPS = 10
 """Epochs of a training whose length is given as a number of steps: it is scored and saved so often."""
@@ -64,6 +65,9 @@ class TrainingSettings(SettingsModel):
         (batch_size + source_batch_size) / batch_size times the steps, and the schedule is stretched. A row may set it.
       batch_size: target images per step; the last partial batch of a pass is dropped. A smaller target is used whole.
       source_batch_size: source images per step of a method that reuses the source; None: as many as target images.
+      head_start: what fresh heads start from: `gaussian`, the paper's, `from_probe`, `from_means`, or one of the
+        user's; a row may name another.
+      head_start_settings: the head start's own settings.
       optimizer: how gradients change the weights: `sgd`, the paper's, `adamw`, or one of the user's.
       optimizer_settings: the optimizer's own settings, such as `layer_decay`.
       schedule: how the learning rates change: `step`, the paper's, `cosine_decay`, or one of the user's.
@@ -86,8 +90,10 @@ class TrainingSettings(SettingsModel):
     longer: bool = False
     batch_size: Annotated[int, Field(ge=2)] = 256
     source_batch_size: Annotated[int, Field(ge=2)] | None = None
-    optimizer: str = "sgd"
+    head_start: str = "gaussian"
     # Settings are checked where they are left out too, as a member may need some.
+    head_start_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    optimizer: str = "sgd"
     optimizer_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     schedule: str = "step"
     schedule_settings: dict[str, Any] = Field(default_factory=dict, validate_default=True)
@@ -107,7 +113,7 @@ class TrainingSettings(SettingsModel):
             raise ValueError(f"must be left out where the exact number is given, training.steps: {steps}; drop one")
         return min_steps
 
-    @field_validator("optimizer", "schedule")
+    @field_validator("head_start", "optimizer", "schedule")
     @classmethod
     def _is_known(cls, word: str, info: ValidationInfo) -> str:
         try:
@@ -116,7 +122,7 @@ class TrainingSettings(SettingsModel):
             raise ValueError(str(error)) from error
         return word
 
-    @field_validator("optimizer_settings", "schedule_settings")
+    @field_validator("head_start_settings", "optimizer_settings", "schedule_settings")
     @classmethod
     def _are_taken(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         field = str(info.field_name).removesuffix("_settings")
@@ -128,6 +134,11 @@ class TrainingSettings(SettingsModel):
         except ComponentError as error:
             raise ValueError(str(error)) from error
         return settings
+
+    def build_head_start(self) -> HeadStart:
+        """Build the member that `head_start` names from its settings."""
+        member: HeadStart = HEAD_STARTS.build(self.head_start, self.head_start_settings)
+        return member
 
     def build_optimizer(self) -> Optimizer:
         """Build the member that `optimizer` names from its settings."""

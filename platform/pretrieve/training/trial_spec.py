@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
@@ -27,8 +25,6 @@ class TrialSpec(SettingsModel):
       further_metrics: words of metrics that are kept beside the score.
       num_target_classes: K of the target.
       num_source_classes: K of the source's head (for Co-Tuning: of the pre-training); 0 for an objective without one.
-      head_start: how fresh heads get their first weights.
-      head_start_settings: the head start's own settings.
       source_head: whether the source head is a fresh one, or starts as the classifier of the pre-training.
       num_parts: parts of a step's batch that pass through the network one after the other.
     """
@@ -45,8 +41,6 @@ class TrialSpec(SettingsModel):
     further_metrics: tuple[str, ...] = ()
     num_target_classes: int
     num_source_classes: int
-    head_start: str = "gaussian"
-    head_start_settings: dict[str, Any] = Field(default_factory=dict)
     source_head: SourceHead = "fresh"
     num_parts: int = 1
 

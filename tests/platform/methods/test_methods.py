@@ -152,16 +152,20 @@ def test_a_row_overrides_the_selection_of_the_study_and_sets_up_its_own_selector
 def test_a_row_that_is_fitted_takes_nothing_but_a_name():
     row = Method(name="weak", objective="linear_probe")
     assert row.is_fitted
-    assert row.reads_features
     assert [each.name for each in row.hyperparameters] == ["l2"]
     assert find_method("class_means").hyperparameters == ()
     with pytest.raises(ValidationError, match="takes only a name; leave out head_start"):
         Method(name="weak", objective="linear_probe", head_start="from_means")
 
 
-def test_only_heads_that_start_from_features_read_them():
-    assert not find_method("uot").reads_features
-    assert Method(name="warm", objective="finetune", head_start="from_probe").reads_features
+def test_a_row_reads_features_if_it_is_fitted_or_its_heads_start_from_them(tmp_path):
+    warm = {"name": "warm", "objective": "finetune", "head_start": "from_probe"}
+    cold = {"name": "cold", "objective": "finetune", "head_start": "gaussian"}
+    paper = study(tmp_path, methods=["uot", "class_means", warm])
+    assert [paper.reads_features(name) for name in paper.method_names] == [False, True, True]
+    ours = study(tmp_path, methods=["uot", cold], training={"head_start": "from_means"})
+    assert [ours.training_of(name).head_start for name in ours.method_names] == ["from_means", "gaussian"]
+    assert [ours.reads_features(name) for name in ours.method_names] == [True, False]
 
 
 def test_an_objective_without_a_source_head_starts_none():
