@@ -99,9 +99,11 @@ def _path(context: Context, node: Node) -> Path:
         objective=task.spec.objective,
         batch_size=task.spec.training.batch_size,
         source_batch_size=task.spec.training.source_batch_size,
-        # Its state takes memory.
+        # What takes memory beside the images.
         **task.spec.training.model_dump(
-            mode="json", include={"optimizer", "optimizer_settings"}, exclude_defaults=True
+            mode="json",
+            include={"optimizer", "optimizer_settings", "learns", "weight_average"},
+            exclude_defaults=True,
         ),
         compute=context.cluster.compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
         node=asdict(node),

@@ -250,7 +250,9 @@ def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
         unread |= {"source_batch_size", "gradient_gap"}
     if spec.kind == "refit":
         unread |= {"gradient_gap"}
-    if num_workers == 1:
+    if training.learns == "head" or (training.batch_norm == "target_only" and not needs.uses_source):
+        unread |= {"batch_norm"}
+    if num_workers == 1 or training.learns == "head" or training.batch_norm == "frozen":
         unread |= {"synchronised_batch_norm"}
     members = (training.build_optimizer(), training.build_schedule())
     unread |= {"momentum", "decay_at", "decay_factor"} - {name for member in members for name in member.reads}
