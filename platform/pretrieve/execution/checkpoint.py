@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed, sealing
 from pretrieve.training.network import TwoHeadNetwork
@@ -22,8 +23,15 @@ class CheckpointFile:
         self._path = path
         self._writing = writing
 
-    def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
+    def save(
+        self,
+        epochs_done: int,
+        network: TwoHeadNetwork,
+        optimizer: torch.optim.Optimizer,
+        further: Mapping[str, Tensor],
+    ) -> None:
         state = {"epochs_done": epochs_done, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
+        state["further"] = dict(further)
 
         def write() -> None:
             # torch.save gets a Python file, because torch's own file does not tell a full disk from other errors.
@@ -32,14 +40,16 @@ class CheckpointFile:
 
         self._writing(write)
 
-    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
-        """Load the state into network and optimizer and return the epochs done; 0 where there is no whole file."""
+    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer, further: Mapping[str, Tensor]) -> int:
+        """Load the state into what is given and return the epochs done; 0 where there is no whole file."""
         if not is_kept(self._path):
             return 0
         # The device that saved the state is the first worker's GPU, which this machine may lack.
         state = torch.load(BytesIO(read_sealed(self._path)), map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
+        for name, tensor in further.items():
+            tensor.copy_(state["further"][name])
         return int(state["epochs_done"])
 
     def remove(self) -> None:

@@ -109,8 +109,12 @@ def _path(context: Context, node: Node) -> Path:
         objective=task.spec.objective,
         batch_size=training.batch_size,
         source_batch_size=training.source_batch_size,
-        # Its state takes memory.
-        **training.model_dump(mode="json", include={"optimizer", "optimizer_settings"}, exclude_defaults=True),
+        # What takes memory beside the images.
+        **training.model_dump(
+            mode="json",
+            include={"optimizer", "optimizer_settings", "learns", "weight_average"},
+            exclude_defaults=True,
+        ),
         compute=context.cluster.compute.model_dump(mode="json", include={"cpus_per_trial", "gpus_per_trial"}),
         node=asdict(node),
     )

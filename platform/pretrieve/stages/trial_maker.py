@@ -18,7 +18,7 @@ from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.features import SOURCE
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
-from pretrieve.training.settings import AugmentationSettings, Hyperparameters, TrainingSettings
+from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
 
 if TYPE_CHECKING:
@@ -286,13 +286,15 @@ def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
         unread |= {"gradient_gap"} | (set() if training.longer else {"source_batch_size"})
     if spec.kind == "refit":
         unread |= {"gradient_gap"}
-    if num_workers == 1:
+    if training.learns == "head" or (training.batch_norm == "target_only" and not needs.uses_source):
+        unread |= {"batch_norm"}
+    if num_workers == 1 or training.learns == "head" or training.batch_norm == "frozen":
         unread |= {"synchronised_batch_norm"}
     members = (training.build_optimizer(), training.build_schedule())
     unread |= {"momentum", "decay_at", "decay_factor"} - {name for member in members for name in member.reads}
-    changes = {name: TrainingSettings.model_fields[name].default for name in unread}
+    plain = TrainingSettings()
+    changes: dict[str, Any] = {name: getattr(plain, name) for name in unread}
     if not needs.uses_strong_view:
-        strong = ("num_ops", "magnitude", "cutout_fraction")
-        defaults = {name: AugmentationSettings.model_fields[name].default for name in strong}
-        changes["augmentation"] = training.augmentation.model_copy(update=defaults)
+        strong = {name: getattr(plain.augmentation, name) for name in ("num_ops", "magnitude", "cutout_fraction")}
+        changes["augmentation"] = training.augmentation.model_copy(update=strong)
     return training.model_copy(update=changes)

@@ -66,9 +66,12 @@ class TrialsStage(Stage[StudyCells]):
         in_turns = [seconds for seconds in chain.from_iterable(zip_longest(*missing)) if seconds is not None]
         num_concurrent = measured.resources.num_concurrent
         seconds = measured.tune_start_s + makespan(in_turns, num_concurrent) if in_turns else 0.0
-        # A checkpoint holds the weights and the optimizer's state.
+        # A checkpoint holds the weights, their average where one is asked for, and the optimizer's state.
         trainings = [context.settings.training_of(name) for name in context.settings.method_names]
-        num_per_weight = 1 + max(training.build_optimizer().num_state_per_weight for training in trainings)
+        num_per_weight = 1 + max(
+            training.build_optimizer().num_state_per_weight + (training.weight_average is not None)
+            for training in trainings
+        )
         disk_bytes = num_per_weight * measured.weight_bytes * num_concurrent + MLFLOW_BYTES_PER_TRIAL * len(in_turns)
         return StageForecast(self.name, seconds, f"{len(in_turns):,} trials" if in_turns else "", disk_bytes)
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.components import BACKBONES, HEAD_STARTS, OBJECTIVES, VIEWS
@@ -23,8 +24,9 @@ from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_p
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
 from pretrieve.tracking.address import sqlite_store
+from pretrieve.training.learning_layers import fixed_blocks
 from pretrieve.training.pretraining import PretrainingSettings
-from pretrieve.training.settings import TrainingSettings
+from pretrieve.training.settings import Learns, TrainingSettings
 from pretrieve_selection import SelectionInputError
 
 if TYPE_CHECKING:
@@ -269,9 +271,10 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
+        of_layers = _faults_of_layers(training.learns, self.backbone)
         found = self.search.faults_beside(num_epochs=training.num_epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_search:
+        if faults := of_methods or of_selection or of_batches or of_layers or of_search:
             raise FieldFaultsError(faults)
         return self
 
@@ -357,6 +360,19 @@ class StudySettings(SettingsModel):
         `set_tracking_uri` also sets), else SQLite in the study's folder.
         """
         return self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store(self.folder)
+
+
+def _faults_of_layers(learns: Learns, backbone: BackboneSettings) -> list[str]:
+    if isinstance(learns, str):
+        return []
+    from pretrieve.backbones import find_architecture
+
+    try:
+        with torch.random.fork_rng(devices=[]):  # building a network draws its weights
+            fixed_blocks(find_architecture(backbone.architecture_name).build(), learns)
+    except UserError as fault:
+        return [str(fault)]
+    return []
 
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pretrieve.components.hyperparameters import Hyperparameter
 from pretrieve.testing.head_starts import LabelledFeatures, check_heads, example_sets
 from pretrieve.testing.small_network import NUM_SOURCE_CLASSES, NUM_TARGET_CLASSES, small_network, values_of
+from pretrieve.training.batch_norm import is_part_of
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, FeatureObjective, Objective, Relationship, StepLoss
 from pretrieve.training.settings import Hyperparameters
@@ -27,8 +28,9 @@ def check_objective(objective_class: type[Objective]) -> None:
     `build` reads only the hyperparameters that it lists. `loss` and `source_loss` work with what the flags `uses_…` ask
     for, and depend on each of them. The total is a finite scalar that can be differentiated, its parts are detached.
     The totals of chunks, weighted by their shares, add up to that of the step, as do their gradients. Inputs and
-    weights stay as they were. The loss on the source alone is the source's part of the step's. Of a `FeatureObjective`
-    the head that it fits is checked instead, as `check_head_start` does.
+    weights stay as they were. A pass of both streams begins with the target's images. The loss on the source alone is
+    the source's part of the step's. Of a `FeatureObjective` the head that it fits is checked instead, as
+    `check_head_start` does.
 
     Raises:
       AssertionError: it does not; the message names rule, value and place.
@@ -44,6 +46,7 @@ def check_objective(objective_class: type[Objective]) -> None:
     _check_inputs_stay(case)
     _check_chunks(case)
     _check_flags(case)
+    _check_order_of_streams(case)
     _check_source_loss(case)
 
 
@@ -214,6 +217,22 @@ def _check_flags(case: _Case) -> None:
         raise AssertionError(
             f"the loss must depend on the backbone's weights, but no gradient reaches them {case.place}"
         )
+
+
+def _check_order_of_streams(case: _Case) -> None:
+    network, passes = case.network(), list[Tensor]()
+    network.backbone.register_forward_pre_hook(lambda _, arguments: passes.append(arguments[0]))
+    case.loss(network)
+    views = () if case.source is None else (case.source.images, case.source.strong_images)
+    of_source = [image for view in views if view is not None for image in view]
+    for images in passes:
+        for place, image in enumerate(images[:NUM_TARGET]):
+            if not is_part_of(images, case.source) and any(image.equal(other) for other in of_source):
+                raise AssertionError(
+                    f"a pass of the network must begin with all of the target's images, or be of one of the source's "
+                    f"tensors alone, but image {place} of {len(images)} is the source's, and the target's batch has "
+                    f"{NUM_TARGET} {case.place}"
+                )
 
 
 def _check_source_loss(case: _Case) -> None:

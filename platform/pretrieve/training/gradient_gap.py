@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.augmentation.views import central_view, draw_strong_view, strong_view, weak_view
+from pretrieve.training.batch_norm import streams_apart
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective
@@ -53,14 +54,15 @@ def estimate_gradient_gap(
     ∇F is the gradient of the mean cross-entropy over all images of `target_batches`. Use held-out images: on training
     images the gradient of F vanishes as they are learned. ∇h is the gradient of the objective's loss on one source
     batch alone, without λ: the source head's cross-entropy (eq. 6) or the pseudo-label's (eq. 7). Only the backbone's
-    parameters count, because the paper's θ is what both losses share, and the heads differ.
+    parameters that learn count, because the paper's θ is what both losses share, and the heads differ.
 
     Theorem 1 takes the maximum over the steps t, and this is the value at one step: log it once per epoch and take the
     maximum afterwards. The mean over source batches includes the spread of ∇h among batches, which falls with their
     size, and an error of ∇F, which falls with the number of target images. So compare only values from the same sizes.
 
     The network runs as in prediction (running statistics, no dropout), so that F and h are means over images and no
-    image changes another's loss. Its weights, buffers, modes and `.grad` are left exactly as they were.
+    image changes another's loss. If it has statistics for the source's images, h is computed with these. Its weights,
+    buffers, modes and `.grad` are left exactly as they were.
 
     The objective has `uses_source`. Each side has at least one batch, on the network's device, the source's with a
     strong view if the objective uses it. A batch that does not fit into memory passes through the network in
@@ -76,9 +78,10 @@ def estimate_gradient_gap(
         target_norm_squared = _dot(target_gradient, target_gradient)
         gaps, norms, cosines = [], [], []
         for batch in source_batches:
-            source_gradient = _mean_gradient(
-                _split([batch], num_parts), lambda part: objective.source_loss(network, part), parameters
-            )
+            with streams_apart(network, num_target=0):
+                source_gradient = _mean_gradient(
+                    _split([batch], num_parts), lambda part: objective.source_loss(network, part), parameters
+                )
             difference = [a - b for a, b in zip(target_gradient, source_gradient, strict=True)]
             gaps.append(_dot(difference, difference))
             norms.append(_dot(source_gradient, source_gradient))

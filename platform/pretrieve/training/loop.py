@@ -14,11 +14,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.errors import DivergedError
+from pretrieve.training.batch_norm import copied_statistics, set_training_mode, streams_apart
 from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.learning_layers import fix_layers
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import Batch, Objective, StepLoss
 from pretrieve.training.schedules import Schedule
 from pretrieve.training.step_inputs import EpochInputs, StepPart
+from pretrieve.training.weight_average import WeightAverage
 
 StepPartName = Literal["data", "forward", "backward"]
 
@@ -46,7 +49,8 @@ class EpochReport:
 
 
 EpochCallback = Callable[[EpochReport], None]
-"""Called after each epoch in every process of a training, with the network in training mode."""
+"""Called after each epoch in every process of a training, with the network in training mode, and with the averaged
+weights where the settings ask for an average."""
 
 
 class StepClock:
@@ -88,13 +92,20 @@ class StepClock:
 class Checkpoint(Protocol):
     """Stores the state of a training between two epochs.
 
-    No random state is stored: every draw is a function of seed, epoch and step, see `step_inputs`.
+    No random state is stored: every draw is a function of seed, epoch and step, see `step_inputs`. `further` are the
+    tensors by name that a training keeps beside its network and optimizer; they are restored in place.
     """
 
-    def save(self, epochs_done: int, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> None:
+    def save(
+        self,
+        epochs_done: int,
+        network: TwoHeadNetwork,
+        optimizer: torch.optim.Optimizer,
+        further: Mapping[str, Tensor],
+    ) -> None:
         """Store the state after `epochs_done` epochs in place of the previous one."""
 
-    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer) -> int:
+    def restore(self, network: TwoHeadNetwork, optimizer: torch.optim.Optimizer, further: Mapping[str, Tensor]) -> int:
         """Load the stored state and return its number of epochs; change nothing and return 0 if there is none."""
 
 
@@ -112,22 +123,50 @@ def fine_tune(
     The callbacks are called after each epoch, one after the other, before its checkpoint is saved; `on_step` after each
     step. The first process saves the checkpoint, all restore it. Raises DivergedError, which names epoch, step and
     settings, if a loss or the weights are not finite; and torch.OutOfMemoryError if a step does not fit on the device:
-    then the checkpoint holds the last whole epoch.
+    then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the blocks that the
+    settings let learn, or an objective's passes do not keep its contract.
     """
     # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
     work.network.to(memory_format=torch.channels_last)
+    fix_layers(work.network.backbone, work.settings.learns)
+    set_training_mode(work.network, work.settings)
+    is_apart = work.settings.batch_norm == "target_only" and work.source is not None
+    work.network.source_statistics = copied_statistics(work.network.backbone) if is_apart else {}
     optimizer = work.settings.build_optimizer().build(work.network, work.hyperparameters, work.settings)
+    average = _average_and_clip(work, optimizer)
+    further = {f"source_statistics.{name}": each for name, each in work.network.source_statistics.items()}
+    further |= {f"average.{name}": each for name, each in average.state.items()} if average else {}
     schedule = work.settings.build_schedule()
-    epochs_done = checkpoint.restore(work.network, optimizer) if checkpoint else 0
+    epochs_done = checkpoint.restore(work.network, optimizer, further) if checkpoint else 0
     step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.length.num_epochs):
         report = _train_epoch(work, step_loss, optimizer, schedule, epoch, on_step)
-        for callback in callbacks:
-            callback(report)
+        with average.in_place() if average else nullcontext():
+            for callback in callbacks:
+                callback(report)
         if checkpoint and epoch + 1 < work.length.num_epochs:
             if work.process_group.is_first:
-                checkpoint.save(epoch + 1, work.network, optimizer)
+                checkpoint.save(epoch + 1, work.network, optimizer, further)
             work.process_group.wait()
+    if average:
+        average.exchange()
+
+
+def _average_and_clip(work: FineTuning, optimizer: torch.optim.Optimizer) -> WeightAverage | None:
+    """Let each step of an optimizer shorten the gradient before, and add to the average after, as the settings say."""
+    settings, parameters = work.settings, list(work.network.parameters())
+    max_norm = settings.max_gradient_norm
+    if max_norm is not None:
+
+        def clip(*_: object) -> None:
+            nn.utils.clip_grad_norm_(parameters, max_norm)
+
+        optimizer.register_step_pre_hook(clip)
+    if settings.weight_average is None:
+        return None
+    average = WeightAverage(work.network, settings.weight_average)
+    optimizer.register_step_post_hook(lambda *_: average.add())
+    return average
 
 
 class _StepLoss(nn.Module):
@@ -139,7 +178,8 @@ class _StepLoss(nn.Module):
         self._objective = objective
 
     def forward(self, target: Batch, source: Batch | None) -> StepLoss:
-        return self._objective.loss(self.network, target, source)
+        with streams_apart(self.network, len(target.images), source):
+            return self._objective.loss(self.network, target, source)
 
 
 def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
@@ -159,7 +199,7 @@ def _train_epoch(
     epoch: int,
     on_step: Callable[[], None],
 ) -> EpochReport:
-    work.network.train()
+    set_training_mode(work.network, work.settings)
     started, clock = time.perf_counter(), StepClock(work.device)
     losses: list[StepLoss] = []
     # Layers that draw random numbers, such as dropout, draw the same in this epoch whatever ran before it.

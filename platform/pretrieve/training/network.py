@@ -25,6 +25,10 @@ class TwoHeadNetwork(nn.Module):
       source_classifier: D → num_source_classes, the classifier that the backbone was pre-trained with. The source head
         starts as its copy and learns at the backbone's rate. None: the source head is fresh and learns at the heads'
         rate. Raises BackboneError if it does not fit the features or the source's classes.
+
+    Attributes:
+      source_statistics: a second set of batch-norm statistics, for the source's images, by the names of the backbone's
+        buffers; a training fills it, see `training.batch_norm`. No part of the state dict: prediction does not use it.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class TwoHeadNetwork(nn.Module):
         else:
             self.source_head = _zero_head(feature_dim, num_source_classes) if num_source_classes else None
         self._source_head_is_pretrained = source_classifier is not None
+        self.source_statistics: dict[str, Tensor] = {}
         if generator is not None:
             self.start_heads(Gaussian(), generator)
 
@@ -85,8 +90,8 @@ class TwoHeadNetwork(nn.Module):
                 head.bias.copy_(bias)
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
-        """Return what learns at the backbone's rate: its parameters and those of a pre-trained source head."""
-        parameters = list(self.backbone.parameters())
+        """Return what learns at the backbone's rate: its parameters that learn, and a pre-trained source head's."""
+        parameters = [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
         if self._source_head_is_pretrained and self.source_head is not None:
             parameters += self.source_head.parameters()
         return parameters

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pretrieve.training.schedules import Schedule
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Learns = Literal["all", "head"] | Annotated[int, Field(ge=1, strict=True)]
+"""What learns: the whole network, the heads alone, or the heads and the last n blocks of the backbone."""
 
 _FAMILIES = {"head_start": HEAD_STARTS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
@@ -82,6 +84,15 @@ class TrainingSettings(SettingsModel):
       gradient_gap: whether trials measure δ² of Theorem 1 after each epoch, on held-out images of the target.
       synchronised_batch_norm: whether the batch norm of a trial on several GPUs sees the whole batch instead of each
         GPU's own part.
+      batch_norm: whose statistics normalise an image: `both_streams`, those of target and source together, as in the
+        paper; `target_only`, those of its own stream, of which prediction uses the target's; `frozen`, those of the
+        pre-training, which do not change. Its weights learn in each.
+      learns: `all`, the whole network; `head`, the heads alone; or n, the last n blocks of the backbone, counted as
+        `layer_decay` does, and the heads. Blocks that do not learn compute as in prediction.
+      weight_average: the decay per step of an exponential moving average of the weights, such as 0.99. Scores and
+        refits are those of the averaged weights. None: of the last step's weights.
+      max_gradient_norm: a longer gradient, taken over all weights together, is shortened to this L2 norm before each
+        step. None: gradients stay as they are.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 100
@@ -105,6 +116,10 @@ class TrainingSettings(SettingsModel):
     relationship: Literal["calibrated", "direct"] = "calibrated"
     gradient_gap: bool = False
     synchronised_batch_norm: bool = False
+    batch_norm: Literal["both_streams", "target_only", "frozen"] = "both_streams"
+    learns: Learns = "all"
+    weight_average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    max_gradient_norm: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("min_steps")
     @classmethod
@@ -134,6 +149,15 @@ class TrainingSettings(SettingsModel):
         except ComponentError as error:
             raise ValueError(str(error)) from error
         return settings
+
+    @model_validator(mode="after")
+    def _has_a_gradient_gap(self) -> TrainingSettings:
+        if self.gradient_gap and self.learns == "head":
+            raise ValueError(
+                "'gradient_gap' must be false where 'learns' is 'head', but is true: it compares gradients of the "
+                "backbone, which does not learn then; leave it out"
+            )
+        return self
 
     def build_head_start(self) -> HeadStart:
         """Build the member that `head_start` names from its settings."""

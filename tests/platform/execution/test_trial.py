@@ -104,6 +104,20 @@ def test_a_refit_looks_at_test_once_and_keeps_its_weights(make_task: MakeTask) -
 
 
 @pytest.mark.parametrize("kind", ["trial", "refit"])
+def test_what_stands_beside_the_weights_in_a_training_is_not_in_those_of_a_refit(
+    make_task: MakeTask, kind: str
+) -> None:
+    settings = {"batch_norm": "target_only", "learns": 2, "weight_average": 0.9, "max_gradient_norm": 1.0}
+    training = TrainingSettings(epochs=2, batch_size=8, gradient_gap=kind == "trial", **settings)
+    task = make_task(objective="joint", kind=kind, training=training)
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    if task.weights_out is not None:
+        kept = torch.load(task.weights_out, weights_only=True)
+        names = {f"backbone.{name}" for name in find_architecture("small_resnet").build().state_dict()}
+        assert {name for name in kept if "head" not in name} == names
+
+
+@pytest.mark.parametrize("kind", ["trial", "refit"])
 def test_further_metrics_are_recorded_beside_the_score_and_change_nothing_else(make_task: MakeTask, kind: str) -> None:
     plain, measured = make_task(key="plain", kind=kind), make_task(key="measured", kind=kind)
     further = ("auroc", "own_metric:Confidence", "mean_per_class")

@@ -172,6 +172,7 @@ def test_a_key_holds_further_metrics_in_any_order_and_the_source_of_a_users_own(
         ("uot", {"source_objective": "joint"}),
         ("uot", {"relationship": "direct"}),
         ("uot", {"synchronised_batch_norm": True}),
+        ("finetune", {"batch_norm": "target_only"}),
         ("uot", {"optimizer": "adamw", "momentum": 0.5}),
         ("uot", {"schedule": "cosine_decay", "decay_at": [0.5], "decay_factor": 0.5}),
         ("uot", {"augmentation": {"magnitude": 5, "num_ops": 1, "cutout_fraction": 0.0}}),
@@ -206,6 +207,12 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
         {"optimizer_settings": {"layer_decay": 0.7}},
         {"schedule": "cosine_decay"},
         {"augmentation": {"flip": False}},
+        {"batch_norm": "target_only"},
+        {"batch_norm": "frozen"},
+        {"learns": "head"},
+        {"learns": 2},
+        {"weight_average": 0.9},
+        {"max_gradient_norm": 5.0},
     ],
 )
 def test_what_a_trial_reads_is_in_its_key(

@@ -292,6 +292,24 @@ class NeedlessRelationship(Finetune):
         return loss._replace(total=head)
 
 
+class SourceFirst(JointTwoHead):
+    def loss(self, network: Any, target: Any, source: Any) -> StepLoss:
+        features = network.backbone(torch.cat([source.images, target.images]))
+        source_features, target_features = features.split([len(source.labels), len(target.labels)])
+        losses = [
+            torch.nn.functional.cross_entropy(network.target_head(target_features), target.labels),
+            torch.nn.functional.cross_entropy(network.source_head(source_features), source.labels),
+        ]
+        return StepLoss(losses[0] + self.source_weight * losses[1], losses[0].detach(), losses[1].detach())
+
+
+class OneByOne(JointTwoHead):
+    def loss(self, network: Any, target: Any, source: Any) -> StepLoss:
+        target_loss = torch.nn.functional.cross_entropy(network(target.images), target.labels)
+        source_loss = self.source_loss(network, source)
+        return StepLoss(target_loss + self.source_weight * source_loss, target_loss.detach(), source_loss.detach())
+
+
 class OtherSourceLoss(JointTwoHead):
     def source_loss(self, network: Any, source: Any) -> Tensor:
         return self.source_weight * 2 * super().source_loss(network, source)
@@ -310,9 +328,14 @@ class OtherSourceLoss(JointTwoHead):
         (NeedlessHead, "uses_source_head must be False where the loss does not depend on it, but is True"),
         (NeedlessSource, "uses_source must be False where the loss does not depend on it"),
         (NeedlessRelationship, "uses_relationship must be False where the loss does not depend on it"),
+        (SourceFirst, "must begin with all of the target's images, .* but image 0 of 16 is the source's.* has 6"),
         (OtherSourceLoss, "source_loss must be the source's part of the step, before its weight, but is"),
     ],
 )
 def test_a_broken_objective_is_named_with_its_fault(objective: Any, fault: str) -> None:
     with pytest.raises(AssertionError, match=fault):
         check_objective(objective)
+
+
+def test_an_objective_may_pass_the_streams_one_by_one() -> None:
+    check_objective(OneByOne)

@@ -187,11 +187,13 @@ class ProbeProcess:
         work = self._work
         member = work.settings.build_optimizer()
         optimizer = member.build(work.network, work.hyperparameters, work.settings)
-        for parameter in work.network.parameters():
+        learning = {name: each for name, each in work.network.named_parameters() if each.requires_grad}
+        for parameter in learning.values():
             optimizer.state[parameter] = {n: torch.zeros_like(parameter) for n in range(member.num_state_per_weight)}
+        averaged = learning if work.settings.weight_average else {}
         with TemporaryDirectory() as folder:
             started = time.perf_counter()
-            CheckpointFile(Path(folder) / "probe.pt").save(1, work.network, optimizer)
+            CheckpointFile(Path(folder) / "probe.pt").save(1, work.network, optimizer, averaged)
             return time.perf_counter() - started + REPORT_S
 
     def memory(self) -> tuple[int, int, int]:
@@ -309,6 +311,7 @@ class SpeedBook:
             *(probe.architecture.name, probe.objective, probe.num_target_classes, probe.num_source_classes),
             *(training.batch_size, training.source_batch_size, training.augmentation, probe.num_threads),
             *(training.optimizer, repr(training.optimizer_settings)),
+            *(training.batch_norm, training.learns, training.weight_average, training.max_gradient_norm),
             *(num_side_by_side, *sorted(request.items())),
         )
         if alike not in self._speeds:

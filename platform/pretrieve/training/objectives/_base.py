@@ -62,6 +62,12 @@ class Objective(ABC):
     the whole step and Σ w_i · ∇total_i its gradient, as long as the network treats images one by one. Batch norm in
     training mode does not: it sees the chunk's statistics instead of the batch's.
 
+    With `training.batch_norm: target_only` the two streams are normalised apart, and an objective need not know. They
+    are told apart by their place: a pass of the network, or of its backbone as a whole, begins with all of the target's
+    images, and what follows is the source's, as in `torch.cat([target.images, source.images])`. Streams may pass one by
+    one: a pass of `source.images`, of `source.strong_images`, or of a slice of one is the source's. Any other pass with
+    fewer images than the target's batch raises UserError.
+
     Attributes:
       name: its name in studies.
       hyperparameters: those that `build` reads.
@@ -91,7 +97,7 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, network: TwoHeadNetwork, target: Batch, source: Batch | None) -> StepLoss:
-        """Compute the loss of one step with a single forward pass of the network, in training mode.
+        """Compute the loss of one step, best with a single forward pass of the network, in training mode.
 
         `source` is None exactly when `uses_source` is False.
         """

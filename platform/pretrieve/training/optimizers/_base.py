@@ -61,13 +61,13 @@ class Optimizer(ABC):
 
         A pre-trained source head learns with the backbone. With a `layer_decay` below 1 each block of the backbone is a
         group of its own: the last one, and a pre-trained source head, learn at `lr`, the one before at
-        `lr · layer_decay`, and so on.
+        `lr · layer_decay`, and so on. Parameters that do not learn (`requires_grad` is False) are in no group.
         """
         lr, head_lr_ratio = hyperparameters.read(LR), hyperparameters.read(HEAD_LR_RATIO)
         blocks = _by_block(network) if self.layer_decay < 1 else [network.pretrained_parameters()]
         rates = [lr * self.layer_decay**distance for distance in reversed(range(len(blocks)))]
         groups = [*zip(blocks, rates, strict=True), (network.head_parameters(), lr * head_lr_ratio)]
-        return [{"params": parameters, "lr": rate, "initial_lr": rate} for parameters, rate in groups]
+        return [{"params": parameters, "lr": rate, "initial_lr": rate} for parameters, rate in groups if parameters]
 
 
 def blocks_of(trunk: nn.Module) -> list[nn.Module]:

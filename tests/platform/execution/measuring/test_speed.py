@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,14 @@ def test_every_objective_can_be_measured(objective: str) -> None:
     used, _, of = training.memory()
     assert used > 10**7
     assert (of > 0) == torch.cuda.is_available()
+
+
+def test_a_training_of_a_few_layers_with_averaged_weights_can_be_measured() -> None:
+    settings = {"learns": "head", "batch_norm": "target_only", "weight_average": 0.9, "max_gradient_norm": 1.0}
+    training = TrainingSettings(epochs=3, batch_size=4, **settings)
+    process = ProbeProcess(replace(make_probe("joint"), training=training))
+    assert process.train(seconds=0.1) > 0
+    assert process.epoch_s() > 0
 
 
 def test_images_per_step_are_those_of_both_streams() -> None:
