@@ -247,7 +247,9 @@ def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
     if not needs.uses_relationship:
         unread |= {"relationship"}
     if not needs.uses_source:
-        unread |= {"source_batch_size", "gradient_gap"}
+        unread |= {"source_batch_size", "gradient_gap", "mix_source"}
+    if training.mix is None and (training.mix_source is None or not needs.uses_source):
+        unread |= {"mix_alpha"}
     if spec.kind == "refit":
         unread |= {"gradient_gap"}
     if num_workers == 1:

@@ -28,6 +28,7 @@ from pretrieve.training.settings import TrainingSettings
 from pretrieve_selection import SelectionInputError
 
 if TYPE_CHECKING:
+    from pretrieve.training.objectives import Objective
     from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
@@ -269,9 +270,15 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
+        of_mixing = [
+            "training.mix_source: must be left out where a row learns the source without its labels, but is "
+            f"{training.mix_source!r}, and {name!r} learns with {self.method(name).trained_with!r}; take training.mix"
+            for name in self.method_names
+            if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
+        ]
         found = self.search.faults_beside(num_epochs=training.epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_search:
+        if faults := of_methods or of_selection or of_batches or of_mixing or of_search:
             raise FieldFaultsError(faults)
         return self
 
@@ -344,6 +351,11 @@ class StudySettings(SettingsModel):
         `set_tracking_uri` also sets), else SQLite in the study's folder.
         """
         return self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store(self.folder)
+
+
+def _may_mix(objective: type[Objective]) -> bool:
+    """Whether an objective has no source images to mix, or learns their labels, from one view, by a head of its own."""
+    return not objective.uses_source or (objective.uses_source_head and not objective.uses_strong_view)
 
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:

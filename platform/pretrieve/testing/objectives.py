@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pretrieve.components.hyperparameters import Hyperparameter
@@ -26,7 +27,8 @@ def check_objective(objective_class: type[Objective]) -> None:
     `build` reads only the hyperparameters that it lists. `loss` and `source_loss` work with what the flags `uses_…` ask
     for, and depend on each of them. The total is a finite scalar that can be differentiated, its parts are detached.
     The totals of chunks, weighted by their shares, add up to that of the step, as do their gradients. Inputs and
-    weights stay as they were. The loss on the source alone is the source's part of the step's.
+    weights stay as they were. The loss on the source alone is the source's part of the step's. Labels may be weights of
+    the classes: one-hot rows give the same total.
 
     Raises:
       AssertionError: it does not; the message names rule, value and place.
@@ -40,6 +42,7 @@ def check_objective(objective_class: type[Objective]) -> None:
     _check_chunks(case)
     _check_flags(case)
     _check_source_loss(case)
+    _check_label_weights(case)
 
 
 class _Declared(Hyperparameters):
@@ -219,3 +222,25 @@ def _check_source_loss(case: _Case) -> None:
             f"source_loss must be the source's part of the step, before its weight, but is {float(alone.detach()):g} "
             f"and the part {float(part):g} {case.place}"
         )
+
+
+def _check_label_weights(case: _Case) -> None:
+    target, source = _with_rows(case.target, NUM_TARGET_CLASSES), case.source
+    if source is not None and case.kind.uses_source_head and not case.kind.uses_strong_view:
+        source = _with_rows(source, NUM_SOURCE_CLASSES)
+    total = float(case.loss().total.detach())
+    try:
+        found = float(case.objective.loss(case.network(), target, source).total.detach())
+    except Exception as error:
+        raise AssertionError(
+            "loss must take labels as weights of the classes, (B, K) float32, as F.cross_entropy does, but raised "
+            f"{error!r} {case.place}"
+        ) from error
+    if abs(found - total) > TOLERANCE * (1 + abs(total)):
+        raise AssertionError(
+            f"the total must be the same, {total:g}, where labels are one-hot rows, but is {found:g} {case.place}"
+        )
+
+
+def _with_rows(batch: Batch, num_classes: int) -> Batch:
+    return batch._replace(labels=F.one_hot(batch.labels, num_classes).float())

@@ -11,13 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.augmentation.crops import Crops, draw_crops
+from pretrieve.training.augmentation.mixing import mix_between, mix_within
 from pretrieve.training.augmentation.views import StrongDraws, draw_strong_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
+from pretrieve.training.label_weights import class_weights, label_weights
 from pretrieve.training.objectives import Batch
 
 NUM_STEPS_AHEAD = 2
@@ -41,7 +44,7 @@ class _StoredBatch:
     strong: StrongDraws | None
 
 
-_StoredStep = tuple[_StoredBatch, _StoredBatch | None]
+_StoredStep = tuple[int, _StoredBatch, _StoredBatch | None]
 
 
 def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
@@ -63,6 +66,17 @@ def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
 def target_order(num_images: int, *, seed: int, epoch: int) -> Tensor:
     """Return the order of the target's images in one epoch: (num_images,) int64, a permutation."""
     return _permutation(num_images, derived_seed(seed, "target_epoch", epoch))
+
+
+def balanced_order(labels: Tensor, *, seed: int, epoch: int) -> Tensor:
+    """Return the target's images of one epoch that samples balanced classes: (N,) int64 rows of the (N,) labels.
+
+    Each is drawn for itself: its class uniformly among those with images, then one of that class's images uniformly. So
+    an image may be missing, or there more than once.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, "balanced_epoch", epoch))
+    weights = 1 / torch.bincount(labels)[labels].double()
+    return torch.multinomial(weights, len(labels), replacement=True, generator=generator)
 
 
 def source_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
@@ -94,14 +108,20 @@ class EpochInputs:
     """The inputs of one epoch's steps: for each step, the parts that pass through the network one after the other.
 
     All random numbers are drawn for the whole batch, in the order of the steps; each process then takes its own rows.
-    So the number of processes and of parts does not change any view. `epoch` counts from 0.
+    So the number of processes and of parts does not change any view. Only mixing pairs the images that one process has.
+    `epoch` counts from 0.
     """
 
     def __init__(self, work: FineTuning, epoch: int) -> None:
         self._work = work
         self._first_step = epoch * work.num_steps
         self._generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
-        self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
+        labels, balance = work.target.labels, work.settings.class_balance
+        if balance == "sampling":
+            self._order = balanced_order(labels, seed=work.seed, epoch=epoch)
+        else:
+            self._order = target_order(len(work.target), seed=work.seed, epoch=epoch)
+        self._class_weights = class_weights(labels).to(work.device) if balance == "loss" else None
         self._is_on_gpu = work.device.type == "cuda"
 
     def __iter__(self) -> Iterator[list[StepPart]]:
@@ -129,11 +149,12 @@ class EpochInputs:
         work, size = self._work, self._work.settings.batch_size
         target = self._stored_batch(work.target, self._order[step * size : (step + 1) * size])
         if work.source is None:
-            return target, None
+            return self._first_step + step, target, None
         rows = source_batch(
             len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=self._first_step + step
         )
-        return target, self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
+        source = self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
+        return self._first_step + step, target, source
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
         mine = self._work.process_group.part(len(rows))
@@ -148,12 +169,14 @@ class EpochInputs:
         )
 
     def _parts(self, stored: _StoredStep) -> list[StepPart]:
-        target, source = stored
-        targets = self._batches(target)
-        return list(zip(targets, [None] * len(targets) if source is None else self._batches(source), strict=True))
+        step, stored_target, stored_source = stored
+        target, source = self._batch(stored_target), None if stored_source is None else self._batch(stored_source)
+        target, source = self._weighted_and_mixed(target, source, step)
+        targets = self._split(target)
+        return list(zip(targets, [None] * len(targets) if source is None else self._split(source), strict=True))
 
-    def _batches(self, stored: _StoredBatch) -> list[Batch]:
-        """Compute the views of a stored batch and split them into parts."""
+    def _batch(self, stored: _StoredBatch) -> Batch:
+        """Compute the views of a stored batch."""
         work, device, preprocessing = self._work, self._work.device, self._work.preprocessing
         images = stored.images.to(device, non_blocking=True)
         labels = stored.labels.to(device, non_blocking=True)
@@ -162,5 +185,27 @@ class EpochInputs:
         if stored.strong is not None:
             settings = work.settings.augmentation
             strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)
-        batch, each = Batch(weak, labels, strong), len(labels) // work.num_parts
-        return [batch.part(slice(k * each, (k + 1) * each)) for k in range(work.num_parts)]
+        return Batch(weak, labels, strong)
+
+    def _weighted_and_mixed(self, target: Batch, source: Batch | None, step: int) -> tuple[Batch, Batch | None]:
+        """Smooth and weight labels, and mix images, as the settings say; `step` counts over all epochs."""
+        settings, network, seed = self._work.settings, self._work.network, self._work.seed
+        mixes_source = settings.mix_source is not None and source is not None
+        if not (settings.label_smoothing or settings.mix or mixes_source or self._class_weights is not None):
+            return target, source
+        num_classes, smoothing = network.target_head.out_features, settings.label_smoothing
+        labels = label_weights(target.labels, num_classes, smoothing=smoothing, class_weights=self._class_weights)
+        target = target._replace(labels=labels)
+        if settings.mix:
+            rng = np.random.default_rng(derived_seed(seed, "mix", step))
+            target = mix_within(target, settings.mix, alpha=settings.mix_alpha, rng=rng)
+        if settings.mix_source and source is not None:
+            assert network.source_head is not None, "a study mixes only with a source whose labels are learned"
+            source = source._replace(labels=label_weights(source.labels, network.source_head.out_features))
+            rng = np.random.default_rng(derived_seed(seed, "mix_source", step))
+            return mix_between(target, source, settings.mix_source, alpha=settings.mix_alpha, rng=rng)
+        return target, source
+
+    def _split(self, batch: Batch) -> list[Batch]:
+        each = len(batch.labels) // self._work.num_parts
+        return [batch.part(slice(k * each, (k + 1) * each)) for k in range(self._work.num_parts)]
