@@ -283,7 +283,9 @@ def _read_by(spec: TrialSpec, num_workers: int) -> TrainingSettings:
     if needs.uses_source:
         unread |= {"longer"}
     else:
-        unread |= {"gradient_gap"} | (set() if training.longer else {"source_batch_size"})
+        unread |= {"gradient_gap", "mix_source"} | (set() if training.longer else {"source_batch_size"})
+    if training.mix is None and (training.mix_source is None or not needs.uses_source):
+        unread |= {"mix_alpha"}
     if spec.kind == "refit":
         unread |= {"gradient_gap"}
     if training.learns == "head" or (training.batch_norm == "target_only" and not needs.uses_source):

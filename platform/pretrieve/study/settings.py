@@ -30,6 +30,7 @@ from pretrieve.training.settings import Learns, TrainingSettings
 from pretrieve_selection import SelectionInputError
 
 if TYPE_CHECKING:
+    from pretrieve.training.objectives import Objective
     from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
@@ -271,10 +272,16 @@ class StudySettings(SettingsModel):
             for name, size in sizes.items()
             if size is not None and size % num_workers
         ]
+        of_mixing = [
+            "training.mix_source: must be left out where a row learns the source without its labels, but is "
+            f"{training.mix_source!r}, and {name!r} learns with {self.method(name).trained_with!r}; take training.mix"
+            for name in self.method_names
+            if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
+        ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
         found = self.search.faults_beside(num_epochs=training.num_epochs, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_layers or of_search:
+        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_search:
             raise FieldFaultsError(faults)
         return self
 
@@ -373,6 +380,11 @@ def _faults_of_layers(learns: Learns, backbone: BackboneSettings) -> list[str]:
     except UserError as fault:
         return [str(fault)]
     return []
+
+
+def _may_mix(objective: type[Objective]) -> bool:
+    """Whether an objective has no source images to mix, or learns their labels, from one view, by a head of its own."""
+    return not objective.uses_source or (objective.uses_source_head and not objective.uses_strong_view)
 
 
 def _resolved_lists(name: str, lists: Mapping[str, Any], info: ValidationInfo) -> tuple[dict[str, Any], list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pretrieve.components.hyperparameters import Hyperparameter
@@ -29,7 +30,8 @@ def check_objective(objective_class: type[Objective]) -> None:
     for, and depend on each of them. The total is a finite scalar that can be differentiated, its parts are detached.
     The totals of chunks, weighted by their shares, add up to that of the step, as do their gradients. Inputs and
     weights stay as they were. A pass of both streams begins with the target's images. The loss on the source alone is
-    the source's part of the step's. Of a `FeatureObjective` the head that it fits is checked instead, as
+    the source's part of the step's. Labels may be weights of the classes: one-hot rows give the same total. Of a
+    `FeatureObjective` the head that it fits is checked instead, as
     `check_head_start` does.
 
     Raises:
@@ -48,6 +50,7 @@ def check_objective(objective_class: type[Objective]) -> None:
     _check_flags(case)
     _check_order_of_streams(case)
     _check_source_loss(case)
+    _check_label_weights(case)
 
 
 def _check_fit(objective: FeatureObjective, place: str) -> None:
@@ -251,3 +254,25 @@ def _check_source_loss(case: _Case) -> None:
             f"source_loss must be the source's part of the step, before its weight, but is {float(alone.detach()):g} "
             f"and the part {float(part):g} {case.place}"
         )
+
+
+def _check_label_weights(case: _Case) -> None:
+    target, source = _with_rows(case.target, NUM_TARGET_CLASSES), case.source
+    if source is not None and case.kind.uses_source_head and not case.kind.uses_strong_view:
+        source = _with_rows(source, NUM_SOURCE_CLASSES)
+    total = float(case.loss().total.detach())
+    try:
+        found = float(case.objective.loss(case.network(), target, source).total.detach())
+    except Exception as error:
+        raise AssertionError(
+            "loss must take labels as weights of the classes, (B, K) float32, as F.cross_entropy does, but raised "
+            f"{error!r} {case.place}"
+        ) from error
+    if abs(found - total) > TOLERANCE * (1 + abs(total)):
+        raise AssertionError(
+            f"the total must be the same, {total:g}, where labels are one-hot rows, but is {found:g} {case.place}"
+        )
+
+
+def _with_rows(batch: Batch, num_classes: int) -> Batch:
+    return batch._replace(labels=F.one_hot(batch.labels, num_classes).float())

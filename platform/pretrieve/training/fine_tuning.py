@@ -48,7 +48,7 @@ class FineTuning:
       network: on `device`; starts from the backbone's weights and is trained in place.
       target: training images of the target; where they are fewer than a batch, a step uses all of them.
       source: images of the selected groups; None exactly when the objective uses none.
-      seed: decides order, crops and flips.
+      seed: decides order, crops, flips and blends.
       num_parts: parts of a step's batch that pass through the network one after the other, their gradients added up;
         `parts` are fewer where the batch is small. Batch norm sees one part at a time.
       process_group: the processes that share each batch. Their gradients are averaged. Batch norm sees each process's

@@ -21,6 +21,8 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Learns = Literal["all", "head"] | Annotated[int, Field(ge=1, strict=True)]
 """What learns: the whole network, the heads alone, or the heads and the last n blocks of the backbone."""
 
+Mix = Literal["mixup", "cutmix"]
+
 _FAMILIES = {"head_start": HEAD_STARTS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 NUM_EPOCHS_OF_STEPS = 10
@@ -78,6 +80,17 @@ class TrainingSettings(SettingsModel):
       decay_factor: for `step`; 0.1 is the paper's division by 10.
       momentum: for `sgd`, Nesterov's momentum.
       augmentation: random crops and flips.
+      label_smoothing: ε in [0, 1): the label of a target image gives 1 − ε to its class and ε / K to each of the K
+        classes, its own included. The source's labels stay as they are.
+      mix: blend the images of each target batch in pairs, and their labels: `mixup` (Zhang et al. 2018) or `cutmix`
+        (Yun et al. 2019).
+      mix_source: blend target images with source images, see `mix_between`; only for objectives that learn the source's
+        labels.
+      mix_alpha: α > 0 of both: λ, the share of an image in its blend, is drawn from Beta(α, α) once a step. 0.2 suits
+        mixup; the authors of CutMix take 1.
+      class_balance: for targets with a long tail. `loss` weights each target image by 1 / n, n images of its class in
+        the training set, times what makes the mean weight of the training images 1. `sampling` draws each image of an
+        epoch from a class that is drawn uniformly, instead of a permutation of all images.
       source_objective: how reused images are learned: `joint` with their labels (eq. 6), `pseudo_label` without (eq.
         7). None: `pseudo_label` if clusters are selected, which are for a source without labels, else `joint`.
       relationship: how Co-Tuning relates categories: `calibrated`, as its authors' code, or `direct`.
@@ -112,6 +125,11 @@ class TrainingSettings(SettingsModel):
     decay_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     augmentation: AugmentationSettings = AugmentationSettings()
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mix: Mix | None = None
+    mix_source: Mix | None = None
+    mix_alpha: Annotated[float, Field(gt=0)] = 0.2
+    class_balance: Literal["loss", "sampling"] | None = None
     source_objective: Literal["joint", "pseudo_label"] | None = None
     relationship: Literal["calibrated", "direct"] = "calibrated"
     gradient_gap: bool = False

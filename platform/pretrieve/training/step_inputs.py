@@ -11,13 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.training.augmentation.crops import Crops, draw_crops
+from pretrieve.training.augmentation.mixing import mix_between, mix_within
 from pretrieve.training.augmentation.views import StrongDraws, draw_strong_view, strong_view, weak_view
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
+from pretrieve.training.label_weights import class_weights, label_weights
 from pretrieve.training.objectives import Batch
 
 NUM_STEPS_AHEAD = 2
@@ -41,7 +44,7 @@ class _StoredBatch:
     strong: StrongDraws | None
 
 
-_StoredStep = tuple[_StoredBatch, _StoredBatch | None]
+_StoredStep = tuple[int, _StoredBatch, _StoredBatch | None]
 
 
 def _limit_to_one_thread(pool: ThreadPoolExecutor) -> None:
@@ -68,6 +71,17 @@ def target_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> T
     number, place = divmod(step, num_images // batch_size)
     order = _target_pass(num_images, derived_seed(seed, "target_epoch", number))
     return order[place * batch_size : (place + 1) * batch_size]
+
+
+def balanced_batch(labels: Tensor, *, batch_size: int, seed: int, step: int) -> Tensor:
+    """Return the (batch_size,) int64 rows of one step that samples balanced classes, among the (N,) labels.
+
+    Each is drawn for itself: its class uniformly among those with images, then one of that class's images uniformly. So
+    a pass may lack an image, or have it more than once.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, "balanced_step", step))
+    weights = 1 / torch.bincount(labels)[labels].double()
+    return torch.multinomial(weights, batch_size, replacement=True, generator=generator)
 
 
 def source_batch(num_images: int, *, batch_size: int, seed: int, step: int) -> Tensor:
@@ -100,13 +114,16 @@ class EpochInputs:
     """The inputs of one epoch's steps: for each step, the parts that pass through the network one after the other.
 
     All random numbers are drawn for the whole batch, in the order of the steps; each process then takes its own rows.
-    So the number of processes and of parts does not change any view. `epoch` counts from 0.
+    So the number of processes and of parts does not change any view. Only mixing pairs the images that one process has.
+    `epoch` counts from 0.
     """
 
     def __init__(self, work: FineTuning, epoch: int) -> None:
         self._work = work
         self._steps = work.length.steps(epoch)
         self._generator = torch.Generator().manual_seed(derived_seed(work.seed, "augmentation", epoch))
+        is_weighted = work.settings.class_balance == "loss"
+        self._class_weights = class_weights(work.target.labels).to(work.device) if is_weighted else None
         self._is_on_gpu = work.device.type == "cuda"
 
     def __iter__(self) -> Iterator[list[StepPart]]:
@@ -131,13 +148,16 @@ class EpochInputs:
                 thread.shutdown(cancel_futures=True)
 
     def _stored_step(self, step: int) -> _StoredStep:
-        work = self._work
-        rows = target_batch(len(work.target), batch_size=work.batch_size, seed=work.seed, step=step)
+        work, size = self._work, self._work.batch_size
+        if work.settings.class_balance == "sampling":
+            rows = balanced_batch(work.target.labels, batch_size=size, seed=work.seed, step=step)
+        else:
+            rows = target_batch(len(work.target), batch_size=size, seed=work.seed, step=step)
         target = self._stored_batch(work.target, rows)
         if work.source is None:
-            return target, None
+            return step, target, None
         rows = source_batch(len(work.source), batch_size=work.source_batch_size, seed=work.seed, step=step)
-        return target, self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
+        return step, target, self._stored_batch(work.source, rows, is_strong=work.objective.uses_strong_view)
 
     def _stored_batch(self, images: LabelledImages, rows: Tensor, *, is_strong: bool = False) -> _StoredBatch:
         mine = self._work.process_group.part(len(rows))
@@ -152,7 +172,9 @@ class EpochInputs:
         )
 
     def _parts(self, stored: _StoredStep) -> list[StepPart]:
-        target, source = self._batch(stored[0]), None if stored[1] is None else self._batch(stored[1])
+        step, stored_target, stored_source = stored
+        target, source = self._batch(stored_target), None if stored_source is None else self._batch(stored_source)
+        target, source = self._weighted_and_mixed(target, source, step)
         parts = self._work.parts
         return [(target.part(rows), None if source is None else source.part(others)) for rows, others in parts]
 
@@ -167,3 +189,22 @@ class EpochInputs:
             settings = work.settings.augmentation
             strong = strong_view(images, stored.strong, preprocessing=preprocessing, settings=settings)
         return Batch(weak, labels, strong)
+
+    def _weighted_and_mixed(self, target: Batch, source: Batch | None, step: int) -> tuple[Batch, Batch | None]:
+        """Smooth and weight labels, and mix images, as the settings say; `step` counts over all epochs."""
+        settings, network, seed = self._work.settings, self._work.network, self._work.seed
+        mixes_source = settings.mix_source is not None and source is not None
+        if not (settings.label_smoothing or settings.mix or mixes_source or self._class_weights is not None):
+            return target, source
+        num_classes, smoothing = network.target_head.out_features, settings.label_smoothing
+        labels = label_weights(target.labels, num_classes, smoothing=smoothing, class_weights=self._class_weights)
+        target = target._replace(labels=labels)
+        if settings.mix:
+            rng = np.random.default_rng(derived_seed(seed, "mix", step))
+            target = mix_within(target, settings.mix, alpha=settings.mix_alpha, rng=rng)
+        if settings.mix_source and source is not None:
+            assert network.source_head is not None, "a study mixes only with a source whose labels are learned"
+            source = source._replace(labels=label_weights(source.labels, network.source_head.out_features))
+            rng = np.random.default_rng(derived_seed(seed, "mix_source", step))
+            return mix_between(target, source, settings.mix_source, alpha=settings.mix_alpha, rng=rng)
+        return target, source

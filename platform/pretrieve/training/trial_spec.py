@@ -19,7 +19,7 @@ class TrialSpec(SettingsModel):
     Attributes:
       kind: `trial` trains on train and scores val; `refit` trains on train + val and scores test.
       key: hash of everything that decides the result, the images and the backbone included.
-      seed: decides first weights of the heads, order, crops and flips.
+      seed: decides first weights of the heads, order, crops, flips and blends.
       training: the settings that all trials of a study share.
       metric: the word of the metric that gives its score.
       further_metrics: words of metrics that are kept beside the score.

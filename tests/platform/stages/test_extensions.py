@@ -175,6 +175,8 @@ def test_a_key_holds_further_metrics_in_any_order_and_the_source_of_a_users_own(
         ("finetune", {"batch_norm": "target_only"}),
         ("uot", {"optimizer": "adamw", "momentum": 0.5}),
         ("uot", {"schedule": "cosine_decay", "decay_at": [0.5], "decay_factor": 0.5}),
+        ("finetune", {"mix_source": "mixup", "mix_alpha": 1.0}),
+        ("uot", {"mix_alpha": 1.0}),
         ("uot", {"augmentation": {"magnitude": 5, "num_ops": 1, "cutout_fraction": 0.0}}),
     ],
 )
@@ -213,6 +215,10 @@ def test_what_a_trial_does_not_read_is_not_in_its_key(
         {"learns": 2},
         {"weight_average": 0.9},
         {"max_gradient_norm": 5.0},
+        {"label_smoothing": 0.1},
+        {"mix": "mixup"},
+        {"mix_source": "cutmix"},
+        {"class_balance": "loss"},
     ],
 )
 def test_what_a_trial_reads_is_in_its_key(
@@ -270,6 +276,17 @@ def test_a_target_smaller_than_a_batch_is_trained_on_for_some_steps_and_as_long_
         assert [epoch for epoch, _ in cell.trials[0].curve] == list(range(1, 11))
 
 
+@pytest.mark.parametrize("mix", [{"mix": "mixup"}, {"mix_source": "mixup"}])
+def test_the_spread_of_blends_is_in_the_key_of_a_trial_that_mixes(
+    make_settings: MakeSettings, made_by_hand: Callable[[StudySettings], TrialMaker], mix: dict[str, str]
+) -> None:
+    keys = []
+    for alpha in (0.2, 1.0):
+        settings = make_settings(targets=["tiny-a"], grid=ONE_POINT, training={**mix, "epochs": 2, "mix_alpha": alpha})
+        keys.append(trials_of(made_by_hand(settings), "uot")[0].spec.key)
+    assert keys[0] != keys[1]
+
+
 def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_images_lowers() -> None:
     labels = [0, 0, 1, 1, 2, 2, 3, 3]
     table = table_of_contents([str(row) for row in range(8)], [b""] * 8, labels)
@@ -295,6 +312,12 @@ def test_the_record_of_a_decile_tells_true_ranks_and_a_recall_that_no_share_of_i
         ({"selection": {"source_fraction": 0}}, "source_fraction must be a number > 0 and <= 1, or 'as_target'"),
         ({"selection": {"source_fraction": "half"}}, "source_fraction must be a number .* but is 'half'"),
         ({"selection": {"unit": "image", "source_fraction": 0.5}}, "source_fraction: must be left out where unit is"),
+        (
+            {"training": {"mix_source": "mixup", "source_objective": "pseudo_label"}},
+            "mix_source: must be left out where a row learns the source without its labels, but is 'mixup', and 'uot'",
+        ),
+        ({"training": {"label_smoothing": 1.0}}, "label_smoothing"),
+        ({"training": {"mix": "mixup", "mix_alpha": 0.0}}, "mix_alpha"),
         ({"targets": [{"registered": "tiny-a", "regime": {"shots": 5}}]}, "shots: no such field; known here: frac"),
     ],
 )

@@ -315,6 +315,20 @@ class OtherSourceLoss(JointTwoHead):
         return self.source_weight * 2 * super().source_loss(network, source)
 
 
+class IndexesLabels(Finetune):
+    def loss(self, network: Any, target: Any, source: Any) -> StepLoss:
+        loss = -network(target.images).log_softmax(1)[torch.arange(len(target.labels)), target.labels].mean()
+        return StepLoss(loss, loss.detach(), None)
+
+
+class HardLabels(Finetune):
+    """Takes the smallest weight for the class."""
+
+    def loss(self, network: Any, target: Any, source: Any) -> StepLoss:
+        labels = target.labels if target.labels.ndim == 1 else target.labels.argmin(1)
+        return super().loss(network, target._replace(labels=labels), source)
+
+
 @pytest.mark.parametrize(
     ("objective", "fault"),
     [
@@ -329,6 +343,8 @@ class OtherSourceLoss(JointTwoHead):
         (NeedlessSource, "uses_source must be False where the loss does not depend on it"),
         (NeedlessRelationship, "uses_relationship must be False where the loss does not depend on it"),
         (SourceFirst, "must begin with all of the target's images, .* but image 0 of 16 is the source's.* has 6"),
+        (IndexesLabels, r"must take labels as weights of the classes, .* but raised IndexError.* \(IndexesLabels\)"),
+        (HardLabels, r"the total must be the same, .*, where labels are one-hot rows, but is .* \(HardLabels\)"),
         (OtherSourceLoss, "source_loss must be the source's part of the step, before its weight, but is"),
     ],
 )

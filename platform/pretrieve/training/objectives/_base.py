@@ -24,7 +24,8 @@ class Batch(NamedTuple):
 
     Attributes:
       images: (B, 3, S, S) float; the source's weak view for an objective with `uses_strong_view`.
-      labels: (B,) int64.
+      labels: (B,) int64; or, where the study smooths, weights or mixes them, (B, K) float32 ≥ 0: how much each class
+        counts. One-hot rows are the same as labels, and a row times w counts w times. `F.cross_entropy` takes both.
       strong_images: (B, 3, S, S) float, the strong view of the same images in the same order. None unless the batch is
         the source's and the objective has `uses_strong_view`.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from pretrieve.components.hyperparameters import CO_TUNING_LR, CO_TUNING_WEIGHT
 from pretrieve.training.network import TwoHeadNetwork
@@ -22,7 +23,8 @@ class CoTuning(Objective):
 
     Both heads classify the same target images; there is no source stream. The source head starts from the backbone's
     pre-trained classifier. An image's soft label is the row of its class in the relationship, (K_target, K_source),
-    whose rows sum to one. The hyperparameter `co_tuning_weight` is the trade-off > 0.
+    whose rows sum to one; of several classes, the sum of their rows, each times what the class counts. The
+    hyperparameter `co_tuning_weight` is the trade-off > 0.
     """
 
     name = "co_tuning"
@@ -46,6 +48,12 @@ class CoTuning(Objective):
         source_logits = at_least_float32(network.source_head(features))
         # Stored after the move, so that the table is copied to the device once and not in each step.
         self._relationship = self._relationship.to(source_logits)
-        source_loss = F.cross_entropy(source_logits, self._relationship[target.labels])
+        source_loss = F.cross_entropy(source_logits, self._source_labels(target.labels))
         total = target_loss + self.trade_off * source_loss
         return StepLoss(total, target_loss.detach(), source_loss.detach())
+
+    def _source_labels(self, labels: Tensor) -> Tensor:
+        if labels.ndim == 1:
+            return self._relationship[labels]
+        with torch.autocast(labels.device.type, enabled=False):  # probabilities keep their precision
+            return labels.to(self._relationship.dtype) @ self._relationship
