@@ -41,7 +41,7 @@ def test_a_head_alone_learns_from_the_features_of_prediction(make_work: MakeWork
     hook = work.network.backbone.register_forward_hook(lambda _, given, found: passes.append((given[0], found)))
     fine_tune(work)
     hook.remove()
-    assert len(passes) == work.num_steps
+    assert len(passes) == work.length.num_steps
     predicting = work.network.backbone.eval()
     assert all(features.equal(predicting(images)) for images, features in passes)
 

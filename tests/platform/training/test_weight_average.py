@@ -49,7 +49,7 @@ def test_a_training_ends_with_the_average_of_its_weights_and_takes_the_same_step
     steps = trained(work)
     for name, expected in average_of(steps, decay).items():
         torch.testing.assert_close(weights_of(work)[name].double(), expected, rtol=1e-5, atol=1e-6)
-    assert len(steps) == 4 * work.num_steps
+    assert len(steps) == work.length.num_steps
     for found, expected_step in zip(steps, trained(plain), strict=True):
         assert all(found[name].equal(expected_step[name]) for name in found)
     of_batch_norm = dict(plain.network.named_buffers())
@@ -70,7 +70,7 @@ def test_callbacks_see_the_averaged_weights(make_work: MakeWork) -> None:
     fine_tune(work, callbacks=[look])
     hook.remove()
     for epoch, found in enumerate(seen, start=1):
-        for name, expected in average_of(steps[: epoch * work.num_steps], 0.8).items():
+        for name, expected in average_of(steps[: epoch * len(work.length.steps(0))], 0.8).items():
             torch.testing.assert_close(found[name].double(), expected, rtol=1e-5, atol=1e-6)
     assert predict_logits(work.network, work.target, work.preprocessing, work.device).equal(scored[-1])
 
