@@ -16,7 +16,7 @@ from pretrieve.features.extraction import extract_features
 from pretrieve.features.stored_features import FeatureRequest, feature_key, make_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
-from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.backbone import SelectionBackboneStage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -106,7 +106,7 @@ class FeaturesStage(Stage[StudyFeatures]):
 
     def load(self, context: Context) -> StudyFeatures:
         sets = context.get(ImageSetsStage)
-        return StudyFeatures(context, context.get(BackboneStage), {SOURCE: sets.source, **sets.targets})
+        return StudyFeatures(context, context.get(SelectionBackboneStage), {SOURCE: sets.source, **sets.targets})
 
     def artifacts(self, context: Context) -> list[Path]:
         features = context.get(FeaturesStage)
@@ -126,7 +126,7 @@ class FeaturesStage(Stage[StudyFeatures]):
         if not total:
             return StageForecast(self.name, 0.0, "")
         speed = next(iter(measured.speeds.values()))
-        forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
+        forward_s = total / (measured.features_per_s * measured.resources.num_concurrent)
         seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
         return StageForecast(self.name, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
 
