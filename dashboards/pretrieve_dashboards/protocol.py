@@ -114,6 +114,9 @@ def _of_settings(settings: Mapping[str, object]) -> Iterator[Deviation]:
 
 
 def _of_selection(settings: Mapping[str, object]) -> Iterator[Deviation]:
+    selecting = _at(settings, "selection.backbone.name")
+    if selecting is not NOT_SET:
+        yield Deviation("selection", "network whose features select", "the one that is trained", str(selecting))
     unit, top_k = _at(settings, "selection.unit"), _at(settings, "selection.top_k")
     if unit == "image":
         yield Deviation("selection", "what is chosen", "classes or clusters", "single images")

@@ -88,6 +88,12 @@ def test_clusters_are_counted_as_the_paper_counts_them(finished_study):
     assert departures == {"clusters": ("2000", "1000")}
 
 
+def test_another_network_that_selects_is_a_departure(finished_study):
+    study = paper_study(finished_study, selection={"backbone": "resnet50"})
+    departures = {each.what: each.here for each in deviations(study) if each.part == "selection"}
+    assert departures == {"network whose features select": "resnet50"}
+
+
 def test_settings_that_say_little_are_compared_in_what_they_say(unfinished_study):
     record = replace(unfinished_study, settings={"training": {"epochs": 2}})
     found = deviations(record)

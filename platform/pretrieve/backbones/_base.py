@@ -73,7 +73,9 @@ class Architecture:
       published_weights: loads the publisher's checkpoint; None if there is none.
       projector: stands between trunk and the features of the selection; None: they are the trunk's.
       split: splits a published or a user's checkpoint into parts.
-      takes_any_size: the network is not tied to its `image_size`.
+      takes_any_size: `build` makes a network that is not tied to its `image_size`.
+      at_size: makes the same network for another `image_size`, or returns None if its weights are tied to its own. Its
+        `split` also takes checkpoints of the own size. None: other sizes are served by `build`, or not at all.
       version: part of the identity; change it if `build` makes another network from the same weights.
     """
 
@@ -85,6 +87,7 @@ class Architecture:
     projector: Projector | None = None
     split: Callable[[StateDict], BackboneParts] = split_at_classifier
     takes_any_size: bool = True
+    at_size: Callable[[int], Architecture | None] | None = None
     version: str = ""
 
     @property
@@ -144,7 +147,7 @@ def find_architecture(name: str) -> Architecture:
     """Return the architecture of that name; raise BackboneError if there is none, or it cannot be a backbone.
 
     The name is registered, or one that a family resolves: of a torchvision classification model, `timm:NAME`,
-    `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
+    `timm:NAME?pool=avg`, `my_module:my_architecture`; each of them also with another image size, as `resnet18@96`.
     """
     if name in _architectures:
         return _architectures[name]

@@ -32,14 +32,20 @@ def at_image_size(
         return architecture
     if SIZED_NAME.fullmatch(architecture.name):
         raise BackboneError(f"an image size must be given once, but {architecture.name!r} has one already")
-    if image_size != own.image_size and not architecture.takes_any_size:
+    preprocessing = replace(own, image_size=image_size, resize_size=resize_size)
+    resized: Architecture | None = architecture
+    if image_size != own.image_size:
+        if architecture.at_size is not None:
+            resized = architecture.at_size(image_size)
+        elif not architecture.takes_any_size:
+            resized = None
+    if resized is None:
         raise BackboneError(
             f"{architecture.name!r} must see images of {own.image_size} px, because its weights are tied to that size, "
             f"but image_size is {image_size}; choose a convolutional network for other sizes"
         )
     suffix = f"@{image_size}" if resize_size == own_ratio else f"@{image_size}/{resize_size}"
-    preprocessing = replace(own, image_size=image_size, resize_size=resize_size)
-    return replace(architecture, name=architecture.name + suffix, preprocessing=preprocessing)
+    return replace(resized, name=architecture.name + suffix, preprocessing=preprocessing)
 
 
 def _resolve(name: str) -> Architecture | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from pretrieve.backbones.state_dicts import StateDict
+
+Made = TypeVar("Made")
 
 PROJECTOR = "projector/"
 CLASSIFIER = "classifier/"
@@ -81,8 +84,8 @@ def input_length(network: nn.Module, linear: str) -> int:
     return layer.in_features
 
 
-def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network to inspect its layers, without weights if its constructor allows it."""
+def without_memory(build: Callable[[], Made]) -> Made:
+    """Build a network to inspect its layers or its outputs, without weights if its code allows it."""
     try:
         with torch.device("meta"):
             return build()

@@ -1,9 +1,8 @@
-"""Stage: the study's backbone, from a file, from its publisher, or pre-trained on the source."""
+"""Stages: the network that is trained, and the one whose features select; from a file, a publisher, or pre-trained."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
@@ -15,6 +14,7 @@ from pretrieve.image_cache.build import build_entries, missing_entries
 from pretrieve.image_cache.entries import CacheEntry
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
+from pretrieve.stages.backbone_settings import BackboneSettings
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -22,18 +22,19 @@ from pretrieve.stages.source_units import ClassUnits
 from pretrieve.training.pretraining import PretrainingSpec
 from pretrieve.training.trial_spec import PROTOCOL_VERSION
 
-if TYPE_CHECKING:
-    from pretrieve.study.settings import BackboneSettings
-
 BACKBONES = "backbones"
 PRETRAINED = "pretrained"
 
 
 class BackboneStage(Stage[Backbone]):
-    """Returns the pre-trained network, whose weights are in the store."""
+    """Returns the pre-trained network that the trials train, whose weights are in the store."""
 
     name = "backbone"
     place = 20
+
+    def settings(self, context: Context) -> BackboneSettings:
+        """Return the settings of the stage's network."""
+        return context.settings.backbone
 
     def load(self, context: Context) -> Backbone | None:
         """Read the weights from a file or their publisher, or find those of an earlier pre-training.
@@ -42,11 +43,7 @@ class BackboneStage(Stage[Backbone]):
           BackboneError: the weights are unreachable, do not fit, or are damaged and cannot be trained again.
           UserError: Co-Tuning needs a classifier, and the weights hold none.
         """
-        settings = context.settings.backbone
-        if settings.pretrain is not None:
-            found = _find_pretrained(context)
-        else:
-            found = backbone_from_weights(settings, context.store.root / BACKBONES)
+        found = _find(context, self.settings(context))
         relating = context.settings.relating
         if found is not None and relating and found.load_classifier() is None:
             raise UserError(
@@ -62,17 +59,18 @@ class BackboneStage(Stage[Backbone]):
           DivergedError: the loss was not finite.
           BackboneError: an earlier run trained other weights under the same key.
         """
-        pretrain = context.settings.backbone.pretrain
+        settings = self.settings(context)
+        pretrain = settings.pretrain
         assert pretrain is not None, "weights of a file are always found"
         with context.clock.stage(self.name, total=pretrain.epochs) as progressed:
             context.cluster.connect()
             images = context.store.root / "images"
-            entries = _source_entries(context)
+            entries = _source_entries(context, settings)
             build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
-            card, num_classes = _card_path(context), context.get(ImageSetsStage).source.num_classes
+            card, num_classes = _card_path(context, settings), context.get(ImageSetsStage).source.num_classes
             task = PretrainingTask(
                 PretrainingSpec(num_classes=num_classes, settings=pretrain, seed=context.settings.seed),
-                context.settings.backbone.architecture_name,
+                settings.architecture_name,
                 images=tuple(images / entry.key for entry in entries),
                 backbones=context.store.root / BACKBONES,
                 progress_path=card.with_suffix(".epochs.jsonl"),
@@ -88,27 +86,55 @@ class BackboneStage(Stage[Backbone]):
                 write_sealed_json(path, {"identity": identity, "device": device})
 
     def num_pieces(self, context: Context) -> int:
-        pretrain = context.settings.backbone.pretrain
+        pretrain = self.settings(context).pretrain
         return 1 if pretrain is None else pretrain.epochs
 
     def artifacts(self, context: Context) -> list[Path]:
-        found = context.find(BackboneStage)
+        found, settings = context.find(type(self)), self.settings(context)
         weights = [] if found is None else [found.weights_path]
-        return weights if context.settings.backbone.pretrain is None else [_card_path(context), *weights]
+        return weights if settings.pretrain is None else [_card_path(context, settings), *weights]
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast | None:
-        pretrain = context.settings.backbone.pretrain
-        if pretrain is None or context.find(BackboneStage) is not None:
+        settings = self.settings(context)
+        pretrain = settings.pretrain
+        if pretrain is None or context.find(type(self)) is not None:
             return None
-        assert measured.whole_node is not None, "measured where a pre-training is missing"
-        source, speed = context.get(ImageSetsStage).source, measured.whole_node
-        missing = missing_entries(_source_entries(context), context.store.root / "images")
+        source, speed = context.get(ImageSetsStage).source, measured.whole_node[self.name]
+        missing = missing_entries(_source_entries(context, settings), context.store.root / "images")
         num_images = sum(entry.table.num_rows for entry in missing)
         steps = pretrain.epochs * (source.num_images("train") // pretrain.batch_size)
         decoding_s = measured.decoding_s({source.name: num_images})
         seconds = decoding_s + speed.process_s + speed.start_s + steps / speed.steps_per_s
         work = f"{pretrain.epochs} epochs of pre-training, {steps} steps"
-        return StageForecast(self.name, seconds, work, disk_bytes=num_images * measured.image_bytes)
+        disk_bytes = sum(3 * entry.size**2 * entry.table.num_rows for entry in missing)
+        return StageForecast(self.name, seconds, work, disk_bytes=disk_bytes)
+
+
+class SelectionBackboneStage(BackboneStage):
+    """Returns the network whose features select: that of `selection.backbone`, or the one that is trained."""
+
+    name = "selection backbone"
+    place = 25
+
+    def settings(self, context: Context) -> BackboneSettings:
+        return context.settings.selection_backbone
+
+    def applies(self, context: Context) -> bool:
+        return bool(context.settings.selecting) and self._is_another(context)
+
+    def load(self, context: Context) -> Backbone | None:
+        """Return the network as `BackboneStage` does; it needs no classifier."""
+        return _find(context, self.settings(context)) if self._is_another(context) else context.get(BackboneStage)
+
+    def _is_another(self, context: Context) -> bool:
+        return self.settings(context) != context.settings.backbone
+
+
+def _find(context: Context, settings: BackboneSettings) -> Backbone | None:
+    """Return the network with its weights; None where it is yet to be pre-trained."""
+    if settings.pretrain is not None:
+        return _find_pretrained(context, settings)
+    return backbone_from_weights(settings, context.store.root / BACKBONES)
 
 
 def backbone_from_weights(settings: BackboneSettings, folder: Path) -> Backbone:
@@ -149,28 +175,28 @@ def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: in
     )
 
 
-def _card_path(context: Context) -> Path:
+def _card_path(context: Context, settings: BackboneSettings) -> Path:
     source = context.get(ImageSetsStage).source.fingerprints["train"]
-    key = pretrained_key(context.settings.backbone, source, context.settings.seed)
+    key = pretrained_key(settings, source, context.settings.seed)
     return context.store.path(BACKBONES, f"{PRETRAINED}/{key}.json")
 
 
-def _source_entries(context: Context) -> list[CacheEntry]:
+def _source_entries(context: Context, settings: BackboneSettings) -> list[CacheEntry]:
     source = context.get(ImageSetsStage).source
-    size = find_architecture(context.settings.backbone.architecture_name).preprocessing.resize_size
+    size = find_architecture(settings.architecture_name).preprocessing.resize_size
     return ClassUnits(source, "classes").entries(range(source.num_classes), size)
 
 
-def _find_pretrained(context: Context) -> Backbone | None:
+def _find_pretrained(context: Context, settings: BackboneSettings) -> Backbone | None:
     """Return the backbone of an earlier pre-training; None where there is none, or one to be trained again."""
-    card = _card_path(context)
+    card = _card_path(context, settings)
     copies = [path for path in (card, *card.parents[1].glob(f"*/{card.name}")) if is_kept(path)]
     if not copies:
         return None
     made = read_sealed_json(copies[0])
     weights = context.store.path(BACKBONES, f"{made['identity']}/weights.pt")
     if is_kept(weights):
-        return Backbone(context.settings.backbone.architecture_name, weights, made["identity"])
+        return Backbone(settings.architecture_name, weights, made["identity"])
     if made["device"] != "cpu":
         raise BackboneError(
             f"weights that a GPU pre-trained must stay in the store, but {weights} is gone or damaged, and a GPU would "

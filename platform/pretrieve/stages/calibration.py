@@ -23,11 +23,11 @@ from pretrieve.execution.measuring.packing import measure_packing, open_share, s
 from pretrieve.execution.measuring.speed import NUM_IMAGES, Probe, Speed, SpeedBook
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.entries import CacheEntry, write_entry
+from pretrieve.stages.backbone_settings import BackboneSettings
 
 if TYPE_CHECKING:
     from pretrieve.stages.context import Context
     from pretrieve.stages.image_sets import ImageSets
-    from pretrieve.study.settings import StudySettings
 
 TUNE_START_S = 3.0
 """Seconds that Tune needs before it starts its first process, and to clean up at its end."""
@@ -39,23 +39,25 @@ class Calibration:
 
     Attributes:
       speeds: of trials by objective, with as many side by side as the cluster runs at a time.
-      whole_node: speed of the pre-training, which has a node to itself; None where nothing is to be pre-trained.
+      whole_node: speeds of the pre-trainings that are missing, which have a node to themselves; by stage.
       decode_s: seconds in which one CPU decodes an image, by image set.
       resources: what a trial gets, including what the study leaves open.
       connect_s: seconds to connect to Ray.
       num_cpus: of the cluster.
       image_size: side of the cached squares in pixels.
-      feature_dim: D of the features that selections are made from.
+      features_per_s: images that one process maps to the features that selections are made from, each second.
+      feature_dim: D of these features.
       weight_bytes: size of the network's weights.
     """
 
     speeds: Mapping[str, Speed]
-    whole_node: Speed | None
+    whole_node: Mapping[str, Speed]
     decode_s: Mapping[str, float]
     resources: TrialResources
     connect_s: float
     num_cpus: int
     image_size: int
+    features_per_s: float
     feature_dim: int
     weight_bytes: int
 
@@ -74,10 +76,13 @@ class Calibration:
         return 3 * self.image_size**2
 
 
-def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: bool) -> Calibration:
+def calibrate(
+    context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: Mapping[str, BackboneSettings]
+) -> Calibration:
     """Measure what a forecast needs, on the cluster that the study would run on, and connect to it.
 
-    `book` holds the speeds that were measured before; `pretrains` says whether to time a pre-training as well.
+    `book` holds the speeds that were measured before; `pretrains` the networks that are yet to be pre-trained, by
+    stage.
 
     Raises:
       ResourceError: the cluster does not have what a trial asks for.
@@ -117,30 +122,44 @@ def calibrate(context: Context, sets: ImageSets, book: SpeedBook, *, pretrains: 
         name: book.speed(replace(probe, num_threads=resources.cpus), side_by_side, resources.worker())
         for name, probe in probes.items()
     }
+    selecting, speed = find_architecture(settings.selection_backbone.architecture_name), next(iter(speeds.values()))
+    if selecting != architecture:
+        scored = Probe(
+            architecture=selecting,
+            objective="finetune",
+            # Only its passes without gradients are read off: small batches leave a large network its memory.
+            training=settings.training.model_copy(update={"batch_size": 2, "source_batch_size": None}),
+            num_target_classes=2,
+            num_source_classes=0,
+            pixels=_decoded(source, selecting.preprocessing.resize_size)[0],
+            num_threads=resources.cpus,
+        )
+        speed = book.speed(scored, side_by_side, resources.worker())
     return Calibration(
         speeds,
-        whole_node=_pretraining_speed(settings, source, decoded[source.name][0], book) if pretrains else None,
+        whole_node={stage: _pretraining_speed(backbone, source, book) for stage, backbone in pretrains.items()},
         decode_s={name: seconds for name, (_, seconds) in decoded.items()},
         resources=resources,
         connect_s=connect_s,
         num_cpus=int(ray.cluster_resources().get("CPU", 1)),
         image_size=size,
-        feature_dim=architecture.selection_dim,
+        features_per_s=speed.scored_per_s,
+        feature_dim=selecting.selection_dim,
         weight_bytes=sum(4 * parameter.numel() for parameter in architecture.build().parameters()),
     )
 
 
-def _pretraining_speed(settings: StudySettings, source: ImageSet, pixels: NDArray[np.uint8], book: SpeedBook) -> Speed:
-    pretrain = settings.backbone.pretrain
-    assert pretrain is not None, "asked only of studies that pre-train"
+def _pretraining_speed(backbone: BackboneSettings, source: ImageSet, book: SpeedBook) -> Speed:
+    pretrain, architecture = backbone.pretrain, find_architecture(backbone.architecture_name)
+    assert pretrain is not None, "asked only of networks that are pre-trained"
     num_cpus, num_gpus = whole_node()
     probe = Probe(
-        architecture=find_architecture(settings.backbone.architecture_name),
+        architecture=architecture,
         objective="finetune",
         training=pretrain.training,
         num_target_classes=source.num_classes,
         num_source_classes=0,
-        pixels=pixels,
+        pixels=_decoded(source, architecture.preprocessing.resize_size)[0],
         num_threads=num_cpus,
     )
     return book.speed(probe, 1, {"CPU": float(num_cpus), "GPU": float(num_gpus)})

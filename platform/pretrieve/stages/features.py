@@ -16,7 +16,7 @@ from pretrieve.features.extraction import extract_features
 from pretrieve.features.stored_features import FeatureRequest, feature_key, make_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
-from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.backbone import SelectionBackboneStage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -112,7 +112,7 @@ class FeaturesStage(Stage[StudyFeatures]):
 
     def load(self, context: Context) -> StudyFeatures:
         sets = context.get(ImageSetsStage)
-        return StudyFeatures(context, context.get(BackboneStage), {SOURCE: sets.source, **sets.targets})
+        return StudyFeatures(context, context.get(SelectionBackboneStage), {SOURCE: sets.source, **sets.targets})
 
     def artifacts(self, context: Context) -> list[Path]:
         features = context.get(FeaturesStage)
@@ -126,16 +126,16 @@ class FeaturesStage(Stage[StudyFeatures]):
         if features is not None:
             for name, image_set in features.image_sets.items():
                 counts[image_set.name] = features.request(name).num_missing_rows(features.folder)
-        return forecast_extraction(self.name, counts, measured)
+        return forecast_extraction(self.name, counts, measured, per_s=measured.features_per_s)
 
 
-def forecast_extraction(stage: str, counts: Mapping[str, int], measured: Calibration) -> StageForecast:
-    """Forecast the extraction of the features of so many images of each image set."""
+def forecast_extraction(stage: str, counts: Mapping[str, int], measured: Calibration, per_s: float) -> StageForecast:
+    """Forecast the extraction of the features of so many images of each image set, at so many images a second."""
     total = sum(counts.values())
     if not total:
         return StageForecast(stage, 0.0, "")
     speed = next(iter(measured.speeds.values()))
-    forward_s = total / (speed.scored_per_s * measured.resources.num_concurrent)
+    forward_s = total / (per_s * measured.resources.num_concurrent)
     seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
     return StageForecast(stage, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
 

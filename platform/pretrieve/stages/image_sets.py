@@ -137,12 +137,16 @@ def check_sizes(settings: StudySettings, source: ImageSet, targets: Mapping[str,
 def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str, ImageSet]) -> Iterator[str]:
     if settings.selecting:
         yield from _faults_of_selection(settings, source)
-    pretrain = settings.backbone.pretrain
-    if pretrain is not None and source.num_images("train") < pretrain.batch_size:
-        yield (
-            f"backbone.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
-            f"{pretrain.batch_size}"
-        )
+    networks = {"backbone": settings.backbone}
+    if settings.selecting and settings.selection.backbone is not None:
+        networks["selection.backbone"] = settings.selection.backbone
+    for field, network in networks.items():
+        pretrain = network.pretrain
+        if pretrain is not None and source.num_images("train") < pretrain.batch_size:
+            yield (
+                f"{field}.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
+                f"{pretrain.batch_size}"
+            )
     for name, target in targets.items():
         yield from faults_of_a_step(settings, name, target.num_images("train"), target.num_images("val"))
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 from pretrieve.components import SELECTORS
 from pretrieve.errors import ComponentError, nearest_word
 from pretrieve.methods import Method
+from pretrieve.stages.backbone_settings import BackboneSettings
 from pretrieve_selection import SelectionInputError, SelectionSettings, Selector
 from pretrieve_selection import Unit as Unit
 from pretrieve_selection.members import own_settings
@@ -33,6 +34,7 @@ class StudySelectionSettings(SelectionSettings):
       max_images_per_class: for the unit `image`, the largest number of images of one class; None for no cap.
       label_groups: target → the groups to reuse, for the method `label` and other selectors that take them.
       expected_groups: target → the groups that a good selection should find; its recall is recorded.
+      backbone: the network whose features select, where it is another than the one that is trained. None: the same.
 
     Raises:
       SelectionInputError: one or more values are out of range; the message lists them all.
@@ -46,6 +48,7 @@ class StudySelectionSettings(SelectionSettings):
     max_images_per_class: int | None = None
     label_groups: Mapping[str, GroupList] = field(default_factory=dict)
     expected_groups: Mapping[str, GroupList] = field(default_factory=dict)
+    backbone: BackboneSettings | None = None
 
     @property
     def core(self) -> SelectionSettings:
@@ -105,6 +108,9 @@ class StudySelectionSettings(SelectionSettings):
                 yield f"{name} must be an integer >= {least}, but is {value!r}"
         for name in ("label_groups", "expected_groups"):
             yield from _faults_of_lists(name, getattr(self, name))
+        network: object = self.backbone
+        if network is not None and not isinstance(network, BackboneSettings):
+            yield f"backbone must be a BackboneSettings, but is {network!r}: BackboneSettings(name='resnet18')"
         yield from super()._faults()
 
 

@@ -66,7 +66,8 @@ class TrialFeaturesStage(Stage[Mapping[tuple[str, str], Path]]):
         by_set: dict[str, int] = {}
         for (name, _), count in counts.items():
             by_set[everything[name].name] = by_set.get(everything[name].name, 0) + count
-        return forecast_extraction(self.name, by_set, measured)
+        per_s = next(iter(measured.speeds.values())).scored_per_s
+        return forecast_extraction(self.name, by_set, measured, per_s)
 
 
 def trained_features(context: Context) -> StudyFeatures:

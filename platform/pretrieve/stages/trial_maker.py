@@ -188,6 +188,7 @@ class TrialMaker:
             provenance |= {
                 **{f"selection.{name}": value for name, value in asdict(selection.core).items()},
                 **({} if top_k is None else {"selection.top_k": top_k}),
+                **({} if selection.backbone is None else {"selection.backbone": selection.backbone.architecture_name}),
                 "selection.rank_from": selection.rank_from,
                 "selection.source_fraction": inputs.units[spec.target].kept_fraction,
                 "selection.unit": selection.unit,

@@ -10,7 +10,7 @@ from pretrieve.artifacts.disk_space import disk_use
 from pretrieve.execution.measuring.speed import SpeedBook
 from pretrieve.records.forecast import Forecast, StageForecast
 from pretrieve.stages import walk_order
-from pretrieve.stages.backbone import BackboneStage
+from pretrieve.stages.backbone import BackboneStage, SelectionBackboneStage
 from pretrieve.stages.calibration import calibrate
 from pretrieve.stages.cell_counts import CellCountsStage, timed_cells
 from pretrieve.stages.context import Context, walking
@@ -52,7 +52,9 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
         if is_prepared and not untimed.num_missing:
             return untimed
         sets = context.get(ImageSetsStage)
-        measured = calibrate(context, sets, book or SpeedBook(), pretrains=context.find(BackboneStage) is None)
+        networks = [stage for stage in (BackboneStage, SelectionBackboneStage) if stage().applies(context)]
+        pretrains = {each.name: each().settings(context) for each in networks if context.find(each) is None}
+        measured = calibrate(context, sets, book or SpeedBook(), pretrains=pretrains)
         estimates = [stage().estimate(context, measured) for stage in walk_order() if stage().applies(context)]
         stages = [each for each in estimates if each is not None]
         stages[0] = replace(stages[0], seconds=(stages[0].seconds or 0.0) + measured.connect_s)

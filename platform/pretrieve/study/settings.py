@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pretrieve.components import BACKBONES, HEAD_STARTS, OBJECTIVES, VIEWS
+from pretrieve.components import HEAD_STARTS, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.errors import BackboneError, UserError, nearest_word
+from pretrieve.errors import UserError, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.settings import SearchSettings
 from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
+from pretrieve.stages.backbone_settings import BackboneSettings as BackboneSettings
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
 from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.learning_layers import fixed_blocks
-from pretrieve.training.pretraining import PretrainingSettings
 from pretrieve.training.settings import Learns, TrainingSettings
 from pretrieve_selection import SelectionInputError
 
@@ -34,74 +34,6 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
-
-
-class BackboneSettings(SettingsModel):
-    """The pre-trained network.
-
-    Attributes:
-      name: an architecture; a bare word is short for `name: word`.
-      weights: a checkpoint file; relative to the study file.
-      pretrain: pre-train from scratch on the study's source, once; excludes `weights`.
-      image_size: side of the network's input in pixels; None: the architecture's own.
-      resize_size: before cropping, the shorter side of an image becomes this long; None: the architecture's own ratio.
-
-    With neither `weights` nor `pretrain`, the weights that the network's publisher serves are downloaded.
-    """
-
-    name: str
-    weights: Path | None = None
-    pretrain: PretrainingSettings | None = None
-    image_size: Annotated[int, Field(ge=1)] | None = None
-    resize_size: Annotated[int, Field(ge=1)] | None = None
-
-    @property
-    def architecture_name(self) -> str:
-        """The name, with its image size, by which every process finds the architecture."""
-        from pretrieve.backbones import at_image_size, find_architecture
-
-        return at_image_size(find_architecture(self.name), self.image_size, self.resize_size).name
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        from pretrieve.backbones import find_architecture
-
-        try:
-            find_architecture(name)
-        except BackboneError as error:
-            raise ValueError(str(error)) from error
-        return name
-
-    @field_validator("weights")
-    @classmethod
-    def _file_exists(cls, weights: Path | None, info: ValidationInfo) -> Path | None:
-        return None if weights is None else existing_path(weights, info, "file")
-
-    @model_validator(mode="after")
-    def _fits_its_architecture(self) -> BackboneSettings:
-        from pretrieve.backbones import find_architecture
-
-        try:
-            BACKBONES.refuse_unshared(self.architecture_name)
-        except BackboneError as error:
-            raise ValueError(str(error)) from error
-        architecture = find_architecture(self.name)
-        if self.weights is not None and self.pretrain is not None:
-            raise ValueError("at most one of 'weights' and 'pretrain' may be given")
-        if self.weights is None and self.pretrain is None and not architecture.published_weights:
-            raise ValueError(f"{self.name!r} has no published weights: 'weights' or 'pretrain' must be given")
-        if self.pretrain is not None and architecture.projector is not None:
-            raise ValueError(
-                f"'pretrain' must be of a network without a projector, but {self.name!r} has one, which pre-training "
-                "on labels does not train; give 'weights', or name the network without it"
-            )
-        return self
 
 
 class RefitSettings(SettingsModel):
@@ -165,7 +97,7 @@ class StudySettings(SettingsModel):
       name: of the study, its folder and its MLflow experiment.
       source: the pre-training data.
       targets: the data sets to learn.
-      backbone: the pre-trained network.
+      backbone: the pre-trained network, which the trials train.
       methods: the rows of the table.
       selection: how groups are ranked and how many are taken (section 3.2).
       audit: whether the images to reuse, and those to train on, are compared with the test images.
@@ -214,6 +146,8 @@ class StudySettings(SettingsModel):
             if name not in known:
                 near = nearest_word(str(name), known)
                 faults.append(f"{name}: no such field; known here: {', '.join(sorted(known))}.{near}")
+                continue
+            if name == "backbone":  # settings of its own, which report their faults themselves
                 continue
             try:
                 StudySelectionSettings(**{name: given})
@@ -294,6 +228,11 @@ class StudySettings(SettingsModel):
         """Return the numbers of units at which the trials of a row cut its selection."""
         own = self.method(name).selector_settings.get(TOP_K.name)
         return self.grid.of(TOP_K) or (self.selection.top_k if own is None else own,)
+
+    @property
+    def selection_backbone(self) -> BackboneSettings:
+        """The network whose features select: `selection.backbone`, or the one that is trained."""
+        return self.selection.backbone or self.backbone
 
     @property
     def method_names(self) -> tuple[str, ...]:

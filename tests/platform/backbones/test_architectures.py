@@ -13,6 +13,7 @@ from pretrieve.errors import BackboneError
 
 REGISTERED = architecture_names()
 RESOLVED = ["mobilenet_v3_small", "shufflenet_v2_x0_5@64", "timm:test_resnet", "efficientnet_lite0@96/104"]
+RESOLVED += ["timm:vit_tiny_patch16_dinov3_qkvb?pool=token@32", "timm:test_vit3@64"]
 PACKAGES = {"timm:": "timm", "efficientnet_lite0": "efficientnet_lite_pytorch"}
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pretrieve.backbones import find_architecture
-from pretrieve.errors import BackboneError, StudyFileError
+from pretrieve.errors import BackboneError, StudyFileError, UserError
 from pretrieve.stages.backbone import BackboneStage, backbone_from_weights, pretrained_key
 from pretrieve.stages.context import walking
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -91,6 +91,20 @@ def test_a_network_that_only_the_running_script_knows_is_refused(
     monkeypatch.setitem(sys.modules, "__main__", main)
     with pytest.raises(StudyFileError, match=r"but '__main__:net' is known to the running script alone; put it"):
         make_settings(backbone={"name": "__main__:net", "pretrain": {"epochs": 1}})
+
+
+def test_co_tuning_says_that_a_tower_has_no_classifier(make_settings: MakeSettings, tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("vit_tiny_patch16_dinov3_qkvb").state_dict(), tmp_path / "tower.pt")
+    backbone = {"name": "timm:vit_tiny_patch16_dinov3_qkvb@32", "weights": str(tmp_path / "tower.pt")}
+    settings = make_settings(backbone=backbone, methods=["co_tuning"])
+    with (
+        walking(settings, StudyObserver()) as context,
+        pytest.raises(
+            UserError, match=r"needs the classifier .* weights of timm:vit_tiny_patch16_dinov3_qkvb@32 hold none; give"
+        ),
+    ):
+        context.get(BackboneStage)
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -25,6 +25,20 @@ def test_built_in_backbones_keep_the_contract(name: str) -> None:
     assert torch.random.get_rng_state().equal(state), "the draws of the caller stay as they were"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("timm:vit_small_patch14_dinov2@28", marks=pytest.mark.slow),
+        "timm:vit_tiny_patch16_dinov3_qkvb@32",
+        pytest.param("timm:vit_base_patch32_siglip_256@32", marks=pytest.mark.slow),
+        "timm:test_vit3?pool=avg@32",
+    ],
+)
+def test_towers_of_timm_without_a_classifier_keep_the_contract(name: str) -> None:
+    pytest.importorskip("timm")
+    check_backbone(find_architecture(name))
+
+
 class Means(nn.Module):
     """Linear layers on the mean colours, for images of any size."""
 
