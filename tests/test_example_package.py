@@ -1,4 +1,4 @@
-"""A package of another project brings a member of seven families, by its entry points alone."""
+"""A package of another project brings a member of nine families, by its entry points alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 from small_study import finish, results, start_driver, trial_runs, write_study
 
+from pretrieve.backbones import find_architecture
 from pretrieve.components import (
     HEAD_STARTS,
     OBJECTIVES,
@@ -22,20 +23,26 @@ from pretrieve.components import (
     SCHEDULES,
     SELECTORS,
     STRATEGIES,
+    TARGETS,
     VIEWS,
 )
+from pretrieve.testing.backbones import check_backbone
 from pretrieve.testing.head_starts import check_head_start
 from pretrieve.testing.objectives import check_objective
 from pretrieve.testing.optimizers import check_optimizer
 from pretrieve.testing.schedules import check_schedule
 from pretrieve.testing.selectors import check_selector
 from pretrieve.testing.strategies import check_strategy
+from pretrieve.testing.targets import check_target
 from pretrieve.testing.views import check_view
 from pretrieve.tracking import schema
 
 PACKAGE = Path(__file__).parent / "example_package"
 
 STUDY = {
+    "source": {"registered": "stripes", "name": "source"},
+    "targets": ["stripes"],
+    "backbone": {"name": "example_net", "pretrain": {"epochs": 1, "batch_size": 8, "lr": 0.02}},
     "methods": [
         "finetune",
         {
@@ -95,7 +102,7 @@ def test_a_study_of_the_packages_members_survives_its_driver_and_is_done_once(tm
     assert "Learning rates that were chosen" in report
     assert "temperature" in report
     table = results(study)
-    assert [row[1] for row in table[1:]] == ["finetune", "example"]
+    assert [row[:2] for row in table[1:]] == [["stripes", "finetune"], ["stripes", "example"]]
     finish(start_driver(file, storage))
     assert len(trial_runs(study)) == len(runs), "a second run computed nothing"
     assert results(study) == table
@@ -117,6 +124,8 @@ def test_the_contract_suites_pass_on_the_packages_members() -> None:
     check_head_start(HEAD_STARTS.build("mean_directions", {}))
     check_strategy(STRATEGIES.build("halving", {}))
     check_view(VIEWS.build("rates", {}))
+    check_target(TARGETS.find("stripes"))
+    check_backbone(find_architecture("example_net"))
 
 
 @pytest.mark.usefixtures("installed")

@@ -126,6 +126,9 @@ class SelectionBackboneStage(BackboneStage):
         """Return the network as `BackboneStage` does; it needs no classifier."""
         return _find(context, self.settings(context)) if self._is_another(context) else context.get(BackboneStage)
 
+    def num_pieces(self, context: Context) -> int:
+        return super().num_pieces(context) if self._is_another(context) else 0
+
     def _is_another(self, context: Context) -> bool:
         return self.settings(context) != context.settings.backbone
 

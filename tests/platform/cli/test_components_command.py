@@ -15,7 +15,7 @@ from pretrieve.components import FAMILIES
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch, repository: Path) -> Iterator[None]:
-    """The example package, which brings a member of seven families."""
+    """The example package, which brings a member of nine families."""
     monkeypatch.syspath_prepend(str(repository / "tests" / "example_package"))
     yield
     for name in [name for name in sys.modules if name.split(".")[0] == "pretrieve_example"]:

@@ -17,6 +17,9 @@ from pretrieve.tracking import schema
 
 pytestmark = pytest.mark.slow
 
+NUM_EPOCHS = 15
+TRAINING = {"epochs": NUM_EPOCHS, "batch_size": 8}
+
 
 def wait_for_trials(study: Path, process: subprocess.Popen[str]) -> None:
     """Wait until one trial is finished and another is under way."""
@@ -36,7 +39,7 @@ def finished_keys(study: Path) -> set[str]:
 
 
 def test_a_study_interrupted_and_then_killed_goes_on_to_the_table_of_one_left_alone(tmp_path: Path) -> None:
-    study_file = write_study(tmp_path, "interrupted")
+    study_file = write_study(tmp_path, "interrupted", training=TRAINING)
     alone, disturbed = tmp_path / "alone", tmp_path / "disturbed"
     finish(start_driver(study_file, alone))
     for how in (signal.SIGINT, signal.SIGKILL):
@@ -50,12 +53,12 @@ def test_a_study_interrupted_and_then_killed_goes_on_to_the_table_of_one_left_al
 
     assert results(disturbed / "interrupted") == results(alone / "interrupted")
     assert len(trial_runs(alone / "interrupted")) == 10
-    check_nothing_is_lost_or_double(disturbed / "interrupted", num_runs=10, num_epochs=25)
+    check_nothing_is_lost_or_double(disturbed / "interrupted", num_runs=10, num_epochs=NUM_EPOCHS)
 
 
-@pytest.mark.parametrize("search", ["{strategy: asha, grace_epochs: 8}", "{strategy: optuna, num_trials: 3}"])
+@pytest.mark.parametrize("search", ["{strategy: asha, grace_epochs: 5}", "{strategy: optuna, num_trials: 3}"])
 def test_a_search_that_is_killed_keeps_what_ended_and_goes_on_with_what_was_begun(tmp_path: Path, search: str) -> None:
-    study_file = write_study(tmp_path, "interrupted", search=yaml.safe_load(search))
+    study_file = write_study(tmp_path, "interrupted", search=yaml.safe_load(search), training=TRAINING)
     process = start_driver(study_file, tmp_path)
     wait_for_trials(tmp_path / "interrupted", process)
     half_done = {path.stem for path in (tmp_path / "interrupted" / "checkpoints").glob("*.pt")}
@@ -72,6 +75,6 @@ def test_a_search_that_is_killed_keeps_what_ended_and_goes_on_with_what_was_begu
     assert all(run.info.end_time < killed_ms for run in runs if run.info.run_id in ended)
     client = MlflowClient(f"sqlite:///{tmp_path / 'interrupted' / 'mlflow.db'}")
     for run in runs:
-        last = int(run.data.metrics.get(schema.STOPPED_EPOCH, 25))
+        last = int(run.data.metrics.get(schema.STOPPED_EPOCH, NUM_EPOCHS))
         steps = [figure.step for figure in client.get_metric_history(run.info.run_id, schema.LOSS_TARGET)]
         assert sorted(steps) == list(range(1, last + 1)), "neither gaps nor doubles"

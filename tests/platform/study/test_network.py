@@ -59,7 +59,7 @@ def num_ended(study: Path) -> int:
 
 
 def test_a_killed_node_and_a_cut_link_lose_nothing(network: NetworkNodes, tmp_path: Path) -> None:
-    grid = {"lr": [0.05, 0.03, 0.01], "weight_decay": [1e-4, 0.0], "source_weight": [1.0, 0.5]}
+    grid = {"lr": [0.05, 0.03, 0.01], "weight_decay": [1e-4, 0.0], "source_weight": [1.0]}
     study_file = write_study(
         tmp_path, "network", grid=grid, training={"epochs": NUM_EPOCHS, "batch_size": 8}, refit={"num_seeds": 1}
     )
@@ -72,13 +72,13 @@ def test_a_killed_node_and_a_cut_link_lose_nothing(network: NetworkNodes, tmp_pa
     network.kill_raylet(first)
     time.sleep(5.0)
     network.start_raylet(first)
-    wait_for_trials(driver, disturbed / "network", finished=6)
+    wait_for_trials(driver, disturbed / "network", finished=5)
     cut_and_mend(network, second)
     finish(driver, timeout_s=DEADLINE_S)
 
     assert results(disturbed / "network") == results(alone / "network")
     for storage in (alone, disturbed):
-        check_nothing_is_lost_or_double(storage / "network", num_runs=6 + 12 + 2, num_epochs=NUM_EPOCHS)
+        check_nothing_is_lost_or_double(storage / "network", num_runs=6 + 6 + 2, num_epochs=NUM_EPOCHS)
 
 
 def cut_and_mend(network: NetworkNodes, node: Node) -> None:

@@ -21,7 +21,7 @@ from pretrieve.errors import UserError
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file
 
-NUM_CASES = 2_000
+NUM_CASES = 1_000
 SECONDS_EACH = 10
 OWN_TARGET = Path(__file__).resolve().parents[3] / "jobs" / "studies" / "own_target.yaml"
 TEXTS = [path.read_text(encoding="utf-8") for path in (OWN_TARGET, STUDY_FILE)]

@@ -7,8 +7,8 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +28,36 @@ NUM_EPOCHS = 4
 NUM_STEPS = 3  # of an epoch: 27 images in batches of 8
 
 
-def work_of(objective: str, optimizer: str, schedule: str) -> FineTuning:
+OPTIONS: dict[str, dict[str, Any]] = {
+    "pseudo_label as in the paper": {"objective": "pseudo_label"},
+    "joint with all options": {
+        "objective": "joint",
+        "optimizer": "adamw",
+        "schedule": "cosine_decay",
+        "min_steps": 13,
+        "batch_norm": "target_only",
+        "learns": 3,
+        "weight_average": 0.9,
+        "max_gradient_norm": 1.0,
+        "label_smoothing": 0.1,
+        "mix": "cutmix",
+        "mix_source": "mixup",
+        "class_balance": "sampling",
+    },
+    "joint with the others": {
+        "objective": "joint",
+        "steps": 13,
+        "batch_norm": "frozen",
+        "mix": "mixup",
+        "mix_source": "cutmix",
+        "class_balance": "loss",
+    },
+}
+
+
+def work_of(name: str) -> FineTuning:
+    objective, options = OPTIONS[name]["objective"], {**OPTIONS[name]}
+    del options["objective"]
     rng = np.random.default_rng(0)
     sides = [
         ArrayImages(rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), np.arange(count) % num_classes)
@@ -50,14 +79,14 @@ def work_of(objective: str, optimizer: str, schedule: str) -> FineTuning:
         target=sides[0],
         source=sides[1] if OBJECTIVES.find(objective).uses_source else None,
         preprocessing=architecture.preprocessing,
-        settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8, optimizer=optimizer, schedule=schedule),
+        settings=TrainingSettings(epochs=NUM_EPOCHS, batch_size=8, **options),
         hyperparameters=hyperparameters,
         seed=5,
         device=torch.device("cpu"),
     )
 
 
-def train(folder: Path, members: Sequence[str], kill_at: int | None) -> None:
+def train(folder: Path, name: str, kill_at: int | None) -> None:
     """Train to the end, or until the optimizer's step of that number, where the process kills itself."""
     steps = 0
 
@@ -68,37 +97,31 @@ def train(folder: Path, members: Sequence[str], kill_at: int | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     register_optimizer_step_post_hook(kill)
-    work = work_of(*members)
+    work = work_of(name)
     fine_tune(work, checkpoint=CheckpointFile(folder / "trial.pt"))
     torch.save(work.network.state_dict(), folder / "weights.pt")
 
 
-def run(folder: Path, members: Sequence[str], kill_at: int | None) -> int:
+def run(folder: Path, name: str, kill_at: int | None) -> int:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, str(folder), *members, str(kill_at or 0)]
+    command = [sys.executable, __file__, str(folder), name, str(kill_at or 0)]
     paths = os.pathsep.join(sys.path)  # the process finds what the tests import
     return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": paths}).returncode
 
 
-@pytest.mark.parametrize(
-    "members",
-    [("joint", "sgd", "step"), ("pseudo_label", "sgd", "step"), ("joint", "adamw", "cosine_decay")],
-    ids=lambda members: " ".join(members),
-)
-def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(
-    tmp_path: Path, members: tuple[str, str, str]
-) -> None:
-    assert run(tmp_path / "alone", members, None) == 0
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(tmp_path: Path, name: str) -> None:
+    assert run(tmp_path / "alone", name, None) == 0
     # The first kill comes after the first checkpoint; the second, counted from there, may come after the end.
-    rng, last = random.Random(" ".join(members)), NUM_EPOCHS * NUM_STEPS
+    rng, last = random.Random(name), NUM_EPOCHS * NUM_STEPS
     steps = rng.randrange(NUM_STEPS + 1, last), rng.randrange(1, last)
-    status = [run(tmp_path / "killed", members, step) for step in steps]
+    status = [run(tmp_path / "killed", name, step) for step in steps]
     assert status[0] == -signal.SIGKILL
-    assert run(tmp_path / "killed", members, None) == 0
+    assert run(tmp_path / "killed", name, None) == 0
     alone, killed = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("alone", "killed"))
     assert alone.keys() == killed.keys()
     assert [name for name in alone if not alone[name].equal(killed[name])] == []
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), sys.argv[2:5], int(sys.argv[5]) or None)
+    train(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None)
