@@ -16,6 +16,7 @@ from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
+from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
@@ -64,7 +65,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
 
 app.add_typer(cache, name="cache")
-for command in (select, prepare, targets, components, card, plan, status, deliver, experiments, reproduce):
+for command in (select, prepare, targets, components, recipes, card, plan, status, deliver, experiments, reproduce):
     app.command()(command)
 
 

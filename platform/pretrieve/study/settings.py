@@ -24,6 +24,7 @@ from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_p
 from pretrieve.stages.backbone_settings import BackboneSettings as BackboneSettings
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
+from pretrieve.study.recipes import DEFAULT_RECIPE, with_recipe
 from pretrieve.tracking.address import sqlite_store
 from pretrieve.training.learning_layers import fixed_blocks
 from pretrieve.training.settings import Learns, TrainingSettings
@@ -95,6 +96,7 @@ class StudySettings(SettingsModel):
 
     Attributes:
       name: of the study, its folder and its MLflow experiment.
+      recipe: the protocol that holds wherever the study says nothing else; see `pretrieve recipes`.
       source: the pre-training data.
       targets: the data sets to learn.
       backbone: the pre-trained network, which the trials train.
@@ -114,6 +116,7 @@ class StudySettings(SettingsModel):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    recipe: str = DEFAULT_RECIPE
     source: ImageSetSettings
     targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
     backbone: BackboneSettings
@@ -134,6 +137,16 @@ class StudySettings(SettingsModel):
     storage: Annotated[Path, Field(validate_default=True)] = DEFAULT_STORAGE
     # An address may hold a password, and settings are printed.
     tracking_uri: Annotated[str | None, Field(repr=False)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_its_recipe(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return with_recipe(value, value.get("recipe", DEFAULT_RECIPE))
+        except UserError as fault:
+            raise FieldFaultsError([f"recipe: {fault}"]) from fault
 
     @field_validator("selection", mode="before")
     @classmethod

@@ -1,0 +1,33 @@
+"""`pretrieve recipes` lists and shows the protocols that a study can build on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pretrieve.cli.terminal import make_console, make_table
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="One recipe, to see its settings. Default: list them.")
+    ] = None,
+) -> None:
+    """List the recipes: whole protocols, of which a study overrides single settings.
+
+    `pretrieve recipes` lists them, and `pretrieve recipes standard` shows one as YAML. `recipe: standard` in a study
+    file takes it; what the study says itself stands: `training: {epochs: 20}` beside it changes the length alone.
+    """
+    from rich.text import Text
+
+    from pretrieve.study.recipes import DEFAULT_RECIPE, recipe_names, recipe_text
+
+    if name is not None:
+        typer.echo(recipe_text(name), nl=False)
+        return
+    table = make_table(("recipe", "what it is"), box=None, pad_edge=False)
+    for each in recipe_names():
+        table.add_row(each, Text(recipe_text(each).splitlines()[0].removeprefix("# ")))
+    make_console().print(table)
+    typer.echo(f"\nA study that names none takes {DEFAULT_RECIPE}. `pretrieve recipes RECIPE` shows one.")
