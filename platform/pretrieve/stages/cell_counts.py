@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
+from pretrieve.backbones import find_architecture
 from pretrieve.components.hyperparameters import HEAD_LR_RATIO
 from pretrieve.records import CellRecord
 from pretrieve.records.forecast import CellForecast
@@ -41,13 +42,14 @@ class CellCountsStage(Stage[tuple[CellForecast, ...]]):
 def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     """Return what is missing of each cell, and how long a trial and a refit of it take."""
     settings, targets = context.settings, context.get(ImageSetsStage).targets
+    feature_dim = find_architecture(settings.backbone.architecture_name).feature_dim
     timed = []
     for cell in context.get(CellCountsStage):
         row, target = settings.method(cell.method), targets[cell.target]
         objective = row.trained_with
         if row.is_fitted:
             sizes = [sum(target.num_images(split) for split in splits) for splits, _ in SPLITS.values()]
-            fits = [fit_seconds(size, target.num_classes, measured.feature_dim) for size in sizes]
+            fits = [fit_seconds(size, target.num_classes, feature_dim) for size in sizes]
             timed.append(replace(cell, trial_s=fits[0], refit_s=fits[1]))
             continue
         trial, refit = (work_of(kind, settings.training_of(cell.method), target, objective) for kind in SPLITS)

@@ -126,10 +126,12 @@ class FeaturesStage(Stage[StudyFeatures]):
         if features is not None:
             for name, image_set in features.image_sets.items():
                 counts[image_set.name] = features.request(name).num_missing_rows(features.folder)
-        return forecast_extraction(self.name, counts, measured, per_s=measured.features_per_s)
+        return forecast_extraction(self.name, counts, measured, measured.features_per_s, measured.feature_dim)
 
 
-def forecast_extraction(stage: str, counts: Mapping[str, int], measured: Calibration, per_s: float) -> StageForecast:
+def forecast_extraction(
+    stage: str, counts: Mapping[str, int], measured: Calibration, per_s: float, feature_dim: int
+) -> StageForecast:
     """Forecast the extraction of the features of so many images of each image set, at so many images a second."""
     total = sum(counts.values())
     if not total:
@@ -137,7 +139,7 @@ def forecast_extraction(stage: str, counts: Mapping[str, int], measured: Calibra
     speed = next(iter(measured.speeds.values()))
     forward_s = total / (per_s * measured.resources.num_concurrent)
     seconds = PIPELINE_START_S + speed.process_s + measured.decoding_s(counts) + forward_s
-    return StageForecast(stage, seconds, f"{total:,} images", disk_bytes=4 * measured.feature_dim * total)
+    return StageForecast(stage, seconds, f"{total:,} images", disk_bytes=4 * feature_dim * total)
 
 
 def notice_broken(broken: Iterable[str], clock: StageClock) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
+from pretrieve.backbones import find_architecture
 from pretrieve.components import OBJECTIVES
 from pretrieve.features.stored_features import FeatureRequest
 from pretrieve.methods import Method
@@ -67,7 +68,8 @@ class TrialFeaturesStage(Stage[Mapping[tuple[str, str], Path]]):
         for (name, _), count in counts.items():
             by_set[everything[name].name] = by_set.get(everything[name].name, 0) + count
         per_s = next(iter(measured.speeds.values())).scored_per_s
-        return forecast_extraction(self.name, by_set, measured, per_s)
+        feature_dim = find_architecture(context.settings.backbone.architecture_name).feature_dim
+        return forecast_extraction(self.name, by_set, measured, per_s, feature_dim)
 
 
 def trained_features(context: Context) -> StudyFeatures:

@@ -18,6 +18,7 @@ from pretrieve.stages.context import walking
 from pretrieve.stages.features import SOURCE
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.stages.trial_features import TrialFeaturesStage
+from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.training.linear_heads import class_means, logistic_regression
@@ -111,6 +112,19 @@ def _check_warm_start(settings: StudySettings) -> None:
         head["weight"].shape == tuple(means.weight.shape) and np.allclose(head["weight"], means.weight.numpy())
         for head in heads
     )
+
+
+def test_a_study_of_fitted_rows_alone_is_forecast_and_run(make_settings: Callable[..., StudySettings]) -> None:
+    settings = make_settings(name="fitted", targets=["tiny-b"], methods=["class_means", "linear_probe"], seed=7)
+    before = forecast_study(settings, StudyObserver())
+    features = next(stage for stage in before.stages if stage.stage == "trial features")
+    assert features.work == "48 images"
+    assert [cell.num_trials for cell in before.cells] == [1, len(L2.grid)]
+    assert all(0 < cell.trial_s < 5 for cell in before.cells)
+    record = run_study(settings, StudyObserver())
+    assert [len(cell.refits) for cell in record.cells] == [1, 1]
+    after = forecast_study(settings, StudyObserver())
+    assert [cell.num_done for cell in after.cells] == [1, len(L2.grid)]
 
 
 def test_the_source_head_starts_without_the_images_that_an_audit_leaves_out(settings: StudySettings) -> None:
