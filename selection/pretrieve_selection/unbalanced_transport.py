@@ -148,7 +148,7 @@ def _iterate(
     rounding = min(_ROUNDING * bound_of_change, _LARGEST_ROUNDING)
     # The first log u is made from no other, so its change is infinite.
     log_source_scaling, log_target_scaling = log_source_mass + math.inf, 0.0 * log_target_mass
-    iterations, residual, converged = 0, float("inf"), False
+    iterations, residual, converged, magnitude = 0, math.inf, False, math.inf
     while iterations < settings.max_iterations and not converged:
         previous = log_source_scaling
         log_row_sums = kernel.log_row_sums(log_target_scaling)
@@ -156,10 +156,15 @@ def _iterate(
         log_column_sums = kernel.log_column_sums(log_source_scaling)
         log_target_scaling = target_power * (log_target_mass - log_column_sums)
         iterations += 1
-        residual = float(abs(log_source_scaling - previous).max()) * bound_of_change
-        # Costs are rounded as well, but one larger than all of these belongs to a pair without mass.
-        rounded = (log_row_sums, log_source_scaling, log_target_scaling)
-        converged = residual <= max(settings.tolerance, sum(rounding * float(abs(each).max()) for each in rounded))
+        change = float(abs(log_source_scaling - previous).max())
+        residual, magnitude = change * bound_of_change, magnitude + 4 * change
+        converged = residual <= settings.tolerance
+        if not converged and residual <= rounding * magnitude:
+            # Costs are rounded as well, but one larger than all of these belongs to a pair without mass. No logarithm
+            # changes more than log u does, so the sum that was computed last bounds it until it matters again.
+            logarithms = (log_row_sums, log_source_scaling, log_target_scaling)
+            magnitude = sum(float(abs(each).max()) for each in logarithms)
+            converged = residual <= rounding * magnitude
     return TransportPlan(
         log_source_marginal=log_source_scaling + kernel.log_row_sums(log_target_scaling),
         log_target_marginal=log_target_scaling + log_column_sums,
@@ -305,8 +310,12 @@ def _scaled_exp(exponents: ArrayT, *, axis: int) -> tuple[ArrayT, ArrayT]:
     xp = _array_namespace(exponents)
     largest = xp.amax(exponents, axis=axis, keepdims=True)
     exponents -= largest
-    # Raising the smallest exponents first is for speed: exp is slow where its result underflows.
-    xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
+    # Raising the smallest exponents first is for speed: exp is slow where its result underflows. For short vectors
+    # NumPy's `clip` would take longer than that.
+    if isinstance(exponents, np.ndarray):
+        np.maximum(exponents, _SMALLEST_EXPONENT, out=exponents)
+    else:
+        xp.clip(exponents, _SMALLEST_EXPONENT, None, out=exponents)
     return xp.exp(exponents, out=exponents), largest
 
 
