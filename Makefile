@@ -40,12 +40,11 @@ $(BIN)/python:
 	  { echo "Pretrieve needs Python 3.10 or newer; name one with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# Python compiles what is imported; compiling all that is installed would take a minute more.
 # A stamp a set of dependencies: installed again when pyproject.toml changes.
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(PIP) install --no-compile -e .
+	$(PIP) install -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(PIP) install --no-compile -e ".[dev]"
+	$(PIP) install -e ".[dev]"
 	@touch $@ $(VENV)/.installed

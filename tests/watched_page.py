@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,3 +36,19 @@ class Watched:
 def _is_error(message: ConsoleMessage) -> bool:
     """Tell an error of the page's own; what was not found is told with its address by the reply."""
     return message.type == "error" and not message.text.startswith("Failed to load resource")
+
+
+def look(browser: Browser, report: Path, title: str, width: int, scheme: str) -> None:
+    """Open a page and check that it fits, complains of nothing, and has no serious fault of accessibility."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    watched = Watched.open(browser, width=width, scheme=scheme)
+    page = watched.page
+    page.goto(report.as_uri())
+    assert page.title() == title
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
+    found = Axe().run(page).response["violations"]
+    assert [
+        (fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in ("serious", "critical")
+    ] == []
+    assert watched.complaints == []

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix
 
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.input_checks import check_labels
@@ -12,6 +11,8 @@ from pretrieve_selection.input_checks import check_labels
 
 def sum_by_group(features: NDArray[Any], groups: NDArray[Any], *, num_groups: int) -> NDArray[np.float64]:
     """Return the sum of the rows of each group, (num_groups, D) float64."""
+    from scipy.sparse import csr_matrix  # slow to import, which every process of a cluster would wait for
+
     places = (groups, np.arange(len(groups)))
     membership = csr_matrix((np.ones(len(groups)), places), shape=(num_groups, len(groups)))
     sums: NDArray[np.float64] = membership @ features.astype(np.float64)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from pretrieve_selection.errors import SelectionInputError
 from pretrieve_selection.input_checks import NOT_ZERO, check_sides, refuse_rows
@@ -61,6 +60,8 @@ def euclidean_cost(
     >>> euclidean_cost([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]], cost_scale=0.5).tolist()
     [[0.0], [10.0]]
     """
+    from scipy.spatial.distance import cdist  # slow to import, which every process of a cluster would wait for
+
     return _in_units(cdist(*check_sides(source, target, source_names, target_names)), cost_scale)
 
 

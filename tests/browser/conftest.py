@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,19 +70,28 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo"
 
 
-@pytest.fixture(scope="session")
-def experiment_reports(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> dict[str, Path]:
-    """Run a figure and a table of the paper in miniature."""
-    from pretrieve.paper.catalogue import EXPERIMENTS
-    from pretrieve.paper.run_experiment import reproduce
+@dataclass(frozen=True)
+class Miniatures:
+    """Experiments of the paper that ran in miniature: the storage with their reports, and what each printed."""
 
-    storage = tmp_path_factory.mktemp("experiments")
+    storage: Path
+    printed: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def miniatures(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Miniatures:
+    """Run a figure and a table of the paper in miniature, from the command line."""
+    from pretrieve.cli import app as cli
+
+    storage, printed = tmp_path_factory.mktemp("experiments"), {}
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("COLUMNS", "140")
         make_smaller(monkeypatch)
-        return {
-            name: reproduce(EXPERIMENTS[name], is_mini=True, storage=storage).report_path
-            for name in ("figure2b", "table3")
-        }
+        for name in ("figure2b", "table3"):
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                cli.app(["reproduce", name, "--mini", "--storage", str(storage)], standalone_mode=False)
+            printed[name] = out.getvalue()
+    return Miniatures(storage, printed)
 
 
 @pytest.fixture(scope="session")

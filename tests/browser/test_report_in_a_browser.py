@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mlflow import MlflowClient
-from watched_page import Watched
+from watched_page import Watched, look
 
-from pretrieve.paper.catalogue import EXPERIMENTS
 from pretrieve.tracking import schema
 from pretrieve_dashboards import load_study
 from pretrieve_dashboards.mlflow_notes import runs_view_address
@@ -32,32 +31,7 @@ WHO_IS_LOGGED_IN = "/ajax-api/2.0/mlflow/users/current"
 def test_the_report_holds_its_layout_and_has_no_serious_fault(
     browser: Browser, demo_folder: Path, width: int, scheme: str
 ) -> None:
-    _look(browser, demo_folder / "report.html", "demo · Pretrieve", width, scheme)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_the_reports_of_the_papers_experiments_hold_theirs(
-    browser: Browser, experiment_reports: dict[str, Path], width: int, scheme: str
-) -> None:
-    for name, path in experiment_reports.items():
-        _look(browser, path, f"{EXPERIMENTS[name].place} · Pretrieve", width, scheme)
-
-
-def _look(browser: Browser, report: Path, title: str, width: int, scheme: str) -> None:
-    """Open a page and check that it fits, complains of nothing, and has no serious fault of accessibility."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    watched = Watched.open(browser, width=width, scheme=scheme)
-    page = watched.page
-    page.goto(report.as_uri())
-    assert page.title() == title
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out of the page"
-    found = Axe().run(page).response["violations"]
-    assert [
-        (fault["id"], fault["nodes"][0]["html"]) for fault in found if fault["impact"] in ("serious", "critical")
-    ] == []
-    assert watched.complaints == []
+    look(browser, demo_folder / "report.html", "demo · Pretrieve", width, scheme)
 
 
 def test_the_tables_numbers_are_those_of_mlflow(browser: Browser, demo_folder: Path) -> None:

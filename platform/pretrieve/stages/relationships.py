@@ -26,7 +26,6 @@ from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.stages.trial_features import TrialFeaturesStage
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
-from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
 RELATIONSHIP_VERSION = 1
 """Raise it when the same images give another relationship."""
@@ -149,6 +148,9 @@ def _request(context: Context, target: str) -> RelationshipRequest:
 
 
 def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
+    # Here, as scikit-learn is slow to import and few studies use Co-Tuning.
+    from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
+
     torch.set_num_threads(num_threads)
     images = CachedImages([request.images])
     labels, num_classes = images.labels.numpy(), request.num_target_classes

@@ -104,7 +104,7 @@ def test_a_source_too_small_to_pretrain_it_is_named(make_settings: MakeSettings)
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_study_pretrains_and_forecasts_both_networks(make_settings: MakeSettings) -> None:
+def test_a_study_pretrains_and_forecasts_both_networks(make_settings: MakeSettings, tmp_path: Path) -> None:
     selecting = {"name": "small_resnet", "pretrain": {**PRETRAIN, "lr": 0.01}, "image_size": 16}
     settings = make_settings(
         name="two-networks",
@@ -115,6 +115,7 @@ def test_a_study_pretrains_and_forecasts_both_networks(make_settings: MakeSettin
         training={"epochs": 1, "batch_size": 8},
         refit={"num_seeds": 1},
         seed=71,
+        storage=str(tmp_path / "own"),  # a cache that no other study has filled
     )
     forecast = forecast_study(settings, StudyObserver(), SpeedBook(0.5))
     told = {stage.stage: stage for stage in forecast.stages}

@@ -28,23 +28,25 @@ class L2SP(Optimizer):
     def build(
         self, network: TwoHeadNetwork, hyperparameters: Hyperparameters, training: TrainingSettings
     ) -> torch.optim.Optimizer:
-        decay, heads = hyperparameters.read(WEIGHT_DECAY), set(network.head_parameters())
-        groups = self.groups(network, hyperparameters)
+        groups, fresh = self.groups(network, hyperparameters), set(network.head_parameters())
         for group in groups:
-            is_fresh = any(parameter in heads for parameter in group["params"])
-            group |= {"weight_decay": decay if is_fresh else 0.0, "pull": 0.0 if is_fresh else decay}
-        return _PulledSGD(groups, momentum=training.momentum, nesterov=True)
+            group["is_pulled"] = not any(parameter in fresh for parameter in group["params"])
+        decay = hyperparameters.read(WEIGHT_DECAY)
+        return _PulledSGD(groups, momentum=training.momentum, nesterov=True, weight_decay=decay)
 
 
 class _PulledSGD(torch.optim.SGD):
-    """SGD whose groups have a `pull` towards the weights before the first step, which are part of its state."""
+    """SGD whose weight decay is towards the weights before the first step, where a group `is_pulled`.
+
+    These weights are part of its state, so that a checkpoint holds them.
+    """
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
-                if group["pull"] and parameter.grad is not None:
+                if group["is_pulled"] and parameter.grad is not None:
                     kept: dict[str, Any] = self.state[parameter]
                     start = kept.setdefault("start", parameter.detach().clone())
-                    parameter.grad.add_(parameter.detach() - start, alpha=group["pull"])
+                    parameter.grad.sub_(start, alpha=group["weight_decay"])
         loss: float | None = super().step(closure)
         return loss
