@@ -7,7 +7,7 @@ at most 1 / (N + 1) on each of the N images.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,19 +49,20 @@ def logistic_regression(features: Tensor, labels: Tensor, *, num_classes: int, l
       num_classes: K.
       l2: > 0.
     """
-    raw = features.double().numpy()
-    centre = raw.mean(0)
-    centred = raw - centre
-    scale = math.sqrt(float(np.square(centred).mean())) or 1.0
+    points: Array = np.array(features.numpy(), dtype=np.float64)  # one copy, changed in place: it may be large
+    centre = points.mean(0)
+    points -= centre
+    scale = math.sqrt(float(np.vdot(points, points)) / points.size) or 1.0
+    points /= scale
     # With fewer images than features the solution lies in the space that the images span; there it is found faster.
-    points, basis = centred / scale, None
+    basis = None
     if len(points) < points.shape[1]:
         left, lengths, basis = np.linalg.svd(points, full_matrices=False)
         points = left * lengths
     present, numbers = np.unique(labels.numpy(), return_inverse=True)
     weight, bias = _fit(points, numbers, len(present), l2)
     weight = (weight if basis is None else weight @ basis) / scale
-    return _over_all_classes(weight, bias - weight @ centre, present, num_classes, raw)
+    return _over_all_classes(weight, bias - weight @ centre, present, num_classes, features.numpy())
 
 
 def choose_l2(features: Tensor, labels: Tensor, candidates: tuple[float, ...]) -> float:
@@ -150,7 +151,7 @@ def _unit(vectors: Array) -> Array:
 
 
 def _over_all_classes(
-    weight: Array, bias: Array, present: NDArray[np.int64], num_classes: int, features: Array
+    weight: Array, bias: Array, present: NDArray[np.int64], num_classes: int, features: NDArray[Any]
 ) -> LinearHead:
     """Spread the rows of the classes that have images over all classes."""
     whole_weight, whole_bias = np.zeros((num_classes, weight.shape[1])), np.zeros(num_classes)
