@@ -25,7 +25,7 @@ from ports import free_port
 
 from pretrieve.tracking import schema
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.clusters]
 
 RAY = str(Path(sys.executable).with_name("ray"))
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from small_study import check_nothing_is_lost_or_double, finish, results, start_driver, write_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.clusters]
 
 SEED = 0
 NUM_EPOCHS = 12

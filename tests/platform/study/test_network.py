@@ -13,7 +13,7 @@ import pytest
 from network_nodes import NetworkNodes, Node, why_not
 from small_study import check_nothing_is_lost_or_double, finish, results, start_driver, write_study
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.clusters]
 
 NUM_EPOCHS = 12
 DEADLINE_S = 420.0

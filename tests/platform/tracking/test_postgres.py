@@ -18,7 +18,7 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.usefixtures("ray_cluster")]
 
 EPOCHS = 12
 NUM_TRIALS = 4
