@@ -7,6 +7,7 @@ at most 1 / (N + 1) on each of the N images.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,13 @@ from torch import Tensor
 MAX_NUM_ITERATIONS = 10_000
 GRADIENT_TOLERANCE = 1e-7
 """Of the mean loss; it leaves predicted probabilities within 1e-4 of the exact solution."""
+
+CHOICE_TOLERANCE = 1e-4
+"""The same where only the loss of held-out images is compared."""
+
+MIN_PRODUCTS_FOR_THREADS = 250_000_000
+"""Images × features × classes from which a fit uses all threads. Those of smaller products wait for each other: two
+took three times as long as one."""
 
 NUM_FOLDS = 5
 MAX_IMAGES_FOR_FOLDS = 2_000
@@ -49,20 +57,8 @@ def logistic_regression(features: Tensor, labels: Tensor, *, num_classes: int, l
       num_classes: K.
       l2: > 0.
     """
-    points: Array = np.array(features.numpy(), dtype=np.float64)  # one copy, changed in place: it may be large
-    centre = points.mean(0)
-    points -= centre
-    scale = math.sqrt(float(np.vdot(points, points)) / points.size) or 1.0
-    points /= scale
-    # With fewer images than features the solution lies in the space that the images span; there it is found faster.
-    basis = None
-    if len(points) < points.shape[1]:
-        left, lengths, basis = np.linalg.svd(points, full_matrices=False)
-        points = left * lengths
-    present, numbers = np.unique(labels.numpy(), return_inverse=True)
-    weight, bias = _fit(points, numbers, len(present), l2)
-    weight = (weight if basis is None else weight @ basis) / scale
-    return _over_all_classes(weight, bias - weight @ centre, present, num_classes, features.numpy())
+    (head,) = _regressions(features, labels, num_classes, (l2,), GRADIENT_TOLERANCE)
+    return head
 
 
 def choose_l2(features: Tensor, labels: Tensor, candidates: tuple[float, ...]) -> float:
@@ -84,8 +80,8 @@ def choose_l2(features: Tensor, labels: Tensor, candidates: tuple[float, ...]) -
         if not seen.any():
             continue
         num_scored += int(seen.sum())
-        for l2 in losses:
-            head = logistic_regression(kept_features[train], kept_labels[train], num_classes=num_classes, l2=l2)
+        fits = _regressions(kept_features[train], kept_labels[train], num_classes, tuple(losses), CHOICE_TOLERANCE)
+        for l2, head in zip(losses, fits, strict=True):
             logits = kept_features[seen] @ head.weight.T + head.bias
             losses[l2] += float(torch.nn.functional.cross_entropy(logits.double(), kept_labels[seen], reduction="sum"))
     return min(losses, key=losses.__getitem__) if num_scored else sorted(candidates)[len(candidates) // 2]
@@ -106,15 +102,42 @@ def class_means(features: Tensor, labels: Tensor, *, num_classes: int) -> Linear
     return _over_all_classes(weight, np.zeros(len(present)), present, num_classes, raw)
 
 
-def _fit(points: Array, numbers: NDArray[np.intp], num_classes: int, l2: float) -> tuple[Array, Array]:
-    if num_classes == 1:
-        return np.zeros((1, points.shape[1])), np.zeros(1)
-    from sklearn.linear_model import LogisticRegression  # slow to import, and most processes fit nothing
+def _regressions(
+    features: Tensor, labels: Tensor, num_classes: int, strengths: tuple[float, ...], tolerance: float
+) -> Iterator[LinearHead]:
+    """Yield the solution of `logistic_regression` for each strength; each fit starts from the one before."""
+    points: Array = np.array(features.numpy(), dtype=np.float64)  # one copy, changed in place: it may be large
+    centre = points.mean(0)
+    points -= centre
+    scale = math.sqrt(float(np.vdot(points, points)) / points.size) or 1.0
+    points /= scale
+    # With fewer images than features the solution lies in the space that the images span; there it is found faster.
+    basis = None
+    if len(points) < points.shape[1]:
+        left, lengths, basis = np.linalg.svd(points, full_matrices=False)
+        points = left * lengths
+    present, numbers = np.unique(labels.numpy(), return_inverse=True)
+    for weight, bias in _fits(points, numbers, len(present), strengths, tolerance):
+        of_features = (weight if basis is None else weight @ basis) / scale
+        yield _over_all_classes(of_features, bias - of_features @ centre, present, num_classes, features.numpy())
 
-    model = LogisticRegression(C=1 / l2, tol=GRADIENT_TOLERANCE, max_iter=MAX_NUM_ITERATIONS).fit(points, numbers)
-    if num_classes > 2:
-        return model.coef_, model.intercept_
-    return np.concatenate([-model.coef_, model.coef_]) / 2, np.concatenate([-model.intercept_, model.intercept_]) / 2
+
+def _fits(
+    points: Array, numbers: NDArray[np.intp], num_classes: int, strengths: tuple[float, ...], tolerance: float
+) -> Iterator[tuple[Array, Array]]:
+    if num_classes == 1:
+        yield from ((np.zeros((1, points.shape[1])), np.zeros(1)) for _ in strengths)
+        return
+    from sklearn.linear_model import LogisticRegression  # slow to import, and most processes fit nothing
+    from threadpoolctl import threadpool_limits
+
+    model = LogisticRegression(tol=tolerance, max_iter=MAX_NUM_ITERATIONS, warm_start=True)
+    is_small = points.size * num_classes < MIN_PRODUCTS_FOR_THREADS
+    for l2 in strengths:
+        with threadpool_limits(1 if is_small else None):
+            model.set_params(C=1 / l2).fit(points, numbers)
+        weight, bias = model.coef_, model.intercept_
+        yield (weight, bias) if num_classes > 2 else (np.stack([-weight[0], weight[0]]) / 2, np.r_[-bias, bias] / 2)
 
 
 def _cosine_scale(raw: Array, numbers: NDArray[np.intp], sums: Array) -> float:
