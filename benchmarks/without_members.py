@@ -118,7 +118,7 @@ def words_of_defaults() -> dict[str, set[str]]:
     training = TrainingSettings()
     return {
         "objectives": {row.trained_with for row in rows},
-        "head_starts": {row.head_start for row in rows},
+        "head_starts": {training.head_start},
         "optimizers": {training.optimizer},
         "schedules": {training.schedule},
         "strategies": {SearchSettings().strategy},
