@@ -40,7 +40,7 @@ class World:
       repeats: R.
       images: test images of a repeat.
       effect: true difference of the rows, in points.
-      mean_logit: of an image's chance; 7 is a score near 100 %.
+      mean_logit: of an image's chance; 6 is a score near 100 %.
       row_repeat_sd: how far a repeat moves one row and not the other.
       row_image_sd: how far an image suits one row and not the other.
       tails: degrees of freedom of Student's t, for images and repeats; None for the normal distribution.
@@ -68,11 +68,11 @@ SIZES = (3, 5, 8, 12, 20, 30, 40, 50, 60, 72)
 
 WORLDS = (
     World("few repeats, few images", 5, 200, 0.0),
-    World("few repeats, many images", 5, 1000, 0.8),
+    World("few repeats, many images", 5, 600, 0.8, row_image_sd=0.3),
     World("few images", 10, 200, 0.8),
-    World("many images", 10, 1000, 0.0),
+    World("many images", 10, 600, 0.0, row_image_sd=0.3),
     World("many repeats, few images", 30, 200, 0.0),
-    World("many repeats, many images", 30, 1000, 0.8),
+    World("many repeats, many images", 30, 600, 0.8, row_image_sd=0.3),
     World("near 100 %", 10, 500, 0.0, mean_logit=6.0),
     World("near 100 %, many repeats", 30, 500, 0.8, mean_logit=6.0),
     World("heavy tails", 10, 300, 0.8, tails=3),
@@ -117,15 +117,16 @@ class Tally:
 
 def row_of(world: World, num_studies: int, rng: np.random.Generator) -> str:
     draw, tally = study_of(world), Tally()
-    for _ in range(num_studies):
-        table, truth = draw(rng)
-        count(tally, estimate(table), truth, world.effect / 100)
+    truths = np.empty(num_studies)
+    for study in range(num_studies):
+        table, truths[study] = draw(rng)
+        count(tally, estimate(table), float(truths[study]), world.effect > 0)
     for field in fields(tally):
         setattr(tally, field.name, getattr(tally, field.name) / num_studies)
     spread = Spread(world.repeats, tally.repeat_variance, world.repeats - 1, tally.image_variance, tally.image_error)
     ends = ["–"] * 3
     if world.effect:
-        power = detection_power(spread, world.effect / 100)
+        power = np.mean([detection_power(spread, truth) for truth in np.quantile(truths, QUANTILES[::20])])
         ends = [f"{100 * share:.1f} %" for share in (tally.equivalent, tally.found, power)]
     cells = [
         world.name,
@@ -140,14 +141,14 @@ def row_of(world: World, num_studies: int, rng: np.random.Generator) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def count(tally: Tally, difference: Estimate, truth: float, effect: float) -> None:
+def count(tally: Tally, difference: Estimate, truth: float, differs: bool) -> None:
     spread = difference.spread
     half_width = float(stdtrit(spread.degrees_of_freedom, 0.975)) * spread.standard_error
     by_t = float(stdtrit(spread.num_repeats - 1, 0.975)) * spread.repeat_variance**0.5
     tally.covered += abs(difference.mean - truth) <= half_width
     tally.covered_by_t += abs(difference.mean - truth) <= by_t
     tally.half_width += half_width
-    tally.equivalent += difference.p_equivalence(abs(truth)) <= 0.05 if effect else 0
+    tally.equivalent += difference.p_equivalence(abs(truth)) <= 0.05 if differs else 0
     tally.found += difference.p_difference() <= 0.05
     tally.repeat_variance += spread.repeat_variance
     tally.image_variance += spread.image_variance
@@ -174,7 +175,7 @@ def study_of(world: World) -> Callable[[np.random.Generator], tuple[Contribution
         right, truths = [], []
         for shift in shifts:
             by_repeat, mean, spread = repeat_effects(world, len(offsets), rng)
-            own = rng.normal(0, world.row_image_sd, size) + shift[strata]
+            own = world.mean_logit + shift[strata] + rng.normal(0, world.row_image_sd, size)
             chance = expit((common + own + by_repeat[:, strata]).astype(np.float32))
             right.append(rng.random(chance.shape, np.float32) < chance)
             truths.append(true_score(world, shift + mean, spread) if world.labelled_pool else 0.0)
@@ -240,14 +241,14 @@ def row_without(looks: Sequence[int], num_studies: int, rng: np.random.Generator
     anywhere = of_average = 0
     for _ in range(num_studies):
         tables = [draw(rng)[0] for draw in draws]
-        said = [directions(tables, looks[: number + 1]) for number in range(len(looks))]
+        said = [directions(tables, looks[: number + 1], extended=len(looks) > 1) for number in range(len(looks))]
         anywhere += any(any(directed) for directed in said)
         of_average += any(directed[0] for directed in said)
     shares = f"{anywhere / num_studies:.1%} | {of_average / num_studies:.1%}"
     return f"| looks at {', '.join(map(str, looks))} repeats | {shares} |"
 
 
-def directions(tables: Sequence[Contributions], looks: Sequence[int]) -> list[bool]:
+def directions(tables: Sequence[Contributions], looks: Sequence[int], *, extended: bool) -> list[bool]:
     """Return whether the average, and each target, has a direction at the last of these looks."""
     parts = [
         Contributions(table.images, table.values[: looks[-1]], table.weights[: looks[-1]], table.strata)
@@ -256,7 +257,7 @@ def directions(tables: Sequence[Contributions], looks: Sequence[int]) -> list[bo
     estimates = [estimate(part) for part in parts]
     named = [(None, average_over_targets(estimates)), *((str(index), each) for index, each in enumerate(estimates))]
     contrasts = [Contrast("a", "b", target, difference) for target, difference in named]
-    return [verdict.direction is not None for verdict in verdicts(contrasts, looks=looks if len(looks) > 1 else ())]
+    return [verdict.direction is not None for verdict in verdicts(contrasts, looks=looks if extended else ())]
 
 
 if __name__ == "__main__":

@@ -54,11 +54,12 @@ class Estimate:
         return min(2 * self._upper_tail(abs(self.mean)), 1.0)
 
     def p_equivalence(self, margin: float) -> float:
-        """Return the p-value of a difference of at least `margin` > 0: the larger of two one-sided tests.
+        """Return the p-value of a difference of at least `margin` > 0: twice the larger of two one-sided tests.
 
-        1 if there is no interval; 0 if all differences are zero.
+        Each of the two is at half the level, so that it is at most 0.05 if and only if the 95 % interval lies within
+        ± margin. 1 if there is no interval; 0 if all differences are zero.
         """
-        return self._upper_tail(margin - abs(self.mean))
+        return min(2 * self._upper_tail(margin - abs(self.mean)), 1.0)
 
     def _upper_tail(self, distance: float) -> float:
         """Return the chance that the mean exceeds its truth by `distance`."""

@@ -36,10 +36,13 @@ def detection_power(spread: Spread, difference: float, level: float = 0.05) -> f
 
 
 def equivalence_power(spread: Spread, margin: float, *, difference: float = 0.0, level: float = 0.05) -> float:
-    """Return the chance that two one-sided tests say equivalent within ± `margin` if `difference` is true."""
+    """Return the chance that the rows are called equivalent within ± `margin` if `difference` is true.
+
+    The interval at 1 − level then lies within the margin: two one-sided tests, each at half the level.
+    """
     if spread.variance == 0:
         return float(abs(difference) < margin)
-    critical = _critical(spread, 1 - level)
+    critical = _critical(spread, 1 - level / 2)
     low, high = ((sign * margin - difference) / spread.standard_error for sign in (-1, 1))
     return float(np.mean(np.maximum(ndtr(high - critical) - ndtr(low + critical), 0)))
 

@@ -79,6 +79,14 @@ class Verdict:
         """
         return self.contrast.difference.interval(1 - self.differs.level)
 
+    @property
+    def equivalence_interval(self) -> Interval | None:
+        """The interval at the level of the test of equivalence, within ± the margin if and only if that rejects.
+
+        The two intervals differ where Holm's procedure ranks the contrasts otherwise.
+        """
+        return self.contrast.difference.interval(1 - self.equals.level)
+
     @cached_property
     def repeats_to_decide(self) -> int | None:
         """How many repeats would decide it with a chance of 80 % if the difference is the one observed.
@@ -134,10 +142,11 @@ class Verdict:
     @property
     def _numbers(self) -> str:
         difference = self.contrast.difference
-        if self.interval is None:
+        interval = self.equivalence_interval if self.equivalent and not self.direction else self.interval
+        if interval is None:
             listed = ", ".join(f"{100 * score:+.1f}" for score in difference.scores)
             return f"the differences are {listed} points, too few to give an interval"
-        low, high, level = self.interval
+        low, high, level = interval
         return (
             f"{100 * difference.mean:+.1f} points, {100 * level:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
         )
