@@ -106,7 +106,7 @@ def spread_of(table: Contributions) -> Spread:
     MS_residual)/(nR).
 
     Returns:
-      The spread. If all repeats have the same score, the spread of the single contributions stands in for S².
+      The spread. If all repeats have the same score, what single images differ between repeats stands in for S².
     """
     num_repeats = len(table.weights)
     redrawn = bool(((table.weights > 0) != (table.weights[0] > 0)).any())
@@ -115,7 +115,8 @@ def spread_of(table: Contributions) -> Spread:
     strata = [_residuals(table.values[:, members], table.weights[:, members]) for members in _strata(table)]
     repeat_variance = float(np.var(table.scores, ddof=1)) / num_repeats
     if np.ptp(table.scores) < NO_SPREAD:
-        repeat_variance = float(sum(np.sum(residuals**2) for residuals, _ in strata)) / num_repeats**2
+        within = sum(np.sum(residuals**2) - np.sum(residuals.sum(axis=0) ** 2) / num_repeats for residuals, _ in strata)
+        repeat_variance = float(within) / (num_repeats * (num_repeats - 1))
     parts = [_shared_images(residuals, weights) for residuals, weights in strata]
     image_variance, image_error = (float(part) for part in np.sum(parts, axis=0))
     return Spread(num_repeats, repeat_variance, num_repeats - 1, image_variance, image_error, redrawn)
