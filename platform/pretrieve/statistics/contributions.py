@@ -81,8 +81,10 @@ class Contributions:
         return scores
 
 
-def top1_images(identities: Sequence[str], correct: NDArray[np.bool_]) -> TestedImages:
+def top1_images(identities: Sequence[str], correct: NDArray[np.bool_] | NDArray[np.float64]) -> TestedImages:
     """Return the tested images of one repeat for `top1`: each weighs 1/n.
+
+    Pseudo-values weigh the same and may stand for what is correct.
 
     >>> top1_images(["a", "b"], np.array([True, False])).weights.tolist()
     [0.5, 0.5]

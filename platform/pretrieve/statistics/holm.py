@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import truediv
 from typing import NamedTuple
 
 import numpy as np
@@ -40,8 +42,7 @@ def holm(p_values: Sequence[float], *, level: float = 0.05, level_of: LevelOf | 
     >>> [round(test.adjusted, 3) for test in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    if level_of is None:
-        level_of = lambda undecided: level / undecided  # noqa: E731
+    level_of = level_of or partial(truediv, level)
     tests: dict[int, HolmTest] = {}
     adjusted, stopped_at = 0.0, None
     for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):

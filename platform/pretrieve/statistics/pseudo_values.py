@@ -30,7 +30,7 @@ def pseudo_values(
       labels: (n,) int64 in [0, K).
 
     Returns:
-      (n,) float64; each has weight 1/n.
+      (n,) float64; each has weight 1/n, as in `top1_images`, which takes them.
 
     Raises:
       StatisticsError: there are fewer than two images.
