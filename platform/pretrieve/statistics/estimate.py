@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,23 @@ from scipy.special import stdtr, stdtrit
 
 from pretrieve.errors import StatisticsError
 from pretrieve.statistics.contributions import Contributions
-from pretrieve.statistics.spread import NO_SPREAD, Spread, average_spread, spread_of
+from pretrieve.statistics.spread import LEAST_REPEATS, NO_SPREAD, Spread, average_spread, spread_of
 
 
 class Interval(NamedTuple):
-    """An interval of scores, or of their differences; `level` is the chance that it covers the truth, such as 0.95."""
+    """An interval of scores, or of their differences.
+
+    Attributes:
+      low: lower end.
+      high: upper end.
+      level: the chance that it covers the truth, such as 0.95.
+      claim: what the truth is about: the targets of the study, or others of their kind.
+    """
 
     low: float
     high: float
     level: float
+    claim: Literal["these targets", "other targets"] = "these targets"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +112,8 @@ def other_targets_interval(means: Sequence[float], level: float = 0.95) -> Inter
     if not np.isfinite(means).all():
         raise StatisticsError(f"means of targets must be finite, but are {list(means)}; leave out targets without one")
     count = len(means)
-    return Estimate(np.asarray(means, float), _sample_spread(means)).interval(level) if count >= 3 else None
-
-
-def _sample_spread(values: Sequence[float]) -> Spread:
-    return Spread(len(values), float(np.var(values, ddof=1)) / len(values), len(values) - 1)
+    if count < LEAST_REPEATS:
+        return None
+    spread = Spread(count, float(np.var(means, ddof=1)) / count, count - 1)
+    interval = Estimate(np.asarray(means, float), spread).interval(level)
+    return interval and interval._replace(claim="other targets")

@@ -146,7 +146,7 @@ class Verdict:
         if interval is None:
             listed = ", ".join(f"{100 * score:+.1f}" for score in difference.scores)
             return f"the differences are {listed} points, too few to give an interval"
-        low, high, level = interval
+        low, high, level, _ = interval
         return (
             f"{100 * difference.mean:+.1f} points, {100 * level:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
         )

@@ -38,6 +38,13 @@ def test_with_shared_test_images_the_level_holds(shared, rng):
     assert share_that_says_so(LOOKS, scores, shared=shared) <= 0.05
 
 
+def test_a_low_level_at_five_repeats_is_kept_within_a_half(rng):
+    """The worst case of Satterthwaite's approximation; docs/concepts/statistics.md names it."""
+    scores = rng.standard_normal((60_000, 5)) + 0.2 * rng.standard_normal((60_000, 1))
+    share = share_that_says_so((5,), scores, shared=0.2)
+    assert nominal_level([5]) < share < 1.6 * nominal_level([5])
+
+
 def test_averages_over_targets_spend_no_more(rng):
     """With four targets there are four times the degrees of freedom."""
     targets = rng.standard_normal((4, 20_000, 100))

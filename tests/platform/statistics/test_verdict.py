@@ -91,9 +91,9 @@ def test_rows_that_never_differ_are_equivalent():
 def test_intervals_are_at_the_level_that_decides(rng):
     said = verdicts([contrast(points, 1.0, target) for points in (3.5, 2.9, 1.0, -6.0) for target in (None, "flowers")])
     for each in said:
-        low, high, _ = each.interval
+        low, high, *_ = each.interval
         assert (each.direction is not None) == (low > 0 or high < 0)
-        low, high, _ = each.equivalence_interval
+        low, high, *_ = each.equivalence_interval
         assert each.equivalent == (low > -0.01 and high < 0.01)
 
 
