@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pretrieve.data.image_table import table_fingerprint
 from pretrieve.data.metric_words import find_metrics
@@ -25,6 +27,9 @@ class ImageSet:
       fingerprints: for each split the hash of its images and labels.
       metric: how a network is scored on this set: the word of a metric, such as `top1` or `mean_per_class`.
       further_metrics: words of metrics that are kept beside it and decide nothing.
+      drawn_from: the whole set, of which a repeat draws its splits; None where they are the set's own. Images and
+        features of the whole set are stored once. It has a split train, of all labelled images, and test.
+      rows: of each split that is drawn, (N,) int64: rows of the tables train and test of the whole set joined.
 
     Raises:
       ImageSetError: there is no train split, a class has no training image, a label is out of range, or a metric is
@@ -37,6 +42,8 @@ class ImageSet:
     fingerprints: Mapping[str, str]
     metric: str = "top1"
     further_metrics: tuple[str, ...] = ()
+    drawn_from: ImageSet | None = field(default=None, compare=False)
+    rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -60,6 +67,11 @@ class ImageSet:
                 f"every class of {self.name!r} must have a training image, but {len(missing)} have none: "
                 f"{', '.join(missing[:5])}; add images or remove the class"
             )
+
+    @property
+    def whole(self) -> ImageSet:
+        """The set whose images and features are stored."""
+        return self.drawn_from or self
 
     @property
     def num_classes(self) -> int:

@@ -12,7 +12,8 @@ from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
 from pretrieve.components import OBJECTIVES
 from pretrieve.execution.kept_heads import FeatureFiles, KeptHeads
-from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.execution.stored_rows import StoredRows
+from pretrieve.image_cache.cached_images import CachedImages, ImagesAtRows
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.search.tune_config import TRIAL
 from pretrieve.settings_model import SettingsModel
@@ -24,7 +25,8 @@ class TrialTask(SettingsModel):
     """One trial or refit, with everything that its process needs.
 
     Attributes:
-      train, evaluate, source: image-cache entries to train on, to score, and of the selected groups.
+      train, evaluate: of the image cache, to train on and to score.
+      source: image-cache entries of the selected groups.
       features: of these images, for an objective that is fitted to them and for heads that start from them.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
       spool_path: file for its metrics.
@@ -41,8 +43,8 @@ class TrialTask(SettingsModel):
     architecture_name: str
     weights_path: Path
     backbone_identity: str
-    train: tuple[Path, ...]
-    evaluate: tuple[Path, ...]
+    train: StoredRows
+    evaluate: StoredRows
     source: tuple[Path, ...]
     features: FeatureFiles | None = None
     relationship_path: Path | None = None
@@ -90,6 +92,9 @@ class TrialTask(SettingsModel):
         def images(entries: tuple[Path, ...]) -> CachedImages:
             return CachedImages(local_copy(entries, self.image_scratch, on_copied))
 
+        def at_rows(stored: StoredRows) -> CachedImages | ImagesAtRows:
+            return stored.images(local_copy(stored.folders, self.image_scratch, on_copied))
+
         backbone, spec = self.backbone, self.spec
         related, features = self.relationship_path, self.features
         started: dict[str, Any] = {}
@@ -103,8 +108,8 @@ class TrialTask(SettingsModel):
         return TrialInputs(
             architecture=backbone.architecture,
             backbone=backbone.load(),
-            target=images(self.train),
-            evaluate=images(self.evaluate),
+            target=at_rows(self.train),
+            evaluate=at_rows(self.evaluate),
             source=images(self.source) if self.source else None,
             source_classifier=backbone.load_classifier() if starts_pretrained else None,
             relationship=np.array(read_sealed_array(related)) if related else None,

@@ -150,8 +150,9 @@ def _requests(context: Context) -> list[AuditRequest]:
     sets, choice = context.get(ImageSetsStage), context.get(SelectionStage)
     source, requests = sets.source, []
     for name, target in sets.targets.items():
-        own = concatenate([target.splits["train"], target.splits["val"]])
-        own_fingerprint = "+".join(target.fingerprints[split] for split in ("train", "val"))
+        labelled = [split for split in ("train", "val") if split in target.splits]
+        own = concatenate([target.splits[split] for split in labelled])
+        own_fingerprint = "+".join(target.fingerprints[split] for split in labelled)
         requests.append(AuditRequest(target, "train", own, own_fingerprint))
         reused = [choice.units[name].rows(each.groups) for (of, _), each in choice.selections.items() if of == name]
         if any(rows.size for rows in reused):

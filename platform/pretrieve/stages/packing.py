@@ -67,7 +67,7 @@ class PackingStage(Stage[TrialResources]):
     def make(self, context: Context) -> None:
         """Train a few steps of the largest trial, with more and more of them side by side."""
         node, compute, task = smallest_node(), context.cluster.compute, _largest(context)
-        images = CachedImages(task.train)
+        images = CachedImages(task.train.folders)
         probe = Probe(
             architecture=find_architecture(task.architecture_name),
             objective=task.spec.objective,

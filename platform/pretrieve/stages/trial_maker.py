@@ -146,8 +146,8 @@ class TrialMaker:
             architecture_name=inputs.backbone.architecture_name,
             weights_path=inputs.backbone.weights_path,
             backbone_identity=inputs.backbone.identity,
-            train=tuple(inputs.folder(target, split, "whole") for split in train),
-            evaluate=(inputs.folder(target, evaluate, "square"),),
+            train=inputs.images_of(target, train, "whole"),
+            evaluate=inputs.images_of(target, (evaluate,), "square"),
             source=reused.folders if reused else (),
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
@@ -165,8 +165,8 @@ class TrialMaker:
         inputs, (train, evaluate) = self._inputs, SPLITS[kind]
         needs_source = row.source_head == "fresh" and OBJECTIVES.find(row.trained_with).uses_source_head
         return FeatureFiles(
-            train=tuple(inputs.features[target, split] for split in train),
-            evaluate=(inputs.features[target, evaluate],),
+            train=inputs.features_of(target, train),
+            evaluate=inputs.features_of(target, (evaluate,)),
             source=inputs.features[SOURCE, "train"] if needs_source else None,
             left_out=inputs.units[target].dropped if needs_source else (),
             heads=self._settings.cache / HEADS,

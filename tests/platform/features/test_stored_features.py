@@ -7,7 +7,6 @@ from pretrieve.features.stored_features import (
     FeatureRequest,
     feature_array,
     feature_key,
-    read_features,
     write_shard,
 )
 
@@ -33,7 +32,7 @@ def _shard(features, errors, labels):
 def _read_one(table, tmp_path, make_table):
     request = FeatureRequest("key", make_table("a", range(table.num_rows)))
     write_shard(table, request.shard_path(tmp_path, 0))
-    (block,) = read_features(request, tmp_path)
+    (block,) = request.blocks(tmp_path)
     return block
 
 
@@ -73,7 +72,7 @@ def test_only_absent_shards_are_missing_and_reading_over_one_is_an_error(rng, tm
         _shard(rng.normal(size=(4, 2)).astype(np.float32), [None] * 4, range(4)), request.shard_path(tmp_path, 0)
     )
     assert request.missing_shards(tmp_path) == [1, 2]
-    blocks = read_features(request, tmp_path)
+    blocks = request.blocks(tmp_path)
     assert len(next(blocks).labels) == 4
     with pytest.raises(FileNotFoundError, match="shard-00001-of-00003"):
         next(blocks)
