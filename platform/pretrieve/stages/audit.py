@@ -89,14 +89,14 @@ class AuditStage(Stage[SourceChoice]):
         units = dict(choice.units)
         for request in requests:
             kept = _read(request, _path(context, request))
-            _record(request, kept, context.settings.folder / AUDITS)
+            _record(request, kept, context.own_folder(AUDITS))
             drops = request.side == "source" and settings.drop_leaks
             if kept.pairs:
                 what = "of the source" if request.side == "source" else "to train on"
                 num_test, fate = request.target.num_images("test"), " and are left out" if drops else ""
                 context.clock.notice(
                     f"{kept.num_leaking} images {what} show {kept.num_shown} of the {num_test} test images of "
-                    f"{kept.target!r}{fate}; their pairs and pictures are in {AUDITS}/ of the study"
+                    f"{kept.target!r}{fate}; their pairs and pictures are in {context.own_folder(AUDITS)}"
                 )
             if drops:
                 leaks = [pair.source_index for pair in kept.pairs]

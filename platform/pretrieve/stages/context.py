@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from pretrieve.artifacts.keys import derived_seed
 from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.artifacts.store import ArtifactStore
 from pretrieve.errors import DamagedArtifactError, UserError
@@ -51,6 +53,8 @@ class Context:
       makes: whether missing things are made; False only looks at what is in the store.
       runs_trials: whether trials are run; False continues with the results that exist.
       recording: the study's ledger and its budget; None for a walk that runs no trials or refits.
+      repeat: the number of the repeat that it walks through, from 0.
+      first: the walk through the first repeat, which has the shared stages; None for that walk itself.
       results: results of the stages so far.
     """
 
@@ -60,7 +64,10 @@ class Context:
     makes: bool = True
     runs_trials: bool = True
     recording: Recording | None = None
+    repeat: int = 0
+    first: Context | None = None
     results: dict[type[Stage[Any]], Any] = field(default_factory=dict)
+    _later: list[Context] = field(default_factory=list)
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -69,6 +76,8 @@ class Context:
     @cached_property
     def record(self) -> StudyRecord | None:
         """The record that earlier runs of the study left in MLflow; None where it was never run."""
+        if self.first is not None:
+            return self.first.record
         from pretrieve_dashboards import load_study
         from pretrieve_dashboards.errors import DashboardError
 
@@ -76,6 +85,11 @@ class Context:
             return load_study(self.settings.tracking(), self.settings.name)
         except DashboardError:
             return None
+
+    def own_folder(self, name: str) -> Path:
+        """Return a folder of the study for files of this repeat."""
+        folder = self.settings.folder / name
+        return folder / f"repeat-{self.repeat}" if self.repeat else folder
 
     @property
     def ledger(self) -> Ledger:
@@ -92,10 +106,23 @@ class Context:
         return self.recording
 
     def walk(self) -> None:
-        """Go through all stages in their order, except those that run on demand."""
+        """Go through all stages in their order, except those that run on demand, and shared ones in a later repeat."""
         for stage in walk_order():
-            if not stage.is_on_demand and stage().applies(self):
+            if not stage.is_on_demand and not (stage.is_shared and self.first) and stage().applies(self):
                 self.get(stage)
+
+    def repeats(self) -> list[Context]:
+        """Return the walks through the repeats of the study: this one, and one for each later repeat.
+
+        A repeat is the study with another seed: the labelled images, the folds, the selections and the trials are drawn
+        anew; the pre-training and the clusters are shared.
+        """
+        while len(self._later) < self.settings.repeats.draws - 1:
+            number = len(self._later) + 1
+            seed = derived_seed(self.settings.seed, "repeat", number) % 2**31
+            settings = self.settings.model_copy(update={"seed": seed})
+            self._later.append(replace(self, settings=settings, repeat=number, first=self, results={}, _later=[]))
+        return [self, *self._later]
 
     def get(self, stage: type[Stage[Made]]) -> Made:
         """Return the result of a stage, and make it where it is not in the store.
@@ -104,9 +131,17 @@ class Context:
           NotMadeError: it is not in the store, and this walk makes nothing.
           UserError: the settings do not fit the data or the cluster.
         """
+        if stage.is_shared and self.first is not None:
+            return self._shared(stage, self.first)
         if stage not in self.results:
             self.results[stage] = self._walked(stage())
         return cast("Made", self.results[stage])
+
+    def _shared(self, stage: type[Stage[Made]], first: Context) -> Made:
+        found = first.get(stage) if self.makes else first.find(stage)
+        if found is None:
+            raise NotMadeError(stage.name)
+        return found
 
     def find(self, stage: type[Stage[Made]]) -> Made | None:
         """Return the result of a stage where nothing must be made for it; else None."""
@@ -132,7 +167,8 @@ class Context:
                 made = stage.make(self)
             except DamagedArtifactError as error:  # an artifact of an earlier stage, which is looked for again
                 set_aside(error)
-                self.results = {known: made for known, made in self.results.items() if known.place >= stage.place}
+                for walk in (self, self.first or self):
+                    walk.results = {known: made for known, made in walk.results.items() if known.place >= stage.place}
                 continue
             made = self._loaded(stage) if made is None else made
             if made is not None:

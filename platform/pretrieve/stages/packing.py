@@ -43,6 +43,7 @@ class PackingStage(Stage[TrialResources]):
 
     name = "packing"
     place = 85
+    is_shared = True
     is_on_demand = True
 
     def load(self, context: Context) -> TrialResources | None:

@@ -23,6 +23,7 @@ from pretrieve.search.settings import SearchSettings
 from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.backbone_settings import BackboneSettings as BackboneSettings
 from pretrieve.stages.budget import BudgetSettings
+from pretrieve.stages.repeat_settings import RepeatSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
 from pretrieve.study.recipes import DEFAULT_RECIPE, with_recipe
 from pretrieve.tracking.address import sqlite_store
@@ -107,6 +108,7 @@ class StudySettings(SettingsModel):
       training: the protocol shared by all trials (section 4.1).
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
+      repeats: how often all that a user would draw is drawn anew.
       compute: what a trial may use.
       budget: what the study may cost.
       report: what the report shows.
@@ -129,6 +131,7 @@ class StudySettings(SettingsModel):
     training: TrainingSettings = TrainingSettings()
     grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
+    repeats: RepeatSettings = RepeatSettings()
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
     report: ReportSettings = ReportSettings()
@@ -291,7 +294,7 @@ class StudySettings(SettingsModel):
 
         Nothing of a row that is fitted to features is random: another seed would give the same score again.
         """
-        return 1 if self.method(name).is_fitted else self.refit.num_seeds
+        return 1 if self.method(name).is_fitted or self.repeats.draws > 1 else self.refit.num_seeds
 
     def training_of(self, name: str) -> TrainingSettings:
         """Return the training of a row, with the head start, the optimizer, the schedule and the length it names."""
