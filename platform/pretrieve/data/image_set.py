@@ -43,7 +43,7 @@ class ImageSet:
     metric: str = "top1"
     further_metrics: tuple[str, ...] = ()
     drawn_from: ImageSet | None = field(default=None, compare=False)
-    rows: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
+    rows: dict[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         try:

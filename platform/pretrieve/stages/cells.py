@@ -42,7 +42,7 @@ class CellsStage(Stage[StudyCells]):
         study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
-        if context.first is None:  # the selections of later repeats are in the store alone
+        if context.above is None:  # the selections of later repeats are in the store alone
             files += [
                 write_left_out(inputs, settings.folder),
                 settings.folder / FORECAST_FILE,
@@ -70,7 +70,7 @@ def _record(name: str, target: ImageSet) -> TargetRecord:
 
 
 def _write_plan(context: Context, study_cells: StudyCells) -> Path:
-    first = context.first or context
+    first = context.top
     inputs, settings = study_inputs(first), first.settings
     targets = [_record(name, target) for name, target in inputs.targets.items()]
     planned = [

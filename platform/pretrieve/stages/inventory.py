@@ -29,9 +29,8 @@ class StageInventory:
 def write_inventory(context: Context) -> None:
     """Write into the study's folder where each stage's artifacts lie, relative to the store."""
     stages, root = [stage() for stage in walk_order()], context.store.root
-    first = context.first or context
     kept: dict[str, list[str]] = {}
-    for walk in first.repeats()[: context.repeat + 1]:  # those that have their inputs
+    for walk in context.top.repeats()[: context.repeat + 1]:  # those that have their inputs
         for stage in stages:
             if stage.applies(walk) and (found := stage.artifacts(walk)):
                 names = [path.relative_to(root).as_posix() for path in found]

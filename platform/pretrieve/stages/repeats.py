@@ -27,7 +27,7 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
         results: list[StudyResults] = []
         num_draws = context.settings.repeats.draws
         for walk in context.repeats():
-            if walk.first is not None:
+            if walk.repeat:
                 if context.budget.used_up(context.ledger.finished) is not None:
                     context.clock.notice(f"{context.budget.reached}: {num_draws - walk.repeat} repeats are not begun")
                     break

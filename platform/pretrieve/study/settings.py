@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.components import HEAD_STARTS, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
+from pretrieve.data.folds import MAX_FOLDS
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError, nearest_word
@@ -109,6 +110,8 @@ class StudySettings(SettingsModel):
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
       repeats: how often all that a user would draw is drawn anew.
+      folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
+        from the others; or `official`, on the validation split of the target, held out of train where it has none.
       compute: what a trial may use.
       budget: what the study may cost.
       report: what the report shows.
@@ -132,6 +135,7 @@ class StudySettings(SettingsModel):
     grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
     repeats: RepeatSettings = RepeatSettings()
+    folds: Literal["official"] | Annotated[int, Field(ge=2, le=MAX_FOLDS)] = "official"
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
     report: ReportSettings = ReportSettings()
@@ -288,6 +292,11 @@ class StudySettings(SettingsModel):
     def reads_features(self, name: str) -> bool:
         """Return whether the trials of a row read features: they are fitted to them, or heads start from them."""
         return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
+
+    @property
+    def draws_rows(self) -> bool:
+        """Whether the splits of targets are rows of whole sets, which repeats or folds draw."""
+        return self.repeats.draws > 1 or self.folds != "official"
 
     def num_refits(self, name: str) -> int:
         """Return how often the best configuration of a row is trained for the table.
