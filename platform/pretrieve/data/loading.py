@@ -88,7 +88,12 @@ def _cut_fingerprints(
 
 def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     name, columns = settings.display_name, settings.columns or ColumnSettings()
-    columns_beside: Any = {"label_column": columns.label, "split_column": columns.split, "root": columns.root}
+    columns_beside: Any = {
+        "label_column": columns.label,
+        "split_column": columns.split,
+        "group_column": columns.group,
+        "root": columns.root,
+    }
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:

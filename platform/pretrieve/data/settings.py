@@ -26,12 +26,14 @@ class ColumnSettings(SettingsModel):
       image: paths, or in Parquet also encoded images; None: `path` in a CSV, `image` in Parquet.
       label: class names or integers.
       split: `train`, `val` or `test` in each row; without that column, file names give the split, or all is train.
+      group: patients, specimens or clips, whose images a split or fold never parts; None: each image stands alone.
       root: folder that paths are relative to, itself relative to the study file; None means that of the table.
     """
 
     image: str | None = None
     label: str = "label"
     split: str = "split"
+    group: str | None = None
     root: Path | None = None
 
     @field_validator("root")
