@@ -25,6 +25,7 @@ def drawn_set(
       settings: those of the target.
       repeat: its number, from 0.
       seed: that of the study.
+      has_folds: whether folds divide the labelled images, so that no val is held out.
 
     Returns:
       The set, and a sentence that says what repeats draw anew.

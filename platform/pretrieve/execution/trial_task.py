@@ -21,14 +21,28 @@ from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.trial_spec import TrialSpec
 
 
-class TrialTask(SettingsModel):
-    """One trial or refit, with everything that its process needs.
+class TrainingFiles(SettingsModel):
+    """The images of one training, and what is made from their labels.
 
     Attributes:
       train, evaluate: of the image cache, to train on and to score.
       source: image-cache entries of the selected groups.
       features: of these images, for an objective that is fitted to them and for heads that start from them.
       relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
+    """
+
+    train: StoredRows
+    evaluate: StoredRows
+    source: tuple[Path, ...]
+    features: FeatureFiles | None = None
+    relationship_path: Path | None = None
+
+
+class TrialTask(TrainingFiles):
+    """One trial or refit, with everything that its process needs.
+
+    Attributes:
+      folds: of a trial that is scored by folds, the files of the training of each; its own are those of the first.
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
       weights_out: file for the final weights of a refit; None for a trial.
@@ -43,11 +57,7 @@ class TrialTask(SettingsModel):
     architecture_name: str
     weights_path: Path
     backbone_identity: str
-    train: StoredRows
-    evaluate: StoredRows
-    source: tuple[Path, ...]
-    features: FeatureFiles | None = None
-    relationship_path: Path | None = None
+    folds: tuple[TrainingFiles, ...] = ()
     spool_path: Path
     checkpoint_path: Path
     weights_out: Path | None
@@ -61,6 +71,12 @@ class TrialTask(SettingsModel):
     def of_config(cls, config: Mapping[str, Any]) -> TrialTask:
         """Read the task from a Tune trial's configuration, which holds it as `model_dump_json` wrote it."""
         return cls.model_validate_json(config[TRIAL])
+
+    def of_fold(self, fold: int) -> TrialTask:
+        """Return the training of one fold as a task of its own, with its own checkpoint."""
+        files = {name: getattr(self.folds[fold], name) for name in TrainingFiles.model_fields}
+        checkpoint = self.checkpoint_path.with_name(f"{self.spec.key}.fold-{fold}.pt")
+        return self.model_copy(update={**files, "folds": (), "checkpoint_path": checkpoint})
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""

@@ -39,7 +39,8 @@ class CellsStage(Stage[StudyCells]):
           LedgerError: MLflow does not answer.
         """
         settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
-        study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
+        trial_maker = TrialMaker(settings, inputs, ledger.spool_path, [study_inputs(fold) for fold in context.folds()])
+        study_cells = StudyCells(settings, trial_maker, ledger, context.clock)
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
         if context.above is None:  # the selections of later repeats are in the store alone

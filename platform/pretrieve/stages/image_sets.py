@@ -13,9 +13,9 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.dataset_card import make_card
+from pretrieve.data.drawn_sets import drawn_set, folds_of
 from pretrieve.data.folder_tree import passed_over_files
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.drawn_sets import drawn_set, folds_of
 from pretrieve.data.loading import load_source, load_target, load_whole
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
@@ -202,11 +202,11 @@ def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str
     networks = {"backbone": settings.backbone}
     if settings.selecting and settings.selection.backbone is not None:
         networks["selection.backbone"] = settings.selection.backbone
-    for field, network in networks.items():
+    for part, network in networks.items():
         pretrain = network.pretrain
         if pretrain is not None and source.num_images("train") < pretrain.batch_size:
             yield (
-                f"{field}.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
+                f"{part}.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
                 f"{pretrain.batch_size}"
             )
     for name, target in targets.items():
