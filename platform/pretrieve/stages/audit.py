@@ -153,7 +153,8 @@ def _requests(context: Context) -> list[AuditRequest]:
         labelled = [split for split in ("train", "val") if split in target.splits]
         own = concatenate([target.splits[split] for split in labelled])
         own_fingerprint = "+".join(target.fingerprints[split] for split in labelled)
-        requests.append(AuditRequest(target, "train", own, own_fingerprint))
+        if context.fold is None:  # the training images of a fold are among those of its repeat
+            requests.append(AuditRequest(target, "train", own, own_fingerprint))
         reused = [choice.units[name].rows(each.groups) for (of, _), each in choice.selections.items() if of == name]
         if any(rows.size for rows in reused):
             images = source.splits["train"].take(np.unique(np.concatenate(reused)))

@@ -95,9 +95,10 @@ class Context:
             return None
 
     def own_folder(self, name: str) -> Path:
-        """Return a folder of the study for files of this repeat."""
+        """Return a folder of the study for files of this walk."""
         folder = self.settings.folder / name
-        return folder / f"repeat-{self.repeat}" if self.repeat else folder
+        folder = folder / f"repeat-{self.repeat}" if self.repeat else folder
+        return folder if self.fold is None else folder / f"fold-{self.fold}"
 
     @property
     def ledger(self) -> Ledger:

@@ -95,7 +95,9 @@ def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
     so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result. It returns a sentence
     that names what was removed; None where nothing was.
     """
-    checkpoints = [path for path in (folder / "checkpoints").glob("*.pt") if path.stem not in unfinished]
+    # Those of a fold are named <key>.fold-<number>.
+    whole = [path for pattern in ("*.pt", "*.npz") for path in (folder / "checkpoints").glob(pattern)]
+    checkpoints = [path for path in whole if path.name.partition(".")[0] not in unfinished]
     halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
     halves += [path for kind in ("alive", "stack") for path in (folder / "spool").glob(f"*.{kind}")]
     scratch = [path for path in folder.glob("tune-*") if path.is_dir() and not path.is_symlink()]

@@ -233,7 +233,7 @@ class StudySettings(SettingsModel):
             if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
-        found = self.search.faults_beside(num_epochs=training.num_epochs, num_workers=num_workers)
+        found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
         if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_search:
             raise FieldFaultsError(faults)
@@ -292,6 +292,11 @@ class StudySettings(SettingsModel):
     def reads_features(self, name: str) -> bool:
         """Return whether the trials of a row read features: they are fitted to them, or heads start from them."""
         return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
+
+    @property
+    def num_reports(self) -> int:
+        """How often a trial reports a score: after each epoch, or after each fold."""
+        return self.training.num_epochs if self.folds == "official" else self.folds
 
     @property
     def draws_rows(self) -> bool:
