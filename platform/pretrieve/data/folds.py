@@ -74,7 +74,7 @@ def make_folds(
     if groups is None:
         numbers[rows] = _deal(labels[rows], num_folds, seed)
     else:
-        numbers[is_held] = _divide(labels, groups, is_held, num_folds, seed)
+        numbers[is_held] = _divide(labels[is_held], groups[is_held], num_folds, seed)
     num_held = _count_held_out(labels, numbers, num_folds)
     if groups is not None:
         _check_learned(labels, groups, num_held, set_name)
@@ -109,15 +109,10 @@ def _deal(labels: NDArray[np.int64], num_folds: int, seed: int) -> NDArray[np.in
     return numbers
 
 
-def _divide(
-    labels: NDArray[np.int64], groups: NDArray[np.str_], is_held: NDArray[np.bool_], num_folds: int, seed: int
-) -> NDArray[np.int64]:
-    counts, group_of = count_classes(labels[is_held], groups[is_held])
-    # What every network learns from an image that is never held out needs no second fold.
-    needs_two = ~np.isin(np.arange(counts.shape[1]), labels[~is_held])
+def _divide(labels: NDArray[np.int64], groups: NDArray[np.str_], num_folds: int, seed: int) -> NDArray[np.int64]:
+    counts, group_of = count_classes(labels, groups)
     shares = np.full(num_folds, 1 / num_folds)
-    fold_seed = derived_seed(seed, "folds")
-    parts = divide_groups(counts, shares, needs_two=needs_two, seed=fold_seed, largest_first=True)
+    parts = divide_groups(counts, shares, seed=derived_seed(seed, "folds"), largest_first=True)
     numbers: NDArray[np.int64] = parts[group_of]
     return numbers
 

@@ -24,24 +24,17 @@ def count_classes(labels: Counts, groups: NDArray[np.str_]) -> tuple[Counts, Cou
     return counts, group_of
 
 
-def divide_groups(
-    counts: Counts,
-    shares: NDArray[np.float64],
-    *,
-    needs_two: NDArray[np.bool_],
-    seed: int,
-    largest_first: bool = False,
-) -> Counts:
+def divide_groups(counts: Counts, shares: NDArray[np.float64], *, seed: int, largest_first: bool = False) -> Counts:
     """Divide groups into parts that each have about their share of every class, and of all images.
 
     Minimised is Σ_c Σ_p (n_pc − s_p n_c)² / (s_p n_c²), where n_pc counts the images of class c in part p and s_p is
     its share; all images count as one more class. Each group in turn goes where this grows least; then groups move as
-    long as a move lowers it, or ends that a class lies in one part alone.
+    long as a move lowers it. That a class of several groups lies in two parts or more comes before balance. Where this
+    fails for all orders of the groups that are tried, as few classes as possible lie in one: see `lies_in_one_part`.
 
     Args:
       counts: (G, K) images of each class in each group; see `count_classes`.
       shares: (P,) of the parts, > 0, with the sum 1.
-      needs_two: (K,) whether a class must lie in two parts or more. Some may not in the end: see `lies_in_one_part`.
       seed: draws the order of the groups.
       largest_first: balances better, but the largest groups get the same places for all seeds.
 
@@ -49,14 +42,19 @@ def divide_groups(
       (G,) int64, the part of each group. With equal shares and P groups or more, no part is empty.
     """
     rng = np.random.default_rng(seed)
+    can_be_divided = (counts > 0).sum(axis=0) > 1
+    best, fewest_alone = np.zeros(len(counts), dtype=np.int64), len(can_be_divided) + 1
     for _ in range(MAX_TRIES):
         order = rng.permutation(len(counts))
         if largest_first:
             order = order[np.argsort(-counts[order].sum(1), kind="stable")]
-        parts = _Division(counts, shares, needs_two).divide(order)
-        if not lies_in_one_part(counts, parts)[needs_two].any():
+        parts = _Division(counts, shares).divide(order)
+        num_alone = int((lies_in_one_part(counts, parts) & can_be_divided).sum())
+        if num_alone < fewest_alone:
+            best, fewest_alone = parts, num_alone
+        if not num_alone:
             break
-    return parts
+    return best
 
 
 def lies_in_one_part(counts: Counts, parts: Counts) -> NDArray[np.bool_]:
@@ -69,12 +67,11 @@ def lies_in_one_part(counts: Counts, parts: Counts) -> NDArray[np.bool_]:
 class _Division:
     """Groups in parts, while they are being divided."""
 
-    def __init__(self, counts: Counts, shares: NDArray[np.float64], needs_two: NDArray[np.bool_]) -> None:
+    def __init__(self, counts: Counts, shares: NDArray[np.float64]) -> None:
         # All images are one more class, so that the sizes of the parts are balanced too.
         self._counts = np.column_stack([counts, counts.sum(axis=1)])
         self._classes = [np.flatnonzero(row) for row in self._counts]
         self._weights = 1 / np.maximum(self._counts.sum(axis=0), 1) ** 2
-        self._needs_two = np.append(needs_two, False)
         self._shares = shares
         self._held = np.zeros((len(shares), self._counts.shape[1]), dtype=np.int64)
 
@@ -108,9 +105,9 @@ class _Division:
         return cost
 
     def _alone_after_adding(self, group: int) -> Counts:
-        """Count the classes that need two parts and would have one if the group were added to each part, (P,)."""
+        """Count the classes that would be in one part alone if the group were added to each part, (P,)."""
         classes = self._classes[group]
         has = self._held[:, classes] > 0
         num_parts = has.sum(axis=0) + ~has
-        alone: Counts = ((num_parts < 2) & self._needs_two[classes]).sum(axis=1)
+        alone: Counts = (num_parts < 2).sum(axis=1)
         return alone

@@ -71,8 +71,8 @@ def _draw_held_out_groups(
     split: Literal["val", "test"],
 ) -> NDArray[np.bool_]:
     counts, group_of = count_classes(labels, groups)
-    shares, needs_two = np.array([1 - fraction, fraction]), np.ones(counts.shape[1], dtype=bool)
-    parts = divide_groups(counts, shares, needs_two=needs_two, seed=derived_seed(seed, "hold_out_groups"))
+    shares = np.array([1 - fraction, fraction])
+    parts = divide_groups(counts, shares, seed=derived_seed(seed, "hold_out_groups"))
     alone = np.flatnonzero(lies_in_one_part(counts, parts))
     if alone.size:
         num_groups = int((counts[:, alone[0]] > 0).sum())

@@ -27,8 +27,7 @@ def problem(seed, num_groups, num_classes, share_of_zeros=0.5):
 
 
 def divide(counts, shares, **options):
-    needs_two = np.ones(counts.shape[1], dtype=bool)
-    return divide_groups(counts, np.array(shares), **{"needs_two": needs_two, "seed": 0, **options})
+    return divide_groups(counts, np.array(shares), **{"seed": 0, **options})
 
 
 def test_counts_are_by_group_in_the_order_of_names_and_by_class():
@@ -75,6 +74,22 @@ def test_where_brute_force_finds_each_class_in_two_parts_so_does_the_search(num_
         assert found == possible
         num_possible += possible
     assert 5 < num_possible < 40, "problems of both kinds"
+
+
+def test_a_class_of_two_groups_lies_in_both_parts_even_if_one_is_far_more_than_the_smaller_share():
+    # Class 0 has two groups of ten images: with a share of 1 in 20, balance alone would keep both.
+    counts = np.array([[10, 0], [10, 0]] + [[0, 1]] * 40)
+    for seed in range(5):
+        parts = divide(counts, (0.95, 0.05), seed=seed)
+        assert sorted(parts[:2]) == [0, 1]
+        assert lies_in_one_part(counts, parts).tolist() == [False, False]
+
+
+def test_a_class_in_one_group_spoils_no_other():
+    # Class 2 cannot be divided; classes 0 and 1, of two groups each, can.
+    counts = np.array([[1, 0, 9], [1, 1, 0], [0, 1, 0]])
+    for seed in range(5):
+        assert lies_in_one_part(counts, divide(counts, (0.5, 0.5), seed=seed)).tolist() == [False, False, True]
 
 
 def test_with_as_many_groups_as_parts_no_part_is_empty():
