@@ -23,6 +23,16 @@ TAG_PARENT = "mlflow.parentRunId"
 TAG_NOTE = "mlflow.note.content"
 TAG_RUNS_VIEW = "mlflow.sharedViewState.study"
 
+
+def of_repeat(tag: str, repeat: int) -> str:
+    """Name the tag of a cell for one of its repeats, which count from 0.
+
+    >>> of_repeat(TAG_BEST, 0), of_repeat(TAG_BEST, 2)
+    ('pretrieve.best', 'pretrieve.best.2')
+    """
+    return f"{tag}.{repeat}" if repeat else tag
+
+
 KIND_STUDY = "study"
 KIND_CELL = "cell"
 KIND_TRIAL = "trial"

@@ -14,6 +14,7 @@ from pretrieve.backbones import find_architecture
 from pretrieve.backbones.backbone import identify
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.data.array_set import image_set_from_arrays
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.image_cache.entries import CacheEntry, write_entry
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
@@ -62,8 +63,8 @@ def make_task(tmp_path: Path) -> MakeTask:
             architecture_name="small_resnet",
             weights_path=tmp_path / "weights.pt",
             backbone_identity=identify(architecture, network.state_dict()),
-            train=images,
-            evaluate=images,
+            train=StoredRows(folders=images),
+            evaluate=StoredRows(folders=images),
             source=images if uses_source else (),
             spool_path=tmp_path / "spool" / f"{key}.jsonl",
             checkpoint_path=tmp_path / "checkpoints" / f"{key}.pt",

@@ -17,6 +17,7 @@ from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
 from pretrieve.execution.retries import with_smaller_parts
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
@@ -191,7 +192,7 @@ def test_a_diverging_configuration_is_a_result_with_its_reason(make_task: MakeTa
 
 
 def test_an_error_ends_that_trial_with_its_traceback(make_task: MakeTask) -> None:
-    task = make_task().model_copy(update={"train": (Path("gone"),)})
+    task = make_task().model_copy(update={"train": StoredRows(folders=(Path("gone"),))})
     assert run_trial(task, report=lambda metrics: None) == "failed"
     assert "FileNotFoundError" in end_of(task).message
 
