@@ -233,9 +233,14 @@ class StudySettings(SettingsModel):
             if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
+        of_refits = [
+            f"refit.num_seeds: must be left out where repeats.draws is above 1, as each repeat has one refit, but is "
+            f"{self.refit.num_seeds}"
+            for _ in range(self.repeats.draws > 1 and "num_seeds" in self.refit.model_fields_set)
+        ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_search:
+        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_refits or of_search:
             raise FieldFaultsError(faults)
         return self
 
