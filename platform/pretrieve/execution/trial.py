@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrieve import __version__, metric_names
+from pretrieve import metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import set_aside
 from pretrieve.backbones.state_dicts import write_weights
@@ -25,9 +24,12 @@ from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.made_with import made_with
+from pretrieve.execution.predictions import describe_predictions
 from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
+from pretrieve.records.predictions import write_predictions
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
@@ -175,8 +177,8 @@ class TrialProcess:
             )
         heartbeat: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
         if self.spool is not None:
-            made_with = _made_with() if self.task.spec.kind == "refit" else None
-            self._write(partial(self.spool.write_start, this_worker(), made_with))
+            with_what = made_with() if self.task.spec.kind == "refit" else None
+            self._write(partial(self.spool.write_start, this_worker(), with_what))
             heartbeat = Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
         checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         try:
@@ -209,7 +211,8 @@ class TrialProcess:
         (features, labels), (evaluated, evaluated_labels) = task.features.to_train(), task.features.to_score()
         weight, bias = objective.fit(features, labels, spec.num_target_classes)
         loss = float(F.cross_entropy(features @ weight.T + bias, labels))
-        scores = _scores(spec, evaluated @ weight.T + bias, evaluated_labels)
+        logits = evaluated @ weight.T + bias
+        scores = _scores(spec, logits, evaluated_labels)
         metrics = {metric_names.LOSS_TARGET: loss}
         elapsed_s = time.perf_counter() - started_s
         no_parts: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
@@ -227,12 +230,18 @@ class TrialProcess:
         )
         network.target_head.load_state_dict({"weight": weight, "bias": bias})
         self._write_weights(network)
+        self._write_predictions(logits, evaluated_labels)
         return scores
 
     def _write_weights(self, network: TwoHeadNetwork) -> None:
         path = self.task.weights_out
         assert path is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, network.state_dict(), path))
+
+    def _write_predictions(self, logits: Tensor, labels: Tensor) -> None:
+        files = self.task.predictions
+        assert files is not None, "the plan gives every refit a file for its predictions"
+        self._write(partial(write_predictions, files.out, describe_predictions(self.task, logits, labels)))
 
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test scores of a refit, in the process that records it."""
@@ -247,9 +256,8 @@ class TrialProcess:
         inputs = task.inputs(on_step)
         work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
 
-        def score() -> dict[str, float]:
-            logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
-            return _scores(spec, logits, inputs.evaluate.labels)
+        def predict() -> Tensor:
+            return predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
@@ -258,14 +266,16 @@ class TrialProcess:
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics.update(score())
+                report.metrics.update(_scores(spec, predict(), inputs.evaluate.labels))
 
         callbacks = [self._record] if self.spool is None else [measure, self._record]
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
         self._write_weights(work.network)
-        return score()
+        logits, labels = predict(), inputs.evaluate.labels
+        self._write_predictions(logits, labels)
+        return _scores(spec, logits, labels)
 
     def _record(self, report: EpochReport) -> None:
         if self.spool is not None:
@@ -303,24 +313,3 @@ def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochR
     report.metrics[metric_names.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metric_names.TARGET_GRADIENT_NORM] = gap.target_norm_squared
     report.metrics[metric_names.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
-
-
-def _made_with() -> dict[str, str]:
-    """Name what the numbers of this process depend on beside its task: machine, device, threads and versions."""
-    return {
-        "machine": platform.machine(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name(),
-        "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pretrieve": __version__,
-    }
-
-
-def _cpu_name() -> str:
-    """Return the processor's name, or CPU if the system does not give it."""
-    with suppress(OSError):  # systems other than Linux have no such file
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "CPU"

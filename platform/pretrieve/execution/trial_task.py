@@ -20,6 +20,18 @@ from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.trial_spec import TrialSpec
 
 
+class PredictionFiles(SettingsModel):
+    """Where the predictions of a refit are kept.
+
+    Attributes:
+      images: file of the images that it scores (`data.scored_images`).
+      out: file for the class scores.
+    """
+
+    images: Path
+    out: Path
+
+
 class TrialTask(SettingsModel):
     """One trial or refit, with everything that its process needs.
 
@@ -30,6 +42,7 @@ class TrialTask(SettingsModel):
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
       weights_out: file for the final weights of a refit; None for a trial.
+      predictions: files of its class scores on the test images; None for a trial.
       num_threads: of torch on a CPU.
       num_workers: processes that share each batch, each with these threads and its own share of a GPU.
       image_scratch: folder on each node's own disk that the images are copied to first; None reads them in place.
@@ -49,6 +62,7 @@ class TrialTask(SettingsModel):
     spool_path: Path
     checkpoint_path: Path
     weights_out: Path | None
+    predictions: PredictionFiles | None
     num_threads: int
     num_workers: int = 1
     image_scratch: Path | None = None

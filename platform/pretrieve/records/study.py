@@ -88,6 +88,8 @@ class TrialRecord:
       attempts: in order; empty if not even its start is recorded.
       curve: (epoch from 1, validation score in [0, 1]) of a trial; empty if it was not read.
       further_scores: the further metrics by name, in [0, 1], on the images that the score is of; empty unless finished.
+      predictions: of a refit, MLflow's address (`runs:/…`) of its class scores on the test images, which
+        `read_predictions` reads once `mlflow.artifacts.download_artifacts` has fetched them; empty where none are kept.
     """
 
     key: str
@@ -106,6 +108,7 @@ class TrialRecord:
     attempts: tuple[Attempt, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
     further_scores: Mapping[str, float] = field(default_factory=dict)
+    predictions: str = ""
 
 
 @dataclass(frozen=True)
