@@ -175,7 +175,7 @@ class Study:
         return compare_frame(self.record(with_trials=False), method, baseline)
 
     def predictions(self, target: str, method: str) -> tuple[KeptPredictions, ...]:
-        """Read the class scores on the test images of each refit of a cell that keeps them, in the order of the seeds.
+        """Read the class scores on the test images of each refit of a cell that keeps them, in the order of its refits.
 
         They lie in the study's folder; the record's refits say where MLflow has them.
 
