@@ -114,10 +114,10 @@ def _gives_its_score(context: Context, task: TrialTask, predictions: KeptPredict
 
 def _name_lost(tasks: Sequence[TrialTask], context: Context) -> None:
     if tasks:
+        number = "1 refit has" if len(tasks) == 1 else f"{len(tasks)} refits have"
         context.clock.notice(
-            f"{len(tasks)} refits have no predictions, and no weights to compute them from, the first: "
-            f"{_describe(tasks[0])}. Their scores stay; to train such a refit again, delete its run in MLflow and run "
-            "the study again"
+            f"{number} no predictions, and no weights to compute them from, the first: {_describe(tasks[0])}. Scores "
+            "stay; to train such a refit again, delete its run in MLflow and run the study again"
         )
 
 
