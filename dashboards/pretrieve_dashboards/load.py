@@ -23,6 +23,7 @@ from pretrieve.records import (
     TrialRecord,
     TrialState,
 )
+from pretrieve.records.predictions import PREDICTIONS, predictions_name
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
@@ -210,8 +211,16 @@ def _trial(run: Run, kind: Literal["trial", "refit"], plan: PlanRecord) -> Trial
         stopped_score=_finite(score) if state == "stopped" else None,
         attempts=_attempts(run),
         further_scores=_further_scores(metrics, schema.SPLIT_PREFIX[kind]) if state == "finished" else {},
+        predictions=_predictions(run),
         curve=tuple((int(epoch), float(score)) for epoch, score in json.loads(tags.get(schema.TAG_CURVE, "[]"))),
     )
+
+
+def _predictions(run: Run) -> str:
+    tags = run.data.tags
+    if schema.TAG_PREDICTIONS not in tags:
+        return ""
+    return f"runs:/{run.info.run_id}/{PREDICTIONS}/{predictions_name(tags.get(schema.TAG_KEY, ''))}"
 
 
 def _further_scores(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:

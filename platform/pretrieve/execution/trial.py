@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrieve import __version__, metric_names
+from pretrieve import metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
 from pretrieve.artifacts.sealed_files import is_kept, set_aside
 from pretrieve.backbones.state_dicts import write_weights
@@ -26,9 +25,12 @@ from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.held_out import HeldOut
+from pretrieve.execution.made_with import made_with
+from pretrieve.execution.predictions import describe_predictions
 from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
+from pretrieve.records.predictions import write_predictions
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages, TrialInputs
@@ -177,8 +179,8 @@ class TrialProcess:
             )
         heartbeat: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
         if self.spool is not None:
-            made_with = _made_with() if self.task.spec.kind == "refit" else None
-            self._write(partial(self.spool.write_start, this_worker(), made_with))
+            with_what = made_with() if self.task.spec.kind == "refit" else None
+            self._write(partial(self.spool.write_start, this_worker(), with_what))
             heartbeat = Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
         checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         try:
@@ -221,6 +223,7 @@ class TrialProcess:
         )
         network.target_head.load_state_dict(head._asdict())
         self._write_weights(network)
+        self._write_predictions(held_out.logits, held_out.labels)
         return scores
 
     def _score_folds(self, on_step: Callable[[], None]) -> dict[str, float]:
@@ -277,6 +280,11 @@ class TrialProcess:
         assert path is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, network.state_dict(), path))
 
+    def _write_predictions(self, logits: Tensor, labels: Tensor) -> None:
+        files = self.task.predictions
+        assert files is not None, "the plan gives every refit a file for its predictions"
+        self._write(partial(write_predictions, files.out, describe_predictions(self.task, logits, labels)))
+
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test scores of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
@@ -287,9 +295,8 @@ class TrialProcess:
             return self._fit_and_score(kind.build(spec.hyperparameters, None))
         work, inputs = self._set_up(task, on_step)
 
-        def score() -> dict[str, float]:
-            logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, work.device, on_step)
-            return _scores(spec, logits, inputs.evaluate.labels)
+        def predict() -> Tensor:
+            return predict_logits(work.network, inputs.evaluate, work.preprocessing, work.device, on_step)
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
@@ -298,7 +305,7 @@ class TrialProcess:
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics.update(score())
+                report.metrics.update(_scores(spec, predict(), inputs.evaluate.labels))
 
         def record(report: EpochReport) -> None:
             self._record(report.epoch, report.metrics)
@@ -308,7 +315,9 @@ class TrialProcess:
         if spec.kind == "trial" or self.spool is None:
             return {}
         self._write_weights(work.network)
-        return score()
+        logits, labels = predict(), inputs.evaluate.labels
+        self._write_predictions(logits, labels)
+        return _scores(spec, logits, labels)
 
     def _record(self, epoch: int, metrics: Mapping[str, float]) -> None:
         if self.spool is not None:
@@ -359,24 +368,3 @@ def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochR
     report.metrics[metric_names.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metric_names.TARGET_GRADIENT_NORM] = gap.target_norm_squared
     report.metrics[metric_names.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
-
-
-def _made_with() -> dict[str, str]:
-    """Name what the numbers of this process depend on beside its task: machine, device, threads and versions."""
-    return {
-        "machine": platform.machine(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name(),
-        "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pretrieve": __version__,
-    }
-
-
-def _cpu_name() -> str:
-    """Return the processor's name, or CPU if the system does not give it."""
-    with suppress(OSError):  # systems other than Linux have no such file
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "CPU"

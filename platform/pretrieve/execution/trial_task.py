@@ -21,6 +21,18 @@ from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.trial_spec import TrialSpec
 
 
+class PredictionFiles(SettingsModel):
+    """Where the predictions of a refit are kept.
+
+    Attributes:
+      images: file of the images that it scores (`data.scored_images`).
+      out: file for the class scores.
+    """
+
+    images: Path
+    out: Path
+
+
 class TrainingFiles(SettingsModel):
     """The images of one training, and what is made from their labels.
 
@@ -46,6 +58,7 @@ class TrialTask(TrainingFiles):
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
       weights_out: file for the final weights of a refit; None for a trial.
+      predictions: files of its class scores on the test images; None for a trial.
       num_threads: of torch on a CPU.
       num_workers: processes that share each batch, each with these threads and its own share of a GPU.
       image_scratch: folder on each node's own disk that the images are copied to first; None reads them in place.
@@ -61,6 +74,7 @@ class TrialTask(TrainingFiles):
     spool_path: Path
     checkpoint_path: Path
     weights_out: Path | None
+    predictions: PredictionFiles | None
     num_threads: int
     num_workers: int = 1
     image_scratch: Path | None = None

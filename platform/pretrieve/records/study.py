@@ -90,6 +90,8 @@ class TrialRecord:
       curve: (epoch from 1, validation score in [0, 1]) of a trial; empty if it was not read.
       further_scores: the further metrics by name, in [0, 1], on the images that the score is of; empty unless finished.
       repeat: the number of its repeat, from 0.
+      predictions: of a refit, MLflow's address (`runs:/…`) of its class scores on the test images, which
+        `read_predictions` reads once `mlflow.artifacts.download_artifacts` has fetched them; empty where none are kept.
     """
 
     key: str
@@ -109,6 +111,7 @@ class TrialRecord:
     curve: tuple[tuple[int, float], ...] = ()
     further_scores: Mapping[str, float] = field(default_factory=dict)
     repeat: int = 0
+    predictions: str = ""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,10 @@ def _is_trained_again(context: Context, task: TrialTask) -> bool:
     resources, score = context.get(PackingStage), context.ledger.finished[task.spec.key].score
     with TemporaryDirectory(dir=context.settings.folder, prefix="tune-") as scratch:
         paths = {name: Path(scratch) / getattr(task, name).name for name in ("spool_path", "checkpoint_path")}
-        again = task.model_copy(update={**paths, "num_workers": 1})
+        # The predictions on record stay: these may be other weights.
+        elsewhere = {"out": Path(scratch) / "predictions"}
+        predictions = task.predictions and task.predictions.model_copy(update=elsewhere)
+        again = task.model_copy(update={**paths, "predictions": predictions, "num_workers": 1})
         run = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_train)
         with causes_of_task_errors():
             found = ray.get(run.remote(again))

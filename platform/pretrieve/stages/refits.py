@@ -12,11 +12,14 @@ from pathlib import Path
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.intervals import mean_and_ci95
 from pretrieve.records.forecast import StageForecast
+from pretrieve.records.predictions import PREDICTIONS
 from pretrieve.stages._base import Stage
 from pretrieve.stages.budget import Refits
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.scored_images import prediction_bytes
 from pretrieve.stages.study_cells import CellResult, StudyCells
 from pretrieve.stages.trials import MLFLOW_BYTES_PER_TRIAL, TrialsStage, run_planned
 from pretrieve.stages.workload import makespan
@@ -71,9 +74,11 @@ class RefitsStage(Stage[StudyResults]):
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
         cells = timed_cells(context, measured)
-        refits = [cell.refit_s for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
+        missing = [cell for cell in cells for _ in range(cell.num_refits - cell.num_refits_done)]
+        refits, targets = [cell.refit_s for cell in missing], context.get(ImageSetsStage).targets
         seconds = measured.tune_start_s + makespan(refits, measured.resources.num_concurrent) if refits else 0.0
         disk_bytes = (measured.weight_bytes + MLFLOW_BYTES_PER_TRIAL) * len(refits)
+        disk_bytes += sum(prediction_bytes(targets[cell.target]) for cell in missing)
         return StageForecast(self.name, seconds, f"{len(refits):,} refits" if refits else "", disk_bytes)
 
 
@@ -91,14 +96,14 @@ def _ended(study_cells: StudyCells) -> StudyResults:
 def remove_leftovers(folder: Path, unfinished: Collection[str]) -> str | None:
     """Remove checkpoints that no planned trial resumes from, half-written files and Tune's own folders.
 
-    Only the study's single driver may call it, while no trial runs. Results, weights of refits and spools stay, and
-    so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result. It returns a sentence
-    that names what was removed; None where nothing was.
+    Only the study's single driver may call it, while no trial runs. Results, weights and predictions of refits, and
+    spools stay, and so do the checkpoints of `unfinished`: the keys of planned trials and refits without a result. It
+    returns a sentence that names what was removed; None where nothing was.
     """
     # Those of a fold are named <key>.fold-<number>.
     whole = [path for pattern in ("*.pt", "*.npz") for path in (folder / "checkpoints").glob(pattern)]
     checkpoints = [path for path in whole if path.name.partition(".")[0] not in unfinished]
-    halves = [path for kind in ("checkpoints", "refits") for path in (folder / kind).glob(".*.tmp")]
+    halves = [path for kind in ("checkpoints", "refits", PREDICTIONS) for path in (folder / kind).glob(".*.tmp")]
     halves += [path for kind in ("alive", "stack") for path in (folder / "spool").glob(f"*.{kind}")]
     scratch = [path for path in folder.glob("tune-*") if path.is_dir() and not path.is_symlink()]
     for path in (*checkpoints, *halves):

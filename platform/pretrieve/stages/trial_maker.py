@@ -14,10 +14,12 @@ from pretrieve.components import HEAD_STARTS, METRICS, OBJECTIVES, OPTIMIZERS, S
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.kept_heads import FeatureFiles
-from pretrieve.execution.trial_task import TrainingFiles, TrialTask
+from pretrieve.execution.trial_task import PredictionFiles, TrainingFiles, TrialTask
 from pretrieve.methods import Method
+from pretrieve.records.predictions import predictions_path
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.features import SOURCE
+from pretrieve.stages.scored_images import prediction_bytes, scored_images_path
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
@@ -110,8 +112,9 @@ class TrialMaker:
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refit_bytes(self) -> int:
-        """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
-        return self._inputs.backbone.weights_path.stat().st_size
+        """Return about how many bytes a refit leaves: its weights, about those of the backbone, and its predictions."""
+        largest = max(map(prediction_bytes, self._inputs.targets.values()))
+        return self._inputs.backbone.weights_path.stat().st_size + largest
 
     def refits(self, cell: Cell, best: Hyperparameters, *, with_leaks: bool = False) -> list[TrialTask]:
         """Make the refits of a cell's best configuration, one for each seed.
@@ -164,12 +167,17 @@ class TrialMaker:
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
+            predictions=self._predictions(target, key) if kind == "refit" else None,
             num_threads=settings.compute.num_cpus,
             num_workers=1 if row.is_fitted else settings.compute.workers_per_trial,
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
             provenance=self._provenance(without_key, reused),
         )
+
+    def _predictions(self, target: str, key: str) -> PredictionFiles:
+        images = scored_images_path(self._settings.cache, self._inputs.targets[target])
+        return PredictionFiles(images=images, out=predictions_path(self._settings.folder, key))
 
     def _files(
         self, inputs: StudyInputs, kind: Kind, target: str, row: Method, reused: ReusedImages | None

@@ -69,6 +69,7 @@ class BareTrialMaker:
             spool_path=self.ledger.spool_path(key),
             checkpoint_path=self.settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=None,
+            predictions=None,
             num_threads=1,
             provenance={},
         )
