@@ -61,7 +61,7 @@ def comparable(record: StudyRecord) -> list[CellRecord]:
     """The cells without run ids and times."""
 
     def bare(trial: Any) -> Any:
-        return replace(trial, run_id="", seconds=0.0, attempts=())
+        return replace(trial, run_id="", seconds=0.0, attempts=(), predictions="")
 
     return [
         replace(
