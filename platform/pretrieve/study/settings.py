@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
 
+DEFAULT_CONTRASTS = (("uot", "finetune"), ("uot", "finetune_longer"), ("uot", "random"))
+"""Reuse, against plain fine-tuning and with as many image passes; and ranking, against a random choice."""
+
 
 class RefitSettings(SettingsModel):
     """The final training of each cell's best configuration, on train + val: `num_seeds` refits, each tested once."""
@@ -110,6 +113,9 @@ class StudySettings(SettingsModel):
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
       repeats: how often all that a user would draw is drawn anew.
+      contrasts: pairs of rows, first minus second, on which the study gives a verdict; None: those of
+        DEFAULT_CONTRASTS whose rows it has.
+      margin: points within which two rows count as equivalent.
       folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
         from the others; or `official`, on the validation split of the target, held out of train where it has none.
       compute: what a trial may use.
@@ -135,6 +141,8 @@ class StudySettings(SettingsModel):
     grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
     repeats: RepeatSettings = RepeatSettings()
+    contrasts: tuple[tuple[str, str], ...] | None = None
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0
     folds: Literal["official"] | Annotated[int, Field(ge=2, le=MAX_FOLDS)] = "official"
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -233,6 +241,12 @@ class StudySettings(SettingsModel):
             if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
+        of_contrasts = [
+            f"contrasts.{place}: must name two different rows of the study, {', '.join(self.method_names)}, but names "
+            f"{first!r} and {second!r}.{nearest_word(first if first not in self.method_names else second, self.method_names)}"
+            for place, (first, second) in enumerate(self.contrasts or ())
+            if first == second or not {first, second} <= set(self.method_names)
+        ]
         of_refits = [
             f"refit.num_seeds: must be left out where repeats.draws is above 1, as each repeat has one refit, but is "
             f"{self.refit.num_seeds}"
@@ -240,7 +254,16 @@ class StudySettings(SettingsModel):
         ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_refits or of_search:
+        if (
+            faults := of_methods
+            or of_selection
+            or of_batches
+            or of_mixing
+            or of_layers
+            or of_refits
+            or of_contrasts
+            or of_search
+        ):
             raise FieldFaultsError(faults)
         return self
 
@@ -297,6 +320,13 @@ class StudySettings(SettingsModel):
     def reads_features(self, name: str) -> bool:
         """Return whether the trials of a row read features: they are fitted to them, or heads start from them."""
         return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
+
+    @property
+    def named_contrasts(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of rows on which the study gives a verdict."""
+        if self.contrasts is not None:
+            return self.contrasts
+        return tuple(pair for pair in DEFAULT_CONTRASTS if set(pair) <= set(self.method_names))
 
     @property
     def num_reports(self) -> int:
