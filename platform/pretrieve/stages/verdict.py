@@ -128,10 +128,10 @@ def tested_images(predictions: KeptPredictions, metric: Metric) -> TestedImages:
 
 
 def _kept(context: Context) -> dict[tuple[str, str, int], Path]:
-    paths = context.get(PredictionsStage)
+    paths, repeats = context.get(PredictionsStage), context.get(RepeatsStage)
     return {
         (cell.cell.target, cell.cell.method, number): paths[task.spec.key]
-        for number, repeat in enumerate(context.get(RepeatsStage))
+        for number, repeat in enumerate(repeats)
         for cell in repeat.cells
         for task in cell.refits
         if task.spec.key in paths

@@ -242,8 +242,8 @@ class StudySettings(SettingsModel):
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
         of_contrasts = [
-            f"contrasts.{place}: must name two different rows of the study, {', '.join(self.method_names)}, but names "
-            f"{first!r} and {second!r}.{nearest_word(first if first not in self.method_names else second, self.method_names)}"
+            f"contrasts.{place}: must be two different rows of {', '.join(self.method_names)}, but is "
+            f"{first!r} and {second!r}"
             for place, (first, second) in enumerate(self.contrasts or ())
             if first == second or not {first, second} <= set(self.method_names)
         ]
@@ -254,16 +254,8 @@ class StudySettings(SettingsModel):
         ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if (
-            faults := of_methods
-            or of_selection
-            or of_batches
-            or of_mixing
-            or of_layers
-            or of_refits
-            or of_contrasts
-            or of_search
-        ):
+        of_parts = (of_methods, of_selection, of_batches, of_mixing, of_layers, of_refits, of_contrasts, of_search)
+        if faults := next(filter(None, of_parts), None):
             raise FieldFaultsError(faults)
         return self
 

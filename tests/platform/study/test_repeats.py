@@ -24,6 +24,7 @@ from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.training.settings import Hyperparameters
+from pretrieve_dashboards import render_report
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -98,6 +99,37 @@ def test_two_repeats_and_then_three_are_three_at_once(settings: Callable[..., St
     assert len(ear.begun) == num_new, "the repeats that are there are not run again"
     at_once = run_study(settings(3, name="at-once"), StudyObserver())
     assert comparable(more) == comparable(at_once)
+    check_verdict(first, more, at_once)
+
+
+def check_verdict(two: StudyRecord, three: StudyRecord, at_once: StudyRecord) -> None:
+    """The differences are those of the refits' scores; a look at two repeats counts when three are looked at."""
+    assert two.verdict is not None
+    assert three.verdict is not None
+    assert at_once.verdict is not None
+    (contrast,) = three.verdict.contrasts
+    assert (contrast.first, contrast.second, contrast.target) == ("uot", "finetune", "tiny-a")
+    scores = {cell.method: [refit.score for refit in cell.refits] for cell in three.cells}
+    differences = [float(a or 0) - float(b or 0) for a, b in zip(scores["uot"], scores["finetune"], strict=True)]
+    assert contrast.differences == pytest.approx(differences)
+    assert contrast.mean == pytest.approx(sum(differences) / 3)
+    assert "too few to give an interval" in two.verdict.contrasts[0].sentence
+    assert (two.verdict.looks, three.verdict.looks, at_once.verdict.looks) == ((2,), (2, 3), (3,))
+    assert contrast.sentence in render_report(three).replace("&#39;", "'")
+
+
+def test_contrasts_that_are_named_after_the_trials_are_exploratory(settings: Callable[..., StudySettings]) -> None:
+    run_study(settings(2, methods=["finetune", "random"], contrasts=[["random", "finetune"]]), StudyObserver())
+    later = settings(2, methods=["finetune", "random"], contrasts=[["finetune", "random"]], margin=100.0)
+    verdict = run_study(later, StudyObserver()).verdict
+    assert verdict is not None
+    assert [each.is_exploratory for each in verdict.contrasts] == [True]
+    assert verdict.contrasts[0].sentence.endswith("it is exploratory.")
+
+
+def test_contrasts_of_unknown_rows_are_refused(settings: Callable[..., StudySettings]) -> None:
+    with pytest.raises(UserError, match=r"contrasts\.1: must be two different rows of finetune, uot, .*'uott' and"):
+        settings(2, contrasts=[["uot", "finetune"], ["uott", "finetune"]])
 
 
 def test_seeds_of_refits_are_refused_beside_repeats(settings: Callable[..., StudySettings]) -> None:
