@@ -97,7 +97,7 @@ def judge(
     @cache
     def row(target: str, name: str) -> Contributions:
         predictions = [read_predictions(kept[target, name, repeat]) for repeat in repeats]
-        return contributions([tested_images(each, metrics[target]) for each in predictions])
+        return contributions([images_tested(each, metrics[target]) for each in predictions])
 
     averages, singles = [], []
     for first, second in contrasts:
@@ -110,7 +110,7 @@ def judge(
     return [*averages, *singles]
 
 
-def tested_images(predictions: KeptPredictions, metric: Metric) -> TestedImages:
+def images_tested(predictions: KeptPredictions, metric: Metric) -> TestedImages:
     """Return what each test image of a refit contributes to its score by a metric.
 
     An image that the split lists more than once counts each time, under a name of its own.

@@ -10,7 +10,7 @@ import pytest
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.metrics import Metric
 from pretrieve.records.predictions import KeptPredictions, write_predictions
-from pretrieve.stages.verdict import judge, tested_images
+from pretrieve.stages.verdict import judge, images_tested
 
 IMAGES = ["a", "b", "c", "d"]
 LABELS = [0, 0, 0, 1]
@@ -37,20 +37,20 @@ def metric(word: str) -> Metric:
 @pytest.mark.parametrize("word", ["top1", "mean_per_class"])
 def test_contributions_add_up_to_the_metric(word: str) -> None:
     kept = predictions([0, 1, 0, 1])
-    tested = tested_images(kept, metric(word))
+    tested = images_tested(kept, metric(word))
     score = metric(word).compute(kept.scores.astype(float), kept.labels.astype(np.int64))
     assert float((tested.weights * tested.values).sum()) == pytest.approx(score)
 
 
 def test_a_metric_that_is_no_mean_over_images_gives_pseudo_values() -> None:
     kept = predictions([0, 1, 0, 1])
-    tested = tested_images(kept, metric("macro_f1"))
+    tested = images_tested(kept, metric("macro_f1"))
     assert not set(tested.values.tolist()) <= {0.0, 1.0}
     assert len(tested.values) == 4
 
 
 def test_an_image_that_is_listed_twice_counts_twice() -> None:
-    tested = tested_images(predictions([0, 1, 0, 1], ["a", "b", "a", "a"]), metric("top1"))
+    tested = images_tested(predictions([0, 1, 0, 1], ["a", "b", "a", "a"]), metric("top1"))
     assert list(tested.identities) == ["a", "b", "a#2", "a#3"]
 
 
