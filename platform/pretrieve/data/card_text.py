@@ -240,6 +240,11 @@ def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
         "their pixels to have them upright"
     )
     yield from _sentence(card.num_turned, "image", "has", turned)
+    transparent = (
+        "transparent pixels, whose stored colours are used, as torchvision does; only a picture of one colour is laid "
+        "on white or black"
+    )
+    yield from _sentence(card.num_transparent, "image", "has", transparent)
     yield from _sentence(card.modes.get("CMYK", 0), "CMYK image", "is", "turned into RGB without a colour profile")
     deep = sum(count for mode, count in card.modes.items() if mode.endswith("16-bit"))
     bits = "the upper 8 bits alone are used: a dark picture stays dark"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pretrieve.data.decode import FORMAT_OF_SUFFIX
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
 from pretrieve.data.split_words import SPLIT_WORDS
@@ -20,7 +21,7 @@ SPLITS = ("train", "val", "test")
 _OTHER_WORDS = {**SPLIT_WORDS, "eval": "test", "evaluation": "test"}
 """What people call splits, in lower case."""
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
 
 
 def load_folder_tree(
