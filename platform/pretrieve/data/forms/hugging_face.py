@@ -42,8 +42,8 @@ def image_set_from_hugging_face(
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: a column is missing, class names differ between splits, a label is missing (-1 too), or the images
-        exceed the memory allowed.
+      ImageSetError: a column is missing, a transform is set, class names differ between splits, a label is missing (-1
+        too), or the images exceed the memory allowed.
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
     rows = GivenRows(f"the Hugging Face data set of {name!r}")
@@ -60,10 +60,11 @@ def image_set_from_hugging_face(
             )
         known_names = names
         rows.begin(partial("{}[{}]".format, key))
-        # Images are taken as they are stored: decoding would cost time and lose the original bytes.
         chosen = dataset.select_columns([image_column, label_column]).with_format(None)
         feature = chosen.features[image_column]
-        if getattr(feature, "decode", False):
+        # Images are taken as they are stored: decoding would cost time and lose the original bytes. A mode of the
+        # column's own is another picture than the stored one.
+        if getattr(feature, "decode", False) and getattr(feature, "mode", None) is None:
             chosen = chosen.cast_column(image_column, type(feature)(decode=False))
         for number, example in enumerate(chosen):
             image = example[image_column]
@@ -85,3 +86,9 @@ def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
             "with datasets.load_dataset"
         )
     check_columns(place, list(features), columns)
+    if (getattr(dataset, "format", None) or {}).get("type") == "custom":
+        raise ImageSetError(
+            f"{place} must have no transform, because its images are read as they are stored, but has one, set by "
+            "with_transform or set_transform; take it off with with_format(None), or write its pictures into the data "
+            "set with map"
+        )
