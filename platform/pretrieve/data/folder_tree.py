@@ -54,7 +54,7 @@ def load_folder_tree(
         folders = {"train": root}
     class_names = _class_folders(folders["train"], name)
     splits = {split: _read_split(folder, class_names, name) for split, folder in folders.items()}
-    splits = with_test(splits, fraction=test_fraction, seed=seed, set_name=name)
+    splits = with_test(splits, fraction=test_fraction, seed=seed, set_name=name, class_names=class_names)
     return image_set_of_tables(name, class_names, splits, metric, root=root)
 
 

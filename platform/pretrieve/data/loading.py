@@ -16,7 +16,7 @@ from pretrieve.data.imagenet import load_imagenet
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime, apply_regime
 from pretrieve.data.registry import find_image_set
-from pretrieve.data.settings import ColumnSettings, ImageSetSettings
+from pretrieve.data.settings import LABEL_RULES, ColumnSettings, ImageSetSettings
 from pretrieve.data.splits import hold_out, with_test
 from pretrieve.errors import ImageSetError
 
@@ -59,11 +59,14 @@ def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
         )
     splits, fingerprints = dict(loaded.splits), dict(loaded.fingerprints)
     if "test" not in splits:
-        splits = with_test(splits, fraction=float(settings.test_fraction or 0), seed=seed, set_name=loaded.name)
+        fraction = float(settings.test_fraction or 0)
+        splits = with_test(splits, fraction=fraction, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
         fingerprints |= _split_fingerprints(fingerprints["train"], "test", settings.test_fraction, seed)
     if "val" not in splits:
         fraction = settings.val_fraction
-        splits["train"], splits["val"] = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=loaded.name)
+        splits["train"], splits["val"] = hold_out(
+            splits["train"], fraction=fraction, seed=seed, set_name=loaded.name, class_names=loaded.class_names
+        )
         fingerprints |= _split_fingerprints(fingerprints["train"], "val", settings.val_fraction, seed)
     regime = settings.regime
     if regime.restricts:
@@ -89,6 +92,7 @@ def _cut_fingerprints(
 def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     name, columns = settings.display_name, settings.columns or ColumnSettings()
     columns_beside: Any = {"label_column": columns.label, "split_column": columns.split, "root": columns.root}
+    columns_beside |= {rule: getattr(settings, rule) for rule in LABEL_RULES}
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
@@ -21,6 +21,9 @@ def image_set_from_hugging_face(
     image_column: str = "image",
     label_column: str = "label",
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -37,6 +40,9 @@ def image_set_from_hugging_face(
       label_column: of class labels, whose names are used; or of integers from 0 without gaps, or of names.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes those of
         the data set.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
       seed: decides which images are held out.
@@ -46,6 +52,7 @@ def image_set_from_hugging_face(
         too), or the images exceed the memory allowed.
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the Hugging Face data set of {name!r}")
     known_names: list[str] | None = None
     for key, dataset in splits.items():
@@ -75,7 +82,9 @@ def image_set_from_hugging_face(
                     raise ImageSetError("a row must hold an image, but holds none; leave the row out")
                 path, content = path_or_content(image)
                 rows.add(split, example[label_column], path=path or f"{split}/{number:06d}", content=content)
-    return rows.to_image_set(name, known_names if class_names is None else class_names, metric, test_fraction, seed)
+    return rows.to_image_set(
+        name, known_names if class_names is None else class_names, metric, test_fraction, seed, rules=rules
+    )
 
 
 def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:

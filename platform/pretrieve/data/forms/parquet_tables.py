@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split, split_of_name
@@ -48,6 +48,9 @@ def load_parquet(
     split_column: str | None = "split",
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -67,6 +70,9 @@ def load_parquet(
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
       seed: decides which images are held out.
@@ -81,6 +87,7 @@ def load_parquet(
     except OSError as error:
         raise ImageSetError(f"{error}; fetch it again") from error
     columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the table of {name!r}")
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
@@ -95,7 +102,7 @@ def load_parquet(
                 path, content = _path_and_content(image, f"{file.path.name}#{number}", folder or file.path.parent)
                 rows.add(read_split(word), label, path=path, content=content)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
-    return rows.to_image_set(name, names, metric, test_fraction, seed)
+    return rows.to_image_set(name, names, metric, test_fraction, seed, rules=rules)
 
 
 def _images(file: TableFile, columns: _Columns, holds: bool) -> Iterator[Any]:

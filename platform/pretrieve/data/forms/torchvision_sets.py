@@ -9,7 +9,7 @@ from typing import Any
 
 from pretrieve.data.folder_tree import IMAGE_SUFFIXES
 from pretrieve.data.forms.encoded_image import path_or_content
-from pretrieve.data.forms.given_labels import ClassNames, read_label
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules, read_label
 from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
@@ -22,6 +22,9 @@ def image_set_from_torchvision(
     test: Any = None,
     val: Any = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -39,6 +42,9 @@ def image_set_from_torchvision(
       val: likewise.
       class_names: names in the order of train's integer labels, or a mapping from each label to its name; None takes
         `classes`, or else the integers.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test set.
       seed: decides which images are held out.
@@ -47,6 +53,7 @@ def image_set_from_torchvision(
       ImageSetError: images are float tensors, labels are no integers or not those that `classes` names, or classes of
         test or val are not in train.
     """
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the torchvision sets of {name!r}")
     train_classes = _classes_of(train)
     for split, dataset in (("train", train), ("val", val), ("test", test)):
@@ -56,7 +63,7 @@ def image_set_from_torchvision(
             named = class_names is None and train_classes is not None
             _add_split(rows, split, dataset, index_in_train, named=named)
     names = train_classes if class_names is None else class_names
-    return rows.to_image_set(name, names, metric, test_fraction, seed)
+    return rows.to_image_set(name, names, metric, test_fraction, seed, rules=rules)
 
 
 def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None, *, named: bool) -> None:

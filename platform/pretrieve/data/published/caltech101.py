@@ -45,7 +45,11 @@ class Caltech101(PublishedSet):
         paths = [path for images in images_of_class.values() for path in images]
         labels = [label for label, images in enumerate(images_of_class.values()) for _ in images]
         train, test = split_per_class(
-            table_of_files(paths, labels), images_per_class=TRAINING_IMAGES_PER_CLASS, seed=seed, set_name=name
+            table_of_files(paths, labels),
+            images_per_class=TRAINING_IMAGES_PER_CLASS,
+            seed=seed,
+            set_name=name,
+            class_names=tuple(images_of_class),
         )
         splits = {"train": train, "test": test}
         return image_set_of_tables(name, tuple(images_of_class), splits, self.facts.metric, root=root)
