@@ -257,4 +257,5 @@ def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
             f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
         )
     passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(card.passed_over)}"
-    yield from _sentence(len(card.passed_over), "file in the folder", "is", passed_over, plural="files in the folder")
+    things = ("file or folder of the set", "files or folders of the set")
+    yield from _sentence(len(card.passed_over), things[0], "is", passed_over, plural=things[1])

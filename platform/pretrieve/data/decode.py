@@ -30,6 +30,8 @@ FORMAT_OF_SUFFIX = {
 }  # fmt: skip
 """The formats that are decoded, whatever a file's suffix. Pillow has others, and starts a program for some."""
 
+IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
+
 FORMATS = tuple(sorted({*FORMAT_OF_SUFFIX.values()}))
 
 MAX_PIXELS = 178_956_970

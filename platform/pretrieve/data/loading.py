@@ -96,11 +96,14 @@ def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:
-        loaded = load_folder_tree(settings.folder, name=name)
+        loaded = load_folder_tree(settings.folder, name=name, splits=settings.splits, subfolders=settings.subfolders)
     elif settings.csv is not None:
         loaded = load_csv(settings.csv, name=name, image_column=columns.image or "path", **columns_beside)
     elif settings.parquet is not None:
-        loaded = load_parquet(settings.parquet, name=name, image_column=columns.image or "image", **columns_beside)
+        image_column = columns.image or "image"
+        loaded = load_parquet(
+            settings.parquet, name=name, image_column=image_column, config=settings.config, **columns_beside
+        )
     elif settings.imagenet is not None:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:

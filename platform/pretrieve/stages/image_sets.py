@@ -93,7 +93,8 @@ def _keep_card(
     if not is_kept(path):
         passed_over = []
         if origin.folder is not None and origin.published is None:
-            passed_over = [file.relative_to(origin.folder).as_posix() for file in passed_over_files(origin.folder)]
+            found = passed_over_files(origin.folder, origin.splits)
+            passed_over = [path.relative_to(origin.folder).as_posix() for path in found]
         card = make_card(
             image_set,
             max_images=MAX_IMAGES[side],

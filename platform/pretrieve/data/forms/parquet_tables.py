@@ -12,17 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from pretrieve.data.folder_walk import visible_folders
 from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns
+from pretrieve.data.forms.table_folder import TABLE_SUFFIXES, tables_of_folder
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
 
 TableFiles = str | Path | Sequence[str | Path]
 TablePaths = TableFiles | Mapping[str, TableFiles]
 
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 TEXT_TYPES = ("string", "large_string", "string_view")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
@@ -47,6 +48,7 @@ def load_parquet(
     label_column: str = "label",
     split_column: str | None = "split",
     root: str | Path | None = None,
+    config: str | None = None,
     class_names: ClassNames | None = None,
     no_label: Label | Sequence[Label] = (),
     missing_values: Sequence[str] | None = None,
@@ -67,6 +69,7 @@ def load_parquet(
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
       label_column: of names; or of integers, whose names come from Hugging Face's metadata where there are any.
       split_column: of train, val or test; used where the tables have it.
+      config: the folder of one configuration below `tables`, where there are several of the same images.
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
@@ -78,10 +81,11 @@ def load_parquet(
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: a table or column is missing or of another kind, tables disagree on class names, or rows are at
-        fault: all are counted, the first five shown with file and row, counted from 0.
+      ImageSetError: a table, shard or column is missing or of another kind, there are several configurations, tables
+        disagree on class names, or rows are at fault: all are counted, the first five shown with file and row, counted
+        from 0.
     """
-    found = find_tables(tables, name)
+    found = find_tables(tables, name, config)
     try:
         files = [describe_table_file(path) for path, _ in found]
     except OSError as error:
@@ -136,13 +140,16 @@ def _path_and_content(image: Any, row_name: str, root: Path) -> tuple[str, bytes
     return os.path.normpath(root / path), None
 
 
-def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
+def find_tables(tables: TablePaths, name: str, config: str | None = None) -> list[tuple[Path, str | None]]:
     """List the files of a table (see `load_parquet`) in order: absolute paths, each with train, val, test or None.
 
     None means that no name gives the split. A file that is missing or given twice, no file at all, and names that give
-    the splits of some files only raise an ImageSetError.
+    the splits of some files only raise an ImageSetError. So do folders of tables from which some are missing, or that
+    hold several configurations of one split; `config` names the folder of one.
     """
     found: list[tuple[Path, str | None]]
+    if config is not None:
+        tables = _folder_of_config(tables, config, name)
     if isinstance(tables, Mapping):
         found = [(path, read_split(split)) for split, given in tables.items() for path, _ in _list_files(given, name)]
     else:
@@ -165,13 +172,7 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
     for path in [given] if isinstance(given, str | Path) else given:
         absolute = Path(path).expanduser().absolute()
         if absolute.is_dir():
-            for file in sorted(absolute.rglob("*")):
-                parts = file.relative_to(absolute).parts
-                is_hidden = any(part.startswith(".") for part in parts)
-                if file.suffix.lower() in TABLE_SUFFIXES and not is_hidden and file.is_file():
-                    # The file's own name comes first, then its folders' names, the nearest first.
-                    words = (split for split in map(split_of_name, reversed(parts)) if split is not None)
-                    found.append((file, next(words, None)))
+            found += tables_of_folder(absolute, name)
         elif absolute.is_file():
             found.append((absolute, split_of_name(absolute.name)))
         else:
@@ -181,6 +182,16 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
             f"{given} of {name!r} must hold tables, but holds none; known suffixes: {', '.join(TABLE_SUFFIXES)}"
         )
     return found
+
+
+def _folder_of_config(tables: TablePaths, config: str, name: str) -> Path:
+    folder = Path(tables).expanduser().absolute() if isinstance(tables, str | Path) else None
+    if folder is None or not (folder / config).is_dir():
+        words = visible_folders(folder) if folder is not None and folder.is_dir() else []
+        raise ImageSetError(
+            f"config of {name!r} must be a folder of its tables, but {config!r} is none.{nearest_word(config, words)}"
+        )
+    return folder / config
 
 
 def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> _Columns:

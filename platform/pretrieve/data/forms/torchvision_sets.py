@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.decode import IMAGE_SUFFIXES
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules, read_label
 from pretrieve.data.forms.rows import GivenRows
