@@ -256,6 +256,8 @@ def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
             f"names of {counted(len(card.alike_paths), 'group')} of files differ in case alone, and a disk of another "
             f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
         )
-    passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(card.passed_over)}"
-    things = ("file or folder of the set", "files or folders of the set")
-    yield from _sentence(len(card.passed_over), things[0], "is", passed_over, plural=things[1])
+    beside = [name for name in card.passed_over if name.endswith("/")]
+    files = [name for name in card.passed_over if not name.endswith("/")]
+    yield from _sentence(len(beside), "folder", "is", f"beside those of the splits, and in none: {_first_of(beside)}")
+    passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(files)}"
+    yield from _sentence(len(files), "file in the folder", "is", passed_over, plural="files in the folder")

@@ -89,7 +89,7 @@ class DatasetCard:
       copies_within: for each split, images that repeat an earlier one of it.
       copies_across: for "first/second" of the splits, images of the second with a copy in the first.
       alike_paths: files whose names differ only in case.
-      passed_over: files in the set's folder that no split holds.
+      passed_over: files in the set's folder that no split holds, and folders beside the splits, with a / at the end.
     """
 
     name: str

@@ -178,13 +178,20 @@ def _table_of_classes(folder: Path, files: Mapping[str, list[Path]], class_names
     return table_of_files(paths, labels)
 
 
-def passed_over_files(root: Path, splits: Mapping[str, str] | None = None) -> list[Path]:
-    """List what of a tree is in no split: files without an image suffix or a class, and folders beside the splits."""
+def passed_over_names(root: Path, splits: Mapping[str, str] | None = None) -> list[str]:
+    """Name what of a tree is in no split: `passed_over_files`, and folders beside the splits, with a / at the end."""
     folders = _split_folders(root, root.name, splits)
-    found = [(path, path.relative_to(folder)) for folder in folders.values() for path in _visible_files(folder)]
-    files = {path for path, below in found if path.suffix.lower() not in IMAGE_SUFFIXES or len(below.parts) == 1}
     beside = [root / name for name in visible_folders(root) if root not in folders.values()]
-    return sorted({*files, *(path for path in beside if not any(f.is_relative_to(path) for f in folders.values()))})
+    beside = [path for path in beside if not any(folder.is_relative_to(path) for folder in folders.values())]
+    files = [path.relative_to(root).as_posix() for path in passed_over_files(root, splits)]
+    return [*files, *(f"{path.name}/" for path in beside)]
+
+
+def passed_over_files(root: Path, splits: Mapping[str, str] | None = None) -> list[Path]:
+    """List the files of a tree that are in no split, because they lack an image suffix or lie in no class."""
+    folders = _split_folders(root, root.name, splits).values()
+    found = [(path, path.relative_to(folder)) for folder in folders for path in _visible_files(folder)]
+    return sorted({path for path, below in found if path.suffix.lower() not in IMAGE_SUFFIXES or len(below.parts) == 1})
 
 
 def names_alike(names: Sequence[str], common: Callable[[str], str] | None = None) -> list[list[str]]:

@@ -68,7 +68,7 @@ class ImageSetSettings(SettingsModel):
         `{train: .}` makes all folders classes, also one that is called train.
       subfolders: of a `folder`: what folders within a class folder are: `classes`, named by their path, or `images` of
         the class. Must be given where class folders hold several folders and no image.
-      config: of a `parquet`: the folder of one of several configurations below it.
+      config: of a `parquet`: the folder of one of several configs below it.
       name: what the study calls it; defaults to the folder's, file's, published or registered name.
       metric: `top1`, `mean_per_class`, `macro_f1`, `auroc`, or one of your own as `my_module:MyMetric`; or a list, of
         which the first decides and all are kept. Defaults to the set's own.

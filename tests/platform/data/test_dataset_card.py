@@ -94,7 +94,7 @@ def test_the_warnings_are_the_sentences_a_user_must_read(card: DatasetCard) -> N
         "of 1 16-bit image the upper 8 bits alone are used",
         "1 image has the suffix of another format",
         "names of 1 group of files differ in case alone",
-        "1 file or folder of the set is in no split, for want of an image's suffix or a class: 'test/bee/a.heic'",
+        "1 file in the folder is in no split, for want of an image's suffix or a class: 'test/bee/a.heic'",
     ):
         assert sentence in text
     assert len(card.warnings) == 15

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
+from pretrieve.data.dataset_card import make_card
+from pretrieve.data.folder_tree import load_folder_tree, passed_over_files, passed_over_names
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.imagenet import load_imagenet
 from pretrieve.data.loading import load_source
@@ -194,9 +195,10 @@ def test_folders_of_images_within_classes_are_images_of_them(make_tree: MakeTree
 
 def test_folders_beside_the_splits_are_listed(make_tree: MakeTree) -> None:
     root = make_tree("train/cat/1.png", "test/cat/2.png", "train2/cat/3.png", "unlabelled/4.png")
-    assert [path.name for path in passed_over_files(root)] == ["train2", "unlabelled"]
-    nested = {"train": "train/.", "test": "train2"}
-    assert [path.name for path in passed_over_files(root, nested)] == ["test", "unlabelled"]
+    assert passed_over_names(root) == ["train2/", "unlabelled/"]
+    assert passed_over_names(root, {"train": "train/.", "test": "train2"}) == ["test/", "unlabelled/"]
+    card = make_card(load_folder_tree(root, name="x"), passed_over=passed_over_names(root))
+    assert "2 folders are beside those of the splits, and in none: 'train2/', 'unlabelled/'" in card.warnings
 
 
 @pytest.mark.parametrize(("one", "other"), [("golden retriever", "goldenretriever"), ("bee", "ｂｅｅ")])

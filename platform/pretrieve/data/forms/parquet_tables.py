@@ -69,7 +69,7 @@ def load_parquet(
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
       label_column: of names; or of integers, whose names come from Hugging Face's metadata where there are any.
       split_column: of train, val or test; used where the tables have it.
-      config: the folder of one configuration below `tables`, where there are several of the same images.
+      config: the folder of one config below `tables`, where there are several of the same images.
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
@@ -81,7 +81,7 @@ def load_parquet(
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: a table, shard or column is missing or of another kind, there are several configurations, tables
+      ImageSetError: a table, shard or column is missing or of another kind, there are several configs, tables
         disagree on class names, or rows are at fault: all are counted, the first five shown with file and row, counted
         from 0.
     """
@@ -145,7 +145,7 @@ def find_tables(tables: TablePaths, name: str, config: str | None = None) -> lis
 
     None means that no name gives the split. A file that is missing or given twice, no file at all, and names that give
     the splits of some files only raise an ImageSetError. So do folders of tables from which some are missing, or that
-    hold several configurations of one split; `config` names the folder of one.
+    hold several configs of one split; `config` names the folder of one.
     """
     found: list[tuple[Path, str | None]]
     if config is not None:

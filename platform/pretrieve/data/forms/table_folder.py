@@ -84,7 +84,7 @@ def _check_shards(tables: Iterable[Path], name: str) -> None:
 def _split_of(file: Path) -> tuple[str | None, str]:
     """Return the split of a table by the nearest name that has one, and the folders above that name.
 
-    Where no name has one, the folder of a table counts only if it may be a configuration: not `key=value`.
+    Where no name has one, the folder of a table counts only if it may be a config: not `key=value`.
     """
     for depth in range(len(file.parts) - 1, -1, -1):
         split = split_of_name(file.parts[depth])
@@ -102,6 +102,6 @@ def _check_configs(found: Iterable[tuple[Path, str | None, str]], root: Path, na
             continue
         one, other, *_ = (folder or "." for folder in folders)
         raise ImageSetError(
-            f"tables of {name!r} must be of one configuration, but {root} holds {split or 'tables'} in {one!r} and "
+            f"tables of {name!r} must be of one config, but {root} holds {split or 'tables'} in {one!r} and "
             f"{other!r}, perhaps the same images twice; name one, config: {other}, or give its folder {root / other}"
         )

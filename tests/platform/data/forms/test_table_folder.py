@@ -1,4 +1,4 @@
-"""Which tables of a folder are a data set: what `save_to_disk` lists, whole shards, one configuration."""
+"""Which tables of a folder are a data set: what `save_to_disk` lists, whole shards, one config."""
 
 from __future__ import annotations
 
@@ -118,11 +118,9 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_of_several_configurations_one_must_be_named(write: Callable[..., Path], kind: str) -> None:
+def test_of_several_configs_one_must_be_named(write: Callable[..., Path], kind: str) -> None:
     root = write(*CONFIGS[kind])
-    with pytest.raises(
-        ImageSetError, match=r"must be of one configuration, but .* perhaps the same images twice; name"
-    ):
+    with pytest.raises(ImageSetError, match=r"must be of one config, but .* perhaps the same images twice; name"):
         load_parquet(root, name="x")
     assert counts(load_parquet(root, name="x", config="cropped")) == {"train": 2}
     assert counts(load_parquet(root / "cropped", name="x")) == {"train": 2}
@@ -141,13 +139,13 @@ def test_of_several_configurations_one_must_be_named(write: Callable[..., Path],
         (("@eaDir/train-0.parquet", "train-0.parquet", ".cache/train-0.parquet"), {"train": 2}),
     ],
 )
-def test_folders_that_are_no_configurations_are_one_set(
+def test_folders_that_are_no_configs_are_one_set(
     write: Callable[..., Path], paths: tuple[str, ...], expected: dict[str, int]
 ) -> None:
     assert counts(load_parquet(write(*paths), name="x")) == expected
 
 
-def test_a_configuration_that_is_none_is_refused_with_the_nearest(write: Callable[..., Path]) -> None:
+def test_a_config_that_is_none_is_refused_with_the_nearest(write: Callable[..., Path]) -> None:
     root = write("full/train-0.parquet", "cropped/train-0.parquet")
     with pytest.raises(
         ImageSetError, match=r"config of 'x' must be a folder .*, but 'croped' is none. Did you mean 'cropp"
