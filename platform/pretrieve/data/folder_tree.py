@@ -16,11 +16,9 @@ from pretrieve.data.folder_walk import visible_files, visible_folders
 from pretrieve.data.forms.given_labels import normal_form
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
-from pretrieve.data.split_words import SPLIT_WORDS, read_split
+from pretrieve.data.split_words import SPLIT_WORDS, SPLITS, read_split
 from pretrieve.data.splits import with_test
 from pretrieve.errors import ImageSetError, nearest_word
-
-SPLITS = ("train", "val", "test")
 
 Subfolders = Literal["classes", "images"]
 

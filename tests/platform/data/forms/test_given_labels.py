@@ -93,6 +93,11 @@ def test_left_out_rows_take_their_own_images_with_them() -> None:
     assert paths == ["000000", "000002", "000004"]
 
 
+def test_left_out_rows_take_their_groups_with_them() -> None:
+    rows = [("ant", "train", "p1"), ("?", "train", "p2"), ("bee", "train", "p3"), ("?", "train", "p4")]
+    assert make_set(rows, no_label="?").splits["train"]["group"].to_pylist() == ["p1", "p3"]
+
+
 @pytest.fixture
 def study_csv(tmp_path: Path, write_images: Callable[..., Path]) -> Callable[..., ImageSet]:
     """Load twelve images with the given labels as a study file does."""
