@@ -44,6 +44,18 @@ class ResourceError(UserError):
     """A trial asks for more than the cluster has; raised before anything starts."""
 
 
+class WorkerError(PretrieveError):
+    """A task on the cluster ended in an error that is not ours: `what` is its kind and text, `place` file and line."""
+
+    def __init__(self, what: str, place: str) -> None:
+        self.what, self.place = what, place
+        where = f", raised in {place}" if place else ""
+        super().__init__(f"a task on the cluster must end well, but ended in {what}{where}; mend that, and run again")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WorkerError, (self.what, self.place)
+
+
 class LedgerError(PretrieveError):
     """MLflow's store does not answer; the data for it wait in the study's folder."""
 

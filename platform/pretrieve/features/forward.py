@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,16 @@ def choose_batch_size(preprocessing: Preprocessing, device: torch.device) -> int
 
 
 def read_rows(table: pa.Table) -> pa.Table:
-    """Fill `content` with the bytes of the files that the rows name.
+    """Fill `content` with the bytes of the files that the rows name; what holds no image stays empty.
 
     Raises OSError if a file cannot be read at all, which says nothing about its image.
     """
-    rows = zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
-    contents = pa.array([read_content(path, content) for path, content in rows], pa.binary())
-    return table.set_column(table.column_names.index("content"), "content", contents)
+    contents: list[bytes | None] = []
+    for path, content in zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True):
+        with suppress(ImageSetError):  # decode_rows meets it again, and names the image
+            content = read_content(path, content)
+        contents.append(content)
+    return table.set_column(table.column_names.index("content"), "content", pa.array(contents, pa.binary()))
 
 
 def decode_rows(table: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from pretrieve.backbones import BackboneParts, Preprocessing, Projector, _base, find_architecture, keep_backbone
 from pretrieve.data.decode import decode_square
+from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import BackboneError
 from pretrieve.features.forward import FeatureNetwork, choose_batch_size, decode_rows, read_rows
 
@@ -63,6 +65,15 @@ def test_rows_keep_their_columns_and_order_without_pixels_and_content(backbone, 
         assert found[name].to_pylist() == table[name].to_pylist()
     assert found["feature"].type == pa.list_(pa.float32(), 64)
     assert found["error"].null_count == 3
+
+
+def test_a_row_of_a_table_without_an_image_is_named_and_ends_nothing(tmp_path, make_table, cropping_backbone):
+    pq.write_table(pa.table({"image": pa.array([None], pa.binary())}), tmp_path / "t.parquet")
+    hole = table_of_contents([f"parquet:{tmp_path}/t.parquet#0/0/image"], [None], [0])
+    rows = read_rows(pa.concat_tables([hole, make_table("x", [0, 1])]))
+    errors = decode_rows(rows, preprocessing=cropping_backbone.architecture.preprocessing)["error"].to_pylist()
+    assert "holds none; leave the row out" in errors[0]
+    assert errors[1:] == [None, None]
 
 
 def test_decoded_rows_hold_the_square_that_the_network_sees(make_table, cropping_backbone):
