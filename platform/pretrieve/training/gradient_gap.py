@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
+from pretrieve.backbones.evaluation_mode import predicting
 from pretrieve.training.augmentation.views import central_view, draw_strong_view, strong_view, weak_view
 from pretrieve.training.batch_norm import streams_apart
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
@@ -69,7 +69,7 @@ def estimate_gradient_gap(
     `num_parts` parts; only rounding changes.
     """
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    with torch.enable_grad(), _predicting(network):
+    with torch.enable_grad(), predicting(network):
         target_gradient = _mean_gradient(
             _split(target_batches, num_parts),
             lambda batch: F.cross_entropy(network(batch.images), batch.labels),
@@ -88,18 +88,6 @@ def estimate_gradient_gap(
             scale = (target_norm_squared * norms[-1]) ** 0.5
             cosines.append(_dot(target_gradient, source_gradient) / scale if scale > 0 else 0.0)
     return GradientGap(_mean(gaps), target_norm_squared, _mean(norms), _mean(cosines))
-
-
-@contextmanager
-def _predicting(network: nn.Module) -> Iterator[None]:
-    # Each module's mode is restored on its own: a user may have frozen some batch norms in evaluation mode.
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _split(batches: Sequence[Batch], num_parts: int) -> list[Batch]:

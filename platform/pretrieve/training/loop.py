@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pretrieve.artifacts.keys import derived_seed
+from pretrieve.backbones.memory_format import use_fastest_format
 from pretrieve.errors import DivergedError
 from pretrieve.training.batch_norm import copied_statistics, set_training_mode, streams_apart
 from pretrieve.training.fine_tuning import FineTuning
@@ -126,8 +128,7 @@ def fine_tune(
     then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the blocks that the
     settings let learn, or an objective's passes do not keep its contract.
     """
-    # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
-    work.network.to(memory_format=torch.channels_last)
+    use_fastest_format(work.network.backbone, work.preprocessing.image_size)
     fix_layers(work.network.backbone, work.settings.learns)
     set_training_mode(work.network, work.settings)
     is_apart = work.settings.batch_norm == "target_only" and work.source is not None
@@ -188,7 +189,12 @@ def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
         return step_loss
     if work.settings.synchronised_batch_norm and work.device.type == "cuda":
         step_loss = nn.SyncBatchNorm.convert_sync_batchnorm(step_loss)
-    return DistributedDataParallel(step_loss, device_ids=[work.device] if work.device.type == "cuda" else None)
+        work.network.keep_fixed_parts()  # its batch norms are new modules now, in the modes of the old ones
+    # torch warns where all parameters were used, as those of most networks are.
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    device_ids = [work.device] if work.device.type == "cuda" else None
+    # A network may leave parameters out of a step, as layer drop does; one process alone takes that, so must several.
+    return DistributedDataParallel(step_loss, device_ids=device_ids, find_unused_parameters=True)
 
 
 def _train_epoch(
