@@ -249,6 +249,11 @@ class TrialProcess:
 
         def score() -> dict[str, float]:
             logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
+            if num_wrong := int((~logits.isfinite()).any(1).sum()):
+                raise DivergedError(
+                    f"predictions must be finite, but those for {num_wrong} of {len(logits)} images are not "
+                    f"({spec.hyperparameters.describe()}); try a smaller learning rate"
+                )
             return _scores(spec, logits, inputs.evaluate.labels)
 
         def measure(report: EpochReport) -> None:

@@ -124,9 +124,9 @@ def fine_tune(
 
     The callbacks are called after each epoch, one after the other, before its checkpoint is saved; `on_step` after each
     step. The first process saves the checkpoint, all restore it. Raises DivergedError, which names epoch, step and
-    settings, if a loss or the weights are not finite; and torch.OutOfMemoryError if a step does not fit on the device:
-    then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the blocks that the
-    settings let learn, or an objective's passes do not keep its contract.
+    settings, if a loss, the weights or a statistic are not finite; and torch.OutOfMemoryError if a step does not fit on
+    the device: then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the
+    blocks that the settings let learn, or an objective's passes do not keep its contract.
     """
     use_fastest_format(work.network.backbone, work.preprocessing.image_size)
     fix_layers(work.network.backbone, work.settings.learns)
@@ -139,9 +139,13 @@ def fine_tune(
     further |= {f"average.{name}": each for name, each in average.state.items()} if average else {}
     schedule = work.settings.build_schedule()
     epochs_done = checkpoint.restore(work.network, optimizer, further) if checkpoint else 0
+    # Not those that are infinite from the start, such as a mask.
+    statistics = {name: each for name, each in work.network.named_buffers() if each.isfinite().all()}
+    statistics |= work.network.source_statistics
     step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.length.num_epochs):
         report = _train_epoch(work, step_loss, optimizer, schedule, epoch, on_step)
+        _refuse_statistics(work, statistics, epoch)
         with average.in_place() if average else nullcontext():
             for callback in callbacks:
                 callback(report)
@@ -290,4 +294,15 @@ def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
         )
     else:
         return
-    raise DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")
+    raise _diverged(work, fault)
+
+
+def _refuse_statistics(work: FineTuning, statistics: Mapping[str, Tensor], epoch: int) -> None:
+    """Raise DivergedError if a statistic, such as that of a batch norm, is not finite: only predictions show it."""
+    if statistics and not torch.stack([each.isfinite().all() for each in statistics.values()]).all():
+        wrong = next(name for name, each in statistics.items() if not each.isfinite().all())
+        raise _diverged(work, f"statistics must stay finite, but {wrong} is not after epoch {epoch + 1}")
+
+
+def _diverged(work: FineTuning, fault: str) -> DivergedError:
+    return DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")

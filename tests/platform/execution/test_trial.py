@@ -190,6 +190,17 @@ def test_a_diverging_configuration_is_a_result_with_its_reason(make_task: MakeTa
     assert "the loss must stay finite" in end_of(task).message
 
 
+@pytest.mark.parametrize("kind", ["trial", "refit"])
+def test_predictions_that_are_no_numbers_are_no_score(make_task: MakeTask, kind: str) -> None:
+    """A negative variance, which is finite, makes them so; the losses of the training stay finite."""
+    task = make_task(kind=kind, lr=1e-4)
+    state = find_architecture("small_resnet").build().state_dict()
+    state["stages.1.norm1.running_var"].fill_(-1e6)
+    write_weights(state, task.weights_path)
+    assert run_trial(task, report=lambda metrics: None) == "diverged"
+    assert "predictions must be finite, but those for 24 of 24 images are not" in end_of(task).message
+
+
 def test_an_error_ends_that_trial_with_its_traceback(make_task: MakeTask) -> None:
     task = make_task().model_copy(update={"train": (Path("gone"),)})
     assert run_trial(task, report=lambda metrics: None) == "failed"

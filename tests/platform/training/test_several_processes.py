@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from array_images import ArrayImages
 from own_networks import LayerDrop
@@ -25,7 +24,7 @@ from pretrieve.training.settings import Hyperparameters, TrainingSettings
 TIMEOUT_S = 120
 
 
-def work(num_parts: int) -> FineTuning:
+def work() -> FineTuning:
     torch.manual_seed(0)
     network = TwoHeadNetwork(
         LayerDrop(),
@@ -45,27 +44,26 @@ def work(num_parts: int) -> FineTuning:
         hyperparameters=Hyperparameters(lr=0.05, weight_decay=0.01),
         seed=0,
         device=torch.device("cpu"),
-        num_parts=num_parts,
     )
 
 
-def train_as_one_of_two(folder: Path, rank: int, num_parts: int) -> None:
+def train_as_one_of_two(folder: Path, rank: int) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    shared = replace(work(num_parts), process_group=ProcessGroup.current())
+    shared = replace(work(), process_group=ProcessGroup.current())
     fine_tune(shared)
     if rank == 0:
         torch.save(shared.network.state_dict(), folder / "weights.pt")
     distributed.destroy_process_group()
 
 
-def weights_of_two(folder: Path, num_parts: int) -> dict[str, torch.Tensor]:
+def weights_of_two(folder: Path) -> dict[str, torch.Tensor]:
     call = (
         f"import test_several_processes as t; from pathlib import Path; t.train_as_one_of_two(Path({str(folder)!r}), "
     )
     here = Path(__file__).parent
     workers = [
-        subprocess.Popen([sys.executable, "-c", f"{call}{rank}, {num_parts})"], cwd=here, stderr=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", f"{call}{rank})"], cwd=here, stderr=subprocess.PIPE)
         for rank in range(2)
     ]
     for worker in workers:
@@ -75,11 +73,10 @@ def weights_of_two(folder: Path, num_parts: int) -> dict[str, torch.Tensor]:
     return weights
 
 
-@pytest.mark.parametrize("num_parts", [1, 2])
-def test_weights_that_a_step_leaves_out_are_met_as_by_one_process(tmp_path: Path, num_parts: int) -> None:
-    alone = work(num_parts)
+def test_weights_that_a_step_leaves_out_are_met_as_by_one_process(tmp_path: Path) -> None:
+    alone = work()
     fine_tune(alone)
-    together = weights_of_two(tmp_path, num_parts)
+    together = weights_of_two(tmp_path)
     for name, weights in alone.network.state_dict().items():
         torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-6, msg=name)
     # No step used it, so that even the weight decay left it alone.
