@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pretrieve.backbones.evaluation_mode import predicting
+from pretrieve.errors import in_words
 
 MIN_STRIDED_CHANNELS = 16
 """Input channels of a strided 1 × 1 convolution below which oneDNN fails on channels-last; 2 to 15 were seen to."""
@@ -49,7 +50,7 @@ def use_fastest_format(network: nn.Module, image_size: int) -> str | None:
     Raises:
       Exception: the network's own, if it cannot map two images to features.
     """
-    reason = _fault_of_channels_last(network, image_size)
+    reason = fault_of_channels_last(network, image_size)
     if reason is not None:
         network.to(memory_format=torch.contiguous_format)
         network.register_forward_pre_hook(_in_own_order)
@@ -61,8 +62,11 @@ def _in_own_order(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(each.contiguous() if isinstance(each, Tensor) else each for each in inputs)
 
 
-def _fault_of_channels_last(network: nn.Module, image_size: int) -> str | None:
-    """Return why a network cannot be channels-last, or None; then it has been converted."""
+def fault_of_channels_last(network: nn.Module, image_size: int) -> str | None:
+    """Return why a network must not be channels-last; None where it may, and then it has been converted.
+
+    What its tensors and convolutions rule out is not tried. Else it computes two images in both orders.
+    """
     named = [*network.named_parameters(), *network.named_buffers()]
     # torch converts tensors of four dimensions, refuses those of five, and leaves all others alone.
     refused = [name for name, tensor in named if tensor.dim() == 5]
@@ -84,7 +88,7 @@ def _fault_of_channels_last(network: nn.Module, image_size: int) -> str | None:
         except torch.OutOfMemoryError:
             raise
         except Exception as fault:  # whatever a network's own code raises
-            return f"it raises {type(fault).__name__}: {fault}"
+            return f"it raises {in_words(fault)}"
     # Gradients that vanish in exact arithmetic, as those of a bias before a softmax, are rounding alone.
     smallest = NOISE * max((float(each.abs().max()) for each in plain[1:] if each.numel()), default=0.0)
     if not all(_is_close(*pair, smallest) for pair in zip(plain, converted, strict=True)):
