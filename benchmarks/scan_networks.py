@@ -33,6 +33,9 @@ SIZES = (64, 96, 128, 160, 224)
 NUM_OF_MODULE = 2
 MAX_PARAMETERS = 400e6
 BATCH_SIZE = 4
+LR = 0.01
+"""Not smaller: the change of a weight would then be few of its last digits."""
+
 RIGHT = ("equal", "refused")
 TOLERANCE = 0.05
 """How far a weight may be off, as a share of the largest change: one ReLU that rounding switches makes a hundredth."""
@@ -181,7 +184,7 @@ def work_on_noise(architecture: Any) -> Any:
         source=None,
         preprocessing=architecture.preprocessing,
         settings=TrainingSettings(epochs=1, batch_size=BATCH_SIZE, decay_at=()),
-        hyperparameters=Hyperparameters(lr=1e-4, head_lr_ratio=1.0, weight_decay=1e-4),
+        hyperparameters=Hyperparameters(lr=LR, head_lr_ratio=1.0, weight_decay=1e-4),
         seed=0,
         device=torch.device("cpu"),
     )
@@ -196,7 +199,7 @@ def train_in_plain_torch(work: Any, network: Any, factor: float) -> None:
     from pretrieve.training.step_inputs import EpochInputs
 
     weights = [each for each in network.parameters() if each.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr=1e-4, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(weights, lr=LR, momentum=0.9, nesterov=True, weight_decay=1e-4)
     network.train()
     inputs = iter(EpochInputs(work, 0))
     torch.manual_seed(derived_seed(work.seed, "layers", 0, 0))  # dropout draws as in the loop

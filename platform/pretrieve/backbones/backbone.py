@@ -84,7 +84,9 @@ class Backbone:
         refuse_faults(_classifier_faults(state, self.architecture), origin=str(self.weights_path))
         weight = state["weight"]
         layer: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias="bias" in state)
-        load_weights(layer, state, origin=str(self.weights_path))
+        for parameter in layer.parameters():  # what the memory held before may be NaN
+            nn.init.zeros_(parameter)
+        load_weights(layer, state, origin=str(self.weights_path), part="classifier")
         return layer
 
     def _parts(self) -> BackboneParts:

@@ -27,8 +27,9 @@ UNKNOWN_STRIDE = 2
 NUM_IMAGES = 2
 
 TOLERANCE = 0.25
-"""How far the two orders' results may differ, as a share of the largest value of each tensor. Rounding may switch a ReLU,
-which moves a gradient by hundredths."""
+"""How far the two orders' results may differ, as a share of the largest value of each tensor.
+
+Rounding may switch a ReLU, which moves a gradient by hundredths."""
 
 NOISE = 1e-4
 """Gradients below this share of the network's largest are not compared by their own size."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.backbones.evaluation_mode import predicting
+from pretrieve.errors import UserError
 from pretrieve.training.augmentation.views import central_view, draw_strong_view, strong_view, weak_view
 from pretrieve.training.batch_norm import streams_apart
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
@@ -67,8 +68,15 @@ def estimate_gradient_gap(
     The objective has `uses_source`. Each side has at least one batch, on the network's device, the source's with a
     strong view if the objective uses it. A batch that does not fit into memory passes through the network in
     `num_parts` parts; only rounding changes.
+
+    Raises UserError if no weight of the backbone learns.
     """
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise UserError(
+            "training.gradient_gap compares gradients of the backbone, so some of its weights must learn, but it "
+            "arrives frozen; leave gradient_gap out"
+        )
     with torch.enable_grad(), predicting(network):
         target_gradient = _mean_gradient(
             _split(target_batches, num_parts),

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from pretrieve.errors import UserError
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning
+from pretrieve.training.gradient_gap import measure_gradient_gap
 from pretrieve.training.loop import EpochReport, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 
@@ -82,3 +84,11 @@ def test_frozen_weights_in_training_mode_update_their_statistics_as_in_plain_tor
     backbone.requires_grad_(False)
     changed, _ = trained(make_work, backbone)
     assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_a_frozen_trunk_has_no_gradient_gap(make_work: MakeWork) -> None:
+    backbone = trunk()
+    freeze(backbone)
+    _, work = trained(make_work, backbone)
+    with pytest.raises(UserError, match="it arrives frozen; leave gradient_gap out"):
+        measure_gradient_gap(work, work.target)
