@@ -33,12 +33,12 @@ SIZES = (64, 96, 128, 160, 224)
 NUM_OF_MODULE = 2
 MAX_PARAMETERS = 400e6
 BATCH_SIZE = 4
-LR = 0.01
-"""Not smaller: the change of a weight would then be few of its last digits."""
+LR, GRADIENT_NORM = 0.01, 1.0
+"""Short steps, as fresh weights have gradients of any size; shorter ones would change only the last digits of a weight."""
 
 RIGHT = ("equal", "refused")
 TOLERANCE = 0.05
-"""How far a weight may be off, as a share of the largest change: one ReLU that rounding switches makes a hundredth."""
+"""How far the weights may be off, as a share of their way: ReLUs that rounding switches make hundredths."""
 
 NUDGES = (1 - 1e-6, 1 + 1e-6)
 TIMES_ROUNDING = 4
@@ -132,12 +132,14 @@ def tried(name: str) -> tuple[str, str]:
 
 
 def difference_to_plain_torch(architecture: Any) -> tuple[float, float]:
-    """Return the largest difference of a weight after two steps, as a share of the largest change of any.
+    """Return how far the weights are from those of plain torch after two steps, as a share of how far they came.
 
-    The second number is the same between two trainings in plain torch whose images differ in their last digits: batch
-    norm over few pixels makes much of rounding.
+    Distances are L2 norms over all weights. The second number is the same between two trainings in plain torch whose
+    images differ in their last digits: batch norm over few pixels makes much of rounding.
     """
     import copy
+
+    import torch
 
     from pretrieve.training.loop import fine_tune
 
@@ -148,12 +150,12 @@ def difference_to_plain_torch(architecture: Any) -> tuple[float, float]:
     for network, factor in zip((plain, *nudged), (1.0, *NUDGES), strict=True):
         train_in_plain_torch(work, network, factor)
 
-    def largest(one: Any, other: Any) -> float:
-        return max(float((value.detach() - other[name].detach()).abs().max()) for name, value in one.items())
+    def distance(one: Any, other: Any) -> float:
+        return float(torch.cat([(value - other[name]).detach().flatten() for name, value in one.items()]).norm())
 
     weights = dict(plain.named_parameters())
-    change = largest(weights, before)
-    ours, *rounded = (largest(weights, dict(each.named_parameters())) / change for each in (work.network, *nudged))
+    change = distance(weights, before)
+    ours, *rounded = (distance(weights, dict(each.named_parameters())) / change for each in (work.network, *nudged))
     return ours, max(rounded)
 
 
@@ -183,7 +185,7 @@ def work_on_noise(architecture: Any) -> Any:
         target=RepeatedImages(pixels, len(pixels), 3),
         source=None,
         preprocessing=architecture.preprocessing,
-        settings=TrainingSettings(epochs=1, batch_size=BATCH_SIZE, decay_at=()),
+        settings=TrainingSettings(epochs=1, batch_size=BATCH_SIZE, decay_at=(), max_gradient_norm=GRADIENT_NORM),
         hyperparameters=Hyperparameters(lr=LR, head_lr_ratio=1.0, weight_decay=1e-4),
         seed=0,
         device=torch.device("cpu"),
@@ -206,6 +208,7 @@ def train_in_plain_torch(work: Any, network: Any, factor: float) -> None:
     for [(batch, _)] in inputs:
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(factor * batch.images.contiguous()), batch.labels).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
         optimizer.step()
 
 
