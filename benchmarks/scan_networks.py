@@ -34,13 +34,13 @@ NUM_OF_MODULE = 2
 MAX_PARAMETERS = 400e6
 BATCH_SIZE = 4
 LR, GRADIENT_NORM = 0.01, 1.0
-"""Short steps, as fresh weights have gradients of any size; shorter ones would change only the last digits of a weight."""
+"""Steps of one length: fresh weights have gradients of any size. Shorter ones would change only last digits."""
 
 RIGHT = ("equal", "refused")
 TOLERANCE = 0.05
 """How far the weights may be off, as a share of their way: ReLUs that rounding switches make hundredths."""
 
-NUDGES = (1 - 1e-6, 1 + 1e-6)
+NUDGES = (1 - 1e-5, 1 + 1e-6, 1 + 1e-5)
 TIMES_ROUNDING = 4
 
 
