@@ -42,7 +42,7 @@ from pretrieve.data.decode import decode_square
 from pretrieve.data.image_table import table_of_files
 from pretrieve.features.extraction import extract_features
 from pretrieve.features.forward import choose_batch_size
-from pretrieve.features.stored_features import FeatureRequest, read_features
+from pretrieve.features.stored_features import FeatureRequest
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 
 PHOTOGRAPHS = ("source_tinyimagenet200", "target_caltech101")
@@ -251,7 +251,7 @@ def fastest_num_workers(bench: Bench, case: Case, settings: dict[str, Any]) -> i
 
 def features_of(settings: dict[str, Any]) -> NDArray[np.float32]:
     """Read all features that the extraction wrote."""
-    return np.concatenate([b.features for b in read_features(feature_request(settings), Path(settings["features"]))])
+    return np.concatenate([b.features for b in feature_request(settings).blocks(Path(settings["features"]))])
 
 
 def kill_and_resume(bench: Bench, case: Case) -> None:
@@ -297,9 +297,7 @@ def meet_broken_files(bench: Bench, case: Case) -> None:
         files.insert(1 + number * len(files) // len(broken), str(file))
     Path(settings["files"]).write_text("\n".join(files), encoding="utf-8")
     bench.extract(settings)
-    named = [
-        line for block in read_features(feature_request(settings), Path(settings["features"])) for line in block.broken
-    ]
+    named = [line for block in feature_request(settings).blocks(Path(settings["features"])) for line in block.broken]
     print(
         f"\nwith {len(broken)} broken files among {len(files)} it finished; "
         f"{len(features_of(settings))} have features, {len(named)} are named:"

@@ -92,6 +92,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no_clipping": training(max_gradient_norm=None),
     "steps_32": training(steps=32),
     "steps_128": training(steps=128),
+    "steps_128_mixup": training(steps=128, mix="mixup"),
     "smoothing": training(label_smoothing=0.1),
     "mixup": training(mix="mixup"),
     "cutmix": training(mix="cutmix", mix_alpha=1.0),

@@ -17,11 +17,13 @@ KINDS = {
     "selections": "cache/selections/*.npz",
     "audits": "cache/audits/*.json",
     "images": "cache/images/*/*/*.npy",
+    "scored images": "cache/scored_images/*.json",
     "image cards": "cache/images/**/card.json",
     "relationships": "cache/relationships/*.npy",
     "packings": "cache/packings/*.json",
     "checkpoints": "*/checkpoints/*.pt",
     "refits": "*/refits/*.pt",
+    "predictions": "*/predictions/*.arrows",
     "spools": "*/spool/*.jsonl",
 }
 """Files that a later run reads, by a pattern below the storage; the study's own folder is any but the cache."""

@@ -84,6 +84,19 @@ class Narrow(nn.Module):
         return torch.relu(self.body(early) + self.shortcut(early)).mean((2, 3))
 
 
+class FiveDimensional(nn.Module):
+    """Has a weight of five dimensions, which torch refuses to convert to channels-last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.planes = nn.Conv2d(3, 8, 3, 2), nn.Conv3d(1, 2, (1, 3, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, 3, S, S) to (N, 16)."""
+        features: Tensor = self.planes(self.stem(images).unsqueeze(1)).mean((3, 4)).flatten(1)
+        return features
+
+
 def fails() -> nn.Module:
     """Raise what a builder of one's own may raise."""
     raise OSError("no licence for this network")
@@ -99,4 +112,5 @@ two_outputs = architecture(TwoOutputs, "two_outputs")
 tied = architecture(TiedToItsSize, "tied")
 detached = architecture(Detached, "detached")
 narrow = architecture(Narrow, "narrow")
+five_dimensional = architecture(FiveDimensional, "five_dimensional")
 failing = architecture(fails, "failing")

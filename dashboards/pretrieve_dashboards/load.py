@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pretrieve.records import (
     Attempt,
     AuditRecord,
     CellRecord,
+    ChoiceRecord,
     PlannedCell,
     PlanRecord,
     SelectionRecord,
@@ -22,6 +23,7 @@ from pretrieve.records import (
     TrialRecord,
     TrialState,
 )
+from pretrieve.records.predictions import PREDICTIONS, predictions_name
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve_dashboards.errors import DashboardError
@@ -76,7 +78,8 @@ def load_study(
             f"{name!r} has no artifact {schema.PLAN_ARTIFACT}; run the study until its trials begin"
         )
     plan, metrics, prefix = plans[0], study_run.data.metrics, schema.STAGE_SECONDS_PREFIX
-    selections = [f"{schema.SELECTIONS_FOLDER}/{cell.target}/{cell.method}.json" for cell in plan.cells]
+    pairs = dict.fromkeys((cell.target, cell.method) for cell in plan.cells)
+    selections = [f"{schema.SELECTIONS_FOLDER}/{target}/{method}.json" for target, method in pairs]
     cells = _cells(experiment, plan, with_trials=with_trials)
     return ShownStudy(
         name=name,
@@ -111,45 +114,71 @@ def _cells(experiment: MlflowExperiment, plan: PlanRecord, *, with_trials: bool)
     if with_trials:
         of_trials = experiment.runs(schema.KIND_TRIAL)
     else:  # the chosen trials hold the best configurations
-        keys = {tags[schema.TAG_BEST_KEY] for tags, _ in tags_and_runs if schema.TAG_BEST_KEY in tags}
+        keys = {
+            value for tags, _ in tags_and_runs for tag, value in tags.items() if tag.startswith(schema.TAG_BEST_KEY)
+        }
         of_trials = [run for key in sorted(keys) for run in experiment.runs(schema.KIND_TRIAL, key=key)]
     trials = _by_key(of_trials, "trial", plan)
     refits = _by_key(experiment.runs(schema.KIND_REFIT), "refit", plan)
-    cells = [_cell(cell, runs.get((cell.target, cell.method)), trials, refits) for cell in plan.cells]
+    planned: dict[tuple[str, str], list[PlannedCell]] = {}
+    for cell in plan.cells:
+        planned.setdefault((cell.target, cell.method), []).append(cell)
+    cells = [_cell(repeats, runs.get(pair), trials, refits) for pair, repeats in planned.items()]
     return tuple(cells if with_trials else (replace(cell, trials=()) for cell in cells))
 
 
 def _cell(
-    cell: PlannedCell, run: Run | None, trials: Mapping[str, TrialRecord], refits: Mapping[str, TrialRecord]
+    repeats: Sequence[PlannedCell],
+    run: Run | None,
+    trials: Mapping[str, TrialRecord],
+    refits: Mapping[str, TrialRecord],
 ) -> CellRecord:
     tags, metrics = (run.data.tags, run.data.metrics) if run else ({}, {})
     # The summary of an earlier plan does not count: its best configuration may not be in this plan.
-    is_current = schema.TAG_BEST in tags and tags.get(schema.TAG_BEST_KEY, "") in ("", *cell.trial_keys)
-    refit_keys = json.loads(tags.get(schema.TAG_REFIT_KEYS, "[]")) if is_current else []
-    leaky_keys = json.loads(tags.get(schema.TAG_REFIT_KEYS_WITH_LEAKS, "[]")) if is_current else []
-    own_refits = tuple(refits[key] for key in refit_keys if key in refits)
+    current = [each for each in repeats if _is_current(each, tags)]
+    choices = tuple(_choice(each, tags, trials) for each in current)
+    own_refits = tuple(_refits(schema.TAG_REFIT_KEYS, current, tags, refits))
     num_tested = sum(refit.score is not None for refit in own_refits)
     return CellRecord(
-        target=cell.target,
-        method=cell.method,
+        target=repeats[0].target,
+        method=repeats[0].method,
         run_id=str(run.info.run_id) if run else None,
-        num_planned=cell.num_trials,
-        trials=tuple(trials[key] for key in cell.trial_keys if key in trials),
-        best=_best(tags, trials) if is_current else None,
-        best_val_score=metrics.get(schema.BEST_VAL_SCORE) if is_current else None,
+        num_planned=sum(each.num_trials for each in repeats),
+        trials=tuple(
+            replace(trials[key], repeat=each.repeat) for each in repeats for key in each.trial_keys if key in trials
+        ),
+        best=choices[0].hyperparameters if choices else None,
+        best_val_score=metrics.get(schema.BEST_VAL_SCORE) if current else None,
         refits=own_refits,
         # MLflow keeps the test scores of an earlier best configuration until the new one is tested.
         test_mean=metrics.get(schema.TEST_MEAN) if num_tested else None,
         test_ci95=metrics.get(schema.TEST_CI95) if num_tested > 1 else None,
-        refits_with_leaks=tuple(refits[key] for key in leaky_keys if key in refits),
+        refits_with_leaks=tuple(_refits(schema.TAG_REFIT_KEYS_WITH_LEAKS, current, tags, refits)),
+        choices=choices,
     )
 
 
-def _best(tags: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> Mapping[str, float]:
+def _is_current(cell: PlannedCell, tags: Mapping[str, str]) -> bool:
+    best, best_key = (schema.of_repeat(tag, cell.repeat) for tag in (schema.TAG_BEST, schema.TAG_BEST_KEY))
+    return best in tags and tags.get(best_key, "") in ("", *cell.trial_keys)
+
+
+def _refits(
+    tag: str, cells: Sequence[PlannedCell], tags: Mapping[str, str], refits: Mapping[str, TrialRecord]
+) -> Iterator[TrialRecord]:
+    for cell in cells:
+        for key in json.loads(tags.get(schema.of_repeat(tag, cell.repeat), "[]")):
+            if key in refits:
+                yield replace(refits[key], repeat=cell.repeat)
+
+
+def _choice(cell: PlannedCell, tags: Mapping[str, str], trials: Mapping[str, TrialRecord]) -> ChoiceRecord:
     """Return the chosen point as its trial has it: the cell's own copy may be from an earlier plan's grid."""
-    trial = trials.get(tags.get(schema.TAG_BEST_KEY, ""))
-    copied: dict[str, float] = json.loads(tags[schema.TAG_BEST])
-    return copied if trial is None else trial.hyperparameters
+    trial = trials.get(tags.get(schema.of_repeat(schema.TAG_BEST_KEY, cell.repeat), ""))
+    if trial is not None:
+        return ChoiceRecord(cell.repeat, trial.hyperparameters, trial.score)
+    copied: dict[str, float] = json.loads(tags[schema.of_repeat(schema.TAG_BEST, cell.repeat)])
+    return ChoiceRecord(cell.repeat, copied, None)
 
 
 def _by_key(runs: Iterable[Run], kind: Literal["trial", "refit"], plan: PlanRecord) -> dict[str, TrialRecord]:
@@ -182,8 +211,16 @@ def _trial(run: Run, kind: Literal["trial", "refit"], plan: PlanRecord) -> Trial
         stopped_score=_finite(score) if state == "stopped" else None,
         attempts=_attempts(run),
         further_scores=_further_scores(metrics, schema.SPLIT_PREFIX[kind]) if state == "finished" else {},
+        predictions=_predictions(run),
         curve=tuple((int(epoch), float(score)) for epoch, score in json.loads(tags.get(schema.TAG_CURVE, "[]"))),
     )
+
+
+def _predictions(run: Run) -> str:
+    tags = run.data.tags
+    if schema.TAG_PREDICTIONS not in tags:
+        return ""
+    return f"runs:/{run.info.run_id}/{PREDICTIONS}/{predictions_name(tags.get(schema.TAG_KEY, ''))}"
 
 
 def _further_scores(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:

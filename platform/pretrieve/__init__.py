@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from pretrieve.errors import UserError as UserError
     from pretrieve.features.centroids import NamedCentroids as NamedCentroids
     from pretrieve.features.centroids import read_centroid_file as read_centroid_file
+    from pretrieve.records.prediction_summaries import confusion_matrix as confusion_matrix
+    from pretrieve.records.prediction_summaries import expected_calibration_error as expected_calibration_error
+    from pretrieve.records.prediction_summaries import per_class_accuracy as per_class_accuracy
+    from pretrieve.records.predictions import KeptPredictions as KeptPredictions
+    from pretrieve.records.predictions import read_predictions as read_predictions
     from pretrieve.stages.observer import StudyObserver as StudyObserver
     from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
     from pretrieve.study.study import Study as Study

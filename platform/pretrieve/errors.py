@@ -74,6 +74,10 @@ class DamagedArtifactError(UserError):
         return DamagedArtifactError, (self.path, self._fault)
 
 
+class StatisticsError(UserError):
+    """The scores, predictions or settings that a statistic is asked of break its rules."""
+
+
 class BoundError(UserError):
     """A constant is out of its range, or a bound is not proved for a learning rate."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pretrieve.components import TARGETS
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.registry import register_target
@@ -38,6 +39,12 @@ def tiny_sets() -> None:
         register_target(name)(
             lambda name=name, number=number: coloured_set(name, 3, per_class=10, num_test=6, seed=1 + number)
         )
+
+
+@pytest.fixture(autouse=True)
+def no_target_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away the targets that a test registers: other tests list them, or look their words up."""
+    monkeypatch.setattr(TARGETS, "_registered", dict(TARGETS._registered))
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,11 @@ class SealedFile:
     def __len__(self) -> int:
         return int(self._num_bytes)
 
+    @property
+    def digest(self) -> str:
+        """A digest of the whole content, 32 hexadecimal digits, as the seal has it."""
+        return _digest_of_seal(self._num_bytes, self._digests).hex()
+
     def view(self, start: int = 0, stop: int | None = None) -> memoryview:
         """Return a part of the content, or all of it, after `check`."""
         stop = self._num_bytes if stop is None else stop

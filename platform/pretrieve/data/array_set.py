@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.data.decode import MAX_PIXELS, encode_png
-from pretrieve.data.folder_tree import SPLITS
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_contents
+from pretrieve.data.split_words import SPLITS
 from pretrieve.errors import ImageSetError, nearest_word
 
 LabelledArrays = tuple[NDArray[np.uint8], NDArray[np.int64]]

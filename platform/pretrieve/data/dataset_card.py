@@ -13,9 +13,10 @@ import numpy as np
 
 from pretrieve.artifacts.keys import derived_seed
 from pretrieve.data.card_text import as_markdown, as_text, warnings_of
-from pretrieve.data.folder_tree import SPLITS, names_alike
+from pretrieve.data.folder_tree import names_alike
 from pretrieve.data.image_scan import ImageFacts, scan_images
 from pretrieve.data.image_set import ImageSet
+from pretrieve.data.split_words import SPLITS
 
 DEFAULT_MAX_IMAGES = 50_000
 

@@ -11,11 +11,9 @@ import pyarrow as pa
 
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
-from pretrieve.data.split_words import SPLIT_WORDS
+from pretrieve.data.split_words import SPLIT_WORDS, SPLITS
 from pretrieve.data.splits import with_test
 from pretrieve.errors import ImageSetError, nearest_word
-
-SPLITS = ("train", "val", "test")
 
 _OTHER_WORDS = {**SPLIT_WORDS, "eval": "test", "evaluation": "test"}
 """What people call splits, in lower case."""

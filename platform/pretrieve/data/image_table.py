@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from pretrieve.data.split_words import SPLITS
 from pretrieve.data.table_file import digest_of_table, is_reference, parse_reference
 
 SCHEMA = pa.schema(
@@ -19,6 +23,9 @@ SCHEMA = pa.schema(
         ("label", pa.int64()),
     ]
 )
+
+GROUPED_SCHEMA = SCHEMA.append(pa.field("group", pa.string()))
+"""Of a table whose images come in groups, such as those of one patient: splits and folds keep a group on one side."""
 
 HASHED_BYTES_LIMIT = 2 * 1024**3
 """Splits of up to this many bytes are hashed by content; larger ones by path and size."""
@@ -43,14 +50,55 @@ def concatenate(tables: Sequence[pa.Table]) -> pa.Table:
     return joined.set_column(0, SCHEMA.field("index"), pa.array(range(joined.num_rows), pa.int64()))
 
 
+def labels_of(table: pa.Table) -> NDArray[np.int64]:
+    """Return the (N,) int64 labels of an image table."""
+    labels: NDArray[np.int64] = table["label"].to_numpy()
+    return labels
+
+
+def groups_of(table: pa.Table) -> NDArray[np.str_] | None:
+    """Return the (N,) names of the groups that the images of a table come in; None where it has no such column."""
+    return np.array(table["group"].to_pylist(), dtype=np.str_) if "group" in table.column_names else None
+
+
+def pool_splits(splits: Mapping[str, pa.Table]) -> pa.Table:
+    """Join the splits of a set into one table, its pool: train, then val, then test, as far as there are.
+
+    Repeats and folds are rows of this table. Images in memory are shared with the splits, not copied.
+    """
+    return concatenate([splits[split] for split in SPLITS if split in splits])
+
+
+def rows_of_splits(splits: Mapping[str, pa.Table]) -> dict[str, NDArray[np.int64]]:
+    """Return for each split its rows in the pool (`pool_splits`), (N,) int64."""
+    rows, start = {}, 0
+    for split in (split for split in SPLITS if split in splits):
+        rows[split] = np.arange(start, start + splits[split].num_rows)
+        start += splits[split].num_rows
+    return rows
+
+
+def take_rows(splits: Mapping[str, pa.Table], rows: NDArray[np.int64]) -> pa.Table:
+    """Return the image table of (N,) rows of the pool, N ≥ 1, in the pool's order, with indices from 0.
+
+    It is made split by split, so that a whole split is not copied.
+    """
+    parts = []
+    for split, rows_of_split in rows_of_splits(splits).items():
+        is_taken = np.isin(rows_of_split, rows)
+        if is_taken.any():
+            parts.append(splits[split] if is_taken.all() else splits[split].filter(pa.array(is_taken)))
+    return concatenate(parts)
+
+
 def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
     """Identify the images and labels of a table by 16 hexadecimal digits, wherever its folder lies.
 
     File paths are taken relative to `root`, so that a moved data set keeps its identity. Up to HASHED_BYTES_LIMIT every
     image's bytes are hashed. Beyond it (ImageNet on a network disk) relative paths and sizes are, which misses an image
     replaced by one of the same size. Images inside Parquet or Arrow files count by those files: all their bytes up to
-    the limit, beyond it their sizes and both ends, where such files keep their metadata. A file that is gone is an
-    OSError.
+    the limit, beyond it their sizes and both ends, where such files keep their metadata. Groups count where there are
+    any. A file that is gone is an OSError.
     """
     digest = hashlib.sha256()
     paths, contents = table["path"].to_pylist(), table["content"].to_pylist()
@@ -67,6 +115,8 @@ def table_fingerprint(table: pa.Table, root: Path | None = None) -> str:
             digest.update(f"{Path(path).stat().st_size}\0".encode())
         else:
             digest.update(hashlib.sha256(Path(path).read_bytes() if content is None else content).digest())
+    if "group" in table.column_names:
+        digest.update(json.dumps(table["group"].to_pylist()).encode())
     return digest.hexdigest()[:16]
 
 

@@ -12,12 +12,13 @@ from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.forms.csv_table import load_csv
 from pretrieve.data.forms.parquet_tables import load_parquet
 from pretrieve.data.image_set import ImageSet
+from pretrieve.data.image_table import take_rows
 from pretrieve.data.imagenet import load_imagenet
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime, apply_regime
 from pretrieve.data.registry import find_image_set
+from pretrieve.data.repeats import draw_splits
 from pretrieve.data.settings import ColumnSettings, ImageSetSettings
-from pretrieve.data.splits import hold_out, with_test
 from pretrieve.errors import ImageSetError
 
 
@@ -27,7 +28,7 @@ def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
     The seed draws the part of each class that a regime's `fraction` keeps. A set that cannot be read (see
     `load_folder_tree` and `find_image_set`) or has another regime raises an ImageSetError.
     """
-    loaded = _load(settings, seed, cache)
+    loaded = load_whole(settings, seed=seed, cache=cache)
     regime = settings.regime
     if not regime.restricts:
         return loaded
@@ -45,31 +46,31 @@ def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageS
 def load_target(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
     """Load a target with its three splits.
 
-    Missing splits are held out of train, first test, then val; the regime cuts train and val.
+    Missing splits are held out of train, first test, then val; the regime cuts train and val, and with `test: undrawn`
+    what it leaves out is tested.
 
     Raises:
-      ImageSetError: it cannot be read, has no test split and `test_fraction` is not given, or is too small to split or
-        for its regime.
+      ImageSetError: it cannot be read, has no test split and neither `test_fraction` nor `test: undrawn` makes one, or
+        is too small to split or for its regime.
     """
-    loaded = _load(settings, seed, cache)
-    if "test" not in loaded.splits and settings.test_fraction is None:
-        raise ImageSetError(
-            f"target {loaded.name!r} must have a test split, but has {sorted(loaded.splits)}; add one, such as a "
-            "folder test/<class>/, or have a part of train held out: test_fraction: 0.2"
-        )
-    splits, fingerprints = dict(loaded.splits), dict(loaded.fingerprints)
-    if "test" not in splits:
-        splits = with_test(splits, fraction=float(settings.test_fraction or 0), seed=seed, set_name=loaded.name)
+    whole = load_whole(settings, seed=seed, cache=cache)
+    rows = draw_splits(whole, settings, seed=seed)
+    drawn = {split: take_rows(whole.splits, rows[split]) for split in rows}
+    fingerprints = _drawn_fingerprints(whole, settings, seed)
+    return replace(whole, splits={**whole.splits, **drawn}, fingerprints=fingerprints)
+
+
+def _drawn_fingerprints(whole: ImageSet, settings: ImageSetSettings, seed: int) -> dict[str, str]:
+    fingerprints, regime = dict(whole.fingerprints), settings.regime
+    if "test" not in whole.splits and settings.test_fraction is not None:
         fingerprints |= _split_fingerprints(fingerprints["train"], "test", settings.test_fraction, seed)
-    if "val" not in splits:
-        fraction = settings.val_fraction
-        splits["train"], splits["val"] = hold_out(splits["train"], fraction=fraction, seed=seed, set_name=loaded.name)
+    if "val" not in whole.splits:
         fingerprints |= _split_fingerprints(fingerprints["train"], "val", settings.val_fraction, seed)
-    regime = settings.regime
     if regime.restricts:
-        splits = apply_regime(splits, regime, seed=seed, set_name=loaded.name, class_names=loaded.class_names)
         fingerprints |= _cut_fingerprints(fingerprints, ("train", "val"), regime, seed)
-    return replace(loaded, splits=splits, fingerprints=fingerprints)
+        if settings.test == "undrawn":
+            fingerprints["test"] = f"undrawn/{content_key(kind='undrawn', of=fingerprints)}"
+    return fingerprints
 
 
 def _split_fingerprints(train: str, made: str, fraction: float | None, seed: int) -> dict[str, str]:
@@ -86,9 +87,19 @@ def _cut_fingerprints(
     return {split: f"{fingerprints[split]}/{regime.describe()}/{cut}" for split in splits}
 
 
-def _load(settings: ImageSetSettings, seed: int, cache: Path) -> ImageSet:
+def load_whole(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
+    """Load an image set with the splits that it has, before any is held out or cut by a regime.
+
+    The seed counts only where the protocol of a published set draws its split. Sets that are made once are stored in
+    `cache`. A set that cannot be read (see `load_folder_tree` and `find_image_set`) raises an ImageSetError.
+    """
     name, columns = settings.display_name, settings.columns or ColumnSettings()
-    columns_beside: Any = {"label_column": columns.label, "split_column": columns.split, "root": columns.root}
+    columns_beside: Any = {
+        "label_column": columns.label,
+        "split_column": columns.split,
+        "group_column": columns.group,
+        "root": columns.root,
+    }
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.data.image_table import concatenate
+from pretrieve.data.image_table import concatenate, labels_of
 from pretrieve.errors import ImageSetError
 from pretrieve.settings_model import SettingsModel
 
@@ -89,25 +89,31 @@ def apply_regime(
     Raises:
       ImageSetError: a class is left too few images for train and val, or the set is too small for the long tail.
     """
-    labels = {split: np.asarray(splits[split]["label"].to_numpy()) for split in ("train", "val") if split in splits}
+    labels = {split: labels_of(splits[split]) for split in ("train", "val") if split in splits}
+    kept = draw_regime(labels, regime, seed=seed, set_name=set_name, class_names=class_names)
+    return {**splits, **{split: concatenate([splits[split].filter(pa.array(kept[split]))]) for split in kept}}
+
+
+def draw_regime(
+    labels: Mapping[str, Counts], regime: Regime, *, seed: int, set_name: str, class_names: Sequence[str]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which images `apply_regime` keeps, (N,) bool a split, of the (N,) labels of train and perhaps of val."""
     counts = {split: np.bincount(each, minlength=len(class_names)) for split, each in labels.items()}
     available = np.sum(list(counts.values()), axis=0)
     wanted = class_sizes(available, regime, seed=seed, set_name=set_name)
     in_val = np.zeros_like(wanted)
-    if "val" in splits:
+    if "val" in labels:
         _check_both_splits(wanted, counts["val"], available, regime, set_name, class_names)
         # Each class is divided as in the whole set, with at least one image on either side.
         share = np.rint(wanted * counts["val"] / available).astype(np.int64)
         in_val = np.where(counts["val"] > 0, np.clip(share, 1, np.maximum(wanted - 1, 1)), 0)
     kept = {"train": wanted - in_val, "val": in_val}
-    cut = dict(splits)
+    is_kept = {split: np.zeros(len(each), dtype=bool) for split, each in labels.items()}
     for split, each in labels.items():
-        is_kept = np.zeros(len(each), dtype=bool)
         for label, number in enumerate(kept[split]):
             draw_seed = derived_seed(seed, "regime", split, label)
-            is_kept[draw_nested(np.flatnonzero(each == label), int(number), seed=draw_seed)] = True
-        cut[split] = concatenate([splits[split].filter(pa.array(is_kept))])
-    return cut
+            is_kept[split][draw_nested(np.flatnonzero(each == label), int(number), seed=draw_seed)] = True
+    return is_kept
 
 
 def class_sizes(available: Counts, regime: Regime, *, seed: int, set_name: str) -> Counts:

@@ -26,12 +26,14 @@ class ColumnSettings(SettingsModel):
       image: paths, or in Parquet also encoded images; None: `path` in a CSV, `image` in Parquet.
       label: class names or integers.
       split: `train`, `val` or `test` in each row; without that column, file names give the split, or all is train.
+      group: patients, specimens or clips, whose images a split or fold never parts; None: each image stands alone.
       root: folder that paths are relative to, itself relative to the study file; None means that of the table.
     """
 
     image: str | None = None
     label: str = "label"
     split: str = "split"
+    group: str | None = None
     root: Path | None = None
 
     @field_validator("root")
@@ -56,6 +58,8 @@ class ImageSetSettings(SettingsModel):
         which the first decides and all are kept. Defaults to the set's own.
       test_fraction: share of each class of train held out for test where the set has no test split.
       val_fraction: share of each class of train, after that, held out where the set has no val split.
+      test: `official` tests on the test split, its own or the one held out; `undrawn` on all images, of train and val
+        too, that the regime does not draw.
       regime: how many labels each class keeps; a source may only have a `fraction`.
     """
 
@@ -70,6 +74,7 @@ class ImageSetSettings(SettingsModel):
     metric: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test: Literal["official", "undrawn"] = "official"
     regime: Regime = Regime()
 
     @model_validator(mode="before")

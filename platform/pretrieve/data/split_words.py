@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from pretrieve.errors import ImageSetError, nearest_word
 
+SPLITS = ("train", "val", "test")
+
 SPLIT_WORDS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),

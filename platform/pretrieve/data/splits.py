@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.data.image_table import concatenate
+from pretrieve.data.image_groups import count_classes, divide_groups, lies_in_one_part
+from pretrieve.data.image_table import concatenate, groups_of, labels_of
 from pretrieve.errors import ImageSetError
 
 _PURPOSES = {"val": "validation", "test": "the test"}
@@ -21,11 +23,31 @@ def hold_out(
 ) -> tuple[pa.Table, pa.Table]:
     """Split a table class by class into (kept, held out) (appendix A: 20% of train for validation).
 
-    Each class gives the rounded `fraction` of its images, in (0, 1): at least one, and it keeps at least one. The draw
-    of a class does not depend on other classes. Indices count from 0 in each part. Errors name the purpose, `split`; a
-    class with a single image raises an ImageSetError.
+    Indices count from 0 in each part. What is drawn, and what raises an ImageSetError, says `draw_held_out`.
     """
-    labels = np.asarray(table["label"].to_numpy())
+    held = draw_held_out(
+        labels_of(table), groups_of(table), fraction=fraction, seed=seed, set_name=set_name, split=split
+    )
+    return concatenate([table.filter(pa.array(~held))]), concatenate([table.filter(pa.array(held))])
+
+
+def draw_held_out(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_] | None,
+    *,
+    fraction: float,
+    seed: int,
+    set_name: str,
+    split: Literal["val", "test"],
+) -> NDArray[np.bool_]:
+    """Draw images to be held out; return (N,) bool, of (N,) labels and, where images come in groups, (N,) names.
+
+    Each class gives the rounded `fraction` of its images, in (0, 1): at least one, and it keeps at least one. The draw
+    of a class does not depend on other classes. Groups are held out whole, so that each class gives about its fraction.
+    Errors name the purpose, `split`; a class with a single image, or in a single group, raises an ImageSetError.
+    """
+    if groups is not None:
+        return _draw_held_out_groups(labels, groups, fraction, seed, set_name, split)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -37,7 +59,30 @@ def hold_out(
         count = min(max(round(fraction * len(rows)), 1), len(rows) - 1)
         rng = np.random.default_rng(derived_seed(seed, "hold_out", int(label)))
         held[rng.choice(rows, size=count, replace=False)] = True
-    return concatenate([table.filter(pa.array(~held))]), concatenate([table.filter(pa.array(held))])
+    return held
+
+
+def _draw_held_out_groups(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    fraction: float,
+    seed: int,
+    set_name: str,
+    split: Literal["val", "test"],
+) -> NDArray[np.bool_]:
+    counts, group_of = count_classes(labels, groups)
+    shares = np.array([1 - fraction, fraction])
+    parts = divide_groups(counts, shares, seed=derived_seed(seed, "hold_out_groups"))
+    alone = np.flatnonzero(lies_in_one_part(counts, parts))
+    if alone.size:
+        num_groups = int((counts[:, alone[0]] > 0).sum())
+        raise ImageSetError(
+            f"the groups of each class of {set_name!r} must be divided to hold some out for {_PURPOSES[split]}, but "
+            f"those of {alone.size} classes cannot be, the first label {alone[0]} in {num_groups} "
+            f"group{'s' if num_groups > 1 else ''}; add images of other groups or give a {split} split"
+        )
+    held: NDArray[np.bool_] = (parts == 1)[group_of]
+    return held
 
 
 def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_name: str) -> tuple[pa.Table, pa.Table]:
@@ -48,10 +93,19 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
     one. A class with `images_per_class` images or fewer gives all but one. Both parts, (drawn, rest), are in the order
     of labels and file names, with indices from 0. A class with a single image raises an ImageSetError.
     """
+    drawn, rest = draw_per_class(table, images_per_class=images_per_class, seed=seed, set_name=set_name)
+    return concatenate([table.take(drawn)]), concatenate([table.take(rest)])
+
+
+def draw_per_class(
+    table: pa.Table, *, images_per_class: int, seed: int, set_name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of (drawn, rest) that `split_per_class` makes its tables of, each (N,) int64, in their order."""
     rows_of_label: dict[int, list[tuple[str, str, int]]] = {}
     for row, (label, path) in enumerate(zip(table["label"].to_pylist(), table["path"].to_pylist(), strict=True)):
         rows_of_label.setdefault(label, []).append((Path(path).name, path, row))
-    drawn, rest = [], []
+    drawn: list[int] = []
+    rest: list[int] = []
     for label, files in sorted(rows_of_label.items()):
         if len(files) < 2:
             raise ImageSetError(
@@ -62,7 +116,7 @@ def split_per_class(table: pa.Table, *, images_per_class: int, seed: int, set_na
         count = min(images_per_class, len(files) - 1)
         drawn += [row for *_, row in sorted(by_draw[:count])]
         rest += [row for *_, row in sorted(by_draw[count:])]
-    return concatenate([table.take(drawn)]), concatenate([table.take(rest)])
+    return np.array(drawn, dtype=np.int64), np.array(rest, dtype=np.int64)
 
 
 def with_test(

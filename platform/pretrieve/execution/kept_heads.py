@@ -14,6 +14,7 @@ from torch import Tensor
 from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
 from pretrieve.components import HEAD_STARTS
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.features.stored_features import draw_labelled_features, read_labelled_features
 from pretrieve.settings_model import SettingsModel
 from pretrieve.training.head_starts import HeadProblem, HeadStart
@@ -28,28 +29,28 @@ class FeatureFiles(SettingsModel):
     """Where the features of a trial's images lie.
 
     Attributes:
-      train, evaluate: folders in the feature cache, of the images to train on and to score.
+      train, evaluate: of the images to train on and to score.
       source: of all images of the source; None unless its head starts from them.
       left_out: rows of the source that no head may start from.
       heads: folder of the heads that are kept.
     """
 
-    train: tuple[Path, ...]
-    evaluate: tuple[Path, ...]
+    train: StoredRows
+    evaluate: StoredRows
     source: Path | None = None
     left_out: tuple[int, ...] = ()
     heads: Path
 
     def to_train(self) -> tuple[Tensor, Tensor]:
         """Read features (N, D) float32 and labels (N,) int64 of the images to train on."""
-        return _tensors(read_labelled_features(self.train))
+        return _tensors(read_labelled_features(self.train.folders, self.train.numbers()))
 
     def to_score(self) -> tuple[Tensor, Tensor]:
         """Read those of the images to score."""
-        return _tensors(read_labelled_features(self.evaluate))
+        return _tensors(read_labelled_features(self.evaluate.folders, self.evaluate.numbers()))
 
     def target_examples(self) -> StoredExamples:
-        return StoredExamples(self.to_train, [path.name for path in self.train])
+        return StoredExamples(self.to_train, self.train.origin)
 
     def source_examples(self) -> StoredExamples:
         def read() -> tuple[Tensor, Tensor]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,22 +15,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrieve import __version__, metric_names
+from pretrieve import metric_names
 from pretrieve.artifacts.disk_space import is_disk_full, write_once_disk_has_space
-from pretrieve.artifacts.sealed_files import set_aside
+from pretrieve.artifacts.sealed_files import is_kept, set_aside
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.components import OBJECTIVES
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import DamagedArtifactError, DivergedError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
+from pretrieve.execution.held_out import HeldOut
+from pretrieve.execution.made_with import made_with
+from pretrieve.execution.predictions import describe_predictions
 from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
+from pretrieve.records.predictions import write_predictions
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
-from pretrieve.training.fine_tuning import FineTuning, LabelledImages
+from pretrieve.training.fine_tuning import FineTuning, LabelledImages, TrialInputs
 from pretrieve.training.gradient_gap import measure_gradient_gap
+from pretrieve.training.linear_heads import LinearHead
 from pretrieve.training.loop import EpochReport, StepPartName, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import FeatureObjective
@@ -175,8 +179,8 @@ class TrialProcess:
             )
         heartbeat: AbstractContextManager[Callable[[], None]] = nullcontext(lambda: None)
         if self.spool is not None:
-            made_with = _made_with() if self.task.spec.kind == "refit" else None
-            self._write(partial(self.spool.write_start, this_worker(), made_with))
+            with_what = made_with() if self.task.spec.kind == "refit" else None
+            self._write(partial(self.spool.write_start, this_worker(), with_what))
             heartbeat = Heartbeat(self.task.spool_path).started(self.task.max_silence_s)
         checkpoint = CheckpointFile(self.task.checkpoint_path, self._write)
         try:
@@ -204,57 +208,91 @@ class TrialProcess:
 
     def _fit_and_score(self, objective: FeatureObjective) -> dict[str, float]:
         """Fit a head to features, record that as one epoch, and return the test scores of a refit."""
-        task, spec, started_s = self.task, self.task.spec, time.perf_counter()
-        assert task.features is not None, "the plan gives features to every trial that is fitted to them"
-        (features, labels), (evaluated, evaluated_labels) = task.features.to_train(), task.features.to_score()
-        weight, bias = objective.fit(features, labels, spec.num_target_classes)
-        loss = float(F.cross_entropy(features @ weight.T + bias, labels))
-        scores = _scores(spec, evaluated @ weight.T + bias, evaluated_labels)
-        metrics = {metric_names.LOSS_TARGET: loss}
-        elapsed_s = time.perf_counter() - started_s
-        no_parts: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
+        task, spec = self.task, self.task.spec
+        head, held_out, report = _fit_head(task, objective)
+        scores = _scores(spec, held_out.logits, held_out.labels)
         is_trial = spec.kind == "trial"
-        self._record(
-            EpochReport(1, loss, None, len(labels), elapsed_s, no_parts, metrics | (scores if is_trial else {}))
-        )
+        self._record(1, report.metrics | (scores if is_trial else {}))
         if is_trial:
             return {}
         network = TwoHeadNetwork(
             task.backbone.load(),
-            feature_dim=features.shape[1],
+            feature_dim=head.weight.shape[1],
             num_target_classes=spec.num_target_classes,
             num_source_classes=0,
         )
-        network.target_head.load_state_dict({"weight": weight, "bias": bias})
+        network.target_head.load_state_dict(head._asdict())
         self._write_weights(network)
+        self._write_predictions(held_out.logits, held_out.labels)
         return scores
+
+    def _score_folds(self, on_step: Callable[[], None]) -> dict[str, float]:
+        """Score each fold by a training that did not see it; return the scores of all held-out images together.
+
+        A fold counts as an epoch of the record. What a finished fold has computed is kept until the trial ends.
+        """
+        folds = [self.task.of_fold(number) for number in range(len(self.task.folds))]
+        kept = [fold.checkpoint_path.with_suffix(".npz") for fold in folds]
+        is_done = [is_kept(path) for path in kept]
+        self.process_group.wait()  # so that all processes agree on the folds that are left
+        for number, (fold, path) in enumerate(zip(folds, kept, strict=True)):
+            if not is_done[number]:
+                held_out, report = self._train_fold(fold, on_step)
+                if self.spool is not None:
+                    self._write(partial(held_out.write, path, report.metrics))
+                    CheckpointFile(fold.checkpoint_path).remove()
+            if self.spool is None:
+                self._record(number + 1, {})
+                continue
+            held_out, metrics = HeldOut.read(path)
+            self._record(number + 1, metrics | _scores(self.task.spec, held_out.logits, held_out.labels))
+        if self.spool is None:
+            return {}
+        found = [HeldOut.read(path)[0] for path in kept]
+        for path in kept:
+            path.unlink()
+        logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
+        return _scores(self.task.spec, logits, labels)
+
+    def _train_fold(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[HeldOut, EpochReport]:
+        kind = OBJECTIVES.find(task.spec.objective)
+        if issubclass(kind, FeatureObjective):
+            _, held_out, report = _fit_head(task, kind.build(task.spec.hyperparameters, None))
+            return held_out, report
+        work, inputs = self._set_up(task, on_step)
+        reports: list[EpochReport] = []
+        callbacks = [_add_losses_and_speed, reports.append]
+        checkpoint = CheckpointFile(task.checkpoint_path, self._write)
+        fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
+        return HeldOut(_predict(work, inputs.evaluate, on_step), inputs.evaluate.labels), reports[-1]
+
+    def _set_up(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[FineTuning, TrialInputs]:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.type == "cuda":
+            # The process may have run other trials before, whose peak is not this trial's.
+            torch.cuda.reset_peak_memory_stats()
+        inputs = task.inputs(on_step)
+        return inputs.fine_tuning(task.spec, device=device, process_group=self.process_group), inputs
 
     def _write_weights(self, network: TwoHeadNetwork) -> None:
         path = self.task.weights_out
         assert path is not None, "the plan gives every refit a file for its weights"
         self._write(partial(write_weights, network.state_dict(), path))
 
+    def _write_predictions(self, logits: Tensor, labels: Tensor) -> None:
+        files = self.task.predictions
+        assert files is not None, "the plan gives every refit a file for its predictions"
+        self._write(partial(write_predictions, files.out, describe_predictions(self.task, logits, labels)))
+
     def _train_and_score(self, checkpoint: CheckpointFile, on_step: Callable[[], None]) -> dict[str, float]:
         """Train to the last epoch; return the test scores of a refit, in the process that records it."""
         task, spec = self.task, self.task.spec
+        if task.folds:
+            return self._score_folds(on_step)
         kind = OBJECTIVES.find(spec.objective)
         if issubclass(kind, FeatureObjective):
             return self._fit_and_score(kind.build(spec.hyperparameters, None))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if device.type == "cuda":
-            # The process may have run other trials before, whose peak is not this trial's.
-            torch.cuda.reset_peak_memory_stats()
-        inputs = task.inputs(on_step)
-        work = inputs.fine_tuning(spec, device=device, process_group=self.process_group)
-
-        def score() -> dict[str, float]:
-            logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, device, on_step)
-            if num_wrong := int((~logits.isfinite()).any(1).sum()):
-                raise DivergedError(
-                    f"predictions must be finite, but those for {num_wrong} of {len(logits)} images are not "
-                    f"({spec.hyperparameters.describe()}); try a smaller learning rate"
-                )
-            return _scores(spec, logits, inputs.evaluate.labels)
+        work, inputs = self._set_up(task, on_step)
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
@@ -263,19 +301,49 @@ class TrialProcess:
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics.update(score())
+                logits = _predict(work, inputs.evaluate, on_step)
+                report.metrics.update(_scores(spec, logits, inputs.evaluate.labels))
 
-        callbacks = [self._record] if self.spool is None else [measure, self._record]
+        def record(report: EpochReport) -> None:
+            self._record(report.epoch, report.metrics)
+
+        callbacks = [record] if self.spool is None else [measure, record]
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         if spec.kind == "trial" or self.spool is None:
             return {}
         self._write_weights(work.network)
-        return score()
+        logits, labels = _predict(work, inputs.evaluate, on_step), inputs.evaluate.labels
+        self._write_predictions(logits, labels)
+        return _scores(spec, logits, labels)
 
-    def _record(self, report: EpochReport) -> None:
+    def _record(self, epoch: int, metrics: Mapping[str, float]) -> None:
         if self.spool is not None:
-            self._write(partial(self.spool.write_epoch, report.epoch, report.metrics))
-        self.report({metric_names.EPOCH: float(report.epoch), **report.metrics, metric_names.SECONDS: self._seconds()})
+            self._write(partial(self.spool.write_epoch, epoch, metrics))
+        self.report({metric_names.EPOCH: float(epoch), **metrics, metric_names.SECONDS: self._seconds()})
+
+
+def _fit_head(task: TrialTask, objective: FeatureObjective) -> tuple[LinearHead, HeldOut, EpochReport]:
+    """Fit a head to the features of a task, and predict the images to score."""
+    started_s = time.perf_counter()
+    assert task.features is not None, "the plan gives features to every trial that is fitted to them"
+    (features, labels), (evaluated, evaluated_labels) = task.features.to_train(), task.features.to_score()
+    head = LinearHead(*objective.fit(features, labels, task.spec.num_target_classes))
+    loss = float(F.cross_entropy(features @ head.weight.T + head.bias, labels))
+    no_parts: dict[StepPartName, float] = {"data": 0.0, "forward": 0.0, "backward": 0.0}
+    elapsed_s = time.perf_counter() - started_s
+    report = EpochReport(1, loss, None, len(labels), elapsed_s, no_parts, {metric_names.LOSS_TARGET: loss})
+    return head, HeldOut(evaluated @ head.weight.T + head.bias, evaluated_labels), report
+
+
+def _predict(work: FineTuning, images: LabelledImages, on_step: Callable[[], None]) -> Tensor:
+    """Predict the images to score; see `predict_logits`. Raises DivergedError if an output is not finite."""
+    logits = predict_logits(work.network, images, work.preprocessing, work.device, on_step)
+    if num_wrong := int((~logits.isfinite()).any(1).sum()):
+        raise DivergedError(
+            f"predictions must be finite, but those for {num_wrong} of {len(logits)} images are not "
+            f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        )
+    return logits
 
 
 def _scores(spec: TrialSpec, logits: Tensor, labels: Tensor) -> dict[str, float]:
@@ -308,24 +376,3 @@ def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochR
     report.metrics[metric_names.GRADIENT_GAP_COSINE] = gap.cosine
     report.metrics[metric_names.TARGET_GRADIENT_NORM] = gap.target_norm_squared
     report.metrics[metric_names.SOURCE_GRADIENT_NORM] = gap.source_norm_squared
-
-
-def _made_with() -> dict[str, str]:
-    """Name what the numbers of this process depend on beside its task: machine, device, threads and versions."""
-    return {
-        "machine": platform.machine(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _cpu_name(),
-        "threads": str(torch.get_num_threads()),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pretrieve": __version__,
-    }
-
-
-def _cpu_name() -> str:
-    """Return the processor's name, or CPU if the system does not give it."""
-    with suppress(OSError):  # systems other than Linux have no such file
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "CPU"

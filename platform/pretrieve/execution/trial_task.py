@@ -12,7 +12,8 @@ from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.backbones import Backbone
 from pretrieve.components import OBJECTIVES
 from pretrieve.execution.kept_heads import FeatureFiles, KeptHeads
-from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.execution.stored_rows import StoredRows
+from pretrieve.image_cache.cached_images import CachedImages, ImagesAtRows
 from pretrieve.image_cache.local_copy import local_copy
 from pretrieve.search.tune_config import TRIAL
 from pretrieve.settings_model import SettingsModel
@@ -20,16 +21,44 @@ from pretrieve.training.fine_tuning import TrialInputs
 from pretrieve.training.trial_spec import TrialSpec
 
 
-class TrialTask(SettingsModel):
+class PredictionFiles(SettingsModel):
+    """Where the predictions of a refit are kept.
+
+    Attributes:
+      images: file of the images that it scores (`data.scored_images`).
+      out: file for the class scores.
+    """
+
+    images: Path
+    out: Path
+
+
+class TrainingFiles(SettingsModel):
+    """The images of one training, and what is made from their labels.
+
+    Attributes:
+      train, evaluate: of the image cache, to train on and to score.
+      source: image-cache entries of the selected groups.
+      features: of these images, for an objective that is fitted to them and for heads that start from them.
+      relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
+    """
+
+    train: StoredRows
+    evaluate: StoredRows
+    source: tuple[Path, ...]
+    features: FeatureFiles | None = None
+    relationship_path: Path | None = None
+
+
+class TrialTask(TrainingFiles):
     """One trial or refit, with everything that its process needs.
 
     Attributes:
-      train, evaluate, source: image-cache entries to train on, to score, and of the selected groups.
-      features: of these images, for an objective that is fitted to them and for heads that start from them.
-      relationship_path: for Co-Tuning, the (K_target, K_source) relationship of categories.
+      folds: of a trial that is scored by folds, the files of the training of each; its own are those of the first.
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
       weights_out: file for the final weights of a refit; None for a trial.
+      predictions: files of its class scores on the test images; None for a trial.
       num_threads: of torch on a CPU.
       num_workers: processes that share each batch, each with these threads and its own share of a GPU.
       image_scratch: folder on each node's own disk that the images are copied to first; None reads them in place.
@@ -41,14 +70,11 @@ class TrialTask(SettingsModel):
     architecture_name: str
     weights_path: Path
     backbone_identity: str
-    train: tuple[Path, ...]
-    evaluate: tuple[Path, ...]
-    source: tuple[Path, ...]
-    features: FeatureFiles | None = None
-    relationship_path: Path | None = None
+    folds: tuple[TrainingFiles, ...] = ()
     spool_path: Path
     checkpoint_path: Path
     weights_out: Path | None
+    predictions: PredictionFiles | None
     num_threads: int
     num_workers: int = 1
     image_scratch: Path | None = None
@@ -59,6 +85,12 @@ class TrialTask(SettingsModel):
     def of_config(cls, config: Mapping[str, Any]) -> TrialTask:
         """Read the task from a Tune trial's configuration, which holds it as `model_dump_json` wrote it."""
         return cls.model_validate_json(config[TRIAL])
+
+    def of_fold(self, fold: int) -> TrialTask:
+        """Return the training of one fold as a task of its own, with its own checkpoint."""
+        files = {name: getattr(self.folds[fold], name) for name in TrainingFiles.model_fields}
+        checkpoint = self.checkpoint_path.with_name(f"{self.spec.key}.fold-{fold}.pt")
+        return self.model_copy(update={**files, "folds": (), "checkpoint_path": checkpoint})
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""
@@ -90,6 +122,9 @@ class TrialTask(SettingsModel):
         def images(entries: tuple[Path, ...]) -> CachedImages:
             return CachedImages(local_copy(entries, self.image_scratch, on_copied))
 
+        def at_rows(stored: StoredRows) -> CachedImages | ImagesAtRows:
+            return stored.images(local_copy(stored.folders, self.image_scratch, on_copied))
+
         backbone, spec = self.backbone, self.spec
         related, features = self.relationship_path, self.features
         started: dict[str, Any] = {}
@@ -103,8 +138,8 @@ class TrialTask(SettingsModel):
         return TrialInputs(
             architecture=backbone.architecture,
             backbone=backbone.load(),
-            target=images(self.train),
-            evaluate=images(self.evaluate),
+            target=at_rows(self.train),
+            evaluate=at_rows(self.evaluate),
             source=images(self.source) if self.source else None,
             source_classifier=backbone.load_classifier() if starts_pretrained else None,
             relationship=np.array(read_sealed_array(related)) if related else None,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pretrieve.errors import ImageSetError, UserError
-from pretrieve.features.stored_features import FeatureRequest, read_features
+from pretrieve.features.stored_features import DrawnFeatures, FeatureRequest
 from pretrieve_selection import CentroidSums
 
 
@@ -27,7 +27,12 @@ class ClassCentroids:
 
 
 def class_centroids(
-    request: FeatureRequest, folder: Path, *, num_classes: int, feature_dim: int, class_names: Sequence[str] = ()
+    request: FeatureRequest | DrawnFeatures,
+    folder: Path,
+    *,
+    num_classes: int,
+    feature_dim: int,
+    class_names: Sequence[str] = (),
 ) -> ClassCentroids:
     """Average the features of each class (section 3.2: a_i, b_j), with one shard in memory at a time.
 
@@ -35,7 +40,7 @@ def class_centroids(
     """
     sums = CentroidSums(num_groups=num_classes, dimension=feature_dim)
     broken: list[str] = []
-    for block in read_features(request, folder):
+    for block in request.blocks(folder):
         sums.add(block.features, block.labels)
         broken += block.broken
     lost = [name for name, count in zip(class_names, sums.counts(), strict=False) if not count]

@@ -67,6 +67,47 @@ class FeatureRequest:
         """List the shards that are missing or damaged in the feature cache."""
         return [s for s in range(self.num_shards) if not is_kept(self.shard_path(folder, s))]
 
+    def blocks(self, folder: Path) -> Iterator[FeatureBlock]:
+        """Read the features shard by shard, so that a large source is never in memory as a whole.
+
+        Raises what `read_sealed` raises.
+        """
+        for shard in range(self.num_shards):
+            yield _read_shard(self.shard_path(folder, shard))
+
+    def drawn(self, rows: NDArray[np.int64], key: str) -> DrawnFeatures:
+        """Describe the features of (M,) ascending rows of the table, which are extracted with the others."""
+        return DrawnFeatures(key, self.table.take(rows), self, rows)
+
+
+@dataclass(frozen=True)
+class DrawnFeatures:
+    """The features of some rows of a table, read from those of the whole table.
+
+    Attributes:
+      key: under which what is made of them is kept, such as their matrix.
+      table: these rows.
+      whole: the request that is extracted.
+      rows: (M,) int64, ascending, the rows in the whole table.
+    """
+
+    key: str
+    table: pa.Table
+    whole: FeatureRequest
+    rows: NDArray[np.int64]
+
+    def blocks(self, folder: Path) -> Iterator[FeatureBlock]:
+        """Read the features shard by shard; rows count in the table of these rows alone."""
+        paths = set(self.table["path"].to_pylist())
+        for block in self.whole.blocks(folder):
+            kept = np.isin(block.rows, self.rows)
+            yield FeatureBlock(
+                features=block.features[kept],
+                rows=np.searchsorted(self.rows, block.rows[kept]),
+                labels=block.labels[kept],
+                broken=tuple(each for each in block.broken if each.partition(": ")[0] in paths),
+            )
+
 
 @dataclass(frozen=True)
 class FeatureBlock:
@@ -95,20 +136,27 @@ def write_shard(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary, use_dictionary=False)  # all features differ: it would only cost time
 
 
-def read_features(request: FeatureRequest, folder: Path) -> Iterator[FeatureBlock]:
-    """Read features shard by shard, so that a large source is never in memory as a whole; raises as `read_sealed`."""
-    for shard in range(request.num_shards):
-        yield _read_shard(request.shard_path(folder, shard))
+def read_labelled_features(
+    folders: Sequence[Path], rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read those of some image tables, in their order, without broken images: features (N, D), and labels (N,).
 
-
-def read_labelled_features(folders: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Read all that some image tables have, in their order: features (N, D), and labels (N,).
-
-    Each folder is that of a key in the feature cache. Raises FileNotFoundError if a shard is missing, and what
-    `read_sealed` raises.
+    Each folder is that of a key in the feature cache. `rows` are (M,) rows of the tables joined, in the order in which
+    they are wanted; None for all. Raises FileNotFoundError if a shard is missing, IndexError if a row is not one of the
+    tables', and what `read_sealed` raises.
     """
     blocks = [_read_shard(path) for folder in folders for path in _shards_of(folder)]
-    return np.concatenate([block.features for block in blocks]), np.concatenate([block.labels for block in blocks])
+    features = np.concatenate([block.features for block in blocks])
+    labels = np.concatenate([block.labels for block in blocks])
+    if rows is None:
+        return features, labels
+    starts = np.cumsum([0, *(len(block.rows) + len(block.broken) for block in blocks)])
+    # A shard's rows count from the start of its own table.
+    decoded = [start + block.rows % ROWS_PER_SHARD for start, block in zip(starts[:-1], blocks, strict=True)]
+    position = np.full(starts[-1], -1)
+    position[np.concatenate(decoded)] = np.arange(len(labels))
+    found = position[rows]
+    return features[found[found >= 0]], labels[found[found >= 0]]
 
 
 def draw_labelled_features(
@@ -186,7 +234,7 @@ def matrix_path(folder: Path, key: str) -> Path:
     return folder / key / "matrix.npy"
 
 
-def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
+def make_feature_matrix(request: FeatureRequest | DrawnFeatures, folder: Path) -> FeatureMatrix:
     """Write the matrix from its shards, with one shard in memory at a time, unless it is written already.
 
     Raises FileNotFoundError if a shard is missing, ImageSetError if no image of the table decodes.
@@ -196,7 +244,7 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
         return read_feature_matrix(folder, request.key)
     rows: list[NDArray[np.int64]] = []
     broken: list[str] = []
-    for block in read_features(request, folder):
+    for block in request.blocks(folder):
         rows.append(block.rows)
         broken += block.broken
     decoded = np.concatenate(rows)
@@ -205,7 +253,7 @@ def make_feature_matrix(request: FeatureRequest, folder: Path) -> FeatureMatrix:
     write_sealed_arrays(_rows_path(path), rows=decoded, broken=np.array(json.dumps(broken)))
     with sealing(path) as temporary:
         start = 0
-        for block in read_features(request, folder):
+        for block in request.blocks(folder):
             if start == 0:
                 shape = (len(decoded), block.features.shape[1])
                 matrix = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)

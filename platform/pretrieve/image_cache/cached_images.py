@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrieve.artifacts.sealed_files import SealedFile, read_sealed_array
-from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, verify_entry
+from pretrieve.image_cache.card import ASPECTS, IMAGES, LABELS, CachedCard, verify_entry
 
 HEADER_BYTES = 4096
 """Upper bound on the length of an .npy file's header."""
@@ -88,12 +88,26 @@ class CachedImages:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        parts = [folder / part for folder in folders for part in verify_entry(folder).parts]
+        cards = [verify_entry(folder) for folder in folders]
+        parts = [folder / part for folder, card in zip(folders, cards, strict=True) for part in card.parts]
         self._maps = [MappedImages(part / IMAGES) for part in parts]
         self._starts = np.cumsum([0, *(len(images) for images in self._maps)])
         self._is_read = np.zeros(self._starts[-1], dtype=bool)
         self.labels = torch.from_numpy(np.concatenate([read_sealed_array(part / LABELS) for part in parts]))
         self.aspects = torch.from_numpy(np.concatenate([read_sealed_array(part / ASPECTS) for part in parts]))
+        self._is_decoded = np.concatenate([_is_decoded(card) for card in cards])
+
+    def at_rows(self, rows: NDArray[np.int64]) -> ImagesAtRows:
+        """Return some of the images, named by (M,) rows of the entries' image tables joined; broken ones are left out.
+
+        Raises IndexError if a row is not one of the tables'.
+        """
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._is_decoded):
+            raise IndexError(
+                f"rows must lie in 0 … {len(self._is_decoded) - 1}, but {rows.min()} … {rows.max()} do not"
+            )
+        kept = rows[self._is_decoded[rows]]
+        return ImagesAtRows(self, torch.from_numpy(np.cumsum(self._is_decoded)[kept] - 1))
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return the (B, S, S, 3) uint8 images at (B,) `indices`.
@@ -123,3 +137,25 @@ class CachedImages:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+
+class ImagesAtRows:
+    """Some images of a set, as a set of their own without a copy; `labels` and `aspects` are theirs."""
+
+    def __init__(self, images: CachedImages, positions: Tensor) -> None:
+        self._images, self._positions = images, positions
+        self.labels, self.aspects = images.labels[positions], images.aspects[positions]
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return the (B, S, S, 3) uint8 images at (B,) `indices`; raises as `CachedImages.gather`."""
+        return self._images.gather(self._positions[indices])
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
+def _is_decoded(card: CachedCard) -> NDArray[np.bool_]:
+    """(rows of the entry's table,) bool."""
+    is_decoded = np.ones(card.num_images + len(card.broken_rows), dtype=bool)
+    is_decoded[list(card.broken_rows)] = False
+    return is_decoded

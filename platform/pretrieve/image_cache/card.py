@@ -23,6 +23,7 @@ class CachedCard:
       layout: how they fill their squares.
       size: side of the squares in pixels.
       broken: "path: reason" for each image that did not decode.
+      broken_rows: where they are in the image table of the entry, or of the part, counted from 0.
       parts: folders inside an entry's folder, in the order of their rows; empty for a part.
     """
 
@@ -31,6 +32,7 @@ class CachedCard:
     size: int
     broken: tuple[str, ...]
     parts: tuple[str, ...] = ()
+    broken_rows: tuple[int, ...] = ()
 
     @property
     def num_bytes(self) -> int:
@@ -46,11 +48,14 @@ def read_card(folder: Path) -> CachedCard:
     """Read the card of a finished entry, or of a finished part of one.
 
     Raises:
-      FileNotFoundError: the folder is not finished.
+      FileNotFoundError: the folder is not finished, or an earlier version, which kept no rows, left broken images out.
       DamagedArtifactError: the card is not what `write_card` wrote.
     """
     fields = read_sealed_json(folder / CARD)
-    return CachedCard(**{**fields, "broken": tuple(fields["broken"]), "parts": tuple(fields["parts"])})
+    lists = {name: tuple(fields.get(name, ())) for name in ("broken", "parts", "broken_rows")}
+    if len(lists["broken"]) != len(lists["broken_rows"]):
+        raise FileNotFoundError(f"the card of {folder} does not say which rows are left out")
+    return CachedCard(**{**fields, **lists})
 
 
 def verify_entry(folder: Path, *, pixels: bool = False) -> CachedCard:

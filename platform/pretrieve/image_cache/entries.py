@@ -94,7 +94,16 @@ class EntryPart:
             broken = _decode_into(temporary, self.table, self.layout, self.size)
             for name in (IMAGES, LABELS, ASPECTS):
                 seal(temporary / name)
-            write_card(temporary, CachedCard(self.table.num_rows - len(broken), self.layout, self.size, tuple(broken)))
+            write_card(
+                temporary,
+                CachedCard(
+                    num_images=self.table.num_rows - len(broken),
+                    layout=self.layout,
+                    size=self.size,
+                    broken=tuple(broken.values()),
+                    broken_rows=tuple(broken),
+                ),
+            )
             folder.parent.mkdir(exist_ok=True)
             try:
                 temporary.rename(folder)
@@ -121,10 +130,16 @@ def finish_entry(entry: CacheEntry, cache: Path) -> None:
     Raises OSError if a part is absent, or the disk is full or not writable.
     """
     folder = cache / entry.key
-    cards = {part.name: read_card(folder / part.name) for part in entry.parts()}
-    num_images = sum(card.num_images for card in cards.values())
-    broken = tuple(reason for card in cards.values() for reason in card.broken)
-    write_card(folder, CachedCard(num_images, entry.layout, entry.size, broken, parts=tuple(cards)))
+    cards = [(part, read_card(folder / part.name)) for part in entry.parts()]
+    card = CachedCard(
+        num_images=sum(card.num_images for _, card in cards),
+        layout=entry.layout,
+        size=entry.size,
+        broken=tuple(reason for _, card in cards for reason in card.broken),
+        parts=tuple(part.name for part, _ in cards),
+        broken_rows=tuple(part.start + row for part, card in cards for row in card.broken_rows),
+    )
+    write_card(folder, card)
 
 
 def write_entry(entry: CacheEntry, folder: Path) -> None:
@@ -140,19 +155,20 @@ def write_entry(entry: CacheEntry, folder: Path) -> None:
     finish_entry(entry, cache)
 
 
-def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> list[str]:
+def _decode_into(folder: Path, table: pa.Table, layout: Layout, size: int) -> dict[int, str]:
+    """Decode the images of a table; return "path: reason" of those that do not decode, by their rows."""
     labels: list[int] = []
     aspects: list[float] = []
-    broken: list[str] = []
+    broken: dict[int, str] = {}
 
     def decoded() -> Iterator[NDArray[np.uint8]]:
         batches = table.select(["path", "content", "label"]).to_batches(max_chunksize=ROWS_AT_ONCE)
-        for row in (row for batch in batches for row in batch.to_pylist()):
+        for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
             try:
                 content = read_content(row["path"], row["content"])
                 pixels, aspect = decode_whole(content, size) if layout == "whole" else (decode_square(content, size), 1)
             except ImageSetError as error:
-                broken.append(f"{row['path']}: {error}")
+                broken[number] = f"{row['path']}: {error}"
                 continue
             labels.append(row["label"])
             aspects.append(aspect)

@@ -8,6 +8,7 @@ from pretrieve.records.audit import LeakRecord as LeakRecord
 from pretrieve.records.selection import SelectionRecord as SelectionRecord
 from pretrieve.records.study import Attempt as Attempt
 from pretrieve.records.study import CellRecord as CellRecord
+from pretrieve.records.study import ChoiceRecord as ChoiceRecord
 from pretrieve.records.study import PlannedCell as PlannedCell
 from pretrieve.records.study import PlanRecord as PlanRecord
 from pretrieve.records.study import StudyRecord as StudyRecord

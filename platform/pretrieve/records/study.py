@@ -33,12 +33,13 @@ class TargetRecord:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """The planned trials of one (target, method) pair."""
+    """The planned trials of one (target, method) pair in one repeat."""
 
     target: str
     method: str
     trial_keys: tuple[str, ...]  # of the trials that are known, in the order of the grid
     num_trials: int  # how many it will have, ≥ the number of keys
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class TrialRecord:
       attempts: in order; empty if not even its start is recorded.
       curve: (epoch from 1, validation score in [0, 1]) of a trial; empty if it was not read.
       further_scores: the further metrics by name, in [0, 1], on the images that the score is of; empty unless finished.
+      repeat: the number of its repeat, from 0.
+      predictions: of a refit, MLflow's address (`runs:/…`) of its class scores on the test images, which
+        `read_predictions` reads once `mlflow.artifacts.download_artifacts` has fetched them; empty where none are kept.
     """
 
     key: str
@@ -106,6 +110,17 @@ class TrialRecord:
     attempts: tuple[Attempt, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
     further_scores: Mapping[str, float] = field(default_factory=dict)
+    repeat: int = 0
+    predictions: str = ""
+
+
+@dataclass(frozen=True)
+class ChoiceRecord:
+    """What was chosen in one repeat of a cell, with its validation score in [0, 1]; the score is None if unknown."""
+
+    repeat: int
+    hyperparameters: Mapping[str, float]
+    val_score: float | None
 
 
 @dataclass(frozen=True)
@@ -114,14 +129,15 @@ class CellRecord:
 
     Attributes:
       run_id: its MLflow run; None before it begins.
-      num_planned: trials in the present plan.
+      num_planned: trials in the present plan, of all repeats.
       trials: those of them that began.
-      best: the hyperparameters chosen on validation; None before.
-      best_val_score: their validation score in [0, 1]; None before.
-      refits: trainings of the best configuration on train + val, those of the present best only.
+      best: the hyperparameters chosen on validation, in the first repeat; None before.
+      best_val_score: the validation score of what was chosen, in [0, 1], the mean over the repeats; None before.
+      refits: trainings of the best configuration on train + val, those of the present best only; of all repeats.
       test_mean: mean test score of the refits in [0, 1]; None before.
       test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than two refits.
       refits_with_leaks: the same refits with the source images that an audit left out; empty if it left out none.
+      choices: what was chosen in each repeat that has a choice.
     """
 
     target: str
@@ -135,6 +151,7 @@ class CellRecord:
     test_mean: float | None
     test_ci95: float | None
     refits_with_leaks: tuple[TrialRecord, ...] = ()
+    choices: tuple[ChoiceRecord, ...] = ()
 
     @property
     def placed_trials(self) -> tuple[TrialRecord, ...]:

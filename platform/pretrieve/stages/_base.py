@@ -26,11 +26,13 @@ class Stage(ABC, Generic[Made]):
       name: as the user reads it.
       place: its position; stages run in rising order of it.
       is_on_demand: whether it runs only where a later stage asks for it.
+      is_shared: whether all repeats of the study have the same result of it.
     """
 
     name: ClassVar[str]
     place: ClassVar[float]
     is_on_demand: ClassVar[bool] = False
+    is_shared: ClassVar[bool] = False
 
     def applies(self, context: Context) -> bool:
         """Return whether the study has this stage."""

@@ -89,14 +89,14 @@ class AuditStage(Stage[SourceChoice]):
         units = dict(choice.units)
         for request in requests:
             kept = _read(request, _path(context, request))
-            _record(request, kept, context.settings.folder / AUDITS)
+            _record(request, kept, context.own_folder(AUDITS))
             drops = request.side == "source" and settings.drop_leaks
             if kept.pairs:
                 what = "of the source" if request.side == "source" else "to train on"
                 num_test, fate = request.target.num_images("test"), " and are left out" if drops else ""
                 context.clock.notice(
                     f"{kept.num_leaking} images {what} show {kept.num_shown} of the {num_test} test images of "
-                    f"{kept.target!r}{fate}; their pairs and pictures are in {AUDITS}/ of the study"
+                    f"{kept.target!r}{fate}; their pairs and pictures are in {context.own_folder(AUDITS)}"
                 )
             if drops:
                 leaks = [pair.source_index for pair in kept.pairs]
@@ -150,9 +150,11 @@ def _requests(context: Context) -> list[AuditRequest]:
     sets, choice = context.get(ImageSetsStage), context.get(SelectionStage)
     source, requests = sets.source, []
     for name, target in sets.targets.items():
-        own = concatenate([target.splits["train"], target.splits["val"]])
-        own_fingerprint = "+".join(target.fingerprints[split] for split in ("train", "val"))
-        requests.append(AuditRequest(target, "train", own, own_fingerprint))
+        labelled = [split for split in ("train", "val") if split in target.splits]
+        own = concatenate([target.splits[split] for split in labelled])
+        own_fingerprint = "+".join(target.fingerprints[split] for split in labelled)
+        if context.fold is None:  # the training images of a fold are among those of its repeat
+            requests.append(AuditRequest(target, "train", own, own_fingerprint))
         reused = [choice.units[name].rows(each.groups) for (of, _), each in choice.selections.items() if of == name]
         if any(rows.size for rows in reused):
             images = source.splits["train"].take(np.unique(np.concatenate(reused)))

@@ -31,6 +31,7 @@ class BackboneStage(Stage[Backbone]):
 
     name = "backbone"
     place = 20
+    is_shared = True
 
     def settings(self, context: Context) -> BackboneSettings:
         """Return the settings of the stage's network."""

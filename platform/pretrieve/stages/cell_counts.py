@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
@@ -31,12 +32,32 @@ class CellCountsStage(Stage[tuple[CellForecast, ...]]):
     is_on_demand = True
 
     def load(self, context: Context) -> tuple[CellForecast, ...]:
-        settings, inputs = context.settings, find_study_inputs(context)
-        trial_maker = None
-        if inputs is not None:
-            trial_maker = TrialMaker(settings, inputs, lambda key: settings.folder / "spool" / f"{key}.jsonl")
-        pairs = product(context.get(ImageSetsStage).targets, settings.method_names)
-        return tuple(_count(context, trial_maker, target, method) for target, method in pairs)
+        pairs = list(product(context.get(ImageSetsStage).targets, context.settings.method_names))
+        makers = [(walk, _find_trial_maker(walk)) for walk in context.repeats()]
+        return tuple(_sum(_count(walk, maker, *pair) for walk, maker in makers) for pair in pairs)
+
+
+def _find_trial_maker(walk: Context) -> TrialMaker | None:
+    """Return what makes the tasks of a repeat; None where some of their inputs are not in the store."""
+    inputs, folds = find_study_inputs(walk), [find_study_inputs(fold) for fold in walk.folds()]
+    found = [fold for fold in folds if fold is not None]
+    if inputs is None or len(found) < len(folds):
+        return None
+    spools = walk.settings.folder / "spool"
+    return TrialMaker(walk.settings, inputs, lambda key: spools / f"{key}.jsonl", found)
+
+
+def _sum(of_repeats: Iterable[CellForecast]) -> CellForecast:
+    whole, *later = of_repeats
+    for each in later:
+        whole = replace(
+            whole,
+            num_trials=whole.num_trials + each.num_trials,
+            num_done=whole.num_done + each.num_done,
+            num_refits=whole.num_refits + each.num_refits,
+            num_refits_done=whole.num_refits_done + each.num_refits_done,
+        )
+    return whole
 
 
 def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
@@ -47,12 +68,15 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
     for cell in context.get(CellCountsStage):
         row, target = settings.method(cell.method), targets[cell.target]
         objective = row.trained_with
+        num_folds = settings.folds if isinstance(settings.folds, int) else None
         if row.is_fitted:
             sizes = [sum(target.num_images(split) for split in splits) for splits, _ in SPLITS.values()]
             fits = [fit_seconds(size, target.num_classes, feature_dim) for size in sizes]
-            timed.append(replace(cell, trial_s=fits[0], refit_s=fits[1]))
+            timed.append(replace(cell, trial_s=fits[0] * (num_folds or 1), refit_s=fits[1]))
             continue
-        trial, refit = (work_of(kind, settings.training_of(cell.method), target, objective) for kind in SPLITS)
+        trial, refit = (
+            work_of(kind, settings.training_of(cell.method), target, objective, num_folds) for kind in SPLITS
+        )
         num_trials, num_refits = cell.num_trials - cell.num_done, cell.num_refits - cell.num_refits_done
         timed.append(
             replace(
@@ -71,16 +95,18 @@ def _count(context: Context, trial_maker: TrialMaker | None, target: str, method
     num_trials = num_proposed(search, grid, row) if search.proposes else len(grid.points(row))
     num_done = num_refits_done = 0
     if trial_maker is not None and known is not None:
+        trials = [trial for trial in known.trials if trial.repeat == context.repeat]
         states = (*FINISHED, "stopped") if search.may_stop else FINISHED
         if search.proposes:
-            points = [Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in known.trials]
+            points = [Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in trials]
             planned = {trial_maker.trial(target, method, point).spec.key for point in points}
         else:
             planned = {task.spec.key for task in trial_maker.cell(target, method, grid).trials}
             num_trials = len(planned)
-        num_done = min(num_trials, len(planned & {trial.key for trial in known.trials if trial.state in states}))
+        num_done = min(num_trials, len(planned & {trial.key for trial in trials if trial.state in states}))
         if num_done == num_trials:  # else another configuration may be the best in the end
-            num_refits_done = sum(refit.state in FINISHED for refit in known.refits)
+            refits = [refit for refit in known.refits if refit.repeat == context.repeat]
+            num_refits_done = sum(refit.state in FINISHED for refit in refits)
     num_refits = context.settings.num_refits(method)
     num_refits_done = min(num_refits_done, num_refits)
     return CellForecast(target, method, num_trials, num_done, num_refits, num_refits_done, 0, 0.0, 0.0)
@@ -92,7 +118,8 @@ def _grid(context: Context, target: str, method: str) -> GridSettings:
     if not grid.settles_head_lr_ratio(context.settings.method_names) or method == SETTLING_METHOD:
         return grid
     settled = _known(context, target, SETTLING_METHOD)
-    best = settled.best if settled is not None else None
+    chosen = {choice.repeat: choice.hyperparameters for choice in settled.choices} if settled is not None else {}
+    best = chosen.get(context.repeat)
     return grid.with_head_lr_ratio(best[HEAD_LR_RATIO.name] if best else grid.of(HEAD_LR_RATIO)[0])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.data.image_set import ImageSet
@@ -19,7 +21,7 @@ from pretrieve.stages.inventory import write_inventory
 from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.stages.study_cells import StudyCells
-from pretrieve.stages.trial_maker import TrialMaker
+from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.tracking import schema
 
 
@@ -37,15 +39,17 @@ class CellsStage(Stage[StudyCells]):
           LedgerError: MLflow does not answer.
         """
         settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
-        study_cells = StudyCells(settings, TrialMaker(settings, inputs, ledger.spool_path), ledger, context.clock)
+        trial_maker = TrialMaker(settings, inputs, ledger.spool_path, [study_inputs(fold) for fold in context.folds()])
+        study_cells = StudyCells(settings, trial_maker, ledger, context.clock)
         write_inventory(context)
-        files = [
-            _write_plan(context, study_cells),
-            write_left_out(inputs, settings.folder),
-            settings.folder / FORECAST_FILE,
-            *[path for kind in (CARDS, AUDITS) for path in sorted((settings.folder / kind).rglob("*.*"))],
-            *write_selection_records(settings, inputs),
-        ]
+        files = [_write_plan(context, study_cells)]
+        if context.above is None:  # the selections of later repeats are in the store alone
+            files += [
+                write_left_out(inputs, settings.folder),
+                settings.folder / FORECAST_FILE,
+                *[path for kind in (CARDS, AUDITS) for path in sorted((settings.folder / kind).rglob("*.*"))],
+                *write_selection_records(settings, inputs),
+            ]
         # There is a forecast only if one was asked for, and audits hold folders.
         folders = {path: path.parent.relative_to(settings.folder).as_posix() for path in files if path.is_file()}
         artifacts = [(path, None if folder == "." else folder) for path, folder in folders.items()]
@@ -67,11 +71,13 @@ def _record(name: str, target: ImageSet) -> TargetRecord:
 
 
 def _write_plan(context: Context, study_cells: StudyCells) -> Path:
-    inputs, settings = study_inputs(context), context.settings
+    first = context.top
+    inputs, settings = study_inputs(first), first.settings
     targets = [_record(name, target) for name, target in inputs.targets.items()]
     planned = [
-        PlannedCell(cell.target, cell.method, tuple(task.spec.key for task in cell.trials), cell.num_planned)
-        for cell in study_cells.cells
+        PlannedCell(cell.target, cell.method, keys, cell.num_planned, walk.repeat)
+        for walk in first.repeats()
+        for cell, keys in _known_cells(walk, study_cells if walk is context else None, study_cells)
     ]
     record = PlanRecord(
         backbone=inputs.backbone.architecture_name,
@@ -85,3 +91,10 @@ def _write_plan(context: Context, study_cells: StudyCells) -> Path:
     path = settings.folder / schema.PLAN_ARTIFACT
     write_json(path, to_json(record))
     return path
+
+
+def _known_cells(walk: Context, own: StudyCells | None, another: StudyCells) -> Iterator[tuple[Cell, tuple[str, ...]]]:
+    """Yield the cells of a repeat with the keys of their trials; one that is not reached has as many as another."""
+    reached = own or cast("StudyCells | None", walk.results.get(CellsStage))
+    for cell in (reached or another).cells:
+        yield cell, tuple(task.spec.key for task in cell.trials) if reached else ()

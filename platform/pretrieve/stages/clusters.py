@@ -65,6 +65,7 @@ class ClustersStage(Stage[SourceClusters]):
 
     name = "clusters"
     place = 40
+    is_shared = True
 
     def applies(self, context: Context) -> bool:
         return FeaturesStage().applies(context) and context.settings.selection.unit == "cluster"

@@ -13,7 +13,7 @@ from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
 from pretrieve.features.centroids import class_centroids
 from pretrieve.features.extraction import extract_features
-from pretrieve.features.stored_features import FeatureRequest, feature_key, make_feature_matrix
+from pretrieve.features.stored_features import DrawnFeatures, FeatureRequest, feature_key, make_feature_matrix
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.backbone import SelectionBackboneStage
@@ -44,20 +44,25 @@ class StudyFeatures:
         return self.context.store.root / FEATURES
 
     def key(self, name: str) -> str:
-        return self.request(name).key
+        return self.of_train(name).key
 
     def request(self, name: str, split: str = "train") -> FeatureRequest:
-        """Describe the features of a split of a target, or of SOURCE.
+        """Describe the features of a split of a target, or of SOURCE, that are extracted: of the whole set."""
+        image_set = self.image_sets[name].whole
+        key = feature_key(self.backbone.identity, image_set.fingerprints[split])
+        return FeatureRequest(key, image_set.splits[split])
 
-        Only training images represent a target in a selection, as validation images choose the configuration.
-        """
-        image_set = self.image_sets[name]
-        return FeatureRequest(
-            feature_key(self.backbone.identity, image_set.fingerprints[split]), image_set.splits[split]
+    def of_train(self, name: str) -> FeatureRequest | DrawnFeatures:
+        """Describe those of the training images alone: they represent a target in a selection."""
+        image_set, request = self.image_sets[name], self.request(name)
+        if image_set.drawn_from is None:
+            return request
+        return request.drawn(
+            image_set.rows["train"], feature_key(self.backbone.identity, image_set.fingerprints["train"])
         )
 
     def extract(self, names: Iterable[str]) -> None:
-        """Extract the missing features of the train splits of these sets; see `extract_missing`."""
+        """Extract the missing features that hold the training images of these sets; see `extract_missing`."""
         self.extract_missing([self.request(name) for name in dict.fromkeys(names)])
 
     def extract_missing(self, requests: Sequence[FeatureRequest]) -> None:
@@ -81,7 +86,7 @@ class StudyFeatures:
         """
         image_set = self.image_sets[name]
         made = class_centroids(
-            self.request(name),
+            self.of_train(name),
             self.folder,
             num_classes=image_set.num_classes,
             class_names=image_set.class_names,
@@ -96,7 +101,7 @@ class StudyFeatures:
         Raises:
           ImageSetError: no image of the set decodes.
         """
-        matrix = make_feature_matrix(self.request(name), self.folder)
+        matrix = make_feature_matrix(self.of_train(name), self.folder)
         notice_broken(matrix.broken, self.context.clock)
         return matrix.rows
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.components.hyperparameters import TOP_K
+from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
 from pretrieve.image_cache.build import build_entries, missing_entries
-from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.image_cache.card import Layout, read_card
 from pretrieve.image_cache.entries import CacheEntry
 from pretrieve.records.forecast import StageForecast
@@ -86,7 +86,7 @@ class ImageCacheStage(Stage[StudyInputs]):
         sets, folder, size = context.get(ImageSetsStage), context.store.root / IMAGES, measured.image_size
         counts = {}
         for name, target in sets.targets.items():
-            entries = [split_entry(target, split, size, layout) for split, layout in TRIALS_READ]
+            entries = [split_entry(target.whole, split, size, layout) for split, layout in _read_of(target)]
             counts[name] = _num_rows(missing_entries(entries, folder))
         # Without a backbone, the pre-training decodes the whole source first.
         if context.find(BackboneStage) is not None:
@@ -129,17 +129,28 @@ def _share_reused(context: Context) -> float:
 def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
     """Return the inputs of the trials, and the entries that they and the relationships read."""
     inputs = describe_inputs(context, context.get(AuditStage))
-    read = list(TRIALS_READ)
-    if context.settings.relating:
-        read.append(("train", "square"))  # a relationship is learned from training images, cropped as for prediction
-    splits = product(inputs.targets.values(), read)
-    entries = [split_entry(target, split, inputs.image_size, layout) for target, (split, layout) in splits]
+    # A relationship is learned from training images, cropped as for prediction.
+    further: list[tuple[str, Layout]] = [("train", "square")] if context.settings.relating else []
+    entries = [
+        split_entry(target.whole, split, inputs.image_size, layout)
+        for target in inputs.targets.values()
+        for split, layout in dict.fromkeys([*_read_of(target), *further])
+    ]
     return inputs, [*entries, *inputs.reused_entries()]
+
+
+def _read_of(target: ImageSet) -> list[tuple[str, Layout]]:
+    """List the splits that the trials of a target read, with their layouts; those of the whole set, if it is drawn."""
+    if target.drawn_from is not None:
+        return [("train", "whole"), ("train", "square"), ("test", "square")]
+    return [(split, layout) for split, layout in TRIALS_READ if split in target.splits]
 
 
 def _check_what_decoded(inputs: StudyInputs, context: Context) -> None:
     for (name, target), (split, layout) in product(inputs.targets.items(), COUNTED.items()):
-        found = CachedImages([inputs.folder(name, split, layout)]).labels.tolist()
+        if split not in target.splits:
+            continue
+        found = inputs.images_of(name, [split], layout).images().labels.tolist()
         lost = sorted(set(range(target.num_classes)) - set(found))
         if not found or (split == "train" and lost):
             names = ", ".join(target.class_names[k] for k in lost[:5])
@@ -149,7 +160,8 @@ def _check_what_decoded(inputs: StudyInputs, context: Context) -> None:
             )
     for name, splits in count_decoded(inputs).items():
         train, batch_size = splits["train"], context.settings.training.batch_size
-        for fault in faults_of_a_step(context.settings, name, train.num_decoded, splits["val"].num_decoded):
+        num_val = splits["val"].num_decoded if "val" in splits else 0
+        for fault in faults_of_a_step(context.settings, name, train.num_decoded, num_val):
             raise ImageSetError(f"{fault}; see the notes above for the files that do not decode")
         if train.num_decoded < batch_size <= train.num_listed:  # a smaller list has its notice already
             context.clock.notice(smaller_than_a_batch(name, train.num_decoded, batch_size))
@@ -186,10 +198,14 @@ def count_decoded(inputs: StudyInputs) -> dict[str, dict[str, SplitCounts]]:
     """Count the images of every target and split, from the finished image cache."""
 
     def count(name: str, split: str) -> SplitCounts:
-        card = read_card(inputs.folder(name, split, COUNTED[split]))
-        return SplitCounts(inputs.targets[name].num_images(split), card.num_images, card.broken)
+        num_listed = inputs.targets[name].num_images(split)
+        broken = inputs.images_of(name, [split], COUNTED[split]).broken()
+        return SplitCounts(num_listed, num_listed - len(broken), broken)
 
-    return {name: {split: count(name, split) for split in COUNTED} for name in inputs.targets}
+    return {
+        name: {split: count(name, split) for split in COUNTED if split in target.splits}
+        for name, target in inputs.targets.items()
+    }
 
 
 def describe_left_out(counts: Mapping[str, Mapping[str, SplitCounts]]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_sealed_json
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.dataset_card import make_card
+from pretrieve.data.drawn_sets import drawn_set, folds_of
 from pretrieve.data.folder_tree import passed_over_files
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.loading import load_source, load_target
+from pretrieve.data.loading import load_source, load_target, load_whole
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError
 from pretrieve.stages._base import Stage
@@ -36,10 +37,15 @@ MAX_IMAGES = {"source": 10_000, "target": 50_000}
 
 @dataclass(frozen=True)
 class ImageSets:
-    """The source and the targets by name, in the study's order."""
+    """The source and the targets by name, in the study's order.
+
+    Attributes:
+      wholes: the targets before their splits are drawn, of a study with repeats or folds.
+    """
 
     source: ImageSet
     targets: Mapping[str, ImageSet]
+    wholes: Mapping[str, ImageSet] = field(default_factory=dict)
 
     @property
     def largest_target(self) -> int:
@@ -60,15 +66,24 @@ class ImageSetsStage(Stage[ImageSets]):
           ImageSetError: one of them cannot be read.
           UserError: more is asked for than the source or a target has.
         """
+        if context.fold is not None and context.above is not None:
+            return context.above.get(FoldsStage)[context.fold]
+        if context.above is not None:
+            return _drawn_again(context, context.top.get(ImageSetsStage))
         settings, cache = context.settings, context.store.root / IMAGE_SETS
         total = 1 + len(settings.targets)
         with context.clock.stage(self.name, total=total) as progressed:
             source = load_source(settings.source, seed=settings.seed, cache=cache)
             _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
             targets: dict[str, ImageSet] = {}
+            wholes: dict[str, ImageSet] = {}
             for number, target in enumerate(settings.targets, start=1):
                 progressed(number, total)
-                loaded = load_target(target, seed=settings.seed, cache=cache)
+                if settings.draws_rows:
+                    wholes[target.display_name] = load_whole(target, seed=settings.seed, cache=cache)
+                    loaded = _drawn(context, target, wholes[target.display_name])
+                else:
+                    loaded = load_target(target, seed=settings.seed, cache=cache)
                 for warning in _keep_card(context, target, loaded, "target", partial(progressed, number, total)):
                     context.clock.notice(f"{loaded.name}: {warning}")
                 targets[loaded.name] = loaded
@@ -77,12 +92,59 @@ class ImageSetsStage(Stage[ImageSets]):
         for name, image_set in targets.items():
             if (num_images := image_set.num_images("train")) < settings.training.batch_size:
                 context.clock.notice(smaller_than_a_batch(name, num_images, settings.training.batch_size))
-        return ImageSets(source, targets)
+        return ImageSets(source, targets, wholes)
 
     def artifacts(self, context: Context) -> list[Path]:
         sets = context.get(ImageSetsStage)
         targets = [_card_path(context, target, "target") for target in sets.targets.values()]
         return [_card_path(context, sets.source, "source"), *targets]
+
+
+class FoldsStage(Stage[list[ImageSets]]):
+    """Divides the labelled images of a repeat into folds; returns the image sets of each."""
+
+    name = "folds"
+    place = 15
+    is_on_demand = True
+
+    def load(self, context: Context) -> list[ImageSets]:
+        """Draw the folds.
+
+        Raises:
+          ImageSetError: a target cannot be divided into so many.
+        """
+        sets, number = context.get(ImageSetsStage), context.settings.folds
+        assert isinstance(number, int), "asked of studies with folds alone"
+        by_target = {}
+        for name, target in sets.targets.items():
+            by_target[name], notices = folds_of(target, number, context.settings.seed)
+            for notice in notices:
+                context.clock.notice(notice)
+        return [
+            ImageSets(sets.source, {name: folds[fold] for name, folds in by_target.items()}) for fold in range(number)
+        ]
+
+
+def _drawn_again(context: Context, first: ImageSets) -> ImageSets:
+    """Draw the targets of a later repeat."""
+    settings = {target.display_name: target for target in context.settings.targets}
+    targets = {name: _drawn(context, settings[name], whole) for name, whole in first.wholes.items()}
+    check_sizes(context.settings, first.source, targets)
+    return ImageSets(first.source, targets)
+
+
+def _drawn(context: Context, settings: ImageSetSettings, whole: ImageSet) -> ImageSet:
+    study = context.top.settings
+    drawn, sentence = drawn_set(
+        whole,
+        settings.model_copy(update={"test": study.repeats.test}),
+        repeat=context.repeat,
+        seed=study.seed,
+        has_folds=study.folds != "official",
+    )
+    if study.repeats.draws > 1:
+        context.clock.notice(sentence)
+    return drawn
 
 
 def _keep_card(
@@ -140,11 +202,11 @@ def _size_faults(settings: StudySettings, source: ImageSet, targets: Mapping[str
     networks = {"backbone": settings.backbone}
     if settings.selecting and settings.selection.backbone is not None:
         networks["selection.backbone"] = settings.selection.backbone
-    for field, network in networks.items():
+    for part, network in networks.items():
         pretrain = network.pretrain
         if pretrain is not None and source.num_images("train") < pretrain.batch_size:
             yield (
-                f"{field}.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
+                f"{part}.pretrain.batch_size must be at most the source's {source.num_images('train')} images, but is "
                 f"{pretrain.batch_size}"
             )
     for name, target in targets.items():

@@ -28,10 +28,13 @@ class StageInventory:
 
 def write_inventory(context: Context) -> None:
     """Write into the study's folder where each stage's artifacts lie, relative to the store."""
-    stages = [stage() for stage in walk_order()]
-    paths = {stage.name: stage.artifacts(context) for stage in stages if stage.applies(context)}
-    root = context.store.root
-    kept = {name: [path.relative_to(root).as_posix() for path in found] for name, found in paths.items() if found}
+    stages, root = [stage() for stage in walk_order()], context.store.root
+    kept: dict[str, list[str]] = {}
+    for walk in context.top.repeats()[: context.repeat + 1]:  # those that have their inputs
+        for stage in stages:
+            if stage.applies(walk) and (found := stage.artifacts(walk)):
+                names = [path.relative_to(root).as_posix() for path in found]
+                kept[stage.name] = list(dict.fromkeys([*kept.get(stage.name, []), *names]))
     write_json(context.settings.folder / INVENTORY_FILE, kept)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
-from pretrieve.stages.refits import RefitsStage
+from pretrieve.stages.refits import StudyResults
+from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
@@ -34,6 +36,7 @@ class ModelsStage(Stage[Mapping[str, str]]):
 
     name = "models"
     place = 110
+    is_shared = True
 
     def load(self, context: Context) -> Mapping[str, str] | None:
         """Return None, so that `make` runs each time; it does not register an existing model again."""
@@ -48,7 +51,8 @@ class ModelsStage(Stage[Mapping[str, str]]):
         from pretrieve.tracking.champions import Champion, register_champion
 
         ledger, targets = context.ledger, context.get(ImageSetsStage).targets
-        winners = _winners(context.get(RefitsStage).cells, ledger.finished)
+        repeats = context.get(RepeatsStage)
+        winners = _winners(repeats, ledger.finished)
         models: dict[str, str] = {}
         with context.clock.stage(self.name, total=len(winners)) as progressed:
             for target, result in winners.items():
@@ -75,15 +79,19 @@ class ModelsStage(Stage[Mapping[str, str]]):
         return StageForecast(self.name, MODEL_S * number, f"{number} models", disk_bytes=measured.weight_bytes * number)
 
 
-def _winners(results: tuple[CellResult, ...], finished: Mapping[str, TrialState]) -> dict[str, CellResult]:
-    """Return each target's best method on validation: test scores must not choose it."""
+def _winners(repeats: Sequence[StudyResults], finished: Mapping[str, TrialState]) -> dict[str, CellResult]:
+    """Return each target's best method on validation, on average over the repeats: test scores must not choose it.
+
+    Its model is that of the first repeat.
+    """
     scores: dict[str, float] = {}
     winners: dict[str, CellResult] = {}
-    for result in results:
-        score = None if result.best is None else finished[result.best.spec.key].score
-        is_tested = any(_has_score(task, finished) for task in result.refits)
-        if is_tested and score is not None and score > scores.get(result.cell.target, -1.0):
-            scores[result.cell.target], winners[result.cell.target] = score, result
+    for of_cell in zip(*(repeat.cells for repeat in repeats), strict=True):
+        first, found = of_cell[0], [finished[each.best.spec.key].score for each in of_cell if each.best is not None]
+        known = [score for score in found if score is not None]
+        is_tested = any(_has_score(task, finished) for task in first.refits)
+        if is_tested and known and (score := math.fsum(known) / len(known)) > scores.get(first.cell.target, -1.0):
+            scores[first.cell.target], winners[first.cell.target] = score, first
     return winners
 
 
@@ -114,7 +122,10 @@ def _is_trained_again(context: Context, task: TrialTask) -> bool:
     resources, score = context.get(PackingStage), context.ledger.finished[task.spec.key].score
     with TemporaryDirectory(dir=context.settings.folder, prefix="tune-") as scratch:
         paths = {name: Path(scratch) / getattr(task, name).name for name in ("spool_path", "checkpoint_path")}
-        again = task.model_copy(update={**paths, "num_workers": 1})
+        # The predictions on record stay: these may be other weights.
+        elsewhere = {"out": Path(scratch) / "predictions"}
+        predictions = task.predictions and task.predictions.model_copy(update=elsewhere)
+        again = task.model_copy(update={**paths, "predictions": predictions, "num_workers": 1})
         run = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_train)
         with causes_of_task_errors():
             found = ray.get(run.remote(again))

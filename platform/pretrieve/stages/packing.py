@@ -43,6 +43,7 @@ class PackingStage(Stage[TrialResources]):
 
     name = "packing"
     place = 85
+    is_shared = True
     is_on_demand = True
 
     def load(self, context: Context) -> TrialResources | None:
@@ -67,7 +68,7 @@ class PackingStage(Stage[TrialResources]):
     def make(self, context: Context) -> None:
         """Train a few steps of the largest trial, with more and more of them side by side."""
         node, compute, task = smallest_node(), context.cluster.compute, _largest(context)
-        images = CachedImages(task.train)
+        images = CachedImages(task.train.folders)
         probe = Probe(
             architecture=find_architecture(task.architecture_name),
             objective=task.spec.objective,

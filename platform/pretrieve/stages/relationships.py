@@ -16,7 +16,7 @@ from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import is_kept, sealing
 from pretrieve.backbones import Backbone
 from pretrieve.cluster import causes_of_task_errors, whole_node
-from pretrieve.image_cache.cached_images import CachedImages
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
@@ -26,6 +26,7 @@ from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.study_inputs import StudyInputs
 from pretrieve.stages.trial_features import TrialFeaturesStage
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
+from pretrieve.training.fine_tuning import LabelledImages
 
 RELATIONSHIP_VERSION = 1
 """Raise it when the same images give another relationship."""
@@ -45,13 +46,13 @@ class RelationshipRequest:
     """One relationship that a study needs.
 
     Attributes:
-      images: image-cache entry of the target's training images, cropped as for evaluation.
+      images: the target's training images, cropped as for evaluation.
       estimate: `calibrated`, by logistic regression as the original does, or `direct`.
       seed: draws the images to hold out.
     """
 
     backbone: Backbone
-    images: Path
+    images: StoredRows
     num_target_classes: int
     estimate: Literal["calibrated", "direct"]
     seed: int
@@ -63,7 +64,7 @@ class RelationshipRequest:
             kind="relationship",
             version=RELATIONSHIP_VERSION,
             backbone=self.backbone.identity,
-            images=self.images.name,
+            images=self.images.origin if self.images.rows else self.images.folders[0].name,
             estimate=self.estimate,
             seed=self.seed,
         )
@@ -140,7 +141,7 @@ def _request(context: Context, target: str) -> RelationshipRequest:
     settings, inputs = context.settings, context.get(ImageCacheStage)
     return RelationshipRequest(
         backbone=inputs.backbone,
-        images=inputs.folder(target, "train", "square"),
+        images=inputs.images_of(target, ["train"], "square"),
         num_target_classes=inputs.targets[target].num_classes,
         estimate=settings.training.relationship,
         seed=derived_seed(settings.seed, "relationship", target),
@@ -152,7 +153,7 @@ def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
     from pretrieve.training.category_relationship import direct_relationship, hold_out, learn_relationship
 
     torch.set_num_threads(num_threads)
-    images = CachedImages([request.images])
+    images = request.images.images()
     labels, num_classes = images.labels.numpy(), request.num_target_classes
     probabilities = source_probabilities(request.backbone, images)
     if request.estimate == "direct":
@@ -165,7 +166,7 @@ def _relate(request: RelationshipRequest, path: Path, num_threads: int) -> None:
 
 
 @torch.inference_mode()
-def source_probabilities(backbone: Backbone, images: CachedImages) -> NDArray[np.float64]:
+def source_probabilities(backbone: Backbone, images: LabelledImages) -> NDArray[np.float64]:
     """Predict the source's categories for each image: (N, K_source) float64, each row sums to one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = backbone.load_classifier()

@@ -10,7 +10,7 @@ from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import CellCountsStage
 from pretrieve.stages.context import Context
-from pretrieve.stages.refits import RefitsStage
+from pretrieve.stages.repeats import is_whole
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
 
@@ -24,6 +24,7 @@ class ReportStage(Stage[StudyRecord]):
 
     name = "report"
     place = 120
+    is_shared = True
 
     def load(self, context: Context) -> StudyRecord | None:
         """Return None: each run writes the report anew."""
@@ -38,7 +39,7 @@ class ReportStage(Stage[StudyRecord]):
         import pretrieve_dashboards as dashboards
 
         settings, ledger, clock = context.settings, context.ledger, context.clock
-        ledger.end_study("FINISHED" if context.get(RefitsStage).is_whole else "FAILED")
+        ledger.end_study("FINISHED" if is_whole(context) else "FAILED")
         with clock.stage(self.name, total=1) as progressed:
             ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
             record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True, views=settings.views())

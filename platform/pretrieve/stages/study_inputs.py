@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pretrieve.artifacts.keys import content_key
+from pretrieve.artifacts.sealed_files import is_kept, sealing
 from pretrieve.backbones import Backbone
 from pretrieve.data.image_set import ImageSet
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.image_cache.card import Layout
 from pretrieve.image_cache.entries import PIXELS_VERSION, CacheEntry
 from pretrieve.stages.source_units import SourceUnits
 from pretrieve_selection import Selection
+
+ROWS = "rows"
+"""Folder of the store with the rows of whole sets that repeats draw."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class StudyInputs:
       images: folder of the image cache.
       top_ks: the numbers of units at which trials cut a selection; None stands for the whole of it.
       relationships: for Co-Tuning, the file of each target's relationship of categories.
-      features: for rows that read them, the folder of each (image set, split).
+      features: for rows that read them, the folder of each (image set, split) of the whole sets.
       units_with_leaks: all units of the targets from whose `units` copies of test images were removed.
     """
 
@@ -94,9 +102,32 @@ class StudyInputs:
         }
         return list(entries.values())
 
-    def folder(self, target: str, split: str, layout: Layout) -> Path:
-        """Return the image-cache entry of a target's split: `whole` to crop from in training, `square` to predict."""
-        return self.images / split_entry(self.targets[target], split, self.image_size, layout).key
+    def images_of(self, target: str, splits: Sequence[str], layout: Layout) -> StoredRows:
+        """Return the images of a target's splits, one after the other: `whole` to crop from, `square` to predict."""
+        return self._stored(
+            target, splits, lambda whole, split: self.images / split_entry(whole, split, self.image_size, layout).key
+        )
+
+    def features_of(self, target: str, splits: Sequence[str]) -> StoredRows:
+        """Return the features of the images of a target's splits, one after the other."""
+        return self._stored(target, splits, lambda _, split: self.features[target, split])
+
+    def _stored(self, target: str, splits: Sequence[str], folder: Callable[[ImageSet, str], Path]) -> StoredRows:
+        image_set = self.targets[target]
+        if image_set.drawn_from is None:
+            return StoredRows(folders=tuple(folder(image_set, split) for split in splits))
+        rows = np.concatenate([image_set.rows[split] for split in splits])
+        # Labelled images stand first in the whole set, so a training reads no entry of the test images.
+        reads_test = bool((rows >= image_set.whole.num_images("train")).any())
+        folders = [folder(image_set.whole, split) for split in ("train", *(["test"] if reads_test else []))]
+        return StoredRows(folders=tuple(folders), rows=self._kept_rows(rows))
+
+    def _kept_rows(self, rows: NDArray[np.int64]) -> Path:
+        path = self.images.parent / ROWS / f"{content_key(rows=rows.tolist())}.npy"
+        if not is_kept(path):
+            with sealing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, rows)
+        return path
 
     @property
     def image_size(self) -> int:

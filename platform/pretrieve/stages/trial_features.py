@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 
 from pretrieve.backbones import find_architecture
@@ -18,11 +17,9 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.features import SOURCE, StudyFeatures, forecast_extraction
 from pretrieve.stages.image_sets import ImageSetsStage
 
-SPLITS_READ = ("train", "val", "test")
-
 
 class TrialFeaturesStage(Stage[Mapping[tuple[str, str], Path]]):
-    """Extracts the features that trials read, and returns the folder of each (image set, split).
+    """Extracts the features that trials read, and returns the folder of each (image set, split) of the whole sets.
 
     They are those of the network that is trained, in the view of prediction. Selections read the same ones of the
     train splits.
@@ -60,7 +57,7 @@ class TrialFeaturesStage(Stage[Mapping[tuple[str, str], Path]]):
         everything = {SOURCE: sets.source, **sets.targets}
         wanted = _wanted(context)
         if context.find(BackboneStage) is None:
-            counts = {which: everything[which[0]].num_images(which[1]) for which in wanted}
+            counts = {which: everything[which[0]].whole.num_images(which[1]) for which in wanted}
         else:
             features, requests = trained_features(context), _requests(context)
             counts = {which: request.num_missing_rows(features.folder) for which, request in requests.items()}
@@ -93,7 +90,8 @@ def _wanted(context: Context) -> list[tuple[str, str]]:
         not row.is_fitted and row.source_head == "fresh" and OBJECTIVES.find(row.trained_with).uses_source_head
         for row in reading
     )
-    targets = list(product(context.get(ImageSetsStage).targets, SPLITS_READ))
+    sets = context.get(ImageSetsStage).targets
+    targets = [(name, split) for name, target in sets.items() for split in target.whole.splits]
     return [*targets, *([(SOURCE, "train")] if starts_source else [])]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -12,11 +12,14 @@ from pretrieve.artifacts.keys import content_key, derived_seed
 from pretrieve.artifacts.sealed_files import read_sealed_array
 from pretrieve.components import HEAD_STARTS, METRICS, OBJECTIVES, OPTIMIZERS, SCHEDULES
 from pretrieve.components.hyperparameters import TOP_K
+from pretrieve.data.image_set import ImageSet
 from pretrieve.execution.kept_heads import FeatureFiles
-from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.trial_task import PredictionFiles, TrainingFiles, TrialTask
 from pretrieve.methods import Method
+from pretrieve.records.predictions import predictions_path
 from pretrieve.search.grid import GridSettings
 from pretrieve.stages.features import SOURCE
+from pretrieve.stages.scored_images import prediction_bytes, scored_images_path
 from pretrieve.stages.study_inputs import ReusedImages, StudyInputs
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 from pretrieve.training.trial_spec import PROTOCOL_VERSION, TrialSpec
@@ -29,7 +32,7 @@ Kind = Literal["trial", "refit"]
 HEADS = "heads"
 
 SPLITS: dict[Kind, tuple[tuple[str, ...], str]] = {"trial": (("train",), "val"), "refit": (("train", "val"), "test")}
-"""The splits that a trial and a refit train on, and the split that they score."""
+"""The splits that a trial and a refit train on, and the split that they score; each fold has them for its own."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,22 @@ class Cell:
 class TrialMaker:
     """Makes the tasks of a study's trials and refits.
 
-    `spool_path` maps the key of a trial to the file that its process writes its metrics to.
+    Args:
+      inputs: of the refits, and of trials that score a validation split.
+      folds: of each fold, where trials are scored by folds.
+      spool_path: maps the key of a trial to the file that its process writes its metrics to.
     """
 
-    def __init__(self, settings: StudySettings, inputs: StudyInputs, spool_path: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        settings: StudySettings,
+        inputs: StudyInputs,
+        spool_path: Callable[[str], Path],
+        folds: Sequence[StudyInputs] = (),
+    ) -> None:
         self._settings = settings
         self._inputs = inputs
+        self._folds = tuple(folds)
         self._cells: dict[tuple[str, str, str], Cell] = {}
         self._spool_path = spool_path
 
@@ -99,8 +112,9 @@ class TrialMaker:
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 
     def refit_bytes(self) -> int:
-        """Return about how many bytes a refit's weights have: those of the backbone, as its heads are small."""
-        return self._inputs.backbone.weights_path.stat().st_size
+        """Return about how many bytes a refit leaves: its weights, about those of the backbone, and its predictions."""
+        largest = max(map(prediction_bytes, self._inputs.targets.values()))
+        return self._inputs.backbone.weights_path.stat().st_size + largest
 
     def refits(self, cell: Cell, best: Hyperparameters, *, with_leaks: bool = False) -> list[TrialTask]:
         """Make the refits of a cell's best configuration, one for each seed.
@@ -124,7 +138,6 @@ class TrialMaker:
         reused = inputs.reused(target, method, point.get(TOP_K.name), with_leaks=with_leaks)
         row = settings.method(method)
         objective = row.trained_with
-        train, evaluate = SPLITS[kind]
         without_key = TrialSpec(
             kind=kind,
             target=target,
@@ -140,33 +153,51 @@ class TrialMaker:
             num_source_classes=self._num_source_classes(target, objective),
             source_head=row.source_head,
         )
-        key = self._key(without_key, reused)
+        folds = [(each, each.reused(target, method, point.get(TOP_K.name))) for each in self._folds if kind == "trial"]
+        data = folds or [(inputs, reused)]
+        key = self._key(without_key, data)
+        files = [self._files(each, kind, target, row, images) for each, images in data]
         return TrialTask(
             spec=without_key.model_copy(update={"key": key}),
             architecture_name=inputs.backbone.architecture_name,
             weights_path=inputs.backbone.weights_path,
             backbone_identity=inputs.backbone.identity,
-            train=tuple(inputs.folder(target, split, "whole") for split in train),
-            evaluate=(inputs.folder(target, evaluate, "square"),),
-            source=reused.folders if reused else (),
+            **{name: getattr(files[0], name) for name in TrainingFiles.model_fields},
+            folds=tuple(files) if folds else (),
             spool_path=self._spool_path(key),
             checkpoint_path=settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=settings.folder / "refits" / f"{key}.pt" if kind == "refit" else None,
+            predictions=self._predictions(target, key) if kind == "refit" else None,
             num_threads=settings.compute.num_cpus,
             num_workers=1 if row.is_fitted else settings.compute.workers_per_trial,
-            features=self._features(target, row, kind) if settings.reads_features(method) else None,
-            relationship_path=self._relationship(target, objective),
             image_scratch=settings.compute.image_scratch,
             max_silence_s=settings.compute.max_silence_s,
             provenance=self._provenance(without_key, reused),
         )
 
-    def _features(self, target: str, row: Method, kind: Kind) -> FeatureFiles:
-        inputs, (train, evaluate) = self._inputs, SPLITS[kind]
+    def _predictions(self, target: str, key: str) -> PredictionFiles:
+        images = scored_images_path(self._settings.cache, self._inputs.targets[target])
+        return PredictionFiles(images=images, out=predictions_path(self._settings.folder, key))
+
+    def _files(
+        self, inputs: StudyInputs, kind: Kind, target: str, row: Method, reused: ReusedImages | None
+    ) -> TrainingFiles:
+        train, evaluate = splits_of(kind, inputs.targets[target])
+        relates = OBJECTIVES.find(row.trained_with).uses_relationship
+        return TrainingFiles(
+            train=inputs.images_of(target, train, "whole"),
+            evaluate=inputs.images_of(target, (evaluate,), "square"),
+            source=reused.folders if reused else (),
+            features=self._features(inputs, target, row, kind) if self._settings.reads_features(row.name) else None,
+            relationship_path=inputs.relationships[target] if relates else None,
+        )
+
+    def _features(self, inputs: StudyInputs, target: str, row: Method, kind: Kind) -> FeatureFiles:
+        train, evaluate = splits_of(kind, inputs.targets[target])
         needs_source = row.source_head == "fresh" and OBJECTIVES.find(row.trained_with).uses_source_head
         return FeatureFiles(
-            train=tuple(inputs.features[target, split] for split in train),
-            evaluate=(inputs.features[target, evaluate],),
+            train=inputs.features_of(target, train),
+            evaluate=inputs.features_of(target, (evaluate,)),
             source=inputs.features[SOURCE, "train"] if needs_source else None,
             left_out=inputs.units[target].dropped if needs_source else (),
             heads=self._settings.cache / HEADS,
@@ -174,13 +205,14 @@ class TrialMaker:
 
     def _provenance(self, spec: TrialSpec, reused: ReusedImages | None) -> dict[str, str | float | int]:
         """Describe the origin of the trial's data for people; the key covers it already."""
-        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+        inputs = self._inputs
         image_set = inputs.targets[spec.target]
+        train, evaluate = splits_of(spec.kind, image_set)
         provenance: dict[str, str | float | int] = {
             "data.train": "+".join(train),
             "data.train_fingerprint": "+".join(image_set.fingerprints[split] for split in train),
-            "data.evaluate": evaluate,
-            "data.evaluate_fingerprint": image_set.fingerprints[evaluate],
+            "data.evaluate": f"{len(self._folds)} folds" if self._folds and spec.kind == "trial" else evaluate,
+            "data.evaluate_fingerprint": image_set.fingerprints.get(evaluate, ""),
         }
         if reused:
             selection, top_k = self._settings.selection, spec.hyperparameters.get(TOP_K.name)
@@ -199,10 +231,10 @@ class TrialMaker:
             }
         return provenance
 
-    def _key(self, spec: TrialSpec, reused: ReusedImages | None) -> str:
-        inputs, (train, evaluate) = self._inputs, SPLITS[spec.kind]
+    def _key(self, spec: TrialSpec, data: Sequence[tuple[StudyInputs, ReusedImages | None]]) -> str:
+        """Hash all that decides a trial; `data` are the inputs of its training, or of the training of each fold."""
+        inputs = self._inputs
         image_set = inputs.targets[spec.target]
-        relationship = self._relationship(spec.target, spec.objective)
         row = self._settings.method(spec.method)
         num_workers = 1 if row.is_fitted else self._settings.compute.workers_per_trial
         training = TrainingSettings() if row.is_fitted else _read_by(spec, num_workers)
@@ -221,16 +253,13 @@ class TrialMaker:
             # A registered model knows its classes by their names.
             class_names=image_set.class_names,
             backbone=inputs.backbone.identity,
-            train=[image_set.fingerprints[split] for split in train],
-            evaluate=image_set.fingerprints[evaluate],
-            reused=reused.identity if reused else None,
+            **(_data(spec, *data[0]) if len(data) == 1 else {"folds": [_data(spec, *each) for each in data]}),
             # A trial on record lacks a metric that was not asked for then; their order decides nothing.
             **({"further_metrics": [METRICS.identity(word) for word in further]} if further else {}),
             **_members_of(spec),
             **({} if spec.source_head == "fresh" else {"source_head": spec.source_head}),
             # A source head starts from the source's features, beside those that are selected.
             **({} if heads_of_source is None else {"heads_of_source": heads_of_source}),
-            **({} if relationship is None else {"relationship": relationship.stem}),
             # Each worker's batch norm sees only its part of a batch.
             **({} if num_workers == 1 else {"num_workers": num_workers}),
         )
@@ -259,6 +288,26 @@ class TrialMaker:
 
     def _relationship(self, target: str, objective: str) -> Path | None:
         return self._inputs.relationships[target] if OBJECTIVES.find(objective).uses_relationship else None
+
+
+def splits_of(kind: Kind, image_set: ImageSet) -> tuple[tuple[str, ...], str]:
+    """Return the splits that a trial or a refit trains on, and the one that it scores."""
+    train, evaluate = SPLITS[kind]
+    return tuple(split for split in train if split in image_set.splits), evaluate
+
+
+def _data(spec: TrialSpec, inputs: StudyInputs, reused: ReusedImages | None) -> dict[str, Any]:
+    """Return what a key holds of the images of one training."""
+    image_set = inputs.targets[spec.target]
+    train, evaluate = splits_of(spec.kind, image_set)
+    found: dict[str, Any] = {
+        "train": [image_set.fingerprints[split] for split in train],
+        "evaluate": image_set.fingerprints[evaluate],
+        "reused": reused.identity if reused else None,
+    }
+    if OBJECTIVES.find(spec.objective).uses_relationship:
+        found["relationship"] = inputs.relationships[spec.target].stem
+    return found
 
 
 def _members_of(spec: TrialSpec) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class _Search:
     def _tune_search(self, cells: Sequence[Cell]) -> TuneSearch:
         search, study_cells = self.context.settings.search, self.study_cells
         earlier, begun = (study_cells.earlier(cells, ended=ended) for ended in (True, False))
-        stopping = stopping_search(search, self.context.settings.training.num_epochs, earlier=earlier, begun=begun)
+        stopping = stopping_search(search, self.context.settings.num_reports, earlier=earlier, begun=begun)
         if not search.proposes:
             return stopping
         return proposing_search(

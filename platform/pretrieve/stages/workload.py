@@ -52,11 +52,22 @@ def fit_seconds(num_images: int, num_classes: int, feature_dim: int) -> float:
     return TRIAL_OVERHEAD_S + FIT_S_PER_NUMBER * num_images * num_classes * min(num_images, feature_dim)
 
 
-def work_of(kind: Kind, training: TrainingSettings, target: ImageSet, objective: str) -> Work:
-    """Count the work of a trial, which scores val after each epoch, or of a refit, which scores test once."""
+def work_of(
+    kind: Kind, training: TrainingSettings, target: ImageSet, objective: str, num_folds: int | None = None
+) -> Work:
+    """Count the work of a trial, which scores val after each epoch, or of a refit, which scores test once.
+
+    With folds, a trial is a training for each of them, and scores every training image once.
+    """
     splits, evaluate = SPLITS[kind]
     uses_source = OBJECTIVES.find(objective).uses_source
     num_images = sum(target.num_images(split) for split in splits)
+    if kind == "trial" and num_folds is not None:
+        learned = num_images - num_images // num_folds
+        length = Length.of(training, learned, has_source=uses_source)
+        batch, source_batch = training.step_sizes(learned)
+        per_step = batch + (source_batch if uses_source else 0)
+        return Work(num_folds * length.num_epochs, num_folds * length.num_steps, per_step, num_images)
     length = Length.of(training, num_images, has_source=uses_source)
     scored = target.num_images(evaluate) * (length.num_epochs if kind == "trial" else 1)
     batch, source_batch = training.step_sizes(num_images)

@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.components import HEAD_STARTS, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
+from pretrieve.data.folds import MAX_FOLDS
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
 from pretrieve.errors import UserError, in_words, nearest_word
@@ -23,6 +24,7 @@ from pretrieve.search.settings import SearchSettings
 from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
 from pretrieve.stages.backbone_settings import BackboneSettings as BackboneSettings
 from pretrieve.stages.budget import BudgetSettings
+from pretrieve.stages.repeat_settings import RepeatSettings
 from pretrieve.stages.selection_settings import StudySelectionSettings, row_faults
 from pretrieve.study.recipes import DEFAULT_RECIPE, with_recipe
 from pretrieve.tracking.address import sqlite_store
@@ -107,6 +109,9 @@ class StudySettings(SettingsModel):
       training: the protocol shared by all trials (section 4.1).
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
+      repeats: how often all that a user would draw is drawn anew.
+      folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
+        from the others; or `official`, on the validation split of the target, held out of train where it has none.
       compute: what a trial may use.
       budget: what the study may cost.
       report: what the report shows.
@@ -129,6 +134,8 @@ class StudySettings(SettingsModel):
     training: TrainingSettings = TrainingSettings()
     grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
+    repeats: RepeatSettings = RepeatSettings()
+    folds: Literal["official"] | Annotated[int, Field(ge=2, le=MAX_FOLDS)] = "official"
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
     report: ReportSettings = ReportSettings()
@@ -229,9 +236,14 @@ class StudySettings(SettingsModel):
             if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
-        found = self.search.faults_beside(num_epochs=training.num_epochs, num_workers=num_workers)
+        of_refits = [
+            f"refit.num_seeds: must be left out where repeats.draws is above 1, as each repeat has one refit, but is "
+            f"{self.refit.num_seeds}"
+            for _ in range(self.repeats.draws > 1 and "num_seeds" in self.refit.model_fields_set)
+        ]
+        found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_search:
+        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_refits or of_search:
             raise FieldFaultsError(faults)
         return self
 
@@ -289,12 +301,22 @@ class StudySettings(SettingsModel):
         """Return whether the trials of a row read features: they are fitted to them, or heads start from them."""
         return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
 
+    @property
+    def num_reports(self) -> int:
+        """How often a trial reports a score: after each epoch, or after each fold."""
+        return self.training.num_epochs if self.folds == "official" else self.folds
+
+    @property
+    def draws_rows(self) -> bool:
+        """Whether the splits of targets are rows of whole sets, which repeats or folds draw."""
+        return self.repeats.draws > 1 or self.folds != "official"
+
     def num_refits(self, name: str) -> int:
         """Return how often the best configuration of a row is trained for the table.
 
         Nothing of a row that is fitted to features is random: another seed would give the same score again.
         """
-        return 1 if self.method(name).is_fitted else self.refit.num_seeds
+        return 1 if self.method(name).is_fitted or self.repeats.draws > 1 else self.refit.num_seeds
 
     def training_of(self, name: str) -> TrainingSettings:
         """Return the training of a row, with the head start, the optimizer, the schedule and the length it names."""

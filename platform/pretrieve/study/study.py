@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pretrieve.records import StudyRecord
     from pretrieve.records.forecast import Forecast
+    from pretrieve.records.predictions import KeptPredictions
 
 
 class Study:
@@ -185,6 +186,29 @@ class Study:
         from pretrieve_dashboards import compare_frame
 
         return compare_frame(self.record(with_trials=False), method, baseline)
+
+    def predictions(self, target: str, method: str) -> tuple[KeptPredictions, ...]:
+        """Read the class scores on the test images of each refit of a cell that keeps them, in the order of its refits.
+
+        They lie in the study's folder; the record's refits say where MLflow has them.
+
+        Raises:
+          DashboardError: the study was never run, or has no such target or method.
+          DamagedArtifactError: a file is damaged; the next run makes it again.
+        """
+        from pretrieve.records.predictions import predictions_path, read_predictions
+        from pretrieve_dashboards.errors import DashboardError
+
+        record = self.record(with_trials=False)
+        try:
+            refits = record.cell(target, method).refits
+        except KeyError:
+            cells = ", ".join(f"{cell.target} · {cell.method}" for cell in record.cells)
+            raise DashboardError(
+                f"predictions are kept for the cells of a study, one of {cells}, but {target} · {method} was asked for"
+            ) from None
+        paths = [predictions_path(self.settings.folder, refit.key) for refit in refits]
+        return tuple(read_predictions(path) for path in paths if path.exists())
 
     def _repr_html_(self) -> str:
         """Show in a notebook what the study is, and its table once it has one."""

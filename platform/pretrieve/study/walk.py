@@ -21,7 +21,7 @@ from pretrieve.stages.features import SOURCE, FeaturesStage
 from pretrieve.stages.image_cache import describe_inputs
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
-from pretrieve.stages.refits import RefitsStage
+from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.stages.report import ReportStage, earlier_seconds
 from pretrieve.stages.selection import SelectionStage
 from pretrieve.stages.selection_record import write_selection_records
@@ -61,15 +61,18 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
 
 def _check_whole(context: Context) -> None:
     """Raise BudgetUsedUpError or TrialsFailedError where trials or refits that were to run have no result."""
-    results, report = context.get(RefitsStage), context.settings.folder / schema.REPORT_ARTIFACT
-    if results.missing and context.budget.reached is not None:
-        num_done = sum(result.best is not None for result in results.cells)
+    repeats, report = context.get(RepeatsStage), context.settings.folder / schema.REPORT_ARTIFACT
+    missing = [task for repeat in repeats for task in repeat.missing]
+    num_left = context.settings.repeats.draws - len(repeats)
+    if (missing or num_left) and context.budget.reached is not None:
+        num_done = sum(result.best is not None for result in repeats[0].cells)
+        left = f" and {num_left} repeats were not begun" if num_left else ""
         raise BudgetUsedUpError(
-            f"{context.budget.reached}: {len(results.missing)} trials and refits were not run to their ends; "
-            f"{num_done} of {len(results.cells)} cells have a best configuration, and the report ({report}) shows "
+            f"{context.budget.reached}: {len(missing)} trials and refits were not run to their ends{left}; "
+            f"{num_done} of {len(repeats[0].cells)} cells have a best configuration, and the report ({report}) shows "
             "them; give a larger budget and run the study again to go on from there"
         )
-    failed = [task for task in results.missing if context.runs_trials or task.spec.kind == "refit"]
+    failed = [task for task in missing if context.runs_trials or task.spec.kind == "refit"]
     if failed:
         named = "; ".join(f"{task.spec.target} · {task.spec.method}: {task.spec.describe()}" for task in failed[:5])
         trials = "1 trial has" if len(failed) == 1 else f"{len(failed)} trials have"

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from pretrieve.data.decode import decode_square, read_content
-from pretrieve.data.folder_tree import SPLITS
 from pretrieve.data.image_set import ImageSet
-from pretrieve.data.image_table import SCHEMA
+from pretrieve.data.image_table import GROUPED_SCHEMA, SCHEMA
+from pretrieve.data.split_words import SPLITS
 from pretrieve.errors import ImageSetError
 
 NUM_DECODED = 100
@@ -79,10 +79,10 @@ def _check_splits(image_set: ImageSet, place: str) -> None:
     for split, table in image_set.splits.items():
         if split not in SPLITS:
             raise AssertionError(f"splits must be of {', '.join(SPLITS)}, but one is {split!r} {place}")
-        if not table.schema.equals(SCHEMA):
+        if not (table.schema.equals(SCHEMA) or table.schema.equals(GROUPED_SCHEMA)):
             raise AssertionError(
-                f"an image table must have the columns {_columns(SCHEMA)}, but that of {split} has "
-                f"{_columns(table.schema)} {place}"
+                f"an image table must have the columns {_columns(SCHEMA)}, and group string where images come in "
+                f"groups, but that of {split} has {_columns(table.schema)} {place}"
             )
         if not table.num_rows:
             raise AssertionError(f"a split must have an image, but {split} has none; leave it out {place}")

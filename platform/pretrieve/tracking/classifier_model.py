@@ -16,10 +16,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.backbones import Preprocessing, find_architecture
-from pretrieve.backbones.state_dicts import load_weights, read_kept_weights
+from pretrieve.backbones.state_dicts import read_kept_weights
 from pretrieve.data.decode import decode_square
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
-from pretrieve.training.network import TwoHeadNetwork
+from pretrieve.training.network import prediction_network
 
 BATCH_SIZE = 128
 
@@ -36,15 +36,14 @@ class ImageClassifier(PythonModel):
         architecture = find_architecture(card["architecture"])
         self._class_names: list[str] = card["class_names"]
         self._preprocessing = Preprocessing.from_dict(card["preprocessing"])
-        self._network = TwoHeadNetwork(
-            architecture.build(),
-            feature_dim=architecture.feature_dim,
-            num_target_classes=len(self._class_names),
-            num_source_classes=0,
-        ).eval()
         weights = context.artifacts["weights"]
-        state = {k: v for k, v in read_kept_weights(Path(weights)).items() if not k.startswith("source_head.")}
-        load_weights(self._network, state, origin=weights)
+        self._network = prediction_network(
+            architecture.build(),
+            read_kept_weights(Path(weights)),
+            feature_dim=architecture.feature_dim,
+            num_classes=len(self._class_names),
+            origin=weights,
+        )
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

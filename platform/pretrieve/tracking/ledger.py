@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from pretrieve.artifacts.disk_space import has_no_space, write_once_disk_has_space
 from pretrieve.components.hyperparameters import read_number
 from pretrieve.errors import LedgerError
+from pretrieve.records.predictions import PREDICTIONS
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
 from pretrieve.tracking.delivery import Delivery
@@ -326,6 +327,23 @@ class Ledger:
                 return
             self.tree.log(run_id, metrics=metrics, tags=tags)
             self.tree.end(run_id, "FINISHED")
+
+        self.persist(record)
+
+    def recorded_predictions(self) -> dict[str, str]:
+        """Return the digest of the predictions in each refit's run, by the id of the run; raises like `persist`."""
+        runs = self.persist(lambda: self.tree.runs(schema.KIND_REFIT))
+        tags = {str(run.info.run_id): run.data.tags.get(schema.TAG_PREDICTIONS) for run in runs}
+        return {run_id: digest for run_id, digest in tags.items() if digest is not None}
+
+    def record_predictions(self, key: str, path: Path, digest: str) -> None:
+        """Log the file of a refit's predictions to its run, and then its digest as a tag; raises like `persist`."""
+
+        def record() -> None:
+            run_id = self.run_id(key)
+            self.tree.client.log_artifact(run_id, str(path), PREDICTIONS)
+            # Last, so that a run with the tag has the file.
+            self.tree.log(run_id, tags={schema.TAG_PREDICTIONS: digest})
 
         self.persist(record)
 

@@ -15,6 +15,7 @@ TAG_INTERRUPTIONS = "pretrieve.interruptions"
 TAG_ATTEMPTS = "pretrieve.attempts"
 TAG_CURVE = "pretrieve.curve"
 MADE_WITH_PREFIX = "pretrieve.made_with."
+TAG_PREDICTIONS = "pretrieve.predictions"
 TAG_BEST = "pretrieve.best"
 TAG_BEST_KEY = "pretrieve.best_key"
 TAG_REFIT_KEYS = "pretrieve.refit_keys"
@@ -22,6 +23,16 @@ TAG_REFIT_KEYS_WITH_LEAKS = "pretrieve.refit_keys_with_leaks"
 TAG_PARENT = "mlflow.parentRunId"
 TAG_NOTE = "mlflow.note.content"
 TAG_RUNS_VIEW = "mlflow.sharedViewState.study"
+
+
+def of_repeat(tag: str, repeat: int) -> str:
+    """Name the tag of a cell for one of its repeats, which count from 0.
+
+    >>> of_repeat(TAG_BEST, 0), of_repeat(TAG_BEST, 2)
+    ('pretrieve.best', 'pretrieve.best.2')
+    """
+    return f"{tag}.{repeat}" if repeat else tag
+
 
 KIND_STUDY = "study"
 KIND_CELL = "cell"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from pretrieve.backbones.state_dicts import load_weights
 from pretrieve.errors import BackboneError, ComponentError
 from pretrieve.training.head_starts import HeadProblem, HeadStart
 from pretrieve.training.head_starts._base import Examples, no_examples
@@ -116,6 +118,29 @@ class TwoHeadNetwork(nn.Module):
         if self.source_head is not None and not self._source_head_is_pretrained:
             heads.append(self.source_head)
         return [parameter for head in heads for parameter in head.parameters()]
+
+
+def prediction_network(
+    backbone: nn.Module, state: Mapping[str, Tensor], *, feature_dim: int, num_classes: int, origin: str
+) -> TwoHeadNetwork:
+    """Build a network that predicts with the weights of a fine-tuned one, of which a source head is left out.
+
+    Args:
+      backbone: (N, 3, S, S) → (N, D), with any weights.
+      state: the state dict of a `TwoHeadNetwork`.
+      feature_dim: D.
+      num_classes: K of the target.
+      origin: where the weights come from, for messages.
+
+    Raises:
+      BackboneError: a weight is missing, left over, of another shape or not finite.
+    """
+    network = TwoHeadNetwork(
+        backbone, feature_dim=feature_dim, num_target_classes=num_classes, num_source_classes=0
+    ).eval()
+    kept = {name: value for name, value in state.items() if not name.startswith("source_head.")}
+    load_weights(network, kept, origin=origin)
+    return network
 
 
 def _fixed_modules(backbone: nn.Module) -> list[nn.Module]:

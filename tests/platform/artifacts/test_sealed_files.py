@@ -47,6 +47,19 @@ def test_every_length_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert bytes(read_sealed(tmp_path / "kept")) == content
 
 
+def test_equal_contents_have_equal_digests_and_others_do_not(tmp_path: Path) -> None:
+    digests = []
+    for number, content in enumerate(
+        (b"one", b"one", b"two", b"", b"one" + bytes(sealed_files.BLOCK_BYTES), bytes(sealed_files.BLOCK_BYTES))
+    ):
+        with sealing(tmp_path / f"{number}") as temporary:
+            temporary.write_bytes(content)
+        digests.append(SealedFile(tmp_path / f"{number}").digest)
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 5
+    assert all(len(digest) == 32 for digest in digests)
+
+
 def test_each_changed_byte_is_found(path: Path) -> None:
     written = path.read_bytes()
     for place in range(len(written)):

@@ -1,5 +1,6 @@
 import pickle
 
+import pyarrow as pa
 import pytest
 
 from pretrieve.data.image_set import ImageSet
@@ -43,3 +44,19 @@ def test_classes_without_a_training_image_are_named():
 def test_a_label_that_is_no_class_is_refused_with_its_split(wrong):
     with pytest.raises(ImageSetError, match=rf"split 'test', must lie in 0 … 1, but {wrong} was found"):
         _image_set(train=[0, 1], test=[0, wrong])
+
+
+def test_all_images_or_none_have_a_group():
+    def grouped(labels, groups):
+        return _table(labels).append_column("group", pa.array(groups, pa.string()))
+
+    def image_set(**splits):
+        return ImageSet("birds", ("a", "b"), splits, dict.fromkeys(splits, "fingerprint"))
+
+    train = grouped([0, 1], ["p", "q"])
+    assert image_set(train=train, test=grouped([0], ["p"])).num_images("test") == 1
+    for test in (_table([0]), grouped([0], [None])):
+        with pytest.raises(
+            ImageSetError, match=r"all images of 'birds' or none must have a group, but in split 'test'"
+        ):
+            image_set(train=train, test=test)

@@ -218,3 +218,21 @@ def test_wordnet_folders_are_a_source(make_tree, tmp_path):
     source = load_source(ImageSetSettings(imagenet=root), seed=0, cache=tmp_path)
     assert source.name == "imagenet"
     assert [name.split()[0] for name in source.class_names] == ["n01440764", "n01443537"]
+
+
+def test_a_column_of_groups_is_named_and_no_split_parts_a_group(tmp_path):
+    contents = [encode_png(np.full((8, 8, 3), 9 * number, np.uint8)) for number in range(24)]
+    table = {"image": contents, "label": ["cat", "dog"] * 12, "patient": [number // 3 for number in range(24)]}
+    pq.write_table(pa.table(table), tmp_path / "pets.parquet")
+    fields = {"parquet": "pets.parquet", "test_fraction": 0.3, "regime": {"fraction": 0.7}}
+
+    def target(**columns):
+        settings = ImageSetSettings.model_validate({**fields, "columns": columns}, context={"base": tmp_path})
+        return load_target(settings, seed=0, cache=tmp_path)
+
+    made = target(group="patient")
+    parts = [set(made.splits[split]["group"].to_pylist()) for split in ("train", "val", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    assert made.fingerprints["train"] != target().fingerprints["train"]
+    with pytest.raises(ImageSetError, match=r"pets.parquet must have one column 'patients', but .* mean 'patient'\?"):
+        target(group="patients")

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pretrieve.data.image_table import SCHEMA, table_of_contents
@@ -160,3 +161,44 @@ def test_a_share_beside_a_test_split_and_a_class_too_small_for_one_are_refused()
         ImageSetError, match=r"to hold one out for the test, but label 0 has 1; add images or give a test"
     ):
         with_test({"train": _table([1])}, fraction=0.2, seed=0, set_name="birds")
+
+
+def _grouped(counts, group_of):
+    table = _table(counts)
+    return table.append_column("group", pa.array([group_of(path) for path in table["path"].to_pylist()], pa.string()))
+
+
+def _groups(table):
+    return set(table["group"].to_pylist())
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.5])
+def test_a_group_is_kept_or_held_out_whole_and_each_class_gives_about_its_fraction(fraction):
+    table = _grouped([60, 40, 80], lambda path: f"{path[0]} {int(path[2:]) // 4}")  # four images a group
+    for seed in range(5):
+        kept, held = _split(table, fraction=fraction, seed=seed)
+        assert _paths(kept) | _paths(held) == _paths(table)
+        assert not _groups(kept) & _groups(held)
+        for label, count in enumerate([60, 40, 80]):
+            assert abs(len(_paths(held, label)) - fraction * count) <= 4
+
+
+def test_every_group_can_be_held_out_and_the_order_of_rows_does_not_matter(rng):
+    table = _grouped([20, 20], lambda path: str(int(path[2:]) // 4 + 5 * (path[0] == "1")))
+    held = [_groups(_split(table, seed=seed)[1]) for seed in range(60)]
+    assert set.union(*held) == {str(group) for group in range(10)}
+    shuffled = table.take(rng.permutation(table.num_rows))
+    assert [_groups(_split(shuffled, seed=seed)[1]) for seed in range(3)] == held[:3]
+
+
+def test_a_class_in_one_group_and_groups_that_cannot_be_divided_are_refused():
+    with pytest.raises(
+        ImageSetError,
+        match=r"groups of each class of 'birds' must be divided to hold some out for validation, but those of 1 "
+        r"classes cannot be, the first label 1 in 1 group; add images of other groups or give a val split",
+    ):
+        _split(_grouped([5, 3], lambda path: "p" if path[0] == "1" else path))
+    # Three groups, each pair of them a class: whichever groups are held out, one class is on one side.
+    triangle = {"0/0": "a", "0/1": "b", "1/0": "b", "1/1": "c", "2/0": "c", "2/1": "a"}
+    with pytest.raises(ImageSetError, match=r"hold some out for the test, .* in 2 groups; add"):
+        with_test({"train": _grouped([2, 2, 2], triangle.get)}, fraction=0.5, seed=0, set_name="birds")

@@ -18,10 +18,12 @@ from pretrieve.backbones import find_architecture
 from pretrieve.backbones.state_dicts import write_weights
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources, node_resources
+from pretrieve.execution.predictions import score_of
 from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
+from pretrieve.records.predictions import read_predictions
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import Spool, SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.settings import TrainingSettings
@@ -64,6 +66,17 @@ def test_two_workers_have_the_loss_curve_of_one(make_task: MakeTask, tmp_path: P
         == "finished"
     )
     assert len(losses(together)) == 3
+
+
+def test_the_first_of_two_workers_writes_the_predictions(make_task: MakeTask, tmp_path: Path) -> None:
+    task = without_batch_norm(make_task(kind="refit"), tmp_path, num_workers=2)
+    outcome = run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
+    assert outcome == "finished"
+    assert task.predictions is not None
+    end = read_spool(task.spool_path)[-1]
+    assert isinstance(end, SpooledEnd)
+    assert score_of(task.spec, read_predictions(task.predictions.out)) == end.metrics[schema.TEST_SCORE]
+    assert [path.name for path in task.predictions.out.parent.iterdir()] == ["k.arrows"]
 
 
 def test_an_error_of_a_worker_is_recorded(make_task: MakeTask, tmp_path: Path) -> None:

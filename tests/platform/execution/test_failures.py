@@ -18,6 +18,7 @@ from ray import cloudpickle
 from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.retries import kind_of_error
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import TrialWatcher, last_error
 from pretrieve.execution.tuner import run_tasks
@@ -86,7 +87,9 @@ def test_a_trial_whose_process_ends_or_hangs_goes_on_in_another(
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_program_error_stops_its_cell_and_no_other(make_task: MakeTask, tmp_path: Path) -> None:
-    broken = [make_task(key=f"broken-{n}").model_copy(update={"train": (Path("gone"),)}) for n in range(4)]
+    broken = [
+        make_task(key=f"broken-{n}").model_copy(update={"train": StoredRows(folders=(Path("gone"),))}) for n in range(4)
+    ]
     sound = [make_task(key="sound")]
     sound = [
         task.model_copy(update={"spec": task.spec.model_copy(update={"target": "another target"})}) for task in sound

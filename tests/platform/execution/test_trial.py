@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +15,18 @@ from pydantic import ValidationError
 
 from pretrieve.backbones import find_architecture, register_architecture
 from pretrieve.backbones.state_dicts import write_weights
+from pretrieve.data.scored_images import read_scored_images, write_scored_images
 from pretrieve.errors import ResourceError
 from pretrieve.execution.compute import ComputeSettings, TrialResources
+from pretrieve.execution.made_with import made_with
+from pretrieve.execution.predictions import predict_again, score_of
 from pretrieve.execution.retries import with_smaller_parts
-from pretrieve.execution.trial import run_trial
-from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.stored_rows import StoredRows
+from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE, run_trial
+from pretrieve.execution.trial_task import TrainingFiles, TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
+from pretrieve.records.predictions import KeptPredictions, read_predictions, write_predictions
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import SpooledEnd, SpooledEpoch, read_spool
 from pretrieve.training.loop import fine_tune
@@ -175,6 +181,83 @@ def test_a_killed_trial_goes_on_from_its_checkpoint_with_the_same_numbers(make_t
     assert [line.epoch for line in epochs_of(killed)] == [1, 2, 3]
 
 
+def predictions_of(task: TrialTask) -> KeptPredictions:
+    assert task.predictions is not None
+    return read_predictions(task.predictions.out)
+
+
+@pytest.mark.parametrize("objective", ["finetune", "joint"])
+def test_a_refit_keeps_the_predictions_that_give_its_score(make_task: MakeTask, objective: str) -> None:
+    task = make_task(kind="refit", objective=objective)
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    kept = predictions_of(task)
+    assert (kept.key, kept.target, kept.method, kept.seed, kept.class_names) == ("k", "t", "uot", 1, ("a", "b", "c"))
+    assert kept.made_with == made_with()
+    assert score_of(task.spec, kept) == end_of(task).metrics[schema.TEST_SCORE]
+    assert (kept.predicted == kept.labels).mean() == end_of(task).metrics[schema.TEST_SCORE]
+    again = predict_again(task)
+    assert again.scores.tobytes() == kept.scores.tobytes(), "the weights on record give the same scores"
+    assert again.images.tolist() == kept.images.tolist()
+
+
+def test_the_weights_of_a_network_in_torchs_own_order_give_the_same_scores_again(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    """It cannot be channels-last, as other networks are when they predict."""
+    name = "own_networks:five_dimensional"
+    write_weights(find_architecture(name).build().state_dict(), tmp_path / "own.pt")
+    fields = {"architecture_name": name, "weights_path": tmp_path / "own.pt"}
+    task = make_task(kind="refit", objective="finetune").model_copy(update=fields)
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert predict_again(task).scores.tobytes() == predictions_of(task).scores.tobytes()
+
+
+def test_a_killed_refit_keeps_the_predictions_of_one_left_alone(make_task: MakeTask) -> None:
+    whole, killed = make_task(key="whole", kind="refit"), make_task(key="killed", kind="refit")
+    run_trial(whole, report=lambda metrics: None)
+
+    def kill(metrics: dict[str, float]) -> None:
+        if metrics["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(killed, report=kill)
+    assert killed.predictions is not None
+    assert not killed.predictions.out.exists()
+    assert run_trial(killed, report=lambda metrics: None) == "finished"
+    assert predictions_of(killed).scores.tobytes() == predictions_of(whole).scores.tobytes()
+
+
+def test_a_refit_of_other_images_than_those_on_record_names_none(make_task: MakeTask) -> None:
+    task = make_task(kind="refit")
+    assert task.predictions is not None
+    images = read_scored_images(task.predictions.images)
+    write_scored_images(task.predictions.images, replace(images, labels=images.labels[::-1]))
+    assert run_trial(task, report=lambda metrics: None) == "failed"
+    assert "the 24 images that a refit scores must be the 24 that are listed in" in end_of(task).message
+    assert not task.predictions.out.exists()
+
+
+def test_a_refit_waits_to_write_its_predictions_while_the_disk_is_full(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, tried = make_task(kind="refit", training=TrainingSettings(epochs=1, batch_size=8)), []
+
+    def write(path: Path, predictions: KeptPredictions) -> None:
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(errno.ENOSPC, "no space left on the device")
+        write_predictions(path, predictions)
+
+    monkeypatch.setattr("pretrieve.execution.trial.write_predictions", write)
+    monkeypatch.setattr("pretrieve.artifacts.disk_space.LOOK_INTERVAL_S", 0.0)
+    reports: list[dict[str, float]] = []
+    assert run_trial(task, report=reports.append) == "finished"
+    assert len(tried) == 2
+    assert {WAITS_FOR_DISK_SPACE: 1.0} in reports
+    assert score_of(task.spec, predictions_of(task)) == end_of(task).metrics[schema.TEST_SCORE]
+
+
 def test_a_trial_whose_end_was_never_delivered_is_not_trained_again(make_task: MakeTask) -> None:
     task, reports = make_task(), []
     run_trial(task, report=lambda metrics: None)
@@ -190,19 +273,22 @@ def test_a_diverging_configuration_is_a_result_with_its_reason(make_task: MakeTa
     assert "the loss must stay finite" in end_of(task).message
 
 
-@pytest.mark.parametrize("kind", ["trial", "refit"])
-def test_predictions_that_are_no_numbers_are_no_score(make_task: MakeTask, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "num_folds"), [("trial", 0), ("trial", 2), ("refit", 0)])
+def test_predictions_that_are_no_numbers_are_no_score(make_task: MakeTask, kind: str, num_folds: int) -> None:
     """A negative variance, which is finite, makes them so; the losses of the training stay finite."""
     task = make_task(kind=kind, lr=1e-4)
+    fold = TrainingFiles(train=task.train, evaluate=task.evaluate, source=task.source)
+    task = task.model_copy(update={"folds": (fold,) * num_folds})
     state = find_architecture("small_resnet").build().state_dict()
     state["stages.1.norm1.running_var"].fill_(-1e6)
     write_weights(state, task.weights_path)
     assert run_trial(task, report=lambda metrics: None) == "diverged"
     assert "predictions must be finite, but those for 24 of 24 images are not" in end_of(task).message
+    assert task.predictions is None or not task.predictions.out.exists()
 
 
 def test_an_error_ends_that_trial_with_its_traceback(make_task: MakeTask) -> None:
-    task = make_task().model_copy(update={"train": (Path("gone"),)})
+    task = make_task().model_copy(update={"train": StoredRows(folders=(Path("gone"),))})
     assert run_trial(task, report=lambda metrics: None) == "failed"
     assert "FileNotFoundError" in end_of(task).message
 

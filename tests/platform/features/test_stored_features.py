@@ -7,7 +7,8 @@ from pretrieve.features.stored_features import (
     FeatureRequest,
     feature_array,
     feature_key,
-    read_features,
+    make_feature_matrix,
+    read_labelled_features,
     write_shard,
 )
 
@@ -33,7 +34,7 @@ def _shard(features, errors, labels):
 def _read_one(table, tmp_path, make_table):
     request = FeatureRequest("key", make_table("a", range(table.num_rows)))
     write_shard(table, request.shard_path(tmp_path, 0))
-    (block,) = read_features(request, tmp_path)
+    (block,) = request.blocks(tmp_path)
     return block
 
 
@@ -73,7 +74,7 @@ def test_only_absent_shards_are_missing_and_reading_over_one_is_an_error(rng, tm
         _shard(rng.normal(size=(4, 2)).astype(np.float32), [None] * 4, range(4)), request.shard_path(tmp_path, 0)
     )
     assert request.missing_shards(tmp_path) == [1, 2]
-    blocks = read_features(request, tmp_path)
+    blocks = request.blocks(tmp_path)
     assert len(next(blocks).labels) == 4
     with pytest.raises(FileNotFoundError, match="shard-00001-of-00003"):
         next(blocks)
@@ -90,3 +91,40 @@ def test_shards_of_one_table_and_of_a_longer_one_do_not_meet(tmp_path, make_tabl
 def test_backbone_and_images_decide_the_key():
     assert feature_key("b", "i") == feature_key("b", "i")
     assert len({feature_key("b", "i"), feature_key("i", "b"), feature_key("b2", "i"), feature_key("b", "i2")}) == 4
+
+
+def _stored(rng, tmp_path, make_table, key, num_images, broken=()):
+    """Features of a table whose labels are 10 · row, in shards of four."""
+    request = FeatureRequest(key, make_table(key, range(num_images)))
+    features = rng.normal(size=(num_images, 2)).astype(np.float32)
+    for shard in range(request.num_shards):
+        rows = range(4 * shard, min(4 * shard + 4, num_images))
+        errors = ["no image" if row in broken else None for row in rows]
+        table = _shard(features[rows], errors, [10 * row for row in rows])
+        names = [f"image {row}" for row in rows]
+        table = table.set_column(0, "index", pa.array(rows, pa.int64())).set_column(1, "path", pa.array(names))
+        write_shard(table, request.shard_path(tmp_path, shard))
+    return request, features
+
+
+def test_rows_of_several_tables_are_read_in_the_order_asked_for(rng, tmp_path, make_table):
+    _, first = _stored(rng, tmp_path, make_table, "a", 6, broken=(1, 4))
+    _, second = _stored(rng, tmp_path, make_table, "b", 5, broken=(0,))
+    # Rows 0 … 5 are of the first table, 6 … 10 of the second; 1, 4 and 6 are broken.
+    features, labels = read_labelled_features([tmp_path / "a", tmp_path / "b"], np.array([10, 4, 5, 6, 0, 7]))
+    assert labels.tolist() == [40, 50, 0, 10]
+    np.testing.assert_array_equal(features, [second[4], first[5], first[0], second[1]])
+
+
+def test_features_of_drawn_rows_are_those_of_the_whole_table(rng, tmp_path, make_table):
+    request, features = _stored(rng, tmp_path, make_table, "a", 10, broken=(2, 5))
+    drawn = FeatureRequest("a", request.table.set_column(1, "path", pa.array([f"image {row}" for row in range(10)])))
+    drawn = drawn.drawn(np.array([1, 2, 4, 9]), "of rows")
+    blocks = list(drawn.blocks(tmp_path))
+    assert np.concatenate([block.rows for block in blocks]).tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(np.concatenate([block.features for block in blocks]), features[[1, 4, 9]])
+    assert [name for block in blocks for name in block.broken] == ["image 2: no image"]
+    matrix = make_feature_matrix(drawn, tmp_path)
+    np.testing.assert_array_equal(matrix.features, features[[1, 4, 9]])
+    assert matrix.rows.tolist() == [0, 2, 3]
+    assert (tmp_path / "of rows").is_dir()

@@ -9,8 +9,8 @@ from pretrieve.data.decode import decode_square, decode_whole, encode_png
 from pretrieve.data.image_table import table_of_contents, table_of_files
 from pretrieve.image_cache import entries
 from pretrieve.image_cache.cached_images import CachedImages
-from pretrieve.image_cache.card import read_card, verify_entry
-from pretrieve.image_cache.entries import CacheEntry, write_entry
+from pretrieve.image_cache.card import read_card, verify_entry, write_card
+from pretrieve.image_cache.entries import CacheEntry, is_finished, write_entry
 
 
 def _visible(folder):
@@ -229,3 +229,37 @@ def test_an_index_outside_the_set_is_no_image(several, index):
 def test_an_absent_entry_is_refused_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         CachedImages([tmp_path / "absent"])
+
+
+def test_rows_of_the_tables_joined_are_a_set_of_their_own_without_broken_images(make_entry, tmp_path):
+    entries = [make_entry("a", 4, broken=(1,)), make_entry("b", 5, seed=10, broken=(0, 4))]
+    for entry in entries:
+        write_entry(entry, tmp_path / entry.key)
+    cached = CachedImages([tmp_path / entry.key for entry in entries])
+    # Rows 0 … 3 are of the first table, 4 … 8 of the second; 1, 4 and 8 do not decode.
+    chosen = cached.at_rows(np.array([8, 5, 1, 3, 0, 7]))
+    assert chosen.labels.tolist() == [11, 3, 0, 13]
+    assert len(chosen) == len(chosen.aspects) == 4
+    all_images = cached.gather(torch.arange(len(cached)))
+    positions = {label: position for position, label in enumerate(cached.labels.tolist())}
+    expected = all_images[[positions[label] for label in (13, 11, 0)]]
+    assert torch.equal(chosen.gather(torch.tensor([3, 0, 2])), expected)
+    assert len(cached.at_rows(np.array([1, 4, 8]))) == 0
+    with pytest.raises(IndexError, match=r"rows must lie in 0 … 8, but 2 … 9 "):
+        cached.at_rows(np.array([2, 9]))
+
+
+def test_broken_rows_are_counted_over_the_parts_of_an_entry(make_entry, tmp_path, monkeypatch):
+    monkeypatch.setattr(entries, "IMAGES_PER_PART", 3)
+    write_entry(make_entry("a", 8, broken=(1, 3, 7)), tmp_path / "a")
+    assert read_card(tmp_path / "a").broken_rows == (1, 3, 7)
+    assert CachedImages([tmp_path / "a"]).at_rows(np.arange(8)[::-1]).labels.tolist() == [6, 5, 4, 2, 0]
+
+
+def test_a_card_that_does_not_say_which_rows_are_broken_is_made_again(make_entry, tmp_path):
+    entry = make_entry("a", 4, broken=(2,))
+    write_entry(entry, tmp_path / "a")
+    write_card(tmp_path / "a", replace(read_card(tmp_path / "a"), broken_rows=()))
+    assert not is_finished(tmp_path / "a")
+    write_entry(entry, tmp_path / "a")
+    assert read_card(tmp_path / "a").broken_rows == (2,)

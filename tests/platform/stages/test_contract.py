@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 
 from pretrieve.artifacts.sealed_files import is_kept, read_sealed_arrays, write_sealed_arrays
-from pretrieve.features.stored_features import read_features
 from pretrieve.artifacts.keys import content_key
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
@@ -47,7 +46,7 @@ class MeanStage(Stage):
         features.extract([SOURCE])
         (path,) = self.artifacts(context)
         with context.clock.stage(self.name, total=1):
-            blocks = list(read_features(features.request(SOURCE), features.folder))
+            blocks = list(features.request(SOURCE).blocks(features.folder))
             write_sealed_arrays(path, mean=np.concatenate([block.features for block in blocks]).mean(0))
 
     def num_pieces(self, context):

@@ -63,7 +63,7 @@ def test_training_reads_whole_images_and_evaluation_centre_squares(inputs: Study
     size = inputs.image_size
     read: tuple[tuple[str, Layout], ...] = (("train", "whole"), ("val", "whole"), ("val", "square"), ("test", "square"))
     for split, layout in read:
-        images = CachedImages([inputs.folder("target", split, layout)])
+        images = inputs.images_of("target", [split], layout).images()
         contents = inputs.targets["target"].splits[split]["content"].to_pylist()
         is_whole = layout == "whole"
         decoded = [decode_whole(each, size)[0] if is_whole else decode_square(each, size) for each in contents]

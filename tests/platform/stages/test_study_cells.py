@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
 from pretrieve.methods import find_method
@@ -62,12 +63,13 @@ class BareTrialMaker:
             architecture_name="small_resnet",
             weights_path=Path("none"),
             backbone_identity="",
-            train=(),
-            evaluate=(),
+            train=StoredRows(folders=()),
+            evaluate=StoredRows(folders=()),
             source=(),
             spool_path=self.ledger.spool_path(key),
             checkpoint_path=self.settings.folder / "checkpoints" / f"{key}.pt",
             weights_out=None,
+            predictions=None,
             num_threads=1,
             provenance={},
         )

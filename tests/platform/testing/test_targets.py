@@ -143,3 +143,10 @@ def table_of_others(table: pa.Table) -> pa.Table:
 def test_a_broken_target_is_named_with_its_fault(target: Any, fault: str) -> None:
     with pytest.raises(AssertionError, match=fault):
         check_target(target)
+
+
+def test_a_target_may_have_groups() -> None:
+    groups = pa.array([f"patient {row // 2}" for row in range(6)], pa.string())
+    check_target(
+        fingerprinted({split: table.append_column("group", groups) for split, table in arrays().splits.items()})
+    )

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows, check_columns
+from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
@@ -22,6 +22,7 @@ def load_csv(
     image_column: str = "path",
     label_column: str = "label",
     split_column: str | None = "split",
+    group_column: str | None = None,
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
     metric: str = "top1",
@@ -37,6 +38,7 @@ def load_csv(
       image_column: the header of the images' paths.
       label_column: the header of the labels: class names, or integers from 0 without gaps.
       split_column: the header of train, val or test; without such a column all images are train.
+      group_column: the header of the names of groups, such as patients or clips; a split never parts the images of one.
       root: the folder that relative paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes the names that are there, sorted.
@@ -62,7 +64,7 @@ def load_csv(
             reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True)
             header = [cell.strip() for cell in next(reader, [])]
             split = split_column if split_column != "split" or "split" in header else None
-            columns = (image_column, label_column, split or None)
+            columns = (image_column, label_column, split or None, group_column)
             check_columns(f"{table}, line 1,", header, columns)
             for cells in filter(None, reader):
                 lines.append(reader.line_num)
@@ -74,7 +76,7 @@ def load_csv(
 
 
 def _add_line(
-    rows: GivenRows, header: list[str], cells: list[str], columns: tuple[str, str, str | None], folder: Path
+    rows: GivenRows, header: list[str], cells: list[str], columns: tuple[str, str, str | None, str | None], folder: Path
 ) -> None:
     if len(cells) != len(header):
         raise ImageSetError(
@@ -82,11 +84,12 @@ def _add_line(
             "put text that holds the delimiter into double quotes"
         )
     cell_of = dict(zip(header, cells, strict=True))
-    image, label, split = columns
+    image, label, split, group = columns
     if not cell_of[image]:
         raise ImageSetError("an image's path must be given, but its cell is empty; fill it in")
     word = "train" if split is None else read_split(cell_of[split])
-    rows.add(word, cell_of[label], path=os.path.normpath(folder / cell_of[image]))
+    group_name = None if group is None else read_group(cell_of[group])
+    rows.add(word, cell_of[label], path=os.path.normpath(folder / cell_of[image]), group=group_name)
 
 
 def _delimiter(header: str, image_column: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows
+from pretrieve.data.forms.rows import GivenRows, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
@@ -26,9 +26,11 @@ def image_set_from_examples(
 
     Args:
       name: the set's name.
-      examples: yields (image, label) or (image, label, split). An image is a Pillow image or a uint8 array (H, W) or
-        (H, W, 3), kept as lossless PNG; or encoded bytes, or the path of a file that stays where it is. A label is a
-        class name, or an integer from 0 without gaps. A split is train, val or test; without it an example is train.
+      examples: yields (image, label), (image, label, split) or (image, label, split, group). An image is a Pillow image
+        or a uint8 array (H, W) or (H, W, 3), kept as lossless PNG; or encoded bytes, or the path of a file that stays
+        where it is. A label is a class name, or an integer from 0 without gaps. A split is train, val or test; without
+        it an example is train. A group, such as a patient or a clip, is never parted by a split; all examples have one
+        or none has.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes the names
         that are there, sorted.
       metric: how a target is scored.
@@ -49,13 +51,14 @@ def image_set_from_examples(
     rows.begin(lambda position: f"example {position}")
     for position, example in enumerate(examples() if callable(examples) else examples):
         with rows.row():
-            if not isinstance(example, tuple | list) or len(example) not in (2, 3):
+            if not isinstance(example, tuple | list) or len(example) not in (2, 3, 4):
                 size = f" of {len(example)}" if isinstance(example, tuple | list) else ""
                 raise ImageSetError(
-                    f"an example must be (image, label) or (image, label, split), but is a {type(example).__name__}"
-                    f"{size}; yield such a tuple"
+                    "an example must be (image, label), (image, label, split) or (image, label, split, group), but is "
+                    f"a {type(example).__name__}{size}; yield such a tuple"
                 )
             path, content = path_or_content(example[0])
-            split = read_split(example[2]) if len(example) == 3 else "train"
-            rows.add(split, example[1], path=path or f"{name}/{split}/{position:06d}", content=content)
+            split = read_split(example[2]) if len(example) > 2 else "train"
+            group = read_group(example[3]) if len(example) > 3 else None
+            rows.add(split, example[1], path=path or f"{name}/{split}/{position:06d}", content=content, group=group)
     return rows.to_image_set(name, class_names, metric, test_fraction, seed)

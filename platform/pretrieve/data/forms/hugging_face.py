@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows, check_columns
+from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
 from pretrieve.errors import ImageSetError
@@ -20,6 +20,7 @@ def image_set_from_hugging_face(
     *,
     image_column: str = "image",
     label_column: str = "label",
+    group_column: str | None = None,
     class_names: ClassNames | None = None,
     metric: str = "top1",
     test_fraction: float | None = None,
@@ -35,6 +36,7 @@ def image_set_from_hugging_face(
       data: a data set, which is the train split; or a mapping from splits to data sets.
       image_column: of images, bytes, or paths.
       label_column: of class labels, whose names are used; or of integers from 0 without gaps, or of names.
+      group_column: of groups, such as patients or clips, by name or number; a split never parts the images of one.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes those of
         the data set.
       metric: how a target is scored.
@@ -52,7 +54,8 @@ def image_set_from_hugging_face(
         split = read_split(key)
         if split in rows.splits:
             raise ImageSetError(f"splits of {name!r} must differ, but {sorted(splits)} hold {split} twice; give one")
-        _check_columns(dataset, (image_column, label_column), f"{key} of {name!r}")
+        columns = [image_column, label_column, *([group_column] if group_column is not None else [])]
+        _check_columns(dataset, columns, f"{key} of {name!r}")
         names = getattr(dataset.features[label_column], "names", None)
         if key != next(iter(splits)) and names != known_names:
             raise ImageSetError(
@@ -61,7 +64,7 @@ def image_set_from_hugging_face(
         known_names = names
         rows.begin(partial("{}[{}]".format, key))
         # Images are taken as they are stored: decoding would cost time and lose the original bytes.
-        chosen = dataset.select_columns([image_column, label_column]).with_format(None)
+        chosen = dataset.select_columns(columns).with_format(None)
         feature = chosen.features[image_column]
         if getattr(feature, "decode", False):
             chosen = chosen.cast_column(image_column, type(feature)(decode=False))
@@ -73,11 +76,13 @@ def image_set_from_hugging_face(
                 if image is None:
                     raise ImageSetError("a row must hold an image, but holds none; leave the row out")
                 path, content = path_or_content(image)
-                rows.add(split, example[label_column], path=path or f"{split}/{number:06d}", content=content)
+                group_name = None if group_column is None else read_group(example[group_column])
+                path = path or f"{split}/{number:06d}"
+                rows.add(split, example[label_column], path=path, content=content, group=group_name)
     return rows.to_image_set(name, known_names if class_names is None else class_names, metric, test_fraction, seed)
 
 
-def _check_columns(dataset: Any, columns: tuple[str, str], place: str) -> None:
+def _check_columns(dataset: Any, columns: Sequence[str], place: str) -> None:
     features = getattr(dataset, "features", None)
     if features is None:
         raise ImageSetError(

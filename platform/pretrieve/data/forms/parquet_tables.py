@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pretrieve.data.forms.given_labels import ClassNames
-from pretrieve.data.forms.rows import GivenRows, check_columns
+from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
@@ -31,11 +31,12 @@ HELD_TABLES_LIMIT = 256 * 1024**2
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of images, labels and splits; `kind` of images is "structs" of {bytes, path}, "bytes" or "paths"."""
+    """The columns that are read; `kind` of images is "structs" of {bytes, path}, "bytes" or "paths"."""
 
     image: str
     label: str
     split: str | None
+    group: str | None
     kind: str
 
 
@@ -46,6 +47,7 @@ def load_parquet(
     image_column: str = "image",
     label_column: str = "label",
     split_column: str | None = "split",
+    group_column: str | None = None,
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
     metric: str = "top1",
@@ -64,6 +66,7 @@ def load_parquet(
       image_column: of bytes, of structs {bytes, path} as Hugging Face writes them, or of paths.
       label_column: of names; or of integers, whose names come from Hugging Face's metadata where there are any.
       split_column: of train, val or test; used where the tables have it.
+      group_column: of groups, such as patients or clips, by name or number; a split never parts the images of one.
       root: the folder that relative image paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
@@ -80,20 +83,23 @@ def load_parquet(
         files = [describe_table_file(path) for path, _ in found]
     except OSError as error:
         raise ImageSetError(f"{error}; fetch it again") from error
-    columns = _find_columns(files, image_column, label_column, None if isinstance(tables, Mapping) else split_column)
+    split_column = None if isinstance(tables, Mapping) else split_column
+    columns = _find_columns(files, image_column, label_column, split_column, group_column)
     rows = GivenRows(f"the table of {name!r}")
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
     for file, (_, split) in zip(files, found, strict=True):
         rows.begin(partial("{}, row {}".format, file.path))
-        table = read_columns(file, [columns.label, *([columns.split] if columns.split else [])])
+        table = read_columns(file, list(filter(None, (columns.label, columns.split, columns.group))))
         labels = table[columns.label].to_pylist()
         words = table[columns.split].to_pylist() if columns.split else [split or "train"] * len(labels)
+        groups = table[columns.group].to_pylist() if columns.group else [None] * len(labels)
         images = _images(file, columns, holds)
-        for number, (label, word, image) in enumerate(zip(labels, words, images, strict=True)):
+        for number, (label, word, group, image) in enumerate(zip(labels, words, groups, images, strict=True)):
             with rows.row():
                 path, content = _path_and_content(image, f"{file.path.name}#{number}", folder or file.path.parent)
-                rows.add(read_split(word), label, path=path, content=content)
+                group_name = read_group(group) if columns.group else None
+                rows.add(read_split(word), label, path=path, content=content, group=group_name)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
     return rows.to_image_set(name, names, metric, test_fraction, seed)
 
@@ -176,18 +182,18 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
     return found
 
 
-def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None) -> _Columns:
+def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None, group: str | None) -> _Columns:
     """Find the columns of all tables and check that images are of one kind; a column named `split` may be missing."""
     has_split = split is not None and any(split in file.schema.names for file in files)
     used_split = split if has_split or split != "split" else None
     kinds = set()
     for file in files:
-        check_columns(str(file.path), file.schema.names, (image, label, used_split or None))
+        check_columns(str(file.path), file.schema.names, (image, label, used_split or None, group))
         kinds.add(_kind_of_images(file, image))
         _check_labels(file, label)
     if len(kinds) > 1:
         raise ImageSetError(f"column {image!r} must be of one kind in all tables, but is {' and '.join(sorted(kinds))}")
-    return _Columns(image, label, used_split, kinds.pop())
+    return _Columns(image, label, used_split, group, kinds.pop())
 
 
 def _kind_of_images(file: TableFile, column: str) -> str:

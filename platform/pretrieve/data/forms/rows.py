@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from pretrieve.data.forms.given_labels import ClassNames, Label, find_classes, integers_of_texts, read_label
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
-from pretrieve.data.image_table import SCHEMA
+from pretrieve.data.image_table import GROUPED_SCHEMA, SCHEMA
 from pretrieve.data.splits import with_test
 from pretrieve.data.table_file import is_reference, parse_reference
 from pretrieve.errors import ImageSetError, nearest_word
@@ -35,6 +36,7 @@ class SplitRows:
 
     paths: list[str] = field(default_factory=list)  # files, references, or readable names of contents
     labels: list[object] = field(default_factory=list)
+    groups: list[str | None] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     _pending: list[bytes | None] = field(default_factory=list)
     _pending_bytes: int = 0
@@ -59,7 +61,9 @@ class SplitRows:
     def to_table(self, labels: Sequence[int]) -> pa.Table:
         """Make the image table of these rows with labels in [0, K)."""
         columns = [pa.array(range(len(labels))), pa.array(self.paths, pa.string()), self.contents(), pa.array(labels)]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
+        if all(group is None for group in self.groups):
+            return pa.Table.from_arrays(columns, schema=SCHEMA)
+        return pa.Table.from_arrays([*columns, pa.array(self.groups, pa.string())], schema=GROUPED_SCHEMA)
 
 
 class GivenRows:
@@ -89,11 +93,14 @@ class GivenRows:
             self.add_fault(self._position, error)
         self._position += 1
 
-    def add(self, split: str, label: object, *, path: str, content: bytes | None = None) -> None:
+    def add(
+        self, split: str, label: object, *, path: str, content: bytes | None = None, group: str | None = None
+    ) -> None:
         """Add the row that is being read; too many bytes of images held in memory raise an ImageSetError."""
         rows = self.splits.setdefault(split, SplitRows())
         rows.paths.append(path)
         rows.labels.append(label)
+        rows.groups.append(group)
         rows.positions.append(self._position)
         rows.add_content(content)
         self._held_bytes += len(content or b"")
@@ -211,13 +218,30 @@ class GivenRows:
                     self.add_fault(position, f"the image's file must exist, but {path!r} does not; check the path")
 
 
+def read_group(value: object) -> str:
+    """Return the name of the group of an image, given as text or an integer; anything else raises an ImageSetError.
+
+    >>> read_group(17)
+    '17'
+    """
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return str(operator.index(value))  # type: ignore[arg-type]
+    raise ImageSetError(
+        f"a group must be a name or an integer, but is {value!r}; fill it in, with a name of its own for an image that "
+        "belongs to no other"
+    )
+
+
 def check_columns(place: str, names: Sequence[str], wanted: Sequence[str | None]) -> None:
     """Raise an ImageSetError if a wanted column, other than None, is missing or occurs more than once."""
     for column in wanted:
         if column is not None and names.count(column) != 1:
             raise ImageSetError(
-                f"{place} must have one column {column!r}, but its columns are {', '.join(names)}."
-                f"{nearest_word(column, names)}"
+                f"{place} must have one column {column!r}, but its columns are {', '.join(names)}; name one "
+                f"of these, or add it.{nearest_word(column, names)}"
             )
 
 

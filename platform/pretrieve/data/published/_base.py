@@ -56,6 +56,8 @@ class PublishedSet(ABC):
 
     name: str
     facts: PublishedFacts
+    training_images_per_class: int | None = None
+    """So many of each class the seed draws for training (`split_per_class`); None where the splits are official."""
 
     @abstractmethod
     def read(self, root: Path, *, name: str, seed: int) -> ImageSet:

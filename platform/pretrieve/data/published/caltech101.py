@@ -13,13 +13,13 @@ from pretrieve.errors import ImageSetError
 
 FOLDER = "101_ObjectCategories"
 CLUTTER = "BACKGROUND_Google"  # pictures of no class, which come in the same folder
-TRAINING_IMAGES_PER_CLASS = 30
 
 
 class Caltech101(PublishedSet):
     """No split is official: the seed draws 30 training images of each class, the rest are test."""
 
     name = "caltech101"
+    training_images_per_class = 30
     facts = PublishedFacts(
         title="Caltech-101",
         num_classes=101,
@@ -45,7 +45,7 @@ class Caltech101(PublishedSet):
         paths = [path for images in images_of_class.values() for path in images]
         labels = [label for label, images in enumerate(images_of_class.values()) for _ in images]
         train, test = split_per_class(
-            table_of_files(paths, labels), images_per_class=TRAINING_IMAGES_PER_CLASS, seed=seed, set_name=name
+            table_of_files(paths, labels), images_per_class=self.training_images_per_class, seed=seed, set_name=name
         )
         splits = {"train": train, "test": test}
         return image_set_of_tables(name, tuple(images_of_class), splits, self.facts.metric, root=root)

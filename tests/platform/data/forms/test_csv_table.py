@@ -171,3 +171,26 @@ def test_a_moved_folder_keeps_its_fingerprint_and_a_changed_picture_does_not(loa
     assert moved.fingerprints == made.fingerprints
     (tmp_path / "moved/cat/1.png").write_bytes(png(99))
     assert load_csv(tmp_path / "moved/labels.csv", name="animals").fingerprints != made.fingerprints
+
+
+GROUPED = "path,label,patient\ncat/1.png,cat,p1\ncat/2.png,cat, 7 \nant/1.png,ant,p1\nant/2.png,ant,7\n"
+
+
+def test_a_column_of_groups_is_kept_and_no_group_is_parted(load):
+    made = load(GROUPED, group_column="patient")
+    assert made.splits["train"]["group"].to_pylist() == ["p1", "7", "p1", "7"]
+    assert "group" not in load(GROUPED).splits["train"].column_names
+    for seed in range(5):
+        halves = load(GROUPED, group_column="patient", test_fraction=0.5, seed=seed).splits
+        assert [len(set(halves[split]["group"].to_pylist())) for split in ("train", "test")] == [1, 1]
+
+
+def test_a_missing_column_of_groups_and_an_empty_cell_in_it_are_refused(load):
+    with pytest.raises(
+        ImageSetError, match=r"line 1, must have one column 'patients', .* name one of these, or add it\..* 'patient'\?"
+    ):
+        load(GROUPED, group_column="patients")
+    with pytest.raises(
+        ImageSetError, match=r"labels.csv, line 3: a group must be a name or an integer, but is ''; fill"
+    ):
+        load(GROUPED.replace(" 7 ", ""), group_column="patient")

@@ -86,8 +86,10 @@ def test_what_may_have_lost_its_label_is_refused_with_its_position(png, label, s
         ((b"", 0), "has none; leave it out"),
         ((7, 0), "but is int; convert it"),
         (("nowhere.png", 0), r"file must exist, but '.*nowhere\.png' does not"),
-        (np.zeros((4, 4), np.uint8), r"must be \(image, label\) .* but is a ndarray"),
-        ((b"x", 0, "train", 1), "is a tuple of 4"),
+        (np.zeros((4, 4), np.uint8), r"must be \(image, label\), .* but is a ndarray"),
+        ((b"x", 0, "train", "p1", 1), "is a tuple of 5"),
+        ((b"x", 0, "train", 1.0), r"a group must be a name or an integer, but is 1\.0"),
+        ((b"x", 0, "train", ""), "a group must be a name or an integer, but is ''"),
         ((b"x", 0, "trial"), r"but is 'trial'\. Did you mean 'train'"),
     ],
 )
@@ -123,3 +125,14 @@ def test_blocks_of_a_long_stream_keep_their_order(png, monkeypatch):
     assert (len(held["train"]), len(held["test"])) == (21, 9)
     assert sorted(held["train"] + held["test"]) == sorted(png(k) for k in range(30))
     assert Image.open(io.BytesIO(held["train"][0])).size == (6, 6)
+
+
+def test_examples_may_have_groups_all_or_none(png):
+    made = image_set_from_examples(
+        "x", [(png(0), 0, "train", "p1"), (png(1), 0, "train", 2), (png(2), 0, "test", "p3")]
+    )
+    assert [table["group"].to_pylist() for table in made.splits.values()] == [["p1", "2"], ["p3"]]
+    with pytest.raises(ImageSetError, match=r"images of 'x' or none must have a group, but in split 'train' some have"):
+        image_set_from_examples("x", [(png(0), 0, "train", "p1"), (png(1), 0)])
+    with pytest.raises(ImageSetError, match=r"but in split 'test' some have none; give them a group"):
+        image_set_from_examples("x", [(png(0), 0, "train", "p1"), (png(1), 0, "test")])

@@ -146,3 +146,13 @@ def test_what_datasets_writes_is_read_as_a_table_with_the_names_of_its_classes(t
     assert contents == [png(k) for k in range(5)]
     assert train["content"].null_count == 5
     assert [made.class_names[label] for label in train["label"].to_pylist()] == ["cat", "ant", "cat", "cat", "ant"]
+
+
+def test_a_column_of_groups_is_kept_and_a_missing_one_is_refused(png):
+    rows = [{"image": _stored(png(k)), "label": k % 2, "clip": f"clip {k // 2}"} for k in range(4)]
+    data = LocalDataset(rows, {"image": ImageFeature(), "label": ClassLabel(NAMES), "clip": object()})
+    made = image_set_from_hugging_face("x", {"train": data, "test": data}, group_column="clip")
+    for table in made.splits.values():
+        assert table["group"].to_pylist() == ["clip 0", "clip 0", "clip 1", "clip 1"]
+    with pytest.raises(ImageSetError, match=r"train of 'x' must have one column 'clips', but .* Did you mean 'clip'"):
+        image_set_from_hugging_face("x", data, group_column="clips")

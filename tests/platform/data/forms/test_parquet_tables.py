@@ -199,3 +199,24 @@ def test_real_photographs_come_out_of_a_table_pixel_by_pixel(tmp_path, photograp
             assert expected[content] == name
             pixels = np.asarray(Image.open(io.BytesIO(content)))
             np.testing.assert_array_equal(decode_square(content, 64), pixels)
+
+
+@pytest.mark.parametrize("given", [["a", "b", "a", "b"], [1, 2, 1, 2], pa.array(list("abab")).dictionary_encode()])
+def test_a_column_of_groups_is_kept_by_name_or_number(tmp_path, struct_table, png, holding, given):
+    table = struct_table([png(k) for k in range(4)], [0, 0, 1, 1], NAMES[:2], clip=given)
+    pq.write_table(table, tmp_path / "train.parquet")
+    made = load_parquet(tmp_path, name="x", group_column="clip", test_fraction=0.5)
+    groups = {split: set(made.splits[split]["group"].to_pylist()) for split in ("train", "test")}
+    assert groups["train"].isdisjoint(groups["test"])
+    assert groups["train"] | groups["test"] in ({"a", "b"}, {"1", "2"})
+    with pytest.raises(
+        ImageSetError, match=r"must have one column 'clips', but its columns are image, label, clip; name"
+    ):
+        load_parquet(tmp_path, name="x", group_column="clips")
+
+
+def test_a_row_without_a_group_is_refused(tmp_path, struct_table, png):
+    table = struct_table([png(0), png(1)], [0, 1], NAMES[:2], clip=["a", None])
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(ImageSetError, match=r"row 1: a group must be a name or an integer, but is None; fill it in"):
+        load_parquet(tmp_path, name="x", group_column="clip")

@@ -1,0 +1,49 @@
+"""Stage: the repeats of a study, each a walk through all that is drawn anew."""
+
+from __future__ import annotations
+
+from pretrieve.stages._base import Stage
+from pretrieve.stages.context import Context
+from pretrieve.stages.refits import RefitsStage, StudyResults, record_cells, remove_leftovers
+
+
+class RepeatsStage(Stage[tuple[StudyResults, ...]]):
+    """Walks through the later repeats, one after the other; returns the results of those that were begun."""
+
+    name = "repeats"
+    place = 105
+    is_shared = True
+
+    def load(self, context: Context) -> None:
+        """Return None: each repeat finds for itself what it has in the store."""
+        return
+
+    def make(self, context: Context) -> tuple[StudyResults, ...]:
+        """Walk through the repeats until the budget is used up; record the cells after each.
+
+        Raises:
+          ResourceError: the cluster does not have what a trial asks for.
+        """
+        results: list[StudyResults] = []
+        num_draws = context.settings.repeats.draws
+        for walk in context.repeats():
+            if walk.repeat:
+                if context.budget.used_up(context.ledger.finished) is not None:
+                    context.clock.notice(f"{context.budget.reached}: {num_draws - walk.repeat} repeats are not begun")
+                    break
+                context.clock.notice(f"repeat {walk.repeat + 1} of {num_draws}")
+                walk.walk()
+            results.append(walk.get(RefitsStage))
+            record_cells(results, context.ledger)
+        context.ledger.end_open()
+        if len(results) == num_draws:  # else the checkpoints of a repeat that is not begun again stay
+            unfinished = {task.spec.key for result in results for task in result.missing}
+            if removed := remove_leftovers(context.settings.folder, unfinished):
+                context.clock.notice(removed)
+        return tuple(results)
+
+
+def is_whole(context: Context) -> bool:
+    """Return whether every trial and refit of every repeat has a result."""
+    results = context.get(RepeatsStage)
+    return len(results) == context.settings.repeats.draws and all(result.is_whole for result in results)
