@@ -112,6 +112,16 @@ class DivergedError(PretrieveError):
     """The loss or the weights stopped being finite: a result of the configuration, not a fault of the program."""
 
 
+def in_words(fault: BaseException) -> str:
+    r"""Return an error of someone else's code as part of a message: its kind, and the first line of what it says.
+
+    >>> in_words(AssertionError()), in_words(RuntimeError("sizes differ.\nCall stack: …"))
+    ('AssertionError', 'RuntimeError: sizes differ')
+    """
+    says = str(fault).strip()
+    return f"{type(fault).__name__}: {says.splitlines()[0].rstrip('.')}" if says else type(fault).__name__
+
+
 def nearest_word(word: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the allowed word nearest to `word`, or an empty string.
 

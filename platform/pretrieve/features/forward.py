@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from pretrieve.backbones import Architecture, Backbone, Preprocessing, register_architecture
+from pretrieve.backbones.memory_format import use_fastest_format
 from pretrieve.data.decode import decode_square, read_content
 from pretrieve.errors import ImageSetError
 from pretrieve.features.stored_features import feature_array
@@ -83,9 +84,9 @@ class FeatureNetwork:
         register_architecture(architecture)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network = Backbone(architecture.name, weights_path, identity).load_feature_network().eval()
-        # Decoded images are channels-last. On these, convolutions on a CPU are a fifth to a third faster, and those in
-        # half precision on a GPU are fastest.
-        self._network = network.to(self._device).to(memory_format=torch.channels_last)
+        self._network = network.to(self._device)
+        with torch.inference_mode():
+            use_fastest_format(self._network, architecture.preprocessing.image_size)
         self._preprocessing = architecture.preprocessing
         self._feature_dim = architecture.selection_dim
         self._batch_size = batch_size or choose_batch_size(architecture.preprocessing, self._device)
@@ -111,6 +112,7 @@ class FeatureNetwork:
             part = torch.from_numpy(images[start : start + self._batch_size].copy())
             view = evaluation_view(to_unit_range(part, self._device), self._preprocessing)
             with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+                # A network in torch's own order turns the images back.
                 found = self._network(view.contiguous(memory_format=torch.channels_last))
             features[start : start + self._batch_size] = found.float().cpu().numpy()
         column = feature_array(features, table["error"].to_pylist())

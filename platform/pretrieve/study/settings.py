@@ -16,7 +16,7 @@ from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.folds import MAX_FOLDS
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.errors import UserError, nearest_word
+from pretrieve.errors import UserError, in_words, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
@@ -204,7 +204,10 @@ class StudySettings(SettingsModel):
     @field_validator("storage")
     @classmethod
     def _is_absolute(cls, storage: Path) -> Path:
-        return storage.expanduser().absolute()
+        try:
+            return storage.expanduser().absolute()
+        except RuntimeError as error:  # an unknown user
+            raise ValueError(f"must be a folder's path, but: {error} Write it without ~") from error
 
     @field_validator("targets", "methods")
     @classmethod
@@ -375,6 +378,8 @@ def _faults_of_layers(learns: Learns, backbone: BackboneSettings) -> list[str]:
             fixed_blocks(find_architecture(backbone.architecture_name).build(), learns)
     except UserError as fault:
         return [str(fault)]
+    except Exception as fault:  # of the network's own code
+        return [f"backbone.name: a backbone must be built without an error, but ends in {in_words(fault)}; mend it"]
     return []
 
 

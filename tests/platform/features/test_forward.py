@@ -130,6 +130,28 @@ def test_weights_that_do_not_fit_are_refused(backbone):
         FeatureNetwork(find_architecture("resnet18"), backbone.weights_path, backbone.identity)
 
 
+class NarrowAndDeep(nn.Module):
+    """Has what cannot be channels-last: a narrow strided convolution, and a weight of five dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.shortcut = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 32, 1, 2)
+        self.planes = nn.Conv3d(1, 2, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, images):
+        return self.planes(self.shortcut(self.stem(images)).unsqueeze(1)).mean((3, 4)).flatten(1)
+
+
+def test_a_network_that_cannot_be_channels_last_has_the_features_of_plain_torch(
+    backbone, make_table, reference_features, monkeypatch, tmp_path
+):
+    architecture = replace(backbone.architecture, name="narrow", build=NarrowAndDeep)
+    monkeypatch.setitem(_base._architectures, "narrow", architecture)
+    kept = keep_backbone(architecture, BackboneParts(NarrowAndDeep().state_dict()), tmp_path)
+    table = make_table("a", range(3))
+    _assert_equal(_extract(kept, table)["feature"], reference_features(kept, table))
+
+
 def test_features_pass_the_projector(backbone, make_table, reference_features, monkeypatch, tmp_path):
     architecture = replace(backbone.architecture, name="projecting", projector=Projector(3, lambda: nn.Linear(64, 3)))
     monkeypatch.setitem(_base._architectures, "projecting", architecture)
