@@ -27,7 +27,7 @@ class Verdicts(View):
         return record.verdict is not None and bool(record.verdict.contrasts)
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        return (Lines([each.sentence for each in primary(record)]),)
+        return (Lines([each.sentence for each in primary_contrasts(record)]),)
 
     def table(self, record: StudyRecord) -> Table:
         assert record.verdict is not None, "the view applies to records with a verdict"
@@ -49,11 +49,11 @@ class Verdicts(View):
         return Table("Verdicts", caption, ("contrast", "target", "verdict", "difference", "interval"), rows)
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
-        for each in primary(record):
+        for each in primary_contrasts(record):
             yield Text(each.sentence, style="bold")
 
 
-def primary(record: StudyRecord) -> list[ContrastVerdict]:
+def primary_contrasts(record: StudyRecord) -> list[ContrastVerdict]:
     """Return the contrasts that a study is asked for first: those on the average, or of its single target."""
     contrasts = () if record.verdict is None else record.verdict.contrasts
     return [each for each in contrasts if each.target is None] or list(contrasts)

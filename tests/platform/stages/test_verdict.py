@@ -10,7 +10,7 @@ import pytest
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.metrics import Metric
 from pretrieve.records.predictions import KeptPredictions, write_predictions
-from pretrieve.stages.verdict import judge, images_tested
+from pretrieve.stages.verdict import images_tested, judge
 
 IMAGES = ["a", "b", "c", "d"]
 LABELS = [0, 0, 0, 1]
