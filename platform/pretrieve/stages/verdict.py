@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -42,8 +43,8 @@ Kept = Mapping[tuple[str, str, int], Path]
 """The predictions of a refit by target, row and repeat."""
 
 
-class VerdictStage(Stage[VerdictRecord | None]):
-    """Compares the rows that the study names; returns None where no repeat has what a contrast needs."""
+class VerdictStage(Stage[VerdictRecord]):
+    """Compares the rows that the study names; without verdicts where no repeat has what a contrast needs."""
 
     name = "verdict"
     place = 117
@@ -52,11 +53,11 @@ class VerdictStage(Stage[VerdictRecord | None]):
     def applies(self, context: Context) -> bool:
         return context.settings.repeats.draws > 1 and bool(context.settings.named_contrasts)
 
-    def load(self, context: Context) -> VerdictRecord | None:
+    def load(self, context: Context) -> None:
         """Return None: each run judges anew what is there."""
-        return None
+        return
 
-    def make(self, context: Context) -> VerdictRecord | None:
+    def make(self, context: Context) -> VerdictRecord:
         """Judge the contrasts, and record that this number of repeats was looked at.
 
         Raises:
@@ -70,11 +71,9 @@ class VerdictStage(Stage[VerdictRecord | None]):
             for repeat in range(settings.repeats.draws)
             if all((target, row, repeat) in kept for target in targets for row in rows)
         ]
-        if not repeats:
-            return None
-        looks = _looked(context, len(repeats))
+        looks = _looked(context, len(repeats)) if repeats else []
         metrics = {name: find_metrics([target.metric])[0] for name, target in targets.items()}
-        found = judge(settings.named_contrasts, metrics, kept, repeats)
+        found = judge(settings.named_contrasts, metrics, kept, repeats) if repeats else []
         judged = verdicts(found, margin=settings.margin / 100, looks=looks)
         known = _named_before(context)
         record = VerdictRecord(
@@ -113,13 +112,14 @@ def judge(
 def images_tested(predictions: KeptPredictions, metric: Metric) -> TestedImages:
     """Return what each test image of a refit contributes to its score by a metric.
 
-    An image that the split lists more than once counts each time, under a name of its own.
+    An image that the split lists more than once, perhaps in two classes, counts each time, under a name of its own.
     """
-    names, seen = [], dict[str, int]()
-    for image in predictions.images.tolist():
-        seen[image] = seen.get(image, 0) + 1
-        names.append(image if seen[image] == 1 else f"{image}#{seen[image]}")
+    names, seen = [], Counter[str]()
     labels = predictions.labels.astype(np.int64)
+    for image, label in zip(predictions.images.tolist(), labels.tolist(), strict=True):
+        name = f"{image}/{label}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     if metric.name == "top1":
         return top1_images(names, predictions.predicted == labels)
     if metric.name == "mean_per_class":

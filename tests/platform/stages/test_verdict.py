@@ -51,7 +51,7 @@ def test_a_metric_that_is_no_mean_over_images_gives_pseudo_values() -> None:
 
 def test_an_image_that_is_listed_twice_counts_twice() -> None:
     tested = images_tested(predictions([0, 1, 0, 1], ["a", "b", "a", "a"]), metric("top1"))
-    assert list(tested.identities) == ["a", "b", "a#2", "a#3"]
+    assert list(tested.identities) == ["a/0", "b/0", "a/0#2", "a/1"]
 
 
 def test_contrasts_on_the_average_come_first(tmp_path: Path) -> None:

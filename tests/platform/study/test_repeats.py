@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from smaller_sets import coloured_set
 
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import labels_of, pool_splits, rows_of_splits, take_rows
-from pretrieve.errors import UserError
+from pretrieve.data.registry import register_target
+from pretrieve.errors import BudgetUsedUpError, UserError
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.stages.context import Context, walking
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -190,3 +192,40 @@ def with_other_labels(target: ImageSet, *, learned: bool = False) -> ImageSet:
         fingerprints={split: f"{each}-{learned}" for split, each in target.fingerprints.items()},
         drawn_from=other,
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_test"),
+    [
+        ({"targets": [{"registered": "train-alone", "test_fraction": 0.25}]}, 9),
+        ({"targets": [{"registered": "train-alone", "regime": {"images_per_class": 5}, "test": "undrawn"}]}, 21),
+        ({"repeats": {"draws": 1, "test": "undrawn"}, "folds": "official"}, 30),
+    ],
+    ids=["held out", "undrawn of the target", "undrawn of the study"],
+)
+def test_test_images_may_come_from_train(
+    settings: Callable[..., StudySettings], changes: dict[str, Any], num_test: int
+) -> None:
+    register_target("train-alone")(lambda: coloured_set("train-alone", 3, per_class=12, num_test=0, seed=9))
+    record = run_study(settings(2, **{"methods": ["linear_probe", "finetune"], "folds": 2} | changes), StudyObserver())
+    (target,) = record.targets
+    assert target.num_images["test"] == num_test
+    assert all(refit.score is not None for cell in record.cells for refit in cell.refits)
+
+
+def test_a_used_up_budget_keeps_repeats_that_are_there(settings: Callable[..., StudySettings]) -> None:
+    fields = {"methods": ["class_means", "linear_probe"], "contrasts": [["linear_probe", "class_means"]]}
+    whole = run_study(settings(3, **fields), StudyObserver())
+    again = run_study(settings(3, **fields, budget={"max_wall_hours": 1e-9}), StudyObserver())
+    assert comparable(again) == comparable(whole)
+    assert again.verdict is not None
+    assert again.verdict.num_repeats == 3
+    ear = Ear()
+    with pytest.raises(BudgetUsedUpError, match="1 repeats were not begun"):
+        run_study(settings(4, **fields, budget={"max_wall_hours": 1e-9}), ear)
+    assert not ear.begun
+
+
+def test_a_study_whose_budget_ends_in_its_first_repeat_has_no_verdict(settings: Callable[..., StudySettings]) -> None:
+    with pytest.raises(BudgetUsedUpError, match="were not run to their ends and 1 repeats were not begun"):
+        run_study(settings(2, budget={"max_wall_hours": 1e-9}), StudyObserver())
