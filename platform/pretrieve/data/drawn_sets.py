@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pretrieve.artifacts.keys import content_key, derived_seed
+from pretrieve.artifacts.keys import content_key
 from pretrieve.data.folds import make_folds
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import groups_of, labels_of, pool_splits, take_rows
-from pretrieve.data.repeats import draw_repeat, draw_splits
+from pretrieve.data.repeats import draw_repeat, draw_splits, redraws_official_test
 from pretrieve.data.settings import ImageSetSettings
+from pretrieve.data.split_words import SPLITS
 
 
 def drawn_set(
@@ -36,8 +37,8 @@ def drawn_set(
     draw = draw_repeat(whole, settings, repeat=repeat, seed=seed)
     rows = {"train": draw.labelled, "test": draw.test}
     if not has_folds:
-        rows = draw_splits(whole, settings, seed=derived_seed(seed, "repeat", repeat) if repeat else seed)
-    return _of_rows(_pooled(whole), rows), draw.describe()
+        rows = draw_splits(whole, settings, seed=seed, repeat=repeat)
+    return _of_rows(_pooled(whole, joins_test=redraws_official_test(settings)), rows), draw.describe()
 
 
 def folds_of(drawn: ImageSet, num_folds: int, seed: int) -> tuple[list[ImageSet], tuple[str, ...]]:
@@ -67,12 +68,13 @@ def folds_of(drawn: ImageSet, num_folds: int, seed: int) -> tuple[list[ImageSet]
     return sets, folds.notices
 
 
-def _pooled(whole: ImageSet) -> ImageSet:
-    """Join train and val: the rows of splits then count as in the pool of the set."""
-    labelled = {split: whole.splits[split] for split in ("train", "val") if split in whole.splits}
+def _pooled(whole: ImageSet, *, joins_test: bool) -> ImageSet:
+    """Join train and val, and test if a repeat may train on it: rows of splits then count as in the set's pool."""
+    joined = SPLITS if joins_test else ("train", "val")
+    labelled = {split: whole.splits[split] for split in joined if split in whole.splits}
     own = [whole.fingerprints[split] for split in labelled]
     train = own[0] if len(own) == 1 else content_key(kind="labelled", splits=own)
-    test = {split: each for split, each in whole.splits.items() if split == "test"}
+    test = {split: each for split, each in whole.splits.items() if split == "test" and not joins_test}
     fingerprints = {"train": train, **{split: whole.fingerprints[split] for split in test}}
     return replace(whole, splits={"train": pool_splits(labelled), **test}, fingerprints=fingerprints)
 

@@ -94,16 +94,23 @@ def draw_repeat(whole: ImageSet, settings: ImageSetSettings, *, repeat: int, see
     )
 
 
-def draw_splits(whole: ImageSet, settings: ImageSetSettings, *, seed: int) -> dict[str, Rows]:
-    """Draw train, val and test of a study without repeats; return their rows of the pool, ascending, (N,) int64.
+def draw_splits(whole: ImageSet, settings: ImageSetSettings, *, seed: int, repeat: int = 0) -> dict[str, Rows]:
+    """Draw train, val and test of a repeat without folds; return their rows of the pool, ascending, (N,) int64.
 
     The arguments, and what raises an ImageSetError, are as in `draw_repeat`; each class also needs an image for val.
     """
-    draw = _Draw(whole, settings, seed)
+    draw = _Draw(whole, settings, derived_seed(seed, "repeat", repeat) if repeat else seed)
+    if repeat:
+        draw.split_as_published()
     draw.hold_out_test()
     draw.hold_out_val()
     draw.apply_regime()
-    return draw.rows
+    return {split: np.sort(rows) for split, rows in draw.rows.items()}
+
+
+def redraws_official_test(settings: ImageSetSettings) -> bool:
+    """Return whether the publisher's protocol draws train and test, so that another repeat trains on test images."""
+    return settings.published is not None and find_published(settings.published).training_images_per_class is not None
 
 
 def join_draws(draws: Sequence[RepeatDraw]) -> Rows:

@@ -36,7 +36,7 @@ from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages, TrialInputs
 from pretrieve.training.gradient_gap import measure_gradient_gap
 from pretrieve.training.linear_heads import LinearHead
-from pretrieve.training.loop import EpochReport, StepPartName, fine_tune
+from pretrieve.training.loop import EpochCallback, EpochReport, StepPartName, fine_tune
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.objectives import FeatureObjective
 from pretrieve.training.process_group import ALONE, ProcessGroup
@@ -191,7 +191,7 @@ class TrialProcess:
         if self.spool is not None:
             ended = {**scores, metric_names.SECONDS: self._seconds()}
             self._write(partial(self.spool.write_end, outcome, ended, message))
-            checkpoint.remove()
+            self.task.remove_checkpoints()
         return outcome
 
     def _write(self, write: Callable[[], None]) -> None:
@@ -229,12 +229,15 @@ class TrialProcess:
     def _score_folds(self, on_step: Callable[[], None]) -> dict[str, float]:
         """Score each fold by a training that did not see it; return the scores of all held-out images together.
 
-        A fold counts as an epoch of the record. What a finished fold has computed is kept until the trial ends.
+        A fold counts as an epoch of the record, whose scores are those of all images held out so far. What a finished
+        fold has computed is kept until the trial ends.
         """
         folds = [self.task.of_fold(number) for number in range(len(self.task.folds))]
         kept = [fold.checkpoint_path.with_suffix(".npz") for fold in folds]
         is_done = [is_kept(path) for path in kept]
         self.process_group.wait()  # so that all processes agree on the folds that are left
+        found: list[HeldOut] = []
+        scores: dict[str, float] = {}
         for number, (fold, path) in enumerate(zip(folds, kept, strict=True)):
             if not is_done[number]:
                 held_out, report = self._train_fold(fold, on_step)
@@ -245,14 +248,11 @@ class TrialProcess:
                 self._record(number + 1, {})
                 continue
             held_out, metrics = HeldOut.read(path)
-            self._record(number + 1, metrics | _scores(self.task.spec, held_out.logits, held_out.labels))
-        if self.spool is None:
-            return {}
-        found = [HeldOut.read(path)[0] for path in kept]
-        for path in kept:
-            path.unlink()
-        logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
-        return _scores(self.task.spec, logits, labels)
+            found.append(held_out)
+            logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
+            scores = _scores(self.task.spec, logits, labels)
+            self._record(number + 1, metrics | scores)
+        return scores
 
     def _train_fold(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[HeldOut, EpochReport]:
         kind = OBJECTIVES.find(task.spec.objective)
@@ -261,7 +261,7 @@ class TrialProcess:
             return held_out, report
         work, inputs = self._set_up(task, on_step)
         reports: list[EpochReport] = []
-        callbacks = [_add_losses_and_speed, reports.append]
+        callbacks: list[EpochCallback] = [_add_losses_and_speed, partial(_add_num_parts, work), reports.append]
         checkpoint = CheckpointFile(task.checkpoint_path, self._write)
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
         logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, work.device, on_step)
@@ -300,8 +300,7 @@ class TrialProcess:
 
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
-            if (num_parts := len(work.parts)) > 1:
-                report.metrics[metric_names.NUM_PARTS] = float(num_parts)
+            _add_num_parts(work, report)
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
@@ -359,6 +358,11 @@ def _add_losses_and_speed(report: EpochReport) -> None:
     report.metrics[metric_names.BACKWARD_FRACTION] = report.part_s["backward"] / report.elapsed_s
     if torch.cuda.is_available():
         report.metrics[metric_names.GPU_MEMORY_GB] = torch.cuda.max_memory_allocated() / 1e9
+
+
+def _add_num_parts(work: FineTuning, report: EpochReport) -> None:
+    if (num_parts := len(work.parts)) > 1:
+        report.metrics[metric_names.NUM_PARTS] = float(num_parts)
 
 
 def _add_gradient_gap(work: FineTuning, held_out: LabelledImages, report: EpochReport) -> None:

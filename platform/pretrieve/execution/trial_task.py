@@ -92,6 +92,14 @@ class TrialTask(TrainingFiles):
         checkpoint = self.checkpoint_path.with_name(f"{self.spec.key}.fold-{fold}.pt")
         return self.model_copy(update={**files, "folds": (), "checkpoint_path": checkpoint})
 
+    def remove_checkpoints(self) -> None:
+        """Remove what a later attempt would go on from: the trial's checkpoint, and what its folds have kept."""
+        self.checkpoint_path.unlink(missing_ok=True)
+        for number in range(len(self.folds)):
+            path = self.of_fold(number).checkpoint_path
+            for each in (path, path.with_suffix(".npz")):
+                each.unlink(missing_ok=True)
+
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""
         fields = {"target", "method", "objective", "seed", "metric", "num_target_classes"}

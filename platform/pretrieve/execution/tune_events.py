@@ -14,7 +14,6 @@ from ray import cloudpickle, tune
 from pretrieve import metric_names
 from pretrieve.artifacts.disk_space import write_once_disk_has_space
 from pretrieve.artifacts.keys import content_key
-from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.heartbeat import Heartbeat
 from pretrieve.execution.prometheus_metrics import StudyMetrics
 from pretrieve.execution.retries import kind_of_error
@@ -94,7 +93,7 @@ def record_stop(task: TrialTask, stop: Stop) -> None:
     """
     ended = {metric_names.STOPPED_EPOCH: float(stop.epoch), metric_names.SECONDS: stop.seconds}
     Spool(task.spool_path).write_end("stopped", ended, stop.describe())
-    CheckpointFile(task.checkpoint_path).remove()
+    task.remove_checkpoints()
 
 
 class EndOfAll(tune.Stopper):

@@ -54,7 +54,8 @@ class Refits:
     Attributes:
       num_missing: refits without a result.
       bytes_each: size of the weights that a refit writes.
-      longer_by: images of a refit divided by those of a trial, ≥ 1: a refit trains on val as well.
+      longer_by: images of a refit divided by those of a trial: above 1, as a refit trains on val as well; below 1 where
+        a trial trains a network for each fold.
     """
 
     num_missing: int = 0

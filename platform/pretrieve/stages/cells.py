@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.artifacts.atomic_files import read_json, write_json
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.metric_words import find_metrics
+from pretrieve.errors import UserError
 from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
-from pretrieve.records.codec import to_json
+from pretrieve.records.codec import from_json, to_json
 from pretrieve.records.forecast import FORECAST_FILE
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AUDITS
@@ -23,6 +24,11 @@ from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.stages.study_cells import StudyCells
 from pretrieve.stages.trial_maker import Cell, TrialMaker
 from pretrieve.tracking import schema
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
+
+PlannedKeys = Mapping[tuple[str, str, int], tuple[str, ...]]
 
 
 class CellsStage(Stage[StudyCells]):
@@ -74,10 +80,11 @@ def _write_plan(context: Context, study_cells: StudyCells) -> Path:
     first = context.top
     inputs, settings = study_inputs(first), first.settings
     targets = [_record(name, target) for name, target in inputs.targets.items()]
+    before = _planned_before(settings)
     planned = [
         PlannedCell(cell.target, cell.method, keys, cell.num_planned, walk.repeat)
         for walk in first.repeats()
-        for cell, keys in _known_cells(walk, study_cells if walk is context else None, study_cells)
+        for cell, keys in _known_cells(walk, study_cells if walk is context else None, study_cells, before)
     ]
     record = PlanRecord(
         backbone=inputs.backbone.architecture_name,
@@ -93,8 +100,27 @@ def _write_plan(context: Context, study_cells: StudyCells) -> Path:
     return path
 
 
-def _known_cells(walk: Context, own: StudyCells | None, another: StudyCells) -> Iterator[tuple[Cell, tuple[str, ...]]]:
-    """Yield the cells of a repeat with the keys of their trials; one that is not reached has as many as another."""
+def _known_cells(
+    walk: Context, own: StudyCells | None, another: StudyCells, before: PlannedKeys
+) -> Iterator[tuple[Cell, tuple[str, ...]]]:
+    """Yield the cells of a repeat with the keys of their trials.
+
+    A repeat that this run has not reached has as many trials as another, and the keys of the plan before: its results
+    are shown until it is reached, which replaces wrong keys.
+    """
     reached = own or cast("StudyCells | None", walk.results.get(CellsStage))
     for cell in (reached or another).cells:
-        yield cell, tuple(task.spec.key for task in cell.trials) if reached else ()
+        if reached:
+            yield cell, tuple(task.spec.key for task in cell.trials)
+        else:
+            yield cell, before.get((cell.target, cell.method, walk.repeat), ())[: cell.num_planned]
+
+
+def _planned_before(settings: StudySettings) -> PlannedKeys:
+    """Read the keys of the plan that an earlier run left, by target, method and repeat."""
+    path = settings.folder / schema.PLAN_ARTIFACT
+    try:
+        plan = from_json(PlanRecord, read_json(path), str(path))
+    except (OSError, ValueError, UserError):  # there is none, or a damaged one: it is written anew
+        return {}
+    return {(cell.target, cell.method, cell.repeat): cell.trial_keys for cell in plan.cells}

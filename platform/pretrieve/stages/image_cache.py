@@ -142,7 +142,8 @@ def _needed(context: Context) -> tuple[StudyInputs, list[CacheEntry]]:
 def _read_of(target: ImageSet) -> list[tuple[str, Layout]]:
     """List the splits that the trials of a target read, with their layouts; those of the whole set, if it is drawn."""
     if target.drawn_from is not None:
-        return [("train", "whole"), ("train", "square"), ("test", "square")]
+        read: list[tuple[str, Layout]] = [("train", "whole"), ("train", "square"), ("test", "square")]
+        return [(split, layout) for split, layout in read if split in target.whole.splits]
     return [(split, layout) for split, layout in TRIALS_READ if split in target.splits]
 
 

@@ -135,9 +135,10 @@ def _drawn_again(context: Context, first: ImageSets) -> ImageSets:
 
 def _drawn(context: Context, settings: ImageSetSettings, whole: ImageSet) -> ImageSet:
     study = context.top.settings
+    undrawn = {"test": "undrawn"} if study.repeats.test == "undrawn" else {}
     drawn, sentence = drawn_set(
         whole,
-        settings.model_copy(update={"test": study.repeats.test}),
+        settings.model_copy(update=undrawn),
         repeat=context.repeat,
         seed=study.seed,
         has_folds=study.folds != "official",

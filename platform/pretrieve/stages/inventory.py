@@ -31,10 +31,12 @@ def write_inventory(context: Context) -> None:
     stages, root = [stage() for stage in walk_order()], context.store.root
     kept: dict[str, list[str]] = {}
     for walk in context.top.repeats()[: context.repeat + 1]:  # those that have their inputs
-        for stage in stages:
-            if stage.applies(walk) and (found := stage.artifacts(walk)):
-                names = [path.relative_to(root).as_posix() for path in found]
-                kept[stage.name] = list(dict.fromkeys([*kept.get(stage.name, []), *names]))
+        for part in (walk, *walk.folds()):
+            for stage in stages:
+                is_own = part.above is None or not stage.is_shared
+                if is_own and stage.applies(part) and (found := stage.artifacts(part)):
+                    names = [path.relative_to(root).as_posix() for path in found]
+                    kept[stage.name] = list(dict.fromkeys([*kept.get(stage.name, []), *names]))
     write_json(context.settings.folder / INVENTORY_FILE, kept)
 
 

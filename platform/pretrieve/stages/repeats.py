@@ -5,6 +5,7 @@ from __future__ import annotations
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.refits import RefitsStage, StudyResults, record_cells, remove_leftovers
+from pretrieve.stages.relationships import find_study_inputs
 
 
 class RepeatsStage(Stage[tuple[StudyResults, ...]]):
@@ -28,7 +29,7 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
         num_draws = context.settings.repeats.draws
         for walk in context.repeats():
             if walk.repeat:
-                if context.budget.used_up(context.ledger.finished) is not None:
+                if context.budget.used_up(context.ledger.finished) is not None and not _is_begun(walk):
                     context.clock.notice(f"{context.budget.reached}: {num_draws - walk.repeat} repeats are not begun")
                     break
                 context.clock.notice(f"repeat {walk.repeat + 1} of {num_draws}")
@@ -41,6 +42,11 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
             if removed := remove_leftovers(context.settings.folder, unfinished):
                 context.clock.notice(removed)
         return tuple(results)
+
+
+def _is_begun(walk: Context) -> bool:
+    """Return whether all that the trials of a repeat read is in the store: an earlier run may have begun them."""
+    return all(find_study_inputs(each) is not None for each in (walk, *walk.folds()))
 
 
 def is_whole(context: Context) -> bool:

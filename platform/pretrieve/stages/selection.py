@@ -195,7 +195,7 @@ def _units_key(context: Context) -> str:
     unit = context.settings.selection.unit
     if unit == "class":
         return "classes"
-    return clusters_key(context) if unit == "cluster" else context.get(FeaturesStage).key(SOURCE)
+    return clusters_key(context.top) if unit == "cluster" else context.get(FeaturesStage).key(SOURCE)
 
 
 def _units(context: Context) -> SourceUnits | None:

@@ -306,7 +306,7 @@ class StudySettings(SettingsModel):
     @property
     def draws_rows(self) -> bool:
         """Whether the splits of targets are rows of whole sets, which repeats or folds draw."""
-        return self.repeats.draws > 1 or self.folds != "official"
+        return self.repeats.draws > 1 or self.repeats.test != "official" or self.folds != "official"
 
     def num_refits(self, name: str) -> int:
         """Return how often the best configuration of a row is trained for the table.

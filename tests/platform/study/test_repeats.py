@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 import torch
 
+from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import labels_of, pool_splits, rows_of_splits, take_rows
+from pretrieve.data.registry import register_target
 from pretrieve.errors import UserError
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.stages.context import Context, walking
@@ -158,3 +160,32 @@ def with_other_labels(target: ImageSet, *, learned: bool = False) -> ImageSet:
         fingerprints={split: f"{each}-{learned}" for split, each in target.fingerprints.items()},
         drawn_from=other,
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_test"),
+    [
+        ({"targets": [{"registered": "train-alone", "test_fraction": 0.25}]}, 9),
+        ({"targets": [{"registered": "train-alone", "regime": {"images_per_class": 5}, "test": "undrawn"}]}, 21),
+        ({"repeats": {"draws": 1, "test": "undrawn"}, "folds": "official"}, 30),
+    ],
+    ids=["held out", "undrawn of the target", "undrawn of the study"],
+)
+def test_test_images_may_come_from_train(
+    settings: Callable[..., StudySettings], changes: dict[str, Any], num_test: int
+) -> None:
+    labels = np.repeat(np.arange(3), 12)
+    pixels = (labels[:, None, None, None] * 80 + np.random.default_rng(9).integers(0, 40, (36, 32, 32, 3))).astype(
+        np.uint8
+    )
+    register_target("train-alone")(lambda: image_set_from_arrays("train-alone", "abc", {"train": (pixels, labels)}))
+    record = run_study(settings(2, **{"methods": ["class_means"], "folds": 2} | changes), StudyObserver())
+    (target,) = record.targets
+    assert target.num_images["test"] == num_test
+    assert all(refit.score is not None for cell in record.cells for refit in cell.refits)
+
+
+def test_a_used_up_budget_keeps_repeats_that_are_there(settings: Callable[..., StudySettings]) -> None:
+    whole = run_study(settings(3, methods=["class_means"]), StudyObserver())
+    again = run_study(settings(3, methods=["class_means"], budget={"max_wall_hours": 1e-9}), StudyObserver())
+    assert comparable(again) == comparable(whole)
