@@ -22,6 +22,7 @@ from pretrieve.records import (
     StudyRecord,
     TrialRecord,
     TrialState,
+    VerdictRecord,
 )
 from pretrieve.records.predictions import PREDICTIONS, predictions_name
 from pretrieve.tracking import schema
@@ -96,8 +97,16 @@ def load_study(
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(study_run.data.tags.get(schema.TAG_MODELS, "{}")),
         audits=_audits(experiment, run_id, plan),
+        verdict=_verdict(experiment, run_id, plan),
         views=tuple(views),
     )
+
+
+def _verdict(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> VerdictRecord | None:
+    repeats = plan.settings.get("repeats")
+    if not isinstance(repeats, dict) or repeats.get("draws", 1) < 2:
+        return None  # one among the artifacts belongs to an earlier plan
+    return next(iter(experiment.records(run_id, VerdictRecord, [schema.VERDICT_ARTIFACT])), None)
 
 
 def _audits(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:

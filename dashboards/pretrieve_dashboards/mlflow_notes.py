@@ -11,8 +11,9 @@ from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.missing_results import missing_parts
-from pretrieve_dashboards.table_of_scores import score_table
+from pretrieve_dashboards.table_of_scores import BOLD, score_table
 from pretrieve_dashboards.views._trial_lines import chosen_trial, counted_states
+from pretrieve_dashboards.views.verdict import primary_contrasts
 
 MAX_LENGTH = 4_900
 """Largest length of a note in characters: some versions of MLflow store at most 5,000 characters in a tag."""
@@ -32,7 +33,8 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
         f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
         f"{wording.count(len(record.methods), 'method')} on {_escaped(record.backbone)} · "
         f"{'finished' if record.is_finished else 'unfinished'}",
-        "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target.",
+        "\n".join(f"- {_escaped(each.sentence)}" for each in primary_contrasts(record)),
+        f"Mean test score in % ± half of its 95% interval; {BOLD}.",
         _score_lines(record),
         _artifact_lines(record, report),
         _missing(record),

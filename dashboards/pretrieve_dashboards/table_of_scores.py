@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -18,9 +18,12 @@ from rich.text import Text
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
+from pretrieve_dashboards.wording import AVERAGE
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BOLD = "bold: better than the method it is compared with, by the study's verdict"
 
 _ENDED: tuple[TrialState, ...] = ("finished", "diverged", "stopped", "failed")
 
@@ -33,6 +36,7 @@ class ScoreTable:
       metrics: metric, by target.
       cells: cells, by (target, method); pairs that are not planned are absent.
       averages: mean over all targets in [0, 1], by method; absent if a target is not tested.
+      better: (target or AVERAGE, method) of the methods that the verdict of the study calls better than another.
     """
 
     methods: tuple[str, ...]
@@ -40,6 +44,7 @@ class ScoreTable:
     metrics: Mapping[str, str]
     cells: Mapping[tuple[str, str], CellRecord]
     averages: Mapping[str, float]
+    better: frozenset[tuple[str, str]] = frozenset()
 
     def mean(self, target: str, method: str) -> float | None:
         """Return a mean test score in [0, 1]; None if it is unknown."""
@@ -50,14 +55,6 @@ class ScoreTable:
         """Return the half width of a 95% interval in [0, 1]; None if it is unknown."""
         cell = self.cells.get((target, method))
         return None if cell is None else cell.test_ci95
-
-    def best_methods(self, target: str) -> frozenset[str]:
-        """Return the methods with the largest mean on a target: several if they tie, none before a test."""
-        means = {method: mean for method in self.methods if (mean := self.mean(target, method)) is not None}
-        return _argmax(means)
-
-    def best_averages(self) -> frozenset[str]:
-        return _argmax(self.averages)
 
     def to_csv(self) -> str:
         """Write one line per cell, ordered by target and then method, as in the study.
@@ -88,7 +85,7 @@ class ScoreTable:
         return pd.DataFrame(
             rows,
             index=pd.Index(self.methods, name="method"),
-            columns=pd.MultiIndex.from_tuples([*columns, (wording.AVERAGE, "mean")], names=["target", "score"]),
+            columns=pd.MultiIndex.from_tuples([*columns, (AVERAGE, "mean")], names=["target", "score"]),
             dtype="float64",
         )
 
@@ -105,19 +102,22 @@ class ScoreTable:
         head = ["method", *self.targets]
         rows = [row(method, *(self._score(target, method) for target in self.targets)) for method in self.methods]
         if len(self.targets) > 1:
-            head.append(wording.AVERAGE)
+            head.append(AVERAGE)
             rows = [
-                (*scores, numeric(wording.percent(self.averages.get(method)), is_best=method in self.best_averages()))
+                (*scores, numeric(wording.percent(self.averages.get(method)), is_best=self._is_better(AVERAGE, method)))
                 for method, scores in zip(self.methods, rows, strict=True)
             ]
-        caption = "Mean test score in % ± half of its 95% interval; bold: the largest mean on a target; —: not tested."
+        caption = f"Mean test score in % ± half of its 95% interval; {BOLD}; —: not tested."
         return Table("Test scores by method and target", caption, head, rows, style="pinned")
 
     def _score(self, target: str, method: str) -> TableCell:
         mean = self.mean(target, method)
         text = wording.score(mean, self.ci95(target, method))
         run_id = None if mean is None else self.cells[target, method].run_id
-        return numeric(text, run_id, is_best=method in self.best_methods(target))
+        return numeric(text, run_id, is_best=self._is_better(target, method))
+
+    def _is_better(self, column: str, method: str) -> bool:
+        return (column, method) in self.better
 
 
 def score_table(record: StudyRecord) -> ScoreTable:
@@ -130,12 +130,13 @@ def score_table(record: StudyRecord) -> ScoreTable:
             means[method].append(cell.test_mean)
     averages = {name: sum(known) / len(known) for name, known in means.items() if 0 < len(known) == len(targets)}
     metrics = {target.name: target.metric for target in record.targets}
-    return ScoreTable(record.methods, targets, metrics, cells, averages)
+    return ScoreTable(record.methods, targets, metrics, cells, averages, frozenset(_better(record)))
 
 
-def _argmax(values: Mapping[str, float]) -> frozenset[str]:
-    largest = max(values.values(), default=None)
-    return frozenset(name for name, value in values.items() if value == largest)
+def _better(record: StudyRecord) -> Iterator[tuple[str, str]]:
+    for each in () if record.verdict is None else record.verdict.contrasts:
+        if not each.is_exploratory and each.word.startswith(("better", "worse")):
+            yield each.target or AVERAGE, each.first if each.word.startswith("better") else each.second
 
 
 def _csv_row(cell: CellRecord, metric: str) -> dict[str, str]:

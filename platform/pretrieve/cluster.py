@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+
+from pretrieve.errors import PretrieveError, WorkerError
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 CONNECT_TIMEOUT_S = 10.0
@@ -56,18 +59,72 @@ def whole_node() -> tuple[int, int]:
     return num_cpus, 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
 
 
+class CarriedError(Exception):
+    """Brings an `error` through Ray Data, which changes the arguments of errors and so loses the names of files."""
+
+    error: Exception
+
+
 @contextmanager
-def causes_of_task_errors() -> Iterator[None]:
-    """Raise the error of a task itself, instead of Ray's wrapper with the traceback of another process."""
+def carrying_errors() -> Iterator[None]:
+    """Raise errors of a function that Ray Data calls as CarriedErrors; `causes_of_task_errors` unpacks them."""
     try:
         yield
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        while isinstance(cause, ray.exceptions.RayTaskError):
-            cause = cause.cause
-        if not isinstance(cause, Exception):
-            raise
-        raise cause from None
+    except Exception as error:
+        carried = CarriedError()
+        carried.error = error
+        raise carried from error
+
+
+@contextmanager
+def causes_of_task_errors() -> Iterator[None]:
+    """Raise the error of a task itself, instead of Ray's wrappers with the traceback of another process.
+
+    Raises:
+      PretrieveError, SelectionInputError, OSError: as the task raised it.
+      WorkerError: the task raised another error, or its process ended; it holds the text of the error.
+    """
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        cause: object = error
+        while (wrapped := _wrapped_by(cause)) is not None:
+            cause = wrapped
+        if _needs_no_wrapper(cause):
+            raise cause from None  # type: ignore[misc]
+        # Of errors in a row, the first is the cause; the errors themselves do not come along from another process.
+        first = str(error).partition("\nThe above exception was the direct cause")[0]
+        raise WorkerError(_last_words(cause, first), _last_place(first)) from error
+
+
+def _wrapped_by(error: object) -> object:
+    """Return the error in one that wraps it, of a task or of a function of Ray Data; None where it wraps none."""
+    if isinstance(error, CarriedError):
+        return error.error
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return error.cause
+    return error.__cause__ if isinstance(error, ray.exceptions.UserCodeException) else None
+
+
+def _needs_no_wrapper(cause: object) -> bool:
+    from pretrieve_selection import SelectionInputError  # late: SciPy and faiss
+
+    return isinstance(cause, PretrieveError | SelectionInputError | OSError)
+
+
+def _last_words(cause: object, traceback: str) -> str:
+    """Return kind and text of an error; of Ray's own, the last line of the traceback, where there is one."""
+    if isinstance(cause, Exception) and not isinstance(cause, ray.exceptions.RayError):
+        return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+    lines = [line.strip() for line in traceback.splitlines() if line.strip()]
+    is_traceback = any(line.startswith("File ") for line in lines)
+    return (lines[-1] if is_traceback else " ".join(lines)) if lines else type(cause).__name__
+
+
+def _last_place(traceback: str) -> str:
+    """Return the file and line in which a traceback ends; empty where there is none."""
+    places = re.findall(r'File "([^"]+)", line (\d+)', traceback)
+    return f"{places[-1][0]}, line {places[-1][1]}" if places else ""
 
 
 def _check_answer(address: str) -> None:

@@ -44,6 +44,18 @@ class ResourceError(UserError):
     """A trial asks for more than the cluster has; raised before anything starts."""
 
 
+class WorkerError(PretrieveError):
+    """A task on the cluster ended in an error that is not ours: `what` is its kind and text, `place` file and line."""
+
+    def __init__(self, what: str, place: str) -> None:
+        self.what, self.place = what, place
+        where = f", raised in {place}" if place else ""
+        super().__init__(f"a task on the cluster must end well, but ended in {what}{where}; mend that, and run again")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WorkerError, (self.what, self.place)
+
+
 class LedgerError(PretrieveError):
     """MLflow's store does not answer; the data for it wait in the study's folder."""
 
@@ -98,6 +110,16 @@ class RelationshipError(UserError):
 
 class DivergedError(PretrieveError):
     """The loss or the weights stopped being finite: a result of the configuration, not a fault of the program."""
+
+
+def in_words(fault: BaseException) -> str:
+    r"""Return an error of someone else's code as part of a message: its kind, and the first line of what it says.
+
+    >>> in_words(AssertionError()), in_words(RuntimeError("sizes differ.\nCall stack: …"))
+    ('AssertionError', 'RuntimeError: sizes differ')
+    """
+    says = str(fault).strip()
+    return f"{type(fault).__name__}: {says.splitlines()[0].rstrip('.')}" if says else type(fault).__name__
 
 
 def nearest_word(word: str, allowed: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from verdicts_of_studies import with_verdict
 
 from pretrieve_dashboards import DashboardError, best_frame, compare_frame, notebook_html
 
@@ -48,7 +49,7 @@ def test_compare_of_an_unfinished_study_is_empty_and_keeps_its_columns(unfinishe
 
 @pytest.mark.shows("scores")
 def test_notebook_shows_the_table_of_a_record_escaped(finished_study, unfinished_study):
-    html = notebook_html(finished_study)
+    html = notebook_html(with_verdict(finished_study, [("uot", "finetune", "birds", "better", False)]))
     assert "<td><strong>90.0 ± 1.2</strong></td>" in html
     assert "<td>70.0 ± 5.0</td>" in html
     assert "&lt;script&gt;" in html

@@ -3,6 +3,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from verdicts_of_studies import with_verdict
 
 from pretrieve_dashboards import render_report, write_report
 
@@ -105,7 +106,8 @@ def test_tables_have_captions_and_headers_with_a_scope_and_figures_a_text(html):
 
 
 @pytest.mark.shows("best")
-def test_best_mean_is_marked(html):
+def test_what_the_verdict_calls_better_is_marked(finished_study):
+    html = render_report(with_verdict(finished_study, [("uot", "finetune", "birds", "better", False)]))
     for score, is_best, run_id in (
         ("90.0 ± 1.2", True, "cell-birds-uot"),
         ("70.0 ± 5.0", False, "cell-birds-finetune"),

@@ -3,6 +3,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from verdicts_of_studies import with_verdict
 
 from pretrieve_dashboards import score_table
 
@@ -12,20 +13,25 @@ HOSTILE = "<script>alert(1)</script>"
 def test_average_is_over_all_targets(finished_study):
     table = score_table(finished_study)
     assert table.averages == {"finetune": pytest.approx(0.7), "uot": pytest.approx(0.75)}
-    assert table.best_averages() == {"uot"}
 
 
 def test_method_that_lacks_a_target_has_no_average(unfinished_study):
     table = score_table(unfinished_study)
     assert table.averages == {}
-    assert table.best_averages() == frozenset()
 
 
-def test_best_method_is_that_of_the_largest_mean_on_each_target(finished_study, unfinished_study):
-    table = score_table(finished_study)
-    assert table.best_methods("birds") == {"uot"}
-    assert table.best_methods(HOSTILE) == {"finetune"}
-    assert score_table(unfinished_study).best_methods(HOSTILE) == frozenset()
+def test_what_the_verdict_calls_better_is_marked_and_no_largest_mean(finished_study):
+    assert score_table(finished_study).better == frozenset()
+    contrasts = [
+        ("uot", "finetune", None, "better, by less than 1.0 points", False),
+        ("uot", "random", None, "better", True),
+        ("uot", "finetune", "birds", "worse", False),
+        ("uot", "finetune", HOSTILE, "undecided", False),
+    ]
+    table = score_table(with_verdict(finished_study, contrasts))
+    assert table.better == {("average", "uot"), ("birds", "finetune")}
+    marked = [[entry.is_best for entry in row[1:]] for row in table.shown().rows]
+    assert marked == [[True, False, False], [False, False, True]]
 
 
 def test_csv_has_a_line_a_cell_with_all_digits(finished_study):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from verdicts_of_studies import with_verdict
 
 from pretrieve.records import TargetRecord
 from pretrieve_dashboards import print_study
@@ -44,11 +45,15 @@ def test_80_columns_turn_the_table(eight_targets):
 
 
 @pytest.mark.shows("scores")
-def test_best_mean_of_a_target_is_bold_and_no_other(finished_study):
-    lines = printed(finished_study, 120, color_system="standard").splitlines()
-    row = next(line for line in lines if line.startswith("uot"))
+def test_what_the_verdict_calls_better_is_bold_and_nothing_else(finished_study):
+    judged = with_verdict(finished_study, [("uot", "finetune", "birds", "better", False)])
+    lines = printed(judged, 120, color_system="standard").splitlines()
+    row = next(line for line in lines if line.startswith("uot") and "60.0" in line)
     assert "\x1b[1m90.0 ± 1.2\x1b[0m" in row
     assert "\x1b[1m60.0" not in row
+    assert lines[0] == "\x1b[1muot is better beside finetune on birds.\x1b[0m"
+    plain = printed(finished_study, 120, color_system="standard").splitlines()
+    assert "\x1b[1m" not in next(line for line in plain if line.startswith("uot"))
 
 
 @pytest.mark.shows("best", "cost_by_method", "cost_by_stage", "scores")

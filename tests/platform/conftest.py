@@ -6,29 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from smaller_sets import coloured_set
 
 from pretrieve.components import TARGETS
-from pretrieve.data.array_set import image_set_from_arrays
-from pretrieve.data.image_set import ImageSet
 from pretrieve.data.registry import register_target
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import validate_study
-
-
-def coloured_set(name: str, num_classes: int, *, per_class: int, num_test: int, seed: int) -> ImageSet:
-    """Noise images whose classes differ in colour."""
-    rng = np.random.default_rng(seed)
-    colours = rng.integers(0, 200, (num_classes, 3))
-
-    def split(count: int) -> tuple[Any, Any]:
-        labels = np.repeat(np.arange(num_classes), count)
-        pixels = colours[labels][:, None, None, :] + rng.integers(0, 56, (len(labels), 32, 32, 3))
-        return pixels.astype(np.uint8), labels
-
-    splits = {"train": split(per_class)} | ({"test": split(num_test)} if num_test else {})
-    return image_set_from_arrays(name, [f"{name} class {k}" for k in range(num_classes)], splits)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -51,13 +51,13 @@ class Best(View):
 
     def table(self, record: StudyRecord) -> Table:
         (target,) = record.targets
-        best_methods = score_table(record).best_methods(target.name)
+        better = score_table(record).better
         return Table(
             label=f"Best configurations for {target.name}",
             caption="The configuration with the best validation score of each method, trained again on train + val and "
             "tested once a seed. Scores in %.",
             head=("method", "configuration", "validation", "test", "refits", "trials", "MLflow run"),
-            rows=[_row(cell, is_best=cell.method in best_methods) for cell in record.cells],
+            rows=[_row(cell, is_best=(target.name, cell.method) in better) for cell in record.cells],
             row_runs=[cell.run_id for cell in record.cells],
             style="pinned",
         )

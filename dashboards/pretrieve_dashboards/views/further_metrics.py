@@ -35,10 +35,10 @@ class FurtherMetrics(View):
         cells = [cell for cell in record.cells if asked[cell.target]]
         return Table(
             label="Further metrics by target and method",
-            caption="Mean over the refits on test, in % ± half of its 95% interval; bold: the largest on a target. The "
+            caption="Mean over the refits on test, in % ± half of its 95% interval. The "
             "configurations are those with the best validation score: these metrics choose nothing.",
             head=("target", "method", *labels.values()),
-            rows=[row(cell.target, cell.method, *(_entry(cell, name, cells) for name in labels)) for cell in cells],
+            rows=[row(cell.target, cell.method, *(_entry(cell, name) for name in labels)) for cell in cells],
             row_runs=[cell.run_id for cell in cells],
         )
 
@@ -61,8 +61,6 @@ def further_score(cell: CellRecord, name: str) -> tuple[float, float | None] | N
     return mean, ci95 if math.isfinite(ci95) else None
 
 
-def _entry(cell: CellRecord, name: str, cells: list[CellRecord]) -> TableCell:
-    of_target = [further_score(each, name) for each in cells if each.target == cell.target]
-    largest = max((found[0] for found in of_target if found), default=None)
+def _entry(cell: CellRecord, name: str) -> TableCell:
     mean, ci95 = further_score(cell, name) or (None, None)
-    return numeric(wording.score(mean, ci95), cell.run_id, is_best=mean is not None and mean == largest)
+    return numeric(wording.score(mean, ci95), cell.run_id)

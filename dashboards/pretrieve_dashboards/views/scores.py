@@ -10,7 +10,7 @@ from rich.text import Text
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.figures import dot_plot
-from pretrieve_dashboards.table_of_scores import ScoreTable, score_table, table_parts
+from pretrieve_dashboards.table_of_scores import BOLD, ScoreTable, score_table, table_parts
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
@@ -80,4 +80,4 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
     of_targets = [f" for {', '.join(names)}" if len(targets) > 1 else "" for names in targets.values()]
     parts = [f"the {metric}{names}" for metric, names in zip(targets, of_targets, strict=True)]
     score = "" if set(table.metrics.values()) == {"top1"} else f" The score is {' and '.join(parts)}."
-    return f"± is half of the 95% interval (Student's t{refits}); bold: the largest mean on a target.{score}"
+    return f"± is half of the 95% interval (Student's t{refits}); {BOLD}.{score}"

@@ -107,9 +107,12 @@ def seal(path: Path) -> None:
 
 
 @contextmanager
-def sealing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block succeeds, seal the file and rename it into place."""
-    with replacing(path) as temporary:
+def sealing(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block succeeds, seal the file and rename it into place.
+
+    With `is_durable` it is on the disk before that, see `replacing`.
+    """
+    with replacing(path, is_durable=is_durable) as temporary:
         yield temporary
         seal(temporary)
 

@@ -11,7 +11,7 @@ from torch import nn
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier
 from pretrieve.backbones.state_dicts import StateDict
 from pretrieve.components import BACKBONES
-from pretrieve.errors import BackboneError, nearest_word
+from pretrieve.errors import BackboneError, UserError, in_words, nearest_word
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,16 @@ def find_architecture(name: str) -> Architecture:
     if name in _architectures:
         return _architectures[name]
     for family in _families:
-        if (architecture := family.resolve(name)) is not None:
+        try:
+            architecture = family.resolve(name)
+        except UserError:
+            raise
+        except Exception as fault:  # of another library, or of a user's module
+            raise BackboneError(
+                f"a backbone must be made without an error, but {name!r} ends in {in_words(fault)}; mend it, "
+                "or take another network"
+            ) from fault
+        if architecture is not None:
             return architecture
     known = [*architecture_names(), *(listed for family in _families for listed in family.names())]
     raise BackboneError(

@@ -20,6 +20,7 @@ from pretrieve.backbones.state_dicts import (
     load_weights,
     read_kept_weights,
     refuse_faults,
+    refuse_not_finite,
     write_weights,
 )
 
@@ -83,7 +84,9 @@ class Backbone:
         refuse_faults(_classifier_faults(state, self.architecture), origin=str(self.weights_path))
         weight = state["weight"]
         layer: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias="bias" in state)
-        load_weights(layer, state, origin=str(self.weights_path))
+        for parameter in layer.parameters():  # what the memory held before may be NaN
+            nn.init.zeros_(parameter)
+        load_weights(layer, state, origin=str(self.weights_path), part="classifier")
         return layer
 
     def _parts(self) -> BackboneParts:
@@ -96,10 +99,10 @@ class Backbone:
 
 
 def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin: str) -> BackboneParts:
-    """Split a published or a user's checkpoint into parts in float32, and check every key and shape.
+    """Split a published or a user's checkpoint into parts in float32, and check every key, shape and value.
 
     `origin` says in messages where the checkpoint comes from. Raises BackboneError, which names the keys of all parts
-    that are missing, left over or of another shape.
+    that are missing, left over or of another shape, or hold values that are not finite.
     """
     parts = architecture.split(state)
     trunk = _built(architecture.build)
@@ -113,8 +116,10 @@ def parts_of_checkpoint(architecture: Architecture, state: StateDict, *, origin:
         origin=origin,
     )
     load_weights(trunk, parts.trunk, origin=origin)
-    load_weights(projector, parts.projector, origin=origin)
+    load_weights(projector, parts.projector, origin=origin, part="projector")
     classifier = {name: value.float() for name, value in parts.classifier.items()}
+    zeros = {name: torch.zeros_like(value) for name, value in classifier.items()}
+    refuse_not_finite(classifier, zeros, origin=origin, part="classifier")
     return BackboneParts(trunk.state_dict(), projector.state_dict(), classifier)
 
 

@@ -52,15 +52,19 @@ def write_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write a state dict to a sealed file, its tensors on the CPU."""
     on_cpu = {name: value.detach().cpu() for name, value in state.items()}
     # Through a Python file: torch's own writer does not distinguish a full disk from other errors.
-    with sealing(path) as temporary, temporary.open("wb") as file:
+    with sealing(path, is_durable=True) as temporary, temporary.open("wb") as file:
         torch.save(on_cpu, file)
 
 
 def load_weights(network: nn.Module, state: StateDict, *, origin: str, part: str = "") -> None:
-    """Copy a state dict into a network after checking every key and shape; see `faults_of` and `refuse_faults`."""
-    refuse_faults(faults_of(state, network.state_dict(), part=part), origin=origin)
+    """Copy a state dict into a network after checking every key, shape and value.
+
+    See `faults_of` and `refuse_faults`, `refuse_not_finite`.
+    """
     # The network's own state holds the versions of its layers' formats, without which some layers refuse to load.
     complete = network.state_dict()
+    refuse_faults(faults_of(state, complete, part=part), origin=origin)
+    refuse_not_finite(state, complete, origin=origin, part=part)
     complete.update(state)
     network.load_state_dict(complete)
 
@@ -85,6 +89,36 @@ def faults_of(state: StateDict, expected: Mapping[str, Tensor], *, part: str = "
 def refuse_faults(faults: Sequence[str], *, origin: str) -> None:
     """Raise BackboneError, with the first faults and the number of the others, if there are faults."""
     if faults:
-        more = len(faults) - NUM_SHOWN_FAULTS
-        shown = "; ".join(faults[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")
-        raise BackboneError(f"the weights of {origin} must fit the network, but: {shown}")
+        raise BackboneError(f"the weights of {origin} must fit the network, but: {_shown(faults)}")
+
+
+def refuse_not_finite(state: StateDict, fresh: Mapping[str, Tensor], *, origin: str, part: str = "") -> None:
+    """Raise BackboneError if a weight or statistic is NaN or infinite once it is in the network.
+
+    A statistic of batch norm that is NaN makes all predictions NaN, though the losses of a training stay finite. Values
+    that a fresh network has in the same places, such as the infinite ones of a mask, are right.
+
+    Args:
+      state: with keys and shapes of `fresh`.
+      fresh: the state of the network before the weights are copied into it.
+      origin: where the weights come from, for the message.
+      part: the part of a backbone, for the message.
+    """
+    suffix, faults = f" of the {part}" if part else "", []
+    for name, value in state.items():
+        own = fresh[name]
+        # Whole numbers stay as they are. A large float64 may be infinite as float32, so what is looked at is converted.
+        taken = value.to(own.dtype) if own.is_floating_point() or own.is_complex() else value
+        wrong = ~taken.isfinite()
+        if wrong.any() and (wrong := wrong & ~torch.isclose(taken, own.to(taken.device), equal_nan=True)).any():
+            faults.append(f"{name}{suffix}: {int(wrong.sum())} of {wrong.numel()}")
+    if faults:
+        raise BackboneError(
+            f"the weights of {origin} must be finite numbers, but these have values that are NaN or infinite: "
+            f"{_shown(faults)}; give a checkpoint of an earlier epoch, or download it again"
+        )
+
+
+def _shown(faults: Sequence[str]) -> str:
+    more = len(faults) - NUM_SHOWN_FAULTS
+    return "; ".join(faults[:NUM_SHOWN_FAULTS]) + (f"; and {more} more" if more > 0 else "")

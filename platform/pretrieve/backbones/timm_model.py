@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pretrieve.backbones._base import Architecture, Family, Preprocessing, register_family
 from pretrieve.backbones.parts import BackboneParts, split_at_classifier, without_data_parallel, without_memory
 from pretrieve.backbones.state_dicts import StateDict
-from pretrieve.errors import BackboneError, nearest_word
+from pretrieve.errors import BackboneError, in_words, nearest_word
 
 PREFIX = "timm:"
 POOL = "?pool="
@@ -40,13 +40,28 @@ def _make(word: str, image_size: int | None = None) -> Architecture | None:
             f"{PREFIX}NAME must name a model that timm {timm.__version__} has, but is {PREFIX + model!r}."
             f"{nearest_word(model, timm.list_models())}"
         )
-    whole: Any = without_memory(partial(_whole, model))
+    try:
+        whole: Any = without_memory(partial(_whole, model))
+    except RuntimeError as fault:  # the name of the weights, behind the dot
+        known = timm.list_models(f"{model.partition('.')[0]}.*", include_tags=True)
+        raise BackboneError(
+            f"{PREFIX}NAME must name a model that timm {timm.__version__} makes, but {PREFIX + model!r} ends in: "
+            f"{fault} Known weights: {', '.join(known) or 'none'}.{nearest_word(model, known)}"
+        ) from fault
     classifier = _classifier_name(whole, model)
     # Resizing is bilinear here, whatever the model's own is.
     fields = import_module("timm.data").resolve_model_data_config(whole)
     own_size = int(fields["input_size"][-1])
     build = partial(_trunk, model, classifier, pool if is_pooled else None, image_size)
-    trunk, feature_dim = _inspected(build, PREFIX + word, image_size or own_size)
+    try:
+        trunk, feature_dim = _inspected(build, PREFIX + word, image_size or own_size)
+    except BackboneError as fault:
+        if classifier is not None and _predicts(whole, own_size):
+            raise BackboneError(
+                f"a backbone must end in its classifier, but {PREFIX + word!r} uses the output of its classifier "
+                "again, as auxiliary heads do; take another network"
+            ) from fault
+        raise
     before, after = whole.state_dict(), trunk.state_dict()
     resample = None
     if image_size is not None:
@@ -71,8 +86,27 @@ def _make(word: str, image_size: int | None = None) -> Architecture | None:
             resample=resample,
         ),
         takes_any_size=not is_fixed or bool(getattr(whole, "dynamic_img_size", False)),
-        at_size=partial(_make, word) if is_fixed else None,
+        at_size=partial(_make if is_fixed else _served, word),
     )
+
+
+def _served(word: str, image_size: int) -> Architecture | None:
+    """Return the architecture of the own image size, whose network takes others, after trying this one."""
+    architecture = _make(word)
+    assert architecture is not None, "of its own image size"
+    _inspected(architecture.build, architecture.name, image_size)
+    return architecture
+
+
+def _predicts(network: nn.Module, image_size: int) -> bool:
+    """Return whether a whole model on the meta device takes images of a size."""
+    try:
+        with torch.inference_mode():
+            device = next(network.parameters()).device
+            network.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
+    except Exception:
+        return False
+    return True
 
 
 def _classifier_name(network: Any, model: str) -> str | None:
@@ -118,8 +152,8 @@ def _inspected(build: Callable[[], nn.Module], name: str, image_size: int) -> tu
         network, features = without_memory(measure)
     except Exception as fault:
         raise BackboneError(
-            f"a backbone must map images to features, but {name!r} at {image_size} px ends in {type(fault).__name__}: "
-            f"{fault}; take another image size, pooling ({POOL}avg, {POOL}token) or network"
+            f"a backbone must map images to features, but {name!r} at {image_size} px ends in {in_words(fault)}; take "
+            f"another image size, pooling ({POOL}avg, {POOL}token) or network"
         ) from fault
     if not isinstance(features, Tensor) or features.ndim != 2:
         got = f"of shape {tuple(features.shape)}" if isinstance(features, Tensor) else f"a {type(features).__name__}"

@@ -21,6 +21,7 @@ from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
 from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.validate_command import validate
 from pretrieve.errors import BudgetUsedUpError, PretrieveError, TrialsFailedError, UserError
 
 app = typer.Typer(
@@ -65,7 +66,20 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
 
 app.add_typer(cache, name="cache")
-for command in (select, prepare, targets, components, recipes, card, plan, status, deliver, experiments, reproduce):
+for command in (
+    select,
+    prepare,
+    targets,
+    components,
+    recipes,
+    card,
+    validate,
+    plan,
+    status,
+    deliver,
+    experiments,
+    reproduce,
+):
     app.command()(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,13 @@ def card(
         int, typer.Option(min=1, help="Of a larger set, a sample of so many images is read.")
     ] = 50_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a folder tree: `train=training_set` says where a split lies; once for each split."),
+    ] = None,
+    subfolders: Annotated[
+        str | None, typer.Option(help="Of a folder tree: whether folders within classes are `classes` or `images`.")
+    ] = None,
 ) -> None:
     """Describe a data set: counts, sizes, formats, broken images, copies within and across its splits, imbalance.
 
@@ -34,7 +41,7 @@ def card(
     from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.dataset_card import make_card
 
-    loaded, passed_over = _load(image_set)
+    loaded, passed_over = _load(image_set, _layout(split, subfolders))
     with Progress(console=Console(stderr=True), transient=True) as bar:  # on stderr, so that it is no part of the card
         task = bar.add_task("images", total=None)
 
@@ -47,16 +54,29 @@ def card(
         write_json(json_out, made.to_dict())
 
 
-def _load(reference: str) -> tuple[ImageSet, list[str]]:
+def _layout(split: list[str] | None, subfolders: str | None) -> dict[str, Any]:
+    """Read the options of a folder tree into arguments of `load_folder_tree`."""
+    from pretrieve.errors import UserError
+
+    if subfolders not in (None, "classes", "images"):
+        raise UserError(f"--subfolders must be classes or images, but is {subfolders!r}")
+    wrong = [each for each in split or () if "=" not in each]
+    if wrong:
+        raise UserError(f"--split must read train=FOLDER, but is {wrong[0]!r}")
+    splits = dict(each.split("=", 1) for each in split) if split else None
+    return {"splits": splits, "subfolders": subfolders}
+
+
+def _load(reference: str, layout: dict[str, Any]) -> tuple[ImageSet, list[str]]:
     """Load a set by its name, or a folder tree; also return the files of the tree that belong to no split."""
-    from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
+    from pretrieve.data.folder_tree import load_folder_tree, passed_over_names
     from pretrieve.data.registry import find_image_set, registered_names
 
     folder = Path(reference).expanduser()
     # As in a study file, a plain word is a name; `./` before it makes it a folder.
     is_name = reference in registered_names() or (":" in reference and not folder.exists())
     if not is_name and ("/" in reference or folder.is_dir()):
-        loaded = load_folder_tree(folder, name=folder.resolve().name)
-        return loaded, [path.relative_to(folder).as_posix() for path in passed_over_files(folder)]
+        loaded = load_folder_tree(folder, name=folder.resolve().name, **layout)
+        return loaded, passed_over_names(folder, layout["splits"])
     with tempfile.TemporaryDirectory() as cache:
         return find_image_set(reference, cache=Path(cache)), []

@@ -240,6 +240,11 @@ def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
         "their pixels to have them upright"
     )
     yield from _sentence(card.num_turned, "image", "has", turned)
+    transparent = (
+        "transparent pixels, whose stored colours are used, as torchvision does; only a picture of one colour is laid "
+        "on white or black"
+    )
+    yield from _sentence(card.num_transparent, "image", "has", transparent)
     yield from _sentence(card.modes.get("CMYK", 0), "CMYK image", "is", "turned into RGB without a colour profile")
     deep = sum(count for mode, count in card.modes.items() if mode.endswith("16-bit"))
     bits = "the upper 8 bits alone are used: a dark picture stays dark"
@@ -251,5 +256,8 @@ def _of_pixels_and_files(card: DatasetCard) -> Iterator[str]:
             f"names of {counted(len(card.alike_paths), 'group')} of files differ in case alone, and a disk of another "
             f"system keeps one of each: {_first_of([Path(path).name for path in card.alike_paths[0]])}"
         )
-    passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(card.passed_over)}"
-    yield from _sentence(len(card.passed_over), "file in the folder", "is", passed_over, plural="files in the folder")
+    beside = [name for name in card.passed_over if name.endswith("/")]
+    files = [name for name in card.passed_over if not name.endswith("/")]
+    yield from _sentence(len(beside), "folder", "is", f"beside those of the splits, and in none: {_first_of(beside)}")
+    passed_over = f"in no split, for want of an image's suffix or a class: {_first_of(files)}"
+    yield from _sentence(len(files), "file in the folder", "is", passed_over, plural="files in the folder")

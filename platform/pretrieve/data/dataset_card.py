@@ -83,13 +83,14 @@ class DatasetCard:
       modes, file_formats: images by colour mode and by file format, most frequent first.
       num_animated: images of several frames or pages, of which the first is used.
       num_turned: images whose EXIF orientation is ignored.
+      num_transparent: images with pixels that are not opaque.
       wrong_suffixes: images whose suffix belongs to another format; they decode by their content.
       grey_ends: JPEG images whose last rows are the grey of missing data; they may be truncated.
       tiny: images with a side below 8 pixels.
       copies_within: for each split, images that repeat an earlier one of it.
       copies_across: for "first/second" of the splits, images of the second with a copy in the first.
       alike_paths: files whose names differ only in case.
-      passed_over: files in the set's folder that no split holds.
+      passed_over: files in the set's folder that no split holds, and folders beside the splits, with a / at the end.
     """
 
     name: str
@@ -109,6 +110,7 @@ class DatasetCard:
     file_formats: Mapping[str, int]
     num_animated: int
     num_turned: int
+    num_transparent: int
     wrong_suffixes: tuple[ListedImage, ...]
     grey_ends: tuple[ListedImage, ...]
     tiny: tuple[ListedImage, ...]
@@ -212,6 +214,7 @@ def _described(facts: Sequence[ImageFacts], names: tuple[str, ...], splits: Sequ
         "file_formats": dict(Counter(image.file_format for image in good).most_common()),
         "num_animated": sum(image.num_frames > 1 for image in good),
         "num_turned": sum(image.is_turned for image in good),
+        "num_transparent": sum(image.is_transparent for image in good),
         "wrong_suffixes": listed(image for image in good if image.has_wrong_suffix),
         "grey_ends": listed(image for image in good if image.ends_in_grey),
         "tiny": listed(image for image in good if min(image.width, image.height) < 8),

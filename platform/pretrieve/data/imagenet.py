@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.decode import IMAGE_SUFFIXES
+from pretrieve.data.folder_walk import visible_files, visible_folders
 from pretrieve.data.forms.parquet_tables import find_tables, load_parquet
 from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet
@@ -60,7 +60,7 @@ def load_imagenet(
     train = next((candidate for candidate in (*inner_folders, folder) if _has_wnids(candidate)), None)
     if train is None:
         return _load_shards(folder, name, metric, test_fraction, seed)
-    wnids = sorted(child.name for child in train.iterdir() if child.is_dir() and not child.name.startswith("."))
+    wnids = visible_folders(train)
     wrong = [wnid for wnid in wnids if not WNID.fullmatch(wnid)]
     if wrong:
         raise ImageSetError(
@@ -83,15 +83,8 @@ def _has_wnids(folder: Path) -> bool:
 
 
 def _images_below(folder: str | Path) -> Iterator[str]:
-    # Not rglob: 1.28 million Path objects take a minute, these entries take seconds.
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _images_below(entry.path)
-            elif "." + entry.name.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
-                yield entry.path
+    # Not Path: 1.28 million of them take a minute, text takes seconds.
+    return (path for path in visible_files(folder) if "." + path.rpartition(".")[2].lower() in IMAGE_SUFFIXES)
 
 
 def _validation_files(train: Path, wnids: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime, apply_regime
 from pretrieve.data.registry import find_image_set
 from pretrieve.data.repeats import draw_splits
-from pretrieve.data.settings import ColumnSettings, ImageSetSettings
+from pretrieve.data.settings import LABEL_RULES, ColumnSettings, ImageSetSettings
 from pretrieve.errors import ImageSetError
 
 
@@ -99,15 +99,19 @@ def load_whole(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSe
         "split_column": columns.split,
         "group_column": columns.group,
         "root": columns.root,
+        **{rule: getattr(settings, rule) for rule in LABEL_RULES},
     }
     if settings.published is not None and settings.folder is not None:
         loaded = find_published(settings.published).load(settings.folder, name=name, seed=seed)
     elif settings.folder is not None:
-        loaded = load_folder_tree(settings.folder, name=name)
+        loaded = load_folder_tree(settings.folder, name=name, splits=settings.splits, subfolders=settings.subfolders)
     elif settings.csv is not None:
         loaded = load_csv(settings.csv, name=name, image_column=columns.image or "path", **columns_beside)
     elif settings.parquet is not None:
-        loaded = load_parquet(settings.parquet, name=name, image_column=columns.image or "image", **columns_beside)
+        image_column = columns.image or "image"
+        loaded = load_parquet(
+            settings.parquet, name=name, image_column=image_column, config=settings.config, **columns_beside
+        )
     elif settings.imagenet is not None:
         loaded = load_imagenet(settings.imagenet, name=name)
     else:

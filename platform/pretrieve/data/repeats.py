@@ -15,7 +15,7 @@ from pretrieve.data.image_table import groups_of, labels_of, pool_splits, rows_o
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import draw_regime
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.data.splits import draw_held_out, draw_per_class
+from pretrieve.data.splits import HoldOutSettings, draw_held_out, draw_per_class
 from pretrieve.errors import ImageSetError
 
 Rows = NDArray[np.int64]
@@ -142,7 +142,11 @@ class _Draw:
         """Draw train and test anew where the publisher's protocol draws them."""
         if self._per_class is not None:
             self.rows["train"], self.rows["test"] = draw_per_class(
-                self._pool, images_per_class=self._per_class, seed=self._seed, set_name=self._whole.name
+                self._pool,
+                images_per_class=self._per_class,
+                seed=self._seed,
+                set_name=self._whole.name,
+                class_names=self._whole.class_names,
             )
 
     def hold_out_test(self) -> None:
@@ -164,9 +168,8 @@ class _Draw:
     def _hold_out(self, split: Literal["val", "test"], fraction: float, seed: int) -> None:
         train = self.rows["train"]
         groups = None if self._groups is None else self._groups[train]
-        held = draw_held_out(
-            self._labels[train], groups, fraction=fraction, seed=seed, set_name=self._whole.name, split=split
-        )
+        settings = HoldOutSettings(fraction, seed, split, self._whole.name, self._whole.class_names)
+        held = draw_held_out(self._labels[train], groups, settings)
         self.rows["train"], self.rows[split] = train[~held], train[held]
 
     def apply_regime(self) -> None:

@@ -77,7 +77,7 @@ def identify_images(table: pa.Table, class_names: Sequence[str], broken: Sequenc
 def _identity(path: str, content: bytes | None) -> str | None:
     try:
         return image_identity(read_content(path, content))
-    except ImageSetError:  # a row of a table that holds no image
+    except ImageSetError:  # a row of a table that holds no image, or a file too large for the memory
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pretrieve.data.folder_tree import Subfolders
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime
@@ -15,6 +16,10 @@ from pretrieve.errors import UserError
 from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
+
+LABEL_RULES = ("class_names", "no_label", "missing_values", "normalise_labels")  # fields that a csv or parquet may have
+
+FOLDER_RULES = ("splits", "subfolders")  # fields that a folder may have
 
 ORIGINS = ("folder", "csv", "parquet", "imagenet", "registered")  # the fields that say where a set comes from
 
@@ -53,6 +58,19 @@ class ImageSetSettings(SettingsModel):
       imagenet: the ILSVRC folder, a folder of WordNet ids, or ImageNet's Parquet files.
       registered: a registered name or `my_module:my_function`.
       columns: of a `csv` or `parquet`.
+      class_names: of a `csv` or `parquet`: names in the order of integer labels from 0, or a mapping from each label to
+        its name, such as `{1: ant, 2: bee}`.
+      no_label: of a `csv` or `parquet`: a label, or a list of them, that means that there is none, such as -1; rows of
+        it are left out.
+      missing_values: of a `csv` or `parquet`: the words that are refused as labels that were forgotten; `[]` lets NA be
+        a class. Defaults to nan, none, null, na, n/a and <na>.
+      normalise_labels: of a `csv` or `parquet`: whether names that differ in case, spaces or Unicode form alone are one
+        class; otherwise they are refused.
+      splits: of a `folder`: the folder of each split below it, such as `{train: training_set, test: test_set}`;
+        `{train: .}` makes all folders classes, also one that is called train.
+      subfolders: of a `folder`: what folders within a class folder are: `classes`, named by their path, or `images` of
+        the class. Must be given where class folders hold several folders and no image.
+      config: of a `parquet`: the folder of one of several configs below it.
       name: what the study calls it; defaults to the folder's, file's, published or registered name.
       metric: `top1`, `mean_per_class`, `macro_f1`, `auroc`, or one of your own as `my_module:MyMetric`; or a list, of
         which the first decides and all are kept. Defaults to the set's own.
@@ -70,6 +88,13 @@ class ImageSetSettings(SettingsModel):
     imagenet: Path | None = None
     registered: str | None = None
     columns: ColumnSettings | None = None
+    class_names: dict[int | str, str] | tuple[str, ...] | None = None
+    no_label: int | str | tuple[int | str, ...] = ()
+    missing_values: tuple[str, ...] | None = None
+    normalise_labels: bool = False
+    splits: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    subfolders: Subfolders | None = None
+    config: str | None = None
     name: str | None = None
     metric: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -119,6 +144,14 @@ class ImageSetSettings(SettingsModel):
             raise ValueError(f"'published' must come with the 'folder' of its archives, but {given[0]} is given")
         if self.columns is not None and self.csv is None and self.parquet is None:
             raise ValueError(f"'columns' are of a 'csv' or 'parquet', but {given[0]} is given; leave them out")
+        rules = [rule for rule in (*LABEL_RULES, *FOLDER_RULES, "config") if rule in self.model_fields_set]
+        is_folder = self.folder is not None and self.published is None
+        for rule in rules:
+            if rule in LABEL_RULES and self.csv is None and self.parquet is None:
+                raise ValueError(f"{rule!r} is of a 'csv' or 'parquet', but {given[0]} is given; leave it out")
+            if (rule in FOLDER_RULES and not is_folder) or (rule == "config" and self.parquet is None):
+                owner = "parquet" if rule == "config" else "folder"
+                raise ValueError(f"{rule!r} is of a {owner!r}, but {self.published or given[0]} is given; leave it out")
         return self
 
     @model_validator(mode="after")

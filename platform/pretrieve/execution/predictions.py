@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pretrieve.backbones.memory_format import use_fastest_format
 from pretrieve.backbones.state_dicts import StateDict, read_kept_weights
 from pretrieve.components import OBJECTIVES
 from pretrieve.data.metric_words import find_metrics
@@ -81,8 +82,8 @@ def _logits(task: TrialTask, state: StateDict, images: LabelledImages) -> Tensor
         origin=str(task.weights_out),
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # As training leaves it: in another memory layout the last bits differ.
-    network.to(device).to(memory_format=torch.channels_last)
+    # As training leaves it: in another order of memory the last bits differ.
+    use_fastest_format(network.to(device).backbone, architecture.preprocessing.image_size)
     return predict_logits(network, images, architecture.preprocessing, device)
 
 

@@ -264,8 +264,7 @@ class TrialProcess:
         callbacks: list[EpochCallback] = [_add_losses_and_speed, partial(_add_num_parts, work), reports.append]
         checkpoint = CheckpointFile(task.checkpoint_path, self._write)
         fine_tune(work, callbacks=callbacks, on_step=on_step, checkpoint=checkpoint)
-        logits = predict_logits(work.network, inputs.evaluate, work.preprocessing, work.device, on_step)
-        return HeldOut(logits, inputs.evaluate.labels), reports[-1]
+        return HeldOut(_predict(work, inputs.evaluate, on_step), inputs.evaluate.labels), reports[-1]
 
     def _set_up(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[FineTuning, TrialInputs]:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -295,16 +294,14 @@ class TrialProcess:
             return self._fit_and_score(kind.build(spec.hyperparameters, None))
         work, inputs = self._set_up(task, on_step)
 
-        def predict() -> Tensor:
-            return predict_logits(work.network, inputs.evaluate, work.preprocessing, work.device, on_step)
-
         def measure(report: EpochReport) -> None:
             _add_losses_and_speed(report)
             _add_num_parts(work, report)
             if spec.kind == "trial":
                 if work.settings.gradient_gap and work.objective.uses_source:
                     _add_gradient_gap(work, inputs.evaluate, report)
-                report.metrics.update(_scores(spec, predict(), inputs.evaluate.labels))
+                logits = _predict(work, inputs.evaluate, on_step)
+                report.metrics.update(_scores(spec, logits, inputs.evaluate.labels))
 
         def record(report: EpochReport) -> None:
             self._record(report.epoch, report.metrics)
@@ -314,7 +311,7 @@ class TrialProcess:
         if spec.kind == "trial" or self.spool is None:
             return {}
         self._write_weights(work.network)
-        logits, labels = predict(), inputs.evaluate.labels
+        logits, labels = _predict(work, inputs.evaluate, on_step), inputs.evaluate.labels
         self._write_predictions(logits, labels)
         return _scores(spec, logits, labels)
 
@@ -335,6 +332,17 @@ def _fit_head(task: TrialTask, objective: FeatureObjective) -> tuple[LinearHead,
     elapsed_s = time.perf_counter() - started_s
     report = EpochReport(1, loss, None, len(labels), elapsed_s, no_parts, {metric_names.LOSS_TARGET: loss})
     return head, HeldOut(evaluated @ head.weight.T + head.bias, evaluated_labels), report
+
+
+def _predict(work: FineTuning, images: LabelledImages, on_step: Callable[[], None]) -> Tensor:
+    """Predict the images to score; see `predict_logits`. Raises DivergedError if an output is not finite."""
+    logits = predict_logits(work.network, images, work.preprocessing, work.device, on_step)
+    if num_wrong := int((~logits.isfinite()).any(1).sum()):
+        raise DivergedError(
+            f"predictions must be finite, but those for {num_wrong} of {len(logits)} images are not "
+            f"({work.hyperparameters.describe()}); try a smaller learning rate"
+        )
+    return logits
 
 
 def _scores(spec: TrialSpec, logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -17,7 +17,7 @@ import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 
 from pretrieve.backbones import Architecture, Backbone, Preprocessing
-from pretrieve.cluster import causes_of_task_errors
+from pretrieve.cluster import carrying_errors, causes_of_task_errors
 from pretrieve.features.forward import FeatureNetwork, decode_rows
 from pretrieve.features.stored_features import FeatureRequest, write_shard
 
@@ -117,7 +117,8 @@ def _write_features(
 
 def _decode_shard(packed: pa.Table, *, preprocessing: Preprocessing) -> pa.Table:
     path, rows = _unpack_shard(packed)
-    return _pack_shard(path, decode_rows(rows, preprocessing=preprocessing))
+    with carrying_errors():
+        return _pack_shard(path, decode_rows(rows, preprocessing=preprocessing))
 
 
 class _ShardWriter:
@@ -131,8 +132,9 @@ class _ShardWriter:
     def __call__(self, packed: pa.Table) -> pa.Table:
         path, rows = _unpack_shard(packed)
         is_decoded = "pixels" in rows.column_names
-        features = self._network.from_pixels(rows) if is_decoded else self._network.from_images(rows)
-        write_shard(features, self._folder / path)
+        with carrying_errors():
+            features = self._network.from_pixels(rows) if is_decoded else self._network.from_images(rows)
+            write_shard(features, self._folder / path)
         return packed.select(["path"])
 
 
@@ -151,13 +153,13 @@ def _unpack_shard(packed: pa.Table) -> tuple[Path, pa.Table]:
 
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
-    """Stop Ray Data from printing over the study's own progress."""
+    """Stop Ray Data from printing over the study's own progress, and from hiding the errors of our functions."""
     context, log = DataContext.get_current(), logging.getLogger("ray.data")
-    before = (context.enable_progress_bars, log.level)
-    context.enable_progress_bars = False
+    before = (context.enable_progress_bars, context.raise_original_map_exception, log.level)
+    context.enable_progress_bars, context.raise_original_map_exception = False, True
     log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars = before[0]
-        log.setLevel(before[1])
+        context.enable_progress_bars, context.raise_original_map_exception = before[:2]
+        log.setLevel(before[2])

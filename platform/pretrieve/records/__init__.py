@@ -15,3 +15,5 @@ from pretrieve.records.study import StudyRecord as StudyRecord
 from pretrieve.records.study import TargetRecord as TargetRecord
 from pretrieve.records.study import TrialRecord as TrialRecord
 from pretrieve.records.study import TrialState as TrialState
+from pretrieve.records.verdict import ContrastVerdict as ContrastVerdict
+from pretrieve.records.verdict import VerdictRecord as VerdictRecord

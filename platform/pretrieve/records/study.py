@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pretrieve.records.audit import AuditRecord
 from pretrieve.records.selection import SelectionRecord
+from pretrieve.records.verdict import VerdictRecord
 
 TrialState = Literal["running", "finished", "diverged", "stopped", "failed"]
 
@@ -177,6 +178,7 @@ class StudyRecord:
       stage_seconds: wall time of each stage, summed over all runs of the study.
       models: registered model name, version and URI by target.
       audits: the results of the leakage audit; empty if the study has none.
+      verdict: what its repeats say of its contrasts; None before, and for a study without repeats.
     """
 
     RECORD: ClassVar = "study"
@@ -196,6 +198,7 @@ class StudyRecord:
     stage_seconds: Mapping[str, float]
     models: Mapping[str, str]
     audits: tuple[AuditRecord, ...] = ()
+    verdict: VerdictRecord | None = None
 
     def cell(self, target: str, method: str) -> CellRecord:
         """Return the cell of a pair; KeyError if the plan has no such pair."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -49,6 +50,7 @@ class CellsStage(Stage[StudyCells]):
         study_cells = StudyCells(settings, trial_maker, ledger, context.clock)
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
+        _name_contrasts(context.top)
         if context.above is None:  # the selections of later repeats are in the store alone
             files += [
                 write_left_out(inputs, settings.folder),
@@ -62,6 +64,13 @@ class CellsStage(Stage[StudyCells]):
         ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
         study_cells.changed = lambda: ledger.attach(_write_plan(context, study_cells))
         return study_cells
+
+
+def _name_contrasts(context: Context) -> None:
+    """Record the contrasts of a study before its first trial: those that are named later are exploratory."""
+    if schema.TAG_CONTRASTS not in context.ledger.study_tags():
+        named = json.dumps(context.settings.named_contrasts)
+        context.ledger.record_study(metrics={}, tags={schema.TAG_CONTRASTS: named}, artifacts=[])
 
 
 def _record(name: str, target: ImageSet) -> TargetRecord:

@@ -14,7 +14,7 @@ from pretrieve.artifacts.sealed_files import is_kept, read_sealed_json, write_se
 from pretrieve.components.hyperparameters import TOP_K
 from pretrieve.data.dataset_card import make_card
 from pretrieve.data.drawn_sets import drawn_set, folds_of
-from pretrieve.data.folder_tree import passed_over_files
+from pretrieve.data.folder_tree import passed_over_names
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.loading import load_source, load_target, load_whole
 from pretrieve.data.settings import ImageSetSettings
@@ -156,7 +156,7 @@ def _keep_card(
     if not is_kept(path):
         passed_over = []
         if origin.folder is not None and origin.published is None:
-            passed_over = [file.relative_to(origin.folder).as_posix() for file in passed_over_files(origin.folder)]
+            passed_over = passed_over_names(origin.folder, origin.splits)
         card = make_card(
             image_set,
             max_images=MAX_IMAGES[side],

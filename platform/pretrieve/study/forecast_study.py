@@ -17,6 +17,7 @@ from pretrieve.stages.context import Context, walking
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import find_study_inputs
+from pretrieve.study.check_networks import check_networks
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder
 
@@ -34,6 +35,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     started = time.perf_counter()
     make_folder(settings.folder)
     with walking(settings, observer, makes=False) as context:
+        check_networks(settings, context.clock.notice)
         is_prepared, record = find_study_inputs(context) is not None, context.record
         untimed = Forecast(
             study=settings.name,

@@ -16,7 +16,7 @@ from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
 from pretrieve.data.folds import MAX_FOLDS
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
-from pretrieve.errors import UserError, nearest_word
+from pretrieve.errors import UserError, in_words, nearest_word
 from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
+
+DEFAULT_CONTRASTS = (("uot", "finetune"), ("uot", "finetune_longer"), ("uot", "random"))
+"""Reuse, against plain fine-tuning and with as many image passes; and ranking, against a random choice."""
 
 
 class RefitSettings(SettingsModel):
@@ -110,6 +113,9 @@ class StudySettings(SettingsModel):
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
       repeats: how often all that a user would draw is drawn anew.
+      contrasts: pairs of rows, first minus second, on which the study gives a verdict; None: those of
+        DEFAULT_CONTRASTS whose rows it has.
+      margin: points within which two rows count as equivalent.
       folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
         from the others; or `official`, on the validation split of the target, held out of train where it has none.
       compute: what a trial may use.
@@ -135,6 +141,8 @@ class StudySettings(SettingsModel):
     grid: GridSettings = GridSettings()
     refit: RefitSettings = RefitSettings()
     repeats: RepeatSettings = RepeatSettings()
+    contrasts: tuple[tuple[str, str], ...] | None = None
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0
     folds: Literal["official"] | Annotated[int, Field(ge=2, le=MAX_FOLDS)] = "official"
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -196,7 +204,10 @@ class StudySettings(SettingsModel):
     @field_validator("storage")
     @classmethod
     def _is_absolute(cls, storage: Path) -> Path:
-        return storage.expanduser().absolute()
+        try:
+            return storage.expanduser().absolute()
+        except RuntimeError as error:  # an unknown user
+            raise ValueError(f"must be a folder's path, but: {error} Write it without ~") from error
 
     @field_validator("targets", "methods")
     @classmethod
@@ -233,6 +244,12 @@ class StudySettings(SettingsModel):
             if training.mix_source and not _may_mix(OBJECTIVES.find(self.method(name).trained_with))
         ]
         of_layers = _faults_of_layers(training.learns, self.backbone)
+        of_contrasts = [
+            f"contrasts.{place}: must be two different rows of {', '.join(self.method_names)}, but is "
+            f"{first!r} and {second!r}"
+            for place, (first, second) in enumerate(self.contrasts or ())
+            if first == second or not {first, second} <= set(self.method_names)
+        ]
         of_refits = [
             f"refit.num_seeds: must be left out where repeats.draws is above 1, as each repeat has one refit, but is "
             f"{self.refit.num_seeds}"
@@ -240,7 +257,8 @@ class StudySettings(SettingsModel):
         ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        if faults := of_methods or of_selection or of_batches or of_mixing or of_layers or of_refits or of_search:
+        of_parts = (of_methods, of_selection, of_batches, of_mixing, of_layers, of_refits, of_contrasts, of_search)
+        if faults := next(filter(None, of_parts), None):
             raise FieldFaultsError(faults)
         return self
 
@@ -299,6 +317,13 @@ class StudySettings(SettingsModel):
         return self.method(name).is_fitted or bool(HEAD_STARTS.find(self.training_of(name).head_start).uses_examples)
 
     @property
+    def named_contrasts(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of rows on which the study gives a verdict."""
+        if self.contrasts is not None:
+            return self.contrasts
+        return tuple(pair for pair in DEFAULT_CONTRASTS if set(pair) <= set(self.method_names))
+
+    @property
     def num_reports(self) -> int:
         """How often a trial reports a score: after each epoch, or after each fold."""
         return self.training.num_epochs if self.folds == "official" else self.folds
@@ -353,6 +378,8 @@ def _faults_of_layers(learns: Learns, backbone: BackboneSettings) -> list[str]:
             fixed_blocks(find_architecture(backbone.architecture_name).build(), learns)
     except UserError as fault:
         return [str(fault)]
+    except Exception as fault:  # of the network's own code
+        return [f"backbone.name: a backbone must be built without an error, but ends in {in_words(fault)}; mend it"]
     return []
 
 

@@ -67,6 +67,19 @@ class Study:
         """
         return self._run(observer, runs_trials=True)
 
+    def validate(self, observer: StudyObserver | None = None) -> None:
+        """Check that the study's networks can be used, by passing two images forward and backward; the store keeps it.
+
+        The settings were checked when the study was made. `plan` and `run` do the same first.
+
+        Raises:
+          BackboneError: a network cannot be used; the message has its name and the reason.
+        """
+        from pretrieve.study.check_networks import check_networks
+
+        with self._watched_by(observer) as view:
+            check_networks(self.settings, view.noticed)
+
     def plan(self, observer: StudyObserver | None = None) -> Forecast:
         """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
 

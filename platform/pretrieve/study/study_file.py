@@ -116,8 +116,6 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
         inner = {fault["loc"][:depth] for fault in faults for depth in range(len(fault["loc"]))}
         lines = [_shown(line) for fault in faults if fault["loc"] not in inner for line in _lines(fault)]
         raise StudyFileError(origin, lines) from None
-    except RuntimeError as error:  # a path that begins with ~ and an unknown user
-        raise StudyFileError(origin, [f"storage: must be a folder's path, but: {error} Write it without ~"]) from error
     except UnicodeEncodeError as error:
         half = f"{error.object[error.start]!r} of {error.object[: MAX_FAULT // 4]!r}"
         fault = f"text must be of whole characters, but {half} is half of one; write it again"

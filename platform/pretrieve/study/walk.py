@@ -25,6 +25,7 @@ from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.stages.report import ReportStage, earlier_seconds
 from pretrieve.stages.selection import SelectionStage
 from pretrieve.stages.selection_record import write_selection_records
+from pretrieve.study.check_networks import check_networks
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import is_database, without_password
@@ -51,6 +52,7 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         recording.push(ledger.failing_on_error)
         budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, earlier_seconds(ledger))
         with walking(settings, observer, recording=Recording(ledger, budget)) as context:
+            check_networks(settings, context.clock.notice)
             context.runs_trials = runs_trials
             context.walk()
     _check_whole(context)
@@ -149,6 +151,7 @@ def study_centroids(
 def _sole_walk(settings: StudySettings, observer: StudyObserver) -> Iterator[Context]:
     make_folder(settings.folder)
     with sole_driver(settings.folder), walking(settings, observer) as context:
+        check_networks(settings, context.clock.notice)
         yield context
 
 

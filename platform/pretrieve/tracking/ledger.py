@@ -347,6 +347,11 @@ class Ledger:
 
         self.persist(record)
 
+    def study_tags(self) -> Mapping[str, str]:
+        """Read the tags of the study's own run; raises like `persist`."""
+        tags: Mapping[str, str] = self.persist(lambda: self.tree.client.get_run(self.study_run_id).data.tags)
+        return tags
+
     def record_study(
         self, *, metrics: Mapping[str, float], tags: Mapping[str, str], artifacts: Sequence[tuple[Path, str | None]]
     ) -> None:

@@ -24,8 +24,8 @@ from pretrieve.training.settings import TrainingSettings
 
 
 def set_training_mode(network: TwoHeadNetwork, settings: TrainingSettings) -> None:
-    """Set a network to training mode, but fixed blocks and frozen batch norm to evaluation mode."""
-    network.train()
+    """Set a network to training mode, but fixed blocks, frozen batch norm and what arrived fixed to evaluation mode."""
+    network.set_learning_mode()
     for block in fixed_blocks(network.backbone, settings.learns):
         block.eval()
     if settings.batch_norm == "frozen":

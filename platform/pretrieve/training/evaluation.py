@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pretrieve.backbones import Preprocessing
+from pretrieve.backbones.evaluation_mode import predicting
 from pretrieve.training.augmentation.views import evaluation_view, to_unit_range
 from pretrieve.training.network import TwoHeadNetwork
 
@@ -32,21 +33,19 @@ def predict_logits(
     size. This changes outputs by rounding at most, because in evaluation mode each image is processed on its own.
     Raises torch.OutOfMemoryError if not even one image fits.
     """
-    was_training = network.training
-    network.eval()
     parts: list[Tensor] = []
     start, size = 0, EVALUATION_BATCH_SIZE
-    while start < len(images):
-        rows = torch.arange(start, min(start + size, len(images)))
-        try:
-            view = evaluation_view(to_unit_range(images.gather(rows), device), preprocessing)
-            parts.append(torch.as_tensor(network(view)).float().cpu())
-        except torch.OutOfMemoryError:
-            if len(rows) == 1:
-                raise
-            size = len(rows) // 2
-            continue
-        start += len(rows)
-        on_batch()
-    network.train(was_training)
+    with predicting(network):
+        while start < len(images):
+            rows = torch.arange(start, min(start + size, len(images)))
+            try:
+                view = evaluation_view(to_unit_range(images.gather(rows), device), preprocessing)
+                parts.append(torch.as_tensor(network(view)).float().cpu())
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise
+                size = len(rows) // 2
+                continue
+            start += len(rows)
+            on_batch()
     return torch.cat(parts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrieve.artifacts.keys import derived_seed
+from pretrieve.backbones.evaluation_mode import predicting
+from pretrieve.errors import UserError
 from pretrieve.training.augmentation.views import central_view, draw_strong_view, strong_view, weak_view
 from pretrieve.training.batch_norm import streams_apart
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages
@@ -67,9 +68,16 @@ def estimate_gradient_gap(
     The objective has `uses_source`. Each side has at least one batch, on the network's device, the source's with a
     strong view if the objective uses it. A batch that does not fit into memory passes through the network in
     `num_parts` parts; only rounding changes.
+
+    Raises UserError if no weight of the backbone learns.
     """
     parameters = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    with torch.enable_grad(), _predicting(network):
+    if not parameters:
+        raise UserError(
+            "training.gradient_gap compares gradients of the backbone, so some of its weights must learn, but it "
+            "arrives frozen; leave gradient_gap out"
+        )
+    with torch.enable_grad(), predicting(network):
         target_gradient = _mean_gradient(
             _split(target_batches, num_parts),
             lambda batch: F.cross_entropy(network(batch.images), batch.labels),
@@ -88,18 +96,6 @@ def estimate_gradient_gap(
             scale = (target_norm_squared * norms[-1]) ** 0.5
             cosines.append(_dot(target_gradient, source_gradient) / scale if scale > 0 else 0.0)
     return GradientGap(_mean(gaps), target_norm_squared, _mean(norms), _mean(cosines))
-
-
-@contextmanager
-def _predicting(network: nn.Module) -> Iterator[None]:
-    # Each module's mode is restored on its own: a user may have frozen some batch norms in evaluation mode.
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _split(batches: Sequence[Batch], num_parts: int) -> list[Batch]:

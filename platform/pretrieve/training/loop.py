@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pretrieve.artifacts.keys import derived_seed
+from pretrieve.backbones.memory_format import use_fastest_format
 from pretrieve.errors import DivergedError
 from pretrieve.training.batch_norm import copied_statistics, set_training_mode, streams_apart
 from pretrieve.training.fine_tuning import FineTuning
@@ -122,12 +124,11 @@ def fine_tune(
 
     The callbacks are called after each epoch, one after the other, before its checkpoint is saved; `on_step` after each
     step. The first process saves the checkpoint, all restore it. Raises DivergedError, which names epoch, step and
-    settings, if a loss or the weights are not finite; and torch.OutOfMemoryError if a step does not fit on the device:
-    then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the blocks that the
-    settings let learn, or an objective's passes do not keep its contract.
+    settings, if a loss, the weights or a statistic are not finite; and torch.OutOfMemoryError if a step does not fit on
+    the device: then the checkpoint holds the last whole epoch. Raises UserError if the backbone does not have the
+    blocks that the settings let learn, or an objective's passes do not keep its contract.
     """
-    # Convolutions are faster on channels-last images, on CPUs and on the tensor cores of GPUs.
-    work.network.to(memory_format=torch.channels_last)
+    use_fastest_format(work.network.backbone, work.preprocessing.image_size)
     fix_layers(work.network.backbone, work.settings.learns)
     set_training_mode(work.network, work.settings)
     is_apart = work.settings.batch_norm == "target_only" and work.source is not None
@@ -138,9 +139,13 @@ def fine_tune(
     further |= {f"average.{name}": each for name, each in average.state.items()} if average else {}
     schedule = work.settings.build_schedule()
     epochs_done = checkpoint.restore(work.network, optimizer, further) if checkpoint else 0
+    # Not those that are infinite from the start, such as a mask.
+    statistics = {name: each for name, each in work.network.named_buffers() if each.isfinite().all()}
+    statistics |= work.network.source_statistics
     step_loss = _distributed(_StepLoss(work.network, work.objective), work)
     for epoch in range(epochs_done, work.length.num_epochs):
         report = _train_epoch(work, step_loss, optimizer, schedule, epoch, on_step)
+        _refuse_statistics(work, statistics, epoch)
         with average.in_place() if average else nullcontext():
             for callback in callbacks:
                 callback(report)
@@ -188,7 +193,12 @@ def _distributed(step_loss: _StepLoss, work: FineTuning) -> nn.Module:
         return step_loss
     if work.settings.synchronised_batch_norm and work.device.type == "cuda":
         step_loss = nn.SyncBatchNorm.convert_sync_batchnorm(step_loss)
-    return DistributedDataParallel(step_loss, device_ids=[work.device] if work.device.type == "cuda" else None)
+        work.network.keep_fixed_parts()  # its batch norms are new modules now, in the modes of the old ones
+    # torch warns where all parameters were used, as those of most networks are.
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    device_ids = [work.device] if work.device.type == "cuda" else None
+    # A network may leave parameters out of a step, as layer drop does; one process alone takes that, so must several.
+    return DistributedDataParallel(step_loss, device_ids=device_ids, find_unused_parameters=True)
 
 
 def _train_epoch(
@@ -284,4 +294,15 @@ def _refuse_divergence(work: FineTuning, totals: Tensor, epoch: int) -> None:
         )
     else:
         return
-    raise DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")
+    raise _diverged(work, fault)
+
+
+def _refuse_statistics(work: FineTuning, statistics: Mapping[str, Tensor], epoch: int) -> None:
+    """Raise DivergedError if a statistic, such as that of a batch norm, is not finite: only predictions show it."""
+    if statistics and not torch.stack([each.isfinite().all() for each in statistics.values()]).all():
+        wrong = next(name for name, each in statistics.items() if not each.isfinite().all())
+        raise _diverged(work, f"statistics must stay finite, but {wrong} is not after epoch {epoch + 1}")
+
+
+def _diverged(work: FineTuning, fault: str) -> DivergedError:
+    return DivergedError(f"{fault} ({work.hyperparameters.describe()}); try a smaller learning rate")

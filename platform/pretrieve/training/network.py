@@ -52,6 +52,7 @@ class TwoHeadNetwork(nn.Module):
             self.source_head = _zero_head(feature_dim, num_source_classes) if num_source_classes else None
         self._source_head_is_pretrained = source_classifier is not None
         self.source_statistics: dict[str, Tensor] = {}
+        self.keep_fixed_parts()
         if generator is not None:
             self.start_heads(Gaussian(), generator)
 
@@ -59,6 +60,19 @@ class TwoHeadNetwork(nn.Module):
         """Map (N, 3, S, S) images to (N, K_target) logits."""
         logits: Tensor = self.target_head(self.backbone(images))
         return logits
+
+    def keep_fixed_parts(self) -> None:
+        """Note which modules of the backbone are fixed now; `set_learning_mode` leaves these in evaluation mode."""
+        self._fixed = _fixed_modules(self.backbone)
+
+    def set_learning_mode(self) -> None:
+        """Set the network to training mode, but not what of the backbone is fixed.
+
+        Fixed is what its builder froze and set to evaluation mode: its batch norms keep their statistics.
+        """
+        self.train()
+        for module in self._fixed:
+            module.training = False
 
     def start_heads(
         self,
@@ -119,7 +133,7 @@ def prediction_network(
       origin: where the weights come from, for messages.
 
     Raises:
-      BackboneError: a weight is missing, left over or of another shape.
+      BackboneError: a weight is missing, left over, of another shape or not finite.
     """
     network = TwoHeadNetwork(
         backbone, feature_dim=feature_dim, num_target_classes=num_classes, num_source_classes=0
@@ -127,6 +141,21 @@ def prediction_network(
     kept = {name: value for name, value in state.items() if not name.startswith("source_head.")}
     load_weights(network, kept, origin=origin)
     return network
+
+
+def _fixed_modules(backbone: nn.Module) -> list[nn.Module]:
+    """List the modules in evaluation mode that belong to a part whose weights are all frozen.
+
+    A part without weights, such as a dropout, counts by itself only in a backbone that is in training mode: one that
+    comes in evaluation mode as a whole may be there to learn all the same.
+    """
+    fixed: dict[nn.Module, None] = {}
+    for part in backbone.modules():
+        weights = list(part.parameters())
+        is_meant = bool(weights) or backbone.training
+        if is_meant and not part.training and not any(each.requires_grad for each in weights):
+            fixed |= {module: None for module in part.modules() if not module.training}
+    return list(fixed)
 
 
 def _zero_head(feature_dim: int, num_classes: int) -> nn.Linear:

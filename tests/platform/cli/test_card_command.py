@@ -29,6 +29,23 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "animals"
 
 
+def test_options_say_where_splits_lie_and_what_folders_in_classes_are(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert card(tree, "--split", "train=test") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("animals: 2 classes, 2 images (all read)")
+    assert "1 folder is beside those of the splits, and in none: 'train/'" in out
+    assert card(tree, "--split", "train=.") == 2
+    assert "if these are the classes, say subfolders: classes" in capsys.readouterr().err
+    assert card(tree, "--split", "train=.", "--subfolders", "classes") == 0
+    assert "animals: 4 classes, 4 images" in capsys.readouterr().out
+    assert card(tree, "--split", "train") == 2
+    assert "--split must read train=FOLDER, but is 'train'" in capsys.readouterr().err
+    assert card(tree, "--subfolders", "class") == 2
+    assert "--subfolders must be classes or images, but is 'class'" in capsys.readouterr().err
+
+
 def test_a_folder_is_described_and_written_as_json(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert card(tree, "--json", tree.parent / "card.json") == 0
     out = capsys.readouterr().out

@@ -12,7 +12,9 @@ from PIL import Image
 
 from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.dataset_card import DatasetCard, make_card
+from pretrieve.data.decode import decode_whole
 from pretrieve.data.folder_tree import load_folder_tree, passed_over_files
+from pretrieve.errors import ImageSetError
 
 RNG = np.random.default_rng(0)
 
@@ -114,6 +116,47 @@ def test_the_card_reads_as_text_markdown_and_json(card: DatasetCard) -> None:
     assert told["warnings"] == list(card.warnings)
     assert told["copies_across"]["train/test"] == {"exact": 1, "same_pixels": 1}
     assert told["fingerprints"] == dict(card.fingerprints)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
+def test_what_the_card_says_of_an_orientation_is_what_a_network_sees(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = noise(tmp_path / f"a/1.{suffix}", shape=(40, 60), exif=exif.tobytes())
+    card = make_card(load_folder_tree(tmp_path, name="x"))
+    _, aspect = decode_whole(path.read_bytes(), 8)
+    assert card.widths is not None
+    assert card.heights is not None
+    assert card.widths.median / card.heights.median == aspect
+    is_turned = suffix == "tif" and orientation > 4
+    assert (card.widths.median, card.heights.median) == ((40, 60) if is_turned else (60, 40))
+    assert card.num_turned == (suffix != "tif" and orientation > 1)
+
+
+def test_transparent_pixels_are_counted_and_opaque_ones_are_not(tmp_path: Path) -> None:
+    colours = RNG.integers(0, 256, (9, 9, 4), dtype=np.uint8)
+    colours[..., 3] = 255
+    (tmp_path / "a").mkdir()
+    Image.fromarray(colours).save(tmp_path / "a/opaque.png")
+    colours[0, 0, 3] = 254
+    Image.fromarray(colours).save(tmp_path / "a/glass.png")
+    card = make_card(load_folder_tree(tmp_path, name="x"))
+    assert card.num_transparent == 1
+    assert any(each.startswith("1 image has transparent pixels, whose stored") for each in card.warnings)
+
+
+def test_a_broken_png_is_broken_on_the_card_too(tmp_path: Path) -> None:
+    """Pillow decodes a PNG when it is asked for its EXIF data, and forgets what was wrong."""
+    path = noise(tmp_path / "a/1.png", shape=(40, 60))
+    content = bytearray(path.read_bytes())
+    content[60] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ImageSetError):
+        decode_whole(bytes(content), 8)
+    assert len(make_card(load_folder_tree(tmp_path, name="x")).broken) == 1
 
 
 def test_a_file_that_is_gone_is_a_broken_image_of_the_card(tree: Path) -> None:

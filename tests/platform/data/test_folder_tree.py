@@ -93,7 +93,7 @@ def test_a_folder_without_class_folders_is_refused(make_tree):
 
 
 def test_class_folders_without_images_are_refused(make_tree):
-    with pytest.raises(ImageSetError, match=r"train of 'x' holds no image; known suffixes: \.bmp, .*\.webp"):
+    with pytest.raises(ImageSetError, match=r"train of 'x' holds no image; known suffixes: \.avif, \.bmp, .*\.webp"):
         load_folder_tree(make_tree("train/cat/1.txt"), name="x")
 
 

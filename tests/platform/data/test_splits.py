@@ -198,6 +198,14 @@ def test_a_class_in_one_group_and_groups_that_cannot_be_divided_are_refused():
         r"classes cannot be, the first label 1 in 1 group; add images of other groups or give a val split",
     ):
         _split(_grouped([5, 3], lambda path: "p" if path[0] == "1" else path))
+    with pytest.raises(ImageSetError, match="those of 1 classes cannot be, the first 'gnu' in 1 group"):
+        hold_out(
+            _grouped([5, 3], lambda path: "p" if path[0] == "1" else path),
+            fraction=0.2,
+            seed=0,
+            set_name="birds",
+            class_names=["ant", "gnu"],
+        )
     # Three groups, each pair of them a class: whichever groups are held out, one class is on one side.
     triangle = {"0/0": "a", "0/1": "b", "1/0": "b", "1/1": "c", "2/0": "c", "2/1": "a"}
     with pytest.raises(ImageSetError, match=r"hold some out for the test, .* in 2 groups; add"):

@@ -23,7 +23,7 @@ from pretrieve.execution.predictions import predict_again, score_of
 from pretrieve.execution.retries import with_smaller_parts
 from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial import WAITS_FOR_DISK_SPACE, run_trial
-from pretrieve.execution.trial_task import TrialTask
+from pretrieve.execution.trial_task import TrainingFiles, TrialTask
 from pretrieve.execution.tune_events import TrialWatcher
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.records.predictions import KeptPredictions, read_predictions, write_predictions
@@ -200,6 +200,18 @@ def test_a_refit_keeps_the_predictions_that_give_its_score(make_task: MakeTask, 
     assert again.images.tolist() == kept.images.tolist()
 
 
+def test_the_weights_of_a_network_in_torchs_own_order_give_the_same_scores_again(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    """It cannot be channels-last, as other networks are when they predict."""
+    name = "own_networks:five_dimensional"
+    write_weights(find_architecture(name).build().state_dict(), tmp_path / "own.pt")
+    fields = {"architecture_name": name, "weights_path": tmp_path / "own.pt"}
+    task = make_task(kind="refit", objective="finetune").model_copy(update=fields)
+    assert run_trial(task, report=lambda metrics: None) == "finished"
+    assert predict_again(task).scores.tobytes() == predictions_of(task).scores.tobytes()
+
+
 def test_a_killed_refit_keeps_the_predictions_of_one_left_alone(make_task: MakeTask) -> None:
     whole, killed = make_task(key="whole", kind="refit"), make_task(key="killed", kind="refit")
     run_trial(whole, report=lambda metrics: None)
@@ -259,6 +271,20 @@ def test_a_diverging_configuration_is_a_result_with_its_reason(make_task: MakeTa
     task = make_task(lr=1e30)
     assert run_trial(task, report=lambda metrics: None) == "diverged"
     assert "the loss must stay finite" in end_of(task).message
+
+
+@pytest.mark.parametrize(("kind", "num_folds"), [("trial", 0), ("trial", 2), ("refit", 0)])
+def test_predictions_that_are_no_numbers_are_no_score(make_task: MakeTask, kind: str, num_folds: int) -> None:
+    """A negative variance, which is finite, makes them so; the losses of the training stay finite."""
+    task = make_task(kind=kind, lr=1e-4)
+    fold = TrainingFiles(train=task.train, evaluate=task.evaluate, source=task.source)
+    task = task.model_copy(update={"folds": (fold,) * num_folds})
+    state = find_architecture("small_resnet").build().state_dict()
+    state["stages.1.norm1.running_var"].fill_(-1e6)
+    write_weights(state, task.weights_path)
+    assert run_trial(task, report=lambda metrics: None) == "diverged"
+    assert "predictions must be finite, but those for 24 of 24 images are not" in end_of(task).message
+    assert task.predictions is None or not task.predictions.out.exists()
 
 
 def test_an_error_ends_that_trial_with_its_traceback(make_task: MakeTask) -> None:

@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from pretrieve.backbones import BackboneParts, Preprocessing, Projector, _base, find_architecture, keep_backbone
 from pretrieve.data.decode import decode_square
+from pretrieve.data.image_table import table_of_contents
 from pretrieve.errors import BackboneError
 from pretrieve.features.forward import FeatureNetwork, choose_batch_size, decode_rows, read_rows
 
@@ -65,6 +67,15 @@ def test_rows_keep_their_columns_and_order_without_pixels_and_content(backbone, 
     assert found["error"].null_count == 3
 
 
+def test_a_row_of_a_table_without_an_image_is_named_and_ends_nothing(tmp_path, make_table, cropping_backbone):
+    pq.write_table(pa.table({"image": pa.array([None], pa.binary())}), tmp_path / "t.parquet")
+    hole = table_of_contents([f"parquet:{tmp_path}/t.parquet#0/0/image"], [None], [0])
+    rows = read_rows(pa.concat_tables([hole, make_table("x", [0, 1])]))
+    errors = decode_rows(rows, preprocessing=cropping_backbone.architecture.preprocessing)["error"].to_pylist()
+    assert "holds none; leave the row out" in errors[0]
+    assert errors[1:] == [None, None]
+
+
 def test_decoded_rows_hold_the_square_that_the_network_sees(make_table, cropping_backbone):
     table = make_table("a", range(3))
     decoded = decode_rows(table, preprocessing=cropping_backbone.architecture.preprocessing)
@@ -117,6 +128,28 @@ def test_weights_that_do_not_fit_are_refused(backbone):
         BackboneError, match=r"weights of .*weights\.pt must fit the network, but: missing conv1\.weight"
     ):
         FeatureNetwork(find_architecture("resnet18"), backbone.weights_path, backbone.identity)
+
+
+class NarrowAndDeep(nn.Module):
+    """Has what cannot be channels-last: a narrow strided convolution, and a weight of five dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.shortcut = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 32, 1, 2)
+        self.planes = nn.Conv3d(1, 2, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, images):
+        return self.planes(self.shortcut(self.stem(images)).unsqueeze(1)).mean((3, 4)).flatten(1)
+
+
+def test_a_network_that_cannot_be_channels_last_has_the_features_of_plain_torch(
+    backbone, make_table, reference_features, monkeypatch, tmp_path
+):
+    architecture = replace(backbone.architecture, name="narrow", build=NarrowAndDeep)
+    monkeypatch.setitem(_base._architectures, "narrow", architecture)
+    kept = keep_backbone(architecture, BackboneParts(NarrowAndDeep().state_dict()), tmp_path)
+    table = make_table("a", range(3))
+    _assert_equal(_extract(kept, table)["feature"], reference_features(kept, table))
 
 
 def test_features_pass_the_projector(backbone, make_table, reference_features, monkeypatch, tmp_path):

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from smaller_sets import coloured_set
 
-from pretrieve.data.array_set import image_set_from_arrays
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.image_table import labels_of, pool_splits, rows_of_splits, take_rows
 from pretrieve.data.registry import register_target
-from pretrieve.errors import UserError
+from pretrieve.errors import BudgetUsedUpError, UserError
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.stages.context import Context, walking
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -26,6 +26,7 @@ from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 from pretrieve.training.settings import Hyperparameters
+from pretrieve_dashboards import render_report
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -100,6 +101,37 @@ def test_two_repeats_and_then_three_are_three_at_once(settings: Callable[..., St
     assert len(ear.begun) == num_new, "the repeats that are there are not run again"
     at_once = run_study(settings(3, name="at-once"), StudyObserver())
     assert comparable(more) == comparable(at_once)
+    check_verdict(first, more, at_once)
+
+
+def check_verdict(two: StudyRecord, three: StudyRecord, at_once: StudyRecord) -> None:
+    """The differences are those of the refits' scores; a look at two repeats counts when three are looked at."""
+    assert two.verdict is not None
+    assert three.verdict is not None
+    assert at_once.verdict is not None
+    (contrast,) = three.verdict.contrasts
+    assert (contrast.first, contrast.second, contrast.target) == ("uot", "finetune", "tiny-a")
+    scores = {cell.method: [refit.score for refit in cell.refits] for cell in three.cells}
+    differences = [float(a or 0) - float(b or 0) for a, b in zip(scores["uot"], scores["finetune"], strict=True)]
+    assert contrast.differences == pytest.approx(differences)
+    assert contrast.mean == pytest.approx(sum(differences) / 3)
+    assert "too few to give an interval" in two.verdict.contrasts[0].sentence
+    assert (two.verdict.looks, three.verdict.looks, at_once.verdict.looks) == ((2,), (2, 3), (3,))
+    assert contrast.sentence in render_report(three).replace("&#39;", "'")
+
+
+def test_contrasts_that_are_named_after_the_trials_are_exploratory(settings: Callable[..., StudySettings]) -> None:
+    run_study(settings(2, methods=["finetune", "random"], contrasts=[["random", "finetune"]]), StudyObserver())
+    later = settings(2, methods=["finetune", "random"], contrasts=[["finetune", "random"]], margin=100.0)
+    verdict = run_study(later, StudyObserver()).verdict
+    assert verdict is not None
+    assert [each.is_exploratory for each in verdict.contrasts] == [True]
+    assert verdict.contrasts[0].sentence.endswith("it is exploratory.")
+
+
+def test_contrasts_of_unknown_rows_are_refused(settings: Callable[..., StudySettings]) -> None:
+    with pytest.raises(UserError, match=r"contrasts\.1: must be two different rows of finetune, uot, .*'uott' and"):
+        settings(2, contrasts=[["uot", "finetune"], ["uott", "finetune"]])
 
 
 def test_seeds_of_refits_are_refused_beside_repeats(settings: Callable[..., StudySettings]) -> None:
@@ -174,18 +206,26 @@ def with_other_labels(target: ImageSet, *, learned: bool = False) -> ImageSet:
 def test_test_images_may_come_from_train(
     settings: Callable[..., StudySettings], changes: dict[str, Any], num_test: int
 ) -> None:
-    labels = np.repeat(np.arange(3), 12)
-    pixels = (labels[:, None, None, None] * 80 + np.random.default_rng(9).integers(0, 40, (36, 32, 32, 3))).astype(
-        np.uint8
-    )
-    register_target("train-alone")(lambda: image_set_from_arrays("train-alone", "abc", {"train": (pixels, labels)}))
-    record = run_study(settings(2, **{"methods": ["class_means"], "folds": 2} | changes), StudyObserver())
+    register_target("train-alone")(lambda: coloured_set("train-alone", 3, per_class=12, num_test=0, seed=9))
+    record = run_study(settings(2, **{"methods": ["linear_probe", "finetune"], "folds": 2} | changes), StudyObserver())
     (target,) = record.targets
     assert target.num_images["test"] == num_test
     assert all(refit.score is not None for cell in record.cells for refit in cell.refits)
 
 
 def test_a_used_up_budget_keeps_repeats_that_are_there(settings: Callable[..., StudySettings]) -> None:
-    whole = run_study(settings(3, methods=["class_means"]), StudyObserver())
-    again = run_study(settings(3, methods=["class_means"], budget={"max_wall_hours": 1e-9}), StudyObserver())
+    fields = {"methods": ["class_means", "linear_probe"], "contrasts": [["linear_probe", "class_means"]]}
+    whole = run_study(settings(3, **fields), StudyObserver())
+    again = run_study(settings(3, **fields, budget={"max_wall_hours": 1e-9}), StudyObserver())
     assert comparable(again) == comparable(whole)
+    assert again.verdict is not None
+    assert again.verdict.num_repeats == 3
+    ear = Ear()
+    with pytest.raises(BudgetUsedUpError, match="1 repeats were not begun"):
+        run_study(settings(4, **fields, budget={"max_wall_hours": 1e-9}), ear)
+    assert not ear.begun
+
+
+def test_a_study_whose_budget_ends_in_its_first_repeat_has_no_verdict(settings: Callable[..., StudySettings]) -> None:
+    with pytest.raises(BudgetUsedUpError, match="were not run to their ends and 1 repeats were not begun"):
+        run_study(settings(2, budget={"max_wall_hours": 1e-9}), StudyObserver())

@@ -193,3 +193,28 @@ def test_the_time_spent_waiting_for_images_is_told(make_work: MakeWork) -> None:
         )
     assert 0 <= shares[0] <= 1
     assert shares[1] > 0.5
+
+
+class WildStatistic(torch.nn.Module):
+    """Its statistic overflows in the second epoch, and no loss in training mode depends on it."""
+
+    def __init__(self, backbone: torch.nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.get_buffer("spread").mul_(1e9)
+            features: torch.Tensor = self.backbone(images)
+            return features
+        return torch.as_tensor(self.backbone(images)) / self.get_buffer("spread")
+
+
+def test_a_statistic_that_overflows_ends_the_training_as_diverged(make_work: MakeWork) -> None:
+    """Only predictions read it: they would be one class for all images. A mask is infinite from the start."""
+    work = make_work(objective="finetune")
+    work.network.backbone = WildStatistic(work.network.backbone)
+    with pytest.raises(DivergedError, match=r"statistics must stay finite, but backbone\.spread is not after epoch 2 "):
+        fine_tune(work)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
@@ -25,6 +26,9 @@ def load_csv(
     group_column: str | None = None,
     root: str | Path | None = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -42,6 +46,9 @@ def load_csv(
       root: the folder that relative paths start from; None means the table's own.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes the names that are there, sorted.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where the table has no test split.
       seed: decides which images are held out.
@@ -53,6 +60,7 @@ def load_csv(
     folder = Path(root).expanduser().absolute() if root is not None else table.parent
     if not table.is_file():
         raise ImageSetError(f"the table of {name!r} must be a file, but {table} is not one; check the path")
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"{table} of {name!r}")
     lines: list[int] = []
     rows.begin(lambda row: f"{table.name}, line {lines[row]}")
@@ -72,7 +80,7 @@ def load_csv(
                     _add_line(rows, header, [cell.strip() for cell in cells], columns, folder)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ImageSetError(f"{table} must be a CSV or TSV file in UTF-8, but: {error}; save it as that") from error
-    return rows.to_image_set(name, class_names, metric, test_fraction, seed, labels_are_text=True)
+    return rows.to_image_set(name, class_names, metric, test_fraction, seed, labels_are_text=True, rules=rules)
 
 
 def _add_line(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
@@ -18,6 +18,9 @@ def image_set_from_examples(
     examples: Callable[[], Iterable[Any]] | Iterable[Any],
     *,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -33,6 +36,9 @@ def image_set_from_examples(
         or none has.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes the names
         that are there, sorted.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where no example is test.
       seed: decides which examples are held out.
@@ -47,6 +53,7 @@ def image_set_from_examples(
     >>> image_set_from_examples("stripes", stripes).class_names
     ('even', 'odd')
     """
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the examples of {name!r}")
     rows.begin(lambda position: f"example {position}")
     for position, example in enumerate(examples() if callable(examples) else examples):
@@ -61,4 +68,4 @@ def image_set_from_examples(
             split = read_split(example[2]) if len(example) > 2 else "train"
             group = read_group(example[3]) if len(example) > 3 else None
             rows.add(split, example[1], path=path or f"{name}/{split}/{position:06d}", content=content, group=group)
-    return rows.to_image_set(name, class_names, metric, test_fraction, seed)
+    return rows.to_image_set(name, class_names, metric, test_fraction, seed, rules=rules)

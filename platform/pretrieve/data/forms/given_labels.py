@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -17,15 +19,82 @@ codes, a mapping from each label to its name."""
 
 Label = int | str
 
+
+@dataclass(frozen=True)
+class LabelRules:
+    """What labels mean beside classes.
+
+    Attributes:
+      no_label: labels that mean that there is none: such rows are left out.
+      missing_values: words that are taken for a label that was forgotten, which is an error; None stands for `nan`,
+        `none`, `null`, `na`, `n/a` and `<na>` in any case.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class, by the spelling
+        that comes first; otherwise they are an error.
+    """
+
+    no_label: Label | Sequence[Label] = ()
+    missing_values: Sequence[str] | None = None
+    normalise_labels: bool = False
+
+    def means_none(self, label: object) -> bool:
+        """Return whether a label, as text or number, is one of `no_label`."""
+        listed = (self.no_label,) if isinstance(self.no_label, int | str) else self.no_label
+        return bool(listed) and ("" if label is None else str(label).strip()) in {str(each).strip() for each in listed}
+
+    def is_missing(self, word: str) -> bool:
+        """Return whether a word stands in place of a label that was forgotten."""
+        if self.missing_values is None:
+            return word.strip().lower() in _WORDS_FOR_NONE
+        return word.strip() in {"", *self.missing_values}
+
+    def spell(self, labels: Iterable[Label], known: Sequence[str]) -> dict[Label, Label]:
+        """Return how names are spelled that are normalised: as their like in `known`, or else as the first of them.
+
+        Raises:
+          ImageSetError: labels that are not all known differ in case, spaces or Unicode form alone.
+        """
+        names = list(dict.fromkeys([*known, *(label for label in labels if isinstance(label, str))]))
+        first = {normal_form(name): name for name in reversed(names)}
+        if self.normalise_labels:
+            return {name: first[normal_form(name)] for name in names}
+        for name in names:
+            other = first[normal_form(name)]
+            if other != name and name not in known:
+                raise ImageSetError(
+                    f"labels must differ in more than case, spaces or Unicode form, but {_spelled(other)} and "
+                    f"{_spelled(name)} do not; write one, or let them be one class: normalise_labels: true; if they "
+                    "are two, list both in class_names"
+                )
+        return {}
+
+
+def normal_form(name: str) -> str:
+    """Return what names have in common that differ in case, spaces or Unicode form alone.
+
+    >>> normal_form("Golden  Retriever") == normal_form("goldenretriever")
+    True
+    """
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(letter for letter in text if not letter.isspace() and unicodedata.category(letter) != "Cf")
+
+
+def _spelled(name: str) -> str:
+    """Show a name, with its letters by number where a reader cannot tell them from others."""
+    return repr(name) if name.isascii() else f"{name!r} ({name!a})"
+
+
 _INTEGER = re.compile(r"-?[0-9]+")
 _FRACTION = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=e))(e[+-]?[0-9]+)?", re.IGNORECASE)
 _WORDS_FOR_NONE = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
 
 
-def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
+NO_RULES = LabelRules()
+
+
+def read_label(value: Any, known: frozenset[str] = frozenset(), rules: LabelRules = NO_RULES) -> Label:
     """Return a label as an integer or a name, and refuse others; names in `known` may look like numbers or nothing."""
     if isinstance(value, str):
-        return value if value in known else _checked_word(value)
+        return value if value in known else _checked_word(value, rules)
     if value is None or (isinstance(value, float) and value != value):
         raise ImageSetError("a label must be an integer or a class name, but is missing; fill it in or leave it out")
     if not str(getattr(value, "dtype", type(value).__name__)).endswith("bool"):
@@ -38,11 +107,12 @@ def read_label(value: Any, known: frozenset[str] = frozenset()) -> Label:
     )
 
 
-def _checked_word(word: str) -> str:
-    if word.strip().lower() in _WORDS_FOR_NONE:
+def _checked_word(word: str, rules: LabelRules) -> str:
+    if rules.is_missing(word):
+        is_class = "; if it is a class, say missing_values: [] or list it in class_names" if word.strip() else ""
         raise ImageSetError(
             f"a label must be an integer or a class name, but is {word!r}, which often means that there is no label; "
-            "leave it out, or list it in class_names"
+            f"leave such rows out: no_label: [{word.strip()!r}]{is_class}"
         )
     if _FRACTION.fullmatch(word):
         raise ImageSetError(
@@ -86,6 +156,11 @@ class Classes(NamedTuple):
         """Return the index of a label's class; a label of no class raises an ImageSetError."""
         if label in self.index_of:
             return self.index_of[label]
+        if str(label).startswith("-") and _INTEGER.fullmatch(str(label)):
+            raise ImageSetError(
+                f"a label of {split} must be a class of train or of class_names, but is {label}, which often means "
+                f"that there is no label; leave such rows out: no_label: {label}"
+            )
         raise ImageSetError(
             f"a label of {split} must be a class of train or of class_names, but is {label!r}; known are "
             f"{_shown(map(repr, self.index_of), len(self.index_of))}."
@@ -100,6 +175,8 @@ def find_classes(train: Sequence[Label], class_names: ClassNames | None, set_nam
     empty, and integers that have gaps or are negative, raise an ImageSetError.
     """
     if class_names is not None:
+        if not isinstance(class_names, Mapping) and train and 0 not in train and len(class_names) in train:
+            raise _counted_from_one(len(class_names), class_names)
         return _given_classes(class_names, set_name)
     if any(isinstance(label, str) for label in train):
         names = sorted(str(label) for label in train)
@@ -134,8 +211,11 @@ def _check_gaps(labels: set[int], set_name: str) -> None:
     if min(labels) < 0:
         raise ImageSetError(
             f"integer labels of {set_name!r} must count from 0, but {min(labels)} was found, which often means that "
-            "there is no label; leave those images out, or give class_names as a mapping from label to name"
+            f"there is no label; leave such rows out: no_label: {min(labels)}; or give class_names as a mapping from "
+            "label to name"
         )
+    if labels == set(range(1, len(labels) + 1)) and len(labels) > 1:
+        raise _counted_from_one(len(labels), [])
     num_missing = max(labels) + 1 - len(labels)
     if num_missing:
         missing = (str(k) for k in range(max(labels)) if k not in labels)
@@ -144,6 +224,15 @@ def _check_gaps(labels: set[int], set_name: str) -> None:
             f"missing: {_shown(missing, num_missing)}; add their images, or give class_names as a mapping from "
             "label to name"
         )
+
+
+def _counted_from_one(num_classes: int, names: Sequence[str]) -> ImageSetError:
+    shown = [f"{k}: {names[k - 1] if names else f'name {k}'}" for k in range(1, min(num_classes, 3) + 1)]
+    example = ", ".join(shown) + (", …" if num_classes > 3 else "")
+    return ImageSetError(
+        f"integer labels must count from 0, but count from 1 to {num_classes}; give class_names as a mapping: "
+        f"class_names: {{{example}}}"
+    )
 
 
 def _shown(words: Iterator[str], count: int) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from pretrieve.data.forms.encoded_image import path_or_content
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split
@@ -22,6 +22,9 @@ def image_set_from_hugging_face(
     label_column: str = "label",
     group_column: str | None = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -39,15 +42,19 @@ def image_set_from_hugging_face(
       group_column: of groups, such as patients or clips, by name or number; a split never parts the images of one.
       class_names: names in the order of integer labels, or a mapping from each label to its name; None takes those of
         the data set.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: a column is missing, class names differ between splits, a label is missing (-1 too), or the images
-        exceed the memory allowed.
+      ImageSetError: a column is missing, a transform is set, class names differ between splits, a label is missing (-1
+        too), or the images exceed the memory allowed.
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the Hugging Face data set of {name!r}")
     known_names: list[str] | None = None
     for key, dataset in splits.items():
@@ -63,10 +70,11 @@ def image_set_from_hugging_face(
             )
         known_names = names
         rows.begin(partial("{}[{}]".format, key))
-        # Images are taken as they are stored: decoding would cost time and lose the original bytes.
         chosen = dataset.select_columns(columns).with_format(None)
         feature = chosen.features[image_column]
-        if getattr(feature, "decode", False):
+        # Images are taken as they are stored: decoding would cost time and lose the original bytes. A mode of the
+        # column's own is another picture than the stored one.
+        if getattr(feature, "decode", False) and getattr(feature, "mode", None) is None:
             chosen = chosen.cast_column(image_column, type(feature)(decode=False))
         for number, example in enumerate(chosen):
             image = example[image_column]
@@ -79,7 +87,9 @@ def image_set_from_hugging_face(
                 group_name = None if group_column is None else read_group(example[group_column])
                 path = path or f"{split}/{number:06d}"
                 rows.add(split, example[label_column], path=path, content=content, group=group_name)
-    return rows.to_image_set(name, known_names if class_names is None else class_names, metric, test_fraction, seed)
+    return rows.to_image_set(
+        name, known_names if class_names is None else class_names, metric, test_fraction, seed, rules=rules
+    )
 
 
 def _check_columns(dataset: Any, columns: Sequence[str], place: str) -> None:
@@ -90,3 +100,9 @@ def _check_columns(dataset: Any, columns: Sequence[str], place: str) -> None:
             "with datasets.load_dataset"
         )
     check_columns(place, list(features), columns)
+    if (getattr(dataset, "format", None) or {}).get("type") == "custom":
+        raise ImageSetError(
+            f"{place} must have no transform, because its images are read as they are stored, but has one, set by "
+            "with_transform or set_transform; take it off with with_format(None), or write its pictures into the data "
+            "set with map"
+        )

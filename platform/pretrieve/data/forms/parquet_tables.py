@@ -12,17 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from pretrieve.data.forms.given_labels import ClassNames
+from pretrieve.data.folder_walk import visible_folders
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules
 from pretrieve.data.forms.rows import GivenRows, check_columns, read_group
+from pretrieve.data.forms.table_folder import TABLE_SUFFIXES, tables_of_folder
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.split_words import read_split, split_of_name
 from pretrieve.data.table_file import TableFile, TableReference, count_missing_images, describe_table_file, read_columns
-from pretrieve.errors import ImageSetError
+from pretrieve.errors import ImageSetError, nearest_word
 
 TableFiles = str | Path | Sequence[str | Path]
 TablePaths = TableFiles | Mapping[str, TableFiles]
 
-TABLE_SUFFIXES = (".parquet", ".arrow", ".feather")
 TEXT_TYPES = ("string", "large_string", "string_view")
 
 HELD_TABLES_LIMIT = 256 * 1024**2
@@ -49,7 +50,11 @@ def load_parquet(
     split_column: str | None = "split",
     group_column: str | None = None,
     root: str | Path | None = None,
+    config: str | None = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -68,23 +73,29 @@ def load_parquet(
       split_column: of train, val or test; used where the tables have it.
       group_column: of groups, such as patients or clips, by name or number; a split never parts the images of one.
       root: the folder that relative image paths start from; None means the table's own.
+      config: the folder of one config below `tables`, where there are several of the same images.
       class_names: names in the order of integer labels, or a mapping from each label to its name, which may have gaps;
         None takes those of the metadata, or the labels' own.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test split.
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: a table or column is missing or of another kind, tables disagree on class names, or rows are at
-        fault: all are counted, the first five shown with file and row, counted from 0.
+      ImageSetError: a table, shard or column is missing or of another kind, there are several configs, tables
+        disagree on class names, or rows are at fault: all are counted, the first five shown with file and row, counted
+        from 0.
     """
-    found = find_tables(tables, name)
+    found = find_tables(tables, name, config)
     try:
         files = [describe_table_file(path) for path, _ in found]
     except OSError as error:
         raise ImageSetError(f"{error}; fetch it again") from error
     split_column = None if isinstance(tables, Mapping) else split_column
     columns = _find_columns(files, image_column, label_column, split_column, group_column)
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the table of {name!r}")
     holds = sum(file.num_bytes for file in files) <= HELD_TABLES_LIMIT
     folder = None if root is None else Path(root).expanduser().absolute()
@@ -101,7 +112,7 @@ def load_parquet(
                 group_name = read_group(group) if columns.group else None
                 rows.add(read_split(word), label, path=path, content=content, group=group_name)
     names = _class_label_names(files, columns.label) if class_names is None else class_names
-    return rows.to_image_set(name, names, metric, test_fraction, seed)
+    return rows.to_image_set(name, names, metric, test_fraction, seed, rules=rules)
 
 
 def _images(file: TableFile, columns: _Columns, holds: bool) -> Iterator[Any]:
@@ -135,13 +146,16 @@ def _path_and_content(image: Any, row_name: str, root: Path) -> tuple[str, bytes
     return os.path.normpath(root / path), None
 
 
-def find_tables(tables: TablePaths, name: str) -> list[tuple[Path, str | None]]:
+def find_tables(tables: TablePaths, name: str, config: str | None = None) -> list[tuple[Path, str | None]]:
     """List the files of a table (see `load_parquet`) in order: absolute paths, each with train, val, test or None.
 
     None means that no name gives the split. A file that is missing or given twice, no file at all, and names that give
-    the splits of some files only raise an ImageSetError.
+    the splits of some files only raise an ImageSetError. So do folders of tables from which some are missing, or that
+    hold several configs of one split; `config` names the folder of one.
     """
     found: list[tuple[Path, str | None]]
+    if config is not None:
+        tables = _folder_of_config(tables, config, name)
     if isinstance(tables, Mapping):
         found = [(path, read_split(split)) for split, given in tables.items() for path, _ in _list_files(given, name)]
     else:
@@ -164,13 +178,7 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
     for path in [given] if isinstance(given, str | Path) else given:
         absolute = Path(path).expanduser().absolute()
         if absolute.is_dir():
-            for file in sorted(absolute.rglob("*")):
-                parts = file.relative_to(absolute).parts
-                is_hidden = any(part.startswith(".") for part in parts)
-                if file.suffix.lower() in TABLE_SUFFIXES and not is_hidden and file.is_file():
-                    # The file's own name comes first, then its folders' names, the nearest first.
-                    words = (split for split in map(split_of_name, reversed(parts)) if split is not None)
-                    found.append((file, next(words, None)))
+            found += tables_of_folder(absolute, name)
         elif absolute.is_file():
             found.append((absolute, split_of_name(absolute.name)))
         else:
@@ -180,6 +188,16 @@ def _list_files(given: TableFiles, name: str) -> list[tuple[Path, str | None]]:
             f"{given} of {name!r} must hold tables, but holds none; known suffixes: {', '.join(TABLE_SUFFIXES)}"
         )
     return found
+
+
+def _folder_of_config(tables: TablePaths, config: str, name: str) -> Path:
+    folder = Path(tables).expanduser().absolute() if isinstance(tables, str | Path) else None
+    if folder is None or not (folder / config).is_dir():
+        words = visible_folders(folder) if folder is not None and folder.is_dir() else []
+        raise ImageSetError(
+            f"config of {name!r} must be a folder of its tables, but {config!r} is none.{nearest_word(config, words)}"
+        )
+    return folder / config
 
 
 def _find_columns(files: Sequence[TableFile], image: str, label: str, split: str | None, group: str | None) -> _Columns:

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
-from pretrieve.data.forms.given_labels import ClassNames, Label, find_classes, integers_of_texts, read_label
+from pretrieve.data.forms.given_labels import (
+    NO_RULES,
+    ClassNames,
+    Label,
+    LabelRules,
+    find_classes,
+    integers_of_texts,
+    read_label,
+)
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import GROUPED_SCHEMA, SCHEMA
 from pretrieve.data.splits import with_test
@@ -57,6 +66,14 @@ class SplitRows:
         """Return each row's encoded image; null where the image is in a file."""
         self._pack()
         return pa.chunked_array(self._blocks, pa.binary())
+
+    def keep(self, are_kept: Sequence[bool]) -> None:
+        """Drop the rows that are not kept."""
+        self._blocks = self.contents().filter(pa.array(are_kept, pa.bool_())).chunks
+        self.paths = list(compress(self.paths, are_kept))
+        self.labels = list(compress(self.labels, are_kept))
+        self.groups = list(compress(self.groups, are_kept))
+        self.positions = list(compress(self.positions, are_kept))
 
     def to_table(self, labels: Sequence[int]) -> pa.Table:
         """Make the image table of these rows with labels in [0, K)."""
@@ -139,23 +156,27 @@ class GivenRows:
         test_fraction: float | None,
         seed: int,
         *,
+        rules: LabelRules = NO_RULES,
         labels_are_text: bool = False,
         files_exist: bool = False,
     ) -> ImageSet:
         """Make an image set of the rows, and hold out a `test_fraction` of train as test unless it is None.
 
-        With `labels_are_text`, labels come from a text file, which does not tell integers from names. With
-        `files_exist`, the rows were made by listing folders, so their files need no check. Faults of files and labels
-        raise an ImageSetError, which counts them all and shows the first ones with their places.
+        Rows whose label means none by the `rules` are left out. With `labels_are_text`, labels come from a text file,
+        which does not tell integers from names. With `files_exist`, the rows were made by listing folders, so their
+        files need no check. Faults of files and labels raise an ImageSetError, which counts them all and shows the
+        first ones with their places.
         """
+        self._leave_out_unlabelled(rules)
         if "train" not in self.splits:
             self.raise_faults()
             found = sorted(self.splits) or "no image at all"
             raise ImageSetError(f"{self.origin} must hold images of train, but holds {found}; add them")
         self._check_files(exist=files_exist)
-        read = partial(read_label, known=frozenset(map(str, class_names or ())))
+        read = partial(read_label, known=frozenset(map(str, class_names or ())), rules=rules)
         given = {split: self._translated(split, rows.labels, read) for split, rows in self.splits.items()}
         self.raise_faults()
+        given = self._spelled(given, class_names, rules)
         if labels_are_text:
             texts = list(dict.fromkeys(str(label) for labels in given.values() for label in labels))
             meaning = integers_of_texts(texts, class_names)
@@ -168,7 +189,7 @@ class GivenRows:
         }
         self.raise_faults()
         tables = {split: self.splits[split].to_table(labels) for split, labels in indices.items()}
-        splits = with_test(tables, fraction=test_fraction, seed=seed, set_name=name)
+        splits = with_test(tables, fraction=test_fraction, seed=seed, set_name=name, class_names=classes.names)
         return image_set_of_tables(name, classes.names, splits, metric, root=_common_folder(tables))
 
     def _translated(self, split: str, labels: Sequence[object], translate: Callable[..., _LabelT]) -> list[_LabelT]:
@@ -189,6 +210,27 @@ class GivenRows:
             else:
                 translated.append(found)
         return translated
+
+    def _leave_out_unlabelled(self, rules: LabelRules) -> None:
+        """Drop the rows without a label, and splits that have no other."""
+        for split, rows in list(self.splits.items()):
+            have_labels = [not rules.means_none(label) for label in rows.labels]
+            if not any(have_labels):
+                del self.splits[split]
+            elif not all(have_labels):
+                rows.keep(have_labels)
+
+    def _spelled(
+        self, given: Mapping[str, list[Label]], class_names: ClassNames | None, rules: LabelRules
+    ) -> dict[str, list[Label]]:
+        """Spell the labels of all splits by the rules; an ImageSetError of two spellings names the data."""
+        labels = dict.fromkeys(label for each in given.values() for label in each)
+        keys = class_names if isinstance(class_names, Mapping) else ()
+        try:
+            spelling = rules.spell(labels, [str(known) for known in (*keys, *(() if keys else class_names or ()))])
+        except ImageSetError as error:
+            raise ImageSetError(f"{self.origin}: {error}") from error
+        return {split: [spelling.get(label, label) for label in each] for split, each in given.items()}
 
     def _check_one_kind(self, given: Mapping[str, list[Label]]) -> None:
         first: dict[type, str] = {}

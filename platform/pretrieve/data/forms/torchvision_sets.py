@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.decode import IMAGE_SUFFIXES
 from pretrieve.data.forms.encoded_image import path_or_content
-from pretrieve.data.forms.given_labels import ClassNames, read_label
+from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules, read_label
 from pretrieve.data.forms.rows import GivenRows
 from pretrieve.data.image_set import ImageSet
 from pretrieve.errors import ImageSetError
@@ -22,6 +22,9 @@ def image_set_from_torchvision(
     test: Any = None,
     val: Any = None,
     class_names: ClassNames | None = None,
+    no_label: Label | Sequence[Label] = (),
+    missing_values: Sequence[str] | None = None,
+    normalise_labels: bool = False,
     metric: str = "top1",
     test_fraction: float | None = None,
     seed: int = 0,
@@ -29,7 +32,8 @@ def image_set_from_torchvision(
     """Make an image set, in the order given, from data sets of `torchvision.datasets` without transforms.
 
     The files of an `ImageFolder` or `DatasetFolder`, or of a `Subset` of one, stay where they are. The images of any
-    other data set, Pillow images or uint8 arrays (H, W) or (H, W, 3), are kept in memory as lossless PNG.
+    other data set, and of one with a `loader` or `__getitem__` of its own, are what indexing gives: Pillow images or
+    uint8 arrays (H, W) or (H, W, 3), kept in memory as lossless PNG.
 
     Args:
       name: the set's name.
@@ -38,30 +42,41 @@ def image_set_from_torchvision(
       val: likewise.
       class_names: names in the order of train's integer labels, or a mapping from each label to its name; None takes
         `classes`, or else the integers.
+      no_label: a label, or labels, that mean that there is none; such rows are left out.
+      missing_values: words for a forgotten label, which is an error; see `LabelRules`.
+      normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class.
       metric: how a target is scored.
       test_fraction: share of each class of train held out as test where there is no test set.
       seed: decides which images are held out.
 
     Raises:
-      ImageSetError: images are float tensors, labels are no integers, or classes of test or val are not in train.
+      ImageSetError: images are float tensors, labels are no integers or not those that `classes` names, or classes of
+        test or val are not in train.
     """
+    rules = LabelRules(no_label, missing_values, normalise_labels)
     rows = GivenRows(f"the torchvision sets of {name!r}")
     train_classes = _classes_of(train)
     for split, dataset in (("train", train), ("val", val), ("test", test)):
         if dataset is not None:
             index_in_train = _match_classes(_classes_of(dataset), train_classes, f"{split} of {name!r}")
             rows.begin(partial("{}[{}]".format, split))
-            _add_split(rows, split, dataset, index_in_train)
+            named = class_names is None and train_classes is not None
+            _add_split(rows, split, dataset, index_in_train, named=named)
     names = train_classes if class_names is None else class_names
-    return rows.to_image_set(name, names, metric, test_fraction, seed)
+    return rows.to_image_set(name, names, metric, test_fraction, seed, rules=rules)
 
 
-def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None) -> None:
-    files = _files_of(dataset)
+def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequence[int] | None, *, named: bool) -> None:
+    listed, stays_in_files = _samples_of(dataset), _gives_its_files(dataset)
     for index in range(len(dataset)):
         with rows.row():
-            image, label = files[index] if files is not None else dataset[index]
+            image, label = listed[index] if listed is not None and stays_in_files else dataset[index]
             path, content = path_or_content(image)
+            if named and listed is not None and len(listed) == len(dataset) and label != listed[index][1]:
+                raise ImageSetError(
+                    f"a label that the data set gives must be that of its 'samples', which 'classes' names, but is "
+                    f"{label!r} and not {listed[index][1]!r}; give class_names"
+                )
             if index_in_train is not None:
                 number = read_label(label)
                 if isinstance(number, str) or not 0 <= number < len(index_in_train):
@@ -72,25 +87,47 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
             rows.add(split, label, path=path or f"{split}/{index:06d}.png", content=content)
 
 
-def _files_of(dataset: Any) -> list[tuple[str, Any]] | None:
-    """Return (file, label) for each image of a folder of images; None where the data set must be indexed."""
-    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
-        whole = _files_of(dataset.dataset)
+def _is_part(dataset: Any) -> bool:
+    return hasattr(dataset, "indices") and hasattr(dataset, "dataset")
+
+
+def _samples_of(dataset: Any) -> list[tuple[str, Any]] | None:
+    """Return (file, label) for each image of a folder of images, or of a part of one; None for other data sets."""
+    if _is_part(dataset):
+        whole = _samples_of(dataset.dataset)
         return None if whole is None else [whole[index] for index in dataset.indices]
+    change = getattr(dataset, "target_transform", None) or (lambda label: label)
     samples = getattr(dataset, "samples", None)
-    if not samples or any(Path(file).suffix.lower() not in IMAGE_SUFFIXES for file, _ in samples):
-        return None
-    if getattr(dataset, "transform", None) is not None:
+    return [(file, change(label)) for file, label in samples] if samples else None
+
+
+def _gives_its_files(dataset: Any) -> bool:
+    """Return whether indexing a data set gives nothing but the pictures in the files that it lists.
+
+    A `loader` or a `__getitem__` of one's own, of the folder or of what wraps it, may give others. A transform raises
+    an ImageSetError.
+    """
+    from torch.utils.data import Subset
+    from torchvision.datasets.folder import DatasetFolder, default_loader, pil_loader
+
+    if _is_part(dataset):
+        return type(dataset).__getitem__ is Subset.__getitem__ and _gives_its_files(dataset.dataset)
+    if getattr(type(dataset), "__getitem__", None) is not DatasetFolder.__getitem__:
+        return False
+    if dataset.loader not in (default_loader, pil_loader):
+        return False
+    if any(Path(file).suffix.lower() not in IMAGE_SUFFIXES for file, _ in dataset.samples):
+        return False
+    if dataset.transform is not None:
         raise ImageSetError(
             f"a {type(dataset).__name__} must have no transform, because its files are read as they are, but has "
             f"{dataset.transform}; leave out the transform"
         )
-    change = getattr(dataset, "target_transform", None) or (lambda label: label)
-    return [(file, change(label)) for file, label in samples]
+    return True
 
 
 def _classes_of(dataset: Any) -> list[str] | None:
-    if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
+    if _is_part(dataset):
         return _classes_of(dataset.dataset)
     classes = getattr(dataset, "classes", None)
     # A target_transform changes the labels, so that the names no longer fit.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pretrieve.data.folder_tree import IMAGE_SUFFIXES
+from pretrieve.data.decode import IMAGE_SUFFIXES
+from pretrieve.data.folder_walk import visible_folders
 from pretrieve.data.image_set import ImageSet, image_set_of_tables
 from pretrieve.data.image_table import table_of_files
 from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
@@ -45,7 +46,11 @@ class Caltech101(PublishedSet):
         paths = [path for images in images_of_class.values() for path in images]
         labels = [label for label, images in enumerate(images_of_class.values()) for _ in images]
         train, test = split_per_class(
-            table_of_files(paths, labels), images_per_class=self.training_images_per_class, seed=seed, set_name=name
+            table_of_files(paths, labels),
+            images_per_class=self.training_images_per_class,
+            seed=seed,
+            set_name=name,
+            class_names=tuple(images_of_class),
         )
         splits = {"train": train, "test": test}
         return image_set_of_tables(name, tuple(images_of_class), splits, self.facts.metric, root=root)
@@ -57,7 +62,7 @@ def _read_classes(folder: Path) -> dict[str, list[Path]]:
             f"the folder {folder} must be where its publisher lays it out, but is not there; unpack "
             f"caltech-101.zip and {FOLDER}.tar.gz within it, or check the folder"
         )
-    classes = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    classes = [folder / name for name in visible_folders(folder)]
     images_of_class = {
         child.name: sorted(
             path for path in child.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")

@@ -28,7 +28,7 @@ from pretrieve.backbones import Architecture
 from pretrieve.cluster import causes_of_task_errors
 from pretrieve.components import OBJECTIVES, OPTIMIZERS
 from pretrieve.components.hyperparameters import LR
-from pretrieve.errors import ResourceError
+from pretrieve.errors import ResourceError, WorkerError
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.training.evaluation import EVALUATION_BATCH_SIZE, predict_logits
 from pretrieve.training.fine_tuning import FineTuning
@@ -256,9 +256,8 @@ def measure_side_by_side(
             steps = ray.get([actor.train.remote(seconds) for actor in actors])
             scored = ray.get([actor.score.remote(seconds / 2) for actor in actors])
             memory = ray.get([actor.memory.remote() for actor in actors])
-    except (torch.OutOfMemoryError, ray.exceptions.RayActorError) as error:
-        # An error in an actor's constructor reaches the caller as the actor's death, with the cause in its message.
-        if isinstance(error, torch.OutOfMemoryError) or "OutOfMemoryError" in str(error):
+    except WorkerError as error:
+        if "OutOfMemoryError" in error.what:
             return None
         raise
     finally:

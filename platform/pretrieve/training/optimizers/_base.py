@@ -12,6 +12,9 @@ from pretrieve.components.hyperparameters import HEAD_LR_RATIO, LR, WEIGHT_DECAY
 from pretrieve.training.network import TwoHeadNetwork
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
+VELOCITY = "momentum_buffer"
+"""torch's name, in the state of its SGD, of what is kept of each weight between two steps."""
+
 
 class Optimizer(ABC):
     """How gradients change the weights.
@@ -68,6 +71,32 @@ class Optimizer(ABC):
         rates = [lr * self.layer_decay**distance for distance in reversed(range(len(blocks)))]
         groups = [*zip(blocks, rates, strict=True), (network.head_parameters(), lr * head_lr_ratio)]
         return [{"params": parameters, "lr": rate, "initial_lr": rate} for parameters, rate in groups if parameters]
+
+    def may_fuse(self, network: TwoHeadNetwork) -> bool:
+        """Return whether torch's fused steps, the fastest, can take all weights: they refuse complex ones."""
+        return all(parameter.is_floating_point() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def take_any_gradient(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer with fused steps take sparse gradients, and ones that come later than those of other weights.
+
+    Sparse ones become dense, which is the same step. SGD's fused step wants the velocity of all weights or of none: one
+    whose first gradient comes late starts with a velocity of 0, which is the same step too. A block that some steps
+    leave out has such weights.
+    """
+
+    def prepare(*_: object) -> None:
+        for group in optimizer.param_groups:
+            learning = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for parameter in learning:
+                if parameter.grad.layout != torch.strided:
+                    parameter.grad = parameter.grad.to_dense()
+            if group.get("momentum") and any(VELOCITY in optimizer.state[parameter] for parameter in learning):
+                for parameter in learning:
+                    if optimizer.state[parameter].get(VELOCITY) is None:
+                        optimizer.state[parameter][VELOCITY] = torch.zeros_like(parameter)
+
+    optimizer.register_step_pre_hook(prepare)
 
 
 def blocks_of(trunk: nn.Module) -> list[nn.Module]:

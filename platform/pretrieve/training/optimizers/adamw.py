@@ -8,7 +8,7 @@ import torch
 
 from pretrieve.components.hyperparameters import WEIGHT_DECAY
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.optimizers._base import Optimizer
+from pretrieve.training.optimizers._base import Optimizer, take_any_gradient
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 
@@ -40,4 +40,7 @@ class AdamW(Optimizer):
         self, network: TwoHeadNetwork, hyperparameters: Hyperparameters, training: TrainingSettings
     ) -> torch.optim.Optimizer:
         groups, decay = self.groups(network, hyperparameters), hyperparameters.read(WEIGHT_DECAY)
-        return torch.optim.AdamW(groups, betas=self._betas, eps=self._eps, weight_decay=decay, fused=True)
+        fused = self.may_fuse(network)
+        optimizer = torch.optim.AdamW(groups, betas=self._betas, eps=self._eps, weight_decay=decay, fused=fused)
+        take_any_gradient(optimizer)
+        return optimizer

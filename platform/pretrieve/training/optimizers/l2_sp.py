@@ -9,7 +9,7 @@ import torch
 
 from pretrieve.components.hyperparameters import WEIGHT_DECAY
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.optimizers._base import Optimizer
+from pretrieve.training.optimizers._base import Optimizer, take_any_gradient
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 
@@ -32,7 +32,9 @@ class L2SP(Optimizer):
         for group in groups:
             group["is_pulled"] = not any(parameter in fresh for parameter in group["params"])
         decay = hyperparameters.read(WEIGHT_DECAY)
-        return _PulledSGD(groups, momentum=training.momentum, nesterov=True, weight_decay=decay)
+        optimizer = _PulledSGD(groups, momentum=training.momentum, nesterov=True, weight_decay=decay)
+        take_any_gradient(optimizer)
+        return optimizer
 
 
 class _PulledSGD(torch.optim.SGD):

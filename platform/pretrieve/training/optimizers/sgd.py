@@ -6,7 +6,7 @@ import torch
 
 from pretrieve.components.hyperparameters import WEIGHT_DECAY
 from pretrieve.training.network import TwoHeadNetwork
-from pretrieve.training.optimizers._base import Optimizer
+from pretrieve.training.optimizers._base import Optimizer, take_any_gradient
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
 
 
@@ -23,10 +23,12 @@ class SGD(Optimizer):
     def build(
         self, network: TwoHeadNetwork, hyperparameters: Hyperparameters, training: TrainingSettings
     ) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             self.groups(network, hyperparameters),
             momentum=training.momentum,
             nesterov=True,
             weight_decay=hyperparameters.read(WEIGHT_DECAY),
-            fused=True,
+            fused=self.may_fuse(network),
         )
+        take_any_gradient(optimizer)
+        return optimizer

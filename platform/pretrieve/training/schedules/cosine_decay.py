@@ -30,8 +30,8 @@ class CosineDecay(Schedule):
             raise ValueError(f"floor must be a share of the rate, >= 0 and <= 1, but is {floor}; 0 falls to nothing")
 
     def factor(self, step: int, num_steps: int, steps_per_epoch: int, training: TrainingSettings) -> float:
-        # Always at least one step at the full rate, however short the training.
-        num_rising = min(round(self._warmup * num_steps), num_steps - 1)
+        # However short the training, at least one step rises if any share does, and at least one has the full rate.
+        num_rising = min(max(round(self._warmup * num_steps), int(self._warmup > 0)), num_steps - 1)
         if step < num_rising:
             return (step + 1) / (num_rising + 1)
         passed = (step - num_rising) / (num_steps - num_rising)

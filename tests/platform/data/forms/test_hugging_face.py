@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from pretrieve.data.decode import read_content
+from pretrieve.data.decode import decode_square, encode_png, read_content
 from pretrieve.data.forms import parquet_tables
 from pretrieve.data.forms.hugging_face import image_set_from_hugging_face
 from pretrieve.data.forms.parquet_tables import load_parquet
@@ -130,6 +131,40 @@ def test_a_missing_column_or_another_object_is_refused(make, png):
         image_set_from_hugging_face("x", make([_stored(png(0))], [0]), label_column="labels")
     with pytest.raises(ImageSetError, match=r"must be a datasets\.Dataset that knows its features, but is a list"):
         image_set_from_hugging_face("x", [])
+
+
+@pytest.mark.parametrize("how", ["with_transform", "set_transform", "with_format"])
+def test_a_transform_that_is_set_is_refused_with_what_to_do(png, how):
+    data = _installed([_stored(png(0)), _stored(png(1))], [0, 1], NAMES)
+    changed = data.with_format("custom", transform=dict) if how == "with_format" else getattr(data, how)(dict)
+    message = r"train of 'x' must have no transform, .*; take it off with with_format\(None\), or write .* with map"
+    with pytest.raises(ImageSetError, match=message):
+        image_set_from_hugging_face("x", data if changed is None else changed)
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy", "arrow", None])
+def test_a_format_of_tensors_changes_no_picture(png, kind):
+    if kind == "torch":
+        pytest.importorskip("torch")
+    data = _installed([_stored(png(0)), _stored(png(1))], [0, 1], NAMES).with_format(kind)
+    made = image_set_from_hugging_face("x", data)
+    assert made.splits["train"]["content"].to_pylist() == [png(0), png(1)]
+
+
+def test_rows_are_those_of_the_view_and_not_of_the_table(png):
+    data = _installed([_stored(png(k)) for k in range(4)], [0, 1, 0, 1], NAMES)
+    made = image_set_from_hugging_face("x", data.select([3, 0]).map(lambda row: {"label": 1 - row["label"]}))
+    assert made.splits["train"]["content"].to_pylist() == [png(3), png(0)]
+    assert made.splits["train"]["label"].to_pylist() == [0, 1]
+
+
+def test_a_mode_of_the_image_column_is_kept():
+    datasets = pytest.importorskip("datasets", reason="the extra hugging-face is not installed")
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    data = _installed([_stored(encode_png(pixels))], [0], ["ant"]).cast_column("image", datasets.Image(mode="L"))
+    made = image_set_from_hugging_face("x", data)
+    found = decode_square(made.splits["train"]["content"][0].as_py(), 6)
+    np.testing.assert_array_equal(found[..., 0], np.asarray(data[0]["image"]))
 
 
 @pytest.mark.parametrize("form", ["parquet", "arrow"])

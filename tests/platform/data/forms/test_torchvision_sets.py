@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Subset
-from torchvision.datasets import FakeData, ImageFolder
+from PIL import Image
+from torch.utils.data import ConcatDataset, Dataset, Subset
+from torchvision.datasets import DatasetFolder, FakeData, ImageFolder
 from torchvision.transforms import ToTensor
 
-from pretrieve.data.decode import decode_square
+from pretrieve.data.decode import decode_square, read_content
 from pretrieve.data.forms.torchvision_sets import image_set_from_torchvision
 from pretrieve.errors import ImageSetError
 
@@ -122,3 +123,100 @@ def test_a_set_whose_labels_are_changed_has_no_names_of_the_old_ones(write_image
 def test_an_object_without_images_is_refused():
     with pytest.raises(ImageSetError, match="must hold images of train, but holds no image at all"):
         image_set_from_torchvision("x", train=Listed([]))
+
+
+def _inverted(image):
+    return Image.fromarray(255 - np.asarray(image))
+
+
+class Negatives(ImageFolder):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return _inverted(image), label
+
+
+class NegativesOf(Dataset):
+    """The usual wrapper that gives a part of a data set a transform of its own."""
+
+    def __init__(self, part):
+        self.dataset, self.indices = part.dataset, part.indices
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        image, label = self.dataset[self.indices[index]]
+        return _inverted(image), label
+
+
+class NegativeSubset(Subset):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return _inverted(image), label
+
+    def __getitems__(self, indices):  # torch demands it beside the other
+        return [self[index] for index in indices]
+
+
+class Delegating:
+    """Passes what it does not have on to the folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __getattr__(self, name):
+        return getattr(self.folder, name)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __getitem__(self, index):
+        return _inverted(self.folder[index][0]), self.folder[index][1]
+
+
+OWN_MEANINGS = {
+    "a loader": lambda root: ImageFolder(root, loader=lambda path: _inverted(Image.open(path))),
+    "a loader of grey": lambda root: DatasetFolder(root, lambda path: Image.open(path).convert("L"), (".png",)),
+    "a part of a folder with a loader": lambda root: Subset(
+        ImageFolder(root, loader=lambda path: _inverted(Image.open(path))), [3, 0, 2]
+    ),
+    "__getitem__": Negatives,
+    "a part of __getitem__": lambda root: Subset(Negatives(root), [3, 0]),
+    "a wrapper of a part": lambda root: NegativesOf(Subset(ImageFolder(root), [1, 2, 3])),
+    "a part of its own": lambda root: NegativeSubset(ImageFolder(root), [3, 1]),
+    "a part of a part": lambda root: Subset(NegativeSubset(ImageFolder(root), [3, 1]), [1, 0]),
+    "a wrapper that passes on": lambda root: Delegating(ImageFolder(root)),
+    "two folders in a row": lambda root: ConcatDataset([ImageFolder(root), Negatives(root)]),
+    "plain": ImageFolder,
+}
+
+
+@pytest.mark.parametrize("kind", OWN_MEANINGS)
+def test_what_is_taken_is_what_indexing_gives(write_images, kind):
+    data = OWN_MEANINGS[kind](write_images("ant/1.png", "ant/2.png", "cat/3.png", "cat/4.png"))
+    given = [(np.asarray(image.convert("RGB")), label) for image, label in (data[k] for k in range(len(data)))]
+    made = image_set_from_torchvision("x", train=data, class_names=["ant", "cat"] if kind.startswith("two") else None)
+    table = made.splits["train"]
+    side = len(given[0][0])
+    taken = [
+        decode_square(read_content(path, content), side)
+        for path, content in zip(table["path"].to_pylist(), table["content"].to_pylist(), strict=True)
+    ]
+    np.testing.assert_array_equal(taken, [pixels for pixels, _ in given])
+    assert table["label"].to_pylist() == [label for _, label in given]
+    assert made.class_names == ("ant", "cat")
+
+
+class AntOrNot(ImageFolder):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image, int(self.classes[label] == "ant")
+
+
+def test_labels_of_another_meaning_than_the_classes_need_names(write_images):
+    root = write_images("ant/1.png", "bee/2.png", "cat/3.png")
+    message = r"train\[0\]: a label .* must be that of its 'samples', .* but is 1 and not 0; give class_names"
+    with pytest.raises(ImageSetError, match=message):
+        image_set_from_torchvision("x", train=AntOrNot(root))
+    made = image_set_from_torchvision("x", train=AntOrNot(root), class_names=["other", "ant"])
+    assert made.splits["train"]["label"].to_pylist() == [1, 0, 0]

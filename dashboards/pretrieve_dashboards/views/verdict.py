@@ -1,0 +1,66 @@
+"""What the study says of its contrasts, before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from pretrieve.records import ContrastVerdict, StudyRecord
+from pretrieve_dashboards.view_table import Table, numeric, row
+from pretrieve_dashboards.views._base import Lines, View
+from pretrieve_dashboards.wording import AVERAGE
+
+
+class Verdicts(View):
+    """A sentence for each contrast on the average over the targets, and a table of all contrasts."""
+
+    name = "verdict"
+    id = "verdict"
+    title = "Verdict"
+    link = "Verdict"
+    order = 5
+    in_notebook = True
+
+    def applies(self, record: StudyRecord) -> bool:
+        return record.verdict is not None and bool(record.verdict.contrasts)
+
+    def lists(self, record: StudyRecord) -> Sequence[Lines]:
+        return (Lines([each.sentence for each in primary_contrasts(record)]),)
+
+    def table(self, record: StudyRecord) -> Table:
+        assert record.verdict is not None, "the view applies to records with a verdict"
+        caption = (
+            f"Differences of test scores in points, paired over {record.verdict.num_repeats} repeats, with the "
+            "interval at the level that the correction for several contrasts and looks leaves to each; they hold for "
+            "this network, source, pool of images and these targets."
+        )
+        rows = [
+            row(
+                f"{each.first} − {each.second}",
+                each.target or AVERAGE,
+                each.word + (" (exploratory)" if each.is_exploratory else ""),
+                numeric(f"{100 * each.mean:+.1f}", is_best=each.word.startswith("better")),
+                numeric(interval(each)),
+            )
+            for each in record.verdict.contrasts
+        ]
+        return Table("Verdicts", caption, ("contrast", "target", "verdict", "difference", "interval"), rows)
+
+    def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
+        for each in primary_contrasts(record):
+            yield Text(each.sentence, style="bold")
+
+
+def primary_contrasts(record: StudyRecord) -> list[ContrastVerdict]:
+    """Return the contrasts that a study is asked for first: those on the average, or of its single target."""
+    contrasts = () if record.verdict is None else record.verdict.contrasts
+    return [each for each in contrasts if each.target is None] or list(contrasts)
+
+
+def interval(verdict: ContrastVerdict) -> str:
+    """Write the interval in points with its level; the single differences where there is none."""
+    if verdict.low is None or verdict.high is None or verdict.level is None:
+        return ", ".join(f"{100 * each:+.1f}" for each in verdict.differences)
+    return f"{100 * verdict.low:+.1f} to {100 * verdict.high:+.1f} ({100 * verdict.level:.3g} %)"

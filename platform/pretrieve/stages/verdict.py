@@ -1,0 +1,171 @@
+"""Stage: what the study says of its contrasts, from the kept predictions of all repeats."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.data.metric_words import find_metrics
+from pretrieve.metrics import Metric
+from pretrieve.records.codec import to_json
+from pretrieve.records.predictions import KeptPredictions, read_predictions
+from pretrieve.records.verdict import ContrastVerdict, VerdictRecord
+from pretrieve.stages._base import Stage
+from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.predictions import PredictionsStage
+from pretrieve.stages.repeats import RepeatsStage
+from pretrieve.statistics import (
+    Contrast,
+    Contributions,
+    Estimate,
+    TestedImages,
+    Verdict,
+    average_over_targets,
+    contributions,
+    estimate,
+    mean_per_class_images,
+    paired_difference,
+    pseudo_values,
+    top1_images,
+    verdicts,
+)
+from pretrieve.tracking import schema
+
+Pair = tuple[str, str]
+Kept = Mapping[tuple[str, str, int], Path]
+"""The predictions of a refit by target, row and repeat."""
+
+
+class VerdictStage(Stage[VerdictRecord]):
+    """Compares the rows that the study names; without verdicts where no repeat has what a contrast needs."""
+
+    name = "verdict"
+    place = 117
+    is_shared = True
+
+    def applies(self, context: Context) -> bool:
+        return context.settings.repeats.draws > 1 and bool(context.settings.named_contrasts)
+
+    def load(self, context: Context) -> None:
+        """Return None: each run judges anew what is there."""
+        return
+
+    def make(self, context: Context) -> VerdictRecord:
+        """Judge the contrasts, and record that this number of repeats was looked at.
+
+        Raises:
+          LedgerError: MLflow does not answer.
+        """
+        settings, targets = context.settings, context.get(ImageSetsStage).targets
+        kept = _kept(context)
+        rows = sorted({row for pair in settings.named_contrasts for row in pair})
+        repeats = [
+            repeat
+            for repeat in range(settings.repeats.draws)
+            if all((target, row, repeat) in kept for target in targets for row in rows)
+        ]
+        looks = _looked(context, len(repeats)) if repeats else []
+        metrics = {name: find_metrics([target.metric])[0] for name, target in targets.items()}
+        found = judge(settings.named_contrasts, metrics, kept, repeats) if repeats else []
+        judged = verdicts(found, margin=settings.margin / 100, looks=looks)
+        known = _named_before(context)
+        record = VerdictRecord(
+            margin=settings.margin / 100,
+            num_repeats=len(repeats),
+            looks=tuple(looks),
+            contrasts=tuple(_record(each, known) for each in judged),
+        )
+        path = settings.folder / schema.VERDICT_ARTIFACT
+        write_json(path, to_json(record))
+        context.ledger.record_study(metrics={}, tags={}, artifacts=[(path, None)])
+        return record
+
+
+def judge(
+    contrasts: Sequence[Pair], metrics: Mapping[str, Metric], kept: Kept, repeats: Sequence[int]
+) -> list[Contrast]:
+    """Estimate each contrast on the average over the targets, where there are several, and on each target."""
+
+    @cache
+    def row(target: str, name: str) -> Contributions:
+        predictions = [read_predictions(kept[target, name, repeat]) for repeat in repeats]
+        return contributions([images_tested(each, metrics[target]) for each in predictions])
+
+    averages, singles = [], []
+    for first, second in contrasts:
+        differences: dict[str, Estimate] = {
+            target: estimate(paired_difference(row(target, first), row(target, second))) for target in metrics
+        }
+        if len(metrics) > 1:
+            averages.append(Contrast(first, second, None, average_over_targets(list(differences.values()))))
+        singles += [Contrast(first, second, target, each) for target, each in differences.items()]
+    return [*averages, *singles]
+
+
+def images_tested(predictions: KeptPredictions, metric: Metric) -> TestedImages:
+    """Return what each test image of a refit contributes to its score by a metric.
+
+    An image that the split lists more than once, perhaps in two classes, counts each time, under a name of its own.
+    """
+    names, seen = [], Counter[str]()
+    labels = predictions.labels.astype(np.int64)
+    for image, label in zip(predictions.images.tolist(), labels.tolist(), strict=True):
+        name = f"{image}/{label}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    if metric.name == "top1":
+        return top1_images(names, predictions.predicted == labels)
+    if metric.name == "mean_per_class":
+        return mean_per_class_images(names, predictions.predicted == labels, labels)
+    return top1_images(names, pseudo_values(metric.compute, predictions.scores.astype(np.float64), labels))
+
+
+def _kept(context: Context) -> dict[tuple[str, str, int], Path]:
+    paths, repeats = context.get(PredictionsStage), context.get(RepeatsStage)
+    return {
+        (cell.cell.target, cell.cell.method, number): paths[task.spec.key]
+        for number, repeat in enumerate(repeats)
+        for cell in repeat.cells
+        for task in cell.refits
+        if task.spec.key in paths
+    }
+
+
+def _looked(context: Context, num_repeats: int) -> list[int]:
+    """Add this look to those on record: every run that adds repeats is one, and costs a part of the level."""
+    before = json.loads(context.ledger.study_tags().get(schema.TAG_LOOKS, "[]"))
+    looks = sorted({*(each for each in before if each < num_repeats), num_repeats})
+    on_record = sorted({*before, num_repeats})
+    context.ledger.record_study(metrics={}, tags={schema.TAG_LOOKS: json.dumps(on_record)}, artifacts=[])
+    return looks
+
+
+def _named_before(context: Context) -> set[Pair]:
+    found = json.loads(context.ledger.study_tags().get(schema.TAG_CONTRASTS, "[]"))
+    return {(first, second) for first, second in found}
+
+
+def _record(verdict: Verdict, known: set[Pair]) -> ContrastVerdict:
+    contrast, interval = verdict.contrast, verdict.interval
+    is_exploratory = (contrast.first, contrast.second) not in known
+    remark = " This contrast was named after the first trials: it is exploratory." if is_exploratory else ""
+    return ContrastVerdict(
+        first=contrast.first,
+        second=contrast.second,
+        target=contrast.target,
+        word=verdict.word,
+        sentence=verdict.sentence + remark,
+        differences=tuple(map(float, contrast.difference.scores)),
+        mean=contrast.difference.mean,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        level=None if interval is None else interval.level,
+        is_exploratory=is_exploratory,
+    )

@@ -1,0 +1,45 @@
+"""The verdict of a study, as its report, its notes and a notebook show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from verdicts_of_studies import with_verdict
+
+from pretrieve.records import StudyRecord, VerdictRecord
+from pretrieve_dashboards import render_report, run_notes
+from pretrieve_dashboards.views.verdict import Verdicts, interval, primary_contrasts
+
+CONTRASTS = [
+    ("uot", "finetune", None, "better", False),
+    ("uot", "finetune", "birds", "undecided", False),
+]
+
+
+def test_a_study_without_repeats_has_no_verdict(finished_study: StudyRecord) -> None:
+    assert not Verdicts().applies(finished_study)
+    assert 'id="verdict"' not in render_report(finished_study)
+
+
+def test_the_verdict_on_the_average_stands_first(finished_study: StudyRecord) -> None:
+    judged = with_verdict(finished_study, CONTRASTS)
+    report = render_report(judged)
+    sentence = "uot is better beside finetune on average."
+    assert report.index(sentence) < report.index('id="table"')
+    assert sentence in run_notes(judged)[judged.run_id].split("|")[0]
+    assert Verdicts().table(judged).texts() == [
+        ["uot − finetune", "average", "better", "+2.0", "+0.5 to +3.5 (96 %)"],
+        ["uot − finetune", "birds", "undecided", "+2.0", "+0.5 to +3.5 (96 %)"],
+    ]
+    assert [row[3].is_best for row in Verdicts().table(judged).rows] == [True, False]
+
+
+def test_a_single_targets_verdict_is_the_first_and_differences_without_an_interval_are_listed(
+    finished_study: StudyRecord,
+) -> None:
+    judged = with_verdict(finished_study, [("uot", "finetune", "birds", "undecided", True)])
+    (only,) = primary_contrasts(judged)
+    assert only.target == "birds"
+    assert Verdicts().table(judged).texts()[0][2] == "undecided (exploratory)"
+    assert interval(replace(only, low=None, high=None, level=None, differences=(0.011, -0.02))) == "+1.1, -2.0"
+    assert primary_contrasts(replace(judged, verdict=VerdictRecord(0.01, 2, (2,), ()))) == []
