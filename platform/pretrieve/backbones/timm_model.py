@@ -52,11 +52,12 @@ def _make(word: str, image_size: int | None = None) -> Architecture | None:
     # Resizing is bilinear here, whatever the model's own is.
     fields = import_module("timm.data").resolve_model_data_config(whole)
     own_size = int(fields["input_size"][-1])
-    build = partial(_trunk, model, classifier, pool if is_pooled else None, image_size)
+    build = partial(_trunk, model, classifier=classifier, pool=pool if is_pooled else None, image_size=image_size)
+    inspect = partial(_inspected, name=PREFIX + word, image_size=image_size or own_size)
     try:
-        trunk, feature_dim = _inspected(build, PREFIX + word, image_size or own_size)
+        trunk, feature_dim = inspect(build)
     except BackboneError as fault:
-        if classifier is not None and _predicts(whole, own_size):
+        if classifier is not None and _works(partial(inspect, partial(build, classifier=None))):
             raise BackboneError(
                 f"a backbone must end in its classifier, but {PREFIX + word!r} uses the output of its classifier "
                 "again, as auxiliary heads do; take another network"
@@ -98,13 +99,10 @@ def _served(word: str, image_size: int) -> Architecture | None:
     return architecture
 
 
-def _predicts(network: nn.Module, image_size: int) -> bool:
-    """Return whether a whole model on the meta device takes images of a size."""
+def _works(inspect: Callable[[], object]) -> bool:
     try:
-        with torch.inference_mode():
-            device = next(network.parameters()).device
-            network.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
-    except Exception:
+        inspect()
+    except BackboneError:
         return False
     return True
 

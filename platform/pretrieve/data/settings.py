@@ -144,7 +144,10 @@ class ImageSetSettings(SettingsModel):
             raise ValueError(f"'published' must come with the 'folder' of its archives, but {given[0]} is given")
         if self.columns is not None and self.csv is None and self.parquet is None:
             raise ValueError(f"'columns' are of a 'csv' or 'parquet', but {given[0]} is given; leave them out")
-        rules = [rule for rule in (*LABEL_RULES, *FOLDER_RULES, "config") if rule in self.model_fields_set]
+        fields = type(self).model_fields
+        rules = [
+            rule for rule in (*LABEL_RULES, *FOLDER_RULES, "config") if getattr(self, rule) != fields[rule].default
+        ]
         is_folder = self.folder is not None and self.published is None
         for rule in rules:
             if rule in LABEL_RULES and self.csv is None and self.parquet is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pretrieve.stages._base import Stage
+from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context
 from pretrieve.stages.refits import RefitsStage, StudyResults, record_cells, remove_leftovers
 from pretrieve.stages.relationships import find_study_inputs
@@ -45,8 +46,11 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
 
 
 def _is_begun(walk: Context) -> bool:
-    """Return whether all that the trials of a repeat read is in the store: an earlier run may have begun them."""
-    return all(find_study_inputs(each) is not None for each in (walk, *walk.folds()))
+    """Return whether a trial of a repeat has a result; all that its trials read is in the store then."""
+    if any(find_study_inputs(each) is None for each in (walk, *walk.folds())):
+        return False
+    finished = walk.ledger.finished
+    return any(task.spec.key in finished for cell in walk.get(CellsStage).cells for task in cell.trials)
 
 
 def is_whole(context: Context) -> bool:

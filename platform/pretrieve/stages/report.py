@@ -62,18 +62,8 @@ class ReportStage(Stage[StudyRecord]):
         return StageForecast(self.name, REPORT_S + REPORT_S_PER_TRIAL * num_runs, "1 page")
 
 
-def earlier_seconds(ledger: Ledger) -> float:
-    """Add up the stage times of the study's earlier runs, in seconds."""
-    return sum(v for name, v in _study_metrics(ledger).items() if name.startswith(schema.STAGE_SECONDS_PREFIX))
-
-
-def _study_metrics(ledger: Ledger) -> Mapping[str, float]:
-    metrics: Mapping[str, float] = ledger.persist(lambda: ledger.tree.client.get_run(ledger.study_run_id).data.metrics)
-    return metrics
-
-
 def _stage_seconds(ledger: Ledger, seconds: Mapping[str, float]) -> dict[str, float]:
     """Add this run's stage times to those of the study's earlier runs."""
-    before = _study_metrics(ledger)
+    before = ledger.study_metrics()
     names = {f"{schema.STAGE_SECONDS_PREFIX}{stage.replace(' ', '_')}": value for stage, value in seconds.items()}
     return {name: before.get(name, 0.0) + value for name, value in names.items()}

@@ -15,9 +15,9 @@ from pretrieve.stages.calibration import calibrate
 from pretrieve.stages.cell_counts import CellCountsStage, timed_cells
 from pretrieve.stages.context import Context, walking
 from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.network_check import NetworkCheckStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import find_study_inputs
-from pretrieve.study.check_networks import check_networks
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder
 
@@ -35,7 +35,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
     started = time.perf_counter()
     make_folder(settings.folder)
     with walking(settings, observer, makes=False) as context:
-        check_networks(settings, context.clock.notice)
+        context.get(NetworkCheckStage)
         is_prepared, record = find_study_inputs(context) is not None, context.record
         untimed = Forecast(
             study=settings.name,

@@ -75,10 +75,11 @@ class Study:
         Raises:
           BackboneError: a network cannot be used; the message has its name and the reason.
         """
-        from pretrieve.study.check_networks import check_networks
+        from pretrieve.stages.context import walking
+        from pretrieve.stages.network_check import NetworkCheckStage
 
-        with self._watched_by(observer) as view:
-            check_networks(self.settings, view.noticed)
+        with self._watched_by(observer) as view, walking(self.settings, view) as context:
+            context.get(NetworkCheckStage)
 
     def plan(self, observer: StudyObserver | None = None) -> Forecast:
         """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.

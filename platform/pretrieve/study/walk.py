@@ -20,12 +20,12 @@ from pretrieve.stages.context import Context, Recording, walking
 from pretrieve.stages.features import SOURCE, FeaturesStage
 from pretrieve.stages.image_cache import describe_inputs
 from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.network_check import NetworkCheckStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.repeats import RepeatsStage
-from pretrieve.stages.report import ReportStage, earlier_seconds
+from pretrieve.stages.report import ReportStage
 from pretrieve.stages.selection import SelectionStage
 from pretrieve.stages.selection_record import write_selection_records
-from pretrieve.study.check_networks import check_networks
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import is_database, without_password
@@ -50,9 +50,8 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
         ledger = open_ledger(settings)
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
-        budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, earlier_seconds(ledger))
+        budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, ledger.earlier_seconds())
         with walking(settings, observer, recording=Recording(ledger, budget)) as context:
-            check_networks(settings, context.clock.notice)
             context.runs_trials = runs_trials
             context.walk()
     _check_whole(context)
@@ -151,7 +150,7 @@ def study_centroids(
 def _sole_walk(settings: StudySettings, observer: StudyObserver) -> Iterator[Context]:
     make_folder(settings.folder)
     with sole_driver(settings.folder), walking(settings, observer) as context:
-        check_networks(settings, context.clock.notice)
+        context.get(NetworkCheckStage)
         yield context
 
 

@@ -352,6 +352,16 @@ class Ledger:
         tags: Mapping[str, str] = self.persist(lambda: self.tree.client.get_run(self.study_run_id).data.tags)
         return tags
 
+    def study_metrics(self) -> Mapping[str, float]:
+        """Read the metrics of the study's own run; raises like `persist`."""
+        metrics: Mapping[str, float] = self.persist(lambda: self.tree.client.get_run(self.study_run_id).data.metrics)
+        return metrics
+
+    def earlier_seconds(self) -> float:
+        """Add up the stage times of the study's earlier runs, in seconds; raises like `persist`."""
+        named = self.study_metrics().items()
+        return sum(value for name, value in named if name.startswith(schema.STAGE_SECONDS_PREFIX))
+
     def record_study(
         self, *, metrics: Mapping[str, float], tags: Mapping[str, str], artifacts: Sequence[tuple[Path, str | None]]
     ) -> None:

@@ -308,7 +308,7 @@ def test_python_users_get_the_table_as_a_frame(tiny_fields: dict[str, Any]) -> N
     assert study.compare("finetune", "finetune").empty, "a method adds nothing to itself"
     with pytest.raises(DashboardError, match="one of finetune, but is 'uot'"):
         study.compare("uot")
-    assert f"<td><strong>{100 * best.loc['finetune', 'test_mean']:.1f}" in study._repr_html_()
+    assert f"<td>{100 * best.loc['finetune', 'test_mean']:.1f}" in study._repr_html_()
     assert repr(study) == "Study('tiny': tiny-a × finetune)"
 
 

@@ -179,7 +179,7 @@ class StepInSecret(Step):
 @pytest.mark.parametrize(
     ("schedule", "fault"),
     [
-        (Negative(), r"must be a finite number >= 0, but is -0\.09 in step 2 of 3 in 3 epochs \(Negative\)"),
+        (Negative(), r"must be a finite number >= 0, but is -0\.09 in step 6 of 7 in 1 epochs \(Negative\)"),
         (FromZero(), r"the factor of the first step must be > 0, but is 0\.0 in step 0 of 1"),
         (Counting(), r"must not depend on what was asked for before, but is once 1\.0 and once 0\.5 in step 0 of 1"),
         (StepInSecret(), r"must list the settings that it reads, but training\.decay_factor changes its factors"),

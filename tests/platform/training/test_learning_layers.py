@@ -41,9 +41,10 @@ def test_a_head_alone_learns_from_the_features_of_prediction(make_work: MakeWork
     hook = work.network.backbone.register_forward_hook(lambda _, given, found: passes.append((given[0], found)))
     fine_tune(work)
     hook.remove()
-    assert len(passes) == work.length.num_steps
+    steps = passes[2:]  # the first two compare the orders of memory
+    assert len(steps) == work.length.num_steps
     predicting = work.network.backbone.eval()
-    assert all(features.equal(predicting(images)) for images, features in passes)
+    assert all(features.equal(predicting(images)) for images, features in steps)
 
 
 @pytest.mark.parametrize("word", OPTIMIZERS.built_in())

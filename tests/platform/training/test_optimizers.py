@@ -186,7 +186,10 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], fault: str)
 def test_a_users_optimizer_trains(make_work: MakeWork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_optimizers.py").write_text(OWN, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    work, before = make_work(epochs=1, lr=0.01, optimizer="own_optimizers:Signs"), make_work().network.state_dict()
+    work, before = (
+        make_work(epochs=1, lr=0.01, decay_at=(), optimizer="own_optimizers:Signs"),
+        make_work().network.state_dict(),
+    )
     fine_tune(work)
     moved = (work.network.target_head.weight.detach() - before["target_head.weight"]).abs() / 0.02
     assert float((moved - moved.round()).abs().max()) < 1e-3, "by whole numbers of the head's rate"
