@@ -35,6 +35,7 @@ def write_study(folder: Path, name: str, **changes: Any) -> Path:
         "name": name,
         "source": {"folder": "source"},
         "targets": [{"folder": "target"}],
+        "recipe": "paper2022",
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
         "methods": ["finetune", "uot"],
         "selection": {"top_k": 2},

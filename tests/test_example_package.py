@@ -42,6 +42,7 @@ PACKAGE = Path(__file__).parent / "example_package"
 STUDY = {
     "source": {"registered": "stripes", "name": "source"},
     "targets": ["stripes"],
+    "recipe": "paper2022",
     "backbone": {"name": "example_net", "pretrain": {"epochs": 1, "batch_size": 8, "lr": 0.02}},
     "methods": [
         "finetune",

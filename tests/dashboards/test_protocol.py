@@ -10,6 +10,7 @@ def paper_study(finished_study, **changes):
     """The settings as a study file gets them where it says nothing but data and backbone."""
     settings = StudySettings(
         name="paper",
+        recipe="paper2022",
         source={"imagenet": "."},
         targets=[{"folder": "."}],
         backbone="resnet18",

@@ -126,6 +126,7 @@ def job(repository: Path, tmp_path: Path) -> Path:
         "name": "job",
         "source": {"folder": str(tmp_path / "source")},
         "targets": ["my_targets:pictures"],
+        "recipe": "paper2022",
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
         "methods": ["finetune", {"name": "mine", "selector": "my_members:Last", "objective": "my_members:Half"}],
         "selection": {"top_k": 2},

@@ -46,6 +46,7 @@ def tiny_fields(tmp_path: Path, tiny_cache: Path) -> dict[str, Any]:
         "name": "tiny",
         "source": "tiny-source",
         "targets": ["tiny-a", "tiny-b"],
+        "recipe": "paper2022",
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
         "methods": ["finetune", "uot"],
         "selection": {"top_k": 2},

@@ -45,6 +45,7 @@ def test_a_broken_study_file_is_one_message_status_two_and_no_traceback(tmp_path
         "name": "broken",
         "source": {"folder": "no/such/folder"},
         "targets": [{"folder": "target"}],
+        "recipe": "paper2022",
         "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1}},
         "methods": ["finetune", "greedyot"],
         "grid": {"lr": [-0.01]},

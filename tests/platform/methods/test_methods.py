@@ -39,6 +39,7 @@ def study(tmp_path, **fields):
         "name": "rows",
         "source": "characters",
         "targets": ["greek"],
+        "recipe": "paper2022",
         "backbone": {"name": "small_resnet", "pretrain": {}},
         "storage": str(tmp_path),
         **fields,

@@ -67,6 +67,7 @@ FIELDS: dict[str, Any] = {
     "name": "tiny",
     "source": "tiny-source",
     "targets": ["tiny-a"],
+    "recipe": "paper2022",
     "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
     "methods": ["finetune", "uot"],
     "selection": {"top_k": 2},

@@ -68,6 +68,7 @@ def study(tmp_path: Path) -> Study:
     torch.save({**weights, **classifier}, tmp_path / "weights.pt")
     return Study(
         name="golden",
+        recipe="paper2022",
         source="golden-source",
         targets=["golden-target"],
         backbone={"name": "small_resnet", "weights": str(tmp_path / "weights.pt")},

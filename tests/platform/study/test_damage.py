@@ -22,6 +22,7 @@ FIELDS: dict[str, Any] = {
     "name": "damaged",
     "source": "tiny-source",
     "targets": ["tiny-a"],
+    "recipe": "paper2022",
     "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
     "methods": ["finetune", "uot", "co_tuning"],
     "selection": {"unit": "cluster", "num_clusters": 6, "top_k": 2},

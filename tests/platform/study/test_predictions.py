@@ -36,6 +36,7 @@ FIELDS: dict[str, Any] = {
     "name": "predicted",
     "source": "tiny-source",
     "targets": ["tiny-a"],
+    "recipe": "paper2022",
     "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1, "batch_size": 16, "lr": 0.02}},
     "methods": ["finetune", "uot", "linear_probe", "class_means"],
     "selection": {"top_k": 2},

@@ -99,6 +99,7 @@ def test_the_studys_address_comes_before_the_environments_and_sqlite_last(
             "name": "birds",
             "source": "characters",
             "targets": ["greek"],
+            "recipe": "paper2022",
             "backbone": {"name": "small_resnet", "pretrain": {"epochs": 1}},
             "storage": str(tmp_path),
         }
