@@ -1,4 +1,4 @@
-"""Stage: a study's networks are tried on two images before the study runs; each one once, as the store keeps the result."""
+"""Stage: the networks of a study are tried on two images before it runs; each once, as the store keeps the result."""
 
 from __future__ import annotations
 
