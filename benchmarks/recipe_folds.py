@@ -101,6 +101,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "last_4_blocks": training(learns=4),
     "joint": {"joint": True},
     "joint_lr_0.001": {"joint": True, **rates(lr=0.001)},
+    "joint_batch_norm_both_streams": {"joint": True, **training(batch_norm="both_streams")},
+    "joint_batch_norm_target_only": {"joint": True, **training(batch_norm="target_only")},
 }
 
 
