@@ -49,14 +49,14 @@ WAITS_FOR_DISK_SPACE = "waits_for_disk_space"
 """Reported in place of an epoch's metrics while a trial waits for space on a full disk."""
 
 
-def run_trial(task: TrialTask, *, report: Report) -> Outcome:
+def run_trial(task: TrialTask, *, report: Report) -> Outcome | None:
     """Train, score and record one trial, from its checkpoint if there is one.
 
     A trial scores val after each epoch; a refit scores test once, at its end. A step that does not fit into the memory
     of the device is computed in parts. The record says so, because batch norm then sees smaller batches. `report` is
     called with the metrics of each epoch.
 
-    Returns `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is
+    Returns None where the trial has done the folds of its round and waits; `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is
     written into the spool, so that it ends this trial only. Raises OSError if a disk that the trial does not wait for
     is full, such as that of the node's local copies.
     """
@@ -74,7 +74,7 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome:
         return "failed"
 
 
-def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome:
+def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome | None:
     while True:
         try:
             return TrialProcess(task, spool, report).run()
@@ -90,7 +90,7 @@ def _run_within_memory(task: TrialTask, spool: Spool, report: Report) -> Outcome
 
 def run_distributed_trial(
     task: TrialTask, *, resources: Mapping[str, float], scratch: Path, study: str, callbacks: list[Any] | None = None
-) -> Outcome:
+) -> Outcome | None:
     """Run a trial on `task.num_workers` workers, which Ray Train starts, and wait for its end; see `run_trial`.
 
     Each worker has the `resources`, by Ray's names, and trains its part of every batch. The folder `scratch` is for Ray
@@ -108,6 +108,8 @@ def run_distributed_trial(
             break
         task = smaller
     ended = Spool(task.spool_path)
+    if error is None and ended.num_ends == spool.num_ends and task.is_waiting:
+        return None
     if ended.outcome is None or ended.num_ends == spool.num_ends:  # the end in the spool is an earlier attempt's
         message = str(error or "its workers ended and gave no reason")
         ended.write_end("failed", {}, message, failure=kind_of_error(error) if error else "process lost")
@@ -166,8 +168,11 @@ class TrialProcess:
     process_group: ProcessGroup = ALONE
     _started_s: float = field(default_factory=time.perf_counter)
 
-    def run(self) -> Outcome:
-        """Run the trial from its checkpoint to its end; return `finished` or `diverged`, or raise what ended it."""
+    def run(self) -> Outcome | None:
+        """Run the trial from its checkpoint to its end, or to that of its round, where it returns None.
+
+        Else it returns `finished` or `diverged`, or raises what ended it.
+        """
         torch.set_num_threads(self.task.num_threads)
         outcome: Outcome = "finished"
         scores: dict[str, float] = {}
@@ -188,8 +193,10 @@ class TrialProcess:
                 scores = self._train_and_score(checkpoint, on_step)
         except DivergedError as error:
             outcome, message = "diverged", str(error)
+        if outcome == "finished" and self.task.until_fold is not None:
+            return None
         if self.spool is not None:
-            ended = {**scores, metric_names.SECONDS: self._seconds()}
+            ended = {metric_names.SECONDS: self._seconds(), **scores}
             self._write(partial(self.spool.write_end, outcome, ended, message))
             self.task.remove_checkpoints()
         return outcome
@@ -230,17 +237,22 @@ class TrialProcess:
         """Score each fold by a training that did not see it; return the scores of all held-out images together.
 
         A fold counts as an epoch of the record, whose scores are those of all images held out so far. What a finished
-        fold has computed is kept until the trial ends.
+        fold has computed is kept until the trial ends, with its seconds: those of the trial are their sum, however
+        many processes it took.
         """
-        folds = [self.task.of_fold(number) for number in range(len(self.task.folds))]
-        kept = [fold.checkpoint_path.with_suffix(".npz") for fold in folds]
+        numbers = range(len(self.task.folds))[: self.task.until_fold]
+        folds = [self.task.of_fold(number) for number in numbers]
+        kept = [self.task.held_out_path(number) for number in numbers]
         is_done = [is_kept(path) for path in kept]
         self.process_group.wait()  # so that all processes agree on the folds that are left
         found: list[HeldOut] = []
         scores: dict[str, float] = {}
+        seconds = 0.0
         for number, (fold, path) in enumerate(zip(folds, kept, strict=True)):
             if not is_done[number]:
+                started_s = time.perf_counter()
                 held_out, report = self._train_fold(fold, on_step)
+                report.metrics[metric_names.SECONDS] = time.perf_counter() - started_s
                 if self.spool is not None:
                     self._write(partial(held_out.write, path, report.metrics))
                     CheckpointFile(fold.checkpoint_path).remove()
@@ -248,11 +260,12 @@ class TrialProcess:
                 self._record(number + 1, {})
                 continue
             held_out, metrics = HeldOut.read(path)
+            seconds += metrics.pop(metric_names.SECONDS, 0.0)
             found.append(held_out)
             logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
             scores = _scores(self.task.spec, logits, labels)
             self._record(number + 1, metrics | scores)
-        return scores
+        return {**scores, metric_names.SECONDS: seconds}
 
     def _train_fold(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[HeldOut, EpochReport]:
         kind = OBJECTIVES.find(task.spec.objective)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pretrieve.artifacts.sealed_files import read_sealed_array
+from pretrieve.artifacts.sealed_files import is_kept, read_sealed_array
 from pretrieve.backbones import Backbone
 from pretrieve.components import OBJECTIVES
 from pretrieve.execution.kept_heads import FeatureFiles, KeptHeads
@@ -55,6 +55,8 @@ class TrialTask(TrainingFiles):
 
     Attributes:
       folds: of a trial that is scored by folds, the files of the training of each; its own are those of the first.
+      until_fold: of a trial in a race: after so many folds its process returns, and the trial waits for those of its
+        cell; None: it goes on to its end.
       spool_path: file for its metrics.
       checkpoint_path: file for its state between epochs.
       weights_out: file for the final weights of a refit; None for a trial.
@@ -71,6 +73,7 @@ class TrialTask(TrainingFiles):
     weights_path: Path
     backbone_identity: str
     folds: tuple[TrainingFiles, ...] = ()
+    until_fold: int | None = None
     spool_path: Path
     checkpoint_path: Path
     weights_out: Path | None
@@ -92,13 +95,27 @@ class TrialTask(TrainingFiles):
         checkpoint = self.checkpoint_path.with_name(f"{self.spec.key}.fold-{fold}.pt")
         return self.model_copy(update={**files, "folds": (), "checkpoint_path": checkpoint})
 
+    def held_out_path(self, fold: int) -> Path:
+        """Return the file of what the network of a fold predicts; it is kept until the trial ends."""
+        return self.of_fold(fold).checkpoint_path.with_suffix(".npz")
+
+    @property
+    def num_folds_done(self) -> int:
+        """How many folds, from the first one on, have kept what they predict."""
+        lost = (number for number in range(len(self.folds)) if not is_kept(self.held_out_path(number)))
+        return next(lost, len(self.folds))
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has done the folds of its round, and the trial has not ended."""
+        return self.until_fold is not None and self.num_folds_done >= self.until_fold
+
     def remove_checkpoints(self) -> None:
         """Remove what a later attempt would go on from: the trial's checkpoint, and what its folds have kept."""
         self.checkpoint_path.unlink(missing_ok=True)
         for number in range(len(self.folds)):
-            path = self.of_fold(number).checkpoint_path
-            for each in (path, path.with_suffix(".npz")):
-                each.unlink(missing_ok=True)
+            for path in (self.of_fold(number).checkpoint_path, self.held_out_path(number)):
+                path.unlink(missing_ok=True)
 
     def parameters(self) -> dict[str, Any]:
         """Return the whole configuration as flat MLflow parameters."""

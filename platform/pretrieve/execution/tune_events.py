@@ -54,6 +54,9 @@ class TrialWatcher:
     def trial_lost(self, task: TrialTask, reason: str) -> None:
         """Note that the trial's process could not be started; its end is recorded nowhere."""
 
+    def trial_dropped(self, task: TrialTask, stop: Stop) -> None:
+        """Note that the trial, which waits, does not go on: it is behind others of its cell."""
+
     def trial_skipped(self, task: TrialTask) -> None:
         """Note that the trial does not run, because a program error stopped its cell or the training is over."""
 
@@ -152,7 +155,8 @@ class TuneEvents(tune.Callback):
     def _task(self, trial: Any) -> TrialTask:
         if trial.trial_id not in self._of_trials:
             task = TrialTask.of_config(trial.config)
-            self._of_trials[trial.trial_id] = self._by_key.setdefault(task.spec.key, task)
+            # A race has a Tune trial for each round of a trial.
+            self._of_trials[trial.trial_id] = self._by_key[task.spec.key] = task
         return self._of_trials[trial.trial_id]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -33,6 +33,7 @@ class Stop:
     num_epochs: int  # of a trial that is not stopped
     score: float  # on validation at that epoch, in [0, 1]
     seconds: float  # its running time
+    unit: str = "epoch"  # what the search counts
 
     def describe(self) -> str:
         """Describe it in one line.
@@ -41,7 +42,7 @@ class Stop:
         'stopped after epoch 3 of 9 with a validation score of 50.0%: others of its cell were ahead'
         """
         return (
-            f"stopped after epoch {self.epoch} of {self.num_epochs} with a validation score of "
+            f"stopped after {self.unit} {self.epoch} of {self.num_epochs} with a validation score of "
             f"{100 * self.score:.1f}%: others of its cell were ahead"
         )
 

@@ -60,7 +60,12 @@ class SearchSettings(SettingsModel):
     @property
     def may_stop(self) -> bool:
         """Whether trials may be stopped before their last epoch."""
-        return self.member.may_stop
+        return self.member.may_stop or self.member.races
+
+    @property
+    def races(self) -> bool:
+        """Whether trials go fold by fold, and drop out between folds."""
+        return self.member.races
 
     @property
     def proposes(self) -> bool:
@@ -75,7 +80,7 @@ class SearchSettings(SettingsModel):
     def faults_beside(self, *, num_epochs: int, num_workers: int) -> list[str]:
         """List the conflicts with the rest of a study, each as "field: rule, value, remedy"."""
         faults = self.member.faults_beside(num_epochs)
-        if self.may_stop and num_workers > 1:
+        if self.member.may_stop and num_workers > 1:
             # Several workers do not wait for a decision at the end of an epoch.
             faults.append(
                 f"strategy: must be 'grid' where compute.workers_per_trial is {num_workers}, as a trial on several "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pretrieve.search.early_stopping import CellScheduler, EarlierTrial, Stop
 from pretrieve.search.proposals import CellProblem, CellSearcher, Proposals
+from pretrieve.search.racing import RaceSearcher
 from pretrieve.search.settings import SearchSettings
 from pretrieve.search.tune_config import CellName
 from pretrieve.training.settings import Hyperparameters
@@ -17,7 +18,7 @@ class TuneSearch:
     """The search of one Tune run; without a scheduler no trial is stopped, without a searcher all trials are given."""
 
     scheduler: CellScheduler | None = None
-    searcher: CellSearcher | None = None
+    searcher: CellSearcher | RaceSearcher | None = None
 
     def stop_of(self, key: str) -> Stop | None:
         """Return where a trial was stopped; None if it was not."""
@@ -37,9 +38,9 @@ def stopping_search(
     begun: Iterable[EarlierTrial] = (),
 ) -> TuneSearch:
     """Make the search of given trials of `num_epochs`; see `CellScheduler` for `earlier` and `begun`."""
-    if not settings.may_stop:
-        return TuneSearch()
     strategy = settings.member
+    if not strategy.may_stop:
+        return TuneSearch()
     return TuneSearch(CellScheduler(lambda: strategy.scheduler(num_epochs), num_epochs, earlier, begun))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pretrieve.execution.trial_task import TrialTask
-from pretrieve.execution.tune_events import TrialWatcher
+from pretrieve.execution.tune_events import TrialWatcher, record_stop
+from pretrieve.search.early_stopping import Stop
 from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.observer import StudyObserver, TrialEvent
 from pretrieve.tracking import schema
@@ -65,6 +66,9 @@ class LedgerWatcher(TrialWatcher):
         self._ended(task)
         end = self._ledger.end_of(task.spec.key)
         cell = task.spec.target, task.spec.method
+        if end.outcome is None and task.is_waiting:
+            self._notify(task, "waiting", score=end.last_score)
+            return None
         # Trials still running when the search or their cell ends are resumed by the next run.
         if end.outcome is None and (self._is_over or cell in self._broken):
             self._one_less()
@@ -86,6 +90,11 @@ class LedgerWatcher(TrialWatcher):
         self._ledger.fail(task.spec.key, f"its process could not be started: {reason}", "process lost")
         self._notify(task, "failed")
         self._one_less()
+
+    def trial_dropped(self, task: TrialTask, stop: Stop) -> None:
+        self._ledger.begin(task.spec, task.parameters())  # where an earlier driver ran its folds
+        record_stop(task, stop)
+        self.trial_ended(task)
 
     def trial_skipped(self, task: TrialTask) -> None:
         self._one_less()

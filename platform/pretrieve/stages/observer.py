@@ -16,6 +16,7 @@ class TrialEvent:
 
     Attributes:
       kind: `trial` or `refit`.
+      state: `waiting`: it has done the folds of its round of a race.
       description: its configuration in one line.
       epoch: number of finished epochs.
       score: the latest score in [0, 1]; None where there is none yet.
@@ -25,7 +26,7 @@ class TrialEvent:
     target: str
     method: str
     description: str
-    state: Literal["started", "progressed", "finished", "diverged", "stopped", "failed"]
+    state: Literal["started", "progressed", "waiting", "finished", "diverged", "stopped", "failed"]
     epoch: int = 0
     score: float | None = None
 

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from pretrieve.artifacts.keys import derived_seed
-from pretrieve.components.hyperparameters import HEAD_LR_RATIO
+from pretrieve.components.hyperparameters import HEAD_LR_RATIO, LR
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.methods import Method
 from pretrieve.search.early_stopping import EarlierTrial
@@ -222,9 +222,15 @@ class StudyCells:
         return scores[-1][1] if scores else 0.0
 
 
+def by_preference(trials: Sequence[TrialTask]) -> list[TrialTask]:
+    """Order trials of a cell as equal scores prefer them: by their rate, the smaller first, then as in the grid."""
+    return sorted(trials, key=lambda task: float(task.spec.hyperparameters.get(LR.name) or 0.0))
+
+
 def best_trial(cell: Cell, finished: Mapping[str, TrialState]) -> TrialTask | None:
-    """Return the trial with the best validation score, the first of equal ones; None where no trial has a score."""
-    scored = [(task, finished[task.spec.key].score) for task in cell.trials if task.spec.key in finished]
+    """Return the trial with the best validation score, the preferred of equals; None where no trial has a score."""
+    trials = by_preference(cell.trials)
+    scored = [(task, finished[task.spec.key].score) for task in trials if task.spec.key in finished]
     candidates = [(task, score) for task, score in scored if score is not None]
     return max(candidates, key=lambda pair: pair[1])[0] if candidates else None
 

@@ -11,6 +11,7 @@ from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
 from pretrieve.records.forecast import StageForecast
+from pretrieve.search.racing import RaceSearcher
 from pretrieve.search.tune_search import TuneSearch, proposing_search, stopping_search
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
@@ -19,7 +20,8 @@ from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.packing import PackingStage
-from pretrieve.stages.study_cells import StudyCells, best_trial, planned_refits
+from pretrieve.stages.race import CellRace
+from pretrieve.stages.study_cells import StudyCells, best_trial, by_preference, planned_refits
 from pretrieve.stages.trial_maker import Cell
 from pretrieve.stages.workload import makespan
 
@@ -96,7 +98,7 @@ class _Search:
         unfinished = [cell for cell in cells if cell.num_unknown or self.study_cells.missing([cell])]
         tasks, num_unknown = self._in_turns(unfinished), sum(cell.num_unknown for cell in unfinished)
         if unfinished and not self._is_used_up():
-            run_planned(self.context, tasks, progressed, self._tune_search(unfinished), num_unknown)
+            run_planned(self.context, tasks, progressed, partial(self._tune_search, unfinished), num_unknown)
         return len(tasks) + num_unknown
 
     def _in_turns(self, cells: Sequence[Cell]) -> list[TrialTask]:
@@ -112,10 +114,17 @@ class _Search:
         turns = chain.from_iterable(zip_longest(*trials))
         return [task for task in turns if task is not None and task.spec.key in missing]
 
-    def _tune_search(self, cells: Sequence[Cell]) -> TuneSearch:
-        search, study_cells = self.context.settings.search, self.study_cells
+    def _tune_search(self, cells: Sequence[Cell], watcher: LedgerWatcher) -> TuneSearch:
+        settings, study_cells = self.context.settings, self.study_cells
+        search = settings.search
+        if search.races and settings.folds != "official":
+            races = [
+                CellRace(by_preference(cell.trials), search.member, settings.folder, self.context.ledger, watcher)
+                for cell in cells
+            ]
+            return TuneSearch(searcher=RaceSearcher(races))
         earlier, begun = (study_cells.earlier(cells, ended=ended) for ended in (True, False))
-        stopping = stopping_search(search, self.context.settings.num_reports, earlier=earlier, begun=begun)
+        stopping = stopping_search(search, settings.num_reports, earlier=earlier, begun=begun)
         if not search.proposes:
             return stopping
         return proposing_search(
@@ -146,7 +155,7 @@ def run_planned(
     context: Context,
     tasks: Sequence[TrialTask],
     progressed: Callable[[int, int], None],
-    search: TuneSearch | None = None,
+    make_search: Callable[[LedgerWatcher], TuneSearch] | None = None,
     num_unknown: int = 0,
 ) -> None:
     """Run trials or refits on the cluster, except those that have a result; a search may stop some or propose more.
@@ -158,8 +167,9 @@ def run_planned(
     with ledger.keeping_spools(task.spec.key for task in tasks):
         resources = context.get(PackingStage)
         context.budget.runs_on(resources)
-        # A search that proposes points proposes those of unfinished trials first.
-        started = [] if search is not None and settings.search.proposes else watcher.still_missing(tasks)
+        search = make_search(watcher) if make_search is not None else TuneSearch()
+        # A search with a searcher begins with the unfinished trials.
+        started = watcher.still_missing(tasks) if search.searcher is None else []
         run_tasks(started, resources, settings.folder / "tune-trials", watcher, search, study=settings.name)
 
 

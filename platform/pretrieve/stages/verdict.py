@@ -18,6 +18,7 @@ from pretrieve.records.predictions import KeptPredictions, read_predictions
 from pretrieve.records.verdict import ContrastVerdict, VerdictRecord
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
+from pretrieve.stages.image_scores import tested_images
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.predictions import PredictionsStage
 from pretrieve.stages.repeats import RepeatsStage
@@ -30,10 +31,7 @@ from pretrieve.statistics import (
     average_over_targets,
     contributions,
     estimate,
-    mean_per_class_images,
     paired_difference,
-    pseudo_values,
-    top1_images,
     verdicts,
 )
 from pretrieve.tracking import schema
@@ -120,11 +118,7 @@ def images_tested(predictions: KeptPredictions, metric: Metric) -> TestedImages:
         name = f"{image}/{label}"
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    if metric.name == "top1":
-        return top1_images(names, predictions.predicted == labels)
-    if metric.name == "mean_per_class":
-        return mean_per_class_images(names, predictions.predicted == labels, labels)
-    return top1_images(names, pseudo_values(metric.compute, predictions.scores.astype(np.float64), labels))
+    return tested_images(names, predictions.scores, labels, metric)
 
 
 def _kept(context: Context) -> dict[tuple[str, str, int], Path]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -39,14 +40,16 @@ def check_strategy(strategy: SearchStrategy) -> None:
     """
     name = type(strategy).__name__
     _check_settings(strategy, name)
-    for says, asked in (("may_stop", "scheduler"), ("proposes", "searcher")):
+    for says, asked in (("may_stop", "scheduler"), ("proposes", "searcher"), ("races", "behind")):
         has = getattr(type(strategy), asked) is not getattr(SearchStrategy, asked)
         assert getattr(strategy, says) == has, (
-            f"{says} must be True exactly where the strategy has a {asked}, but {name}.{says} is "
+            f"{says} must be True exactly where the strategy has {asked}(), but {name}.{says} is "
             f"{getattr(strategy, says)} and it has {'one' if has else 'none'}"
         )
     if strategy.may_stop:
         _check_scheduler(strategy, f"{name}.scheduler({NUM_EPOCHS})")
+    if strategy.races:
+        _check_race(strategy, f"{name}.behind")
     if strategy.proposes:
         _check_searcher(strategy, f"{name}.searcher")
 
@@ -139,6 +142,24 @@ def _begin(
         if trial.trial_id not in stops:
             scheduler.on_trial_add(None, trial)
     return scheduler
+
+
+def _check_race(strategy: SearchStrategy, place: str) -> None:
+    draws = np.random.default_rng(0)
+    for num_trials, num_images in ((1, 4), (2, 1), (6, 30), (6, 3_000)):
+        chances = np.linspace(0.9, 0.4, num_trials)[:, None]
+        scores = (draws.random((num_trials, num_images)) < chances).astype(float)
+        scores[-1] = scores[0]  # two trials that are right about the same images
+        found = strategy.behind(scores.copy())
+        assert found.shape == (num_trials,) and found.dtype == bool, (
+            f"a race must say of each of {num_trials} trials whether it drops out, as an array of booleans, but {place} "
+            f"returns {found!r}"
+        )
+        best = int(np.argmax(scores.mean(axis=1)))
+        assert not found[best], f"the trial with the best score must stay, but {place} drops it of {num_trials}"
+        assert found[0] == found[-1], f"trials with the same scores must stay or drop together, but {place} parts them"
+        again = strategy.behind(scores.copy())
+        assert (found == again).all(), f"the same scores must lead to the same decisions, but {place} decides otherwise"
 
 
 def _check_searcher(strategy: SearchStrategy, place: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pretrieve.search.search_space import SearchSpace
 
 if TYPE_CHECKING:
@@ -27,12 +30,14 @@ class SearchStrategy:
       may_stop: it stops trials before their last epoch; then it has a `scheduler`.
       proposes: it proposes points one after the other, so that there is no list of all points; then it has a
         `searcher` and `num_trials`.
+      races: it lets trials drop out after each fold, once all of the cell have finished it; then it has `behind`.
       num_trials: how many points it proposes in each cell, if it proposes; at least 1.
     """
 
     name: ClassVar[str]
     may_stop: ClassVar[bool] = False
     proposes: ClassVar[bool] = False
+    races: ClassVar[bool] = False
     num_trials: int = 0
 
     def scheduler(self, num_epochs: int) -> TrialScheduler:
@@ -65,6 +70,16 @@ class SearchStrategy:
           seed: of the draws, in [0, 2³¹).
         """
         raise NotImplementedError(f"{self.name} has no searcher")
+
+    def behind(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Say which trials of a cell drop out after a fold, (T,); never all of them.
+
+        Args:
+          scores: (T, N) finite; what each held-out image of the folds so far adds to the score of each trial that is
+            left, so that the mean of a row is the trial's score: 1.0 or 0.0 under `top1`. Of equal trials the preferred
+            one comes first.
+        """
+        raise NotImplementedError(f"{self.name} does not race")
 
     def faults_beside(self, num_epochs: int) -> list[str]:
         """List the conflicts of its settings with the epochs of a trial, each as "setting: rule, value, remedy"."""

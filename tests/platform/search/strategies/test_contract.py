@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray.tune.search import Searcher
@@ -21,6 +22,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "asha": [{}, {"grace_epochs": 2, "reduction_factor": 2}],
     "median": [{}, {"min_trials": 5}],
     "optuna": [{}, {"num_trials": 3}],
+    "race": [{}, {"level": 0.01}, {"level": 0.5}],
 }
 
 
@@ -45,6 +47,18 @@ def asha(**changes: Any) -> AsyncHyperBandScheduler:
 class SaysNothing(SearchStrategy):
     def scheduler(self, num_epochs: int) -> Any:
         return asha()
+
+
+class DropsAll(SearchStrategy):
+    races = True
+
+    def behind(self, scores: Any) -> Any:
+        return np.ones(len(scores), bool)
+
+
+class DropsByChance(DropsAll):
+    def behind(self, scores: Any) -> Any:
+        return np.array([random.random() < 0.5 and each < scores.mean(axis=1).max() for each in scores.mean(axis=1)])
 
 
 class SaysTooMuch(SearchStrategy):
@@ -150,6 +164,8 @@ class ProposesTheBegunLast(Proposes):
     ("strategy", "fault"),
     [
         (SaysNothing, "SaysNothing.may_stop is False and it has one"),
+        (DropsAll, "the trial with the best score must stay, but DropsAll.behind drops it of 1"),
+        (DropsByChance, "DropsByChance.behind (parts them|decides otherwise)"),
         (SaysTooMuch, "SaysTooMuch.proposes is True and it has none"),
         (TakesAnything, "TakesAnything takes any name"),
         (Shares, r"a scheduler of its own, but Shares.scheduler\(12\) returns one twice"),

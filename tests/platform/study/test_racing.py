@@ -1,0 +1,116 @@
+"""Whole small studies whose trials race, fold by fold, on a real cluster and a real MLflow store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pretrieve.records import CellRecord, StudyRecord
+from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.study.settings import StudySettings
+from pretrieve.study.walk import run_study
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+POOR_RATE = 1e-7
+"""At such a rate the network stays at its first guess, so that its trials fall behind."""
+
+
+class Killed(BaseException):
+    """Stands for what ends a driver."""
+
+
+class Ear(StudyObserver):
+    """Counts the events of trials; ends the driver when a number of folds have been done."""
+
+    def __init__(self, num_folds: int | None = None) -> None:
+        self.states: Counter[str] = Counter()
+        self._num_folds = num_folds
+
+    def trial_event(self, event: TrialEvent) -> None:
+        self.states[event.state] += event.kind == "trial"
+        if self.states["waiting"] == self._num_folds:
+            raise Killed
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., StudySettings]) -> Callable[..., StudySettings]:
+    def make(name: str, **changes: Any) -> StudySettings:
+        fields: dict[str, Any] = {
+            "name": name,
+            "targets": ["tiny-a"],
+            "methods": ["finetune", "linear_probe", "class_means"],
+            "folds": 3,
+            "search": {"strategy": "race", "level": 0.3},
+            "training": {"epochs": 4, "batch_size": 8},
+            "grid": {"lr": [0.02, POOR_RATE], "weight_decay": [0.0, 1e-4], "l2": [1e5, 1.0]},
+            "refit": {"num_seeds": 1},
+        }
+        return make_settings(**fields | changes)
+
+    return make
+
+
+def states(record: StudyRecord) -> Counter[str]:
+    return Counter(trial.state for cell in record.cells for trial in cell.trials)
+
+
+def comparable(record: StudyRecord) -> list[CellRecord]:
+    """The cells without run ids and times."""
+
+    def bare(trial: Any) -> Any:
+        return replace(trial, run_id="", seconds=0.0, attempts=(), predictions="")
+
+    return [
+        replace(cell, run_id=None, trials=tuple(map(bare, cell.trials)), refits=tuple(map(bare, cell.refits)))
+        for cell in record.cells
+    ]
+
+
+def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
+    settings: Callable[..., StudySettings], tmp_path: Path
+) -> None:
+    ear = Ear()
+    record = run_study(settings("alone"), ear)
+    assert states(record).keys() == {"finished", "stopped"}
+    for cell in record.cells:
+        assert cell.best is not None
+        assert cell.refits[0].score is not None
+        for trial in cell.trials:
+            num_folds = trial.stopped_epoch or 3
+            assert [fold for fold, _ in trial.curve] == list(range(1, num_folds + 1)), "neither gaps nor doubles"
+            assert trial.seconds > 0
+            if trial.state == "stopped":
+                assert f"stopped after fold {num_folds} of 3" in trial.message
+    (means,) = [cell for cell in record.cells if cell.method == "class_means"]
+    assert means.num_in_state("finished") == 1, "a cell of one configuration races nothing"
+    finetune = record.cell("tiny-a", "finetune")
+    assert finetune.best is not None
+    assert finetune.best["lr"] == 0.02
+    assert finetune.num_in_state("stopped") >= 2
+    assert not list((tmp_path / "runs" / "alone" / "checkpoints").iterdir())
+
+    killed = settings("killed")
+    for num_folds in (1, 3, 2):
+        with pytest.raises(Killed):
+            run_study(killed, Ear(num_folds))
+    again = Ear()
+    assert comparable(run_study(killed, again)) == comparable(record)
+
+    whole = Ear()
+    gridded = run_study(settings("alone", search="grid"), whole)
+    assert states(gridded) == {"finished": 7}
+    assert whole.states["started"] == states(record)["stopped"]
+    best = {cell.method: cell.best for cell in gridded.cells}
+    assert best["finetune"] == finetune.best
+
+
+def test_a_race_without_folds_trains_the_whole_grid(settings: Callable[..., StudySettings]) -> None:
+    assert settings("plain", folds="official").search.races
+    record = run_study(settings("plain", folds="official", methods=["linear_probe"]), StudyObserver())
+    assert states(record) == {"finished": 2}
