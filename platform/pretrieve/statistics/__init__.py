@@ -13,6 +13,7 @@ from pretrieve.statistics.estimate import Interval as Interval
 from pretrieve.statistics.estimate import average_over_targets as average_over_targets
 from pretrieve.statistics.estimate import estimate as estimate
 from pretrieve.statistics.estimate import other_targets_interval as other_targets_interval
+from pretrieve.statistics.looks import LOOKS as LOOKS
 from pretrieve.statistics.looks import nominal_level as nominal_level
 from pretrieve.statistics.power import detectable_difference as detectable_difference
 from pretrieve.statistics.power import detection_power as detection_power
