@@ -23,6 +23,7 @@ from pretrieve.statistics.power import repeats_to_detect as repeats_to_detect
 from pretrieve.statistics.power import repeats_to_equivalence as repeats_to_equivalence
 from pretrieve.statistics.pseudo_values import pseudo_values as pseudo_values
 from pretrieve.statistics.spread import Spread as Spread
+from pretrieve.statistics.spread import average_spread as average_spread
 from pretrieve.statistics.spread import resplit_spread as resplit_spread
 from pretrieve.statistics.spread import typical_spread as typical_spread
 from pretrieve.statistics.verdict import Contrast as Contrast

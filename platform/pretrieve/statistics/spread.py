@@ -112,7 +112,8 @@ def spread_of(table: Contributions, blocks: Sequence[Hashable] | None = None) ->
         freedom, and the mean is that over these machines.
 
     Returns:
-      The spread; unknown below two degrees of freedom. If all repeats have the same score, what single images differ between repeats stands in for S².
+      The spread; unknown below two degrees of freedom. If all repeats of a block have the same score, what single
+      images differ between repeats stands in for S².
     """
     num_repeats = len(table.weights)
     redrawn = bool(((table.weights > 0) != (table.weights[0] > 0)).any())

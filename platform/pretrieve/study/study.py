@@ -80,11 +80,12 @@ class Study:
         with self._watched_by(observer) as view:
             check_networks(self.settings, view.noticed)
 
-    def plan(self, observer: StudyObserver | None = None) -> Forecast:
+    def plan(self, observer: StudyObserver | None = None, *, detect: float | None = None) -> Forecast:
         """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
 
         It runs only a calibration of a few steps. The forecast is also written into the study's folder, and a run logs
-        it with the study.
+        it with the study. With repeats it also says what they can show (`Forecast.power`); `detect`, a true difference
+        in points such as 0.8, asks how many repeats would find it and what they cost.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -92,7 +93,7 @@ class Study:
         from pretrieve.study.forecast_study import forecast_study
 
         with self._watched_by(observer) as view:
-            return forecast_study(self.settings, view)
+            return forecast_study(self.settings, view, detect=None if detect is None else detect / 100)
 
     def extract_features(self, observer: StudyObserver | None = None) -> None:
         """Extract the features that the study's selections need, and nothing else; a later run finds them.
