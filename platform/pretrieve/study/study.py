@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
@@ -66,6 +66,28 @@ class Study:
           TrialsFailedError: some trials ended in an error; the rest is recorded.
         """
         return self._run(observer, runs_trials=True)
+
+    def extend(
+        self,
+        until: Literal["decided"] | int = "decided",
+        *,
+        budget_s: float | None = None,
+        observer: StudyObserver | None = None,
+    ) -> StudyRecord:
+        """Run the study and add repeats, until its contrasts are decided or it has a number of repeats.
+
+        It is looked at after 5, 10, 20, 30, 60 and 100 repeats; each look has a part of the level. `budget_s` is the
+        wall time that this call may take.
+
+        Raises:
+          UserError: the study compares no rows or is to be looked at once; or as for `run`.
+          BudgetUsedUpError: the budget was used up first; another call goes on.
+          TrialsFailedError: some trials ended in an error; the rest is recorded.
+        """
+        from pretrieve.study.extend import extend_study
+
+        with self._watched_by(observer) as view:
+            return extend_study(self.settings, view, until=until, budget_s=budget_s)
 
     def validate(self, observer: StudyObserver | None = None) -> None:
         """Check that the study's networks can be used, by passing two images forward and backward; the store keeps it.

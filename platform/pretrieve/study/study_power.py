@@ -86,7 +86,9 @@ def _forecast(
         margin=margin,
         repeats_to_equivalence=repeats_for(lambda more, here: equivalence_power(more, margin, level=here)),
         difference=detect,
-        repeats_to_detect=detect and repeats_for(lambda more, here: detection_power(more, detect, here)),
+        repeats_to_detect=None
+        if detect is None
+        else repeats_for(lambda more, here: detection_power(more, detect, here)),
         trial_s_a_repeat=cost[0],
         wall_s_a_repeat=cost[1],
     )
