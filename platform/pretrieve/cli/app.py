@@ -16,6 +16,7 @@ from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.extend_command import extend
+from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.select_command import select
@@ -77,6 +78,7 @@ for command in (
     validate,
     plan,
     extend,
+    merge,
     status,
     deliver,
     experiments,
