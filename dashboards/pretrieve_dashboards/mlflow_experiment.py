@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
@@ -49,7 +50,7 @@ class MlflowExperiment:
             found: Experiment | None = self._client.get_experiment_by_name(name)
         if found is None:
             raise DashboardError(self._unknown_experiment(name))
-        self.experiment_id = str(found.experiment_id)
+        self.experiment_id, self._location = str(found.experiment_id), str(found.artifact_location)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -102,11 +103,29 @@ class MlflowExperiment:
           DashboardError: a file is not such a record of this version.
         """
         top = {Path(path).parts[0] for path in paths}
+        if (moved := self._moved_artifacts(run_id)) is not None:
+            files = {path: moved / path for path in paths}
+            return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
         with self._answering(), tempfile.TemporaryDirectory() as folder:
             for name in top & {artifact.path for artifact in self._client.list_artifacts(run_id)}:
                 self._client.download_artifacts(run_id, name, dst_path=folder)
             files = {path: Path(folder, path) for path in paths}
             return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
+
+    def _moved_artifacts(self, run_id: str) -> Path | None:
+        """Return the folder of a run's artifacts where the study's folder was moved or copied here, else None.
+
+        SQLite keeps the place where the folder was.
+        """
+        database = self.tracking_uri.removeprefix("sqlite:///")
+        location = Path(unquote(urlsplit(self._location).path))
+        if database == self.tracking_uri or location == Path(database).parent / location.name:
+            return None
+        with self._answering():
+            of_run = Path(unquote(urlsplit(str(self._client.get_run(run_id).info.artifact_uri)).path))
+        moved = Path(database).parent / location.name
+        is_moved = not of_run.is_dir() and of_run.is_relative_to(location) and moved.is_dir()
+        return moved / of_run.relative_to(location) if is_moved else None
 
 
 def _read(file: Path, kind: type[RecordT], place: str) -> RecordT:

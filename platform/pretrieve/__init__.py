@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from pretrieve.records.predictions import KeptPredictions as KeptPredictions
     from pretrieve.records.predictions import read_predictions as read_predictions
     from pretrieve.stages.observer import StudyObserver as StudyObserver
+    from pretrieve.study.merge import StudyPlace as StudyPlace
+    from pretrieve.study.merge import merge_studies as merge_studies
     from pretrieve.study.settings import DEFAULT_STORAGE as DEFAULT_STORAGE
     from pretrieve.study.study import Study as Study
     from pretrieve.study.views import terminal_view as terminal_view

@@ -54,9 +54,8 @@ class Verdicts(View):
 
 
 def primary_contrasts(record: StudyRecord) -> list[ContrastVerdict]:
-    """Return the contrasts that a study is asked for first: those on the average, or of its single target."""
-    contrasts = () if record.verdict is None else record.verdict.contrasts
-    return [each for each in contrasts if each.target is None] or list(contrasts)
+    """Return the contrasts that a study is asked for first; none where it has no verdict."""
+    return [] if record.verdict is None else list(record.verdict.primary)
 
 
 def interval(verdict: ContrastVerdict) -> str:

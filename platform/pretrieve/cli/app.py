@@ -15,14 +15,16 @@ from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
+from pretrieve.cli.extend_command import extend
+from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_console, make_table, run_and_print
 from pretrieve.cli.validate_command import validate
-from pretrieve.errors import BudgetUsedUpError, PretrieveError, TrialsFailedError, UserError
+from pretrieve.errors import PretrieveError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,6 +77,8 @@ for command in (
     card,
     validate,
     plan,
+    extend,
+    merge,
     status,
     deliver,
     experiments,
@@ -171,16 +175,8 @@ def ui(
 
 
 def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
-    from pretrieve_dashboards import print_study
-
     study = load_study_argument(file, overrides, storage)
-    report_path = study.settings.folder / "report.html"
-    try:
-        record = study.run() if runs_trials else study.refit()
-    except (TrialsFailedError, BudgetUsedUpError):
-        print_study(study.record(), make_console(), report_path=report_path)
-        raise
-    print_study(record, make_console(), report_path=report_path)
+    run_and_print(study, study.run if runs_trials else study.refit)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_stu
 from pretrieve.cli.terminal import make_console, make_table
 
 if TYPE_CHECKING:
-    from pretrieve.records.forecast import Forecast
+    from pretrieve.records.forecast import Forecast, PowerForecast
     from pretrieve.stages.budget import BudgetSettings
     from pretrieve.study.study import Study
 
@@ -22,6 +22,10 @@ def plan(
     study: StudyFile,
     overrides: Overrides = None,
     storage: Storage = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(metavar="POINTS", help="A true difference of two rows: say how many repeats would find it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print only the path of the forecast as JSON, for a program to read.")
     ] = False,
@@ -29,12 +33,13 @@ def plan(
     """Forecast what is left of a study and what it will cost: trials, wall time, GPU-hours, disk, memory.
 
     Runs nothing of it: a few steps of training are timed on the cluster of RAY_ADDRESS, else on this machine.
-    After the study ran, the same command shows what each stage took beside its forecast.
+    After the study ran, the same command shows what each stage took beside its forecast. With repeats it also says
+    which true difference they see.
     """
     from pretrieve.records.forecast import FORECAST_FILE
 
     loaded = load_study_argument(study, overrides, storage)
-    forecast = loaded.plan()
+    forecast = loaded.plan(detect=detect)
     folder = loaded.settings.folder
     if as_json:
         path = folder / FORECAST_FILE
@@ -57,8 +62,40 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
         console.print(_stages(shown, took))
     for line in (*_totals(shown, took, study.settings.budget), *(f"note: {note}" for note in shown.notes)):
         console.print(line, highlight=False, markup=False)
+    for line in _power(forecast.power):
+        console.print(line, highlight=False, markup=False)
     if shown.stages:
         console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _power(forecasts: Sequence[PowerForecast]) -> Iterator[str]:
+    """Say in points what the repeats can show of each contrast."""
+    if forecasts:
+        yield f"power 80 %, {forecasts[0].basis}"
+    for each in forecasts:
+        planned = f"{each.num_repeats} repeats are too few for an interval"
+        if each.detectable is not None and each.provable_margin is not None:
+            planned = (
+                f"{each.num_repeats} repeats see a true difference of {100 * each.detectable:.1f} points, and show "
+                f"equivalence within ± {100 * each.provable_margin:.1f} points"
+            )
+        yield f"{each.contrast}: {planned}"
+        within = f"  equivalent within the margin of {100 * each.margin:.1f} points, if there is no difference:"
+        yield f"{within} {_repeats(each, each.repeats_to_equivalence)}"
+        if each.difference is not None:
+            yield f"  a true difference of {100 * each.difference:g} points: {_repeats(each, each.repeats_to_detect)}"
+
+
+def _repeats(forecast: PowerForecast, num_repeats: int | None) -> str:
+    from pretrieve_dashboards.wording import duration
+
+    if num_repeats is None:
+        return "no number of repeats shows it, the test images set the limit"
+    more = num_repeats - forecast.num_repeats
+    if more <= 0:
+        return f"{num_repeats} repeats, which are planned"
+    wall, trials = (duration(more * each) for each in (forecast.wall_s_a_repeat, forecast.trial_s_a_repeat))
+    return f"about {num_repeats:,} repeats; {more:,} more take about {wall} ({trials} of trials and refits)"
 
 
 def _cells(forecast: Forecast) -> Table:

@@ -1,12 +1,18 @@
-"""What the commands print on: a console, and tables."""
+"""What the commands print on: a console, tables, and a study that was run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
+
+if TYPE_CHECKING:
+    from pretrieve.records import StudyRecord
+    from pretrieve.study.study import Study
 
 
 def make_console() -> Console:
@@ -22,3 +28,16 @@ def make_table(headings: Iterable[str], **options: Any) -> Table:
         is_number = heading.startswith(">")
         table.add_column(heading.removeprefix(">"), justify="right" if is_number else "left", overflow="fold")
     return table
+
+
+def run_and_print(study: Study, run: Callable[[], StudyRecord]) -> None:
+    """Run a study and print it, also where trials failed or its budget was used up first."""
+    from pretrieve_dashboards import print_study
+
+    report_path = study.settings.folder / "report.html"
+    try:
+        record = run()
+    except (TrialsFailedError, BudgetUsedUpError):
+        print_study(study.record(), make_console(), report_path=report_path)
+        raise
+    print_study(record, make_console(), report_path=report_path)

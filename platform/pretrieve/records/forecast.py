@@ -45,6 +45,39 @@ class CellForecast:
 
 
 @dataclass(frozen=True)
+class PowerForecast:
+    """What the repeats of a study can show of a contrast, with a chance of 80 %.
+
+    Attributes:
+      contrast: `uot − random`, or `each contrast` where all have the same spread.
+      basis: where the spread comes from, for people.
+      num_repeats: that are planned.
+      level: of the first test at so many repeats, after the corrections for several contrasts and looks.
+      detectable: the least true difference that is called better or worse, in scores; None below three repeats.
+      provable_margin: the least margin within which rows without a difference are called equivalent; None likewise.
+      margin: that of the study.
+      repeats_to_equivalence: that call rows without a difference equivalent within it; None if no number does.
+      difference: a true difference that was asked for; None for none.
+      repeats_to_detect: that call it better or worse; None if no number does, or none was asked for.
+      trial_s_a_repeat: seconds of a repeat's trials and refits, one after the other.
+      wall_s_a_repeat: the same, so many at a time as the cluster holds.
+    """
+
+    contrast: str
+    basis: str
+    num_repeats: int
+    level: float
+    detectable: float | None
+    provable_margin: float | None
+    margin: float
+    repeats_to_equivalence: int | None
+    difference: float | None
+    repeats_to_detect: int | None
+    trial_s_a_repeat: float
+    wall_s_a_repeat: float
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is left of a study, and what it will take on the cluster that was measured.
 
@@ -59,6 +92,7 @@ class Forecast:
       notes: what a user should know of the forecast.
       stage_seconds_before: what the stages took until now, by name; a later look compares with it.
       used: how much of each limit of a budget the study used until now, by the limit's name and in its unit.
+      power: what the repeats can show of each primary contrast; empty for a study without repeats or contrasts.
     """
 
     RECORD: ClassVar = "forecast"
@@ -78,6 +112,7 @@ class Forecast:
     notes: tuple[str, ...] = ()
     stage_seconds_before: Mapping[str, float] = field(default_factory=dict)
     used: Mapping[str, float] = field(default_factory=dict)
+    power: tuple[PowerForecast, ...] = ()
 
     @property
     def wall_s(self) -> float:

@@ -20,6 +20,8 @@ class ContrastVerdict:
       low, high: ends of its interval; None below three repeats.
       level: of the interval, such as 0.95, after the corrections.
       is_exploratory: whether the contrast was not named before the first refit.
+      repeats_to_decide: how many repeats would decide it with a chance of 80 %; None if it is decided, or if no number
+        would.
     """
 
     first: str
@@ -33,6 +35,12 @@ class ContrastVerdict:
     high: float | None
     level: float | None
     is_exploratory: bool = False
+    repeats_to_decide: int | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is a direction, or the rows are equivalent."""
+        return self.word != "undecided"
 
 
 @dataclass(frozen=True)
@@ -53,3 +61,8 @@ class VerdictRecord:
     num_repeats: int
     looks: tuple[int, ...]
     contrasts: tuple[ContrastVerdict, ...]
+
+    @property
+    def primary(self) -> tuple[ContrastVerdict, ...]:
+        """The contrasts that a study is asked for first: those on the average, or of its single target."""
+        return tuple(each for each in self.contrasts if each.target is None) or self.contrasts

@@ -70,7 +70,7 @@ class BackboneStage(Stage[Backbone]):
             build_entries(missing_entries(entries, images), images, on_progress=lambda done, total: None)
             card, num_classes = _card_path(context, settings), context.get(ImageSetsStage).source.num_classes
             task = PretrainingTask(
-                PretrainingSpec(num_classes=num_classes, settings=pretrain, seed=context.settings.seed),
+                PretrainingSpec(num_classes=num_classes, settings=pretrain, seed=context.settings.shared_seed),
                 settings.architecture_name,
                 images=tuple(images / entry.key for entry in entries),
                 backbones=context.store.root / BACKBONES,
@@ -181,7 +181,7 @@ def pretrained_key(settings: BackboneSettings, source_fingerprint: str, seed: in
 
 def _card_path(context: Context, settings: BackboneSettings) -> Path:
     source = context.get(ImageSetsStage).source.fingerprints["train"]
-    key = pretrained_key(settings, source, context.settings.seed)
+    key = pretrained_key(settings, source, context.settings.shared_seed)
     return context.store.path(BACKBONES, f"{PRETRAINED}/{key}.json")
 
 

@@ -77,6 +77,7 @@ class BudgetKeeper:
     Attributes:
       cache: folder of the storage's caches.
       earlier_s: wall seconds of the study's earlier runs.
+      run_s: wall seconds that this run may take; None sets no limit.
       refits: the refits to set aside for; none once the refits themselves run.
       gpus_per_trial: share of a GPU that a trial has.
       num_concurrent: trials at a time.
@@ -87,6 +88,7 @@ class BudgetKeeper:
     folder: Path
     cache: Path
     earlier_s: float = 0.0
+    run_s: float | None = None
     refits: Refits = field(default_factory=Refits)
     gpus_per_trial: float = 0.0
     num_concurrent: int = 1
@@ -112,7 +114,8 @@ class BudgetKeeper:
 
         `finished` holds the trials and refits with a result, by key.
         """
-        found = None if self.budget == BudgetSettings() else self._limit_reached(finished)
+        has_limit = self.run_s is not None or self.budget != BudgetSettings()
+        found = self._limit_reached(finished) if has_limit else None
         self.reached = self.reached or found
         return found
 
@@ -120,10 +123,13 @@ class BudgetKeeper:
         now, refits_s = time.monotonic(), self.refits.seconds(finished)
         trials_s = sum(trial.seconds for trial in finished.values()) + sum(now - s for s in self._running.values())
         trials_s += sum(seconds for key, seconds in self._spent.items() if key not in finished)
-        wall_s, disk_bytes = self.earlier_s + now - self._began_s, self._disk_bytes()
+        run_s, disk_bytes = now - self._began_s, self._disk_bytes()
+        aside_s = refits_s / self.num_concurrent
+        if self.run_s is not None and run_s + aside_s >= self.run_s:
+            return f"this run may take {self.run_s / HOUR_S:.3g} hours, with {run_s / HOUR_S:.3g} used"
         costs = {  # used until now, and set aside for the refits
             "max_gpu_hours": (self.gpus_per_trial * trials_s / HOUR_S, self.gpus_per_trial * refits_s / HOUR_S),
-            "max_wall_hours": (wall_s / HOUR_S, refits_s / self.num_concurrent / HOUR_S),
+            "max_wall_hours": ((self.earlier_s + run_s) / HOUR_S, aside_s / HOUR_S),
             "max_disk_gb": (disk_bytes / 1e9, self.refits.num_missing * self.refits.bytes_each / 1e9),
         }
         for name, (used, reserved) in costs.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,6 +19,7 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.image_cache import write_left_out
 from pretrieve.stages.image_sets import CARDS
 from pretrieve.stages.inventory import write_inventory
+from pretrieve.stages.looks import name_before_the_first_trial
 from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.stages.study_cells import StudyCells
@@ -50,7 +50,8 @@ class CellsStage(Stage[StudyCells]):
         study_cells = StudyCells(settings, trial_maker, ledger, context.clock)
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
-        _name_contrasts(context.top)
+        if context.above is None:
+            name_before_the_first_trial(settings, ledger)
         if context.above is None:  # the selections of later repeats are in the store alone
             files += [
                 write_left_out(inputs, settings.folder),
@@ -64,13 +65,6 @@ class CellsStage(Stage[StudyCells]):
         ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
         study_cells.changed = lambda: ledger.attach(_write_plan(context, study_cells))
         return study_cells
-
-
-def _name_contrasts(context: Context) -> None:
-    """Record the contrasts of a study before its first trial: those that are named later are exploratory."""
-    if schema.TAG_CONTRASTS not in context.ledger.study_tags():
-        named = json.dumps(context.settings.named_contrasts)
-        context.ledger.record_study(metrics={}, tags={schema.TAG_CONTRASTS: named}, artifacts=[])
 
 
 def _record(name: str, target: ImageSet) -> TargetRecord:

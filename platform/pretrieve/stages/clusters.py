@@ -100,7 +100,7 @@ class ClustersStage(Stage[SourceClusters]):
             log.unlink(missing_ok=True)
             task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(_cluster).remote(
                 settings.selection,
-                derived_seed(settings.seed, "clusters"),
+                derived_seed(settings.shared_seed, "clusters"),
                 (features.folder, features.key(SOURCE)),
                 _path(context),
                 log,
@@ -139,7 +139,7 @@ def clusters_key(context: Context) -> str:
         features=context.get(FeaturesStage).key(SOURCE),
         num_clusters=selection.num_clusters,
         max_iterations=selection.cluster_iterations,
-        seed=context.settings.seed,
+        seed=context.settings.shared_seed,
     )
 
 

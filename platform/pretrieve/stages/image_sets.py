@@ -73,14 +73,14 @@ class ImageSetsStage(Stage[ImageSets]):
         settings, cache = context.settings, context.store.root / IMAGE_SETS
         total = 1 + len(settings.targets)
         with context.clock.stage(self.name, total=total) as progressed:
-            source = load_source(settings.source, seed=settings.seed, cache=cache)
+            source = load_source(settings.source, seed=settings.shared_seed, cache=cache)
             _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
             targets: dict[str, ImageSet] = {}
             wholes: dict[str, ImageSet] = {}
             for number, target in enumerate(settings.targets, start=1):
                 progressed(number, total)
                 if settings.draws_rows:
-                    wholes[target.display_name] = load_whole(target, seed=settings.seed, cache=cache)
+                    wholes[target.display_name] = load_whole(target, seed=settings.shared_seed, cache=cache)
                     loaded = _drawn(context, target, wholes[target.display_name])
                 else:
                     loaded = load_target(target, seed=settings.seed, cache=cache)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from pretrieve.artifacts.atomic_files import write_json
+from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.metrics import Metric
+from pretrieve.records import StudyRecord
 from pretrieve.records.codec import to_json
-from pretrieve.records.predictions import KeptPredictions, read_predictions
+from pretrieve.records.predictions import KeptPredictions, predictions_path, read_predictions
 from pretrieve.records.verdict import ContrastVerdict, VerdictRecord
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_scores import tested_images
 from pretrieve.stages.image_sets import ImageSetsStage
+from pretrieve.stages.looks import take_look
 from pretrieve.stages.predictions import PredictionsStage
 from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.statistics import (
@@ -61,24 +64,26 @@ class VerdictStage(Stage[VerdictRecord]):
         Raises:
           LedgerError: MLflow does not answer.
         """
-        settings, targets = context.settings, context.get(ImageSetsStage).targets
+        settings, targets, ledger = context.settings, context.get(ImageSetsStage).targets, context.ledger
         kept = _kept(context)
-        rows = sorted({row for pair in settings.named_contrasts for row in pair})
-        repeats = [
-            repeat
-            for repeat in range(settings.repeats.draws)
-            if all((target, row, repeat) in kept for target in targets for row in rows)
-        ]
-        looks = _looked(context, len(repeats)) if repeats else []
+        repeats = common_repeats(kept, settings.named_contrasts, targets)
+        one_look, looks = settings.repeats.looks == "one", []
+        if one_look and len(repeats) < settings.repeats.draws:
+            context.clock.notice(
+                f"no verdict yet: the only one of this study is given at {settings.repeats.draws} repeats, and "
+                f"{len(repeats)} are whole"
+            )
+            repeats = []
+        if repeats:
+            looks = take_look(ledger, len(repeats))
         metrics = {name: find_metrics([target.metric])[0] for name, target in targets.items()}
         found = judge(settings.named_contrasts, metrics, kept, repeats) if repeats else []
-        judged = verdicts(found, margin=settings.margin / 100, looks=looks)
-        known = _named_before(context)
+        judged = verdicts(found, margin=settings.margin / 100, looks=() if one_look else looks)
         record = VerdictRecord(
             margin=settings.margin / 100,
             num_repeats=len(repeats),
             looks=tuple(looks),
-            contrasts=tuple(_record(each, known) for each in judged),
+            contrasts=contrast_records(judged, _named_before(context)),
         )
         path = settings.folder / schema.VERDICT_ARTIFACT
         write_json(path, to_json(record))
@@ -86,10 +91,24 @@ class VerdictStage(Stage[VerdictRecord]):
         return record
 
 
+def common_repeats(kept: Kept, contrasts: Sequence[Pair], targets: Iterable[str]) -> list[int]:
+    """Return the repeats that have predictions of every row of the contrasts on every target."""
+    needed = {(target, row) for target in targets for pair in contrasts for row in pair}
+    there = Counter(repeat for target, row, repeat in kept if (target, row) in needed)
+    return sorted(repeat for repeat, count in there.items() if count == len(needed))
+
+
 def judge(
-    contrasts: Sequence[Pair], metrics: Mapping[str, Metric], kept: Kept, repeats: Sequence[int]
+    contrasts: Sequence[Pair],
+    metrics: Mapping[str, Metric],
+    kept: Kept,
+    repeats: Sequence[int],
+    blocks: Sequence[Hashable] | None = None,
 ) -> list[Contrast]:
-    """Estimate each contrast on the average over the targets, where there are several, and on each target."""
+    """Estimate each contrast on the average over the targets, where there are several, and on each target.
+
+    `blocks` names the machine of each repeat, where there are several.
+    """
 
     @cache
     def row(target: str, name: str) -> Contributions:
@@ -99,7 +118,7 @@ def judge(
     averages, singles = [], []
     for first, second in contrasts:
         differences: dict[str, Estimate] = {
-            target: estimate(paired_difference(row(target, first), row(target, second))) for target in metrics
+            target: estimate(paired_difference(row(target, first), row(target, second)), blocks) for target in metrics
         }
         if len(metrics) > 1:
             averages.append(Contrast(first, second, None, average_over_targets(list(differences.values()))))
@@ -121,24 +140,26 @@ def images_tested(predictions: KeptPredictions, metric: Metric) -> TestedImages:
     return tested_images(names, predictions.scores, labels, metric)
 
 
+def kept_of_record(record: StudyRecord, folder: Path) -> dict[tuple[str, str, int], Path]:
+    """Return the whole predictions in a study's folder of the refits that its record lists."""
+    paths = {
+        (cell.target, cell.method, refit.repeat): predictions_path(folder, refit.key)
+        for cell in record.cells
+        for refit in cell.refits
+    }
+    return {refit: path for refit, path in paths.items() if is_kept(path)}
+
+
 def _kept(context: Context) -> dict[tuple[str, str, int], Path]:
     paths, repeats = context.get(PredictionsStage), context.get(RepeatsStage)
     return {
         (cell.cell.target, cell.cell.method, number): paths[task.spec.key]
         for number, repeat in enumerate(repeats)
+        if repeat.is_whole or context.budget.reached is None  # a larger budget may choose otherwise in its last repeat
         for cell in repeat.cells
         for task in cell.refits
         if task.spec.key in paths
     }
-
-
-def _looked(context: Context, num_repeats: int) -> list[int]:
-    """Add this look to those on record: every run that adds repeats is one, and costs a part of the level."""
-    before = json.loads(context.ledger.study_tags().get(schema.TAG_LOOKS, "[]"))
-    looks = sorted({*(each for each in before if each < num_repeats), num_repeats})
-    on_record = sorted({*before, num_repeats})
-    context.ledger.record_study(metrics={}, tags={schema.TAG_LOOKS: json.dumps(on_record)}, artifacts=[])
-    return looks
 
 
 def _named_before(context: Context) -> set[Pair]:
@@ -146,7 +167,12 @@ def _named_before(context: Context) -> set[Pair]:
     return {(first, second) for first, second in found}
 
 
-def _record(verdict: Verdict, known: set[Pair]) -> ContrastVerdict:
+def contrast_records(judged: Sequence[Verdict], known: Collection[Pair]) -> tuple[ContrastVerdict, ...]:
+    """Return the verdicts as records; contrasts that are not in `known` are exploratory."""
+    return tuple(_record(each, known) for each in judged)
+
+
+def _record(verdict: Verdict, known: Collection[Pair]) -> ContrastVerdict:
     contrast, interval = verdict.contrast, verdict.interval
     is_exploratory = (contrast.first, contrast.second) not in known
     remark = " This contrast was named after the first trials: it is exploratory." if is_exploratory else ""
@@ -162,4 +188,5 @@ def _record(verdict: Verdict, known: set[Pair]) -> ContrastVerdict:
         high=None if interval is None else interval.high,
         level=None if interval is None else interval.level,
         is_exploratory=is_exploratory,
+        repeats_to_decide=verdict.repeats_to_decide,
     )

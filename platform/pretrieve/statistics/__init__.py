@@ -13,6 +13,7 @@ from pretrieve.statistics.estimate import Interval as Interval
 from pretrieve.statistics.estimate import average_over_targets as average_over_targets
 from pretrieve.statistics.estimate import estimate as estimate
 from pretrieve.statistics.estimate import other_targets_interval as other_targets_interval
+from pretrieve.statistics.looks import LOOKS as LOOKS
 from pretrieve.statistics.looks import nominal_level as nominal_level
 from pretrieve.statistics.power import detectable_difference as detectable_difference
 from pretrieve.statistics.power import detection_power as detection_power
@@ -22,6 +23,7 @@ from pretrieve.statistics.power import repeats_to_detect as repeats_to_detect
 from pretrieve.statistics.power import repeats_to_equivalence as repeats_to_equivalence
 from pretrieve.statistics.pseudo_values import pseudo_values as pseudo_values
 from pretrieve.statistics.spread import Spread as Spread
+from pretrieve.statistics.spread import average_spread as average_spread
 from pretrieve.statistics.spread import resplit_spread as resplit_spread
 from pretrieve.statistics.spread import typical_spread as typical_spread
 from pretrieve.statistics.verdict import Contrast as Contrast

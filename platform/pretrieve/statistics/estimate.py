@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -78,8 +78,10 @@ class Estimate:
         return float(stdtr(self.spread.degrees_of_freedom, -distance / self.spread.standard_error))
 
 
-def estimate(table: Contributions) -> Estimate:
+def estimate(table: Contributions, blocks: Sequence[Hashable] | None = None) -> Estimate:
     """Estimate the score of one row on one target, or the paired difference of two rows.
+
+    `blocks` names the machine of each repeat where there are several; see `spread_of`.
 
     >>> from pretrieve.statistics.contributions import contributions, top1_images
     >>> correct = np.array([[1, 1, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]], bool)
@@ -87,7 +89,7 @@ def estimate(table: Contributions) -> Estimate:
     >>> row.mean, row.spread.known
     (0.75, True)
     """
-    return Estimate(table.scores, spread_of(table))
+    return Estimate(table.scores, spread_of(table, blocks))
 
 
 def average_over_targets(estimates: Sequence[Estimate]) -> Estimate:

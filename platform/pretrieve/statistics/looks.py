@@ -13,6 +13,8 @@ from scipy.special import stdtr
 from pretrieve.errors import StatisticsError
 from pretrieve.statistics.spread import LEAST_REPEATS
 
+LOOKS = (5, 10, 20, 30, 60, 100)
+"""Repeats at which a study that is extended until it is decided is looked at."""
 HALF_SPENT_AT = 10
 """Repeats by which half of the level is spent."""
 NUM_STUDIES = 200_000

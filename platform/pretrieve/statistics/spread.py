@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,7 +96,7 @@ def typical_spread(repeat_sd: float, image_sd: float, num_images: int, num_targe
     return Spread(2, repeat_sd**2 / 2 / num_targets, num_targets, image_variance, image_error)
 
 
-def spread_of(table: Contributions) -> Spread:
+def spread_of(table: Contributions, blocks: Sequence[Hashable] | None = None) -> Spread:
     """Estimate the spread of the mean score of a table, with repeats and images as crossed random effects.
 
     Var(mean) = E[S²]/R + C. S² is the variance of the R scores. C is the mean covariance of the scores of two repeats,
@@ -105,21 +105,29 @@ def spread_of(table: Contributions) -> Spread:
     repeat. In a complete table with equal weights both parts together are the mean squares' (MS_repeats + MS_images −
     MS_residual)/(nR).
 
+    Args:
+      table: of R repeats.
+      blocks: R names where repeats ran on machines of several kinds, None for one kind. What a machine adds to all of
+        its repeats is then no spread: S² is the variance within the blocks, with R less the number of blocks degrees of
+        freedom, and the mean is that over these machines.
+
     Returns:
-      The spread. If all repeats have the same score, what single images differ between repeats stands in for S².
+      The spread; unknown below two degrees of freedom. If all repeats of a block have the same score, what single
+      images differ between repeats stands in for S².
     """
     num_repeats = len(table.weights)
     redrawn = bool(((table.weights > 0) != (table.weights[0] > 0)).any())
-    if num_repeats < LEAST_REPEATS:
-        return Spread(num_repeats, math.inf, num_repeats - 1, redrawn=redrawn)
+    repeat_df, deviations = _within_blocks(table.scores, blocks or ("",) * num_repeats)
+    if repeat_df < LEAST_REPEATS - 1:
+        return Spread(num_repeats, math.inf, max(repeat_df, 1), redrawn=redrawn)
     strata = [_residuals(table.values[:, members], table.weights[:, members]) for members in _strata(table)]
-    repeat_variance = float(np.var(table.scores, ddof=1)) / num_repeats
-    if np.ptp(table.scores) < NO_SPREAD:
+    repeat_variance = float(np.sum(deviations**2)) / repeat_df / num_repeats
+    if np.ptp(deviations) < NO_SPREAD:
         within = sum(np.sum(residuals**2) - np.sum(residuals.sum(axis=0) ** 2) / num_repeats for residuals, _ in strata)
         repeat_variance = float(within) / (num_repeats * (num_repeats - 1))
     parts = [_shared_images(residuals, weights) for residuals, weights in strata]
     image_variance, image_error = (float(part) for part in np.sum(parts, axis=0))
-    return Spread(num_repeats, repeat_variance, num_repeats - 1, image_variance, image_error, redrawn)
+    return Spread(num_repeats, repeat_variance, repeat_df, image_variance, image_error, redrawn)
 
 
 def average_spread(spreads: Sequence[Spread]) -> Spread:
@@ -176,6 +184,19 @@ def resplit_spread(scores: NDArray[np.float64], *, num_train: int, num_test: int
     # Both parts come from one S², so that the sum keeps its R − 1 degrees of freedom.
     image_error = 2 * ((repeat_variance + image_variance) ** 2 - repeat_variance**2) / (count - 1)
     return Spread(count, repeat_variance, count - 1, image_variance, image_error, redrawn=True)
+
+
+def _within_blocks(scores: NDArray[np.float64], blocks: Sequence[Hashable]) -> tuple[int, NDArray[np.float64]]:
+    """Return the degrees of freedom within blocks, and each score less the mean of its block."""
+    if len(blocks) != len(scores):
+        raise StatisticsError(
+            f"each repeat must have a block, but there are {len(blocks)} blocks for {len(scores)} repeats; name the "
+            "machine of each repeat"
+        )
+    names = {name: number for number, name in enumerate(dict.fromkeys(blocks))}
+    of_repeat = np.array([names[name] for name in blocks])
+    means = np.bincount(of_repeat, scores) / np.bincount(of_repeat)
+    return len(scores) - len(names), scores - means[of_repeat]
 
 
 def _strata(table: Contributions) -> list[NDArray[np.bool_]]:

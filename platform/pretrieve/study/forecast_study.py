@@ -19,21 +19,26 @@ from pretrieve.stages.network_check import NetworkCheckStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import find_study_inputs
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.walk import make_folder
+from pretrieve.study.study_power import forecast_power
+from pretrieve.study.walk import as_extended, make_folder
 
 
-def forecast_study(settings: StudySettings, observer: StudyObserver, book: SpeedBook | None = None) -> Forecast:
+def forecast_study(
+    settings: StudySettings, observer: StudyObserver, book: SpeedBook | None = None, *, detect: float | None = None
+) -> Forecast:
     """Forecast what is left of a study on the cluster of RAY_ADDRESS, else on this machine.
 
     It computes nothing of the study but what loading its image sets takes, and it downloads the weights of a published
     network where the store lacks them. `book` holds what was measured for other forecasts on the same cluster.
     The forecast is also written into the study's folder. Where nothing is left of the study, nothing is measured.
+    `detect` is a true difference in scores: the forecast says how many repeats would find it.
 
     Raises:
       UserError: the settings do not fit the data or the cluster.
     """
     started = time.perf_counter()
     make_folder(settings.folder)
+    settings = as_extended(settings, observer.noticed)
     with walking(settings, observer, makes=False) as context:
         context.get(NetworkCheckStage)
         is_prepared, record = find_study_inputs(context) is not None, context.record
@@ -52,7 +57,8 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
             stage_seconds_before={} if record is None else dict(record.stage_seconds),
         )
         if is_prepared and not untimed.num_missing:
-            return untimed
+            power = forecast_power(context, untimed.cells, 0, detect)
+            return replace(untimed, power=power)
         sets = context.get(ImageSetsStage)
         networks = [stage for stage in (BackboneStage, SelectionBackboneStage) if stage().applies(context)]
         pretrains = {each.name: each().settings(context) for each in networks if context.find(each) is None}
@@ -64,9 +70,10 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
         # So many trials share a GPU's memory, or without GPUs that of the machines.
         num_sharing = max(1, int(1 / resources.gpus)) if resources.gpus > 0 else resources.num_concurrent
         gpus_per_trial = resources.gpus * resources.num_workers
+        cells = tuple(timed_cells(context, measured))
         made = replace(
             untimed,
-            cells=tuple(timed_cells(context, measured)),
+            cells=cells,
             stages=tuple(stages),
             num_concurrent=resources.num_concurrent,
             cpus_per_trial=resources.cpus * resources.num_workers,
@@ -76,6 +83,7 @@ def forecast_study(settings: StudySettings, observer: StudyObserver, book: Speed
             measured_s=time.perf_counter() - started,
             notes=tuple(_notes(context, stages, is_prepared=is_prepared)),
             used=_used(context, gpus_per_trial),
+            power=forecast_power(context, cells, resources.num_concurrent, detect),
         )
     made.write(settings.folder)
     return made

@@ -324,6 +324,11 @@ class StudySettings(SettingsModel):
         return tuple(pair for pair in DEFAULT_CONTRASTS if set(pair) <= set(self.method_names))
 
     @property
+    def shared_seed(self) -> int:
+        """The seed of what all repeats share: the images of the source, the pre-training, the clusters."""
+        return self.seed if self.repeats.shared_seed is None else self.repeats.shared_seed
+
+    @property
     def num_reports(self) -> int:
         """How often a trial reports a score: after each epoch, or after each fold."""
         return self.training.num_epochs if self.folds == "official" else self.folds

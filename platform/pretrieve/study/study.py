@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
@@ -67,6 +67,28 @@ class Study:
         """
         return self._run(observer, runs_trials=True)
 
+    def extend(
+        self,
+        until: Literal["decided"] | int = "decided",
+        *,
+        budget_s: float | None = None,
+        observer: StudyObserver | None = None,
+    ) -> StudyRecord:
+        """Run the study and add repeats, until its contrasts are decided or it has a number of repeats.
+
+        It is looked at after 5, 10, 20, 30, 60 and 100 repeats; each look has a part of the level. `budget_s` is the
+        wall time that this call may take.
+
+        Raises:
+          UserError: the study compares no rows or is to be looked at once; or as for `run`.
+          BudgetUsedUpError: the budget was used up first; another call goes on.
+          TrialsFailedError: some trials ended in an error; the rest is recorded.
+        """
+        from pretrieve.study.extend import extend_study
+
+        with self._watched_by(observer) as view:
+            return extend_study(self.settings, view, until=until, budget_s=budget_s)
+
     def validate(self, observer: StudyObserver | None = None) -> None:
         """Check that the study's networks can be used, by passing two images forward and backward; the store keeps it.
 
@@ -81,11 +103,12 @@ class Study:
         with self._watched_by(observer) as view, walking(self.settings, view) as context:
             context.get(NetworkCheckStage)
 
-    def plan(self, observer: StudyObserver | None = None) -> Forecast:
+    def plan(self, observer: StudyObserver | None = None, *, detect: float | None = None) -> Forecast:
         """Forecast the rest of the study on the cluster at hand: trials, wall time, GPU-hours, disk and memory.
 
         It runs only a calibration of a few steps. The forecast is also written into the study's folder, and a run logs
-        it with the study.
+        it with the study. With repeats it also says what they can show (`Forecast.power`); `detect`, a true difference
+        in points such as 0.8, asks how many repeats would find it and what they cost.
 
         Raises:
           UserError: the settings do not fit the data or the cluster.
@@ -93,7 +116,7 @@ class Study:
         from pretrieve.study.forecast_study import forecast_study
 
         with self._watched_by(observer) as view:
-            return forecast_study(self.settings, view)
+            return forecast_study(self.settings, view, detect=None if detect is None else detect / 100)
 
     def extract_features(self, observer: StudyObserver | None = None) -> None:
         """Extract the features that the study's selections need, and nothing else; a later run finds them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,13 +32,21 @@ from pretrieve.tracking.address import is_database, without_password
 from pretrieve.tracking.ledger import Ledger
 
 
-def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: bool = True) -> StudyRecord:
+def run_study(
+    settings: StudySettings,
+    observer: StudyObserver,
+    *,
+    runs_trials: bool = True,
+    extends: bool = False,
+    run_s: float | None = None,
+) -> StudyRecord:
     """Run what is missing of a study and write its report.
 
     Running it again computes nothing twice: every artifact and trial is found by the hash of what it was made from.
 
-    With `runs_trials=False` it runs no trials: it refits the best of the finished ones, and says what is missing. It
-    returns the record that MLflow holds at the end.
+    With `runs_trials=False` it runs no trials: it refits the best of the finished ones, and says what is missing. A
+    study that was extended keeps its repeats; `extends` records that it is. `run_s` is what this run may take, in
+    seconds of wall time. It returns the record that MLflow holds at the end.
 
     Raises:
       UserError: the settings do not fit the data or the cluster.
@@ -46,16 +54,46 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
       BudgetUsedUpError: the study's budget was used up first; everything else is recorded all the same.
     """
     make_folder(settings.folder)
+    settings = as_extended(settings, observer.noticed)
     with sole_driver(settings.folder), ExitStack() as recording:
         ledger = open_ledger(settings)
         ledger.notice = observer.noticed
         recording.push(ledger.failing_on_error)
-        budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, ledger.earlier_seconds())
+        if extends:
+            extended = {schema.TAG_EXTENDED_TO: str(settings.repeats.draws)}
+            ledger.record_study(metrics={}, tags=extended, artifacts=[])
+        budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, ledger.earlier_seconds(), run_s)
         with walking(settings, observer, recording=Recording(ledger, budget)) as context:
             context.runs_trials = runs_trials
             context.walk()
     _check_whole(context)
     return context.get(ReportStage)
+
+
+def with_draws(settings: StudySettings, draws: int) -> StudySettings:
+    """Return the settings with another number of repeats."""
+    return settings.model_copy(update={"repeats": settings.repeats.model_copy(update={"draws": draws})})
+
+
+def as_extended(settings: StudySettings, notice: Callable[[str], None]) -> StudySettings:
+    """Return the settings with the repeats that the study was extended to, where these are more than it says."""
+    draws = _extended_to(settings)
+    if draws <= settings.repeats.draws:
+        return settings
+    notice(f"the study was extended to {draws} repeats, and goes on with them")
+    return with_draws(settings, draws)
+
+
+def _extended_to(settings: StudySettings) -> int:
+    """Read how many repeats the study was extended to; 0 where it was not, or never ran."""
+    from pretrieve_dashboards.errors import DashboardError
+    from pretrieve_dashboards.mlflow_experiment import MlflowExperiment
+
+    try:
+        runs = MlflowExperiment(settings.tracking(), settings.name).runs(schema.KIND_STUDY)
+    except DashboardError:
+        return 0
+    return max((int(run.data.tags.get(schema.TAG_EXTENDED_TO, 0)) for run in runs), default=0)
 
 
 def _check_whole(context: Context) -> None:
