@@ -1,18 +1,11 @@
-"""What the commands print on: a console, and tables."""
+"""The tables that the commands print."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-
-
-def make_console() -> Console:
-    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))
 
 
 def make_table(headings: Iterable[str], **options: Any) -> Table:
