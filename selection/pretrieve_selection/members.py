@@ -1,6 +1,7 @@
 """The members of a family: finding the classes that the files of a folder define, and building one with settings."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
@@ -64,7 +65,21 @@ def build_member(member: type, settings: Mapping[str, Any], *, word: str) -> Any
     missing = [name for name, each in named.items() if each.default is each.empty and name not in settings]
     if missing:
         raise SelectionInputError(f"{word!r} must be given {' and '.join(missing)}, but is not; write the value")
+    for name, value in settings.items():
+        if isinstance(value, bool) and name in named and _is_number(named[name]):
+            raise SelectionInputError(
+                f"{word!r} must be given a number as {name!r}, but gets {value}, as which YAML reads yes, no, on and "
+                "off too; write the number"
+            )
     try:
         return member(**settings)
     except (TypeError, ValueError) as fault:
         raise SelectionInputError(f"{word!r} must be built from its settings, but {fault}") from fault
+
+
+def _is_number(parameter: inspect.Parameter) -> bool:
+    """Return whether an argument is declared as a number, of which Python takes a bool for one."""
+    declared = str(parameter.annotation)
+    if parameter.annotation is parameter.empty:
+        return isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
+    return bool(re.search(r"\b(int|float)\b", declared)) and not re.search(r"\bbool\b", declared)

@@ -22,9 +22,10 @@ from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
-from pretrieve.cli.terminal import make_console, make_table, run_and_print
+from pretrieve.cli.terminal import make_table, run_and_print
 from pretrieve.cli.validate_command import validate
 from pretrieve.errors import PretrieveError, UserError
+from pretrieve.printing import echo, make_console, print_without_failing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,7 +65,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
     from pretrieve.study.walk import deliver_study
 
     num_trials = deliver_study(load_study_argument(study, overrides, storage).settings)
-    typer.echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
+    echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
 
 
 app.add_typer(cache, name="cache")
@@ -89,7 +90,7 @@ for command in (
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"pretrieve {__version__}")
+        echo(f"pretrieve {__version__}")
         raise typer.Exit
 
 
@@ -129,7 +130,7 @@ def features(study: StudyFile, overrides: Overrides = None, storage: Storage = N
 def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Make a study's selections, and the features they need; `run` uses both. Prints the file of each record."""
     for path in load_study_argument(study, overrides, storage).make_selections():
-        typer.echo(path)
+        echo(path)
 
 
 @app.command()
@@ -184,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` are the words after the program's name; None means those of this process.
     """
+    print_without_failing()
     try:
         app(arguments)
     except Exception as error:
@@ -193,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if exit_status is None:
             raise
         kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
-        typer.echo(f"error: {kind}{without_password(str(error))}", err=True)
+        echo(f"error: {kind}{without_password(str(error))}", err=True)
         sys.exit(exit_status)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.artifacts.store import CacheItem
@@ -75,7 +76,7 @@ def prune(
     _print(going, "Would be removed" if dry_run else "Removed")
     left_gb = _gb(items) - _gb(going)
     if max_gb is not None and left_gb > max_gb:
-        typer.echo(f"{left_gb:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
+        echo(f"{left_gb:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
 
 
 def _storage(storage: Path | None) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.data.image_set import ImageSet
@@ -42,14 +43,16 @@ def card(
     from pretrieve.data.dataset_card import make_card
 
     loaded, passed_over = _load(image_set, _layout(split, subfolders))
-    with Progress(console=Console(stderr=True), transient=True) as bar:  # on stderr, so that it is no part of the card
+    with Progress(
+        console=make_console(stderr=True), transient=True
+    ) as bar:  # on stderr, so that it is no part of the card
         task = bar.add_task("images", total=None)
 
         def update(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
         made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=update)
-    typer.echo(made.to_text(), nl=False)
+    echo(made.to_text(), nl=False)
     if json_out is not None:
         write_json(json_out, made.to_dict())
 

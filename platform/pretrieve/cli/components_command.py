@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError, nearest_word
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.components import Family
@@ -48,7 +49,7 @@ def _print_families(families: Iterable[Family]) -> None:
     for family in families:
         table.add_row(family.name, str(len(family.members())), family.group)
     make_console().print(table)
-    typer.echo("\n`pretrieve components FAMILY` lists the members of one. How to add your own: docs/extending.md")
+    echo("\n`pretrieve components FAMILY` lists the members of one. How to add your own: docs/extending.md")
 
 
 def _print_members(family: Family) -> None:
@@ -60,8 +61,8 @@ def _print_members(family: Family) -> None:
         table.add_row(*map(Text, row[: len(headings)]))  # brackets in a Text are no markup
     make_console().print(table)
     for line in _further_words(family):
-        typer.echo(line)
-    typer.echo(
+        echo(line)
+    echo(
         f"\nOne of your own is {_KINDS[family.form].format(family.contract.__name__)}: name it as "
         f"my_module:my_{family.singular}, or declare a word for it in a package under the entry points {family.group}; "
         f"pretrieve.testing.check_{family.singular} checks it, and docs/extending.md shows how to write one."

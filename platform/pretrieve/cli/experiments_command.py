@@ -9,8 +9,9 @@ import typer
 from rich.text import Text
 
 from pretrieve.cli.study_argument import Storage
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_table
 from pretrieve.errors import TrialsFailedError, UserError
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.execution.measuring.speed import SpeedBook
@@ -111,11 +112,11 @@ def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:
         storage = MINI_STORAGE
     with connected():
         for experiment in EXPERIMENTS.values():
-            typer.echo(f"forecasting {experiment.name} …", err=True)
+            echo(f"forecasting {experiment.name} …", err=True)
             try:
                 wall_s, gpu_hours = _cost_of_series(experiment.series(is_mini=is_mini), storage, book)
             except UserError as error:
-                typer.echo(f"{experiment.name}: {error}", err=True)
+                echo(f"{experiment.name}: {error}", err=True)
                 found[experiment.name] = ("–", "–")
             else:
                 found[experiment.name] = duration(wall_s), f"{gpu_hours:.2f}"

@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_table
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.records.forecast import Forecast, PowerForecast
@@ -43,7 +44,7 @@ def plan(
     folder = loaded.settings.folder
     if as_json:
         path = folder / FORECAST_FILE
-        typer.echo(path if path.exists() else forecast.write(folder))
+        echo(path if path.exists() else forecast.write(folder))
         return
     _print(loaded, forecast, folder)
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pretrieve.cli.terminal import make_console, make_table
+from pretrieve.cli.terminal import make_table
+from pretrieve.printing import echo, make_console
 
 
 def recipes(
@@ -24,10 +25,10 @@ def recipes(
     from pretrieve.study.recipes import DEFAULT_RECIPE, recipe_names, recipe_text
 
     if name is not None:
-        typer.echo(recipe_text(name), nl=False)
+        echo(recipe_text(name), nl=False)
         return
     table = make_table(("recipe", "what it is"), box=None, pad_edge=False)
     for each in recipe_names():
         table.add_row(each, Text(recipe_text(each).splitlines()[0].removeprefix("# ")))
     make_console().print(table)
-    typer.echo(f"\nA study that names none takes {DEFAULT_RECIPE}. `pretrieve recipes RECIPE` shows one.")
+    echo(f"\nA study that names none takes {DEFAULT_RECIPE}. `pretrieve recipes RECIPE` shows one.")

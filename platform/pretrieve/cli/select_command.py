@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
+from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
     from pretrieve.features.centroids import NamedCentroids
@@ -127,7 +127,7 @@ def _print(
     for rank, group in enumerate(selection.groups[:ROWS_SHOWN], start=1):
         row = [str(rank), str(group), f"{selection.scores[group]:.6g}", names[group]]
         table.add_row(*row, *(["✓" if group in expected else ""] if expected else []))
-    console = Console()
+    console = make_console()
     console.print(table)
     lines = [f"… and {len(selection.groups) - ROWS_SHOWN} more"] if len(selection.groups) > ROWS_SHOWN else []
     if selection.margin is not None:

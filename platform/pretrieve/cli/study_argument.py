@@ -25,5 +25,4 @@ def load_study_argument(file: Path, overrides: list[str] | None, storage: Path |
     """Read the study that a command names; raise a UserError if the file or a setting is wrong."""
     from pretrieve.study.study import Study
 
-    in_storage = [] if storage is None else [f"storage={storage.expanduser().absolute()}"]
-    return Study.from_file(file, overrides=[*(overrides or []), *in_storage])
+    return Study.from_file(file, overrides=overrides or [], storage=storage)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pretrieve.cli.terminal import make_table
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
@@ -34,13 +34,13 @@ def targets(
     from pretrieve.data.published.catalogue import PUBLISHED, find_published
     from pretrieve.data.registry import registered_names
 
-    console = Console(markup=False, highlight=False)
+    console = make_console(markup=False, highlight=False)
     if name is not None and (name in PUBLISHED or name not in registered_names()):
         console.print(_pairs(_facts(name, find_published(name).facts)))
-        typer.echo(f"\npretrieve prepare {name} --root DIR")
+        echo(f"\npretrieve prepare {name} --root DIR")
         return
     if name is not None:
-        typer.echo(f"{name} is registered and can be used at once; in a study file: `targets: [{name}]`")
+        echo(f"{name} is registered and can be used at once; in a study file: `targets: [{name}]`")
         return
     console.print("Published sets; `pretrieve prepare NAME --root DIR` brings one to this disk:")
     console.print(_counts(PUBLISHED))
@@ -53,7 +53,7 @@ def targets(
     )
     console.print("Registered, built-in and of installed packages; can be used at once:")
     for registered in registered_names():
-        typer.echo(f"  {registered}")
+        echo(f"  {registered}")
     console.print(
         "\nA study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`)."
     )
@@ -151,8 +151,8 @@ def prepare(
 
         image_set = prepare_published(published, root, progress=update)
     splits = ", ".join(f"{split} {image_set.num_images(split):,}" for split in image_set.splits)
-    typer.echo(f"{published.facts.title} is ready.")
-    typer.echo(f"  classes  {image_set.num_classes}\n  images   {splits}\n  metric   {image_set.metric}")
-    typer.echo("Lines for a study file:")
+    echo(f"{published.facts.title} is ready.")
+    echo(f"  classes  {image_set.num_classes}\n  images   {splits}\n  metric   {image_set.metric}")
+    echo("Lines for a study file:")
     entry = {"targets": [{"published": name, "folder": str(root)}]}
-    typer.echo(yaml.safe_dump(entry, sort_keys=False, width=10_000, allow_unicode=True).rstrip())  # a path in one line
+    echo(yaml.safe_dump(entry, sort_keys=False, width=10_000, allow_unicode=True).rstrip())  # a path in one line

@@ -1,24 +1,18 @@
-"""What the commands print on: a console, tables, and a study that was run."""
+"""What the commands print: tables, and a study that was run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
+from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
     from pretrieve.records import StudyRecord
     from pretrieve.study.study import Study
-
-
-def make_console() -> Console:
-    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))
 
 
 def make_table(headings: Iterable[str], **options: Any) -> Table:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pretrieve.errors import UserError
+from pretrieve.printing import echo
 from pretrieve.tracking.address import DATABASE, without_password
 
 
@@ -24,7 +25,7 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
         raise UserError(
             f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"
         )
-    print(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)", flush=True)
+    echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

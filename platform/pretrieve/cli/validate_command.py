@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
+from pretrieve.printing import echo
 
 
 def validate(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
@@ -16,4 +15,4 @@ def validate(study: StudyFile, overrides: Overrides = None, storage: Storage = N
     """
     loaded = load_study_argument(study, overrides, storage)
     loaded.validate()
-    typer.echo(f"{loaded.settings.name}: settings and networks are right")
+    echo(f"{loaded.settings.name}: settings and networks are right")

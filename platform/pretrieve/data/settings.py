@@ -17,6 +17,8 @@ from pretrieve.settings_model import SettingsModel, existing_path
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
 
+RESERVED_NAME = "average"
+
 LABEL_RULES = ("class_names", "no_label", "missing_values", "normalise_labels")  # fields that a csv or parquet may have
 
 FOLDER_RULES = ("splits", "subfolders")  # fields that a folder may have
@@ -163,6 +165,11 @@ class ImageSetSettings(SettingsModel):
             raise ValueError(
                 "a name must have only letters, digits, spaces and . _ -, as folders and models are named after it, "
                 f"but is {self.display_name!r}; give one as 'name'"
+            )
+        if self.display_name == RESERVED_NAME:
+            raise ValueError(
+                f"a name must be another than {RESERVED_NAME!r}, the row of a table that is over all targets; give one "
+                "as 'name'"
             )
         return self
 

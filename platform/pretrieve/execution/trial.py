@@ -56,8 +56,9 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome | None:
     of the device is computed in parts. The record says so, because batch norm then sees smaller batches. `report` is
     called with the metrics of each epoch.
 
-    Returns None where the trial has done the folds of its round and waits; `finished`; `diverged` if the loss was not finite; `failed` if the program raised an error. The error is
-    written into the spool, so that it ends this trial only. Raises OSError if a disk that the trial does not wait for
+    Returns None where the trial has done the folds of its round and waits; `finished`; `diverged` if the loss was not
+    finite; `failed` if the program raised an error. The error is written into the spool, so that it ends this trial
+    only. Raises OSError if a disk that the trial does not wait for
     is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)

@@ -48,5 +48,4 @@ def load_point(point: StudyPoint | SelectionPoint, storage: Path | None) -> pt.S
 
     A UserError is raised where the file or a setting is wrong, or the data are not where the file says.
     """
-    given = () if storage is None else (f"storage={storage.expanduser().absolute()}",)
-    return pt.Study.from_file(studies_folder() / point.file, overrides=[*point.overrides, *given])
+    return pt.Study.from_file(studies_folder() / point.file, overrides=point.overrides, storage=storage)

@@ -21,7 +21,7 @@ from pretrieve.execution.compute import ComputeSettings
 from pretrieve.methods import Method
 from pretrieve.search.grid import GridSettings
 from pretrieve.search.settings import SearchSettings
-from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path
+from pretrieve.settings_model import FieldFaultsError, SettingsModel, existing_path, followed_path
 from pretrieve.stages.backbone_settings import BackboneSettings as BackboneSettings
 from pretrieve.stages.budget import BudgetSettings
 from pretrieve.stages.repeat_settings import RepeatSettings
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.views import View
 
 DEFAULT_STORAGE = Path("pretrieve-runs")
+
+RESERVED_NAMES = ("cache", "default")
+"""Of the folder that studies share, and of MLflow's own experiment; in lower case, as some disks and databases are."""
 
 DEFAULT_CONTRASTS = (("uot", "finetune"), ("uot", "finetune_longer"), ("uot", "random"))
 """Reuse, against plain fine-tuning and with as many image passes; and ranking, against a random choice."""
@@ -204,10 +207,23 @@ class StudySettings(SettingsModel):
     @field_validator("storage")
     @classmethod
     def _is_absolute(cls, storage: Path) -> Path:
-        try:
-            return storage.expanduser().absolute()
-        except RuntimeError as error:  # an unknown user
-            raise ValueError(f"must be a folder's path, but: {error} Write it without ~") from error
+        folder = (storage if storage.exists() else followed_path(storage)).absolute()
+        if cut := next((character for character in "?%" if character in str(folder)), None):
+            raise ValueError(
+                f"must be the path of a folder without ? and %, from which databases read addresses otherwise, but "
+                f"{folder} has a {cut}; take another folder"
+            )
+        return folder
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name.casefold() in RESERVED_NAMES:
+            raise ValueError(
+                f"must be another name than {' and '.join(RESERVED_NAMES)}, which are a storage's and MLflow's own; "
+                f"for example my-{name}"
+            )
+        return name
 
     @field_validator("targets", "methods")
     @classmethod

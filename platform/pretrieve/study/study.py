@@ -38,8 +38,10 @@ class Study:
         self.settings: StudySettings = validate_study(fields, origin="the study", base=Path())
 
     @classmethod
-    def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Study:
+    def from_file(cls, path: str | Path, *, overrides: Sequence[str] = (), storage: str | Path | None = None) -> Study:
         """Read a study file; `overrides` are `field.path=value` words that replace what it says.
+
+        `storage`, where given, replaces that of the file.
 
         Folders in the file are relative to its own folder.
 
@@ -47,7 +49,9 @@ class Study:
           StudyFileError: lists every fault.
           UserError: the file is missing or no YAML.
         """
-        return cls.from_settings(load_study_file(Path(path), overrides=overrides))
+        return cls.from_settings(
+            load_study_file(Path(path), overrides=overrides, storage=None if storage is None else Path(storage))
+        )
 
     @classmethod
     def from_settings(cls, settings: StudySettings) -> Study:

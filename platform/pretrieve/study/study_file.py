@@ -7,25 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from pretrieve.errors import StudyFileError, UserError, nearest_word
 from pretrieve.settings_model import FieldFaultsError
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.written_yaml import load_yaml
 from pretrieve.tracking.address import without_password
 
 MAX_FILE_BYTES = 1024**2
-
-MAX_DEPTH = 40
-"""Levels of nested lists and mappings; a study needs six."""
 
 MAX_FAULT = 1_000
 """Characters of a fault's description."""
 
 
-def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettings:
+def load_study_file(path: Path, *, overrides: Sequence[str] = (), storage: Path | None = None) -> StudySettings:
     """Read and validate a study file in YAML; folders in it are relative to its own folder.
+
+    `storage`, where given, replaces that of the file.
 
     `overrides` are `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
     for each item of a list: `targets.*.regime={fraction: 0.2}`.
@@ -34,7 +33,10 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = ()) -> StudySettin
       StudyFileError: lists every fault with field, value, what is allowed and the nearest right word.
       UserError: the file is missing or no YAML, or an override is malformed.
     """
-    return validate_study(read_study_fields(path, overrides=overrides), origin=str(path), base=path.parent)
+    fields = read_study_fields(path, overrides=overrides)
+    if storage is not None:
+        fields["storage"] = str(storage)
+    return validate_study(fields, origin=str(path), base=path.parent)
 
 
 def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -54,50 +56,16 @@ def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str,
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be YAML, but: {error}") from error
-    fields = _load_yaml(text, place=str(path))
+    fields = load_yaml(text, place=str(path))
     if not isinstance(fields, dict):
         raise UserError(f"{path} must hold a mapping of settings, but holds {type(fields).__name__}")
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
-        value = _load_yaml(text, place=f"the value of --set {without_password(repr(override))}")
+        value = load_yaml(text, place=f"the value of --set {without_password(repr(override))}", may_comment=False)
         fields = _replaced(fields, name.split("."), value)
     return cast("dict[str, Any]", fields)
-
-
-def _load_yaml(text: str, *, place: str) -> Any:
-    """Read plain values: mappings, lists, words, numbers, dates.
-
-    Anchors and aliases are refused: a few lines of nested aliases can stand for billions of values.
-
-    Raises:
-      UserError: it is no YAML, is too deep, has an anchor or an alias, or a value that cannot be made.
-    """
-    try:
-        _check_events(text)
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = str(error)
-    except (ValueError, OverflowError, TypeError, AttributeError, LookupError) as error:
-        # YAML passes Python's own errors on, such as for a date of month 13 or an integer of thousands of digits.
-        reason = f"a value cannot be made: {error}"
-    raise UserError(f"{place} must be YAML, but: {reason}")
-
-
-def _check_events(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise yaml.YAMLError(f"it must be at most {MAX_DEPTH} lists and mappings deep; write it flatter")
-        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            mark = "*" if isinstance(event, yaml.AliasEvent) else "&"
-            place = "" if event.start_mark is None else f" in line {event.start_mark.line + 1}"
-            raise yaml.YAMLError(
-                f"it must have no anchors and aliases, but has {mark}{event.anchor}{place}; write the value out in "
-                "each place"
-            )
 
 
 def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> StudySettings:
@@ -171,6 +139,9 @@ def _describe(fault: Any) -> str:
     value = fault["input"]
     shown = "" if isinstance(value, dict | list | BaseModel) else f" = {value!r}"
     nearest = ""
+    if fault["type"] in ("string_type", "path_type") and not isinstance(value, dict | list | BaseModel):
+        kind = "nothing (as all after a #)" if value is None else f"the {type(value).__name__} {value}"
+        nearest = f"; YAML read {kind} here: put a name into quotes"
     if fault["type"] == "literal_error":
         words = [word.strip(" '") for word in fault["ctx"]["expected"].replace(" or ", ",").split(",")]
         nearest = "." + nearest_word(str(value), words)

@@ -92,7 +92,8 @@ def _save_model(champion: Champion, folder: Path) -> None:
         pyfunc.save_model(
             folder / MODEL_FOLDER,
             python_model=str(MODEL_CODE),
-            artifacts={"weights": str(champion.weights_path), "card": str(card)},
+            # As addresses, because in a path MLflow takes what follows # or ? for no part of it.
+            artifacts={"weights": champion.weights_path.absolute().as_uri(), "card": card.as_uri()},
             signature=SIGNATURE,
             pip_requirements=[f"pretrieve=={version('pretrieve')}"],
         )

@@ -251,3 +251,79 @@ def test_a_member_that_only_the_running_script_knows_is_refused_when_the_study_i
 def test_a_target_may_be_known_to_the_running_script_alone(write) -> None:  # type: ignore[no-untyped-def]
     """The driver makes it, and other processes read what it made."""
     assert load_study_file(write(GOOD), overrides=["targets=['__main__:mine']"]).targets[0].display_name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("added", "override", "fault"),
+    [
+        ("seed: 1\nmargin: 2\nseed: 3", "", r"'seed' stands in line 6 and again in line 8"),
+        ("grid: {lr: [0.1], 'lr': [0.2]}", "", r"'lr' stands in line 6 and again in line 6"),
+        ("", "targets=[{folder: target, class_names: {1: a, true: b}}]", r"'true' stands in line 1 \(written '1'\)"),
+        ("seed: 010", "", r"line 6: a number must be decimal, but 010 is to YAML a number in base 8, 8"),
+        ("training: {epochs: 1:30}", "", r"1:30 is to YAML a number in base 60, 90"),
+        ("margin: 1:30.5", "", r"1:30\.5 is to YAML a number in base 60, 90\.5"),
+        ("", "name=010", r"or '010' in quotes for a name"),
+        ("seed: yes", "", r"seed = True: must hold no true or false, as which YAML reads yes, no"),
+        ("", "grid.lr=[on]", r"grid\.lr: must hold no true or false"),
+        ("", "selection.top_k=yes", r"selection\.top_k must be an integer >= 1, but is True"),
+        ("", "training.optimizer_settings={layer_decay: yes}", r"'sgd' must be given a number as 'layer_decay'"),
+        ("", "search={strategy: optuna, num_trials: yes}", r"must be given a number as 'num_trials'"),
+        ("", "name=2024", r"name = 2024: .* YAML read the int 2024 here: put a name into quotes"),
+        ("", "name=no", r"YAML read the bool False here"),
+        ("", "name=2024-01-01", r"YAML read the date 2024-01-01 here"),
+        ("", "storage=/tmp/x #1", r"YAML takes '#1' for a comment and cuts it off; put the value into quotes"),
+    ],
+)
+def test_yaml_that_is_not_what_it_looks_like_is_refused(write, added: str, override: str, fault: str) -> None:  # type: ignore[no-untyped-def]
+    import re
+
+    (found,) = faults_of(write(GOOD + added), *[override][: bool(override)])
+    assert re.search(fault, found), found
+
+
+def test_yaml_that_is_what_it_looks_like_is_taken(write) -> None:  # type: ignore[no-untyped-def]
+    settings = load_study_file(write(GOOD + "seed: 1_000\nmargin: 1e0\naudit: yes"), overrides=["storage='/tmp/a #b'"])
+    assert (settings.seed, settings.margin, settings.audit.enabled) == (1000, 1.0, True)
+    assert settings.storage == Path("/tmp/a #b")
+
+
+@pytest.mark.parametrize("storage", ["a b", "a #b", "a: b", "a:b", "#a", "[a]", "{a}", "'a", "-", "&a", "!a", "@", "é"])
+def test_a_storage_given_as_an_argument_is_no_yaml(write, tmp_path: Path, storage: str) -> None:  # type: ignore[no-untyped-def]
+    assert load_study_file(write(GOOD), storage=tmp_path / storage).storage == tmp_path / storage
+
+
+def test_variables_in_paths_are_replaced_and_folders_named_like_them_are_found(
+    write,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCRATCH", str(tmp_path))
+    (tmp_path / "$target").mkdir()
+    path = write(
+        GOOD.replace("folder: target", "folder: $target").replace("folder: source", "folder: '${SCRATCH}/source'")
+    )
+    settings = load_study_file(path, storage=Path("$SCRATCH/runs"))
+    assert settings.storage == tmp_path / "runs"
+    assert settings.source.folder == tmp_path / "source"
+    assert settings.targets[0].folder == tmp_path / "$target"
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("storage=s3://bucket/runs", r"s3:/bucket/runs is an address \(s3://\)"),
+        ("source.folder=gs://bucket/images", r"gs:/bucket/images is an address"),
+        ("storage=$UNSET/runs", r"variables of the environment that are set, but \$UNSET is not"),
+        ("source.folder=${UNSET}/x", r"but \$\{UNSET\} is not"),
+        ("storage='/tmp/why?'", r"without \? and %"),
+        ("storage=/tmp/100%", r"without \? and %"),
+        ("name=cache", "must be another name than cache and default"),
+        ("name=Default", "must be another name than cache and default"),
+        ("targets=[{folder: target, name: average}]", "must be another than 'average'"),
+    ],
+)
+def test_names_and_paths_that_would_be_taken_for_others_are_refused(write, override: str, fault: str) -> None:  # type: ignore[no-untyped-def]
+    import re
+
+    (found,) = faults_of(write(GOOD), override)
+    assert re.search(fault, found), found

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from pretrieve.printing import make_console
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views.line_view import LineView
@@ -18,7 +19,7 @@ __all__ = ["LineView", "LiveView", "terminal_view"]
 @contextmanager
 def terminal_view(settings: StudySettings, console: Console | None = None) -> Iterator[StudyObserver]:
     """Show a study within the block: live where the console can be redrawn, else line by line (logs, jobs)."""
-    console = console or Console()
+    console = console or make_console()
     if not console.is_terminal:
         yield LineView(console)
         return
