@@ -2,30 +2,32 @@
 
     python benchmarks/scan_networks.py
     python benchmarks/scan_networks.py --only resnet18 timm:gernet_s
+    python benchmarks/scan_networks.py --rows build/scan
 
 Tries every classifier of torchvision, and two networks of each module of timm, the smallest that can be built, with
 random weights at the smallest image size that they take. Each network has a process of its own with a time limit. A
 network that is accepted trains two steps in `fine_tune`; the weights must be those of two steps of plain torch on the
 same views. Writes a table to docs/results/networks.md (with `--only`, to the terminal alone) and exits with 1 if a
-process died, an error is not one of ours, or weights differ. The whole scan takes hours on two CPU cores.
+process died, an error is not one of ours, or weights differ. The whole scan takes an hour on one CPU core; with `--rows` each
+row is a file in that folder, and a scan that was ended goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "docs" / "results" / "networks.md"
-TRIED = "tried: "
-"""What begins the line of a result in the output of a network's process."""
 
 SIZES = (64, 96, 128, 160, 224)
 """Image sizes that are tried, in pixels, before a network's own. Batch norm of smaller ones sees single pixels."""
@@ -49,14 +51,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="networks as a study names them (default: the scan)")
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of a network (default: 300)")
     parser.add_argument("--table", type=Path, help=f"file for the table (default: {TABLE.relative_to(ROOT)})")
-    parser.add_argument("--network", help=argparse.SUPPRESS)  # in the process of one network
+    parser.add_argument("--rows", type=Path, metavar="FOLDER", help="keep rows there, and read those that are there")
     arguments = parser.parse_args()
-    if arguments.network:
-        print(TRIED + json.dumps(tried(arguments.network)), flush=True)
-        return
     rows = []
-    for name in arguments.only or names():
-        rows.append(in_a_process(name, arguments.seconds))
+    for name in arguments.only or names(arguments.rows):
+        rows.append(kept(arguments.rows, name, lambda name=name: in_a_process(name, arguments.seconds)))
         print(" | ".join(map(str, rows[-1].values())), flush=True)
     path = arguments.table or (None if arguments.only else TABLE)
     if path is not None:
@@ -64,39 +63,73 @@ def main() -> None:
     sys.exit(any(row["ended"] not in RIGHT for row in rows))
 
 
-def names() -> Iterable[str]:
+def kept(folder: Path | None, name: str, make: Callable[[], Any]) -> Any:
+    """Return what a file of the folder holds; what is missing is made, and written there."""
+    if folder is None:
+        return make()
+    path = folder / f"{name.replace(':', '.')}.json"
+    if not path.exists():
+        made = json.dumps(make())
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(made, encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def names(folder: Path | None) -> Iterable[str]:
     """List torchvision's classifiers, and two networks of each module of timm: those with the fewest weights."""
     import timm
-    import torch
 
     from pretrieve.backbones.torchvision_models import torchvision_names
 
     yield from torchvision_names()
     for module in timm.list_modules():
-        sizes = {}
-        for name in timm.list_models(module=module):
-            try:
-                with torch.device("meta"):
-                    sizes[name] = sum(each.numel() for each in timm.create_model(name).parameters())
-            except Exception:  # constructors that compute with tensors: such a network is taken if no other is left
-                sizes[name] = int(MAX_PARAMETERS)
-        yield from (f"timm:{name}" for name in sorted(sizes, key=lambda each: (sizes[each], each))[:NUM_OF_MODULE])
+        smallest = kept(folder, f"module {module}", lambda module=module: smallest_of(module))
+        yield from (f"timm:{name}" for name in smallest)
+
+
+def smallest_of(module: str) -> list[str]:
+    import timm
+    import torch
+
+    sizes = {}
+    for name in timm.list_models(module=module):
+        try:
+            with torch.device("meta"):
+                sizes[name] = sum(each.numel() for each in timm.create_model(name).parameters())
+        except Exception:  # constructors that compute with tensors: such a network is taken if no other is left
+            sizes[name] = int(MAX_PARAMETERS)
+    return sorted(sizes, key=lambda each: (sizes[each], each))[:NUM_OF_MODULE]
 
 
 def in_a_process(name: str, limit_s: float) -> dict[str, Any]:
-    """Try a network in a process of its own; a row of the table."""
-    command, started = [sys.executable, __file__, "--network", name], time.perf_counter()
-    try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        return row(name, "too slow", f"not done after {limit_s:g} s", limit_s)
+    """Try a network in a process of its own, forked from this one, which has imported torch; a row of the table."""
+    import torch
+    import torchvision  # noqa: F401  # before the fork
+
+    import pretrieve.training.loop  # noqa: F401
+
+    torch.set_num_threads(1)
+    started, context = time.perf_counter(), multiprocessing.get_context("fork")
+    receives, sends = context.Pipe(duplex=False)
+    process = context.Process(target=send_what_was_tried, args=(name, sends))
+    process.start()
+    sends.close()
+    process.join(limit_s)
     elapsed_s = time.perf_counter() - started
-    lines = [line for line in process.stdout.splitlines() if line.startswith(TRIED)]
-    if process.returncode < 0:
-        return row(name, "crash", f"killed by signal {-process.returncode}", elapsed_s)
-    if process.returncode or not lines:
-        return row(name, "raw error", (process.stderr.strip().splitlines() or ["no output"])[-1], elapsed_s)
-    return row(name, *json.loads(lines[-1].removeprefix(TRIED)), elapsed_s)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return row(name, "too slow", f"not done after {limit_s:g} s", elapsed_s)
+    if process.exitcode or not receives.poll():
+        return row(name, "crash", f"killed by signal {-(process.exitcode or 0)}", elapsed_s)
+    return row(name, *receives.recv(), elapsed_s)
+
+
+def send_what_was_tried(name: str, sends: Connection) -> None:
+    try:
+        sends.send(tried(name))
+    except Exception as error:  # the finding that this script looks for
+        sends.send(("raw error", f"{type(error).__name__}: {error}"))
 
 
 def row(name: str, ended: str, what: str, seconds: float) -> dict[str, Any]:
@@ -105,13 +138,10 @@ def row(name: str, ended: str, what: str, seconds: float) -> dict[str, Any]:
 
 def tried(name: str) -> tuple[str, str]:
     """Train a network two steps, in the process that calls; return how it ended, and its size or the reason."""
-    import torch
-
     from pretrieve.backbones import at_image_size, find_architecture
     from pretrieve.backbones.network_check import check_network
     from pretrieve.errors import BackboneError
 
-    torch.set_num_threads(1)
     refusal = "no image size was tried"
     try:
         own = find_architecture(name)
@@ -137,26 +167,20 @@ def difference_to_plain_torch(architecture: Any) -> tuple[float, float]:
     Distances are L2 norms over all weights. The second number is the same between two trainings in plain torch whose
     images differ in their last digits: batch norm over few pixels makes much of rounding.
     """
-    import copy
-
     import torch
 
     from pretrieve.training.loop import fine_tune
 
-    work = work_on_noise(architecture)
-    before = dict(copy.deepcopy(work.network).named_parameters())
-    plain, *nudged = (copy.deepcopy(work.network) for _ in (1.0, *NUDGES))
-    fine_tune(work)
-    for network, factor in zip((plain, *nudged), (1.0, *NUDGES), strict=True):
-        train_in_plain_torch(work, network, factor)
+    def weights_after(train: Callable[[Any], None]) -> Any:
+        work = work_on_noise(architecture)  # the same each time; one network is in memory, and vectors of weights
+        train(work)
+        return torch.cat([each.detach().flatten() for each in work.network.parameters()])
 
-    def distance(one: Any, other: Any) -> float:
-        return float(torch.cat([(value - other[name]).detach().flatten() for name, value in one.items()]).norm())
-
-    weights = dict(plain.named_parameters())
-    change = distance(weights, before)
-    ours, *rounded = (distance(weights, dict(each.named_parameters())) / change for each in (work.network, *nudged))
-    return ours, max(rounded)
+    plain = weights_after(train_in_plain_torch)
+    change = float((weights_after(lambda work: None) - plain).norm())
+    ours = float((weights_after(fine_tune) - plain).norm())
+    nudged = (weights_after(partial(train_in_plain_torch, factor=factor)) for factor in NUDGES)
+    return ours / change, max(float((weights - plain).norm()) for weights in nudged) / change
 
 
 def work_on_noise(architecture: Any) -> Any:
@@ -192,14 +216,15 @@ def work_on_noise(architecture: Any) -> Any:
     )
 
 
-def train_in_plain_torch(work: Any, network: Any, factor: float) -> None:
-    """Train a copy of the network by a few lines of torch, in its own order of memory, on the same views."""
+def train_in_plain_torch(work: Any, factor: float = 1.0) -> None:
+    """Train the network by a few lines of torch, in its own order of memory, on the same views times the factor."""
     import torch
     from torch import nn
 
     from pretrieve.artifacts.keys import derived_seed
     from pretrieve.training.step_inputs import EpochInputs
 
+    network = work.network
     weights = [each for each in network.parameters() if each.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=LR, momentum=0.9, nesterov=True, weight_decay=1e-4)
     network.train()
