@@ -8,8 +8,8 @@ Tries every classifier of torchvision, and two networks of each module of timm, 
 random weights at the smallest image size that they take. Each network has a process of its own with a time limit. A
 network that is accepted trains two steps in `fine_tune`; the weights must be those of two steps of plain torch on the
 same views. Writes a table to docs/results/networks.md (with `--only`, to the terminal alone) and exits with 1 if a
-process died, an error is not one of ours, or weights differ. The whole scan takes an hour on one CPU core; with `--rows` each
-row is a file in that folder, and a scan that was ended goes on where it was.
+process died, an error is not one of ours, or weights differ. The whole scan takes an hour on one CPU core; with
+`--rows` each row is a file in that folder, and a scan that was ended goes on where it was.
 """
 
 from __future__ import annotations

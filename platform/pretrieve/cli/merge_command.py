@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pretrieve.cli.study_argument import load_study_argument
-from pretrieve.cli.terminal import make_console
+from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
     from pretrieve.study.merge import StudyPlace

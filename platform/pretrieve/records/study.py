@@ -190,7 +190,7 @@ class StudyRecord:
     tracking_uri: str
     is_finished: bool
     backbone: str
-    settings: Mapping[str, object]
+    settings: Mapping[str, Any]
     targets: tuple[TargetRecord, ...]
     methods: tuple[str, ...]
     cells: tuple[CellRecord, ...]

@@ -19,8 +19,11 @@ class Race(Protocol):
       max_num_runs: how often a process may begin for it, if nothing drops out.
     """
 
-    cell: CellName
-    max_num_runs: int
+    @property
+    def cell(self) -> CellName: ...
+
+    @property
+    def max_num_runs(self) -> int: ...
 
     def next_round(self) -> Sequence[str]:
         """End the round, whose processes have all returned: drop what is behind, and return what the next one runs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -153,19 +153,16 @@ def joined_record(parts: Sequence[Part], name: str) -> StudyRecord:
     first = parts[0].record
     num_repeats = sum(part.num_repeats for part in parts)
     stages = dict.fromkeys(stage for part in parts for stage in part.record.stage_seconds)
-    own = {field.name: getattr(first, field.name) for field in fields(StudyRecord)}
-    return StudyRecord(
-        **own
-        | {
-            "name": name,
-            "is_finished": all(part.record.is_finished for part in parts),
-            "settings": {**first.settings, "repeats": {**first.settings["repeats"], "draws": num_repeats}},
-            "cells": tuple(_joined_cell(parts, cell) for cell in first.cells),
-            "stage_seconds": {
-                stage: math.fsum(part.record.stage_seconds.get(stage, 0.0) for part in parts) for stage in stages
-            },
-            "verdict": None,
-        }
+    return replace(
+        first,
+        name=name,
+        is_finished=all(part.record.is_finished for part in parts),
+        settings={**first.settings, "repeats": {**first.settings["repeats"], "draws": num_repeats}},
+        cells=tuple(_joined_cell(parts, cell) for cell in first.cells),
+        stage_seconds={
+            stage: math.fsum(part.record.stage_seconds.get(stage, 0.0) for part in parts) for stage in stages
+        },
+        verdict=None,
     )
 
 
