@@ -15,7 +15,7 @@ from pretrieve.data.metric_words import find_metrics
 from pretrieve.metrics import Metric
 from pretrieve.records.codec import to_json
 from pretrieve.records.predictions import KeptPredictions, read_predictions
-from pretrieve.records.verdict import ContrastVerdict, VerdictRecord
+from pretrieve.records.verdict import CHOSEN_ONCE, ContrastVerdict, VerdictRecord
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_scores import tested_images
@@ -78,7 +78,7 @@ class VerdictStage(Stage[VerdictRecord]):
             margin=settings.margin / 100,
             num_repeats=len(repeats),
             looks=tuple(looks),
-            contrasts=tuple(_record(each, known) for each in judged),
+            contrasts=tuple(_record(each, known, settings.choose) for each in judged),
         )
         path = settings.folder / schema.VERDICT_ARTIFACT
         write_json(path, to_json(record))
@@ -146,10 +146,12 @@ def _named_before(context: Context) -> set[Pair]:
     return {(first, second) for first, second in found}
 
 
-def _record(verdict: Verdict, known: set[Pair]) -> ContrastVerdict:
+def _record(verdict: Verdict, known: set[Pair], choose: str) -> ContrastVerdict:
     contrast, interval = verdict.contrast, verdict.interval
     is_exploratory = (contrast.first, contrast.second) not in known
     remark = " This contrast was named after the first trials: it is exploratory." if is_exploratory else ""
+    if choose == "first_repeat":
+        remark = f" {CHOSEN_ONCE}{remark}"
     return ContrastVerdict(
         first=contrast.first,
         second=contrast.second,

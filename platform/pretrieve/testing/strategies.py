@@ -151,9 +151,9 @@ def _check_race(strategy: SearchStrategy, place: str) -> None:
         scores = (draws.random((num_trials, num_images)) < chances).astype(float)
         scores[-1] = scores[0]  # two trials that are right about the same images
         found = strategy.behind(scores.copy())
-        assert found.shape == (num_trials,) and found.dtype == bool, (
-            f"a race must say of each of {num_trials} trials whether it drops out, as an array of booleans, but {place} "
-            f"returns {found!r}"
+        assert (found.shape, found.dtype) == ((num_trials,), np.dtype(bool)), (
+            f"a race must say of each of {num_trials} trials whether it drops out, as an array of booleans, but "
+            f"{place} returns {found!r}"
         )
         best = int(np.argmax(scores.mean(axis=1)))
         assert not found[best], f"the trial with the best score must stay, but {place} drops it of {num_trials}"
