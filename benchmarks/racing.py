@@ -224,9 +224,8 @@ def show(kept: list[dict[str, Any]], row: str, levels: list[float]) -> None:
             ]
             ratio, loss = np.mean([share for _, share in raced]), np.mean(losses)
             half = t.ppf(0.95, len(own) - 1) * np.std(losses, ddof=1) / len(own) ** 0.5 if len(own) > 1 else np.nan
-            print(
-                f"{level:6.2f}  {name:12}{len(own):8}{ratio:9.2f}{loss:+14.3f}  {loss - half:+.3f} to {loss + half:+.3f}"
-            )
+            interval = f"{loss - half:+.3f} to {loss + half:+.3f}"
+            print(f"{level:6.2f}  {name:12}{len(own):8}{ratio:9.2f}{loss:+14.3f}  {interval}")
 
 
 def full_search(kept: dict[str, Any]) -> int:

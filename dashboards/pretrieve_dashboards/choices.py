@@ -37,6 +37,16 @@ def ties(cells: Sequence[CellRecord]) -> str:
     return f"Several configurations had the best validation score in {', '.join(named)}: {PREFERRED}." if named else ""
 
 
+def own_score(record: StudyRecord, target: str) -> str:
+    """Write, behind a registered model, its method and its own test score beside the mean of its cell."""
+    found = record.model_refit(target)
+    if found is None:
+        return ""
+    cell, refit = found
+    mean = wording.score(cell.test_mean, cell.test_ci95)
+    return f", {cell.method} with a test score of {wording.percent(refit.score)} (its cell: {mean})"
+
+
 def _num_best(cell: CellRecord, repeat: int, score: float | None) -> int:
     return sum(trial.repeat == repeat and trial.score == score for trial in cell.trials)
 

@@ -96,6 +96,7 @@ def load_study(
         selections=tuple(experiment.records(run_id, SelectionRecord, selections)),
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(study_run.data.tags.get(schema.TAG_MODELS, "{}")),
+        model_refits=json.loads(study_run.data.tags.get(schema.TAG_MODEL_REFITS, "{}")),
         audits=_audits(experiment, run_id, plan),
         verdict=_verdict(experiment, run_id, plan),
         views=tuple(views),

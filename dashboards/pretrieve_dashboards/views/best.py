@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
-from pretrieve_dashboards.choices import ties
+from pretrieve_dashboards.choices import own_score, ties
 from pretrieve_dashboards.table_of_scores import printed_table, score_table
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
@@ -38,8 +38,8 @@ class AboutTarget(View):
         text = Markup("{} classes, {} images; scored by {}. ").format(target.num_classes, images, metric)
         if target.name not in record.models:
             return text + "No model is registered yet."
-        model = Markup("Model: <code>{}</code>, the method that is best on validation.")
-        return text + model.format(record.models[target.name])
+        model = Markup("Model: <code>{}</code>{}.").format(record.models[target.name], own_score(record, target.name))
+        return text + model + " It is that of the simplest method within one standard error of the best on validation."
 
 
 class Best(View):

@@ -17,6 +17,7 @@ from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
+from pretrieve.cli.register_command import register
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
@@ -77,6 +78,7 @@ for command in (
     plan,
     status,
     deliver,
+    register,
     experiments,
     reproduce,
 ):
