@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -96,6 +96,7 @@ def load_study(
         selections=tuple(experiment.records(run_id, SelectionRecord, selections)),
         stage_seconds={key.removeprefix(prefix): seconds for key, seconds in metrics.items() if key.startswith(prefix)},
         models=json.loads(study_run.data.tags.get(schema.TAG_MODELS, "{}")),
+        model_refits=json.loads(study_run.data.tags.get(schema.TAG_MODEL_REFITS, "{}")),
         audits=_audits(experiment, run_id, plan),
         verdict=_verdict(experiment, run_id, plan),
         views=tuple(views),
@@ -144,7 +145,8 @@ def _cell(
 ) -> CellRecord:
     tags, metrics = (run.data.tags, run.data.metrics) if run else ({}, {})
     # The summary of an earlier plan does not count: its best configuration may not be in this plan.
-    current = [each for each in repeats if _is_current(each, tags)]
+    # A repeat may take what the first one chose.
+    current = [each for each in repeats if _is_current(each.repeat, {*each.trial_keys, *repeats[0].trial_keys}, tags)]
     choices = tuple(_choice(each, tags, trials) for each in current)
     own_refits = tuple(_refits(schema.TAG_REFIT_KEYS, current, tags, refits))
     num_tested = sum(refit.score is not None for refit in own_refits)
@@ -167,9 +169,9 @@ def _cell(
     )
 
 
-def _is_current(cell: PlannedCell, tags: Mapping[str, str]) -> bool:
-    best, best_key = (schema.of_repeat(tag, cell.repeat) for tag in (schema.TAG_BEST, schema.TAG_BEST_KEY))
-    return best in tags and tags.get(best_key, "") in ("", *cell.trial_keys)
+def _is_current(repeat: int, trial_keys: Collection[str], tags: Mapping[str, str]) -> bool:
+    best, best_key = (schema.of_repeat(tag, repeat) for tag in (schema.TAG_BEST, schema.TAG_BEST_KEY))
+    return best in tags and tags.get(best_key, "") in ("", *trial_keys)
 
 
 def _refits(

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord, TrialState
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.choices import own_score
 from pretrieve_dashboards.failures import failure_rows, problems
 from pretrieve_dashboards.views import all_views
 
@@ -25,7 +26,7 @@ def print_study(record: StudyRecord, console: Console, *, report_path: Path | No
     console.print(Text("\nWhere to look next", style="bold"))
     lines = [f"  report     {report_path}"] if report_path is not None else []
     lines.append(f"  every run  {wording.ui_command(record.tracking_uri)}  (MLflow, experiment {record.name!r})")
-    models = [f"             {target}: {uri}" for target, uri in record.models.items()]
+    models = [f"             {target}: {uri}{own_score(record, target)}" for target, uri in record.models.items()]
     if models:
         lines += ["  models     mlflow.pyfunc.load_model(URI)", *models]
     for line in lines:

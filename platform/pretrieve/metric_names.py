@@ -7,6 +7,9 @@ EPOCH = "epoch"
 
 VAL_SCORE = "val/score"
 TEST_SCORE = "test/score"
+FOLD_SCORE = "fold/score"
+"""Of the images of one fold alone; its step is the fold."""
+
 LOSS_TARGET = "train/loss_target"
 LOSS_SOURCE = "train/loss_source"
 IMAGES_PER_S = "throughput/images_per_s"

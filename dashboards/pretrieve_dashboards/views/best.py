@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.choices import own_score, ties
 from pretrieve_dashboards.table_of_scores import printed_table, score_table
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
@@ -37,8 +38,8 @@ class AboutTarget(View):
         text = Markup("{} classes, {} images; scored by {}. ").format(target.num_classes, images, metric)
         if target.name not in record.models:
             return text + "No model is registered yet."
-        model = Markup("Model: <code>{}</code>, the method that is best on validation.")
-        return text + model.format(record.models[target.name])
+        model = Markup("Model: <code>{}</code>{}.").format(record.models[target.name], own_score(record, target.name))
+        return text + model + " It is that of the simplest method within one standard error of the best on validation."
 
 
 class Best(View):
@@ -62,6 +63,9 @@ class Best(View):
             style="pinned",
         )
 
+    def note(self, record: StudyRecord) -> str:
+        return ties(record.cells)
+
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
         names = wording.ordered(name for cell in record.cells for name in cell.best or ())
         states = [state for state in _PROBLEM_STATES if any(cell.num_in_state(state) for cell in record.cells)]
@@ -74,6 +78,8 @@ class Best(View):
         ]
         yield Text("\nBest configuration of each cell, chosen on validation", style="bold")
         yield printed_table(("target", "method", "val %", *columns, "min:s"), rows)
+        if tied := ties(record.cells):
+            yield Text(tied, style="dim")
         yield Text(("K: number of selected groups; " if "top_k" in names else "") + _LEGEND, style="dim")
 
 

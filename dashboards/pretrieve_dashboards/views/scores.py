@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pretrieve.records import StudyRecord
 from pretrieve_dashboards import wording
+from pretrieve_dashboards.choices import chosen_once
 from pretrieve_dashboards.figures import dot_plot
 from pretrieve_dashboards.table_of_scores import BOLD, ScoreTable, score_table, table_parts
 from pretrieve_dashboards.view_table import Table, numeric, row
@@ -31,6 +32,9 @@ class Scores(View):
     def table(self, record: StudyRecord) -> Table:
         return score_table(record).shown()
 
+    def note(self, record: StudyRecord) -> str:
+        return chosen_once(record)
+
     def figures(self, record: StudyRecord) -> Sequence[Figure]:
         caption = "The same numbers: a dot is the mean of the refits, the line its 95% interval, cut at 0 and 100%."
         return (Figure(dot_plot(score_table(record)), caption, "wide"),)
@@ -40,7 +44,7 @@ class Scores(View):
         state = "" if record.is_finished else "  (unfinished)"
         yield Text(f"{record.name}: {record.backbone}, test score in %{state}", style="bold")
         yield from table_parts(table, console)
-        yield Text(_legend(record, table), style="dim")
+        yield Text(" ".join(filter(None, (_legend(record, table), chosen_once(record)))), style="dim")
 
 
 class Reading(View):

@@ -19,6 +19,7 @@ from pretrieve.cli.extend_command import extend
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
+from pretrieve.cli.register_command import register
 from pretrieve.cli.select_command import select
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.targets_command import prepare, targets
@@ -82,6 +83,7 @@ for command in (
     merge,
     status,
     deliver,
+    register,
     experiments,
     reproduce,
 ):

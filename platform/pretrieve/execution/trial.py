@@ -58,8 +58,7 @@ def run_trial(task: TrialTask, *, report: Report) -> Outcome | None:
 
     Returns None where the trial has done the folds of its round and waits; `finished`; `diverged` if the loss was not
     finite; `failed` if the program raised an error. The error is written into the spool, so that it ends this trial
-    only. Raises OSError if a disk that the trial does not wait for
-    is full, such as that of the node's local copies.
+    only. Raises OSError if a disk that the trial does not wait for is full, such as that of the node's local copies.
     """
     spool = Spool(task.spool_path)
     if spool.outcome in RESULTS:
@@ -265,7 +264,8 @@ class TrialProcess:
             found.append(held_out)
             logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
             scores = _scores(self.task.spec, logits, labels)
-            self._record(number + 1, metrics | scores)
+            alone = _scores(self.task.spec, held_out.logits, held_out.labels)[metric_names.VAL_SCORE]
+            self._record(number + 1, metrics | scores | {metric_names.FOLD_SCORE: alone})
         return {**scores, metric_names.SECONDS: seconds}
 
     def _train_fold(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[HeldOut, EpochReport]:

@@ -186,7 +186,8 @@ class TuneEvents(tune.Callback):
             self._watcher.trial_skipped(task)
             return
         failure = self._watcher.trial_ended(task)
-        self._prometheus.ended(failure)
+        if not task.is_waiting:
+            self._prometheus.ended(failure)
         if failure == "program error":
             # The other trials of the cell run the same program on the same data.
             stop_file(self._scratch, task.spec).touch()

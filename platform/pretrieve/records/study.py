@@ -177,6 +177,7 @@ class StudyRecord:
       cells: one for each target and method of the plan, begun or not.
       stage_seconds: wall time of each stage, summed over all runs of the study.
       models: registered model name, version and URI by target.
+      model_refits: the key of the refit that each of them is, by target; empty in records of earlier versions.
       audits: the results of the leakage audit; empty if the study has none.
       verdict: what its repeats say of its contrasts; None before, and for a study without repeats.
     """
@@ -199,6 +200,13 @@ class StudyRecord:
     models: Mapping[str, str]
     audits: tuple[AuditRecord, ...] = ()
     verdict: VerdictRecord | None = None
+    model_refits: Mapping[str, str] = field(default_factory=dict)
+
+    def model_refit(self, target: str) -> tuple[CellRecord, TrialRecord] | None:
+        """Return the refit that is a target's registered model, with its cell; None if it is not known."""
+        key = self.model_refits.get(target)
+        found = [(cell, refit) for cell in self.cells for refit in cell.refits if refit.key == key]
+        return found[0] if found else None
 
     def cell(self, target: str, method: str) -> CellRecord:
         """Return the cell of a pair; KeyError if the plan has no such pair."""

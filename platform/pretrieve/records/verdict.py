@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+CHOSEN_ONCE = "Configurations were chosen in the first repeat alone: the interval does not cover the choice."
+"""Said of a study with `choose: first_repeat`."""
+
 
 @dataclass(frozen=True)
 class ContrastVerdict:

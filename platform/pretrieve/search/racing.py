@@ -12,18 +12,14 @@ from pretrieve.search.tune_config import TRIAL, CellName
 
 
 class Race(Protocol):
-    """The race of one cell.
-
-    Attributes:
-      cell: its target and method.
-      max_num_runs: how often a process may begin for it, if nothing drops out.
-    """
+    """The race of one cell."""
 
     @property
     def cell(self) -> CellName: ...
 
     @property
-    def max_num_runs(self) -> int: ...
+    def max_num_runs(self) -> int:
+        """How many processes it takes at most: all folds of all trials, one at a time."""
 
     def next_round(self) -> Sequence[str]:
         """End the round, whose processes have all returned: drop what is behind, and return what the next one runs.

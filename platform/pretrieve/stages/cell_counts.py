@@ -92,7 +92,9 @@ def timed_cells(context: Context, measured: Calibration) -> list[CellForecast]:
 def _count(context: Context, trial_maker: TrialMaker | None, target: str, method: str) -> CellForecast:
     search, grid, known = context.settings.search, _grid(context, target, method), _known(context, target, method)
     row = context.settings.method(method)
+    chooses = context.settings.chooses_in(context.repeat)
     num_trials = num_proposed(search, grid, row) if search.proposes else len(grid.points(row))
+    num_trials = num_trials if chooses else 0
     num_done = num_refits_done = 0
     if trial_maker is not None and known is not None:
         trials = [trial for trial in known.trials if trial.repeat == context.repeat]
@@ -101,7 +103,7 @@ def _count(context: Context, trial_maker: TrialMaker | None, target: str, method
             points = [Hyperparameters.model_validate(dict(trial.hyperparameters)) for trial in trials]
             planned = {trial_maker.trial(target, method, point).spec.key for point in points}
         else:
-            planned = {task.spec.key for task in trial_maker.cell(target, method, grid).trials}
+            planned = {task.spec.key for task in trial_maker.cell(target, method, grid).trials} if chooses else set()
             num_trials = len(planned)
         num_done = min(num_trials, len(planned & {trial.key for trial in trials if trial.state in states}))
         if num_done == num_trials:  # else another configuration may be the best in the end

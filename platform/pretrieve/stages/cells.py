@@ -10,6 +10,7 @@ from pretrieve.artifacts.atomic_files import read_json, write_json
 from pretrieve.data.image_set import ImageSet
 from pretrieve.data.metric_words import find_metrics
 from pretrieve.errors import UserError
+from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records import PlannedCell, PlanRecord, TargetRecord
 from pretrieve.records.codec import from_json, to_json
 from pretrieve.records.forecast import FORECAST_FILE
@@ -47,7 +48,7 @@ class CellsStage(Stage[StudyCells]):
         """
         settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
         trial_maker = TrialMaker(settings, inputs, ledger.spool_path, [study_inputs(fold) for fold in context.folds()])
-        study_cells = StudyCells(settings, trial_maker, ledger, context.clock)
+        study_cells = StudyCells(settings, trial_maker, ledger, context.clock, _chosen_before(context))
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
         if context.above is None:
@@ -65,6 +66,15 @@ class CellsStage(Stage[StudyCells]):
         ledger.record_study(metrics={}, tags={}, artifacts=artifacts)
         study_cells.changed = lambda: ledger.attach(_write_plan(context, study_cells))
         return study_cells
+
+
+def _chosen_before(context: Context) -> Mapping[tuple[str, str], TrialTask | None] | None:
+    """Return what the first repeat chose, where this one takes its choice."""
+    from pretrieve.stages.trials import TrialsStage  # it needs the cells
+
+    if context.settings.chooses_in(context.repeat):
+        return None
+    return {(each.cell.target, each.cell.method): each.best for each in context.top.get(TrialsStage).results()}
 
 
 def _record(name: str, target: ImageSet) -> TargetRecord:
@@ -113,7 +123,9 @@ def _known_cells(
     """
     reached = own or cast("StudyCells | None", walk.results.get(CellsStage))
     for cell in (reached or another).cells:
-        if reached:
+        if not walk.settings.chooses_in(walk.repeat):
+            yield Cell(cell.target, cell.method, ()), ()
+        elif reached:
             yield cell, tuple(task.spec.key for task in cell.trials)
         else:
             yield cell, before.get((cell.target, cell.method, walk.repeat), ())[: cell.num_planned]

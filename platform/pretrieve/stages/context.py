@@ -134,8 +134,12 @@ class Context:
         return [self, *self._later]
 
     def folds(self) -> list[Context]:
-        """Return a walk for each fold of this repeat, whose selections see no label of the images that it holds out."""
-        if not self._folds and isinstance(number := self.settings.folds, int):
+        """Return a walk for each fold of this repeat, whose selections see no label of the images that it holds out.
+
+        There is none in a repeat that takes the choice of the first one.
+        """
+        number = self.settings.folds
+        if not self._folds and isinstance(number, int) and self.settings.chooses_in(self.repeat):
             self._folds = [self._part(fold=fold) for fold in range(number)]
         return self._folds
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,15 +16,14 @@ from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.forecast import StageForecast
 from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
+from pretrieve.stages.champion import choose_champions, has_score
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.packing import PackingStage
-from pretrieve.stages.refits import StudyResults
 from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
 from pretrieve.tracking.spool import latest_end, read_spool
-from pretrieve.tracking.trial_state import TrialState
 
 MODEL_S = 0.5
 """Seconds to register the best model of a target with MLflow."""
@@ -43,7 +41,7 @@ class ModelsStage(Stage[Mapping[str, str]]):
         return None
 
     def make(self, context: Context) -> Mapping[str, str]:
-        """Register a refit of each target's best method.
+        """Register a refit of each target's champion.
 
         Raises:
           LedgerError: MLflow does not answer.
@@ -52,8 +50,9 @@ class ModelsStage(Stage[Mapping[str, str]]):
 
         ledger, targets = context.ledger, context.get(ImageSetsStage).targets
         repeats = context.get(RepeatsStage)
-        winners = _winners(repeats, ledger.finished)
+        winners = choose_champions(repeats, ledger, context.settings.method)
         models: dict[str, str] = {}
+        refits: dict[str, str] = {}
         with context.clock.stage(self.name, total=len(winners)) as progressed:
             for target, result in winners.items():
                 model_name = f"{context.settings.name}.{target}"
@@ -67,11 +66,14 @@ class ModelsStage(Stage[Mapping[str, str]]):
                     weights_path=refit.weights_out,
                     architecture_name=refit.architecture_name,
                     class_names=targets[target].class_names,
-                    description=f"{refit.spec.method}, best on validation of {target}: {refit.spec.describe()}",
+                    description=f"{refit.spec.method}, the simplest method within one standard error of the best on "
+                    f"validation of {target}: {refit.spec.describe()}",
                 )
                 models[target] = register_champion(champion, ledger.tree)
+                refits[target] = refit.spec.key
                 progressed(len(models), len(winners))
-        ledger.record_study(metrics={}, tags={schema.TAG_MODELS: json.dumps(models)}, artifacts=[])
+        tags = {schema.TAG_MODELS: json.dumps(models), schema.TAG_MODEL_REFITS: json.dumps(refits)}
+        ledger.record_study(metrics={}, tags=tags, artifacts=[])
         return models
 
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
@@ -79,32 +81,12 @@ class ModelsStage(Stage[Mapping[str, str]]):
         return StageForecast(self.name, MODEL_S * number, f"{number} models", disk_bytes=measured.weight_bytes * number)
 
 
-def _winners(repeats: Sequence[StudyResults], finished: Mapping[str, TrialState]) -> dict[str, CellResult]:
-    """Return each target's best method on validation, on average over the repeats: test scores must not choose it.
-
-    Its model is that of the first repeat.
-    """
-    scores: dict[str, float] = {}
-    winners: dict[str, CellResult] = {}
-    for of_cell in zip(*(repeat.cells for repeat in repeats), strict=True):
-        first, found = of_cell[0], [finished[each.best.spec.key].score for each in of_cell if each.best is not None]
-        known = [score for score in found if score is not None]
-        is_tested = any(_has_score(task, finished) for task in first.refits)
-        if is_tested and known and (score := math.fsum(known) / len(known)) > scores.get(first.cell.target, -1.0):
-            scores[first.cell.target], winners[first.cell.target] = score, first
-    return winners
-
-
-def _has_score(task: TrialTask, finished: Mapping[str, TrialState]) -> bool:
-    return task.spec.key in finished and finished[task.spec.key].score is not None
-
-
 def _refit_with_weights(context: Context, result: CellResult, model_name: str) -> TrialTask | None:
     """Return a refit with a test score whose weights are in the study's folder, registered, or trained again."""
     from pretrieve.tracking.champions import is_champion
 
     ledger = context.ledger
-    tested = [task for task in result.refits if _has_score(task, ledger.finished)]
+    tested = [task for task in result.refits if has_score(task.spec.key, ledger.finished)]
     kept = [task for task in tested if task.weights_out is not None and is_kept(task.weights_out)]
     if kept:
         return kept[0]

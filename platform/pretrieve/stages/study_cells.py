@@ -54,6 +54,7 @@ class StudyCells:
     Attributes:
       ledger: holds the results of earlier runs.
       clock: passes on what a user should know.
+      chosen: by cell, the trial that an earlier repeat chose; the cells then have no trials. None: they have.
       changed: called when more trials are known.
     """
 
@@ -61,11 +62,15 @@ class StudyCells:
     trial_maker: TrialMaker
     ledger: Ledger
     clock: StageClock
+    chosen: Mapping[tuple[str, str], TrialTask | None] | None = None
     changed: Callable[[], None] = lambda: None
     _cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._pairs: list[tuple[str, str]] = list(product(self.trial_maker.targets, self.settings.method_names))
+        if self.chosen is not None:
+            self._settles, self._cells = False, {pair: Cell(*pair, ()) for pair in self._pairs}
+            return
         self._settles = self.settings.grid.settles_head_lr_ratio(self.settings.method_names)
         num_ratios = len(self.settings.grid.of(HEAD_LR_RATIO))
         if num_ratios > 1 and SETTLING_METHOD not in self.settings.method_names:
@@ -158,7 +163,8 @@ class StudyCells:
         """Choose the best configuration of each cell so far, and make its refits."""
         results = []
         for cell in self.cells:
-            best = best_trial(cell, self.ledger.finished)
+            own = best_trial(cell, self.ledger.finished)
+            best = own if self.chosen is None else self.chosen.get((cell.target, cell.method))
             point = best.spec.hyperparameters if best else None
             refits = self.trial_maker.refits(cell, point) if point else []
             with_leaks = self.trial_maker.refits(cell, point, with_leaks=True) if point else []

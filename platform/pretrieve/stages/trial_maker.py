@@ -108,8 +108,8 @@ class TrialMaker:
 
     def refits_longer_by(self) -> float:
         """Return the images of a refit divided by those of a trial; the largest value of any target."""
-        if self._folds:
-            return 1 / (len(self._folds) - 1)  # a trial learns each image once for each of the other folds
+        if isinstance(number := self._settings.folds, int):
+            return 1 / (number - 1)  # a trial learns each image once for each of the other folds
         sets = self._inputs.targets.values()
         return max((each.num_images("train") + each.num_images("val")) / each.num_images("train") for each in sets)
 

@@ -17,7 +17,7 @@ from pretrieve.metrics import Metric
 from pretrieve.records import StudyRecord
 from pretrieve.records.codec import to_json
 from pretrieve.records.predictions import KeptPredictions, predictions_path, read_predictions
-from pretrieve.records.verdict import ContrastVerdict, VerdictRecord
+from pretrieve.records.verdict import CHOSEN_ONCE, ContrastVerdict, VerdictRecord
 from pretrieve.stages._base import Stage
 from pretrieve.stages.context import Context
 from pretrieve.stages.image_scores import tested_images
@@ -83,7 +83,7 @@ class VerdictStage(Stage[VerdictRecord]):
             margin=settings.margin / 100,
             num_repeats=len(repeats),
             looks=tuple(looks),
-            contrasts=contrast_records(judged, _named_before(context)),
+            contrasts=contrast_records(judged, _named_before(context), settings.choose),
         )
         path = settings.folder / schema.VERDICT_ARTIFACT
         write_json(path, to_json(record))
@@ -167,15 +167,17 @@ def _named_before(context: Context) -> set[Pair]:
     return {(first, second) for first, second in found}
 
 
-def contrast_records(judged: Sequence[Verdict], known: Collection[Pair]) -> tuple[ContrastVerdict, ...]:
+def contrast_records(judged: Sequence[Verdict], known: Collection[Pair], choose: str) -> tuple[ContrastVerdict, ...]:
     """Return the verdicts as records; contrasts that are not in `known` are exploratory."""
-    return tuple(_record(each, known) for each in judged)
+    return tuple(_record(each, known, choose) for each in judged)
 
 
-def _record(verdict: Verdict, known: Collection[Pair]) -> ContrastVerdict:
+def _record(verdict: Verdict, known: Collection[Pair], choose: str) -> ContrastVerdict:
     contrast, interval = verdict.contrast, verdict.interval
     is_exploratory = (contrast.first, contrast.second) not in known
     remark = " This contrast was named after the first trials: it is exploratory." if is_exploratory else ""
+    if choose == "first_repeat":
+        remark = f" {CHOSEN_ONCE}{remark}"
     return ContrastVerdict(
         first=contrast.first,
         second=contrast.second,

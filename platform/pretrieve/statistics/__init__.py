@@ -15,6 +15,7 @@ from pretrieve.statistics.estimate import estimate as estimate
 from pretrieve.statistics.estimate import other_targets_interval as other_targets_interval
 from pretrieve.statistics.looks import LOOKS as LOOKS
 from pretrieve.statistics.looks import nominal_level as nominal_level
+from pretrieve.statistics.one_standard_error import simplest_within_one_error as simplest_within_one_error
 from pretrieve.statistics.power import detectable_difference as detectable_difference
 from pretrieve.statistics.power import detection_power as detection_power
 from pretrieve.statistics.power import equivalence_power as equivalence_power

@@ -185,7 +185,9 @@ def merged_verdict(parts: Sequence[Part], looks_before: Sequence[int] = ()) -> V
     looks = sorted({look for look in (*taken, *looks_before) if look < len(repeats)} | {len(repeats)})
     margin = float(first.settings["margin"]) / 100
     known = set.intersection(*(_named_before(part.record) for part in parts))
-    judged = contrast_records(verdicts(found, margin=margin, looks=looks), known)
+    judged = contrast_records(
+        verdicts(found, margin=margin, looks=looks), known, first.settings.get("choose", "each_repeat")
+    )
     return VerdictRecord(margin=margin, num_repeats=len(repeats), looks=tuple(looks), contrasts=judged)
 
 

@@ -121,6 +121,8 @@ class StudySettings(SettingsModel):
       margin: points within which two rows count as equivalent.
       folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
         from the others; or `official`, on the validation split of the target, held out of train where it has none.
+      choose: where the configuration of a row is chosen: in `each_repeat`; or in the `first_repeat` alone, which is
+        cheaper, as the later ones run no trials, but leaves the choice out of the intervals.
       compute: what a trial may use.
       budget: what the study may cost.
       report: what the report shows.
@@ -147,6 +149,7 @@ class StudySettings(SettingsModel):
     contrasts: tuple[tuple[str, str], ...] | None = None
     margin: Annotated[float, Field(gt=0, le=100)] = 1.0
     folds: Literal["official"] | Annotated[int, Field(ge=2, le=MAX_FOLDS)] = "official"
+    choose: Literal["each_repeat", "first_repeat"] = "each_repeat"
     compute: ComputeSettings = ComputeSettings()
     budget: BudgetSettings = BudgetSettings()
     report: ReportSettings = ReportSettings()
@@ -348,6 +351,10 @@ class StudySettings(SettingsModel):
     def num_reports(self) -> int:
         """How often a trial reports a score: after each epoch, or after each fold."""
         return self.training.num_epochs if self.folds == "official" else self.folds
+
+    def chooses_in(self, repeat: int) -> bool:
+        """Return whether a repeat, from 0, has trials of its own to choose by."""
+        return repeat == 0 or self.choose == "each_repeat"
 
     @property
     def draws_rows(self) -> bool:

@@ -14,7 +14,7 @@ from pretrieve.study.study_file import load_study_file, validate_study
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pretrieve.records import StudyRecord
+    from pretrieve.records import CellRecord, StudyRecord
     from pretrieve.records.forecast import Forecast
     from pretrieve.records.predictions import KeptPredictions
 
@@ -225,18 +225,35 @@ class Study:
           DamagedArtifactError: a file is damaged; the next run makes it again.
         """
         from pretrieve.records.predictions import predictions_path, read_predictions
+
+        refits = self._cell(target, method).refits
+        paths = [predictions_path(self.settings.folder, refit.key) for refit in refits]
+        return tuple(read_predictions(path) for path in paths if path.exists())
+
+    def register(self, target: str, method: str) -> str:
+        """Register the first refit of a cell with MLflow; return its URI, for `mlflow.pyfunc.load_model`.
+
+        A run registers the champion of each target; this is for any other cell.
+
+        Raises:
+          DashboardError: the study was never run, or has no such target or method.
+          UserError: the cell has no refit yet, or its weights or predictions are gone.
+        """
+        from pretrieve.study.register_cell import register_cell
+
+        return register_cell(self.settings, self._cell(target, method))
+
+    def _cell(self, target: str, method: str) -> CellRecord:
         from pretrieve_dashboards.errors import DashboardError
 
         record = self.record(with_trials=False)
         try:
-            refits = record.cell(target, method).refits
+            return record.cell(target, method)
         except KeyError:
             cells = ", ".join(f"{cell.target} · {cell.method}" for cell in record.cells)
             raise DashboardError(
-                f"predictions are kept for the cells of a study, one of {cells}, but {target} · {method} was asked for"
+                f"a cell must be one of the study's, {cells}, but {target} · {method} was asked for"
             ) from None
-        paths = [predictions_path(self.settings.folder, refit.key) for refit in refits]
-        return tuple(read_predictions(path) for path in paths if path.exists())
 
     def _repr_html_(self) -> str:
         """Show in a notebook what the study is, and its table once it has one."""

@@ -151,8 +151,7 @@ def _check_race(strategy: SearchStrategy, place: str) -> None:
         scores = (draws.random((num_trials, num_images)) < chances).astype(float)
         scores[-1] = scores[0]  # two trials that are right about the same images
         found = strategy.behind(scores.copy())
-        is_right = found.shape == (num_trials,) and found.dtype == bool
-        assert is_right, (
+        assert (found.shape, found.dtype) == ((num_trials,), np.dtype(bool)), (
             f"a race must say of each of {num_trials} trials whether it drops out, as an array of booleans, but "
             f"{place} returns {found!r}"
         )

@@ -20,6 +20,9 @@ from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree
 
 ALIAS = "champion"
+CELL_ALIAS = "model"
+"""Of the model of a cell that was asked for by name."""
+
 MODEL_FOLDER = "model"
 MODEL_CODE = Path(__file__).with_name("classifier_model.py")
 
@@ -31,7 +34,7 @@ SIGNATURE = ModelSignature(
 
 @dataclass(frozen=True)
 class Champion:
-    """The best model of a target; `key` and `run_id` are those of the refit that trained it."""
+    """The model of a target, or of a cell; `key` and `run_id` are those of the refit that trained it."""
 
     model_name: str  # in the registry
     key: str
@@ -40,26 +43,27 @@ class Champion:
     architecture_name: str  # of its backbone
     class_names: Sequence[str]
     description: str  # its origin, for people
+    alias: str = ALIAS
 
 
-def is_champion(model_name: str, key: str, tree: RunTree) -> bool:
-    """Return whether the registry holds the refit of this key as the champion, with a copy of its weights."""
+def is_champion(model_name: str, key: str, tree: RunTree, alias: str = ALIAS) -> bool:
+    """Return whether the registry holds the refit of this key under the alias, with a copy of its weights."""
     try:
-        current = tree.client.get_model_version_by_alias(model_name, ALIAS)
+        current = tree.client.get_model_version_by_alias(model_name, alias)
     except MlflowException:  # there is no such alias yet
         return False
     return bool(current.tags.get(schema.TAG_KEY) == key)
 
 
 def register_champion(champion: Champion, tree: RunTree) -> str:
-    """Register a model version with the alias `champion` in the store of `tree`, unless the alias has this refit.
+    """Register a model version with its alias in the store of `tree`, unless the alias has this refit.
 
     Returns:
-      The URI `models:/<name>@champion`, for `mlflow.pyfunc.load_model`.
+      The URI `models:/<name>@<alias>`, for `mlflow.pyfunc.load_model`.
     """
     name, client = champion.model_name, tree.client
-    uri = f"models:/{name}@{ALIAS}"
-    if is_champion(name, champion.key, tree):
+    uri = f"models:/{name}@{champion.alias}"
+    if is_champion(name, champion.key, tree, champion.alias):
         return uri
     with tempfile.TemporaryDirectory() as folder:
         _save_model(champion, Path(folder))
@@ -77,7 +81,7 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
         tags={schema.TAG_KEY: champion.key},
         description=champion.description,
     )
-    client.set_registered_model_alias(name, ALIAS, made.version)
+    client.set_registered_model_alias(name, champion.alias, made.version)
     return uri
 
 

@@ -163,16 +163,16 @@ class Ledger:
         self.persist(self.deliver)
         self._delivery.record(key, Note.REOPENED)
 
-    def scores(self, key: str) -> list[tuple[int, float]]:
-        """Return (epoch, validation score) of all epochs of a trial so far, in order.
+    def scores(self, key: str, name: str = schema.VAL_SCORE) -> list[tuple[int, float]]:
+        """Return (epoch, score) of all epochs of a trial so far, in order; `name` is that of the metric.
 
         Raises:
           LedgerError: only MLflow has them, and it does not answer for `PATIENCE_S`.
         """
-        scores = dict(epoch_scores(self._delivery.lines(key)))
+        scores = dict(epoch_scores(self._delivery.lines(key), name))
         run = self._delivery.trial(key).run
         if not scores and run is not None:
-            history = self.persist(partial(self.tree.client.get_metric_history, run.run_id, schema.VAL_SCORE))
+            history = self.persist(partial(self.tree.client.get_metric_history, run.run_id, name))
             scores = {figure.step: figure.value for figure in history}
         return sorted(scores.items())
 

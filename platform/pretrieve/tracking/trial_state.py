@@ -336,10 +336,10 @@ def attempts_from_text(text: str) -> list[Attempt]:
     return [Attempt(*each) for each in json.loads(text)]
 
 
-def epoch_scores(lines: Iterable[SpoolLine]) -> list[tuple[int, float]]:
-    """Return (epoch, validation score in [0, 1]) of the epochs of a spool that have a score."""
-    epochs = [line for line in lines if isinstance(line, SpooledEpoch) and schema.VAL_SCORE in line.metrics]
-    return [(line.epoch, line.metrics[schema.VAL_SCORE]) for line in epochs]
+def epoch_scores(lines: Iterable[SpoolLine], name: str = schema.VAL_SCORE) -> list[tuple[int, float]]:
+    """Return (epoch, score in [0, 1]) of the epochs of a spool that have a score; `name` is that of the metric."""
+    epochs = [line for line in lines if isinstance(line, SpooledEpoch) and name in line.metrics]
+    return [(line.epoch, line.metrics[name]) for line in epochs]
 
 
 def curve_as_text(lines: Iterable[SpoolLine]) -> str:

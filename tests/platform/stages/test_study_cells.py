@@ -3,76 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from bare_trials import BareTrialMaker
 
-from pretrieve.execution.stored_rows import StoredRows
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import record_stop
-from pretrieve.methods import find_method
 from pretrieve.search.early_stopping import Stop
-from pretrieve.search.grid import GridSettings
 from pretrieve.search.proposals import Proposals
 from pretrieve.stages.observer import StageClock, StudyObserver
 from pretrieve.stages.study_cells import StudyCells
-from pretrieve.stages.trial_maker import Cell, TrialMaker
+from pretrieve.stages.trial_maker import TrialMaker
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import Spool
 from pretrieve.training.settings import Hyperparameters
-from pretrieve.training.trial_spec import TrialSpec
 
 MakeSettings = Callable[..., StudySettings]
 GRID = {"lr": [0.1, 0.001], "weight_decay": [0.0], "source_weight": [1.0]}
-
-
-@dataclass
-class BareTrialMaker:
-    """Stands for the trial maker of one target, whose tasks have keys and no images."""
-
-    settings: StudySettings
-    ledger: Ledger
-    targets: tuple[str, ...] = ("tiny-a",)
-
-    def cell(self, target: str, method: str, grid: GridSettings) -> Cell:
-        return Cell(
-            target, method, tuple(self.trial(target, method, point) for point in grid.points(find_method(method)))
-        )
-
-    def trial(self, target: str, method: str, point: Hyperparameters) -> TrialTask:
-        key = f"{target}-{method}-{point.describe()}".replace(" ", "_").replace("/", "-")
-        objective = find_method(method).trained_with
-        return TrialTask(
-            spec=TrialSpec(
-                kind="trial",
-                target=target,
-                method=method,
-                objective=objective,
-                hyperparameters=point,
-                seed=0,
-                key=key,
-                training=self.settings.training,
-                metric="top1",
-                num_target_classes=3,
-                num_source_classes=0,
-            ),
-            architecture_name="small_resnet",
-            weights_path=Path("none"),
-            backbone_identity="",
-            train=StoredRows(folders=()),
-            evaluate=StoredRows(folders=()),
-            source=(),
-            spool_path=self.ledger.spool_path(key),
-            checkpoint_path=self.settings.folder / "checkpoints" / f"{key}.pt",
-            weights_out=None,
-            predictions=None,
-            num_threads=1,
-            provenance={},
-        )
 
 
 def open_cells(settings: StudySettings) -> tuple[StudyCells, Ledger]:

@@ -9,16 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
+from pretrieve.errors import UserError
 from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.study.forecast_study import forecast_study
 from pretrieve.study.settings import StudySettings
+from pretrieve.study.study import Study
 from pretrieve.study.walk import run_study
+from pretrieve.tracking import schema
+from pretrieve_dashboards import render_report
+from pretrieve_dashboards.errors import DashboardError
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 POOR_RATE = 1e-7
 """At such a rate the network stays at its first guess, so that its trials fall behind."""
+
+
+REGIME = [{"registered": "tiny-a", "regime": {"images_per_class": 6}}]
 
 
 class Killed(BaseException):
@@ -94,6 +104,7 @@ def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
     assert finetune.best["lr"] == 0.02
     assert finetune.num_in_state("stopped") >= 2
     assert not list((tmp_path / "runs" / "alone" / "checkpoints").iterdir())
+    check_models(settings("alone"), record)
 
     killed = settings("killed")
     for num_folds in (1, 3, 2):
@@ -108,6 +119,44 @@ def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
     assert whole.states["started"] == states(record)["stopped"]
     best = {cell.method: cell.best for cell in gridded.cells}
     assert best["finetune"] == finetune.best
+
+
+def check_models(settings: StudySettings, record: StudyRecord) -> None:
+    """The champion is the simplest row that is about as good as the best; any other cell's model can be registered."""
+    found = record.model_refit("tiny-a")
+    assert found is not None
+    cell, refit = found
+    assert (cell.method, refit.score) == ("class_means", 1.0), "all rows are right about every image"
+    study = Study.from_settings(settings)
+    uri = study.register("tiny-a", "finetune")
+    assert uri == "models:/alone.tiny-a.finetune@model"
+    version = MlflowClient(settings.tracking()).get_model_version_by_alias("alone.tiny-a.finetune", "model")
+    (own,) = record.cell("tiny-a", "finetune").refits
+    assert (version.run_id, version.tags[schema.TAG_KEY]) == (own.run_id, own.key)
+    assert study.register("tiny-a", "finetune") == uri, "it is registered once"
+    with pytest.raises(DashboardError, match=r"a cell must be one of the study's, tiny-a · finetune.*tiny-a · uott"):
+        study.register("tiny-a", "uott")
+    (settings.folder / "refits" / f"{own.key}.pt").unlink()
+    with pytest.raises(UserError, match=r"weights and predictions of a refit must be there.*run the study again"):
+        study.register("tiny-a", "finetune")
+
+
+def test_later_repeats_take_the_choice_of_the_first(settings: Callable[..., StudySettings]) -> None:
+    fields = {"methods": ["linear_probe", "class_means"], "folds": 2, "repeats": {"draws": 3}}
+    contrasts = [["linear_probe", "class_means"]]
+    chosen = settings("once", **fields, targets=REGIME, refit={}, contrasts=contrasts, choose="first_repeat")
+    forecast = forecast_study(chosen, StudyObserver())
+    assert [(cell.num_trials, cell.num_refits) for cell in forecast.cells] == [(2, 3), (1, 3)]
+    record = run_study(chosen, StudyObserver())
+    assert forecast_study(chosen, StudyObserver()).num_missing == 0
+    for cell in record.cells:
+        assert {trial.repeat for trial in cell.trials} == {0}
+        assert [refit.repeat for refit in cell.refits] == [0, 1, 2]
+        assert len({tuple(choice.hyperparameters.items()) for choice in cell.choices}) == 1
+        assert len(cell.choices) == 3
+    assert record.verdict is not None
+    assert record.verdict.contrasts[0].sentence.endswith("the interval does not cover the choice.")
+    assert "the interval does not cover the choice" in render_report(replace(record, verdict=None))
 
 
 def test_a_race_without_folds_trains_the_whole_grid(settings: Callable[..., StudySettings]) -> None:
