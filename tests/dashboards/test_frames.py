@@ -33,7 +33,7 @@ def test_compare_has_a_row_a_target_with_bounds_and_the_average(finished_study):
     frame = compare_frame(finished_study, "uot", "finetune")
     assert list(frame.index) == ["birds", finished_study.targets[1].name, "average"]
     assert frame["difference"].tolist() == pytest.approx([0.2, -0.1, 0.05])
-    assert frame["num_seeds"].tolist() == [2, 2, 2]
+    assert frame["num_seeds"].tolist() == [3, 3, 3]
     assert frame["low"].tolist() == pytest.approx([0.2, -0.1, 0.05])
     mirrored = compare_frame(finished_study, "finetune", "uot")
     assert mirrored["difference"].tolist() == pytest.approx([-0.2, 0.1, -0.05])

@@ -73,7 +73,7 @@ def test_frame_has_methods_as_rows_and_numbers_in_two_levels(finished_study, unf
 def test_text_has_percent_with_interval_where_it_is_known(finished_study):
     lines = score_table(finished_study).to_text(120).splitlines()
     assert lines[0].split() == ["method", "birds", HOSTILE, "average"]
-    assert lines[2].split() == ["finetune", "70.0", "±", "5.0", "70.0", "70.0"]
+    assert lines[2].split() == ["finetune", "70.0", "±", "5.0", "70.0,", "70.0,", "70.0", "70.0"]
     assert lines[3].split() == ["uot", "90.0", "±", "1.2", "60.0", "±", "10.0", "75.0"]
 
 
