@@ -7,7 +7,7 @@ from pretrieve_dashboards.mlflow_notes import MAX_LENGTH, cell_note
 
 def test_study_note_has_the_table_the_choices_and_the_places(finished_study):
     note = study_note(finished_study, Path("/runs/study/report.html"))
-    assert "| finetune | 70.0 ± 5.0 | 70.0, 70.0, 70.0 | 70.0 |" in note
+    assert "| finetune | 70.0 ± 5.0 | 70.0 | 70.0 |" in note
     assert "| uot | 90.0 ± 1.2 | 60.0 ± 10.0 | 75.0 |" in note
     choice = "[lr 0.1, wd 1e-4, λ 0.3, head ×10](#/experiments/1/runs/run-birds-uot-0)"
     assert f"| birds | [uot](#/experiments/1/runs/cell-birds-uot) | {choice} | 75.0 | 90.0 ± 1.2 |" in note
