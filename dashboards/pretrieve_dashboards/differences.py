@@ -19,7 +19,8 @@ class PairedDifference(NamedTuple):
       target: name of the target, or `average` for the mean over all targets.
       num_seeds: number of pairs of refits.
       mean: mean difference of scores in [0, 1].
-      ci95: half width of its 95% interval (Student's t over the seeds); NaN for one seed.
+      ci95: half width of its 95% interval (Student's t over the seeds); NaN below three seeds.
+      values: the differences of the pairs.
     """
 
     target: str
@@ -27,6 +28,7 @@ class PairedDifference(NamedTuple):
     num_seeds: int
     mean: float
     ci95: float
+    values: tuple[float, ...] = ()
 
 
 def paired_differences(record: StudyRecord, baseline: str = "finetune") -> tuple[PairedDifference, ...]:
@@ -73,4 +75,4 @@ def _by_seed(cell: CellRecord, baseline: CellRecord) -> dict[int, float]:
 
 def _difference(target: str, method: str, by_seed: Mapping[int, float]) -> PairedDifference:
     mean, half_width = mean_and_ci95(list(by_seed.values()))
-    return PairedDifference(target, method, len(by_seed), mean, half_width)
+    return PairedDifference(target, method, len(by_seed), mean, half_width, tuple(by_seed.values()))

@@ -61,7 +61,7 @@ def _description(table: ScoreTable) -> str:
     parts = []
     for target in table.targets:
         scores = [
-            f"{method} {wording.score(table.mean(target, method), table.ci95(target, method))}"
+            f"{method} {table.score(target, method)}"
             for method in table.methods
             if table.mean(target, method) is not None
         ]

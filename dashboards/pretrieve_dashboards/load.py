@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mlflow.entities import Run
 
 from pretrieve.components.hyperparameters import TOP_K, read_number
+from pretrieve.intervals import LEAST_VALUES
 from pretrieve.records import (
     Attempt,
     AuditRecord,
@@ -163,7 +164,7 @@ def _cell(
         refits=own_refits,
         # MLflow keeps the test scores of an earlier best configuration until the new one is tested.
         test_mean=metrics.get(schema.TEST_MEAN) if num_tested else None,
-        test_ci95=metrics.get(schema.TEST_CI95) if num_tested > 1 else None,
+        test_ci95=metrics.get(schema.TEST_CI95) if num_tested >= LEAST_VALUES else None,
         refits_with_leaks=tuple(_refits(schema.TAG_REFIT_KEYS_WITH_LEAKS, current, tags, refits)),
         choices=choices,
     )

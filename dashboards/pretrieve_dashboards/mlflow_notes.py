@@ -11,7 +11,7 @@ from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.tracking import schema
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.missing_results import missing_parts
-from pretrieve_dashboards.table_of_scores import BOLD, score_table
+from pretrieve_dashboards.table_of_scores import BOLD, SCORES_READ, cell_score, score_table
 from pretrieve_dashboards.views._trial_lines import chosen_trial, counted_states
 from pretrieve_dashboards.views.verdict import primary_contrasts
 
@@ -34,7 +34,7 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
         f"{wording.count(len(record.methods), 'method')} on {_escaped(record.backbone)} · "
         f"{'finished' if record.is_finished else 'unfinished'}",
         "\n".join(f"- {_escaped(each.sentence)}" for each in primary_contrasts(record)),
-        f"Mean test score in % ± half of its 95% interval; {BOLD}.",
+        f"{SCORES_READ}; {BOLD}.",
         _score_lines(record),
         _artifact_lines(record, report),
         _missing(record),
@@ -120,7 +120,7 @@ def _best_lines(record: StudyRecord) -> list[str]:
     lines = ["\n\n| target | method | best configuration | validation | test |\n|---|---|---|---|---|"]
     for cell in [cell for cell in record.cells if cell.best is not None]:
         method = _linked(cell.method, record, cell.run_id) if cell.run_id else _escaped(cell.method)
-        scores = f"{wording.percent(cell.best_val_score)} | {wording.score(cell.test_mean, cell.test_ci95)}"
+        scores = f"{wording.percent(cell.best_val_score)} | {cell_score(cell)}"
         lines.append(f"\n| {_escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
     return lines if len(lines) > 1 else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -187,7 +188,7 @@ def gap_values(records: Mapping[str, StudyRecord], method: str, baseline: str) -
     """
     return {
         (gap_name(difference.target, method, baseline), point): Value(
-            difference.mean, difference.ci95 if difference.num_seeds > 1 else None
+            difference.mean, difference.ci95 if math.isfinite(difference.ci95) else None
         )
         for point, record in records.items()
         for difference in paired_differences(record, baseline)

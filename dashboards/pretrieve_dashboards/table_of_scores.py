@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BOLD = "bold: better than the method it is compared with, by the study's verdict"
 
+SCORES_READ = "Mean test score in % ± half of its 95% interval, with fewer than three refits the score of each"
+
 _ENDED: tuple[TrialState, ...] = ("finished", "diverged", "stopped", "failed")
 
 
@@ -55,6 +57,11 @@ class ScoreTable:
         """Return the half width of a 95% interval in [0, 1]; None if it is unknown."""
         cell = self.cells.get((target, method))
         return None if cell is None else cell.test_ci95
+
+    def score(self, target: str, method: str) -> str:
+        """Write a mean in % with its interval; below three refits the scores of all."""
+        cell = self.cells.get((target, method))
+        return wording.score(None, None) if cell is None else cell_score(cell)
 
     def to_csv(self) -> str:
         """Write one line per cell, ordered by target and then method, as in the study.
@@ -107,17 +114,22 @@ class ScoreTable:
                 (*scores, numeric(wording.percent(self.averages.get(method)), is_best=self._is_better(AVERAGE, method)))
                 for method, scores in zip(self.methods, rows, strict=True)
             ]
-        caption = f"Mean test score in % ± half of its 95% interval; {BOLD}; —: not tested."
+        caption = f"{SCORES_READ}; {BOLD}; —: not tested."
         return Table("Test scores by method and target", caption, head, rows, style="pinned")
 
     def _score(self, target: str, method: str) -> TableCell:
         mean = self.mean(target, method)
-        text = wording.score(mean, self.ci95(target, method))
+        text = self.score(target, method)
         run_id = None if mean is None else self.cells[target, method].run_id
         return numeric(text, run_id, is_best=self._is_better(target, method))
 
     def _is_better(self, column: str, method: str) -> bool:
         return (column, method) in self.better
+
+
+def cell_score(cell: CellRecord) -> str:
+    """Write the mean test score of a cell in % with its interval; below three refits the scores of all."""
+    return wording.score(cell.test_mean, cell.test_ci95, () if cell.test_mean is None else cell.test_scores)
 
 
 def score_table(record: StudyRecord) -> ScoreTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from pretrieve.components.hyperparameters import BUILT_IN
@@ -28,13 +28,17 @@ def percent(fraction: float | None) -> str:
     return ABSENT if fraction is None else f"{100 * fraction:.1f}"
 
 
-def score(mean: float | None, ci95: float | None) -> str:
-    """Write a mean in %, with the half width of its interval if that is known.
+def score(mean: float | None, ci95: float | None, values: Sequence[float] = ()) -> str:
+    """Write a mean in %, with the half width of its interval if that is known; else the values that it is the mean of.
 
     >>> score(0.813, 0.021), score(0.813, None), score(None, None)
     ('81.3 ± 2.1', '81.3', '—')
+    >>> score(0.813, None, [0.805, 0.821])
+    '80.5, 82.1'
     """
-    return percent(mean) if mean is None or ci95 is None else f"{percent(mean)} ± {percent(ci95)}"
+    if mean is None or ci95 is None:
+        return ", ".join(map(percent, values)) or percent(mean)
+    return f"{percent(mean)} ± {percent(ci95)}"
 
 
 def number(value: float) -> str:

@@ -19,9 +19,12 @@ FURTHER = {"auroc": "mean AUROC", "own": "my own <metric>"}
 
 @pytest.fixture
 def study(finished_study: StudyRecord) -> StudyRecord:
-    """On birds two refits of uot have 0.5 and 0.7 by one metric, and one of them 0.25 by another."""
+    """On birds three refits of uot have 0.5, 0.7 and 0.6 by one metric, and one of them 0.25 by another."""
     birds, other = finished_study.targets
-    scores = {"finetune": ({"auroc": 0.5}, {"auroc": 0.75}), "uot": ({"auroc": 0.5, "own": 0.25}, {"auroc": 0.7})}
+    scores = {
+        "finetune": ({"auroc": 0.5}, {"auroc": 0.75}, {"auroc": 0.625}),
+        "uot": ({"auroc": 0.5, "own": 0.25}, {"auroc": 0.7}, {"auroc": 0.6}),
+    }
     cells = [
         replace(
             cell,
@@ -39,9 +42,10 @@ def study(finished_study: StudyRecord) -> StudyRecord:
 
 def test_a_mean_has_the_interval_of_a_score_where_there_are_refits_for_one(study: StudyRecord) -> None:
     cell = study.cell("birds", "uot")
-    mean, ci95 = further_score(cell, "auroc") or (None, None)
-    assert (mean, ci95) == (pytest.approx(0.6), pytest.approx(12.706 * 0.1, abs=1e-4))
-    assert further_score(cell, "own") == (0.25, None)
+    found = further_score(cell, "auroc")
+    assert found is not None
+    assert found[:2] == (pytest.approx(0.6), pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4))
+    assert further_score(cell, "own") == (0.25, None, [0.25])
     assert further_score(cell, "macro_f1") is None
 
 
@@ -49,8 +53,8 @@ def test_the_table_has_a_row_for_each_method_and_a_column_for_each_metric(study:
     table = FurtherMetrics().table(study)
     assert list(table.head) == ["target", "method", "mean AUROC", "my own <metric>"]
     assert table.texts() == [
-        ["birds", "finetune", "62.5 ± 158.8", "—"],
-        ["birds", "uot", "60.0 ± 127.1", "25.0"],
+        ["birds", "finetune", "62.5 ± 31.1", "—"],
+        ["birds", "uot", "60.0 ± 24.8", "25.0"],
     ]
 
 
@@ -66,7 +70,7 @@ def test_report_terminal_and_list_of_runs_show_them_only_where_there_are_some(
     assert '<h2 id="further-metrics">Further metrics</h2>' in html
     assert "my own &lt;metric&gt;" in html
     assert "Further metrics on test in %" in text
-    assert "60.0 ± 127.1" in text
+    assert "60.0 ± 24.8" in text
     assert {"metrics.`val/auroc`", "metrics.`test/own`"} <= set(columns)
     html, text, columns = shown(finished_study)
     assert "further-metrics" not in html

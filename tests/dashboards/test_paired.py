@@ -25,21 +25,22 @@ def with_refits(record: StudyRecord, make_trial, scores):
 
 
 def test_refits_of_the_same_seed_are_compared(finished_study, make_trial):
-    """Seed 1 has 0.1 more, seed 2 has 0.3 more: mean 0.2, and t of one degree of freedom is 12.706."""
+    """0.1, 0.3 and 0.2 more: mean 0.2, s = 0.1, and t of two degrees of freedom is 4.3027."""
     scores = {
-        (0, "finetune"): {1: 0.5, 2: 0.6, 9: 0.0},
-        (0, "uot"): {2: 0.9, 1: 0.6},
-        (1, "finetune"): {1: 0.4, 2: 0.4},
-        (1, "uot"): {1: 0.4, 2: 0.4},
+        (0, "finetune"): {1: 0.5, 2: 0.6, 3: 0.5, 9: 0.0},
+        (0, "uot"): {2: 0.9, 1: 0.6, 3: 0.7},
+        (1, "finetune"): {1: 0.4, 2: 0.4, 3: 0.4},
+        (1, "uot"): {1: 0.4, 2: 0.4, 3: 0.4},
     }
     first, second, average = paired_differences(with_refits(finished_study, make_trial, scores))
-    assert (first.target, first.method, first.num_seeds) == ("birds", "uot", 2)
+    assert (first.target, first.method, first.num_seeds) == ("birds", "uot", 3)
     assert first.mean == pytest.approx(0.2)
-    assert first.ci95 == pytest.approx(12.7062 * 0.1, rel=1e-4)
+    assert first.ci95 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-4)
+    assert sorted(first.values) == pytest.approx([0.1, 0.2, 0.3])
     assert (second.mean, second.ci95) == pytest.approx((0.0, 0.0))
-    assert (average.target, average.num_seeds) == ("average", 2)
+    assert (average.target, average.num_seeds) == ("average", 3)
     assert average.mean == pytest.approx(0.1)
-    assert average.ci95 == pytest.approx(12.7062 * 0.05, rel=1e-4)
+    assert average.ci95 == pytest.approx(4.3027 * 0.05 / 3**0.5, rel=1e-4)
 
 
 def test_a_target_without_a_shared_seed_has_no_difference_and_its_method_no_average(finished_study, make_trial):
@@ -64,7 +65,9 @@ def test_average_is_over_the_seeds_that_every_target_has(finished_study, make_tr
     }
     first, second, average = paired_differences(with_refits(finished_study, make_trial, scores))
     assert (first.num_seeds, second.num_seeds, average.num_seeds) == (3, 3, 2)
-    assert (average.mean, average.ci95) == pytest.approx((0.2, 0.0))
+    assert average.mean == pytest.approx(0.2)
+    assert average.ci95 != average.ci95, "two seeds have no interval"
+    assert average.values == pytest.approx((0.2, 0.2))
 
 
 def test_refit_without_a_score_has_no_pair_on_either_side(finished_study, make_trial):

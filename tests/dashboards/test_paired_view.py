@@ -10,10 +10,10 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture
 def compared(finished_study, make_trial):
-    """On birds uot adds 1 and 3 points: 2 ± 12.7; on the other target it loses 5 with both seeds."""
+    """On birds uot adds 1, 3 and 2 points, 2 ± 4.3027/√3; on the other target it loses 5 with each of two seeds."""
     scores = {
-        ("birds", "finetune"): (0.5, 0.5),
-        ("birds", "uot"): (0.51, 0.53),
+        ("birds", "finetune"): (0.5, 0.5, 0.5),
+        ("birds", "uot"): (0.51, 0.53, 0.52),
         ("other", "finetune"): (0.4, 0.4),
         ("other", "uot"): (0.35, 0.35),
     }
@@ -31,9 +31,9 @@ def test_differences_are_listed_with_sign_interval_and_run(compared):
     hostile = compared.targets[1].name
     assert (baseline_of(compared), unpaired(compared)) == ("finetune", [])
     assert [[row[0].text, row[3].text, row[3].is_best, row[3].run_id] for row in table.rows] == [
-        ["birds", "+2.0 ± 12.7", False, "cell-birds-uot"],
-        [hostile, "-5.0 ± 0.0", True, f"cell-{hostile}-uot"],
-        ["average", "-1.5 ± 6.4", False, None],
+        ["birds", "+2.0 ± 2.5", False, "cell-birds-uot"],
+        [hostile, "-5.0, -5.0", False, f"cell-{hostile}-uot"],
+        ["average", "-2.0, -1.0", False, None],
     ]
 
 
@@ -43,7 +43,7 @@ def test_figure_has_a_row_a_difference_and_cuts_intervals_that_would_hide_it(com
     words = {"".join(node.itertext()) for node in root.iter(f"{SVG}text")}
     assert {"birds · uot", "average · uot", "0"} <= words
     assert len(list(root.iter(f"{SVG}circle"))) == 3
-    assert "birds, uot +2.0 ± 12.7 over 2 seeds" in root.get("aria-label")
+    assert "birds, uot +2.0 ± 2.5 over 3 seeds" in root.get("aria-label")
 
 
 def test_unfinished_study_names_the_pairs_without_a_seed_in_common(unfinished_study, finished_study):

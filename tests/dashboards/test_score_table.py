@@ -37,7 +37,7 @@ def test_what_the_verdict_calls_better_is_marked_and_no_largest_mean(finished_st
 def test_csv_has_a_line_a_cell_with_all_digits(finished_study):
     lines = score_table(finished_study).to_csv().splitlines()
     assert lines[0].startswith("target,method,metric,num_refits,test_mean,test_ci95,best_val_score,lr,")
-    assert lines[2] == "birds,uot,top1,2,0.9,0.0125,0.75,0.1,0.0001,0.3,10.0,,2,2,0,0,0,5.5"
+    assert lines[2] == "birds,uot,top1,3,0.9,0.0125,0.75,0.1,0.0001,0.3,10.0,,2,2,0,0,0,5.5"
     assert len(lines) == 5
 
 

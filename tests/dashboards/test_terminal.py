@@ -66,7 +66,7 @@ def test_says_configuration_cost_and_where_to_look(finished_study):
     assert "out/report.html" in text
     assert "every run" in text
     assert "birds: models:/study.birds@champion" in text
-    assert "Student's t over 2 refits" in text
+    assert "Student's t over 1–3 refits" in text
     assert "and the mean accuracy per class for <script>" in " ".join(text.split())
     assert "secret" not in text
     assert "Missing" not in text
@@ -118,7 +118,7 @@ def test_long_list_of_missing_parts_is_cut(eight_targets):
 def test_numbers_of_refits_that_differ_are_given_as_a_range(finished_study):
     first, *others = finished_study.cells
     record = replace(finished_study, cells=(replace(first, refits=first.refits[:1]), *others))
-    assert "over 1–2 refits" in printed(record, 120)
+    assert "over 1–3 refits" in printed(record, 120)
 
 
 @pytest.mark.shows("best", "scores")

@@ -49,5 +49,6 @@ def test_refits_are_listed_with_those_that_had_the_leaks(finished_study, make_tr
     assert [row[:3] for row in Refits().table(of_cell(finished_study, leaky)).texts()] == [
         ["seed 11", "90.0", "finished"],
         ["seed 12", "90.0", "finished"],
+        ["seed 13", "90.0", "finished"],
         ["seed 11, with leaks", "95.0", "finished"],
     ]

@@ -71,7 +71,7 @@ def test_unfinished_study_shows_lost_work_and_counts_what_has_no_times(unfinishe
     view = worker_times(replace(unfinished_study, cells=(replace(cell, trials=trials), unfinished_study.cells[0])))
     kinds = {lane.worker: [span.kind for span in lane.spans] for lane in view.lanes}
     assert kinds == {"n1": ["lost", "lost"], "n2": ["trial"], "not recorded": ["trial"]}
-    assert view.num_untimed == 4
+    assert view.num_untimed == 5
     assert "diverged or failed" in utilisation_figure(view)
 
 

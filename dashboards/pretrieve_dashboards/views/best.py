@@ -11,7 +11,7 @@ from rich.text import Text
 from pretrieve.records import CellRecord, StudyRecord, TrialState
 from pretrieve_dashboards import wording
 from pretrieve_dashboards.choices import own_score, ties
-from pretrieve_dashboards.table_of_scores import printed_table, score_table
+from pretrieve_dashboards.table_of_scores import cell_score, printed_table, score_table
 from pretrieve_dashboards.view_table import Table, TableCell, numeric, row
 from pretrieve_dashboards.views._base import View
 from pretrieve_dashboards.views._trial_lines import chosen_trial
@@ -90,7 +90,7 @@ def _row(cell: CellRecord, *, is_best: bool) -> tuple[TableCell, ...]:
         cell.method,
         TableCell(wording.hyperparameters(cell.best), style="whole"),
         numeric(wording.percent(cell.best_val_score), None if trial is None else trial.run_id),
-        numeric(wording.score(cell.test_mean, cell.test_ci95), test_run, is_best=is_best),
+        numeric(cell_score(cell), test_run, is_best=is_best),
         numeric(f"{num_tested} of {len(cell.refits)}"),
         numeric(f"{cell.num_in_state('finished')} of {cell.num_planned}"),
         TableCell(cell.run_id or "not begun", cell.run_id),

@@ -35,8 +35,9 @@ class FurtherMetrics(View):
         cells = [cell for cell in record.cells if asked[cell.target]]
         return Table(
             label="Further metrics by target and method",
-            caption="Mean over the refits on test, in % ± half of its 95% interval. The "
-            "configurations are those with the best validation score: these metrics choose nothing.",
+            caption="Mean over the refits on test, in % ± half of its 95% interval, with fewer than three refits "
+            "the value of each. The configurations are those with the best validation score: these metrics choose "
+            "nothing.",
             head=("target", "method", *labels.values()),
             rows=[row(cell.target, cell.method, *(_entry(cell, name) for name in labels)) for cell in cells],
             row_runs=[cell.run_id for cell in cells],
@@ -49,18 +50,17 @@ class FurtherMetrics(View):
             yield printed_table(table.head, table.rows)
 
 
-def further_score(cell: CellRecord, name: str) -> tuple[float, float | None] | None:
-    """Return the mean in [0, 1] of a further metric over the refits of a cell, and half of its 95% interval.
+def further_score(cell: CellRecord, name: str) -> tuple[float, float | None, list[float]] | None:
+    """Return the mean in [0, 1] of a further metric over the refits of a cell, half of its 95% interval, its values.
 
-    The interval is None for one refit; all is None where no refit has the metric.
+    The interval is None below three refits; all is None where no refit has the metric.
     """
     values = [refit.further_scores[name] for refit in cell.refits if name in refit.further_scores]
     if not values:
         return None
     mean, ci95 = mean_and_ci95(values)
-    return mean, ci95 if math.isfinite(ci95) else None
+    return mean, ci95 if math.isfinite(ci95) else None, values
 
 
 def _entry(cell: CellRecord, name: str) -> TableCell:
-    mean, ci95 = further_score(cell, name) or (None, None)
-    return numeric(wording.score(mean, ci95), cell.run_id)
+    return numeric(wording.score(*(further_score(cell, name) or (None, None))), cell.run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -62,8 +63,9 @@ class LeakRow(NamedTuple):
     without: float  # mean test score in [0, 1]
     with_leaks: float  # mean test score in [0, 1]
     gain: float  # mean difference, with − without
-    gain_ci95: float  # half width of its 95% interval (Student's t over the seeds); NaN for one seed
+    gain_ci95: float  # half width of its 95% interval (Student's t over the seeds); NaN below three seeds
     run_id: str | None = None
+    gains: tuple[float, ...] = ()
 
 
 class LeakGains(View):
@@ -92,11 +94,14 @@ class LeakGains(View):
         )
 
     def note(self, record: StudyRecord) -> str:
-        return f"± is the half width of the 95% interval of the difference. {WHERE_PAIRS_ARE}"
+        return (
+            "± is the half width of the 95% interval of the difference; fewer than three differences are listed. "
+            f"{WHERE_PAIRS_ARE}"
+        )
 
 
 def _gain_row(leak: LeakRow) -> tuple[TableCell, ...]:
-    gain = wording.score(leak.gain, leak.gain_ci95 if leak.num_seeds > 1 else None)
+    gain = wording.score(leak.gain, leak.gain_ci95 if math.isfinite(leak.gain_ci95) else None, leak.gains)
     scores = (wording.percent(leak.without), wording.percent(leak.with_leaks), gain)
     return row(leak.target, leak.method, numeric(leak.num_seeds), *(numeric(text, leak.run_id) for text in scores))
 
@@ -112,8 +117,9 @@ def leak_rows(record: StudyRecord) -> list[LeakRow]:
             if refit.score is not None and (leaky := leaky_scores.get(refit.seed)) is not None
         ]
         if pairs:
-            gain, gain_ci95 = mean_and_ci95([leaky - clean for clean, leaky in pairs])
+            gains = tuple(leaky - clean for clean, leaky in pairs)
+            gain, gain_ci95 = mean_and_ci95(gains)
             without, with_leaks = (sum(scores) / len(pairs) for scores in zip(*pairs, strict=True))
             means = (without, with_leaks, gain, gain_ci95)
-            rows.append(LeakRow(cell.target, cell.method, len(pairs), *means, run_id=cell.run_id))
+            rows.append(LeakRow(cell.target, cell.method, len(pairs), *means, cell.run_id, gains))
     return rows

@@ -41,7 +41,8 @@ class Paired(View):
         return Table(
             f"Differences to {baseline}, as a table",
             f"Test score minus that of {baseline} in percentage points, refits of the same seed with each other; ± is "
-            "half of the 95% interval of the mean difference; bold: the interval leaves out 0.",
+            "half of the 95% interval of the mean difference; fewer than three differences are listed; bold: the "
+            "interval leaves out 0.",
             ("target", "method", "seeds", "difference"),
             [
                 row(
@@ -78,13 +79,16 @@ def unpaired(record: StudyRecord) -> list[str]:
 
 
 def signed(each: PairedDifference) -> str:
-    """Write a difference in percentage points with its sign and its interval.
+    """Write a difference in percentage points with its sign and its interval; below three seeds each difference.
 
-    >>> signed(PairedDifference("birds", "uot", 2, 0.021, 0.013))
+    >>> signed(PairedDifference("birds", "uot", 3, 0.021, 0.013))
     '+2.1 ± 1.3'
+    >>> signed(PairedDifference("birds", "uot", 2, 0.021, math.nan, (0.019, 0.023)))
+    '+1.9, +2.3'
     """
-    interval = f" ± {100 * each.ci95:.1f}" if math.isfinite(each.ci95) else ""
-    return f"{100 * each.mean:+.1f}{interval}"
+    if math.isfinite(each.ci95):
+        return f"{100 * each.mean:+.1f} ± {100 * each.ci95:.1f}"
+    return ", ".join(f"{100 * value:+.1f}" for value in each.values or (each.mean,))
 
 
 def is_clear(each: PairedDifference) -> bool:

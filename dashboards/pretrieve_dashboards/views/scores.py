@@ -15,7 +15,7 @@ from pretrieve_dashboards.table_of_scores import BOLD, ScoreTable, score_table, 
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Figure, View
 
-STUDENT_T_975 = {2: "12.71", 3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
+STUDENT_T_975 = {3: "4.30", 4: "3.18", 5: "2.78", 10: "2.26"}
 """97.5% quantile of Student's t by number n of refits, with n − 1 degrees of freedom."""
 
 
@@ -63,8 +63,9 @@ class Reading(View):
             "√n, with s the standard deviation of the n scores and t the 97.5% quantile of Student's t with n − 1 "
             "degrees of freedom.\n\n"
             "It shows how much the score varies with the seed of heads, order and crops. It does not show how much it "
-            "would vary with other images, and two methods whose intervals overlap may still differ. With one refit "
-            "there is no interval. The average has none, because the targets are not a random sample."
+            "would vary with other images, and two methods whose intervals overlap may still differ. Below "
+            "three refits there is no interval, and the scores are listed. The average has none, because the targets "
+            "are not a random sample."
         )
 
     def table(self, record: StudyRecord) -> Table:
@@ -84,4 +85,6 @@ def _legend(record: StudyRecord, table: ScoreTable) -> str:
     of_targets = [f" for {', '.join(names)}" if len(targets) > 1 else "" for names in targets.values()]
     parts = [f"the {metric}{names}" for metric, names in zip(targets, of_targets, strict=True)]
     score = "" if set(table.metrics.values()) == {"top1"} else f" The score is {' and '.join(parts)}."
+    if all(cell.test_ci95 is None for cell in table.cells.values()):
+        return f"The score of each refit: fewer than three have no interval; {BOLD}.{score}"
     return f"± is half of the 95% interval (Student's t{refits}); {BOLD}.{score}"

@@ -136,7 +136,7 @@ class CellRecord:
       best_val_score: the validation score of what was chosen, in [0, 1], the mean over the repeats; None before.
       refits: trainings of the best configuration on train + val, those of the present best only; of all repeats.
       test_mean: mean test score of the refits in [0, 1]; None before.
-      test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than two refits.
+      test_ci95: half width of its 95% interval (Student's t over the refits); None with fewer than three refits.
       refits_with_leaks: the same refits with the source images that an audit left out; empty if it left out none.
       choices: what was chosen in each repeat that has a choice.
     """
@@ -153,6 +153,11 @@ class CellRecord:
     test_ci95: float | None
     refits_with_leaks: tuple[TrialRecord, ...] = ()
     choices: tuple[ChoiceRecord, ...] = ()
+
+    @property
+    def test_scores(self) -> tuple[float, ...]:
+        """The test scores of the refits, in their order; those without one are left out."""
+        return tuple(refit.score for refit in self.refits if refit.score is not None)
 
     @property
     def placed_trials(self) -> tuple[TrialRecord, ...]:

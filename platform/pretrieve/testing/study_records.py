@@ -68,7 +68,8 @@ def _cell(target: str, method: str, mean: float | None, ci95: float | None, *, b
         make_trial(f"{name}-0", lr=0.1, score=0.75, source_weight=weight),
         make_trial(f"{name}-1", lr=0.01, score=0.5, source_weight=weight, seconds=3.5),
     )
-    refits = tuple(make_trial(f"{name}-r{n}", kind="refit", score=mean, source_weight=weight, seed=n) for n in (11, 12))
+    seeds = (11,) if ci95 is None else (11, 12, 13)
+    refits = tuple(make_trial(f"{name}-r{n}", kind="refit", score=mean, source_weight=weight, seed=n) for n in seeds)
     return CellRecord(
         target=target,
         method=method,
