@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.records.codec import RecordT, from_json
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import for_client, read_runs, without_password
-from pretrieve_dashboards.errors import DashboardError
+from pretrieve.tracking.address import database_file, for_client, read_runs, without_password
+from pretrieve_dashboards.errors import DashboardError, StoreAwayError
 
 MAX_NAMES_LISTED = 10
 NUM_READERS = 8
@@ -32,31 +33,42 @@ class MlflowExperiment:
     """
 
     def __init__(self, tracking_uri: str, name: str) -> None:
-        path = tracking_uri.removeprefix("sqlite:///")
-        if path != tracking_uri and not Path(path).is_file():  # MLflow would make an empty one
+        path = database_file(tracking_uri)
+        if path is not None and not path.is_file():  # MLflow would make an empty one
             raise DashboardError(
                 f"MLflow's store must exist, but there is no file {path}; "
                 "run the study first or give the address of its store"
             )
         # By default each call waits minutes for a server that is down.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         # Otherwise each small file prints a progress bar.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self.tracking_uri = tracking_uri
+        self._artifacts = None if path is None else path.parent / "artifacts"
         with self._answering():
-            self._client = MlflowClient(tracking_uri=for_client(tracking_uri))
+            self._client = MlflowClient(tracking_uri=for_client(self._readable(tracking_uri, path)))
             found: Experiment | None = self._client.get_experiment_by_name(name)
         if found is None:
             raise DashboardError(self._unknown_experiment(name))
         self.experiment_id = str(found.experiment_id)
+
+    def _readable(self, tracking_uri: str, path: Path | None) -> str:
+        """Return an address that MLflow can open: it writes to SQLite at once, so a read-only file is copied."""
+        if path is None or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return tracking_uri
+        self._copy = tempfile.TemporaryDirectory()
+        for suffix in ("", "-wal"):
+            if Path(f"{path}{suffix}").exists():
+                shutil.copyfile(f"{path}{suffix}", Path(self._copy.name, f"{path.name}{suffix}"))
+        return f"sqlite:///{Path(self._copy.name, path.name)}"
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
         except MlflowException as error:
-            raise DashboardError(
+            raise StoreAwayError(
                 f"MLflow's store must answer, but {without_password(self.tracking_uri)} says: "
                 f"{without_password(str(error))}; check the address and that the server runs"
             ) from None  # MLflow's own message may contain the password
@@ -102,6 +114,9 @@ class MlflowExperiment:
           DashboardError: a file is not such a record of this version.
         """
         top = {Path(path).parts[0] for path in paths}
+        own = None if self._artifacts is None else self._artifacts / run_id / "artifacts"
+        if own is not None and own.is_dir():  # MLflow's paths are of where the study's storage was first
+            return [_read(own / path, kind, f"{path} of run {run_id}") for path in paths if (own / path).is_file()]
         with self._answering(), tempfile.TemporaryDirectory() as folder:
             for name in top & {artifact.path for artifact in self._client.list_artifacts(run_id)}:
                 self._client.download_artifacts(run_id, name, dst_path=folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,7 +70,7 @@ class ModelsStage(Stage[Mapping[str, str]]):
                     class_names=targets[target].class_names,
                     description=f"{refit.spec.method}, best on validation of {target}: {refit.spec.describe()}",
                 )
-                models[target] = register_champion(champion, ledger.tree)
+                models[target] = ledger.persist(partial(register_champion, champion, ledger.tree))
                 progressed(len(models), len(winners))
         ledger.record_study(metrics={}, tags={schema.TAG_MODELS: json.dumps(models)}, artifacts=[])
         return models
@@ -108,7 +109,7 @@ def _refit_with_weights(context: Context, result: CellResult, model_name: str) -
     kept = [task for task in tested if task.weights_out is not None and is_kept(task.weights_out)]
     if kept:
         return kept[0]
-    if is_champion(model_name, tested[0].spec.key, ledger.tree):
+    if ledger.persist(partial(is_champion, model_name, tested[0].spec.key, ledger.tree)):
         return tested[0]
     context.clock.notice(
         f"the weights of the refits of {tested[0].spec.target} · {tested[0].spec.method} are gone or damaged: the "
