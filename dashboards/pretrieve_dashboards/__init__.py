@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.differences import PairedDifference as PairedDifference
     from pretrieve_dashboards.differences import paired_differences as paired_differences
     from pretrieve_dashboards.errors import DashboardError as DashboardError
+    from pretrieve_dashboards.errors import StoreAwayError as StoreAwayError
     from pretrieve_dashboards.figures import dot_plot as dot_plot
     from pretrieve_dashboards.figures import ranked_similarity as ranked_similarity
     from pretrieve_dashboards.frames import best_frame as best_frame

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.records.codec import RecordT, from_json
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import for_client, read_runs, without_password
-from pretrieve_dashboards.errors import DashboardError
+from pretrieve.tracking.address import database_file, for_client, read_runs, without_password
+from pretrieve_dashboards.errors import DashboardError, StoreAwayError
 
 MAX_NAMES_LISTED = 10
 NUM_READERS = 8
@@ -33,31 +33,42 @@ class MlflowExperiment:
     """
 
     def __init__(self, tracking_uri: str, name: str) -> None:
-        path = tracking_uri.removeprefix("sqlite:///")
-        if path != tracking_uri and not Path(path).is_file():  # MLflow would make an empty one
+        path = database_file(tracking_uri)
+        if path is not None and not path.is_file():  # MLflow would make an empty one
             raise DashboardError(
                 f"MLflow's store must exist, but there is no file {path}; "
                 "run the study first or give the address of its store"
             )
         # By default each call waits minutes for a server that is down.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         # Otherwise each small file prints a progress bar.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self.tracking_uri = tracking_uri
+        self._artifacts = None if path is None else path.parent / "artifacts"
         with self._answering():
-            self._client = MlflowClient(tracking_uri=for_client(tracking_uri))
+            self._client = MlflowClient(tracking_uri=for_client(self._readable(tracking_uri, path)))
             found: Experiment | None = self._client.get_experiment_by_name(name)
         if found is None:
             raise DashboardError(self._unknown_experiment(name))
-        self.experiment_id, self._location = str(found.experiment_id), str(found.artifact_location)
+        self.experiment_id = str(found.experiment_id)
+
+    def _readable(self, tracking_uri: str, path: Path | None) -> str:
+        """Return an address that MLflow can open: it writes to SQLite at once, so a read-only file is copied."""
+        if path is None or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return tracking_uri
+        self._copy = tempfile.TemporaryDirectory()
+        for suffix in ("", "-wal"):
+            if Path(f"{path}{suffix}").exists():
+                shutil.copyfile(f"{path}{suffix}", Path(self._copy.name, f"{path.name}{suffix}"))
+        return f"sqlite:///{Path(self._copy.name, path.name)}"
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
         try:
             yield
         except MlflowException as error:
-            raise DashboardError(
+            raise StoreAwayError(
                 f"MLflow's store must answer, but {without_password(self.tracking_uri)} says: "
                 f"{without_password(str(error))}; check the address and that the server runs"
             ) from None  # MLflow's own message may contain the password
@@ -103,29 +114,14 @@ class MlflowExperiment:
           DashboardError: a file is not such a record of this version.
         """
         top = {Path(path).parts[0] for path in paths}
-        if (moved := self._moved_artifacts(run_id)) is not None:
-            files = {path: moved / path for path in paths}
-            return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
+        own = None if self._artifacts is None else self._artifacts / run_id / "artifacts"
+        if own is not None and own.is_dir():  # MLflow's paths are of where the study's storage was first
+            return [_read(own / path, kind, f"{path} of run {run_id}") for path in paths if (own / path).is_file()]
         with self._answering(), tempfile.TemporaryDirectory() as folder:
             for name in top & {artifact.path for artifact in self._client.list_artifacts(run_id)}:
                 self._client.download_artifacts(run_id, name, dst_path=folder)
             files = {path: Path(folder, path) for path in paths}
             return [_read(file, kind, f"{path} of run {run_id}") for path, file in files.items() if file.is_file()]
-
-    def _moved_artifacts(self, run_id: str) -> Path | None:
-        """Return the folder of a run's artifacts where the study's folder was moved or copied here, else None.
-
-        SQLite keeps the place where the folder was.
-        """
-        database = self.tracking_uri.removeprefix("sqlite:///")
-        location = Path(unquote(urlsplit(self._location).path))
-        if database == self.tracking_uri or location == Path(database).parent / location.name:
-            return None
-        with self._answering():
-            of_run = Path(unquote(urlsplit(str(self._client.get_run(run_id).info.artifact_uri)).path))
-        moved = Path(database).parent / location.name
-        is_moved = not of_run.is_dir() and of_run.is_relative_to(location) and moved.is_dir()
-        return moved / of_run.relative_to(location) if is_moved else None
 
 
 def _read(file: Path, kind: type[RecordT], place: str) -> RecordT:

@@ -7,12 +7,14 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import ray
 
 from pretrieve.errors import PretrieveError, WorkerError
+from pretrieve.guarded_processes import guarded
+from pretrieve.interruption import keeping_handlers
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 CONNECT_TIMEOUT_S = 10.0
@@ -40,15 +42,17 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if os.environ.get("RAY_ADDRESS"):
-        _check_answer(os.environ["RAY_ADDRESS"])
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": WORKER_ENVIRONMENT})
-    else:
-        _start_local(num_cpus)
-    try:
+    with ExitStack() as stack:
+        if os.environ.get("RAY_ADDRESS"):
+            _check_answer(os.environ["RAY_ADDRESS"])
+            with keeping_handlers():
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": WORKER_ENVIRONMENT})
+        else:
+            marks = stack.enter_context(guarded())
+            with keeping_handlers():
+                _start_local(num_cpus, marks)
+        stack.callback(ray.shutdown)
         yield
-    finally:
-        ray.shutdown()
 
 
 def whole_node() -> tuple[int, int]:
@@ -141,20 +145,26 @@ def _check_answer(address: str) -> None:
         ) from error
 
 
-def _start_local(num_cpus: int | None) -> None:
+def _start_local(num_cpus: int | None, marks: Mapping[str, str]) -> None:
+    """Start Ray on this machine; its processes get the variables `marks`, which this process does not keep."""
     # Ray's servers listen on all interfaces, so a local cluster asks for a token that only this process and its child
     # processes know. Ray turns token authentication on if there is a token and no RAY_AUTH_MODE; without a token it
     # would write one into the user's home.
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        runtime_env={"env_vars": WORKER_ENVIRONMENT},
-    )
+    os.environ.update(marks)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        )
+    finally:
+        for name in marks:
+            del os.environ[name]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +29,8 @@ from pretrieve.cli.targets_command import prepare, targets
 from pretrieve.cli.terminal import make_table, run_and_print
 from pretrieve.cli.validate_command import validate
 from pretrieve.errors import PretrieveError, UserError
+from pretrieve.guarded_processes import end_guarded
+from pretrieve.interruption import Interrupted, ending_on_signals, received
 from pretrieve.printing import echo, make_console, print_without_failing
 
 app = typer.Typer(
@@ -188,9 +193,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `arguments` are the words after the program's name; None means those of this process.
     """
     print_without_failing()
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(arguments)
-    except Exception as error:
+        with ending_on_signals(partial(_end_at_once, words)):
+            app(words)
+    except BaseException as error:
+        if (interruption := received()) is not None:
+            _end_at_once(words, interruption)
+            os._exit(interruption.exit_status)  # threads of other packages may not end for a while
+        if not isinstance(error, Exception):
+            raise
         from pretrieve.tracking.address import without_password
 
         exit_status = _exit_status(error)
@@ -199,6 +211,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind = f"{type(error).__name__}: " if isinstance(error, OSError) else ""
         echo(f"error: {kind}{without_password(str(error))}", err=True)
         sys.exit(exit_status)
+
+
+def _end_at_once(words: Sequence[str], interruption: Interrupted) -> None:
+    """Say how to go on after a signal, and end the processes that were started."""
+    from pretrieve.tracking.address import without_password
+
+    command = without_password(shlex.join(["pretrieve", *words]))
+    echo(
+        f"ended by {interruption}; nothing that was finished is lost, and the same command goes on: {command}", err=True
+    )
+    end_guarded()
 
 
 def _exit_status(error: Exception) -> int | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from pretrieve.errors import UserError
+from pretrieve.guarded_processes import guarded
 from pretrieve.printing import echo
 from pretrieve.tracking.address import DATABASE, without_password
 
@@ -26,12 +28,24 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
             f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"
         )
     echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    _check_free(port)
+    command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # The server's job runner starts eight processes of 200 MB each, which reading does not need.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    try:
-        subprocess.run(command, env=environment, check=False)
-    except KeyboardInterrupt:
-        return
+    environment["MLFLOW_BACKEND_STORE_URI"] = tracking_uri  # as an argument, its password would be visible in `ps`
+    with guarded() as marks:
+        subprocess.run(command, env=environment | marks, check=False)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"the UI's port must be free, but on port {port}: {error}; end what uses it, or give another: "
+                "`pretrieve ui --port 5001`"
+            ) from error

@@ -70,11 +70,9 @@ class CellsStage(Stage[StudyCells]):
 
 def _chosen_before(context: Context) -> Mapping[tuple[str, str], TrialTask | None] | None:
     """Return what the first repeat chose, where this one takes its choice."""
-    from pretrieve.stages.trials import TrialsStage  # it needs the cells
-
     if context.settings.chooses_in(context.repeat):
         return None
-    return {(each.cell.target, each.cell.method): each.best for each in context.top.get(TrialsStage).results()}
+    return {(each.cell.target, each.cell.method): each.best for each in context.top.get(CellsStage).results()}
 
 
 def _record(name: str, target: ImageSet) -> TargetRecord:

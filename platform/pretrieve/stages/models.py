@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,7 +70,7 @@ class ModelsStage(Stage[Mapping[str, str]]):
                     description=f"{refit.spec.method}, the simplest method within one standard error of the best on "
                     f"validation of {target}: {refit.spec.describe()}",
                 )
-                models[target] = register_champion(champion, ledger.tree)
+                models[target] = ledger.persist(partial(register_champion, champion, ledger.tree))
                 refits[target] = refit.spec.key
                 progressed(len(models), len(winners))
         tags = {schema.TAG_MODELS: json.dumps(models), schema.TAG_MODEL_REFITS: json.dumps(refits)}
@@ -90,7 +91,7 @@ def _refit_with_weights(context: Context, result: CellResult, model_name: str) -
     kept = [task for task in tested if task.weights_out is not None and is_kept(task.weights_out)]
     if kept:
         return kept[0]
-    if is_champion(model_name, tested[0].spec.key, ledger.tree):
+    if ledger.persist(partial(is_champion, model_name, tested[0].spec.key, ledger.tree)):
         return tested[0]
     context.clock.notice(
         f"the weights of the refits of {tested[0].spec.target} · {tested[0].spec.method} are gone or damaged: the "

@@ -46,11 +46,11 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
 
 
 def _is_begun(walk: Context) -> bool:
-    """Return whether a trial of a repeat has a result; all that its trials read is in the store then."""
+    """Return whether a trial or a refit of a repeat has a result; all that they read is in the store then."""
     if any(find_study_inputs(each) is None for each in (walk, *walk.folds())):
         return False
-    finished = walk.ledger.finished
-    return any(task.spec.key in finished for cell in walk.get(CellsStage).cells for task in cell.trials)
+    finished, results = walk.ledger.finished, walk.get(CellsStage).results()
+    return any(task.spec.key in finished for each in results for task in (*each.cell.trials, *each.all_refits))
 
 
 def is_whole(context: Context) -> bool:

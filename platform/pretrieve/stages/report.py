@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pretrieve.records import StudyRecord
 from pretrieve.records.forecast import StageForecast
@@ -13,6 +15,9 @@ from pretrieve.stages.context import Context
 from pretrieve.stages.repeats import is_whole
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pretrieve.study.settings import StudySettings
 
 REPORT_S = 1.5
 REPORT_S_PER_TRIAL = 0.002
@@ -42,7 +47,7 @@ class ReportStage(Stage[StudyRecord]):
         ledger.end_study("FINISHED" if is_whole(context) else "FAILED")
         with clock.stage(self.name, total=1) as progressed:
             ledger.record_study(metrics=_stage_seconds(ledger, clock.seconds), tags={}, artifacts=[])
-            record = dashboards.load_study(settings.tracking(), settings.name, with_curves=True, views=settings.views())
+            record = ledger.persist(partial(_read, context.settings))
             report, table = settings.folder / schema.REPORT_ARTIFACT, settings.folder / schema.TABLE_ARTIFACT
             dashboards.write_report(record, report)
             table.write_text(dashboards.score_table(record).to_csv(), encoding="utf-8")
@@ -60,6 +65,16 @@ class ReportStage(Stage[StudyRecord]):
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
         num_runs = sum(cell.num_trials + cell.num_refits for cell in context.get(CellCountsStage))
         return StageForecast(self.name, REPORT_S + REPORT_S_PER_TRIAL * num_runs, "1 page")
+
+
+def _read(settings: StudySettings) -> StudyRecord:
+    """Read the whole record; raise what the ledger waits for where MLflow does not answer."""
+    import pretrieve_dashboards as dashboards
+
+    try:
+        return dashboards.load_study(settings.tracking(), settings.name, with_curves=True, views=settings.views())
+    except dashboards.StoreAwayError as error:
+        raise ConnectionError(str(error)) from None
 
 
 def _stage_seconds(ledger: Ledger, seconds: Mapping[str, float]) -> dict[str, float]:

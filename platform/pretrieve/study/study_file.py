@@ -63,6 +63,13 @@ def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str,
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise UserError(f"--set must read field.path=value, but is {override!r}; for example --set grid.lr=[0.01]")
+        if without_password(override) != override:
+            raise UserError(
+                f"--set must hold no password, as `ps` shows it to all users, but {without_password(override)!r} does; "
+                "give the address without it, and name and password as MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment or in ~/.mlflow/credentials; or the whole address as "
+                "MLFLOW_TRACKING_URI, or in a study file that only you can read"
+            )
         value = load_yaml(text, place=f"the value of --set {without_password(repr(override))}", may_comment=False)
         fields = _replaced(fields, name.split("."), value)
     return cast("dict[str, Any]", fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.artifacts.locks import sole_driver
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError, nearest_word
 from pretrieve.features.centroids import NamedCentroids
+from pretrieve.interruption import at_a_signal
 from pretrieve.records import PlanRecord, StudyRecord
 from pretrieve.records.codec import check_version
 from pretrieve.records.forecast import FORECAST_FILE, Forecast
@@ -29,7 +32,12 @@ from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import is_database, without_password
-from pretrieve.tracking.ledger import Ledger
+from pretrieve.tracking.ledger import Ledger, is_refusal
+
+OPENING_PATIENCE_S = 30.0
+"""How long a study waits at its start for MLflow's server, whose address may be wrong."""
+
+logger = logging.getLogger(__name__)
 
 
 def run_study(
@@ -55,17 +63,17 @@ def run_study(
     """
     make_folder(settings.folder)
     settings = as_extended(settings, observer.noticed)
-    with sole_driver(settings.folder), ExitStack() as recording:
-        ledger = open_ledger(settings)
-        ledger.notice = observer.noticed
-        recording.push(ledger.failing_on_error)
+    with sole_driver(settings.folder), walking(settings, observer) as context, ExitStack() as recording:
+        ledger = open_ledger(settings, observer.noticed)
+        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
+        recording.enter_context(at_a_signal(ledger.end_all))
         if extends:
             extended = {schema.TAG_EXTENDED_TO: str(settings.repeats.draws)}
             ledger.record_study(metrics={}, tags=extended, artifacts=[])
         budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, ledger.earlier_seconds(), run_s)
-        with walking(settings, observer, recording=Recording(ledger, budget)) as context:
-            context.runs_trials = runs_trials
-            context.walk()
+        context.recording = Recording(ledger, budget)
+        context.runs_trials = runs_trials
+        context.walk()
     _check_whole(context)
     return context.get(ReportStage)
 
@@ -210,23 +218,32 @@ def make_folder(folder: Path) -> None:
         check_version(record, left, str(path))
 
 
-def open_ledger(settings: StudySettings) -> Ledger:
-    """Open the record of a study, made where there is none.
+def open_ledger(settings: StudySettings, notice: Callable[[str], None] = logger.warning) -> Ledger:
+    """Open the record of a study, made where there is none; a store that is away is waited for OPENING_PATIENCE_S.
 
     Raises:
-      UserError: MLflow's store does not answer.
+      UserError: MLflow's store does not answer, or the experiment is another study's.
     """
-    try:
-        return Ledger(
-            tracking_uri=settings.tracking(),
-            study=settings.name,
-            folder=settings.folder,
-            owns_artifacts=is_database(settings.tracking()),
-            stopped_is_done=settings.search.may_stop,
-        )
-    except MlflowException as error:
-        raise UserError(
-            f"MLflow's store must answer, but that of study {settings.name!r} says: "
-            f"{without_password(str(error))}; check tracking_uri and MLFLOW_TRACKING_URI, or leave both "
-            "out for SQLite in the study's folder"
-        ) from None  # MLflow's own words may hold the address with its password
+    give_up_at, is_noticed = time.monotonic() + OPENING_PATIENCE_S, False
+    while True:
+        try:
+            return Ledger(
+                tracking_uri=settings.tracking(),
+                study=settings.name,
+                folder=settings.folder,
+                owns_artifacts=is_database(settings.tracking()),
+                stopped_is_done=settings.search.may_stop,
+                notice=notice,
+            )
+        except MlflowException as error:
+            is_server = settings.tracking().startswith("http")
+            if not is_server or is_refusal(error) or time.monotonic() > give_up_at:
+                raise UserError(
+                    f"MLflow's store must answer, but that of study {settings.name!r} says: "
+                    f"{without_password(str(error))}; check tracking_uri and MLFLOW_TRACKING_URI, or leave both "
+                    "out for SQLite in the study's folder"
+                ) from None  # MLflow's own words may hold the address with its password
+            if not is_noticed:
+                notice(f"MLflow does not answer yet, and is asked again for {OPENING_PATIENCE_S:.0f} s")
+                is_noticed = True
+            time.sleep(1.0)

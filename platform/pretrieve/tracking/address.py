@@ -27,6 +27,16 @@ def sqlite_store(folder: Path) -> str:
     return f"sqlite:///{folder.absolute() / DATABASE}"
 
 
+def database_file(address: str) -> Path | None:
+    """Return the file of an SQLite store; None for any other store.
+
+    >>> database_file("sqlite:////runs/birds/mlflow.db"), database_file("http://mlflow:5000")
+    (PosixPath('/runs/birds/mlflow.db'), None)
+    """
+    path = address.partition("?")[0].removeprefix("sqlite:///")
+    return None if path == address.partition("?")[0] or path == ":memory:" else Path(path)
+
+
 def is_database(address: str) -> bool:
     """Return whether an address is that of a database, which keeps no files, rather than of a tracking server.
 

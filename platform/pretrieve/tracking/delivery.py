@@ -80,9 +80,11 @@ class Delivery:
             raise older_version(left[0])
         for run in [run for kind in (schema.KIND_TRIAL, schema.KIND_REFIT) for run in self._tree.runs(kind)]:
             listed = _state_from(run, results)
-            # Of several runs with one key, the one with a result counts, else the oldest.
-            if listed.delivered or listed.key not in self._trials:
-                self._trials[listed.key] = listed
+            # Of several runs with one key, the one with a result counts, else the oldest that holds anything.
+            known = self._trials.get(listed.key)
+            is_empty = known is None or not (known.delivered or (known.run and known.run.params))
+            if listed.delivered or is_empty:
+                self._trials[listed.key] = listed if known is None or listed.delivered or run.data.params else known
             if listed.delivered and run.info.status != "FINISHED":
                 # Its driver was killed between logging outcome and status, or somebody opened the run again.
                 end = latest_end(self.lines(listed.key))
@@ -95,6 +97,11 @@ class Delivery:
             if begun is not None:  # else its result cannot be sent, and does not count until the trial begins again
                 self.read(path.stem)
             self._feed(path.stem, BegunEarlier(begun))
+
+    def run_ids(self) -> set[str]:
+        """Return the ids of the runs of the study, its cells and its trials that are written to."""
+        runs = {state.run.run_id for state in self.trials() if state.run is not None}
+        return {self._study_run_id, *self._cells.values(), *runs}
 
     def trials(self) -> list[TrialState]:
         """Return all known trials, delivered or not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -13,10 +14,19 @@ from typing import Any, TypeVar
 
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    INVALID_STATE,
+    PERMISSION_DENIED,
+    RESOURCE_DOES_NOT_EXIST,
+    UNAUTHENTICATED,
+    ErrorCode,
+)
 
 from pretrieve.artifacts.disk_space import has_no_space, write_once_disk_has_space
 from pretrieve.components.hyperparameters import read_number
 from pretrieve.errors import LedgerError
+from pretrieve.interruption import received
 from pretrieve.records.predictions import PREDICTIONS
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import uncollected, without_password
@@ -46,6 +56,24 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+_REFUSALS = {
+    ErrorCode.Name(code)
+    for code in (INVALID_PARAMETER_VALUE, INVALID_STATE, PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, UNAUTHENTICATED)
+}
+_LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+
+
+def is_refusal(error: MlflowException | OSError) -> bool:
+    """Return whether MLflow's store answered that it will not do something, so that waiting is of no use.
+
+    >>> is_refusal(PermissionError(13, "denied")), is_refusal(ConnectionError("refused"))
+    (True, False)
+    """
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSALS
+    return error.errno in _LASTING
+
+
 class Ledger:
     """The record of one study.
 
@@ -58,19 +86,29 @@ class Ledger:
       folder: the study's folder, with the spools and, for SQLite, the artifacts.
       owns_artifacts: whether artifacts are in the study's folder; a tracking server keeps its own.
       stopped_is_done: whether a trial that a search stopped early has its result; otherwise it is trained to its end.
+      notice: is called with messages for the user.
 
     Raises:
       MlflowException: the store does not answer.
-      UserError: a study of version 0.1 left spools in the folder.
+      UserError: a study of version 0.1 left spools in the folder, or the experiment is another study's.
     """
 
     def __init__(
-        self, *, tracking_uri: str, study: str, folder: Path, owns_artifacts: bool, stopped_is_done: bool = False
+        self,
+        *,
+        tracking_uri: str,
+        study: str,
+        folder: Path,
+        owns_artifacts: bool,
+        stopped_is_done: bool = False,
+        notice: Callable[[str], None] = logger.warning,
     ) -> None:
-        artifact_root = folder / "artifacts" if owns_artifacts else None
-        self.tree = RunTree(tracking_uri=tracking_uri, experiment=study, artifact_root=artifact_root)
+        self.notice: Callable[[str], None] = notice
         self.spool_folder = folder / "spool"
-        self.notice: Callable[[str], None] = logger.warning
+        root = folder / "artifacts" if owns_artifacts else None
+        self.tree = RunTree(
+            tracking_uri=tracking_uri, experiment=study, artifact_root=root, folder=folder, notice=notice
+        )
         self._results = RESULTS if stopped_is_done else RESULTS - {"stopped"}
         self._waits_for: set[str] = set()
         self._files: set[Path] = set()
@@ -207,6 +245,7 @@ class Ledger:
         Unfinished trials, and those that left the plan after their driver was killed, end as KILLED; the next attempt,
         if any, opens them again. Runs with a result that somebody opened end as FINISHED, cells without one as FAILED.
         """
+        self.persist(lambda: self.tree.remove_twins(self._delivery.run_ids()))
         statuses = {schema.KIND_TRIAL: "KILLED", schema.KIND_REFIT: "KILLED", schema.KIND_CELL: "FAILED"}
         for kind, status in statuses.items():
             for run in self.persist(partial(self.tree.runs, kind, status="RUNNING")):
@@ -264,13 +303,18 @@ class Ledger:
         """Call `action`, which needs the store, again and again while the store does not answer.
 
         Raises:
-          LedgerError: the store does not answer for `PATIENCE_S`.
+          LedgerError: the store does not answer for `PATIENCE_S`, or refuses what it is given, now and later.
         """
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             try:
                 done = action()
             except (MlflowException, OSError) as error:
+                if is_refusal(error):
+                    raise LedgerError(
+                        f"MLflow's store must take the record of a study, but refuses it: "
+                        f"{without_password(str(error))}; mend that, and run the study again, which goes on from here"
+                    ) from None  # MLflow's own message may hold the password
                 self._notify_store(error)
                 if has_no_space(self.spool_folder):
                     give_up_at = time.monotonic() + PATIENCE_S  # a full disk is not the store's silence
@@ -386,13 +430,22 @@ class Ledger:
         self.persist(write)
 
     def failing_on_error(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        """End the study's run as FAILED if a block ends in an error; an exit callback that lets the error pass."""
+        """End all open runs if a block ends in an error; an exit callback that lets the error pass."""
         if error is not None:
-            try:
-                self.tree.end(self.study_run_id, "FAILED")
-            except (MlflowException, OSError) as second:
-                logger.warning("MLflow does not take the end of the study: %s", without_password(str(second)))
+            self.end_all("FAILED" if isinstance(error, Exception) and received() is None else "KILLED")
         return False
+
+    def end_all(self, status: str = "KILLED") -> None:
+        """End the study and its cells with a status, and what it trained as KILLED until it goes on; raise nothing."""
+        try:
+            self.tree.end(self.study_run_id, status)
+            for kind in (schema.KIND_TRIAL, schema.KIND_REFIT, schema.KIND_CELL):
+                for run in self.tree.runs(kind, status="RUNNING"):
+                    has_result = run.data.tags.get(schema.TAG_OUTCOME) in RESULTS
+                    ended = "FINISHED" if has_result else status if kind == schema.KIND_CELL else "KILLED"
+                    self.tree.end(str(run.info.run_id), ended)
+        except (MlflowException, OSError) as error:
+            logger.warning("MLflow does not take the end of the study: %s", without_password(str(error)))
 
     def end_study(self, status: str) -> None:
         """End the study's run as FINISHED or FAILED."""
