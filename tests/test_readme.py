@@ -58,6 +58,6 @@ def test_folder_of_photos_becomes_a_finished_study_in_ten_lines(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "first_study"})
     printed = capsys.readouterr().out
-    assert all(method in printed for method in ("finetune", "random", "greedy_ot", "uot"))
+    assert all(method in printed for method in ("linear_probe", "finetune", "random", "uot"))
     assert (tmp_path / "pretrieve-runs" / "first" / "report.html").exists()
     assert (tmp_path / "pretrieve-runs" / "first" / "cards" / "birds.md").exists()

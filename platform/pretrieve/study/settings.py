@@ -272,7 +272,7 @@ class StudySettings(SettingsModel):
         of_refits = [
             f"refit.num_seeds: must be left out where repeats.draws is above 1, as each repeat has one refit, but is "
             f"{self.refit.num_seeds}"
-            for _ in range(self.repeats.draws > 1 and "num_seeds" in self.refit.model_fields_set)
+            for _ in range(self.repeats.draws > 1 and self.refit != RefitSettings())
         ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]

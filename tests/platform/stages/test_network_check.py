@@ -65,7 +65,7 @@ def test_a_fault_of_the_backbones_name_hides_no_other(tmp_path: Path) -> None:
         study(tmp_path, "own_networks:missing", grid={"lr": [-1.0]}, seed=-1)
     lines = raised.value.faults
     assert [line.partition(" ")[0].rstrip(":") for line in lines] == ["backbone.name", "grid.lr.0", "seed"]
-    with pytest.raises(StudyFileError, match=r"storage.*must be a folder's path") as raised:
+    with pytest.raises(StudyFileError, match=r"storage.*must be a path that can be followed") as raised:
         study(tmp_path, "small_resnet", storage="~nobody-of-that-name/runs", seed=-1)
     assert len(raised.value.faults) == 2
 

@@ -25,6 +25,7 @@ from pretrieve.study.study_file import load_study_file
 
 GOOD = """
 name: birds
+recipe: paper2022
 source: {folder: source}
 targets: [{folder: target}]
 backbone: {name: small_resnet, pretrain: {epochs: 1}}
@@ -49,7 +50,7 @@ def faults_of(path: Path, *overrides: str) -> list[str]:
     return list(caught.value.faults)
 
 
-def test_folders_are_relative_to_the_study_file_and_defaults_are_the_papers(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_folders_are_relative_to_the_study_file_and_the_papers_recipe_has_its_settings(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     settings = load_study_file(write(GOOD))
     assert settings.source.folder == tmp_path / "source"
     assert settings.targets[0].display_name == "target"
@@ -300,7 +301,9 @@ def test_variables_in_paths_are_replaced_and_folders_named_like_them_are_found(
     monkeypatch.setenv("SCRATCH", str(tmp_path))
     (tmp_path / "$target").mkdir()
     path = write(
-        GOOD.replace("folder: target", "folder: $target").replace("folder: source", "folder: '${SCRATCH}/source'")
+        GOOD.replace("folder: target", "name: pets, folder: $target").replace(
+            "folder: source", "folder: '${SCRATCH}/source'"
+        )
     )
     settings = load_study_file(path, storage=Path("$SCRATCH/runs"))
     assert settings.storage == tmp_path / "runs"

@@ -12,7 +12,7 @@ from pretrieve.errors import UserError, nearest_word
 
 Fields = dict[str, Any]
 
-DEFAULT_RECIPE = "paper2022"
+DEFAULT_RECIPE = "standard"
 """Of a study that names none."""
 
 LENGTHS = ("epochs", "steps", "min_steps")
