@@ -257,10 +257,10 @@ def test_a_target_may_be_known_to_the_running_script_alone(write) -> None:  # ty
 @pytest.mark.parametrize(
     ("added", "override", "fault"),
     [
-        ("seed: 1\nmargin: 2\nseed: 3", "", r"'seed' stands in line 6 and again in line 8"),
-        ("grid: {lr: [0.1], 'lr': [0.2]}", "", r"'lr' stands in line 6 and again in line 6"),
+        ("seed: 1\nmargin: 2\nseed: 3", "", r"'seed' stands in line 7 and again in line 9"),
+        ("grid: {lr: [0.1], 'lr': [0.2]}", "", r"'lr' stands in line 7 and again in line 7"),
         ("", "targets=[{folder: target, class_names: {1: a, true: b}}]", r"'true' stands in line 1 \(written '1'\)"),
-        ("seed: 010", "", r"line 6: a number must be decimal, but 010 is to YAML a number in base 8, 8"),
+        ("seed: 010", "", r"line 7: a number must be decimal, but 010 is to YAML a number in base 8, 8"),
         ("training: {epochs: 1:30}", "", r"1:30 is to YAML a number in base 60, 90"),
         ("margin: 1:30.5", "", r"1:30\.5 is to YAML a number in base 60, 90\.5"),
         ("", "name=010", r"or '010' in quotes for a name"),
