@@ -20,9 +20,7 @@ HOSTILE = "<script>alert(1)</script>"
 def test_scores_are_by_method_and_target_with_their_run_and_the_average_without_interval(finished_study):
     values = method_values(finished_study)
     assert values["uot", "birds"] == Value(0.9, 0.0125, ("run-birds-uot-r11", "run-birds-uot-r12", "run-birds-uot-r13"))
-    assert values["finetune", HOSTILE] == Value(
-        0.7, None, tuple(f"run-{HOSTILE}-finetune-r{seed}" for seed in (11, 12))
-    )
+    assert values["finetune", HOSTILE] == Value(0.7, None, tuple(f"run-{HOSTILE}-finetune-r{seed}" for seed in (11,)))
     assert values["uot", AVERAGE] == Value(pytest.approx(0.75))
     assert len(values) == 6
 
