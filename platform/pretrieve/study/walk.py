@@ -56,8 +56,8 @@ def run_study(settings: StudySettings, observer: StudyObserver, *, runs_trials: 
     make_folder(settings.folder)
     with sole_driver(settings.folder), walking(settings, observer) as context, ExitStack() as recording:
         ledger = open_ledger(settings, observer.noticed)
-        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
         recording.enter_context(at_a_signal(ledger.end_all))
+        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
         budget = BudgetKeeper(settings.budget, settings.folder, settings.cache, earlier_seconds(ledger))
         context.recording = Recording(ledger, budget)
         check_networks(settings, context.clock.notice)

@@ -60,7 +60,7 @@ def is_champion(model_name: str, key: str, tree: RunTree) -> bool:
         if error.error_code not in NOT_THERE:
             raise
         return False
-    return bool(current.tags.get(schema.TAG_KEY) == key) and _has_weights(tree, current.run_id)
+    return bool(current.tags.get(schema.TAG_KEY) == key) and _has_weights(tree, str(current.run_id))
 
 
 def _has_weights(tree: RunTree, run_id: str) -> bool:
