@@ -7,17 +7,25 @@ import os
 import re
 import secrets
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import ray
 
-from pretrieve.errors import PretrieveError, WorkerError
+from pretrieve.errors import ClusterStartError, PretrieveError, UserError, WorkerError, in_words
 from pretrieve.guarded_processes import guarded
 from pretrieve.interruption import keeping_handlers
 
 LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2
 CONNECT_TIMEOUT_S = 10.0
+
+NUM_STARTS = 3
+"""Ray gives itself 30 s to start, which a busy machine may exceed."""
+
+MAX_FOLDER_BYTES = 40
+"""Of the path of Ray's folder: that of a socket in it has 66 more, and may have 107."""
 
 WORKER_ENVIRONMENT = {
     # glibc returns each freed buffer of more than 32 MB to the system, and maps and zeroes it again for the next use.
@@ -42,17 +50,64 @@ def connected(*, num_cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    check_working_directory(Path.cwd())
     with ExitStack() as stack:
         if os.environ.get("RAY_ADDRESS"):
             _check_answer(os.environ["RAY_ADDRESS"])
             with keeping_handlers():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": WORKER_ENVIRONMENT})
         else:
-            marks = stack.enter_context(guarded())
-            with keeping_handlers():
-                _start_local(num_cpus, marks)
+            stack.enter_context(_local(num_cpus))
         stack.callback(ray.shutdown)
         yield
+
+
+@contextmanager
+def _local(num_cpus: int | None) -> Iterator[None]:
+    """Start Ray on this machine, again where it is slow to start; end all of its processes after the block."""
+    for left in reversed(range(NUM_STARTS)):
+        with ExitStack() as stack:
+            marks = stack.enter_context(guarded())
+            try:
+                with keeping_handlers():
+                    _start_local(num_cpus, marks)
+            except Exception as error:
+                ray.shutdown()
+                if left and "timed out" in str(error):
+                    continue
+                raise ClusterStartError(
+                    f"Ray must start on this machine, but does not: {in_words(error)}; free memory and processors, or "
+                    f"look into its logs in {_ray_folder()}, and run the study again"
+                ) from error
+            yield
+            return
+
+
+def check_working_directory(folder: Path) -> None:
+    """Refuse a working directory with a file that workers would import in place of a module of Python.
+
+    Ray puts the directory before all others on the path of its workers.
+
+    Raises:
+      UserError: there is such a file; the message names it.
+    """
+    names = sorted(sys.stdlib_module_names | {"mlflow", "numpy", "pandas", "pyarrow", "ray", "torch", "yaml"})
+    found = next(
+        (path for name in names for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.is_file()),
+        None,
+    )
+    if found is not None:
+        raise UserError(
+            f"the working directory must hold no module with the name of one that workers import, but holds {found}; "
+            "rename it, or start from another folder"
+        )
+
+
+def _ray_folder() -> str:
+    """Return the folder for Ray's files: a long path would be too long for the sockets in it."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    usual = str(Path(folder, "ray"))
+    return usual if len(os.fsencode(usual)) <= MAX_FOLDER_BYTES else f"/tmp/ray-{os.getuid()}"
 
 
 def whole_node() -> tuple[int, int]:
@@ -163,6 +218,7 @@ def _start_local(num_cpus: int | None, marks: Mapping[str, str]) -> None:
             logging_level=logging.ERROR,
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
+            _temp_dir=_ray_folder(),
             runtime_env={"env_vars": WORKER_ENVIRONMENT},
         )
     finally:

@@ -44,6 +44,10 @@ class ResourceError(UserError):
     """A trial asks for more than the cluster has; raised before anything starts."""
 
 
+class ClusterStartError(PretrieveError):
+    """Ray does not start on this machine."""
+
+
 class WorkerError(PretrieveError):
     """A task on the cluster ended in an error that is not ours: `what` is its kind and text, `place` file and line."""
 

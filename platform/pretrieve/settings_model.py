@@ -74,7 +74,7 @@ def existing_path(path: Path, info: ValidationInfo, kind: Literal["folder", "fil
         exists = {"folder": resolved.is_dir, "file": resolved.is_file, "file or folder": resolved.exists}[kind]()
     except (OSError, RuntimeError) as error:  # too long a name, a circle of links, a user without a home
         raise ValueError(f"the {kind} must have a path that can be followed, but: {error}") from error
-    if not exists:
+    if not exists and (info.context or {}).get("needs_files", True):
         raise ValueError(f"the {kind} must exist, but {resolved} does not")
     return resolved
 

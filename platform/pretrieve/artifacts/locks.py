@@ -124,6 +124,8 @@ def current_driver(folder: Path) -> str | None:
             return None
     except LockedError:
         return _driver_name(folder)
+    except OSError:  # in a read-only folder the lock cannot be tried; a driver removes its name at its end
+        return _driver_name(folder) if (folder / DRIVER_NAME).exists() else None
 
 
 def _driver_name(folder: Path) -> str:

@@ -53,7 +53,7 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     from pretrieve.stages.inventory import read_inventory
     from pretrieve_dashboards import print_status
 
-    loaded = load_study_argument(study, overrides, storage)
+    loaded = load_study_argument(study, overrides, storage, needs_files=False)
     console = make_console()
     print_status(loaded.record(), console, driver=current_driver(loaded.settings.folder))
     table = make_table(("stage", "artifacts", "in the store"), box=None)
@@ -151,15 +151,21 @@ def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None
 
 @app.command()
 def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
-    """Write report.html and table.csv from MLflow's record, finished or not, and print the table."""
+    """Write report.html and table.csv from MLflow's record, finished or not, and print the table.
+
+    They are written into the study's folder, or into the working directory where that cannot be written to.
+    """
     from pretrieve_dashboards import print_study, score_table, write_report
 
-    loaded = load_study_argument(study, overrides, storage)
+    loaded = load_study_argument(study, overrides, storage, needs_files=False)
     record = loaded.record(with_curves=True)
-    path = loaded.settings.folder / "report.html"
-    write_report(record, path)
-    (loaded.settings.folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
-    print_study(record, make_console(), report_path=path)
+    folder = loaded.settings.folder
+    if not os.access(folder, os.W_OK):  # of somebody else, or on another machine
+        folder = Path.cwd() / f"{record.name}-report"
+        folder.mkdir(exist_ok=True)
+    write_report(record, folder / "report.html")
+    (folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
+    print_study(record, make_console(), report_path=folder / "report.html")
 
 
 @app.command()
@@ -178,7 +184,7 @@ def ui(
     if study is not None and study.is_dir():
         serve(sqlite_store(study), study.absolute(), port=port)
         return
-    settings = load_study_argument(study or STUDY_FILE, None, storage).settings
+    settings = load_study_argument(study or STUDY_FILE, None, storage, needs_files=False).settings
     serve(settings.tracking(), settings.folder, port=port)
 
 

@@ -21,8 +21,13 @@ Storage = Annotated[
 ]
 
 
-def load_study_argument(file: Path, overrides: list[str] | None, storage: Path | None) -> Study:
-    """Read the study that a command names; raise a UserError if the file or a setting is wrong."""
+def load_study_argument(
+    file: Path, overrides: list[str] | None, storage: Path | None, *, needs_files: bool = True
+) -> Study:
+    """Read the study that a command names; raise a UserError if the file or a setting is wrong.
+
+    A command that only reads the record needs no images and no weights.
+    """
     from pretrieve.study.study import Study
 
-    return Study.from_file(file, overrides=overrides or [], storage=storage)
+    return Study.from_file(file, overrides=overrides or [], storage=storage, needs_files=needs_files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,12 +64,8 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     """
     make: MakeImageSet = TARGETS.find(reference)
     version, folder = getattr(make, _VERSION, None), None
-    if version is not None:
-        try:
-            source = inspect.getsource(make)  # part of the key, so that a changed function makes its set again
-        except (OSError, TypeError):  # typed at a prompt, or no plain function
-            source = None
-        folder = cache / content_key(reference=reference, version=version, source=source)
+    if version is not None and (origin := _origin_of(make)) is not None:
+        folder = cache / content_key(reference=reference, version=version, origin=origin)
         stored = load_stored_set(folder)
         if stored is not None:
             return stored
@@ -81,6 +78,20 @@ def find_image_set(reference: str, *, cache: Path) -> ImageSet:
     if folder is not None:
         save_image_set(made, folder)
     return made
+
+
+def _origin_of(make: MakeImageSet) -> dict[str, str] | None:
+    """Return the file of a function and its content; None for one typed at a prompt, which is called each time.
+
+    They are part of the key, so that a changed function makes its set again, and a function of the same name in another
+    project, which may call or read what lies beside it, makes its own.
+    """
+    code = make.func if isinstance(make, partial) else make if inspect.isroutine(make) else type(make)
+    try:
+        file = Path(inspect.getsourcefile(code) or "").resolve()
+        return {"file": str(file), "source": inspect.getsource(code), "content": file.read_text(encoding="utf-8")}
+    except (OSError, TypeError, UnicodeDecodeError):
+        return None
 
 
 def save_image_set(image_set: ImageSet, folder: Path) -> None:

@@ -38,19 +38,26 @@ class Study:
         self.settings: StudySettings = validate_study(fields, origin="the study", base=Path())
 
     @classmethod
-    def from_file(cls, path: str | Path, *, overrides: Sequence[str] = (), storage: str | Path | None = None) -> Study:
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        overrides: Sequence[str] = (),
+        storage: str | Path | None = None,
+        needs_files: bool = True,
+    ) -> Study:
         """Read a study file; `overrides` are `field.path=value` words that replace what it says.
 
-        `storage`, where given, replaces that of the file.
-
-        Folders in the file are relative to its own folder.
+        Folders in the file are relative to its own folder. `storage`, where given, replaces that of the file. With
+        `needs_files=False` its images and weights may be elsewhere, as to read its record needs none of them.
 
         Raises:
           StudyFileError: lists every fault.
           UserError: the file is missing or no YAML.
         """
+        folder = None if storage is None else Path(storage)
         return cls.from_settings(
-            load_study_file(Path(path), overrides=overrides, storage=None if storage is None else Path(storage))
+            load_study_file(Path(path), overrides=overrides, storage=folder, needs_files=needs_files)
         )
 
     @classmethod

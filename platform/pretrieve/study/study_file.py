@@ -21,10 +21,13 @@ MAX_FAULT = 1_000
 """Characters of a fault's description."""
 
 
-def load_study_file(path: Path, *, overrides: Sequence[str] = (), storage: Path | None = None) -> StudySettings:
+def load_study_file(
+    path: Path, *, overrides: Sequence[str] = (), storage: Path | None = None, needs_files: bool = True
+) -> StudySettings:
     """Read and validate a study file in YAML; folders in it are relative to its own folder.
 
-    `storage`, where given, replaces that of the file.
+    `storage`, where given, replaces that of the file. With `needs_files=False` its images and weights may be elsewhere,
+    as to read a record needs none of them.
 
     `overrides` are `field.path=value` words, the value in YAML, that replace what the file says; `*` in the path stands
     for each item of a list: `targets.*.regime={fraction: 0.2}`.
@@ -36,7 +39,7 @@ def load_study_file(path: Path, *, overrides: Sequence[str] = (), storage: Path 
     fields = read_study_fields(path, overrides=overrides)
     if storage is not None:
         fields["storage"] = str(storage)
-    return validate_study(fields, origin=str(path), base=path.parent)
+    return validate_study(fields, origin=str(path), base=path.parent, needs_files=needs_files)
 
 
 def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def read_study_fields(path: Path, *, overrides: Sequence[str] = ()) -> dict[str,
     return cast("dict[str, Any]", fields)
 
 
-def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> StudySettings:
+def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path, needs_files: bool = True) -> StudySettings:
     """Validate the fields of a study, as a study file has them.
 
     `origin` names their source in the message; relative paths start from the folder `base`.
@@ -84,7 +87,7 @@ def validate_study(fields: Mapping[str, Any], *, origin: str, base: Path) -> Stu
       StudyFileError: lists every fault.
     """
     try:
-        settings = StudySettings.model_validate(dict(fields), context={"base": base})
+        settings = StudySettings.model_validate(dict(fields), context={"base": base, "needs_files": needs_files})
     except ValidationError as error:
         faults: list[Any] = list(error.errors())
         # Leave out faults that only follow from one inside them, such as a list emptied by its one wrong item.

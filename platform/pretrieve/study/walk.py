@@ -65,8 +65,8 @@ def run_study(
     settings = as_extended(settings, observer.noticed)
     with sole_driver(settings.folder), walking(settings, observer) as context, ExitStack() as recording:
         ledger = open_ledger(settings, observer.noticed)
-        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
         recording.enter_context(at_a_signal(ledger.end_all))
+        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
         if extends:
             extended = {schema.TAG_EXTENDED_TO: str(settings.repeats.draws)}
             ledger.record_study(metrics={}, tags=extended, artifacts=[])

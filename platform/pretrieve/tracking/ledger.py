@@ -436,7 +436,7 @@ class Ledger:
         return False
 
     def end_all(self, status: str = "KILLED") -> None:
-        """End the study and its cells with a status, and what it trained as KILLED until it goes on; raise nothing."""
+        """End the study and its cells with a status, what it trained as KILLED until it goes on; raise nothing."""
         try:
             self.tree.end(self.study_run_id, status)
             for kind in (schema.KIND_TRIAL, schema.KIND_REFIT, schema.KIND_CELL):
