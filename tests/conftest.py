@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import copied_stores
 import forked_workers
 import numpy as np
 import pytest
@@ -18,6 +19,12 @@ TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
 def no_tracking_server_given() -> None:
     """Take away the address that the environment of the tests may name."""
     os.environ.pop(TRACKING_ADDRESS, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_stores() -> None:
+    """Copy new SQLite stores from an empty one, which is made for the first of them."""
+    copied_stores.copy_new_stores(copied_stores.empty_store)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,11 @@
 """Ray's workers forked from a process that has imported what they need: a start takes a tenth of a second, not three.
 
-The tests start hundreds of workers, and each would import torch anew. While `cluster()` starts Ray, another program
-stands in for Python, and Ray starts its processes by it: a worker is forked from a parent process that has imported
-torch once; any other process is started as always. Nothing else of Ray is changed.
+The tests start hundreds of workers, and each would import torch and Ray anew. While `cluster()` starts Ray, another
+program stands in for Python, and Ray starts its processes by it: a worker is forked from a parent process that has
+imported torch once; any other process is started as always. Nothing else of Ray is changed.
+
+Ray reads the environment of a worker when it is imported. So workers with the same variables of Ray, which are those of
+one job on one node, have a parent of their own between the first one and them. It imports Ray, and ends with the node.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from pathlib import Path
 from unittest import mock
 
 IMPORTED_ONCE = ("torch._dynamo", "torchvision", "pandas", "pyarrow.dataset", "pretrieve.training.fine_tuning")
-"""Not Ray itself: it reads the environment of the worker when it is imported."""
+"""Without Ray."""
+IMPORTED_FOR_A_JOB = ("ray.tune", "ray.data", "ray.dag", "pretrieve.execution.tuner", "pretrieve.features.extraction")
 
 
 @contextlib.contextmanager
@@ -92,11 +96,12 @@ def launch(python: str, address: str, arguments: list[str]) -> None:
 
 
 def serve(address: str) -> None:
-    """Import what workers need, then fork one for each request."""
+    """Import what workers need, then pass each request for one on to the parent of its job."""
     for module in IMPORTED_ONCE:
         __import__(module)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    parents: dict[frozenset[tuple[str, str]], socket.socket] = {}
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen(64)
@@ -108,11 +113,65 @@ def serve(address: str) -> None:
             connection, _ = listener.accept()
             with connection:
                 request, files, _, _ = socket.recv_fds(connection, 1 << 20, 2)
-            if request and os.fork() == 0:
-                break
+            if not request:
+                continue
+            environment = json.loads(request)["environment"]
+            job = frozenset(item for item in environment.items() if item[0].startswith("RAY_"))
+            try:
+                socket.send_fds(parents[job], [request], files)
+            except (KeyError, OSError):  # there is none, or it ended with its node
+                parents[job], other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                if os.fork() == 0:
+                    break
+                other_end.close()
+                socket.send_fds(parents[job], [request], files)
             for file in files:
                 os.close(file)
+    for inherited in parents.values():
+        inherited.close()
+    serve_job(other_end, environment)
+
+
+def serve_job(requests: socket.socket, environment: dict[str, str]) -> None:
+    """Import Ray with the environment of a job's workers, then fork one for each request."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with _own_names_of_actor_classes():
+        for module in IMPORTED_FOR_A_JOB:
+            __import__(module)
+    gc.freeze()
+    node = os.pidfd_open(int(environment["RAY_RAYLET_PID"]))
+    while True:
+        ready, _, _ = select.select([requests, node], [], [])
+        if node in ready:
+            return
+        request, files, _, _ = socket.recv_fds(requests, 1 << 20, 2)
+        if not request:  # the first parent has ended
+            return
+        if os.fork() == 0:
+            break
+        for file in files:
+            os.close(file)
+    requests.close()
+    os.close(node)
     run_worker(files, **json.loads(request))
+
+
+@contextlib.contextmanager
+def _own_names_of_actor_classes() -> Iterator[None]:
+    """Name the actor classes of imported modules without Ray's generator of names.
+
+    Once it is used, it has its seed, and all forked workers would give the same names to what they make.
+    """
+    import ray
+
+    class Names:
+        @staticmethod
+        def from_random() -> object:
+            return ray.ActorClassID(os.urandom(ray.ActorClassID.size()))
+
+    with mock.patch("ray.actor.ActorClassID", Names):
+        yield
 
 
 def run_worker(files: list[int], arguments: list[str], environment: dict[str, str], folder: str) -> None:

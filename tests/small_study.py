@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from copied_stores import empty_store
 from forked_workers import launcher
 from mlflow import MlflowClient
 from PIL import Image
@@ -54,7 +55,16 @@ def start_driver(study_file: Path, storage: Path, *, ray_address: str | None = N
 
 def start(arguments: Sequence[str], *, ray_address: str | None = None) -> subprocess.Popen[str]:
     """Run a command of Pretrieve in a session of its own, on this machine (its workers are forked) or on a cluster."""
-    program = f"import sys; sys.executable = {launcher()!r}; from pretrieve.cli.app import main; main()"
+    program = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from copied_stores import copy_new_stores
+del sys.path[0]
+copy_new_stores(lambda: {empty_store()!r})
+sys.executable = {launcher()!r}
+from pretrieve.cli.app import main
+main()
+"""
     command = [sys.executable, "-c", program, *arguments]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MLFLOW_TRACKING"))
