@@ -2,6 +2,7 @@
 
     python benchmarks/racing.py --photos ../shared/data/photos --regimes dtd10,monkeys10,cifar10 --repeats 0-99
     python benchmarks/racing.py --photos … --row finetune --repeats 0-4
+    python benchmarks/racing.py --regimes generated
     python benchmarks/racing.py --show --levels 0.05,0.1,0.2,0.3
 
 A repeat draws a regime's labelled images from its training images, and divides them into five folds. Each configuration
@@ -9,7 +10,8 @@ of the row's grid is trained on the other folds and scores each fold, as a study
 scores the test images. Both searches then choose from the same numbers. The loss is the test score of what the full
 search chose minus that of what the race chose; the cost is the race's CPU seconds of training folds, divided by those
 of the full search. Each repeat is written to `--results` as soon as it is done, and is not run again, so the benchmark
-may be run in pieces. It prints both for each regime and over all, with a 90 % t interval of the paired loss.
+may be run in pieces. It prints both for each regime and over all, with a 90 % t interval of the paired loss. The regime
+`generated` has Gaussian features in place of photographs, and takes a minute.
 """
 
 from __future__ import annotations
@@ -56,6 +58,10 @@ GRIDS: dict[str, tuple[float, ...]] = {"linear_probe": L2.grid, "finetune": (0.0
 """The values of `l2`, or of `lr`, in the order in which equal scores prefer them."""
 
 
+GENERATED = "generated"
+KNOWN: dict[str, dict[str, Any]] = {**REGIMES, GENERATED: {"regime": {"images_per_class": 16}}}
+
+
 @dataclass(frozen=True)
 class RegimeImages:
     """The images of one regime in memory: those that may be drawn, and those of the test split."""
@@ -80,11 +86,12 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="only print what the results hold")
     arguments = parser.parse_args()
     if not arguments.show:
-        if arguments.photos is None:
+        if arguments.photos is None and arguments.regimes != GENERATED:
             sys.exit("the photographs must be given: --photos FOLDER")
         torch.set_num_threads(1)
         storage = arguments.storage.absolute()
-        write_trees(arguments.photos, storage / "photo_trees")
+        if arguments.photos is not None:
+            write_trees(arguments.photos, storage / "photo_trees")
         arguments.results.mkdir(parents=True, exist_ok=True)
         first, _, last = arguments.repeats.partition("-")
         for repeat in range(int(first), int(last or first) + 1):
@@ -102,7 +109,7 @@ def main() -> None:
 
 def run_repeat(images: RegimeImages, row: str, regime: str, repeat: int) -> dict[str, Any]:
     """Train every configuration on every fold, and on all labelled images."""
-    limits = Regime(**REGIMES[regime]["regime"])
+    limits = Regime(**KNOWN[regime]["regime"])
     labels = images.pool.labels.numpy()
     names = [str(number) for number in range(images.num_classes)]
     drawn = np.flatnonzero(
@@ -181,6 +188,8 @@ def train(images: RegimeImages, row: str, value: float, rows: NDArray[Any], seed
 @cache
 def read_regime(storage: Path, regime: str) -> RegimeImages:
     """Decode the images of a regime, and extract their features once."""
+    if regime == GENERATED:
+        return generated()
     path = storage / "racing_features" / f"{regime}.npz"
     splits = load_folder_tree(storage / "photo_trees" / regime, name=regime).splits
     (metric,) = find_metrics([REGIMES[regime].get("metric", "top1")])
@@ -192,6 +201,17 @@ def read_regime(storage: Path, regime: str) -> RegimeImages:
         features = {split: torch.from_numpy(kept[split]) for split in sets}
     num_classes = int(labels_of(splits["train"]).max()) + 1
     return RegimeImages(sets["train"], features["train"], sets["test"], features["test"], num_classes, metric)
+
+
+def generated(num_classes: int = 10, dim: int = 64) -> RegimeImages:
+    """Draw features around the means of classes, and no pixels."""
+    draws = torch.Generator().manual_seed(0)
+    means = 0.35 * torch.randn(num_classes, dim, generator=draws)
+    labels = [torch.arange(num_classes).repeat(count) for count in (100, 400)]
+    features = [means[each] + torch.randn(len(each), dim, generator=draws) for each in labels]
+    pool, test = (Images(torch.empty(0), each) for each in labels)
+    (metric,) = find_metrics(["top1"])
+    return RegimeImages(pool, features[0], test, features[1], num_classes, metric)
 
 
 def race(kept: dict[str, Any], level: float) -> tuple[int, float]:
@@ -212,7 +232,7 @@ def show(kept: list[dict[str, Any]], row: str, levels: list[float]) -> None:
     print(f"\n{row}: {len(GRIDS[row])} configurations, {NUM_FOLDS} folds")
     print(f"{'level':>6}  {'regime':12}{'repeats':>8}{'seconds':>9}{'loss, points':>14}  90 % interval")
     for level in levels:
-        regimes = [each for each in REGIMES if any(found["regime"] == each for found in kept)]
+        regimes = [each for each in KNOWN if any(found["regime"] == each for found in kept)]
         for name, own in [
             *((regime, [each for each in kept if each["regime"] == regime]) for regime in regimes),
             ("all", kept),
