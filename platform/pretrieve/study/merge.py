@@ -132,7 +132,7 @@ def check_parts(parts: Sequence[Part]) -> None:
                 f"{other.place.folder} {'; '.join(found)}; run one again with the settings and data of the other (to "
                 "share a pre-training with another seed: `repeats: {shared_seed: …}`)"
             )
-    if first.record.settings.get("repeats", {}).get("looks") == "one":
+    if first.settings.get("repeats.looks") == "one":
         raise UserError(
             f"studies that are merged are looked at more than once, but {first.place.name!r} has repeats.looks 'one'; "
             "run them with repeats.looks 'many'"
@@ -153,11 +153,12 @@ def joined_record(parts: Sequence[Part], name: str) -> StudyRecord:
     first = parts[0].record
     num_repeats = sum(part.num_repeats for part in parts)
     stages = dict.fromkeys(stage for part in parts for stage in part.record.stage_seconds)
+    settings: Mapping[str, Any] = first.settings
     return replace(
         first,
         name=name,
         is_finished=all(part.record.is_finished for part in parts),
-        settings={**first.settings, "repeats": {**first.settings["repeats"], "draws": num_repeats}},
+        settings={**settings, "repeats": {**settings["repeats"], "draws": num_repeats}},
         cells=tuple(_joined_cell(parts, cell) for cell in first.cells),
         stage_seconds={
             stage: math.fsum(part.record.stage_seconds.get(stage, 0.0) for part in parts) for stage in stages
@@ -183,17 +184,17 @@ def merged_verdict(parts: Sequence[Part], looks_before: Sequence[int] = ()) -> V
     found = judge(contrasts, metrics, kept, repeats, blocks=[_machine(kept, repeat) for repeat in repeats])
     taken = {look for part in parts if part.record.verdict is not None for look in part.record.verdict.looks}
     looks = sorted({look for look in (*taken, *looks_before) if look < len(repeats)} | {len(repeats)})
-    margin = float(first.settings["margin"]) / 100
+    margin = float(parts[0].settings["margin"]) / 100
     known = set.intersection(*(_named_before(part.record) for part in parts))
     judged = contrast_records(
-        verdicts(found, margin=margin, looks=looks), known, first.settings.get("choose", "each_repeat")
+        verdicts(found, margin=margin, looks=looks), known, parts[0].settings.get("choose", "each_repeat")
     )
     return VerdictRecord(margin=margin, num_repeats=len(repeats), looks=tuple(looks), contrasts=judged)
 
 
 def contrasts_of(record: StudyRecord) -> list[Pair]:
     """Return the pairs of rows that a study compares, from its settings."""
-    named = record.settings.get("contrasts")
+    named: Any = record.settings.get("contrasts")
     pairs = DEFAULT_CONTRASTS if named is None else [(first, second) for first, second in named]
     return [pair for pair in pairs if set(pair) <= set(record.methods)]
 
@@ -289,6 +290,7 @@ def _write(record: StudyRecord, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     assert record.verdict is not None, "a merged study has a verdict"
     write_json(folder / schema.VERDICT_ARTIFACT, to_json(record.verdict))
-    write_json(folder / RECORD_FILE, to_json(record))
+    plain: dict[str, Any] = {field.name: getattr(record, field.name) for field in fields(StudyRecord)}
+    write_json(folder / RECORD_FILE, to_json(StudyRecord(**plain)))  # without the views of who shows it
     write_report(record, folder / schema.REPORT_ARTIFACT)
     (folder / schema.TABLE_ARTIFACT).write_text(score_table(record).to_csv(), encoding="utf-8")
