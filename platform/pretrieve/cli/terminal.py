@@ -10,9 +10,13 @@ from rich.table import Table
 
 
 def make_console() -> Console:
-    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120))
+    """Make a console that prints `[brackets]` and `:colons:` in names as they are.
+
+    Without a terminal, it is wide enough for a table of methods by eight targets.
+    """
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    terminal = Console(**plain)
+    return terminal if terminal.is_terminal else Console(width=max(terminal.width, 120), **plain)
 
 
 def make_table(headings: Iterable[str], **options: Any) -> Table:

@@ -18,7 +18,7 @@ __all__ = ["LineView", "LiveView", "terminal_view"]
 @contextmanager
 def terminal_view(settings: StudySettings, console: Console | None = None) -> Iterator[StudyObserver]:
     """Show a study within the block: live where the console can be redrawn, else line by line (logs, jobs)."""
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     if not console.is_terminal:
         yield LineView(console)
         return
