@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pretrieve.errors import PretrieveError as PretrieveError
     from pretrieve.errors import StudyFileError as StudyFileError
     from pretrieve.errors import UserError as UserError
-    from pretrieve.features.centroids import NamedCentroids as NamedCentroids
-    from pretrieve.features.centroids import read_centroid_file as read_centroid_file
+    from pretrieve.features.centroid_file import NamedCentroids as NamedCentroids
+    from pretrieve.features.centroid_file import read_centroid_file as read_centroid_file
     from pretrieve.records.prediction_summaries import confusion_matrix as confusion_matrix
     from pretrieve.records.prediction_summaries import expected_calibration_error as expected_calibration_error
     from pretrieve.records.prediction_summaries import per_class_accuracy as per_class_accuracy

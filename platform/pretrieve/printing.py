@@ -125,7 +125,11 @@ class UnfailingConsole(Console):
 
 
 def make_console(**options: Any) -> Console:
-    """Make a console. Without a terminal, it is wide enough for a table of methods by eight targets."""
+    """Make a console that prints `[brackets]` and `:colons:` in names as they are, unless the options of rich differ.
+
+    Without a terminal, it is wide enough for a table of methods by eight targets.
+    """
+    options = {"markup": False, "emoji": False, "highlight": False, **options}
     terminal = UnfailingConsole(**options)
     return terminal if terminal.is_terminal else UnfailingConsole(**{"width": max(terminal.width, 120), **options})
 

@@ -67,7 +67,7 @@ def cluster_features(
     Args:
       features: (N, D) floating point, finite, no zero row; read in parts, so it may be mapped from a file.
       num_clusters: K, from 1 to N.
-      seed: decides which K images give the first directions of the clusters.
+      seed: ≥ 0; decides which K images give the first directions of the clusters.
       max_iterations: ≥ 1; more follow as long as a cluster is empty.
       on_iteration: called with the number of each iteration, from 1, and its inertia.
 
@@ -82,13 +82,7 @@ def cluster_features(
     """
     matrix = np.asarray(features)
     check_features(matrix)
-    if not 1 <= num_clusters <= len(matrix):
-        raise SelectionInputError(
-            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
-            f"are {len(matrix)} images; lower num_clusters, or give more images"
-        )
-    if max_iterations < 1:
-        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
+    _check_settings(len(matrix), num_clusters, max_iterations, seed)
     lengths = _checked_lengths(matrix)
     start = np.sort(np.random.default_rng(seed).choice(len(matrix), num_clusters, replace=False))
     directions = _unit(matrix[start], lengths[start])
@@ -119,6 +113,18 @@ def cluster_features(
                     "the features point in too few different directions; lower num_clusters"
                 )
             directions[empty] = far
+
+
+def _check_settings(num_images: int, num_clusters: int, max_iterations: int, seed: int) -> None:
+    if not 1 <= num_clusters <= num_images:
+        raise SelectionInputError(
+            f"num_clusters must be from 1 to the number of images, but num_clusters is {num_clusters} and there "
+            f"are {num_images} images; lower num_clusters, or give more images"
+        )
+    if max_iterations < 1:
+        raise SelectionInputError(f"max_iterations must be at least 1, but is {max_iterations}; the default is 25")
+    if seed < 0:
+        raise SelectionInputError(f"seed must be at least 0, but is {seed}; give any other number")
 
 
 def _assign(

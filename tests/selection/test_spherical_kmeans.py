@@ -179,3 +179,9 @@ def test_image_without_a_direction_is_an_error_naming_the_row(value, message):
 def test_impossible_demands_are_errors_naming_the_numbers(features, num_clusters, max_iterations, message):
     with pytest.raises(SelectionInputError, match=message):
         cluster_features(features, num_clusters=num_clusters, seed=0, max_iterations=max_iterations)
+
+
+@pytest.mark.parametrize("seed", [-1, -(2**63)])
+def test_a_seed_below_zero_is_an_error(seed):
+    with pytest.raises(SelectionInputError, match=f"seed must be at least 0, but is {seed}; give any other"):
+        cluster_features(np.ones((3, 2)), num_clusters=1, seed=seed)

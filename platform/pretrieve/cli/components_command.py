@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError, nearest_word
@@ -58,7 +57,7 @@ def _print_members(family: Family) -> None:
     table = make_table(headings, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(*map(Text, row[: len(headings)]))  # brackets in a Text are no markup
+        table.add_row(*row[: len(headings)])
     make_console().print(table)
     for line in _further_words(family):
         echo(line)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from pretrieve.cli.study_argument import Storage
 from pretrieve.cli.terminal import make_table
@@ -47,10 +46,10 @@ def experiments(
         except UserError:  # a study file is missing or broken; the other rows are right
             counts = (len(series.studies), 0, 0)
         words = (experiment.name, experiment.place, experiment.question, files)
-        table.add_row(*map(Text, (*words, *(str(n or "–") for n in counts), *costs.get(experiment.name, ()))))
+        table.add_row(*words, *(str(n or "–") for n in counts), *costs.get(experiment.name, ()))
     console = make_console()
     console.print(table)
-    console.print(Text(f"study files are in {studies_folder()}"), soft_wrap=True)
+    console.print(f"study files are in {studies_folder()}", soft_wrap=True)
 
 
 def reproduce(
@@ -91,7 +90,7 @@ def reproduce(
         is_mini=mini,
         storage=storage,
         class_means=class_means,
-        on_point=lambda label, number, total: console.print(f"{name} {number} of {total}: {label}", highlight=False),
+        on_point=lambda label, number, total: console.print(f"{name} {number} of {total}: {label}"),
     )
     print_experiment(made.view, console, report_path=made.report_path)
     if made.failures:

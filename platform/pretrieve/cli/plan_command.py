@@ -54,7 +54,7 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
 
     console = make_console()
     left = f"{forecast.study}: {forecast.num_missing:,} trials and refits left"
-    console.print(left, style="bold", highlight=False, markup=False)
+    console.print(left, style="bold")
     console.print(_cells(forecast))
     earlier = Forecast.read(folder) if not forecast.num_missing else None
     shown = earlier or forecast
@@ -62,11 +62,11 @@ def _print(study: Study, forecast: Forecast, folder: Path) -> None:
     if shown.stages:
         console.print(_stages(shown, took))
     for line in (*_totals(shown, took, study.settings.budget), *(f"note: {note}" for note in shown.notes)):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
     for line in _power(forecast.power):
-        console.print(line, highlight=False, markup=False)
+        console.print(line)
     if shown.stages:
-        console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"as JSON: {folder / FORECAST_FILE}", soft_wrap=True)
 
 
 def _power(forecasts: Sequence[PowerForecast]) -> Iterator[str]:

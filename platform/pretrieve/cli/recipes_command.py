@@ -20,8 +20,6 @@ def recipes(
     `pretrieve recipes` lists them, and `pretrieve recipes standard` shows one as YAML. `recipe: standard` in a study
     file takes it; what the study says itself stands: `training: {epochs: 20}` beside it changes the length alone.
     """
-    from rich.text import Text
-
     from pretrieve.study.recipes import DEFAULT_RECIPE, recipe_names, recipe_text
 
     if name is not None:
@@ -29,6 +27,6 @@ def recipes(
         return
     table = make_table(("recipe", "what it is"), box=None, pad_edge=False)
     for each in recipe_names():
-        table.add_row(each, Text(recipe_text(each).splitlines()[0].removeprefix("# ")))
+        table.add_row(each, recipe_text(each).splitlines()[0].removeprefix("# "))
     make_console().print(table)
     echo(f"\nA study that names none takes {DEFAULT_RECIPE}. `pretrieve recipes RECIPE` shows one.")

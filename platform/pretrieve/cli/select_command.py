@@ -12,7 +12,7 @@ from pretrieve.errors import UserError
 from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
-    from pretrieve.features.centroids import NamedCentroids
+    from pretrieve.features.centroid_file import NamedCentroids
     from pretrieve_selection import Selection, SelectionSettings
 
 ROWS_SHOWN = 20
@@ -40,7 +40,7 @@ def select(
     source_penalty: Annotated[float, typer.Option(help="τ₁ of eq. 5.")] = 1.0,
     target_penalty: Annotated[float, typer.Option(help="τ₂ of eq. 5.")] = 100.0,
     top: Annotated[int, typer.Option(help="K: how many groups to select.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the method `random`.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the method `random`.")] = 0,
     expected_ids: Annotated[
         str | None,
         typer.Option(help="For the recall: a file (JSON list, or an id a line), imagenet-birds or imagenet-dogs."),
@@ -100,7 +100,7 @@ def select(
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    from pretrieve.features.centroids import read_centroid_file
+    from pretrieve.features.centroid_file import read_centroid_file
 
     if study is None:
         if source is None:
@@ -138,4 +138,4 @@ def _print(
     if recall is not None:
         lines.append(f"recall: {100 * recall:.2f} % of {len(expected)} expected groups")
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)

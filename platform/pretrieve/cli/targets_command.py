@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from pretrieve.cli.terminal import make_table
 from pretrieve.printing import echo, make_console
@@ -34,7 +33,7 @@ def targets(
     from pretrieve.data.published.catalogue import PUBLISHED, find_published
     from pretrieve.data.registry import registered_names
 
-    console = make_console(markup=False, highlight=False)
+    console = make_console()
     if name is not None and (name in PUBLISHED or name not in registered_names()):
         console.print(_pairs(_facts(name, find_published(name).facts)))
         echo(f"\npretrieve prepare {name} --root DIR")
@@ -81,7 +80,7 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> Table:
     table = make_table(("", ""), box=None, show_header=False, pad_edge=False)
     table.columns[0].no_wrap = True
     for heading, words in rows:
-        table.add_row(heading, Text(words))  # brackets in a Text are no markup
+        table.add_row(heading, words)
     return table
 
 

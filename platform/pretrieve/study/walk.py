@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.artifacts.locks import sole_driver
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError, UserError, nearest_word
-from pretrieve.features.centroids import NamedCentroids
+from pretrieve.features.centroid_file import NamedCentroids
 from pretrieve.interruption import at_a_signal
 from pretrieve.records import PlanRecord, StudyRecord
 from pretrieve.records.codec import check_version

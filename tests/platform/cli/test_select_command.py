@@ -106,6 +106,13 @@ def test_without_a_list_there_is_no_recall(centroids: list[object], tmp_path: Pa
         (["--target", "empty.npz"], "must hold an array 'means'"),
         (["--target", "flat.npz"], r"must be numbers of shape \(K, D\)"),
         (["--target", "names.npz"], "one name a row"),
+        (["--source", "cut.npz"], "cut.npz cannot be read: .*not a zip file; copy it again"),
+        (["--source", "nan.npz"], r"must be finite .* row 1 of the source \(group 'crane'\)"),
+        (["--source", "twice.npz", "--expected-ids", "crane.txt"], r"'crane' may be any of 2: 1 \('crane'\), 2 "),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", "-1", "--method", "random"], "--seed"),
+        (["--top", "-1"], "top_k must be"),
+        (["--cost-scale", "nan"], "cost_scale must be"),
     ],
 )
 def test_a_mistake_is_one_message_with_status_two(
@@ -124,8 +131,33 @@ def test_a_mistake_is_one_message_with_status_two(
     np.savez(tmp_path / "empty.npz", other=np.zeros(3))
     np.savez(tmp_path / "flat.npz", means=np.zeros(3))
     np.savez(tmp_path / "names.npz", means=np.ones((2, 4)), names=["a"])
+    np.savez(tmp_path / "twice.npz", means=np.ones((3, 4)), names=["hen", "crane", "crane"])
+    np.savez(tmp_path / "nan.npz", means=[[1.0] * 4, [np.nan] * 4], names=["owl", "crane"])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "twice.npz").read_bytes()[:300])
+    (tmp_path / "crane.txt").write_text("crane\n", encoding="utf-8")
     assert select(*centroids, *words) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["kite [bird]", "kite [/toy]", "[bold]hen[/bold]"],
+        ["[/]", "\\[owl]", "[link=x]y"],
+        [":smile:", "a:owl:b", "n01: hen"],
+        ["[red]", "[@click=x]", "[not closed"],
+    ],
+)
+def test_names_are_printed_as_they_are(names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    means = np.eye(3) + 0.1
+    np.savez(tmp_path / "s.npz", means=means, names=names)
+    np.savez(tmp_path / "t.npz", means=means[:1], names=[f"[{names[0]}"])
+    (tmp_path / "ids.json").write_text(json.dumps(names), encoding="utf-8")
+    words = ["--source", tmp_path / "s.npz", "--target", tmp_path / "t.npz", "--top", 3, "--method", "nearest"]
+    assert select(*words, "--expected-ids", tmp_path / "ids.json", "--json", tmp_path / "out.json") == 0
+    printed = capsys.readouterr().out
+    assert [name for name in names if name not in printed] == []
+    assert sorted(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["names"]) == sorted(names)
 
 
 @pytest.mark.usefixtures("ray_cluster")

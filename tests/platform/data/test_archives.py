@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import harmless, num_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -444,7 +445,7 @@ def expected_files(content: bytes) -> dict[str, bytes]:
         }
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=num_cases(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(made=damaged(), exists=st.booleans())
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_no_archive_writes_outside_or_ends_in_another_error(made: tuple[bytes, bool], exists: bool) -> None:
@@ -457,7 +458,8 @@ def test_no_archive_writes_outside_or_ends_in_another_error(made: tuple[bytes, b
         if exists:
             out.mkdir()
         try:
-            unpack_archive(archive, out, limits=UnpackLimits(max_bytes=2**20, max_members=4))
+            with harmless(base):
+                unpack_archive(archive, out, limits=UnpackLimits(max_bytes=2**20, max_members=4))
         except UserError as error:
             str(error).encode()  # it can be printed
             assert files_below(out) == {}

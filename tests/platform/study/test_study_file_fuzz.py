@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fuzzing import harmless, num_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from pretrieve.errors import UserError
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import load_study_file
 
-NUM_CASES = 1_000
+NUM_CASES = num_cases(60)
 SECONDS_EACH = 10
 OWN_TARGET = Path(__file__).resolve().parents[3] / "jobs" / "studies" / "own_target.yaml"
 TEXTS = [path.read_text(encoding="utf-8") for path in (OWN_TARGET, STUDY_FILE)]
@@ -182,7 +183,9 @@ def test_any_file_is_a_study_or_one_clean_error(
         "overrides": text.encode,
     }[kind]()
     overrides = [odd_override(rng) for _ in range(rng.randint(1, 3))] if kind == "overrides" else []
-    found = answer(write(content), overrides)
+    path = write(content)
+    with harmless(tmp_path):
+        found = answer(path, overrides)
     assert isinstance(found, StudySettings | str)
     assert not marker.exists()
 

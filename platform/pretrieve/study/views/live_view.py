@@ -54,7 +54,7 @@ class LiveView(ProgressState):
         for stage, state in dict(self.stages).items():
             bar = ProgressBar(total=max(state.total, 1), completed=state.done, width=24)
             mark = "✓" if state.seconds is not None else "…"
-            table.add_row(mark, stage, bar, f"{state.done} / {state.total}", self._timing(stage, now))
+            table.add_row(mark, stage, bar, f"{state.done} / {state.total}", Text(self._timing(stage, now)))
         return table
 
     def _timing(self, stage: str, now: float) -> str:
@@ -81,8 +81,8 @@ class LiveView(ProgressState):
         table.add_column("method")
         targets = [target.display_name for target in self._settings.targets]
         for target in targets:
-            table.add_column(target, justify="right")
+            table.add_column(Text(target), justify="right")
         for method in self._settings.method_names:
             scores = [self.best.get((target, method)) for target in targets]
-            table.add_row(method, *("·" if score is None else f"{100 * score:.1f}" for score in scores))
+            table.add_row(Text(method), *("·" if score is None else f"{100 * score:.1f}" for score in scores))
         return table
