@@ -24,6 +24,9 @@ CONNECT_TIMEOUT_S = 10.0
 NUM_STARTS = 3
 """Ray gives itself 30 s to start, which a busy machine may exceed."""
 
+NEVER_IMPORTED = {"antigravity", "idlelib", "test", "this", "tkinter", "turtle", "turtledemo"}
+"""Modules of Python whose names a project may have for its own."""
+
 MAX_FOLDER_BYTES = 40
 """Of the path of Ray's folder: that of a socket in it has 66 more, and may have 107."""
 
@@ -91,7 +94,9 @@ def check_working_directory(folder: Path) -> None:
     Raises:
       UserError: there is such a file; the message names it.
     """
-    names = sorted(sys.stdlib_module_names | {"mlflow", "numpy", "pandas", "pyarrow", "ray", "torch", "yaml"})
+    names = sorted(
+        (sys.stdlib_module_names - NEVER_IMPORTED) | {"mlflow", "numpy", "pandas", "pyarrow", "ray", "torch"}
+    )
     found = next(
         (path for name in names for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.is_file()),
         None,

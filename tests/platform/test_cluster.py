@@ -6,7 +6,8 @@ import sys
 import pytest
 import ray
 
-from pretrieve.cluster import connected
+from pretrieve.cluster import check_working_directory, connected
+from pretrieve.errors import UserError
 
 OWN_CLUSTER = """
 import json, os
@@ -91,3 +92,27 @@ def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch):
     message = r"RAY_ADDRESS must name a cluster that answers, but 127\.0\.0\.1:1"
     with pytest.raises(ConnectionError, match=message), connected():
         pass
+
+
+@pytest.mark.parametrize("name", ["queue.py", "random/__init__.py", "torch.py"])
+def test_a_working_directory_with_a_module_that_workers_would_import_is_refused(tmp_path, name):
+    check_working_directory(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match="rename it, or start from another folder"):
+        check_working_directory(tmp_path)
+
+
+def test_a_working_directory_of_a_project_is_fine(tmp_path):
+    """Such as this one, whose folder `platform` is no package, and one with tests."""
+    for name in ("platform", "test", "queue"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "test" / "__init__.py").touch()
+    check_working_directory(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_temporary_folder_with_a_long_path_is_no_hindrance(tmp_path):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    assert _run(OWN_CLUSTER, _environment(HOME=str(tmp_path), TMPDIR=str(folder)))["answer"] == 42

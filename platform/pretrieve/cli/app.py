@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -162,10 +163,13 @@ def report(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     folder = loaded.settings.folder
     if not os.access(folder, os.W_OK):  # of somebody else, or on another machine
         folder = Path.cwd() / f"{record.name}-report"
+    path = None
+    with suppress(PermissionError):  # the table is printed in any case
         folder.mkdir(exist_ok=True)
-    write_report(record, folder / "report.html")
-    (folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
-    print_study(record, make_console(), report_path=folder / "report.html")
+        path = folder / "report.html"
+        write_report(record, path)
+        (folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
+    print_study(record, make_console(), report_path=path)
 
 
 @app.command()

@@ -184,4 +184,4 @@ class ImageSetSettings(SettingsModel):
         path = self.folder or self.csv or self.parquet
         if path is None:
             return str(self.registered).rpartition(":")[2]
-        return path.name if path.is_dir() else path.stem
+        return path.name if self.folder is not None or path.is_dir() else path.stem

@@ -32,10 +32,12 @@ from pretrieve.stages.selection_record import write_selection_records
 from pretrieve.study.settings import StudySettings
 from pretrieve.tracking import schema
 from pretrieve.tracking.address import is_database, without_password
-from pretrieve.tracking.ledger import Ledger, is_refusal
+from pretrieve.tracking.ledger import PATIENCE_S, Ledger, is_refusal
 
-OPENING_PATIENCE_S = 30.0
-"""How long a study waits at its start for MLflow's server, whose address may be wrong."""
+OPENING_PATIENCE_S = 10.0
+"""How long a new study waits at its start for MLflow's server, whose address may be wrong."""
+
+OPENING_INTERVAL_S = 0.3
 
 logger = logging.getLogger(__name__)
 
@@ -219,12 +221,15 @@ def make_folder(folder: Path) -> None:
 
 
 def open_ledger(settings: StudySettings, notice: Callable[[str], None] = logger.warning) -> Ledger:
-    """Open the record of a study, made where there is none; a store that is away is waited for OPENING_PATIENCE_S.
+    """Open the record of a study, made where there is none; a server that is away is waited for.
+
+    A new study waits OPENING_PATIENCE_S; one that ran before waits as long as in its stages, PATIENCE_S.
 
     Raises:
       UserError: MLflow's store does not answer, or the experiment is another study's.
     """
-    give_up_at, is_noticed = time.monotonic() + OPENING_PATIENCE_S, False
+    patience_s = PATIENCE_S if (settings.folder / schema.PLAN_ARTIFACT).exists() else OPENING_PATIENCE_S
+    give_up_at, is_noticed = time.monotonic() + patience_s, False
     while True:
         try:
             return Ledger(
@@ -244,6 +249,6 @@ def open_ledger(settings: StudySettings, notice: Callable[[str], None] = logger.
                     "out for SQLite in the study's folder"
                 ) from None  # MLflow's own words may hold the address with its password
             if not is_noticed:
-                notice(f"MLflow does not answer yet, and is asked again for {OPENING_PATIENCE_S:.0f} s")
+                notice(f"MLflow does not answer yet, and is asked again for {patience_s:.0f} s")
                 is_noticed = True
-            time.sleep(1.0)
+            time.sleep(OPENING_INTERVAL_S)

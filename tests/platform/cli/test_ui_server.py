@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,3 +48,13 @@ def test_a_studys_ui_answers_on_loopback(tmp_path: Path) -> None:
 def test_a_tracking_server_has_a_ui_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"open http://mlflow:5000 in a browser"):
         serve("http://mlflow:5000", tmp_path, port=1)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port must be free, but on port {port}: .* `pretrieve ui --port 5001`"):
+            serve(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path, port=port)

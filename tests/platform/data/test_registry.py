@@ -1,4 +1,5 @@
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -203,3 +204,31 @@ def test_what_does_not_say_that_it_makes_an_image_set_is_not_called(tmp_path, mo
     with pytest.raises(ImageSetError, match="must return a pretrieve ImageSet, but returned NoneType"):
         find_image_set(f"{name}:registered", cache=tmp_path)
     assert os.environ.pop(name) == "called"
+
+
+def test_a_function_of_one_name_in_another_project_makes_its_own_set(tmp_path, monkeypatch):
+    """Both projects have the same file, which reads what lies beside it."""
+    source = """
+import numpy as np
+from pathlib import Path
+import pretrieve as pt
+
+@pt.register_target("own", version="1")
+def own() -> pt.ImageSet:
+    value = int(Path(__file__).with_name("value.txt").read_text())
+    images = np.full((4, 8, 8, 3), value, dtype=np.uint8)
+    splits = {"train": (images, np.array([0, 0, 1, 1])), "test": (images[:2], np.array([0, 1]))}
+    return pt.image_set_from_arrays("own", ["a", "b"], splits)
+"""
+    found = []
+    for project, value in (("one", "10"), ("two", "20"), ("one", "30")):
+        folder = tmp_path / project
+        folder.mkdir(exist_ok=True)
+        (folder / "value.txt").write_text(value)
+        (folder / "same_name.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+        sys.modules.pop("same_name", None)
+        found.append(find_image_set("same_name:own", cache=tmp_path / "cache").fingerprints["train"])
+        sys.modules.pop("same_name", None)
+    assert found[0] != found[1]
+    assert found[0] == found[2], "it is stored under its version"

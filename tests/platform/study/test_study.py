@@ -150,6 +150,15 @@ def check_models(settings: StudySettings) -> None:
     names = [f"tiny-a class {k}" for k in range(3)]
     assert predictions["class_name"][0] == names[predictions["class_index"][0]]
     assert 1 / 3 <= predictions["probability"][0] <= 1
+    named = pd.DataFrame({"image": [grey, b"no image", grey]}, index=["x.png", "y.png", "z.png"])
+    with pytest.raises(Exception, match=r"1 of 3 do not: row 'y\.png': .*params="):
+        model.predict(named)
+    skipped = model.predict(named, params={"broken_images": "skip"})
+    assert list(skipped.index) == list(named.index)
+    assert skipped["class_index"].tolist()[1] == -1
+    assert skipped["error"].astype(bool).tolist() == [False, True, False]
+    assert skipped["class_name"]["z.png"] == predictions["class_name"][0]
+    assert model.predict(named.loc[[]]).empty
 
 
 def check_artifacts(settings: StudySettings, run_id: str) -> None:

@@ -330,3 +330,18 @@ def test_names_and_paths_that_would_be_taken_for_others_are_refused(write, overr
 
     (found,) = faults_of(write(GOOD), override)
     assert re.search(fault, found), found
+
+
+def test_a_password_on_a_command_line_is_refused_with_advice(write) -> None:  # type: ignore[no-untyped-def]
+    for address in ("http://me:s3cret@host/", "postgresql+psycopg://db/mlflow?password=s3cret"):
+        with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD in the environment") as refused:
+            load_study_file(write(GOOD), overrides=[f"tracking_uri={address}"])
+        assert "s3cret" not in str(refused.value)
+
+
+def test_a_record_is_read_where_the_images_are_not(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = write(GOOD)
+    for folder in ("source", "target"):
+        (tmp_path / folder).rmdir()
+    assert len(faults_of(path)) == 2
+    assert load_study_file(path, needs_files=False).targets[0].display_name == "target"
