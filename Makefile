@@ -19,7 +19,7 @@ ui: $(VENV)/.installed  ## open the MLflow UI of the demo on loopback
 	$(BIN)/pretrieve ui
 
 test: $(VENV)/.installed-dev  ## run the tests with coverage, two files at a time (JOBS=1: one)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not clusters" \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not clusters" \
 	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 test-clusters: $(VENV)/.installed-dev  ## run the tests that start nodes and database servers of their own

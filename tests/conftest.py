@@ -15,6 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, then those on the cluster, so that files side by side end at the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    on_cluster = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in slow, item.path not in on_cluster))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_tracking_server_given() -> None:
     """Take away the address that the environment of the tests may name."""

@@ -32,6 +32,7 @@ from unittest import mock
 IMPORTED_ONCE = ("torch._dynamo", "torchvision", "pandas", "pyarrow.dataset", "pretrieve.training.fine_tuning")
 """Without Ray."""
 IMPORTED_FOR_A_JOB = ("ray.tune", "ray.data", "ray.dag", "pretrieve.execution.tuner", "pretrieve.features.extraction")
+NO_JOB = "ffffffff"
 
 
 @contextlib.contextmanager
@@ -137,7 +138,8 @@ def serve_job(requests: socket.socket, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     with _own_names_of_actor_classes():
-        for module in IMPORTED_FOR_A_JOB:
+        # Ray starts the first workers of a node for no job; few of them ever train.
+        for module in ("ray",) if environment.get("RAY_JOB_ID") == NO_JOB else IMPORTED_FOR_A_JOB:
             __import__(module)
     gc.freeze()
     node = os.pidfd_open(int(environment["RAY_RAYLET_PID"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import random
 import signal
@@ -102,26 +104,41 @@ def train(folder: Path, name: str, kill_at: int | None) -> None:
     torch.save(work.network.state_dict(), folder / "weights.pt")
 
 
-def run(folder: Path, name: str, kill_at: int | None) -> int:
-    folder.mkdir(exist_ok=True)
-    command = [sys.executable, __file__, str(folder), name, str(kill_at or 0)]
+def run_each(folder: Path, name: str, runs: list[tuple[str, int | None]]) -> list[int]:
+    """Train in a process for each (folder, step of the kill), one after another; return how they ended.
+
+    They are forked from one that has imported what they need, and computed nothing.
+    """
+    command = [sys.executable, __file__, str(folder), name, json.dumps(runs)]
     paths = os.pathsep.join(sys.path)  # the process finds what the tests import
-    return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": paths}).returncode
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return json.loads(subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE).stdout)
+
+
+def fork_each(folder: Path, name: str, runs: list[tuple[str, int | None]]) -> list[int]:
+    importlib.import_module("torch._dynamo")  # which the first step of any optimizer would import, for seconds
+
+    ends = []
+    for part, kill_at in runs:
+        (folder / part).mkdir(exist_ok=True)
+        if (process := os.fork()) == 0:
+            train(folder / part, name, kill_at)
+            os._exit(0)
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+    return ends
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_trial_killed_at_random_steps_ends_with_the_weights_of_one_left_alone(tmp_path: Path, name: str) -> None:
-    assert run(tmp_path / "alone", name, None) == 0
     # The first kill comes after the first checkpoint; the second, counted from there, may come after the end.
     rng, last = random.Random(name), NUM_EPOCHS * NUM_STEPS
-    steps = rng.randrange(NUM_STEPS + 1, last), rng.randrange(1, last)
-    status = [run(tmp_path / "killed", name, step) for step in steps]
-    assert status[0] == -signal.SIGKILL
-    assert run(tmp_path / "killed", name, None) == 0
+    first, second = rng.randrange(NUM_STEPS + 1, last), rng.randrange(1, last)
+    ends = run_each(tmp_path, name, [("alone", None), ("killed", first), ("killed", second), ("killed", None)])
+    assert (ends[0], ends[1], ends[3]) == (0, -signal.SIGKILL, 0)
     alone, killed = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("alone", "killed"))
     assert alone.keys() == killed.keys()
     assert [name for name in alone if not alone[name].equal(killed[name])] == []
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) or None)
+    print(json.dumps(fork_each(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))))
