@@ -95,7 +95,7 @@ class BudgetKeeper:
     reached: str | None = None
     _began_s: float = field(default_factory=time.monotonic)
     _running: dict[str, float] = field(default_factory=dict)
-    _spent: dict[str, float] = field(default_factory=dict)  # by processes that returned
+    _waiting: dict[str, float] = field(default_factory=dict)  # seconds so far of trials in a race
     _disk: tuple[float, int] | None = None
 
     def runs_on(self, resources: TrialResources) -> None:
@@ -105,9 +105,11 @@ class BudgetKeeper:
     def started(self, key: str) -> None:
         self._running.setdefault(key, time.monotonic())
 
-    def ended(self, key: str) -> None:
-        if (started := self._running.pop(key, None)) is not None:
-            self._spent[key] = self._spent.get(key, 0.0) + time.monotonic() - started
+    def ended(self, key: str, *, waits: bool = False) -> None:
+        """Note that a process returned; what it took counts from now on by its result, or here if its trial waits."""
+        started = self._running.pop(key, None)
+        if waits and started is not None:
+            self._waiting[key] = self._waiting.get(key, 0.0) + time.monotonic() - started
 
     def used_up(self, finished: Mapping[str, TrialState]) -> str | None:
         """Name the limit that is reached, counting what is set aside for the refits; None where none is.
@@ -122,7 +124,7 @@ class BudgetKeeper:
     def _limit_reached(self, finished: Mapping[str, TrialState]) -> str | None:
         now, refits_s = time.monotonic(), self.refits.seconds(finished)
         trials_s = sum(trial.seconds for trial in finished.values()) + sum(now - s for s in self._running.values())
-        trials_s += sum(seconds for key, seconds in self._spent.items() if key not in finished)
+        trials_s += sum(seconds for key, seconds in self._waiting.items() if key not in finished)
         run_s, disk_bytes = now - self._began_s, self._disk_bytes()
         aside_s = refits_s / self.num_concurrent
         if self.run_s is not None and run_s + aside_s >= self.run_s:

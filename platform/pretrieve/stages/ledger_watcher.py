@@ -105,7 +105,7 @@ class LedgerWatcher(TrialWatcher):
         return self._is_over
 
     def _ended(self, task: TrialTask) -> None:
-        self._budget.ended(task.spec.key)
+        self._budget.ended(task.spec.key, waits=task.is_waiting)
         self._ledger.release_spool(task.spec.key)
 
     def _one_less(self) -> None:

@@ -65,6 +65,11 @@ def test_trials_that_run_count_as_well(tmp_path: Path, monkeypatch: pytest.Monke
     kept.reached = None
     kept.ended("a")
     assert kept.used_up({}) is None
+    kept.started("b")
+    monkeypatch.setattr(time, "monotonic", lambda: now + 8000)
+    kept.ended("b", waits=True)
+    assert kept.used_up({}) is not None, "what waits for the next round of a race has cost what it has"
+    assert kept.used_up({"b": TrialState("b", "finished", seconds=1.0)}) is None, "its result says what it took"
 
 
 def test_wall_hours_count_earlier_runs(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def trial(key: str) -> Any:
         num_target_classes=3,
         num_source_classes=0,
     )
-    return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"))
+    return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"), is_waiting=False)
 
 
 def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run(tmp_path: Path) -> None:
