@@ -2,18 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import own_networks
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pretrieve.backbones import Architecture, at_image_size, find_architecture
 from pretrieve.backbones.network_check import check_network
 from pretrieve.errors import BackboneError
 
+
+class Returns(nn.Module):
+    """Passes what another function makes of the features of a small network."""
+
+    def __init__(self, make: Callable[[nn.Module, Tensor], object]) -> None:
+        super().__init__()
+        self.stem, self.make = nn.Conv2d(3, 16, 3, 2), make
+
+    def forward(self, images: Tensor) -> object:
+        """Map (N, 3, S, S) to what `make` gives for (N, 16, S', S')."""
+        return self.make(self, self.stem(images))
+
+
+def returns(make: Callable[[nn.Module, Tensor], object], name: str) -> Architecture:
+    return own_networks.architecture(partial(Returns, make), name)
+
+
+def in_training(network: nn.Module, features: Tensor, further: Callable[[Tensor], object]) -> object:
+    return further(features.mean((2, 3))) if network.training else features.mean((2, 3))
+
+
+def overwritten(network: nn.Module, features: Tensor) -> Tensor:
+    squashed = features.sigmoid()
+    squashed.mul_(2)
+    return squashed.mean((2, 3))
+
+
 REFUSED = {
+    "auxiliary, a dictionary": (
+        returns(lambda n, x: in_training(n, x, lambda y: {"features": y, "aux": y}), "dictionary"),
+        "'own_networks:dictionary' at 32 px in training mode returns a dict",
+    ),
+    "auxiliary, a list": (
+        returns(lambda n, x: in_training(n, x, lambda y: [y, y]), "two"),
+        "'own_networks:two' at 32 px in training mode returns a list",
+    ),
+    "auxiliary, joined": (
+        returns(lambda n, x: in_training(n, x, lambda y: torch.cat([y, y[:, :4]], 1)), "joined"),
+        r"'own_networks:joined' at 32 px in training mode returns \(2, 20\) torch.float32 for 2 images",
+    ),
+    "size, a flat map": (
+        at_image_size(
+            own_networks.architecture(
+                lambda: nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(), nn.Linear(256, 16)), "flat"
+            ),
+            40,
+        ),
+        "'own_networks:flat@40' at 40 px cannot predict: RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+    ),
+    "size, rows of a fixed length": (
+        returns(lambda n, x: x.reshape(-1, 16), "rows"),
+        r"'own_networks:rows' at 32 px returns \(450, 16\) torch.float32 for 2 images",
+    ),
+    "size, patches": (
+        at_image_size(own_networks.tied, 30),
+        "'own_networks:tied@30' at 30 px cannot predict: RuntimeError: The size of tensor a",
+    ),
+    "no head, classes": (returns(lambda n, x: x.mean((2, 3)).argmax(1), "classes"), r"returns \(2,\) torch.int64"),
+    "no head, not flat": (
+        returns(lambda n, x: x.mean((2, 3), keepdim=True), "not_flat"),
+        r"returns \(2, 16, 1, 1\) torch.float32",
+    ),
+    "no head, nothing": (returns(lambda n, x: None, "nothing"), "'own_networks:nothing' at 32 px returns a NoneType"),
+    "gradients, overwritten": (
+        returns(overwritten, "overwritten"),
+        "'own_networks:overwritten' at 32 px in training mode has no gradient: RuntimeError: one of the variables",
+    ),
+    "gradients, of copies": (
+        returns(lambda n, x: torch.tensor(x.mean((2, 3)).tolist()), "copies"),
+        "no weight of 'own_networks:copies' at 32 px in training mode changes its features",
+    ),
     "auxiliary": (own_networks.two_outputs, "'own_networks:two_outputs' at 32 px in training mode returns a tuple"),
     "size": (at_image_size(own_networks.tied, 48), "'own_networks:tied@48' at 48 px cannot predict: RuntimeError"),
     "gradients": (own_networks.detached, "no weight of 'own_networks:detached' at 32 px in training mode changes"),

@@ -148,6 +148,10 @@ def test_published_weights_are_asked_of_timm(timm, monkeypatch):
     ("name", "reason"),
     [
         ("timm:resnet_18", r"must name a model that timm .* has, but is 'timm:resnet_18'\. Did you mean 'resnet18'"),
+        ("timm:volo_d1_224", "'timm:volo_d1_224' uses the output of its classifier again, as auxiliary heads do"),
+        ("timm:levit_128s", "must end in one linear layer .* is tuple; take another"),
+        ("timm:efficientformer_l1", "must end in one linear layer .* is tuple; take another"),
+        ("timm:halonet26t@96", "at 96 px ends in AssertionError"),
         ("timm:deit_tiny_distilled_patch16_224", "must end in one linear layer .* is tuple; take another"),
         ("timm:resnetv2_50x1_bit", "must end in one linear layer .* is Conv2d; take another"),
         ("timm:gemma4_vit_167m_enc", "must end in one linear layer .* is NoneType; take another"),
