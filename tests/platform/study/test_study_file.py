@@ -299,9 +299,8 @@ def test_variables_in_paths_are_replaced_and_folders_named_like_them_are_found(
 ) -> None:
     monkeypatch.setenv("SCRATCH", str(tmp_path))
     (tmp_path / "$target").mkdir()
-    path = write(
-        GOOD.replace("folder: target", "folder: $target, name: dollar").replace("folder: source", "folder: '${SCRATCH}/source'")
-    )
+    text = GOOD.replace("folder: target", "folder: $target, name: dollar")
+    path = write(text.replace("folder: source", "folder: '${SCRATCH}/source'"))
     settings = load_study_file(path, storage=Path("$SCRATCH/runs"))
     assert settings.storage == tmp_path / "runs"
     assert settings.source.folder == tmp_path / "source"
