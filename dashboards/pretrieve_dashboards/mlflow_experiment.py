@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.records.codec import RecordT, from_json
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import database_file, for_client, read_runs, without_password
+from pretrieve.tracking.address import database_file, for_client, read_runs, readable_address, without_password
 from pretrieve_dashboards.errors import DashboardError, StoreAwayError
 
 MAX_NAMES_LISTED = 10
@@ -46,22 +47,15 @@ class MlflowExperiment:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self.tracking_uri = tracking_uri
         self._artifacts = None if path is None else path.parent / "artifacts"
+        scratch = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
         with self._answering():
-            self._client = MlflowClient(tracking_uri=for_client(self._readable(tracking_uri, path)))
+            address = readable_address(tracking_uri, scratch)
+            self._client = MlflowClient(tracking_uri=for_client(address))
             found: Experiment | None = self._client.get_experiment_by_name(name)
         if found is None:
             raise DashboardError(self._unknown_experiment(name))
         self.experiment_id = str(found.experiment_id)
-
-    def _readable(self, tracking_uri: str, path: Path | None) -> str:
-        """Return an address that MLflow can open: it writes to SQLite at once, so a read-only file is copied."""
-        if path is None or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-            return tracking_uri
-        self._copy = tempfile.TemporaryDirectory()
-        for suffix in ("", "-wal"):
-            if Path(f"{path}{suffix}").exists():
-                shutil.copyfile(f"{path}{suffix}", Path(self._copy.name, f"{path.name}{suffix}"))
-        return f"sqlite:///{Path(self._copy.name, path.name)}"
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from pretrieve.errors import UserError
 from pretrieve.guarded_processes import guarded
 from pretrieve.printing import echo
-from pretrieve.tracking.address import DATABASE, without_password
+from pretrieve.tracking.address import DATABASE, readable_address, without_password
 
 
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
@@ -27,15 +28,16 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
         raise UserError(
             f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"
         )
-    echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")
     _check_free(port)
+    echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")
     command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     # The server's job runner starts eight processes of 200 MB each, which reading does not need.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment["MLFLOW_BACKEND_STORE_URI"] = tracking_uri  # as an argument, its password would be visible in `ps`
-    with guarded() as marks:
+    with guarded() as marks, tempfile.TemporaryDirectory() as scratch:
+        # As an argument, its password would be visible in `ps`.
+        environment["MLFLOW_BACKEND_STORE_URI"] = readable_address(tracking_uri, Path(scratch))
         subprocess.run(command, env=environment | marks, check=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,6 +36,17 @@ def database_file(address: str) -> Path | None:
     """
     path = address.partition("?")[0].removeprefix("sqlite:///")
     return None if path == address.partition("?")[0] or path == ":memory:" else Path(path)
+
+
+def readable_address(address: str, scratch: Path) -> str:
+    """Return an address that MLflow can open: it writes to SQLite, so a read-only file is copied to `scratch`."""
+    path = database_file(address)
+    if path is None or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return address
+    for suffix in ("", "-wal"):
+        if Path(f"{path}{suffix}").exists():
+            shutil.copyfile(f"{path}{suffix}", scratch / f"{path.name}{suffix}")
+    return f"sqlite:///{scratch / path.name}"
 
 
 def is_database(address: str) -> bool:
