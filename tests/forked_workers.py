@@ -130,13 +130,15 @@ def serve(address: str) -> None:
                 os.close(file)
     for inherited in parents.values():
         inherited.close()
+    for file in files:
+        os.close(file)
+    os.dup2(2, 1)  # the end of the first parent's output is waited for
     serve_job(other_end, environment)
 
 
 def serve_job(requests: socket.socket, environment: dict[str, str]) -> None:
     """Import Ray with the environment of a job's workers, then fork one for each request."""
-    os.environ.clear()
-    os.environ.update(environment)
+    _take_over(environment)
     with _own_names_of_actor_classes():
         # Ray starts the first workers of a node for no job; few of them ever train.
         for module in ("ray",) if environment.get("RAY_JOB_ID") == NO_JOB else IMPORTED_FOR_A_JOB:
@@ -176,6 +178,12 @@ def _own_names_of_actor_classes() -> Iterator[None]:
         yield
 
 
+def _take_over(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.extend(path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path)
+
+
 def run_worker(files: list[int], arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """Run Ray's program of a worker in this process."""
     os.setpgrp()  # Ray signals the groups of its workers
@@ -184,9 +192,7 @@ def run_worker(files: list[int], arguments: list[str], environment: dict[str, st
         os.dup2(file, number)
         os.close(file)
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.path.extend(path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path)
+    _take_over(environment)
     sys.argv = arguments
     runpy.run_path(arguments[0], run_name="__main__")
 
