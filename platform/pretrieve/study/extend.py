@@ -10,7 +10,7 @@ from pretrieve.records import StudyRecord, VerdictRecord
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.statistics import LOOKS
 from pretrieve.study.settings import StudySettings
-from pretrieve.study.walk import as_extended, run_study, with_draws
+from pretrieve.study.walk import extended_to, run_study, with_draws
 
 NO_END_FROM = 10
 """Repeats from which "no number of repeats would decide it" is an answer: with fewer, the spread is hardly known."""
@@ -49,7 +49,7 @@ def extend_study(
     def left_s() -> float | None:
         return None if budget_s is None else budget_s - (time.monotonic() - began_s)
 
-    draws = as_extended(settings, lambda notice: None).repeats.draws
+    draws = max(settings.repeats.draws, extended_to(settings))
     record = None if draws == 1 else run_study(settings, observer, run_s=left_s())
     while record is None or not _is_done(record, until, draws):
         draws = _next_look(until, draws)

@@ -20,7 +20,7 @@ from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import find_study_inputs
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_power import forecast_power
-from pretrieve.study.walk import as_extended, make_folder
+from pretrieve.study.walk import as_extended, extended_to, make_folder
 
 
 def forecast_study(
@@ -38,7 +38,7 @@ def forecast_study(
     """
     started = time.perf_counter()
     make_folder(settings.folder)
-    settings = as_extended(settings, observer.noticed)
+    settings = as_extended(settings, extended_to(settings), observer.noticed)
     with walking(settings, observer, makes=False) as context:
         context.get(NetworkCheckStage)
         is_prepared, record = find_study_inputs(context) is not None, context.record

@@ -64,11 +64,12 @@ def run_study(
       BudgetUsedUpError: the study's budget was used up first; everything else is recorded all the same.
     """
     make_folder(settings.folder)
-    settings = as_extended(settings, observer.noticed)
-    with sole_driver(settings.folder), walking(settings, observer) as context, ExitStack() as recording:
+    with sole_driver(settings.folder), ExitStack() as stack:
         ledger = open_ledger(settings, observer.noticed)
-        recording.enter_context(at_a_signal(ledger.end_all))
-        recording.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
+        settings = as_extended(settings, ledger.extended_to, observer.noticed)
+        context = stack.enter_context(walking(settings, observer))
+        stack.enter_context(at_a_signal(ledger.end_all))
+        stack.push(ledger.failing_on_error)  # before Ray ends, which takes seconds
         if extends:
             extended = {schema.TAG_EXTENDED_TO: str(settings.repeats.draws)}
             ledger.record_study(metrics={}, tags=extended, artifacts=[])
@@ -85,16 +86,15 @@ def with_draws(settings: StudySettings, draws: int) -> StudySettings:
     return settings.model_copy(update={"repeats": settings.repeats.model_copy(update={"draws": draws})})
 
 
-def as_extended(settings: StudySettings, notice: Callable[[str], None]) -> StudySettings:
+def as_extended(settings: StudySettings, draws: int, notice: Callable[[str], None]) -> StudySettings:
     """Return the settings with the repeats that the study was extended to, where these are more than it says."""
-    draws = _extended_to(settings)
     if draws <= settings.repeats.draws:
         return settings
     notice(f"the study was extended to {draws} repeats, and goes on with them")
     return with_draws(settings, draws)
 
 
-def _extended_to(settings: StudySettings) -> int:
+def extended_to(settings: StudySettings) -> int:
     """Read how many repeats the study was extended to; 0 where it was not, or never ran."""
     from pretrieve_dashboards.errors import DashboardError
     from pretrieve_dashboards.mlflow_experiment import MlflowExperiment

@@ -121,6 +121,7 @@ class Ledger:
     def _open_study(self, study: str) -> str:
         existing = next(iter(self.tree.runs(schema.KIND_STUDY)), None)
         self.status_before = str(existing.info.status) if existing else "FAILED"
+        self.extended_to = int(existing.data.tags.get(schema.TAG_EXTENDED_TO, 0)) if existing else 0
         if existing is None:
             return self.tree.create(study, kind=schema.KIND_STUDY, parent=None, tags={})
         self.tree.reopen(str(existing.info.run_id))
