@@ -47,12 +47,12 @@ class CellsStage(Stage[StudyCells]):
           LedgerError: MLflow does not answer.
         """
         settings, ledger, inputs = context.settings, context.ledger, study_inputs(context)
+        if context.above is None:
+            name_before_the_first_trial(settings, ledger)
         trial_maker = TrialMaker(settings, inputs, ledger.spool_path, [study_inputs(fold) for fold in context.folds()])
         study_cells = StudyCells(settings, trial_maker, ledger, context.clock, _chosen_before(context))
         write_inventory(context)
         files = [_write_plan(context, study_cells)]
-        if context.above is None:
-            name_before_the_first_trial(settings, ledger)
         if context.above is None:  # the selections of later repeats are in the store alone
             files += [
                 write_left_out(inputs, settings.folder),
