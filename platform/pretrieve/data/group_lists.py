@@ -66,7 +66,7 @@ def _same(name: str) -> str:
 
 def _only_row(word: str, rows: Sequence[Mapping[str, list[int]]], names: Sequence[str], place: str) -> int:
     by_name, by_first_word, by_index = rows
-    found = {*by_name.get(word, by_first_word.get(word, ())), *by_index.get(word, ())}
+    found: set[int] = {*by_name.get(word, by_first_word.get(word, ())), *by_index.get(word, ())}
     if not found:
         raise UserError(
             f"a group of {place} must be an index from 0 to {len(names) - 1} or a name of the source, but is "
