@@ -79,6 +79,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_a_study_of_the_packages_members_survives_its_driver_and_is_done_once(tmp_path: Path) -> None:
     file, storage = write_study(tmp_path, "example", **STUDY), tmp_path / "runs"
