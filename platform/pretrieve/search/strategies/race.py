@@ -29,7 +29,7 @@ class RaceStrategy(SearchStrategy):
     name = "race"
     races = True
 
-    level: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    level: Annotated[float, Field(gt=0, le=0.5)] = 0.1
 
     def behind(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         num_images = scores.shape[1]
