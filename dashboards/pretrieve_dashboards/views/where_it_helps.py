@@ -43,7 +43,7 @@ class WhereItHelps(View):
         num_train = sum(target.num_images.get(split, 0) for split in ("train", "val"))
         is_best = gain.word.startswith("better") and not gain.is_exploratory
         points = numeric(f"{100 * gain.mean:+.1f}", is_best=is_best)
-        numbers = (target.num_classes, f"{num_train:,}", leaks)
+        numbers = (str(target.num_classes), f"{num_train:,}", leaks)
         return row(target.name, points, numeric(interval(gain)), gain.word, *map(numeric, numbers))
 
 
