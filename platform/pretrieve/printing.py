@@ -127,11 +127,13 @@ class UnfailingConsole(Console):
 def make_console(**options: Any) -> Console:
     """Make a console that prints `[brackets]` and `:colons:` in names as they are, unless the options of rich differ.
 
-    Without a terminal, it is wide enough for a table of methods by eight targets.
+    Without a terminal, and where COLUMNS says nothing, it is wide enough for a table of methods by eight targets.
     """
     options = {"markup": False, "emoji": False, "highlight": False, **options}
     terminal = UnfailingConsole(**options)
-    return terminal if terminal.is_terminal else UnfailingConsole(**{"width": max(terminal.width, 120), **options})
+    if terminal.is_terminal or "COLUMNS" in os.environ:
+        return terminal
+    return UnfailingConsole(**{"width": max(terminal.width, 120), **options})
 
 
 def echo(text: object, *, err: bool = False, nl: bool = True) -> None:

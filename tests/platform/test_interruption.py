@@ -41,8 +41,9 @@ def start(work: str, cleaning: str = "pass", prefix: str = "") -> tuple[subproce
     command = [*prefix.split(), sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
 
-    def hear() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def hear() -> None:  # also where what runs the tests was started to ignore some of them
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=hear)
     assert process.stdout is not None

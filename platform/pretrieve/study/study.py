@@ -31,7 +31,7 @@ class Study:
     Example:
       >>> backbone = {"name": "small_resnet", "pretrain": {"epochs": 8}}
       >>> Study(name="letters", source="characters", targets=["greek", "symbols"], backbone=backbone)
-      Study('letters': greek, symbols × finetune, random, greedy_ot, uot)
+      Study('letters': greek, symbols × class_means, linear_probe, finetune, finetune_longer, random, uot)
     """
 
     def __init__(self, **fields: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pretrieve.features.centroids import NamedCentroids
+from pretrieve import NamedCentroids
 from pretrieve.paper.experiment import SelectionProblem
 from pretrieve.records import CellRecord, StudyRecord, TargetRecord, TrialRecord
 from pretrieve_selection import SelectionSettings

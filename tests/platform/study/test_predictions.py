@@ -117,7 +117,9 @@ def test_the_predictions_of_each_refit_give_its_score_and_name_its_images(
             assert kept.labels.tolist() == test["label"].to_pylist()
             assert kept.class_names == ("tiny-a class 0", "tiny-a class 1", "tiny-a class 2")
             assert kept.made_with.keys() == {"machine", "device", "threads", "python", "torch", "pretrieve"}
-    with pytest.raises(DashboardError, match=r"one of tiny-a · finetune, .*, but tiny-b · uot was asked for"):
+    with pytest.raises(
+        DashboardError, match=r"one of the study's, tiny-a · finetune, .*, but tiny-b · uot was asked for"
+    ):
         study.predictions("tiny-b", "uot")
 
 

@@ -245,7 +245,7 @@ def test_an_anchor_is_refused_with_its_line(write: Callable[[bytes], Path]) -> N
         ('storage="\\0"', "storage: must be a folder's path, but holds a NUL character"),
         (
             "source={folder: ~nobody-of-this-name/x}",
-            "source.folder .*: the folder must have a path that can be followed",
+            "source.folder = .*: must be a path that can be followed, but: Could not",
         ),
         (f"source={{folder: {'a' * 5_000}}}", "source.folder = .* … .*"),
     ],
