@@ -31,7 +31,8 @@ def is_disk_full(error: BaseException) -> bool:
 
 def has_no_space(folder: Path) -> bool:
     """Return whether the disk of a folder has no space for a small file."""
-    return shutil.disk_usage(folder).free < SMALL_FILE_BYTES
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())  # it may be made later
+    return shutil.disk_usage(there).free < SMALL_FILE_BYTES
 
 
 def write_once_disk_has_space(write: Callable[[], T], on_wait: Callable[[], None]) -> T:
