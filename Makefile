@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# Tests start hundreds of processes, which find compiled modules even where the environment forbids to keep them.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-clusters check format clean
+.PHONY: help demo ui test test-clusters test-long check format clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -19,11 +22,14 @@ ui: $(VENV)/.installed  ## open the MLflow UI of the demo on loopback
 	$(BIN)/pretrieve ui
 
 test: $(VENV)/.installed-dev  ## run the tests with coverage, two files at a time (JOBS=1: one)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not clusters" \
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 20 -m "not clusters and not long" \
 	  --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
-test-clusters: $(VENV)/.installed-dev  ## run the tests that start nodes and database servers of their own
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m clusters
+test-clusters: $(VENV)/.installed-dev  ## run the tests that start nodes, servers and drivers of their own
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 -m "clusters and not long"
+
+test-long: $(VENV)/.installed-dev  ## before a release: run the tests that take minutes each
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 -m long
 
 check: $(VENV)/.installed-dev  ## before every push: format, lint, types, import layers, tests with coverage
 	$(BIN)/ruff format --check .

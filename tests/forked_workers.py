@@ -2,7 +2,8 @@
 
 The tests start hundreds of workers, and each would import torch and Ray anew. While `cluster()` starts Ray, another
 program stands in for Python, and Ray starts its processes by it: a worker is forked from a parent process that has
-imported torch once; any other process is started as always. Nothing else of Ray is changed.
+imported torch once (`forked_launch.py`). Of Ray's other processes the reader of logs, which nobody listens to, sleeps;
+all others are started as always. Nothing else of Ray is changed.
 
 Ray reads the environment of a worker when it is imported. So workers with the same variables of Ray, which are those of
 one job on one node, have a parent of their own between the first one and them. It imports Ray, and ends with the node.
@@ -29,9 +30,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-IMPORTED_ONCE = ("torch._dynamo", "torchvision", "pandas", "pyarrow.dataset", "pretrieve.training.fine_tuning")
+IMPORTED_ONCE = (
+    "torch._dynamo",
+    "torchvision",
+    "pandas",
+    "pyarrow.dataset",
+    "pydantic.v1",
+    "starlette.datastructures",
+    "scipy.optimize",
+    "sklearn.linear_model",
+    "pretrieve.training.fine_tuning",
+)
 """Without Ray."""
-IMPORTED_FOR_A_JOB = ("ray.tune", "ray.data", "ray.dag", "pretrieve.execution.tuner", "pretrieve.features.extraction")
+IMPORTED_FOR_A_JOB = (
+    "ray.tune",
+    "ray.data",
+    "ray.data._internal.issue_detection",
+    "ray.dag",
+    "pretrieve.execution.measuring.speed",
+    "pretrieve.execution.tuner",
+    "pretrieve.features.extraction",
+    "pretrieve.image_cache.build",
+)
 NO_JOB = "ffffffff"
 
 
@@ -63,7 +83,7 @@ def launcher() -> str:
     """Return what `sys.executable` must be while a cluster is started; its parent process ends with this process."""
     folder = tempfile.TemporaryDirectory()
     address, program, here = f"{folder.name}/parent", Path(folder.name, "launcher"), Path(__file__).resolve()
-    called = f"from {here.stem} import launch; launch({sys.executable!r}, {address!r}, sys.argv[1:])"
+    called = f"from forked_launch import launch; launch({sys.executable!r}, {address!r}, sys.argv[1:])"
     program.write_text(f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {str(here.parent)!r})\n{called}\n")
     program.chmod(0o755)
     parent = subprocess.Popen([sys.executable, str(here), address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -77,23 +97,6 @@ def _end(parent: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[st
     parent.kill()
     parent.communicate()
     folder.cleanup()
-
-
-def launch(python: str, address: str, arguments: list[str]) -> None:
-    """Ask the parent for a worker, or become another process of Ray."""
-    command, environment = arguments, dict(os.environ)
-    if command and command[0].endswith("setup_worker.py"):  # applies a runtime environment, then starts the worker
-        options = dict(word.removeprefix("--").split("=", 1) for word in command if "=" in word)
-        context = json.loads(options["serialized-runtime-env-context"])
-        if not context["command_prefix"]:
-            environment |= context["env_vars"]
-            command = [word for word in command[1:] if not word.startswith(("--serialized-runtime", "--language="))]
-    if not command or not command[0].endswith("default_worker.py"):
-        os.execv(python, [python, *arguments])
-    request = json.dumps({"arguments": command, "environment": environment, "folder": str(Path.cwd())})
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as parent:
-        parent.connect(address)
-        socket.send_fds(parent, [request.encode()], [1, 2])
 
 
 def serve(address: str) -> None:

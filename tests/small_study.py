@@ -53,8 +53,11 @@ def start_driver(study_file: Path, storage: Path, *, ray_address: str | None = N
     return start(["run", str(study_file), "--storage", str(storage)], ray_address=ray_address)
 
 
-def start(arguments: Sequence[str], *, ray_address: str | None = None) -> subprocess.Popen[str]:
-    """Run a command of Pretrieve in a session of its own, on this machine (its workers are forked) or on a cluster."""
+def start(arguments: Sequence[str], *, ray_address: str | None = None, prelude: str = "") -> subprocess.Popen[str]:
+    """Run a command of Pretrieve in a session of its own, on this machine (its workers are forked) or on a cluster.
+
+    `prelude` is Python code that runs before it.
+    """
     program = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -62,6 +65,7 @@ from copied_stores import copy_new_stores
 del sys.path[0]
 copy_new_stores(lambda: {empty_store()!r})
 sys.executable = {launcher()!r}
+{prelude}
 from pretrieve.cli.app import main
 main()
 """

@@ -1,4 +1,4 @@
-"""Miniatures of experiments, cut to what their reports need."""
+"""The demo and miniatures of experiments, cut to what their reports need."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ from dataclasses import replace
 
 import pytest
 
+NUM_SOURCE_IMAGES = 16
+"""Of each class, where the demo draws 100."""
+
+SMALLER_SOURCE = f"""
+from dataclasses import replace
+from pretrieve.demo import recipes
+whole = recipes.source_recipe()
+recipes.source_recipe = lambda: replace(whole, num_train={NUM_SOURCE_IMAGES})
+"""
+"""Code for a process that runs the demo."""
+
 
 def make_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut the networks' pre-training and the trials' epochs: minutes of arithmetic would show nothing more."""
+    """Cut the source, the networks' pre-training and the trials' epochs: more arithmetic would show nothing more."""
+    from pretrieve.demo import recipes
     from pretrieve.paper import catalogue, run_experiment
+
+    whole = recipes.source_recipe()
+    monkeypatch.setattr(recipes, "source_recipe", lambda: replace(whole, num_train=NUM_SOURCE_IMAGES))
 
     load_point = catalogue.load_point
 

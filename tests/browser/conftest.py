@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ports import free_port
 from small_study import finish, start
-from smaller_miniatures import make_smaller
+from smaller_miniatures import SMALLER_SOURCE, make_smaller
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -66,7 +66,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(os.environ["PRETRIEVE_DEMO"]).resolve()
     folder = tmp_path_factory.mktemp("browsed")
     settings = [word for setting in LITTLE_TRAINING for word in ("--set", setting)]
-    finish(start(["demo", "--storage", str(folder), *settings]), timeout_s=900)
+    finish(start(["demo", "--storage", str(folder), *settings], prelude=SMALLER_SOURCE), timeout_s=900)
     return folder / "demo"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Miniatures
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_a_table_and_a_figure_end_in_their_reports(miniatures: Miniatures) -> None:

@@ -17,7 +17,7 @@ from pretrieve_dashboards.mlflow_notes import runs_view_address
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.clusters
 
 A4_WIDTH = 703
 """Of a page less its margins of 12 mm, in CSS pixels."""

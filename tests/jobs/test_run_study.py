@@ -91,7 +91,7 @@ def write_photos(root: Path, num_classes: int, splits: dict[str, int]) -> None:
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index}.png")
 
 
-EPOCHS = 30
+EPOCHS = 15
 """Long enough for the test to see two trials under way and one whose end is recorded, and to kill in between."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from smaller_sets import coloured_set
 
 from pretrieve.components import TARGETS
 from pretrieve.data.registry import register_target
+from pretrieve.execution.measuring import packing, speed
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.study_file import validate_study
 
@@ -23,6 +24,15 @@ def tiny_sets() -> None:
         register_target(name)(
             lambda name=name, number=number: coloured_set(name, 3, per_class=10, num_test=6, seed=1 + number)
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_measurements() -> Iterator[None]:
+    """Measure speeds for half a second each: no test compares a forecast with the clock."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(packing, "MEASURED_S", 0.5)
+        monkeypatch.setattr(speed, "MEASURED_S", 0.5)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -68,6 +68,7 @@ def test_two_workers_have_the_loss_curve_of_one(make_task: MakeTask, tmp_path: P
     assert len(losses(together)) == 3
 
 
+@pytest.mark.long
 def test_the_first_of_two_workers_writes_the_predictions(make_task: MakeTask, tmp_path: Path) -> None:
     task = without_batch_norm(make_task(kind="refit"), tmp_path, num_workers=2)
     outcome = run_distributed_trial(task, resources={"CPU": 1}, scratch=tmp_path / "workers", study="workers")
@@ -143,6 +144,7 @@ class Watcher(TrialWatcher):
         self.heard.append(reason)
 
 
+@pytest.mark.long
 def test_the_workers_of_a_trial_may_need_every_cpu_of_the_cluster(make_task: MakeTask, tmp_path: Path) -> None:
     task = without_batch_norm(make_task(), tmp_path, num_workers=2)
     settings = ComputeSettings(workers_per_trial=2)

@@ -66,19 +66,23 @@ def test_threads_are_measured_before_the_first_trial_and_kept(make_settings: Mak
 SHARED_GPU = """
 from forked_workers import cluster
 from pretrieve import Study
+from pretrieve.execution.measuring import packing
 
+packing.MEASURED_S = 0.5
 with cluster(num_cpus=2, num_gpus=1):
     record = Study.from_file({file!r}, overrides=["storage={storage}"]).run()
     assert record.is_finished
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_logical_gpu_is_shared_by_as_many_trials_as_give_the_most(tmp_path: Path) -> None:
     """Ray counts a GPU that torch does not see: everything of the packing but its arithmetic on a GPU."""
     from small_study import write_study
 
-    file = write_study(tmp_path, "packed", training={"epochs": 2, "batch_size": 8})
+    one_trial = {"lr": [0.02], "weight_decay": [0.0], "source_weight": [0.5]}
+    fields = {"methods": ["finetune"], "grid": one_trial, "refit": {"num_seeds": 1}}
+    file = write_study(tmp_path, "packed", training={"epochs": 2, "batch_size": 8}, **fields)
     script = SHARED_GPU.format(file=str(file), storage=tmp_path / "runs")
     folder = Path(forked_workers.__file__).parent
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, cwd=folder)

@@ -117,7 +117,7 @@ def test_a_study_pretrains_and_forecasts_both_networks(make_settings: MakeSettin
         seed=71,
         storage=str(tmp_path / "own"),  # a cache that no other study has filled
     )
-    forecast = forecast_study(settings, StudyObserver(), SpeedBook(0.5))
+    forecast = forecast_study(settings, StudyObserver(), SpeedBook())
     told = {stage.stage: stage for stage in forecast.stages}
     assert list(told)[:3] == ["backbone", "selection backbone", "features"]
     assert told["backbone"].work == told["selection backbone"].work == "1 epochs of pre-training, 3 steps"

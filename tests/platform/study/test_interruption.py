@@ -14,9 +14,9 @@ from small_study import check_nothing_is_lost_or_double, finish, results, start_
 
 from pretrieve.tracking import schema
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.clusters, pytest.mark.long]
 
-NUM_EPOCHS = 15
+NUM_EPOCHS = 8
 TRAINING = {"epochs": NUM_EPOCHS, "batch_size": 8}
 
 

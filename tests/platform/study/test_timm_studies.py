@@ -17,7 +17,7 @@ from pretrieve.stages.observer import StudyObserver
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import run_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("ray_cluster")]
 
 MakeSettings = Callable[..., StudySettings]
 

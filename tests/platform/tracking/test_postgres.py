@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.clusters, pytest.mark.usefixtures("r
 
 EPOCHS = 12
 NUM_TRIALS = 4
-AWAY_S = 60.0
+AWAY_S = 20.0
 
 
 @pytest.fixture(scope="module")

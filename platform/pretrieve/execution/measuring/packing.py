@@ -12,6 +12,9 @@ from pretrieve.cluster import causes_of_task_errors
 from pretrieve.execution.compute import ComputeSettings, node_resources
 from pretrieve.execution.measuring.speed import Probe, Speed, measure_side_by_side
 
+MEASURED_S = 4.0
+"""How long each number of trials side by side trains; it scores for half as long."""
+
 MEMORY_MARGIN = 0.1
 """Share of a GPU's memory that stays free, for larger batches of other cells and for other programs."""
 
@@ -119,17 +122,17 @@ def open_share(compute: ComputeSettings, node: Node) -> str | None:
     return None
 
 
-def measure_packing(probe: Probe, node: Node, compute: ComputeSettings, *, seconds: float = 4.0) -> Packing | None:
+def measure_packing(probe: Probe, node: Node, compute: ComputeSettings) -> Packing | None:
     """Find the best number of a probe's trainings side by side on a node; None if not even one fits."""
     shares_gpu = open_share(compute, node) == "gpus_per_trial"
 
     def measure(number: int) -> Speed | None:
         if shares_gpu:
             request = {"CPU": float(compute.num_cpus), "GPU": 1 / number}
-            return measure_side_by_side(probe, number, request, seconds=seconds)
+            return measure_side_by_side(probe, number, request, seconds=MEASURED_S)
         threads = node.num_cpus // number
         threaded = replace(probe, num_threads=threads)
-        return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=seconds)
+        return measure_side_by_side(threaded, number, {"CPU": float(threads)}, seconds=MEASURED_S)
 
     if shares_gpu:
         return pack(measure, gpu_candidates(node.num_cpus // node.num_gpus, compute.num_cpus))

@@ -39,6 +39,9 @@ from pretrieve.training.settings import Hyperparameters, TrainingSettings
 NODE_TIMEOUT_S = 60.0
 """How long the measured processes wait for one node that has the resources of all."""
 
+MEASURED_S = 6.0
+"""How long each training of a forecast is measured; it scores for half as long."""
+
 WARM_UP_STEPS = 2
 """The first steps are slower, as they choose algorithms and allocate memory."""
 
@@ -294,10 +297,9 @@ def _shared_node(num_side_by_side: int, request: Mapping[str, float]) -> Placeme
 
 
 class SpeedBook:
-    """A cache of measured speeds, for several forecasts on one cluster; each training is measured for `seconds`."""
+    """A cache of measured speeds, for several forecasts on one cluster."""
 
-    def __init__(self, seconds: float = 6.0) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._speeds: dict[tuple[object, ...], Speed] = {}
 
     def speed(self, probe: Probe, num_side_by_side: int, request: Mapping[str, float]) -> Speed:
@@ -314,7 +316,7 @@ class SpeedBook:
             *(num_side_by_side, *sorted(request.items())),
         )
         if alike not in self._speeds:
-            measured = measure_side_by_side(probe, num_side_by_side, request, seconds=self._seconds)
+            measured = measure_side_by_side(probe, num_side_by_side, request, seconds=MEASURED_S)
             if measured is None:
                 raise ResourceError(
                     f"trials that run at a time must fit into a GPU, but {num_side_by_side} of the objective "
