@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from pretrieve.metric_names import VAL_SCORE
+from pretrieve.search.ledger_searcher import LedgerSearcher
 from pretrieve.search.search_space import SearchSpace
 from pretrieve.search.strategies import SearchStrategy
 from pretrieve.search.tune_config import TRIAL, CellName
@@ -88,7 +88,7 @@ class Proposals:
         self._search.on_trial_complete(asked_id, result=result, error=score is None)
 
 
-class CellSearcher(Searcher):
+class CellSearcher(LedgerSearcher):
     """Asks the cells for their next trial in turn, so that no cell waits until the others end.
 
     Args:
@@ -114,14 +114,6 @@ class CellSearcher(Searcher):
         self._running: dict[str, tuple[Proposals, str]] = {}
         self.max_num_trials = sum(cell.num_left for cell in cells)
 
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as a searcher that does nothing: Tune saves it to restore it, but the ledger restores a study."""
-        return Searcher, ()
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        """Accept Tune's own settings and ignore them: each cell has its own."""
-        return True
-
     def suggest(self, trial_id: str) -> Any:
         for cell in list(self._turns):
             self._turns.remove(cell)
@@ -138,9 +130,6 @@ class CellSearcher(Searcher):
         """Propose no more trials of a cell."""
         self._turns = [turn for turn in self._turns if turn.cell != cell]
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Ignore an epoch: a searcher learns from ended trials only."""
-
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Report the end of a trial to its cell; one that diverged scores 0."""
         cell, key = self._running.pop(trial_id)
@@ -152,10 +141,3 @@ class CellSearcher(Searcher):
             return 0.0
         score = result.get(VAL_SCORE)
         return float(score) if outcome in ("finished", "stopped") and score is not None else None
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the ledger knows all trials."""
-        Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing, for the same reason."""

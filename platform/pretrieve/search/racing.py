@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from ray.tune.search import Searcher
 
+from pretrieve.search.ledger_searcher import LedgerSearcher
 from pretrieve.search.tune_config import TRIAL, CellName
 
 
@@ -28,7 +28,7 @@ class Race(Protocol):
         """
 
 
-class RaceSearcher(Searcher):
+class RaceSearcher(LedgerSearcher):
     """Runs the rounds of some races, the cells in turn; no cell waits for another.
 
     A round ends when all of its processes have returned, so what drops out does not depend on which returned first.
@@ -40,14 +40,6 @@ class RaceSearcher(Searcher):
         self._waiting: dict[CellName, list[str]] = {race.cell: [] for race in races}
         self._running: dict[str, CellName] = {}
         self.max_num_trials = sum(race.max_num_runs for race in races)
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Pickle as a searcher that does nothing: Tune saves it to restore it, but the ledger restores a study."""
-        return Searcher, ()
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
-        """Accept Tune's own settings and ignore them: a race knows its trials."""
-        return True
 
     def suggest(self, trial_id: str) -> Any:
         for race in list(self._turns):
@@ -67,16 +59,6 @@ class RaceSearcher(Searcher):
         """Begin nothing more of a cell."""
         self._turns = [race for race in self._turns if race.cell != cell]
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Ignore a fold: a round ends when its processes return."""
-
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Note that a process returned; what it came to, the race reads from its files."""
         del self._running[trial_id]
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the ledger and the files of the folds know all."""
-        Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing, for the same reason."""

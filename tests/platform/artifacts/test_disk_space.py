@@ -25,6 +25,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
+def test_a_folder_that_is_yet_to_be_made_has_the_space_of_the_one_above(small_disk: Path) -> None:
+    below = small_disk / "study" / "spool"
+    assert not has_no_space(below)
+    (small_disk / "filler").write_bytes(bytes(1_000_000))
+    assert has_no_space(below)
+
+
 def test_weights_that_found_no_room_wait_for_it_and_leave_no_half(small_disk: Path) -> None:
     filler, path = small_disk / "filler", small_disk / "weights.pt"
     filler.write_bytes(bytes(900_000))

@@ -40,5 +40,5 @@ class RaceStrategy(SearchStrategy):
         errors = differences.std(axis=1, ddof=1) / np.sqrt(num_images)
         with np.errstate(divide="ignore", invalid="ignore"):  # trials may be right about the same images
             p_values = stdtr(num_images - 1, -means / errors)
-        found: NDArray[np.bool_] = (means > 0) & (p_values < self.level)
+        found: NDArray[np.bool_] = p_values < self.level  # of equal trials it is not a number, or a half
         return found
