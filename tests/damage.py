@@ -14,6 +14,7 @@ KINDS = {
     "pre-training": "cache/backbones/pretrained/*.json",
     "features": "cache/features/*/*",
     "clusters": "cache/clusters/*.npz",
+    "distances": "cache/distances/*.json",
     "selections": "cache/selections/*.npz",
     "audits": "cache/audits/*.json",
     "images": "cache/images/*/*/*.npy",

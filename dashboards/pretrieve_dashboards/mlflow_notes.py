@@ -13,7 +13,7 @@ from pretrieve_dashboards import wording
 from pretrieve_dashboards.missing_results import missing_parts
 from pretrieve_dashboards.table_of_scores import BOLD, SCORES_READ, cell_score, score_table
 from pretrieve_dashboards.views._trial_lines import chosen_trial, counted_states
-from pretrieve_dashboards.views.verdict import primary_contrasts
+from pretrieve_dashboards.views.verdict import sentences
 
 MAX_LENGTH = 4_900
 """Largest length of a note in characters: some versions of MLflow store at most 5,000 characters in a tag."""
@@ -33,7 +33,7 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
         f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
         f"{wording.count(len(record.methods), 'method')} on {_escaped(record.backbone)} · "
         f"{'finished' if record.is_finished else 'unfinished'}",
-        "\n".join(f"- {_escaped(each.sentence)}" for each in primary_contrasts(record)),
+        "\n".join(f"- {_escaped(each)}" for each in sentences(record)),
         f"{SCORES_READ}; {BOLD}.",
         _score_lines(record),
         _artifact_lines(record, report),

@@ -7,8 +7,8 @@ from dataclasses import replace
 from verdicts_of_studies import with_verdict
 
 from pretrieve.records import StudyRecord, VerdictRecord
-from pretrieve_dashboards import render_report, run_notes
-from pretrieve_dashboards.views.verdict import Verdicts, interval, primary_contrasts
+from pretrieve_dashboards import render_report, run_notes, wording
+from pretrieve_dashboards.views.verdict import Verdicts, interval, primary_contrasts, sentences
 
 CONTRASTS = [
     ("uot", "finetune", None, "better", False),
@@ -43,3 +43,24 @@ def test_a_single_targets_verdict_is_the_first_and_differences_without_an_interv
     assert Verdicts().table(judged).texts()[0][2] == "undecided (exploratory)"
     assert interval(replace(only, low=None, high=None, level=None, differences=(0.011, -0.02))) == "+1.1, -2.0"
     assert primary_contrasts(replace(judged, verdict=VerdictRecord(0.01, 2, (2,), ()))) == []
+
+
+def test_what_it_costs_to_decide_is_told_where_repeats_would_decide(finished_study: StudyRecord) -> None:
+    judged = with_verdict(finished_study, [("uot", "finetune", None, "undecided", False)])
+    assert judged.verdict is not None
+    (said,) = sentences(judged)
+    (contrast,) = judged.verdict.contrasts
+    assert said == contrast.sentence, "no number of repeats would decide it"
+
+    runs = [run for cell in judged.cells for run in (*cell.trials, *cell.refits)]
+    assert {run.repeat for run in runs} == {0}
+    repeat_s = sum(run.seconds for run in runs)
+    more = replace(contrast, repeats_to_decide=judged.verdict.num_repeats + 100)
+    judged = replace(judged, verdict=replace(judged.verdict, contrasts=(more,)))
+    cost = f" 100 more repeats would train for about {wording.duration(100 * repeat_s)}, one network at a time."
+    assert sentences(judged) == [contrast.sentence + cost]
+    assert cost in render_report(judged)
+    assert cost in run_notes(judged)[judged.run_id]
+
+    untimed = [replace(c, trials=(), refits=tuple(replace(r, seconds=0.0) for r in c.refits)) for c in judged.cells]
+    assert sentences(replace(judged, cells=tuple(untimed))) == [contrast.sentence]

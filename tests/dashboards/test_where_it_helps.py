@@ -26,11 +26,13 @@ def test_targets_are_ordered_by_gain_beside_size_and_leaks(finished_study: Study
     contrasts = [replace(each, mean=0.05) if each.target == other else each for each in judged.verdict.contrasts]
     verdict = replace(judged.verdict, contrasts=tuple(contrasts))
     audit = AuditRecord(birds, "source", (), 100, ())
-    study = replace(judged, verdict=verdict, audits=(audit,))
+    first, second = judged.targets
+    targets = (replace(first, source_distance=0.1234), second)
+    study = replace(judged, verdict=verdict, audits=(audit,), targets=targets)
     assert WhereItHelps().applies(study)
     assert WhereItHelps().table(study).texts() == [
-        [other, "+5.0", "+0.5 to +3.5 (96 %)", "better", "2", "6", "—"],
-        [birds, "+2.0", "+0.5 to +3.5 (96 %)", "undecided", "3", "12", "0"],
+        [other, "+5.0", "+0.5 to +3.5 (96 %)", "better", "2", "6", "—", "—"],
+        [birds, "+2.0", "+0.5 to +3.5 (96 %)", "undecided", "3", "12", "0.123", "0"],
     ]
     assert WhereItHelps().text(study) == f"uot is better than finetune on {other}; undecided on 1 of 2 targets."
 

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from pretrieve.records import ContrastVerdict, StudyRecord
+from pretrieve_dashboards import wording
 from pretrieve_dashboards.view_table import Table, numeric, row
 from pretrieve_dashboards.views._base import Lines, View
 from pretrieve_dashboards.wording import AVERAGE
@@ -27,7 +28,7 @@ class Verdicts(View):
         return record.verdict is not None and bool(record.verdict.contrasts)
 
     def lists(self, record: StudyRecord) -> Sequence[Lines]:
-        return (Lines([each.sentence for each in primary_contrasts(record)]),)
+        return (Lines(sentences(record)),)
 
     def table(self, record: StudyRecord) -> Table:
         assert record.verdict is not None, "the view applies to records with a verdict"
@@ -49,13 +50,30 @@ class Verdicts(View):
         return Table("Verdicts", caption, ("contrast", "target", "verdict", "difference", "interval"), rows)
 
     def printed(self, record: StudyRecord, console: Console) -> Iterable[RenderableType]:
-        for each in primary_contrasts(record):
-            yield Text(each.sentence, style="bold")
+        for each in sentences(record):
+            yield Text(each, style="bold")
 
 
 def primary_contrasts(record: StudyRecord) -> list[ContrastVerdict]:
     """Return the contrasts that a study is asked for first; none where it has no verdict."""
     return [] if record.verdict is None else list(record.verdict.primary)
+
+
+def sentences(record: StudyRecord) -> list[str]:
+    """Return the verdict on each primary contrast for people, with what it would cost to decide an undecided one."""
+    return [each.sentence + _cost_to_decide(record, each) for each in primary_contrasts(record)]
+
+
+def _cost_to_decide(record: StudyRecord, contrast: ContrastVerdict) -> str:
+    if record.verdict is None or contrast.repeats_to_decide is None:
+        return ""
+    runs = [run for cell in record.cells for run in (*cell.trials, *cell.refits)]
+    repeat_s = sum(run.seconds for run in runs) / max(len({run.repeat for run in runs}), 1)
+    more = contrast.repeats_to_decide - record.verdict.num_repeats
+    if more <= 0 or repeat_s == 0:
+        return ""
+    trained = wording.duration(more * repeat_s)
+    return f" {wording.count(more, 'more repeat')} would train for about {trained}, one network at a time."
 
 
 def interval(verdict: ContrastVerdict) -> str:

@@ -31,8 +31,9 @@ class WhereItHelps(View):
         return Table(
             "Gain by target",
             f"{first.first} − {first.second} in points with its interval, beside what may explain it: classes, "
-            "training images, and reused images that show a test image.",
-            ("target", "gain", "interval", "verdict", "classes", "training images", "leaks"),
+            "training images, the mean cosine distance of its classes to the nearest groups of the source (0: the "
+            "same), and reused images that show a test image.",
+            ("target", "gain", "interval", "verdict", "classes", "training images", "distance", "leaks"),
             [self._row(record, gain) for gain in sorted(gains(record), key=lambda each: -each.mean)],
         )
 
@@ -43,7 +44,8 @@ class WhereItHelps(View):
         num_train = sum(target.num_images.get(split, 0) for split in ("train", "val"))
         is_best = gain.word.startswith("better") and not gain.is_exploratory
         points = numeric(f"{100 * gain.mean:+.1f}", is_best=is_best)
-        numbers = (str(target.num_classes), f"{num_train:,}", leaks)
+        distance = wording.ABSENT if target.source_distance is None else f"{target.source_distance:.3f}"
+        numbers = (str(target.num_classes), f"{num_train:,}", distance, leaks)
         return row(target.name, points, numeric(interval(gain)), gain.word, *map(numeric, numbers))
 
 

@@ -22,6 +22,8 @@ class TargetRecord:
       num_images: by split.
       metric_label: how tables call the metric; empty for its name.
       further_metrics: of the metrics that are kept beside the score, how tables call them, by name.
+      source_distance: mean cosine distance of its classes to the nearest groups of the source, in [0, 2]; None where
+        none is computed.
     """
 
     name: str
@@ -30,6 +32,7 @@ class TargetRecord:
     num_images: Mapping[str, int]
     metric_label: str = ""
     further_metrics: Mapping[str, str] = field(default_factory=dict)
+    source_distance: float | None = None
 
 
 @dataclass(frozen=True)

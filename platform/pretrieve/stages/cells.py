@@ -17,6 +17,7 @@ from pretrieve.records.forecast import FORECAST_FILE
 from pretrieve.stages._base import Stage
 from pretrieve.stages.audit import AUDITS
 from pretrieve.stages.context import Context
+from pretrieve.stages.distances import DistancesStage
 from pretrieve.stages.image_cache import write_left_out
 from pretrieve.stages.image_sets import CARDS
 from pretrieve.stages.inventory import write_inventory
@@ -75,7 +76,7 @@ def _chosen_before(context: Context) -> Mapping[tuple[str, str], TrialTask | Non
     return {(each.cell.target, each.cell.method): each.best for each in context.top.get(CellsStage).results()}
 
 
-def _record(name: str, target: ImageSet) -> TargetRecord:
+def _record(name: str, target: ImageSet, source_distance: float | None) -> TargetRecord:
     metric, *further = find_metrics([target.metric, *target.further_metrics])
     return TargetRecord(
         name=name,
@@ -84,13 +85,15 @@ def _record(name: str, target: ImageSet) -> TargetRecord:
         num_images={split: target.num_images(split) for split in ("train", "val", "test")},
         metric_label=metric.label or metric.name,
         further_metrics={each.name: each.label or each.name for each in further},
+        source_distance=source_distance,
     )
 
 
 def _write_plan(context: Context, study_cells: StudyCells) -> Path:
     first = context.top
     inputs, settings = study_inputs(first), first.settings
-    targets = [_record(name, target) for name, target in inputs.targets.items()]
+    distances = first.find(DistancesStage) or {}
+    targets = [_record(name, target, distances.get(name)) for name, target in inputs.targets.items()]
     before = _planned_before(settings)
     planned = [
         PlannedCell(cell.target, cell.method, keys, cell.num_planned, walk.repeat)

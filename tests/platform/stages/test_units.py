@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from scipy.spatial.distance import cdist
 
 from pretrieve.errors import StudyFileError
 from pretrieve.image_cache.cached_images import CachedImages
 from pretrieve.methods import Method
+from pretrieve.records import StudyRecord
+from pretrieve.stages.clusters import ClustersStage
 from pretrieve.stages.context import walking
+from pretrieve.stages.features import FeaturesStage
 from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.relationships import study_inputs
 from pretrieve.stages.selection import SelectionStage
@@ -79,10 +83,21 @@ def test_clusters_are_made_once_shown_with_their_inertia_and_reused(make_setting
     assert all(
         name.startswith(f"cluster {group}: ") for group, name in zip(record["groups"], record["names"], strict=True)
     )
+    check_distance(settings, study)
     again = Ear()
     run_study(settings, again)
     assert again.started["clusters"] == (25, 25)
     assert "features" not in again.started
+
+
+def check_distance(settings: StudySettings, study: StudyRecord) -> None:
+    """The record says how far the target's classes are from the nearest clusters, by another library."""
+    with walking(settings, StudyObserver(), makes=False) as context:
+        centroids = context.get(ClustersStage).centroids
+        distances = cdist(context.get(FeaturesStage).centroids("tiny-a"), centroids, "cosine")
+    (target,) = study.targets
+    assert target.source_distance == pytest.approx(distances.min(axis=1).mean())
+    assert 0 < distances.min() < distances.max()
 
 
 def test_single_images_are_reused_up_to_the_cap(make_settings: MakeSettings) -> None:
@@ -94,6 +109,7 @@ def test_single_images_are_reused_up_to_the_cap(make_settings: MakeSettings) -> 
     )
     study = run_study(settings, Ear())
     assert all(cell.test_mean is not None for cell in study.cells)
+    assert study.targets[0].source_distance is None, "single images are no groups"
     for method in settings.method_names:
         record = record_of(settings, method)
         assert record["unit"] == "image"
