@@ -166,9 +166,11 @@ def _keep_card(
         )
         content = {"card": card.to_dict(), "warnings": list(card.warnings), "markdown": card.to_markdown()}
         write_sealed_json(path, content)
-    found = read_sealed_json(path)
-    write_json(folder / f"{image_set.name}.json", found["card"])
-    with replacing(folder / f"{image_set.name}.md") as temporary:
+    found, name = read_sealed_json(path), image_set.name
+    if side == "source" and name in {target.display_name for target in context.settings.targets}:
+        name += " (source)"
+    write_json(folder / f"{name}.json", found["card"])
+    with replacing(folder / f"{name}.md") as temporary:
         temporary.write_text(found["markdown"], encoding="utf-8")
     return list(found["warnings"])
 

@@ -184,11 +184,15 @@ class Study:
 
         Raises:
           DashboardError: it was never run.
+          UserError: another study of this name did, on the same server.
         """
+        from pretrieve.tracking.ownership import refuse_record_of_another
         from pretrieve_dashboards import load_study
 
         address, name, views = self.settings.tracking(), self.settings.name, self.settings.views()
-        return load_study(address, name, with_curves=with_curves, with_trials=with_trials, views=views)
+        found = load_study(address, name, with_curves=with_curves, with_trials=with_trials, views=views)
+        refuse_record_of_another(address, name, self.settings.folder)
+        return found
 
     def table(self) -> pd.DataFrame:
         """Return the table so far: rows are methods, columns are targets."""

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, inspect, text
 from pretrieve.artifacts.atomic_files import replacing
 from pretrieve.errors import UserError
 from pretrieve.tracking import schema
-from pretrieve.tracking.address import database_file, is_database, without_password
+from pretrieve.tracking.address import database_file, for_client, is_database, sqlite_store, without_password
 
 IDENTITY_FILE = "study_identity.txt"
 
@@ -98,6 +98,29 @@ def take_experiment(client: MlflowClient, found: Experiment, folder: Path, *, is
         if tags.get(name) != value:
             client.set_experiment_tag(found.experiment_id, name, value)
     return was_deleted
+
+
+def refuse_record_of_another(tracking_uri: str, name: str, folder: Path) -> None:
+    """Make sure that the record of an experiment is that of the study in `folder`, which may read no other by its name.
+
+    A folder that holds no identity, as on a machine where the study never ran, reads any.
+
+    Raises:
+      UserError: it is another study's.
+      MlflowException: the store does not answer.
+    """
+    path = folder / IDENTITY_FILE
+    if tracking_uri == sqlite_store(folder) or not path.exists():
+        return
+    found, owner = MlflowClient(tracking_uri=for_client(tracking_uri)).get_experiment_by_name(name), owner_of(folder)
+    if found is None or found.tags.get(schema.TAG_IDENTITY, owner.identity) == owner.identity:
+        return
+    place = found.tags.get(schema.TAG_OWNER, "somebody")
+    if place != owner.place:
+        raise UserError(
+            f"a study reads its own record alone, but experiment {name!r} of MLflow's store is the study of {place}; "
+            f"give this study another name, or remove {path} to read what that study recorded"
+        )
 
 
 def _holds_study(client: MlflowClient, found: Experiment) -> bool:

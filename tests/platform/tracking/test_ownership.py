@@ -13,7 +13,7 @@ from mlflow.entities import LifecycleStage
 from pretrieve.errors import UserError
 from pretrieve.tracking import ownership, schema
 from pretrieve.tracking.address import sqlite_store
-from pretrieve.tracking.ownership import IDENTITY_FILE
+from pretrieve.tracking.ownership import IDENTITY_FILE, refuse_record_of_another
 from pretrieve.tracking.run_tree import RunTree
 
 
@@ -44,6 +44,20 @@ def test_a_second_study_of_one_name_is_told_whose_it_is_and_how_to_take_it(store
     assert f"write its identity, {identity}, into {second / IDENTITY_FILE}" in str(no.value)
     (second / IDENTITY_FILE).write_text(identity)
     assert open_tree(store, second).experiment_id == open_tree(store, first).experiment_id
+
+
+def test_the_record_of_another_study_of_the_name_is_not_read_as_ones_own(store: str, tmp_path: Path) -> None:
+    first, second, never_ran = (tmp_path / name / "shared" for name in ("anna", "ben", "carla"))
+    new_study(open_tree(store, first))
+    refuse_record_of_another(store, "shared", first)
+    refuse_record_of_another(store, "shared", never_ran)
+    assert not never_ran.exists()
+    open_tree(f"sqlite:///{tmp_path / 'own.db'}", second)
+    with pytest.raises(
+        UserError, match=r"'shared' of MLflow's store is the study of .* in .*anna/shared; give .* remove"
+    ):
+        refuse_record_of_another(store, "shared", second)
+    refuse_record_of_another(store, "nobodys", second)
 
 
 def test_a_study_whose_folder_was_deleted_goes_on_in_the_same_place(store: str, tmp_path: Path) -> None:
