@@ -8,11 +8,16 @@ from pathlib import Path
 
 import copied_stores
 import forked_workers
+import hypothesis
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACKING_ADDRESS = "MLFLOW_TRACKING_URI"
+
+# Times say nothing of a test on a machine that others use too.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,9 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_tracking_server_given() -> None:
-    """Take away the address that the environment of the tests may name."""
-    os.environ.pop(TRACKING_ADDRESS, None)
+def nothing_given() -> None:
+    """Take away what the environment of the tests may say: a tracking server's address, and a terminal's width."""
+    for name in (TRACKING_ADDRESS, "COLUMNS", "LINES"):  # readline sets the last two for the processes of the tests
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,7 +34,7 @@ class PostgresTracking:
 
     def __init__(self, artifacts: Path) -> None:
         self._binaries = postgres_binaries()
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         # PostgreSQL's socket needs a short path, and a folder that an unprivileged user may reach.
         self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self._password = secrets.token_hex(8)
@@ -61,7 +61,7 @@ class PostgresTracking:
         """Start the server alone, on the same port as before."""
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._server_port)]
         command += ["--backend-store-uri", f"postgresql+psycopg://mlflow@127.0.0.1:{self._database_port}/postgres"]
-        command += ["--artifacts-destination", str(self._artifacts), "--workers", "1"]
+        command += ["--artifacts-destination", str(self.artifacts), "--workers", "1"]
         command += ["--allowed-hosts", f"127.0.0.1:{self._server_port}"]
         environment = {**os.environ, "PGPASSWORD": self._password, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI"):

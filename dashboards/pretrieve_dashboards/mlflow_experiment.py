@@ -15,6 +15,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.records.codec import RecordT, from_json
@@ -61,7 +62,9 @@ class MlflowExperiment:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except MlflowException as error:
+        except (DashboardError, UserError):
+            raise
+        except (MlflowException, SQLAlchemyError, ValueError) as error:  # the last for an address of no form
             raise StoreAwayError(
                 f"MLflow's store must answer, but {without_password(self.tracking_uri)} says: "
                 f"{without_password(str(error))}; check the address and that the server runs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
@@ -137,7 +138,7 @@ def ui_command(tracking_uri: str) -> str:
     """
     database = tracking_uri.removeprefix("sqlite:///")
     if database != tracking_uri and database.endswith("/mlflow.db"):
-        return f"pretrieve ui {database.removesuffix('/mlflow.db')}"
+        return f"pretrieve ui {shlex.quote(database.removesuffix('/mlflow.db'))}"
     return f"open {without_password(tracking_uri)}"
 
 

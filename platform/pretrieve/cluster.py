@@ -27,6 +27,14 @@ NUM_STARTS = 3
 NEVER_IMPORTED = {"antigravity", "idlelib", "test", "this", "tkinter", "turtle", "turtledemo"}
 """Modules of Python whose names a project may have for its own."""
 
+IMPORTED_BY_WORKERS = frozenset(
+    {
+        "click", "filelock", "mlflow", "numpy", "packaging", "pandas", "PIL", "psutil", "pyarrow", "pydantic", "ray",
+        "requests", "scipy", "sklearn", "torch", "torchvision", "yaml",
+    }
+)  # fmt: skip
+"""Packages that a trial or Ray itself imports. To look all dependencies up would take seconds."""
+
 MAX_FOLDER_BYTES = 40
 """Of the path of Ray's folder: that of a socket in it has 66 more, and may have 107."""
 
@@ -94,9 +102,7 @@ def check_working_directory(folder: Path) -> None:
     Raises:
       UserError: there is such a file; the message names it.
     """
-    names = sorted(
-        (sys.stdlib_module_names - NEVER_IMPORTED) | {"mlflow", "numpy", "pandas", "pyarrow", "ray", "torch"}
-    )
+    names = sorted((sys.stdlib_module_names - NEVER_IMPORTED) | IMPORTED_BY_WORKERS)
     found = next(
         (path for name in names for path in (folder / f"{name}.py", folder / name / "__init__.py") if path.is_file()),
         None,

@@ -17,6 +17,8 @@ StateDict = dict[str, Tensor]
 
 NUM_SHOWN_FAULTS = 6
 
+VARIANCE = "running_var"
+
 BATCH_COUNTER = "num_batches_tracked"
 """Missing in checkpoints older than torch 0.4.1. torch then starts it at zero, and no output depends on it."""
 
@@ -43,8 +45,16 @@ def _read(file: Path | BytesIO, *, origin: Path) -> StateDict:
             f"backbone weights must be a readable state dict of tensors, but {origin}: {type(error).__name__}: {error}"
         ) from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackboneError(f"backbone weights must be a mapping of names to tensors, but {origin} holds another thing")
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+        for name, value in state.items()
+    ):
+        inner = [key for key, value in state.items() if isinstance(value, dict)] if isinstance(state, dict) else []
+        remedy = f"; save the right part: torch.save(torch.load(PATH)[{inner[0]!r}], NEW_PATH)" if inner else ""
+        keys = f" under {', '.join(map(repr, list(state)[:NUM_SHOWN_FAULTS]))}" if isinstance(state, dict) else ""
+        raise BackboneError(
+            f"backbone weights must be a mapping of names to tensors, but {origin} holds another thing{keys}{remedy}"
+        )
     return dict(state)
 
 
@@ -93,7 +103,10 @@ def refuse_faults(faults: Sequence[str], *, origin: str) -> None:
 
 
 def refuse_not_finite(state: StateDict, fresh: Mapping[str, Tensor], *, origin: str, part: str = "") -> None:
-    """Raise BackboneError if a weight or statistic is NaN or infinite once it is in the network.
+    """Raise BackboneError if a weight or statistic is NaN or infinite once it is in the network, or cannot be right.
+
+    A variance below 0 makes predictions NaN. Whole or complex numbers in place of real ones are not what the network
+    was trained with: the scale of quantised weights is lost, or half of the others.
 
     A statistic of batch norm that is NaN makes all predictions NaN, though the losses of a training stay finite. Values
     that a fresh network has in the same places, such as the infinite ones of a mask, are right.
@@ -107,15 +120,18 @@ def refuse_not_finite(state: StateDict, fresh: Mapping[str, Tensor], *, origin: 
     suffix, faults = f" of the {part}" if part else "", []
     for name, value in state.items():
         own = fresh[name]
+        if own.is_floating_point() and not value.is_floating_point():
+            faults.append(f"{name}{suffix}: {value.dtype} in place of {own.dtype}")
+            continue
         # Whole numbers stay as they are. A large float64 may be infinite as float32, so what is looked at is converted.
         taken = value.to(own.dtype) if own.is_floating_point() or own.is_complex() else value
-        wrong = ~taken.isfinite()
+        wrong = ~taken.isfinite() | ((taken < 0) if name.endswith(VARIANCE) else False)
         if wrong.any() and (wrong := wrong & ~torch.isclose(taken, own.to(taken.device), equal_nan=True)).any():
             faults.append(f"{name}{suffix}: {int(wrong.sum())} of {wrong.numel()}")
     if faults:
         raise BackboneError(
-            f"the weights of {origin} must be finite numbers, but these have values that are NaN or infinite: "
-            f"{_shown(faults)}; give a checkpoint of an earlier epoch, or download it again"
+            f"the weights of {origin} must be finite numbers, and variances not negative, but these have values that "
+            f"are not: {_shown(faults)}; give a checkpoint of an earlier epoch, or download it again"
         )
 
 

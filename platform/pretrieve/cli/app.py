@@ -71,7 +71,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
     """
     from pretrieve.study.walk import deliver_study
 
-    num_trials = deliver_study(load_study_argument(study, overrides, storage).settings)
+    num_trials = deliver_study(load_study_argument(study, overrides, storage, needs_files=False).settings)
     echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
 
 

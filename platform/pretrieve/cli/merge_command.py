@@ -39,5 +39,5 @@ def find_study(path: Path) -> StudyPlace:
     if path.is_dir():
         folder = path.expanduser().absolute()
         return StudyPlace(folder.name, folder, sqlite_store(folder))
-    settings = load_study_argument(path, None, None).settings
+    settings = load_study_argument(path, None, None, needs_files=False).settings
     return StudyPlace(settings.name, settings.folder, settings.tracking())

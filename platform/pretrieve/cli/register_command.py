@@ -23,4 +23,4 @@ def register(
     A run registers the champion of each target. This registers any other cell's first refit, which was trained on all
     labelled images of the first repeat.
     """
-    typer.echo(load_study_argument(study, overrides, storage).register(target, method))
+    typer.echo(load_study_argument(study, overrides, storage, needs_files=False).register(target, method))

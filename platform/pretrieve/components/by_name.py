@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
 from pretrieve.errors import UserError
+from pretrieve.interruption import Interrupted
 
 
 def import_module_of(reference: str, *, noun: str, error: type[UserError]) -> ModuleType:
@@ -35,6 +37,14 @@ def import_module_of(reference: str, *, noun: str, error: type[UserError]) -> Mo
             f"the module of {noun.partition(' ')[2]} {reference!r} must be importable, but {missing}; put it into the "
             "working directory or on PYTHONPATH"
         ) from missing
+    except (UserError, Interrupted):
+        raise
+    except (Exception, SystemExit) as fault:  # a script without a guard for its main part may end the process
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        raise error(
+            f"the module of {noun.partition(' ')[2]} {reference!r} must be importable, but ends in "
+            f"{type(fault).__name__}: {fault} ({place.filename}, line {place.lineno}); mend it"
+        ) from fault
 
 
 def declares(found: Any, kind: type) -> bool:

@@ -41,6 +41,9 @@ def image_set_from_arrays(
 
 
 def _check_names(name: str, class_names: Sequence[str], splits: Iterable[str]) -> None:
+    wrong = [word for word in class_names if not isinstance(word, str) or not word.strip()]
+    if wrong:
+        raise ImageSetError(f"class names of {name!r} must be words, but hold {wrong[0]!r}; correct it")
     doubles = sorted({word for word in class_names if class_names.count(word) > 1})
     if doubles:
         raise ImageSetError(

@@ -74,7 +74,7 @@ def decode_square(content: bytes, size: int) -> NDArray[np.uint8]:
     image, or a broken one, raise an ImageSetError.
     """
     image = _decode(content)
-    with _pillow_errors():
+    with pillow_errors():
         return np.asarray(_centre_square(image, size), dtype=np.uint8)
 
 
@@ -86,7 +86,7 @@ def decode_whole(content: bytes, size: int) -> tuple[NDArray[np.uint8], float]:
     """
     image = _decode(content)
     aspect = image.width / image.height
-    with _pillow_errors():
+    with pillow_errors():
         if image.width < size and image.height > LONGEST_STRIP * size:  # Pillow would widen a tall strip first
             image = image.resize((image.width, size), Image.Resampling.BILINEAR)
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8), aspect
@@ -96,7 +96,7 @@ def open_image(content: bytes) -> Image.Image:
     """Read the header of an image, none of its pixels; no image, or one of too many pixels, raises an ImageSetError."""
     if not content:
         raise ImageSetError("an image must decode, but its file is empty; copy it again")
-    with _pillow_errors():
+    with pillow_errors():
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     num_pixels = image.width * image.height
     if num_pixels > MAX_PIXELS:
@@ -114,7 +114,7 @@ def load_pixels(image: Image.Image, content: bytes) -> None:
     """Decode the pixels of an opened image, only of its first frame; a broken one raises an ImageSetError."""
     # If other code of the process has set this, Pillow fills a truncated image with grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    with _pillow_errors():
+    with pillow_errors():
         image.load()
         if not lacks_its_end(str(image.format), content):
             return
@@ -169,10 +169,10 @@ def _enlarged_part(image: Image.Image, whole: list[int], corner: list[int], size
 
 def eight_bit_rgb(image: Image.Image) -> Image.Image:
     """Convert a decoded image to 8-bit RGB; pixels of an unknown range raise an ImageSetError."""
-    with _pillow_errors():
+    with pillow_errors():
         # Of a 16-bit grey image the upper 8 bits are kept; Pillow's own conversion makes it plain white.
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-            image = Image.fromarray(_upper_eight_bits(image))
+            image = Image.fromarray(upper_eight_bits(image))
         if image.mode in ("I", "F"):
             raise ImageSetError(
                 f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
@@ -201,7 +201,8 @@ def _on_plain_ground(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     return Image.composite(rgb, Image.new("RGB", rgb.size, ground), alpha)
 
 
-def _upper_eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+def upper_eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """Return (H, W) uint8 of a grey image of 9 to 16 bits, with 0 for black."""
     tags = getattr(image, "tag_v2", {})  # of a TIFF, whose samples may have 12 bits
     (bits,) = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))
     grey: NDArray[np.uint8] = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
@@ -210,7 +211,8 @@ def _upper_eight_bits(image: Image.Image) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _pillow_errors() -> Iterator[None]:
+def pillow_errors() -> Iterator[None]:
+    """Raise an ImageSetError for whatever goes wrong with one image in Pillow."""
     try:
         with memory_errors():
             yield

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,7 @@ def load_folder_tree(
       splits: the folder of each split below `root`, where they have other names; `{"train": "."}` makes all folders
         classes, also one that is called train.
       subfolders: what folders within a class folder are: `images` of it, or `classes` named by their path; None takes
-        them for images of the class, and refuses a tree whose class folders hold nothing but several folders.
+        them for images of the class, and refuses a tree most of whose images lie in several folders below a class.
 
     Raises:
       ImageSetError: the folder is missing, holds no class folder or image, its splits have other names, names of
@@ -90,6 +91,11 @@ def _given_folders(root: Path, name: str, splits: Mapping[str, str]) -> dict[str
     folders = {read_split(split): Path(os.path.normpath(root / folder)) for split, folder in splits.items()}
     if "train" not in folders or len(folders) < len(splits):
         raise ImageSetError(f"splits of {name!r} must give train a folder, and each split once, but are {dict(splits)}")
+    if len({folder.resolve() for folder in folders.values()}) < len(folders):
+        raise ImageSetError(
+            f"splits of {name!r} must be folders of their own, but are {dict(splits)}; to hold out a part of train as "
+            "test, leave test out and say test_fraction"
+        )
     for split, folder in folders.items():
         if not folder.is_dir() or not folder.is_relative_to(root):
             raise ImageSetError(
@@ -111,7 +117,8 @@ def _files_of_classes(
             f"{folder} of {name!r} must hold one folder a class, but holds none; if it is a class itself and no split, "
             "say splits: {train: .}"
         )
-    files = {child: _images_below(folder / child) for child in classes}
+    inner = [other for other in others if other.is_relative_to(folder)]
+    files = {child: _images_below(folder / child, inner) for child in classes}
     if subfolders == "classes":
         by_path: dict[str, list[Path]] = {}
         for path in (path for paths in files.values() for path in paths):
@@ -123,8 +130,10 @@ def _files_of_classes(
     return files
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _images_below(folder: Path, others: Collection[Path]) -> list[Path]:
+    """List the images below a folder, but not those in the folders of other splits."""
     files = [path for path in _visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [path for path in files if not any(path.is_relative_to(other) for other in others)]
     gone = sorted(path for path in files if not path.is_file())
     if gone:
         raise ImageSetError(
@@ -135,14 +144,14 @@ def _images_below(folder: Path) -> list[Path]:
 
 
 def _check_depth(folder: Path, files: Mapping[str, list[Path]]) -> None:
-    """Refuse class folders that hold no image themselves, but folders that may be the classes.
+    """Refuse class folders that hold few images themselves, but folders that may be the classes.
 
     One folder of the same name in each class, such as `images`, is none of these.
     """
     inner: dict[str, str] = {}  # path below the class folder -> an example of it
     for name, paths in files.items():
-        below = {path.parent.relative_to(folder / name).as_posix() for path in paths}
-        if below and "." not in below:
+        below = Counter(path.parent.relative_to(folder / name).as_posix() for path in paths)
+        if 2 * below.pop(".", 0) < len(paths):  # a cover picture or two make no class of what lies deeper
             inner |= {path: f"{name}/{path}" for path in sorted(below)}
     if len(inner) > 1:
         one, other, *_ = inner.values()

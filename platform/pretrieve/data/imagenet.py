@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,11 @@ def load_imagenet(
             f"folders of {train} must be WordNet ids such as n01440764, but {len(wrong)} are not: "
             f"{', '.join(wrong[:5])}; move them away"
         )
+    if archives := sorted(path.name for path in train.glob("n*.tar")):
+        raise ImageSetError(
+            f"archives of {train} must be unpacked, each into a folder of its name, but {len(archives)} are not: "
+            f"{', '.join(archives[:5])}; unpack them, and remove them or move them away"
+        )
     files = [(wnid, "train", path) for wnid in wnids for path in sorted(_images_below(train / wnid))]
     files += [(wnid, "val", path) for wnid, path in _validation_files(train, wnids)]
     rows = GivenRows(f"{train} of {name!r}")
@@ -99,7 +105,10 @@ def _validation_files(train: Path, wnids: Sequence[str]) -> Iterator[tuple[str, 
     solution = next((above / _SOLUTION for above in _folders_above(train) if (above / _SOLUTION).is_file()), None)
     if solution is None:
         return
-    with solution.open(encoding="utf-8", newline="") as lines:
+    with (
+        _readable(solution, "lines with an ImageId and a PredictionString"),
+        solution.open(encoding="utf-8-sig", newline="") as lines,
+    ):
         wnid_of = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
     known = set(wnids)
     for path in sorted(_images_below(folder)):
@@ -148,15 +157,28 @@ def names_of_classes(wnids: Sequence[str], folders: Iterable[Path]) -> list[str]
     return [f"{wnid} {known[wnid]}" if known and wnid in known else wnid for wnid in wnids]
 
 
+@contextmanager
+def _readable(file: Path, content: str) -> Iterator[None]:
+    """Raise an ImageSetError where a list that comes with ImageNet does not hold what it should."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ImageSetError(
+            f"{file} must hold {content}, but cannot be read so: {type(error).__name__}: {error}; fetch it again, or "
+            "move it away"
+        ) from error
+
+
 def find_names(folders: Iterable[Path]) -> dict[str, str] | None:
     """Read the first synonym of each WordNet id from the first list in some folders; None where there is no list."""
     lists = ("LOC_synset_mapping.txt", "imagenet_class_index.json", "words.txt")
     file = next((folder / file for folder in folders for file in lists if (folder / file).is_file()), None)
     if file is None:
         return None
-    text = file.read_text(encoding="utf-8")
-    if file.suffix == ".json":
-        return {wnid: name.replace("_", " ") for wnid, name in json.loads(text).values()}
+    with _readable(file, "UTF-8 text: WordNet ids and their names"):
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix == ".json":
+            return {wnid: name.replace("_", " ") for wnid, name in json.loads(text).values()}
     names = {}
     for line in text.splitlines():
         wnid, _, synonyms = line.replace("\t", " ", 1).partition(" ")

@@ -15,7 +15,7 @@ from pretrieve.data.regimes import Regime
 from pretrieve.errors import UserError
 from pretrieve.settings_model import SettingsModel, existing_path
 
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
+NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._ -]{0,98}[A-Za-z0-9._-])?"
 
 RESERVED_NAME = "average"
 
@@ -163,8 +163,8 @@ class ImageSetSettings(SettingsModel):
     def _has_a_usable_name(self) -> ImageSetSettings:
         if not re.fullmatch(NAME_PATTERN, self.display_name):
             raise ValueError(
-                "a name must have only letters, digits, spaces and . _ -, as folders and models are named after it, "
-                f"but is {self.display_name!r}; give one as 'name'"
+                "a name must have only letters, digits, spaces and . _ -, at most 100 and no space at an end, because "
+                f"folders and models are named after it, but is {self.display_name!r}; give one as 'name'"
             )
         if self.display_name == RESERVED_NAME:
             raise ValueError(

@@ -51,13 +51,13 @@ def read_centroid_file(path: Path) -> NamedCentroids:
     if "means" not in arrays:
         raise UserError(f"{path} must hold an array 'means' of shape (K, D), but holds none; write it with np.savez")
     means = arrays["means"]
-    if means.ndim != 2 or means.dtype.kind not in "fiu":
-        raise UserError(f"'means' of {path} must be numbers of shape (K, D), but is {means.dtype} {means.shape}")
-    names = _text(arrays["names"], path) if "names" in arrays else tuple(f"group {k}" for k in range(len(means)))
-    if len(names) != len(means):
-        raise UserError(f"{path} must have one name a row of 'means', but has {len(names)} for {len(means)}")
+    if means.ndim != 2 or 0 in means.shape or means.dtype.kind not in "fiu":
+        raise UserError(
+            f"'means' of {path} must be numbers of shape (K, D), K and D above 0, but is {means.dtype} {means.shape}"
+        )
+    names = _text(arrays["names"], path, len(means)) if "names" in arrays else [f"group {k}" for k in range(len(means))]
     with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite, which a selection refuses by its row
-        return NamedCentroids(means.astype(np.float64), names)
+        return NamedCentroids(means.astype(np.float64), tuple(names))
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -85,12 +85,14 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -
     return array
 
 
-def _text(names: NDArray[Any], path: Path) -> tuple[str, ...]:
+def _text(names: NDArray[Any], path: Path, num_rows: int) -> list[str]:
     if names.dtype.kind not in "USiu" or names.size != max(names.shape, default=1):
         raise UserError(f"'names' of {path} must be text of shape (K,), but is {names.dtype} {names.shape}")
+    if names.size != num_rows:
+        raise UserError(f"{path} must have one name a row of 'means', but has {names.size} for {num_rows}")
     try:
         found = [name.decode() if isinstance(name, bytes) else str(name) for name in names.ravel().tolist()]
         "".join(found).encode()
     except (ValueError, SystemError) as error:  # the second for code points beyond all characters
         raise UserError(f"'names' of {path} must be text, in UTF-8 where it is encoded, but: {error}") from error
-    return tuple(found)
+    return found

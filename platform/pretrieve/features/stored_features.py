@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,13 @@ class DrawnFeatures:
                 features=block.features[kept],
                 rows=np.searchsorted(self.rows, block.rows[kept]),
                 labels=block.labels[kept],
-                broken=tuple(each for each in block.broken if each.partition(": ")[0] in paths),
+                broken=tuple(each for each in block.broken if path_of(each, paths) is not None),
             )
+
+
+def path_of(broken: str, paths: Collection[str]) -> str | None:
+    """Return the path that "path: reason" begins with; a path may hold a colon and a space itself."""
+    return next((broken[: each.start()] for each in re.finditer(": ", broken) if broken[: each.start()] in paths), None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import BeforeValidator
 
 from pretrieve.components import SELECTORS
 from pretrieve.errors import ComponentError, nearest_word
@@ -14,7 +16,16 @@ from pretrieve_selection import SelectionInputError, SelectionSettings, Selector
 from pretrieve_selection import Unit as Unit
 from pretrieve_selection.members import own_settings
 
-GroupList = str | tuple[str | int, ...]
+
+def _refuse_truth_values(groups: object) -> object:
+    """Raise a ValueError for what YAML made of `no`, `off` and their like, which Python takes for a group's index."""
+    for group in groups if isinstance(groups, list | tuple) else ():
+        if isinstance(group, bool | float):
+            raise ValueError(f"a group must be a name or an index, but YAML read {group!r} here; put it into quotes")
+    return groups
+
+
+GroupList = Annotated[str | tuple[str | int, ...], BeforeValidator(_refuse_truth_values)]
 """Groups as a user names them: a known list, a file, or names, WordNet ids and indices."""
 
 

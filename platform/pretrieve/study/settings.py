@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pretrieve.components import HEAD_STARTS, OBJECTIVES, VIEWS
 from pretrieve.components.hyperparameters import BUILT_IN, TOP_K, Hyperparameter
+from pretrieve.data.folder_tree import names_alike
 from pretrieve.data.folds import MAX_FOLDS
 from pretrieve.data.group_lists import KNOWN_LISTS
 from pretrieve.data.settings import ImageSetSettings
@@ -210,7 +211,10 @@ class StudySettings(SettingsModel):
     @field_validator("storage")
     @classmethod
     def _is_absolute(cls, storage: Path) -> Path:
-        folder = (storage if storage.exists() else followed_path(storage)).absolute()
+        try:
+            folder = (storage if storage.exists() else followed_path(storage)).absolute()
+        except OSError as error:
+            raise ValueError(f"must be the path of a folder, but: {error}; take another folder") from error
         if cut := next((character for character in "?%" if character in str(folder)), None):
             raise ValueError(
                 f"must be the path of a folder without ? and %, from which databases read addresses otherwise, but "
@@ -232,9 +236,13 @@ class StudySettings(SettingsModel):
     @classmethod
     def _has_no_double(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [value.display_name if isinstance(value, ImageSetSettings) else value.name for value in values]
-        doubles = sorted({name for name in names if names.count(name) > 1})
+        doubles = names_alike(names)
+        if doubles and len(set(doubles[0])) == 1:
+            raise ValueError(f"names must differ, but {', '.join(each[0] for each in doubles)} stands more than once")
         if doubles:
-            raise ValueError(f"names must differ, but {', '.join(doubles)} stands more than once")
+            raise ValueError(
+                f"names must differ in more than case, as some disks ignore it, but {' and '.join(doubles[0])} do not"
+            )
         return values
 
     @model_validator(mode="after")

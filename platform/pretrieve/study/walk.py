@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from pretrieve.artifacts.atomic_files import read_json
 from pretrieve.artifacts.locks import sole_driver
@@ -183,6 +184,11 @@ def study_centroids(
                 f"an image set of study {settings.name!r} must be one of {', '.join(known)}, but is {name!r}."
                 f"{nearest_word(name, known)}"
             )
+        if known.count(name) > 1:
+            raise UserError(
+                f"an image set must be named without doubt, but {name!r} is the source and a target of study "
+                f"{settings.name!r}; give one of them another name"
+            )
     with walking(settings, observer) as context:
         sets, features = context.get(ImageSetsStage), context.get(FeaturesStage)
         keys = {name: SOURCE if name == sets.source.name else name for name in names}
@@ -240,9 +246,11 @@ def open_ledger(settings: StudySettings, notice: Callable[[str], None] = logger.
                 stopped_is_done=settings.search.may_stop,
                 notice=notice,
             )
-        except MlflowException as error:
-            is_server = settings.tracking().startswith("http")
-            if not is_server or is_refusal(error) or time.monotonic() > give_up_at:
+        except UserError:
+            raise
+        except (MlflowException, SQLAlchemyError, ValueError) as error:  # the last for an address of no form
+            is_away = isinstance(error, MlflowException) and not is_refusal(error)
+            if not (is_away and settings.tracking().startswith("http")) or time.monotonic() > give_up_at:
                 raise UserError(
                     f"MLflow's store must answer, but that of study {settings.name!r} says: "
                     f"{without_password(str(error))}; check tracking_uri and MLFLOW_TRACKING_URI, or leave both "

@@ -36,6 +36,10 @@ def load_yaml(text: str, *, place: str, may_comment: bool = True) -> Any:
         if faults:
             raise StudyFileError(place, faults)
         return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:  # as text it would quote the line, and with it perhaps a password
+        mark = error.problem_mark or error.context_mark
+        place_in = "" if mark is None else f" in line {mark.line + 1}, column {mark.column + 1}"
+        reason = f"{' '.join(filter(None, (error.context, error.problem)))}{place_in}"
     except yaml.YAMLError as error:
         reason = str(error)
     except UserError:

@@ -34,8 +34,8 @@ def database_file(address: str) -> Path | None:
     >>> database_file("sqlite:////runs/birds/mlflow.db"), database_file("http://mlflow:5000")
     (PosixPath('/runs/birds/mlflow.db'), None)
     """
-    path = address.partition("?")[0].removeprefix("sqlite:///")
-    return None if path == address.partition("?")[0] or path == ":memory:" else Path(path)
+    found = re.match(r"(?i)sqlite(?:\+\w+)?:///(?:file:)?(?P<path>[^?]*)", address)
+    return None if found is None or found["path"] in ("", ":memory:") else Path(found["path"])
 
 
 def readable_address(address: str, scratch: Path) -> str:
@@ -66,9 +66,11 @@ def without_password(text: str) -> str:
     >>> without_password("http://:s3/cr@et@mlflow:5000/ and postgresql://db/mlflow?user=me&password=secret")
     'http://:***@mlflow:5000/ and postgresql://db/mlflow?user=me&password=***'
     """
-    # Up to the last @ of the word, because a password that is not percent-encoded may hold / and @.
-    text = re.sub(r"(://[^/@:\s]*:)[^\s'\"]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:password|passwd|pwd|sslpassword)=)[^&\s'\"]*", r"\1***", text)
+    # Up to the last @ of the word, because a password that is not percent-encoded may hold / and @ and quotes; so may
+    # a user's name, such as one of a mail account, hold an @.
+    text = re.sub(r"(://[^/:\s]*:)\S*@", r"\1***@", text)
+    text = re.sub(r"(?i)([?&;][\w-]*(?:password|passwd|pwd|token|secret)=)[^&;\s]*", r"\1***", text)
+    return re.sub(r"(?i)((?:password|pwd)%3D)(?:(?!%3B)[^&;\s])*", r"\1***", text)
 
 
 def for_client(address: str) -> str:

@@ -17,6 +17,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.backbones import find_architecture
+from pretrieve.errors import UserError
 from pretrieve.tracking import schema
 from pretrieve.tracking.run_tree import RunTree
 
@@ -98,12 +99,7 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
         # MLflow's own `log_model` would open the finished run again.
         client.log_artifacts(champion.run_id, str(Path(folder) / MODEL_FOLDER), MODEL_FOLDER)
     source = f"{client.get_run(champion.run_id).info.artifact_uri}/{MODEL_FOLDER}"
-    try:
-        client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code not in NOT_THERE:
-            raise
-        client.create_registered_model(name)
+    take_model(name, tree)
     # One that was made though its request was not answered is taken.
     versions = client.search_model_versions(f"name = '{name}'")
     made = [
@@ -122,6 +118,40 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
     )
     client.set_registered_model_alias(name, champion.alias, version.version)
     return uri
+
+
+def take_model(name: str, tree: RunTree) -> None:
+    """Make a registered model for this study's experiment, or make sure that the one of the name is no other study's.
+
+    Names of studies and targets are joined by a point, so those of two studies may come to one.
+
+    Raises:
+      UserError: it is another study's.
+    """
+    client, own = tree.client, tree.experiment_id
+    try:
+        owner = client.get_registered_model(name).tags.get(schema.TAG_EXPERIMENT, own)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        client.create_registered_model(name, tags={schema.TAG_EXPERIMENT: own})
+        return
+    if owner != own and (other := _experiment_name(tree, owner)) is not None:
+        raise UserError(
+            f"a registered model must be of one study, but {name!r} is that of experiment {other!r} in MLflow's store; "
+            "give this study or its target another name"
+        )
+    client.set_registered_model_tag(name, schema.TAG_EXPERIMENT, own)
+
+
+def _experiment_name(tree: RunTree, experiment_id: str) -> str | None:
+    """Return the name of an experiment; None where it is gone for good."""
+    try:
+        return str(tree.client.get_experiment(experiment_id).name)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        return None
 
 
 def _save_model(champion: Champion, folder: Path) -> None:

@@ -7,6 +7,7 @@ from pretrieve.metric_names import *  # noqa: F403  # part of the record; lower 
 TAG_KIND = "pretrieve.kind"
 TAG_KEY = "pretrieve.key"
 TAG_IDENTITY = "pretrieve.identity"
+TAG_EXPERIMENT = "pretrieve.experiment"
 TAG_OWNER = "pretrieve.owner"
 TAG_TARGET = "pretrieve.target"
 TAG_METHOD = "pretrieve.method"

@@ -249,3 +249,18 @@ def test_a_file_of_another_thing_is_refused(tmp_path, value):
     torch.save(value, tmp_path / "weights.pt")
     with pytest.raises(BackboneError, match=r"a mapping of names to tensors, but .*weights\.pt holds another thing"):
         read_weights(tmp_path / "weights.pt")
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({0: torch.ones(3)}, "holds another thing under 0"),
+        ({"a": torch.ones(3).to_sparse()}, "holds another thing under 'a'"),
+        ({"model": {"a": torch.ones(3)}, "epoch": 3}, r"under 'model', 'epoch'; save the right part: .*\['model'\]"),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_told_with_its_keys(tmp_path, value, fault):
+    torch.save(value, tmp_path / "weights.pt")
+    with pytest.raises(BackboneError, match=fault):
+        read_weights(tmp_path / "weights.pt")

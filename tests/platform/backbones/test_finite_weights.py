@@ -29,12 +29,23 @@ def too_large() -> StateDict:
     return state | {"stem.0.weight": state["stem.0.weight"].double() + 1e300}
 
 
+def of_another_kind(dtype: torch.dtype) -> StateDict:
+    state = ARCHITECTURE.build().state_dict()
+    return state | {"stem.0.weight": (100 * state["stem.0.weight"]).to(dtype)}
+
+
 SPOILT: dict[str, tuple[Callable[[], StateDict], str]] = {
     "a variance": (
         lambda: changed("stages.2.norm2.running_var", float("inf"), 3),
         "stages.2.norm2.running_var: 1 of 64",
     ),
     "a weight": (lambda: changed("stages.0.conv1.weight", float("-inf"), 7), "stages.0.conv1.weight: 1 of 2304"),
+    "a variance below 0": (
+        lambda: changed("stages.2.norm2.running_var", -0.5, 3),
+        "stages.2.norm2.running_var: 1 of 64",
+    ),
+    "quantised": (lambda: of_another_kind(torch.int8), "stem.0.weight: torch.int8 in place of torch.float32"),
+    "complex": (lambda: of_another_kind(torch.complex64), "stem.0.weight: torch.complex64 in place of torch.float32"),
     "a float64": (too_large, "stem.0.weight: 432 of 432"),
 }
 

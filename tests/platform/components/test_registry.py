@@ -183,3 +183,12 @@ def identity_in_another_process(code, folder):
 def test_every_built_in_member_says_what_it_does():
     for family in (SELECTORS, OBJECTIVES, STRATEGIES):
         assert all(info.summary.endswith(".") for info in family.members() if info.origin == "built in")
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "1 / 0", "def f(:", "{}['x']"])
+def test_a_module_that_ends_in_an_error_is_one_message(selectors, tmp_path, monkeypatch, code):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"ends_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(code + "\n")
+    with pytest.raises(ComponentError, match=r"the module of .* must be importable, but ends in .*line \d+\); mend it"):
+        selectors.find(f"{name}:Thing")

@@ -57,3 +57,9 @@ def test_labels_that_are_not_one_integer_an_image_are_refused(labels):
 def test_a_label_that_is_no_class_is_refused(wrong):
     with pytest.raises(ImageSetError, match=rf"'set', split 'train', must lie in 0 … 1, but {wrong} was found"):
         image_set_from_arrays("set", NAMES, {"train": (IMAGES, np.array([0, 1, wrong]))})
+
+
+def test_class_names_that_are_no_words_are_refused():
+    arrays = {"train": (np.zeros((2, 4, 4), np.uint8), np.array([0, 1]))}
+    with pytest.raises(ImageSetError, match="class names of 'x' must be words, but hold 0"):
+        image_set_from_arrays("x", range(2), arrays)

@@ -211,3 +211,22 @@ def test_class_folders_that_differ_in_writing_alone_are_refused(make_tree: MakeT
 def test_the_rules_of_folders_are_of_folders_alone(rule: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"is of a 'folder', but registered is given; leave it out"):
         ImageSetSettings.model_validate({"registered": "digits", **rule})
+
+
+def test_a_stray_picture_beside_classes_that_lie_deeper_hides_them_not(make_tree: MakeTree) -> None:
+    classes = [f"{above}/{above}{inner}/{n}.png" for above in ("mammals", "birds") for inner in "xy" for n in range(3)]
+    root = make_tree(*classes, "mammals/cover.png")
+    with pytest.raises(ImageSetError, match=r"lie in 'birds/birdsx', 'birds/birdsy' and so on"):
+        load_folder_tree(root, name="x")
+    assert load_folder_tree(root, name="x", subfolders="images").class_names == ("birds", "mammals")
+
+
+def test_splits_of_one_folder_are_refused_and_one_within_another_shares_no_image(make_tree: MakeTree) -> None:
+    root = make_tree("all/ant/1.png", "all/bee/2.png")
+    with pytest.raises(ImageSetError, match=r"splits of 'x' must be folders of their own, .* say test_fraction"):
+        load_folder_tree(root, name="x", splits={"train": "all", "test": "all"})
+    root = make_tree("set/ant/1.png", "set/bee/2.png", "set/bee/final/ant/3.png", "set/bee/final/bee/4.png")
+    splits = {"train": "set", "test": "set/bee/final"}
+    loaded = load_folder_tree(root, name="x", splits=splits, subfolders="images")
+    assert rows(loaded) == ["ant: 1.png", "bee: 2.png"]
+    assert rows(loaded, "test") == ["ant: 3.png", "bee: 4.png"]

@@ -147,3 +147,35 @@ def test_what_is_no_imagenet_is_refused(make_tree, tmp_path):
 def test_two_files_of_a_class_that_differ_in_case_alone_are_refused(make_tree):
     with pytest.raises(ImageSetError, match=r"two files of a folder must not differ by upper and lower case alone"):
         load_imagenet(make_tree(*TREE, f"train/{FISH}/A.JPEG"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("imagenet_class_index.json", b"[1, 2]"),
+        ("imagenet_class_index.json", b'{"0": ["n014'),
+        ("LOC_synset_mapping.txt", f"{TENCH} t\u00eanch\n".encode("latin-1")),
+    ],
+)
+def test_a_list_of_names_that_is_broken_is_one_message(make_tree, file, content):
+    root = make_tree(*TREE)
+    (root / file).write_bytes(content)
+    with pytest.raises(ImageSetError, match=rf"{file} must hold UTF-8 text: .*fetch it again"):
+        load_imagenet(root)
+
+
+def test_a_broken_solution_is_one_message_and_a_mark_before_it_no_fault(make_tree):
+    root = make_tree(*TREE, "val/v1.JPEG")
+    solution = root / "LOC_val_solution.csv"
+    solution.write_text(f"ImageId,PredictionString\nv1,{TENCH} 1 2 3 4\n", encoding="utf-8-sig")
+    assert _named(load_imagenet(root), "val") == [f"{TENCH}=v1.JPEG"]
+    solution.write_text("ImageId,PredictionString\nv1,\n")
+    with pytest.raises(ImageSetError, match=r"LOC_val_solution\.csv must hold lines with an ImageId"):
+        load_imagenet(root)
+
+
+def test_archives_that_were_not_unpacked_are_told(make_tree):
+    root = make_tree(*TREE)
+    (root / "train" / f"{SHARK}.tar").write_bytes(b"")
+    with pytest.raises(ImageSetError, match=rf"archives of .* must be unpacked, .*1 are not: {SHARK}\.tar"):
+        load_imagenet(root)

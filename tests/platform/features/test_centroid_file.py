@@ -180,3 +180,11 @@ def test_what_is_no_file_is_one_message_and_not_waited_for(tmp_path: Path, name:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match="must be a NumPy archive"):
         read_centroid_file(tmp_path / name)
+
+
+def test_no_columns_and_too_many_names_are_refused_before_names_are_made(write: Callable[..., Path]) -> None:
+    header = npy(np.empty((0, 0)), shape=(5_000_000, 0))
+    with pytest.raises(UserError, match=r"K and D above 0, but is float64 \(5000000, 0\)"):
+        read_centroid_file(write(members=(("means.npy", header),)))
+    with pytest.raises(UserError, match="must have one name a row of 'means', but has 4 for 3"):
+        read_centroid_file(write(means=MEANS, names=np.array(list("abcd"))))

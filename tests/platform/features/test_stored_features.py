@@ -8,6 +8,7 @@ from pretrieve.features.stored_features import (
     feature_array,
     feature_key,
     make_feature_matrix,
+    path_of,
     read_labelled_features,
     write_shard,
 )
@@ -128,3 +129,11 @@ def test_features_of_drawn_rows_are_those_of_the_whole_table(rng, tmp_path, make
     np.testing.assert_array_equal(matrix.features, features[[1, 4, 9]])
     assert matrix.rows.tolist() == [0, 2, 3]
     assert (tmp_path / "of rows").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("broken", "path"),
+    [("/a/b.png: no image", "/a/b.png"), ("/photos: 2024/0.png: no image: x", "/photos: 2024/0.png"), ("c: x", None)],
+)
+def test_the_path_of_a_broken_image_may_hold_a_colon(broken, path):
+    assert path_of(broken, {"/a/b.png", "/photos: 2024/0.png"}) == path

@@ -323,6 +323,12 @@ def test_variables_in_paths_are_replaced_and_folders_named_like_them_are_found(
         ("name=cache", "must be another name than cache and default"),
         ("name=Default", "must be another name than cache and default"),
         ("targets=[{folder: target, name: average}]", "must be another than 'average'"),
+        ("targets=[{folder: target, name: 'pets '}]", "no space at an end"),
+        (f"targets=[{{folder: target, name: {101 * 'x'}}}]", "at most 100 and"),
+        ("targets=[{folder: target, name: b}, {folder: target, name: B}]", "more than case, .* b and B do not"),
+        (f"storage={300 * 'x'}", "must be the path of a folder, but"),
+        ("selection.label_groups={target: [no, 3]}", "YAML read False here"),
+        ("selection.expected_groups={target: [1.0]}", r"YAML read 1\.0 here"),
     ],
 )
 def test_names_and_paths_that_would_be_taken_for_others_are_refused(write, override: str, fault: str) -> None:  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from pretrieve.study.settings import StudySettings
-from pretrieve.tracking.address import for_client, is_database, sqlite_store, without_password
+from pretrieve.tracking.address import database_file, for_client, is_database, sqlite_store, without_password
 from pretrieve.tracking.run_tree import RunTree
 
 
@@ -112,3 +112,29 @@ def test_the_studys_address_comes_before_the_environments_and_sqlite_last(
     assert "s3cret" not in repr(named)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert plain.tracking() == sqlite_store(tmp_path / "birds")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me@corp.com:s3cret@mlflow:5000",
+        "http://me:s3'cret@mlflow",
+        'postgresql://h/d?user=me&password=s3"cret',
+        "mysql://db/x?ssl_key_password=s3cret",
+        "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BUID%3Dme%3BPWD%3Ds3cret%3BServer%3Dh",
+        "mssql+pyodbc:///?odbc_connect=x%3BPWD%3Ds3cret",
+    ],
+)
+def test_passwords_in_every_place_of_an_address_are_hidden(address: str) -> None:
+    shown = without_password(f"no answer from {address} and more")
+    assert "s3" not in shown
+    assert "cret" not in shown
+    assert shown.startswith("no answer from ")
+    assert shown.endswith(" and more")
+    assert "***" in shown
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "sqlite+pysqlite", "SQLITE"])
+def test_a_database_file_is_known_however_its_address_is_written(kind: str) -> None:
+    assert database_file(f"{kind}:////runs/mlflow.db?mode=ro") == Path("/runs/mlflow.db")
+    assert database_file(f"{kind}:///:memory:") is None

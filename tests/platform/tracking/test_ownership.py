@@ -13,6 +13,7 @@ from mlflow.entities import LifecycleStage
 from pretrieve.errors import UserError
 from pretrieve.tracking import ownership, schema
 from pretrieve.tracking.address import sqlite_store
+from pretrieve.tracking.champions import take_model
 from pretrieve.tracking.ownership import IDENTITY_FILE, refuse_record_of_another
 from pretrieve.tracking.run_tree import RunTree
 
@@ -145,3 +146,16 @@ def test_an_owner_without_a_name_has_one(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr("getpass.getuser", nameless)
     assert ownership.owner_of(tmp_path).place.startswith("somebody on ")
+
+
+def test_a_registered_model_is_of_one_study_alone(store: str, tmp_path: Path) -> None:
+    """The models of study `photos` with target `birds.v2`, and of `photos.birds` with `v2`, have one name."""
+    first, second = (open_tree(store, tmp_path / name) for name in ("photos", "photos.birds"))
+    take_model("photos.birds.v2", first)
+    take_model("photos.birds.v2", first)
+    with pytest.raises(UserError, match=r"'photos.birds.v2' is that of experiment 'photos' .* another name"):
+        take_model("photos.birds.v2", second)
+    first.client.set_registered_model_tag("photos.birds.v2", schema.TAG_EXPERIMENT, "987654")
+    take_model("photos.birds.v2", second)
+    found = first.client.get_registered_model("photos.birds.v2")
+    assert found.tags[schema.TAG_EXPERIMENT] == second.experiment_id, "the experiment that it was of is gone"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from mlflow import MlflowClient
 from postgres_tracking import PostgresTracking
 
@@ -83,7 +84,7 @@ def test_a_server_that_is_away_in_mid_study_loses_no_trial_and_no_figure(
     assert (outage.states["failed"], outage.states["diverged"]) == (0, 0)
     assert record.is_finished
     check_figures(tracking, settings.name)
-    check_nothing_tells_the_password(settings, capfd)
+    check_nothing_tells_the_password(tracking, settings, capfd)
 
 
 def check_figures(tracking: PostgresTracking, study: str) -> None:
@@ -103,9 +104,25 @@ def check_figures(tracking: PostgresTracking, study: str) -> None:
         assert sorted(steps) == list(range(1, EPOCHS + 1)), "neither gaps nor doubles"
 
 
-def check_nothing_tells_the_password(settings: StudySettings, capfd: pytest.CaptureFixture[str]) -> None:
+def check_nothing_tells_the_password(
+    tracking: PostgresTracking, settings: StudySettings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither what was printed nor anything that the study left: its storage, Ray's logs, MLflow's records."""
     printed = capfd.readouterr()
     assert "s3cret" not in printed.out + printed.err
-    files = [path for path in Path(settings.folder).rglob("*") if path.is_file()]
-    assert settings.folder / "report.html" in files
+    session = ray.get_runtime_context()
+    logs = Path(session.get_temp_dir(), session.get_session_name(), "logs")
+    files = [path for folder in (settings.storage, logs) for path in folder.rglob("*") if path.is_file()]
+    assert {settings.folder / "report.html", logs / "raylet.out"} <= set(files)
     assert not [path for path in files if b"s3cret" in path.read_bytes()]
+    client = MlflowClient(tracking.uri)
+    experiment = client.get_experiment_by_name(settings.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) > NUM_TRIALS
+    assert "s3cret" not in str([experiment.to_proto(), *(run.to_dictionary() for run in runs)])
+    for model in client.search_registered_models():
+        assert "s3cret" not in str([model.to_proto(), *(version.to_proto() for version in model.latest_versions)])
+    artifacts = [path for path in tracking.artifacts.rglob("*") if path.is_file()]
+    assert artifacts
+    assert not [path for path in artifacts if b"s3cret" in path.read_bytes()]

@@ -69,7 +69,7 @@ def load_csv(
         with table.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True)
+            reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True, skipinitialspace=True)
             header = [cell.strip() for cell in next(reader, [])]
             split = split_column if split_column != "split" or "split" in header else None
             columns = (image_column, label_column, split or None, group_column)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pretrieve.data.decode import encode_png
+from pretrieve.data.decode import encode_png, pillow_errors, upper_eight_bits
 from pretrieve.errors import ImageSetError
 
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I;16L"})
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _KINDS = "a Pillow image, a uint8 array (H, W) or (H, W, 3), encoded bytes or a path"
 
 
@@ -43,8 +43,12 @@ def _png_of_picture(image: Image.Image) -> bytes:
             f"an image must have 8 or 16 bits a channel, but its mode is {image.mode!r}, whose range is unknown; "
             "convert it"
         )
-    kept = image if image.mode in _PNG_MODES else image.convert("RGBA" if image.mode in ("PA", "La", "RGBa") else "RGB")
-    return encode_png(kept)
+    with pillow_errors():
+        image.load()
+        if image.mode.startswith("I;16"):  # PNG would lose how many bits a TIFF has, and whether 0 is white
+            return encode_png(upper_eight_bits(image))
+        has_alpha = image.mode in ("PA", "La", "RGBa")
+        return encode_png(image if image.mode in _PNG_MODES else image.convert("RGBA" if has_alpha else "RGB"))
 
 
 def _png_of_array(image: Any) -> bytes:

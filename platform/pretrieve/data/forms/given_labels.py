@@ -27,7 +27,7 @@ class LabelRules:
     Attributes:
       no_label: labels that mean that there is none: such rows are left out.
       missing_values: words that are taken for a label that was forgotten, which is an error; None stands for `nan`,
-        `none`, `null`, `na`, `n/a` and `<na>` in any case.
+        `none`, `null`, `na`, `n/a` and `<na>` in any case, `?`, and what spreadsheets write, such as `#N/A`.
       normalise_labels: whether names that differ in case, spaces or Unicode form alone are one class, by the spelling
         that comes first; otherwise they are an error.
     """
@@ -85,7 +85,9 @@ def _spelled(name: str) -> str:
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _FRACTION = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=e))(e[+-]?[0-9]+)?", re.IGNORECASE)
-_WORDS_FOR_NONE = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
+_WORDS_FOR_NONE = frozenset(
+    {"", "nan", "-nan", "none", "null", "na", "n/a", "<na>", "?", "#n/a", "#null!", "#ref!", "#value!", "#name?"}
+)
 
 
 NO_RULES = LabelRules()

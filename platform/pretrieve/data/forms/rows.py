@@ -266,8 +266,8 @@ def read_group(value: object) -> str:
     >>> read_group(17)
     '17'
     """
-    if isinstance(value, str) and value:
-        return value
+    if isinstance(value, str) and not NO_RULES.is_missing(value):
+        return value.strip()
     if not isinstance(value, bool):
         with suppress(TypeError):
             return str(operator.index(value))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pretrieve.data.decode import IMAGE_SUFFIXES
+from pretrieve.data.decode import IMAGE_SUFFIXES, pillow_errors
 from pretrieve.data.forms.encoded_image import path_or_content
 from pretrieve.data.forms.given_labels import ClassNames, Label, LabelRules, read_label
 from pretrieve.data.forms.rows import GivenRows
@@ -70,7 +70,7 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
     listed, stays_in_files = _samples_of(dataset), _gives_its_files(dataset)
     for index in range(len(dataset)):
         with rows.row():
-            image, label = listed[index] if listed is not None and stays_in_files else dataset[index]
+            image, label = listed[index] if listed is not None and stays_in_files else _item(dataset, index)
             path, content = path_or_content(image)
             if named and listed is not None and len(listed) == len(dataset) and label != listed[index][1]:
                 raise ImageSetError(
@@ -85,6 +85,11 @@ def _add_split(rows: GivenRows, split: str, dataset: Any, index_in_train: Sequen
                     )
                 label = index_in_train[number]
             rows.add(split, label, path=path or f"{split}/{index:06d}.png", content=content)
+
+
+def _item(dataset: Any, index: int) -> Any:
+    with pillow_errors():  # most data sets decode an image when they are asked for it
+        return dataset[index]
 
 
 def _is_part(dataset: Any) -> bool:
@@ -127,8 +132,23 @@ def _gives_its_files(dataset: Any) -> bool:
 
 
 def _classes_of(dataset: Any) -> list[str] | None:
+    """Return the names that a data set has for its labels; None where it has none.
+
+    Raises:
+      ImageSetError: it joins data sets that number their classes differently.
+    """
     if _is_part(dataset):
         return _classes_of(dataset.dataset)
+    if parts := getattr(dataset, "datasets", None):
+        first, *others = map(_classes_of, parts)
+        other = next((each for each in others if each != first), first)
+        if other != first:
+            raise ImageSetError(
+                f"data sets that are joined must number their classes alike, but one has {_shown(first)} and another "
+                f"{_shown(other)}; put their images into one folder tree, or give each a target_transform to common "
+                "labels, and class_names"
+            )
+        return first
     classes = getattr(dataset, "classes", None)
     # A target_transform changes the labels, so that the names no longer fit.
     if not classes or getattr(dataset, "target_transform", None) is not None:
@@ -136,6 +156,10 @@ def _classes_of(dataset: Any) -> list[str] | None:
     if hasattr(dataset, "wnids"):  # torchvision's ImageNet names classes by synonyms, some of which two classes share
         return [f"{wnid} {synonyms[0]}" for wnid, synonyms in zip(dataset.wnids, classes, strict=True)]
     return [str(name) for name in classes]
+
+
+def _shown(classes: list[str] | None) -> str:
+    return "no names" if classes is None else ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
 
 
 def _match_classes(classes: list[str] | None, train: list[str] | None, place: str) -> list[int] | None:

@@ -194,3 +194,16 @@ def test_a_missing_column_of_groups_and_an_empty_cell_in_it_are_refused(load):
         ImageSetError, match=r"labels.csv, line 3: a group must be a name or an integer, but is ''; fill"
     ):
         load(GROUPED.replace(" 7 ", ""), group_column="patient")
+
+
+def test_quotes_after_a_space_are_no_part_of_a_label(load):
+    made = load('path, label\ncat/1.png, "cat"\ncat/2.png, cat\nant/1.png, "ant"\n')
+    assert made.class_names == ("ant", "cat")
+
+
+@pytest.mark.parametrize("word", ["#N/A", "?", "#REF!", "-nan"])
+def test_what_spreadsheets_write_for_a_missing_label_is_no_class(load, word):
+    text = f"path,label\ncat/1.png,cat\nant/1.png,{word}\n"
+    with pytest.raises(ImageSetError, match=r"line 3: a label must be .* often means that there is no label"):
+        load(text)
+    assert word in load(text, missing_values=[]).class_names

@@ -136,3 +136,27 @@ def test_examples_may_have_groups_all_or_none(png):
         image_set_from_examples("x", [(png(0), 0, "train", "p1"), (png(1), 0)])
     with pytest.raises(ImageSetError, match=r"but in split 'test' some have none; give them a group"):
         image_set_from_examples("x", [(png(0), 0, "train", "p1"), (png(1), 0, "test")])
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_sixteen_bits_of_a_tiff_are_read_from_a_picture_as_from_its_file(photometric):
+    buffer = io.BytesIO()
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(buffer, "TIFF", tiffinfo={262: photometric})
+    made = image_set_from_examples("x", [(Image.open(buffer), 0), (buffer.getvalue(), 0)])
+    of_picture, of_file = (decode_square(each, 8) for each in made.splits["train"]["content"].to_pylist())
+    np.testing.assert_array_equal(of_picture, of_file)
+    assert (of_file[0, 0, 0] < of_file[-1, -1, 0]) == (photometric == 1)
+
+
+def test_a_picture_that_breaks_off_is_a_fault_of_its_example(png):
+    broken = io.BytesIO(png(1)[:-30])
+    with pytest.raises(ImageSetError, match=r"1 fault:\n  - example 1: an image must decode, but Pillow says"):
+        image_set_from_examples("x", [(png(0), "a"), (Image.open(broken), "b")])
+
+
+def test_groups_that_differ_by_spaces_are_one_and_a_missing_one_is_refused(png):
+    made = image_set_from_examples("x", [(png(0), "a", "train", "p1"), (png(1), "b", "train", " p1 ")])
+    assert made.splits["train"]["group"].to_pylist() == ["p1", "p1"]
+    with pytest.raises(ImageSetError, match="example 0: a group must be a name or an integer, but is 'nan'"):
+        image_set_from_examples("x", [(png(0), "a", "train", "nan")])

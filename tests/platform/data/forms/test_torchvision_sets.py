@@ -220,3 +220,30 @@ def test_labels_of_another_meaning_than_the_classes_need_names(write_images):
         image_set_from_torchvision("x", train=AntOrNot(root))
     made = image_set_from_torchvision("x", train=AntOrNot(root), class_names=["other", "ant"])
     assert made.splits["train"]["label"].to_pylist() == [1, 0, 0]
+
+
+def test_data_sets_that_are_joined_must_number_their_classes_alike(write_images):
+    root = write_images("one/ant/1.png", "one/bee/2.png", "two/bee/3.png", "two/cat/4.png", "three/bee/5.png")
+    one, two, three = (ImageFolder(root / name) for name in ("one", "two", "three"))
+    with pytest.raises(
+        ImageSetError, match=r"number their classes alike, but one has ant, bee and another bee, cat; put"
+    ):
+        image_set_from_torchvision("x", train=ConcatDataset([one, two]))
+    with pytest.raises(ImageSetError, match=r"classes of test of 'x' must also be in train, but 1 are not: cat"):
+        image_set_from_torchvision("x", train=one, test=ConcatDataset([two]))
+    made = image_set_from_torchvision("x", train=one, test=ConcatDataset([three]))
+    assert made.splits["test"]["label"].to_pylist() == [made.class_names.index("bee")]
+
+
+def test_an_image_that_a_data_set_cannot_decode_is_a_fault_of_its_row(rng, tmp_path):
+    class Decoding(Listed):
+        def __getitem__(self, index):
+            path, label = self.pairs[index]
+            with Image.open(path) as image:
+                return image.convert("RGB"), label
+
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:1000])
+    pairs = [(tmp_path / "1.png", 0), (tmp_path / "2.png", 1)]
+    with pytest.raises(ImageSetError, match=r"1 fault:\n  - train\[1\]: an image must decode, but Pillow says"):
+        image_set_from_torchvision("x", train=Decoding(pairs))
