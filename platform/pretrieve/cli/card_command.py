@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pretrieve.cli.study_argument import written_file
 from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def card(
         made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=update)
     echo(made.to_text(), nl=False)
     if json_out is not None:
-        write_json(json_out, made.to_dict())
+        write_json(written_file(json_out), made.to_dict())
 
 
 def _layout(split: list[str] | None, subfolders: str | None) -> dict[str, Any]:

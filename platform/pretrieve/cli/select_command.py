@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.study_argument import written_file
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
 from pretrieve.printing import make_console
@@ -96,7 +97,7 @@ def select(
             "iterations": selection.iterations,
             "recall": recall,
         }
-        write_json(json_out, record)
+        write_json(written_file(json_out), record)
 
 
 def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:

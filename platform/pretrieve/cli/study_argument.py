@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.errors import UserError
+
 if TYPE_CHECKING:
     from pretrieve.study.study import Study
 
@@ -19,6 +21,20 @@ Storage = Annotated[
     Path | None,
     typer.Option(help="Folder of studies and caches. Default: `pretrieve-runs` here, or what the study file says."),
 ]
+
+
+def written_file(path: Path) -> Path:
+    """Return the path of a file to write, with `~` and `$VARIABLE`s replaced, as the shell leaves them after a `=`.
+
+    Raises:
+      UserError: it is an address, or names an unknown user or variable.
+    """
+    from pretrieve.settings_model import followed_path
+
+    try:
+        return followed_path(path)
+    except ValueError as error:
+        raise UserError(f"the file to write {error}") from error
 
 
 def load_study_argument(

@@ -12,7 +12,7 @@ from pathlib import Path
 from pretrieve.errors import UserError
 from pretrieve.guarded_processes import guarded
 from pretrieve.printing import echo
-from pretrieve.tracking.address import DATABASE, readable_address, without_password
+from pretrieve.tracking.address import database_file, readable_address, without_password
 
 
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
@@ -24,9 +24,11 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
         raise UserError(
             f"this study's record is on a tracking server; open {without_password(tracking_uri)} in a browser"
         )
-    if not (folder / DATABASE).exists():
+    database = database_file(tracking_uri)
+    if database is not None and not database.exists():
         raise UserError(
-            f"a study must have run before its UI shows anything, but {folder} holds no {DATABASE}; run it first"
+            f"a study must have run before its UI shows anything, but {database.parent} holds no {database.name}; run "
+            "it first"
         )
     _check_free(port)
     echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")

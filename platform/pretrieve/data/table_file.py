@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -221,7 +221,10 @@ def read_reference(path: str) -> bytes:
 
 
 class _OpenGroup:
-    """One group of rows, read forward one block at a time."""
+    """One group of rows, read forward one block at a time.
+
+    The block before is kept, because threads that read the rows in their order do not ask in it.
+    """
 
     def __init__(self, reference: TableReference) -> None:
         self._reference = reference
@@ -229,13 +232,17 @@ class _OpenGroup:
 
     def _rewind(self) -> None:
         self._blocks = read_image_blocks(self._reference.file, self._reference.group, self._reference.column)
-        self._start = 0
+        self._start = self._start_before = 0
         self._block: pa.Array = pa.array([], pa.binary())
+        self._before = self._block
 
     def read(self, row: int) -> bytes | None:
-        if row < self._start:
+        if row < self._start_before:
             self._rewind()
+        if row < self._start:
+            return cast("bytes | None", self._before[row - self._start_before].as_py())
         while row >= self._start + len(self._block):
+            self._start_before, self._before = self._start, self._block
             self._start += len(self._block)
             self._block = next(self._blocks, None)
             if self._block is None:

@@ -11,7 +11,7 @@ import ray
 from pydantic import Field, field_validator, model_validator
 
 from pretrieve.errors import ResourceError
-from pretrieve.settings_model import SettingsModel
+from pretrieve.settings_model import SettingsModel, followed_path
 
 
 class ComputeSettings(SettingsModel):
@@ -40,6 +40,16 @@ class ComputeSettings(SettingsModel):
     def num_cpus(self) -> int:
         """CPU cores of a trial; one while `auto` is not yet decided."""
         return 1 if self.cpus_per_trial == "auto" else self.cpus_per_trial
+
+    @field_validator("image_scratch")
+    @classmethod
+    def _is_absolute(cls, folder: Path | None) -> Path | None:
+        if folder is None:
+            return None
+        followed = followed_path(folder)
+        if not followed.is_absolute():
+            raise ValueError(f"must be an absolute path, as processes run in folders of their own, but is {folder}")
+        return followed
 
     @field_validator("gpus_per_trial")
     @classmethod

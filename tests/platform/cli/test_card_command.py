@@ -29,6 +29,16 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "animals"
 
 
+def test_the_cards_file_is_where_a_shell_would_have_put_it(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert card(tree, "--json=~/card.json") == 0
+    assert json.loads((tmp_path / "card.json").read_text())["name"] == "animals"
+    assert card(tree, "--json=$NONE/card.json") == 2
+    assert "variables of the environment that are set, but $NONE is not" in capsys.readouterr().err
+
+
 def test_options_say_where_splits_lie_and_what_folders_in_classes_are(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

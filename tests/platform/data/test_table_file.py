@@ -88,6 +88,18 @@ def test_reading_in_order_opens_a_group_once(written, monkeypatch):
     assert [group for _, group, _ in opened] == [0, 1, 2]
 
 
+def test_reading_nearly_in_order_as_threads_do_opens_a_group_once(tmp_path, monkeypatch):
+    path = tmp_path / "train.parquet"
+    pq.write_table(_table(), path, row_group_size=300)
+    opened = []
+    original = table_file.read_image_blocks
+    monkeypatch.setattr(table_file, "read_image_blocks", lambda *place: opened.append(place) or original(*place))
+    swapped = [row for first in range(0, 300, 10) for row in reversed(range(first, first + 10))]
+    for row in swapped:
+        assert read_reference(str(TableReference(path, 0, row, "an image/#1"))) == CONTENTS[row]
+    assert len(opened) == 1
+
+
 def test_a_row_group_larger_than_memory_should_be_is_read_through_a_small_window(tmp_path):
     contents = [os.urandom(50_000) for _ in range(1200)]
     path = tmp_path / "one-group.parquet"

@@ -327,6 +327,8 @@ def test_variables_in_paths_are_replaced_and_folders_named_like_them_are_found(
         (f"targets=[{{folder: target, name: {101 * 'x'}}}]", "at most 100 and"),
         ("targets=[{folder: target, name: b}, {folder: target, name: B}]", "more than case, .* b and B do not"),
         (f"storage={300 * 'x'}", "must be the path of a folder, but"),
+        ("compute.image_scratch=scratch", "must be an absolute path"),
+        ("compute.image_scratch=s3://bucket", "is an address"),
         ("selection.label_groups={target: [no, 3]}", "YAML read False here"),
         ("selection.expected_groups={target: [1.0]}", r"YAML read 1\.0 here"),
     ],

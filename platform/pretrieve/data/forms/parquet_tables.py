@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,7 @@ def find_tables(tables: TablePaths, name: str, config: str | None = None) -> lis
     else:
         found = _list_files(tables, name)
     paths = [path for path, _ in found]
-    twice = next((path for path in paths if paths.count(path) > 1), None)
+    twice = next((path for path, number in Counter(paths).items() if number > 1), None)
     if twice is not None:
         raise ImageSetError(f"each table of {name!r} must be given once, but {twice} is given twice; remove one")
     without_split = [path for path, split in found if split is None]

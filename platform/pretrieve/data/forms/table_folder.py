@@ -27,11 +27,14 @@ def tables_of_folder(root: Path, name: str) -> list[tuple[Path, str | None]]:
         are two of one shard, or two folders hold tables of one split.
     """
     files = sorted(map(Path, visible_files(root)))
-    tables = [file for file in files if file.suffix.lower() in TABLE_SUFFIXES and file.is_file()]
-    for folder in sorted({file.parent for file in tables}):
-        there = [file for file in tables if file.parent == folder]
-        kept = _listed(folder, there) if folder / STATE in files else _without_caches(there)
-        tables = [file for file in tables if file.parent != folder or file in kept]
+    of_folder: dict[Path, list[Path]] = {}
+    for file in files:
+        if file.suffix.lower() in TABLE_SUFFIXES and file.is_file():
+            of_folder.setdefault(file.parent, []).append(file)
+    with_state, kept = {file.parent for file in files if file.name == STATE}, set[Path]()
+    for folder, there in of_folder.items():
+        kept.update(_listed(folder, there) if folder in with_state else _without_caches(there))
+    tables = [file for file in files if file in kept]
     _check_shards(tables, name)
     found = [(file, *_split_of(file.relative_to(root))) for file in tables]
     _check_configs(((file, split, config) for file, split, config in found), root, name)
@@ -46,7 +49,8 @@ def _listed(folder: Path, tables: list[Path]) -> list[Path]:
             f"{folder / STATE} must list the tables of its folder as save_to_disk does, but: {error!r}; save the data "
             "set again, or remove the file"
         ) from error
-    missing = [name for name in names if folder / name not in tables]
+    there = set(tables)
+    missing = [name for name in names if folder / name not in there]
     if missing:
         raise ImageSetError(
             f"all tables that {folder / STATE} lists must exist, but {len(missing)} do not, the first {missing[0]!r}; "
