@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,12 +73,6 @@ def run_tasks(
     )
     try:
         tuner.fit()
-    except BaseException as error:
-        # Tune's frames hold its processes, and with them the cluster's CPUs, for as long as somebody keeps the error,
-        # as a notebook does: the next study would wait for them.
-        traceback.clear_frames(error.__traceback__)
-        gc.collect()
-        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

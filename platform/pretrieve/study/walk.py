@@ -21,6 +21,7 @@ from pretrieve.records.codec import check_version
 from pretrieve.records.forecast import FORECAST_FILE, Forecast
 from pretrieve.stages.budget import BudgetKeeper
 from pretrieve.stages.context import Context, Recording, walking
+from pretrieve.stages.distances import DistancesStage
 from pretrieve.stages.features import SOURCE, FeaturesStage
 from pretrieve.stages.image_cache import describe_inputs
 from pretrieve.stages.image_sets import ImageSetsStage
@@ -164,6 +165,7 @@ def make_selections(settings: StudySettings, observer: StudyObserver) -> list[Pa
     """
     with _sole_walk(settings, observer) as context:
         inputs = describe_inputs(context, context.get(SelectionStage))
+        context.get(DistancesStage)  # so that a run need not look at features again
         return [path for path in write_selection_records(settings, inputs) if path.suffix == ".json"]
 
 

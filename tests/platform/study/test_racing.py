@@ -82,6 +82,7 @@ def comparable(record: StudyRecord) -> list[CellRecord]:
     ]
 
 
+@pytest.mark.long  # a kill within the process may leave Tune's processes, whose CPUs the next run then waits for
 def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
     settings: Callable[..., StudySettings], tmp_path: Path
 ) -> None:
