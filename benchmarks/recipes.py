@@ -96,6 +96,7 @@ def run_draw(arguments: argparse.Namespace, storage: Path, label: str, draw: int
         "backbone": {"name": "efficientnet_lite0", "image_size": 96, "resize_size": 96},
         "selection": {"top_k": 20},
         "refit": {"num_seeds": 1},
+        "repeats": {"draws": 1},
         "compute": {"cpus_per_trial": 1},
         "seed": draw,
         "storage": str(storage),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution.tune_controller import TuneController
 
 from pretrieve.execution.compute import TrialResources
 from pretrieve.execution.prometheus_metrics import StudyMetrics, exported
@@ -17,6 +20,7 @@ from pretrieve.execution.retries import next_attempt
 from pretrieve.execution.trial import run_distributed_trial, run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tune_events import EndOfAll, TrialWatcher, TuneEvents, stop_file
+from pretrieve.interruption import received
 from pretrieve.search.tune_config import TRIAL, cell_and_key
 from pretrieve.search.tune_search import TuneSearch
 from pretrieve.tracking.spool import DriverSpool, Spool
@@ -73,8 +77,25 @@ def run_tasks(
     )
     try:
         tuner.fit()
+    except BaseException as error:
+        if not isinstance(error, Exception) and received() is None:  # else Tune does it, or the process is about to end
+            _end_processes(error)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _end_processes(error: BaseException) -> None:
+    """End Tune's processes, which it leaves running after, say, an interrupted cell of a notebook.
+
+    They would hold their CPUs, and the next run of this process would wait for them for ever. Tune hands its
+    controller to no one, so that it is looked for among the variables of the functions that the error ended.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    for value in chain.from_iterable(frame.f_locals.values() for frame in frames):
+        if isinstance(value, TuneController):
+            value.cleanup()
+            return
 
 
 def _trainable(config: dict[str, Any]) -> None:

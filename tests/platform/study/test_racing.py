@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from mlflow import MlflowClient
 
 from pretrieve.errors import UserError
@@ -66,6 +68,14 @@ def settings(make_settings: Callable[..., StudySettings]) -> Callable[..., Study
     return make
 
 
+def check_all_cpus_are_free() -> None:
+    """Tune's processes end with the run that was killed; the next run would wait for theirs for ever."""
+    end_s = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < end_s, "processes of the killed run are left"
+        time.sleep(0.2)
+
+
 def states(record: StudyRecord) -> Counter[str]:
     return Counter(trial.state for cell in record.cells for trial in cell.trials)
 
@@ -82,7 +92,6 @@ def comparable(record: StudyRecord) -> list[CellRecord]:
     ]
 
 
-@pytest.mark.long  # a kill within the process may leave Tune's processes, whose CPUs the next run then waits for
 def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
     settings: Callable[..., StudySettings], tmp_path: Path
 ) -> None:
@@ -110,6 +119,7 @@ def test_trials_that_are_behind_drop_out_and_the_table_is_the_same_after_a_kill(
     killed = settings("killed")
     with pytest.raises(Killed):
         run_study(killed, Ear(num_folds=3))
+    check_all_cpus_are_free()
     again = Ear()
     assert comparable(run_study(killed, again)) == comparable(record)
 
