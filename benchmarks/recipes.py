@@ -4,10 +4,11 @@
     python benchmarks/recipes.py --photos … --regime dtd10 --rows finetune --without head_start
     python benchmarks/recipes.py --show results/*.json
 
-A regime is one target with few labelled images; a draw is a study whose seed draws those images, the selection and the
-first weights. Each draw is written to `--results` as a small file as soon as it is done, and is not run again, so a
-regime may be run in pieces (`--draws 2,3`). At the end it prints each row's accuracy on the test images, in %, and what
-it has over the linear probe, with the mean over the draws. `--without PART` leaves out one part of the recipe.
+A regime is one target with few labelled images. A draw is a repeat of its study: it draws those images, the selection
+and the first weights anew. The configurations are those that the folds of the first draw chose. A regime may be run in
+pieces: `--draws 2` first and `--draws 5` later computes only the new ones. At the end it prints each row's score on the
+test images, in %, and what it has over the linear probe, with the mean over the draws. `--without PART` leaves out one
+part of the recipe.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="folder with photos.py, px32/*.npz and px64/*.npz")
     parser.add_argument("--regime", choices=REGIMES)
-    parser.add_argument("--draws", default="0,1,2,3,4", help="seeds of the draws, with commas between them")
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--rows", default=",".join(ROWS), help=f"with commas between them; {OLD!r} is always there")
     parser.add_argument("--recipe", default="standard")
     parser.add_argument("--without", choices=PARTS, help="leave out one part of the recipe")
@@ -62,7 +62,7 @@ def main() -> None:
         "--set", dest="overrides", type=json.loads, default={}, help="settings as JSON, for a trial run"
     )
     parser.add_argument("--storage", type=Path, default=Path("pretrieve-runs"), help="where trees and studies go")
-    parser.add_argument("--results", type=Path, default=Path("recipe-results"), help="folder of a file a draw")
+    parser.add_argument("--results", type=Path, default=Path("recipe-results"), help="folder of a file a regime")
     parser.add_argument("--show", type=Path, nargs="+", help="only print what these files hold")
     arguments = parser.parse_args()
     if arguments.show:
@@ -73,21 +73,15 @@ def main() -> None:
     storage = arguments.storage.absolute()
     write_trees(arguments.photos, storage / "photo_trees")
     arguments.results.mkdir(parents=True, exist_ok=True)
-    draws = []
-    for draw in map(int, arguments.draws.split(",")):
-        label = f"{arguments.regime}-{arguments.recipe}{'-without-' + arguments.without if arguments.without else ''}"
-        path = arguments.results / f"{label}-{draw}.json"
-        if not path.exists():
-            started = time.perf_counter()
-            scores = run_draw(arguments, storage, label, draw)
-            kept = {"label": label, "draw": draw, "seconds": time.perf_counter() - started, "scores": scores}
-            path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        draws.append(json.loads(path.read_text(encoding="utf-8")))
-    show(draws)
+    label = f"{arguments.regime}-{arguments.recipe}{'-without-' + arguments.without if arguments.without else ''}"
+    found = {"label": label, **run(arguments, storage, label)}
+    path = arguments.results / f"{label}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    show([found])
 
 
-def run_draw(arguments: argparse.Namespace, storage: Path, label: str, draw: int) -> dict[str, float]:
-    """Run the studies of one draw and return the test score of each row."""
+def run(arguments: argparse.Namespace, storage: Path, label: str) -> dict[str, Any]:
+    """Run the studies of a regime; return the test scores of each row, draw by draw, and the seconds of all runs."""
     trees = storage / "photo_trees"
     base: dict[str, Any] = {
         "source": {"name": "imagenet200", "folder": str(trees / "imagenet200")},
@@ -96,22 +90,24 @@ def run_draw(arguments: argparse.Namespace, storage: Path, label: str, draw: int
         "backbone": {"name": "efficientnet_lite0", "image_size": 96, "resize_size": 96},
         "selection": {"top_k": 20},
         "refit": {"num_seeds": 1},
-        "repeats": {"draws": 1},
+        "repeats": {"draws": arguments.draws},
+        "choose": "first_repeat",
         "compute": {"cpus_per_trial": 1},
-        "seed": draw,
         "storage": str(storage),
     }
     new = joined(joined({"recipe": arguments.recipe}, PARTS.get(arguments.without, {})), arguments.overrides)
     new["methods"] = arguments.rows.split(",")
-    scores: dict[str, float] = {}
+    scores: dict[str, list[float]] = {}
+    seconds = 0.0
     for name, fields in (("new", new), *((("old", OLD_FIELDS),) if not arguments.without else ())):
-        record = pt.Study(**joined(base, fields), name=f"recipes-{label}-{draw}-{name}").run()
+        record = pt.Study(**joined(base, fields), name=f"recipes-{label}-{name}").run()
+        seconds += sum(record.stage_seconds.values())
         for cell in record.cells:
-            (refit,) = cell.refits
+            refits = sorted(cell.refits, key=lambda refit: refit.repeat)
             row = OLD if name == "old" else cell.method
-            scores[row] = 100 * float(refit.score or 0.0)
-            print(f"{label} draw {draw}: {row} {scores[row]:.1f} with {cell.best}", flush=True)
-    return scores
+            scores[row] = [100 * float(refit.score or 0.0) for refit in refits]
+            print(f"{label}: {row} with {cell.best}", flush=True)
+    return {"seconds": seconds, "scores": scores}
 
 
 def joined(fields: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -119,22 +115,17 @@ def joined(fields: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**fields, **more, **{name: joined(fields[name], more[name]) for name in both}}
 
 
-def show(draws: Sequence[dict[str, Any]]) -> None:
-    """Print a table for each label: a line a row, a column a draw, the mean, and the mean over the probe's."""
-    for label in sorted({each["label"] for each in draws}):
-        found = sorted((each for each in draws if each["label"] == label), key=lambda each: int(each["draw"]))
-        print(f"\n{label}: {sum(each['seconds'] for each in found) / 60:.0f} min for {len(found)} draws")
-        heading = "".join(f"{'draw ' + str(each['draw']):>9}" for each in found)
+def show(regimes: Sequence[dict[str, Any]]) -> None:
+    """Print a table for each regime: a line a row, a column a draw, the mean, and the mean over the probe's."""
+    for regime in regimes:
+        scores: dict[str, list[float]] = regime["scores"]
+        num_draws = max(map(len, scores.values()))
+        print(f"\n{regime['label']}: {regime['seconds'] / 60:.0f} min for {num_draws} draws")
+        heading = "".join(f"{f'draw {draw}':>9}" for draw in range(num_draws))
         print(f"{'test score in %':16}{heading}{'mean':>9}{'− probe':>9}")
-        for row in dict.fromkeys(name for each in found for name in each["scores"]):
-            scores = [each["scores"][row] for each in found if row in each["scores"]]
-            over = [
-                each["scores"][row] - each["scores"]["linear_probe"]
-                for each in found
-                if row in each["scores"] and "linear_probe" in each["scores"]
-            ]
-            beside = f"{fmean(over):+9.1f}" if over else ""
-            print(f"{row:16}" + "".join(f"{score:9.1f}" for score in scores) + f"{fmean(scores):9.1f}{beside}")
+        for row, found in scores.items():
+            beside = f"{fmean(found) - fmean(scores['linear_probe']):+9.1f}" if "linear_probe" in scores else ""
+            print(f"{row:16}" + "".join(f"{score:9.1f}" for score in found) + f"{fmean(found):9.1f}{beside}")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,13 @@ class TrialTask(TrainingFiles):
         """Read the task from a Tune trial's configuration, which holds it as `model_dump_json` wrote it."""
         return cls.model_validate_json(config[TRIAL])
 
+    @property
+    def num_reports(self) -> int:
+        """How often it reports: after each fold or epoch."""
+        if OBJECTIVES.find(self.spec.objective).is_fitted:
+            return len(self.folds) or 1
+        return len(self.folds) or self.spec.training.num_epochs
+
     def of_fold(self, fold: int) -> TrialTask:
         """Return the training of one fold as a task of its own, with its own checkpoint."""
         files = {name: getattr(self.folds[fold], name) for name in TrainingFiles.model_fields}

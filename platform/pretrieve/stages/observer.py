@@ -34,11 +34,17 @@ class TrialEvent:
 class StudyObserver:
     """Receives the events of a study. This class ignores them; a view overrides the methods it needs."""
 
+    def repeat_started(self, number: int, total: int) -> None:
+        """Receive the start of a later repeat, from 2 to `total`."""
+
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         """Receive the start of a stage of `total` pieces, of which an earlier run left `done`."""
 
-    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Receive the number of a stage's pieces that are done; `detail` may hold a current figure."""
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "", worth: float | None = None) -> None:
+        """Receive the number of a stage's pieces that are done; `detail` may hold a current figure.
+
+        Where pieces differ much, `worth` says how many pieces of mean size are done, with those under way.
+        """
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         """Receive the end of a stage."""
@@ -81,15 +87,16 @@ class StageClock:
 
     @contextmanager
     def stage(self, stage: str, *, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-        """Time the block; yield a function that reports (pieces done, pieces in all, detail="") of the missing pieces.
+        """Time the block; yield a function that reports (pieces done, pieces in all) of the missing pieces.
 
-        `done` pieces of the `total` are left by an earlier run.
+        `done` pieces of the `total` are left by an earlier run. The function also takes the `detail` and the `worth` of
+        `StudyObserver.stage_progressed`.
         """
         started = time.perf_counter()
         self.observer.stage_started(stage, total, done)
 
-        def progressed(pieces: int, _of: int, detail: str = "") -> None:
-            self.observer.stage_progressed(stage, done + pieces, total, detail)
+        def progressed(pieces: int, _of: int, detail: str = "", worth: float | None = None) -> None:
+            self.observer.stage_progressed(stage, done + pieces, total, detail, None if worth is None else done + worth)
 
         yield progressed
         self._end(stage, time.perf_counter() - started)

@@ -33,7 +33,7 @@ class RepeatsStage(Stage[tuple[StudyResults, ...]]):
                 if context.budget.used_up(context.ledger.finished) is not None and not _is_begun(walk):
                     context.clock.notice(f"{context.budget.reached}: {num_draws - walk.repeat} repeats are not begun")
                     break
-                context.clock.notice(f"repeat {walk.repeat + 1} of {num_draws}")
+                context.clock.observer.repeat_started(walk.repeat + 1, num_draws)
                 walk.walk()
             results.append(walk.get(RefitsStage))
             record_cells(results, context.ledger)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
 
+from pretrieve.components import OBJECTIVES
 from pretrieve.execution.checkpoint import CheckpointFile
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.execution.tuner import run_tasks
@@ -18,12 +19,14 @@ from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import timed_cells
 from pretrieve.stages.cells import CellsStage
 from pretrieve.stages.context import Context
+from pretrieve.stages.image_sets import ImageSetsStage
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.race import CellRace
 from pretrieve.stages.study_cells import StudyCells, best_trial, by_preference, planned_refits
 from pretrieve.stages.trial_maker import Cell
-from pretrieve.stages.workload import makespan
+from pretrieve.stages.trial_progress import Progressed, TrialProgress
+from pretrieve.stages.workload import makespan, work_of
 
 MLFLOW_BYTES_PER_TRIAL = 60_000
 
@@ -85,7 +88,7 @@ class _Search:
     context: Context
     study_cells: StudyCells
 
-    def run(self, progressed: Callable[[int, int], None]) -> None:
+    def run(self, progressed: Progressed) -> None:
         num_run = 0
         for pairs in self.study_cells.phases():
             cells = self.study_cells.open_phase(pairs)
@@ -93,7 +96,7 @@ class _Search:
             self.study_cells.close_phase(pairs)
             self._finish_one_of_each(pairs)
 
-    def _search(self, cells: Sequence[Cell], progressed: Callable[[int, int], None]) -> int:
+    def _search(self, cells: Sequence[Cell], progressed: Progressed) -> int:
         """Run the trials of some cells; return how many there were to run."""
         unfinished = [cell for cell in cells if cell.num_unknown or self.study_cells.missing([cell])]
         tasks, num_unknown = self._in_turns(unfinished), sum(cell.num_unknown for cell in unfinished)
@@ -145,7 +148,7 @@ class _Search:
                 )
                 CheckpointFile(task.checkpoint_path).remove()
                 self.context.ledger.reopen(task.spec.key)
-            run_planned(self.context, tasks, lambda ended, of: None)
+            run_planned(self.context, tasks, lambda pieces, of, worth: None)
 
     def _is_used_up(self) -> bool:
         return self.context.budget.used_up(self.context.ledger.finished) is not None
@@ -154,16 +157,18 @@ class _Search:
 def run_planned(
     context: Context,
     tasks: Sequence[TrialTask],
-    progressed: Callable[[int, int], None],
+    progressed: Progressed,
     make_search: Callable[[LedgerWatcher], TuneSearch] | None = None,
     num_unknown: int = 0,
 ) -> None:
     """Run trials or refits on the cluster, except those that have a result; a search may stop some or propose more.
 
-    `progressed` is called with (trials ended, trials in all), of which `num_unknown` are still to be proposed.
+    `progressed` is called as `TrialProgress` says; of the trials, `num_unknown` are still to be proposed.
     """
     settings, ledger = context.settings, context.ledger
-    watcher = LedgerWatcher(ledger, context.clock.observer, progressed, len(tasks) + num_unknown, context.budget)
+    works = {task.spec.key: _image_passes(context, task) for task in tasks}
+    progress = TrialProgress(progressed, works, num_unknown)
+    watcher = LedgerWatcher(ledger, context.clock.observer, progress, context.budget)
     with ledger.keeping_spools(task.spec.key for task in tasks):
         resources = context.get(PackingStage)
         context.budget.runs_on(resources)
@@ -173,8 +178,17 @@ def run_planned(
         run_tasks(started, resources, settings.folder / "tune-trials", watcher, search, study=settings.name)
 
 
-def _progressed_after(num_before: int, progressed: Callable[[int, int], None], pieces: int, of: int) -> None:
-    progressed(num_before + pieces, num_before + of)
+def _image_passes(context: Context, task: TrialTask) -> float:
+    """Return how many images pass through the network in a trial or refit; 1 where a head is fitted to features."""
+    spec = task.spec
+    if OBJECTIVES.find(spec.objective).is_fitted:
+        return 1.0
+    target = context.get(ImageSetsStage).targets[spec.target]
+    return work_of(spec.kind, spec.training, target, spec.objective, len(task.folds) or None).image_passes
+
+
+def _progressed_after(num_before: int, progressed: Progressed, pieces: int, of: int, worth: float) -> None:
+    progressed(num_before + pieces, num_before + of, worth=num_before + worth)
 
 
 def _notify_of_results(study_cells: StudyCells, *, names_missing: bool) -> None:

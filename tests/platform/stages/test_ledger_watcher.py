@@ -9,6 +9,7 @@ from typing import Any
 from pretrieve.stages.budget import BudgetKeeper, BudgetSettings
 from pretrieve.stages.ledger_watcher import LedgerWatcher
 from pretrieve.stages.observer import StudyObserver
+from pretrieve.stages.trial_progress import TrialProgress
 from pretrieve.tracking.spool import FailureKind
 from pretrieve.tracking.trial_state import TrialState
 from pretrieve.training.settings import Hyperparameters, TrainingSettings
@@ -55,7 +56,11 @@ def trial(key: str) -> Any:
         num_target_classes=3,
         num_source_classes=0,
     )
-    return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"), is_waiting=False)
+    return SimpleNamespace(spec=spec, spool_path=Path(f"{key}.jsonl"), is_waiting=False, num_reports=10)
+
+
+def progress_of(told: list[int]) -> TrialProgress:
+    return TrialProgress(lambda pieces, of, worth: told.append(pieces), {}, num_unknown=3)
 
 
 def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run(tmp_path: Path) -> None:
@@ -67,10 +72,10 @@ def test_a_trial_that_started_while_its_cell_was_stopped_is_left_for_a_later_run
     }
     ledger, told = StandIn(ends), []
     budget = BudgetKeeper(BudgetSettings(), tmp_path, tmp_path / "cache")
-    watcher = LedgerWatcher(ledger, StudyObserver(), lambda done, of: told.append(done), 3, budget)  # type: ignore[arg-type]
+    watcher = LedgerWatcher(ledger, StudyObserver(), progress_of(told), budget)  # type: ignore[arg-type]
     assert watcher.trial_ended(trial("silent")) == "program error", "nothing else explains its silence"
     assert ledger.failed == ["silent"]
-    watcher = LedgerWatcher(ledger, StudyObserver(), lambda done, of: told.append(done), 3, budget)  # type: ignore[arg-type]
+    watcher = LedgerWatcher(ledger, StudyObserver(), progress_of(told), budget)  # type: ignore[arg-type]
     assert watcher.trial_ended(trial("broken")) == "program error"
     assert watcher.trial_ended(trial("given back")) is None
     assert ledger.failed == ["silent"], "no failure of its own is recorded"

@@ -19,6 +19,7 @@ from pretrieve.stages.observer import StudyObserver
 from pretrieve.stages.race import RACES, CellRace
 from pretrieve.stages.study_cells import best_trial, by_preference
 from pretrieve.stages.trial_maker import Cell
+from pretrieve.stages.trial_progress import TrialProgress
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.walk import make_folder, open_ledger
 from pretrieve.tracking.ledger import Ledger
@@ -50,7 +51,7 @@ class Study:
         ]
         self.trials = tuple(trials)
         budget = BudgetKeeper(BudgetSettings(), self.settings.folder, self.settings.cache)
-        watcher = LedgerWatcher(ledger, StudyObserver(), lambda ended, of: None, len(trials), budget)
+        watcher = LedgerWatcher(ledger, StudyObserver(), TrialProgress(lambda pieces, of, worth: None, {}), budget)
         return CellRace(by_preference(trials), RaceStrategy(level=0.05), self.settings.folder, ledger, watcher)
 
 

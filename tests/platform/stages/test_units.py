@@ -43,7 +43,7 @@ class Ear(StudyObserver):
     def stage_started(self, stage: Any, total: int, done: int = 0) -> None:
         self.started[stage] = (total, done)
 
-    def stage_progressed(self, stage: Any, done: int, total: int, detail: str = "") -> None:
+    def stage_progressed(self, stage: Any, done: int, total: int, detail: str = "", worth: float | None = None) -> None:
         if stage == "clusters":
             self.details.append(detail)
 

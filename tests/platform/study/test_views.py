@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pretrieve.stages.observer import StudyObserver, TrialEvent
+from pretrieve.stages.observer import StageClock, StudyObserver, TrialEvent
+from pretrieve.stages.trial_progress import TrialProgress
 from pretrieve.study.settings import StudySettings
 from pretrieve.study.views import LineView, LiveView, terminal_view
 from pretrieve.study.views.progress_state import ProgressState, StageState
@@ -72,7 +73,7 @@ def test_lines_tell_of_stages_faults_and_notices() -> None:
 
 
 def test_long_stages_get_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pretrieve.study.views.line_view.INTERVAL_S", 0.0)
+    monkeypatch.setattr("pretrieve.study.views.line_view.FIRST_INTERVAL_S", 0.0)
     console = Console(file=io.StringIO(), width=80)
     view = LineView(console)
     view.stage_started("trials", total=8)
@@ -87,17 +88,51 @@ def test_time_left_is_told_from_the_pace_of_this_run() -> None:
     assert StageState(total=10, done=4, found=4, started=100.0).seconds_left(now=110.0) is None
 
 
-def test_trials_side_by_side_count_half_while_they_run() -> None:
-    state = ProgressState()
-    state.stage_started("refits", total=12, done=0)
-    for number in range(2):
-        state.trial_event(TrialEvent("refit", "tiny", "uot", f"seed {number}", "started"))
-    state.trial_event(TrialEvent("refit", "tiny", "uot", "seed 0", "finished"))
-    state.trial_event(TrialEvent("refit", "tiny", "uot", "seed 2", "started"))
-    state.trial_event(TrialEvent("trial", "tiny", "uot", "lr 1", "started"))
-    state.stage_progressed("refits", 1, 12)
-    now = state.stages["refits"].started + 60.0
-    assert state.seconds_left("refits", now) == pytest.approx(60.0 / 2 * 10), "2 of 12 in effect, not 1"
+def test_the_time_left_follows_the_work_that_is_done_not_the_number_of_trials() -> None:
+    clock, state = StageClock(observer := ProgressState()), observer.stages
+    works = {"means": 1.0, "a": 99.0, "b": 100.0, "c": 200.0}
+    with clock.stage("trials", total=6, done=2) as progressed:
+        progress = TrialProgress(progressed, works)
+        progress.ended("means")
+        assert (state["trials"].done, left(observer, 1.0)) == (3, pytest.approx(399.0))
+        progress.under_way("a", 0.5)
+        assert left(observer, 50.5) == pytest.approx(349.5), "trials that are under way count by their epochs"
+        progress.under_way("a", 0.25)
+        assert left(observer, 50.5) == pytest.approx(349.5), "what is done again takes nothing back"
+        for key in ("a", "b", "c"):
+            progress.ended(key)
+        assert (state["trials"].done, left(observer, 400.0)) == (6, pytest.approx(0.0))
+
+
+def test_later_repeats_say_what_is_left_at_the_pace_of_those_before(
+    monkeypatch: pytest.MonkeyPatch, make_settings: Callable[..., StudySettings]
+) -> None:
+    console, view = Console(file=io.StringIO(), width=80), LiveView(make_settings(), Console(file=io.StringIO()))
+    lines = LineView(console)
+    for second, number in ((0.0, 2), (60.0, 3), (160.0, 4)):
+        monkeypatch.setattr("time.monotonic", lambda now=second: now)
+        view.repeat_started(number, 5)
+        lines.repeat_started(number, 5)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "repeat 2 of 5",
+        "repeat 3 of 5, about 3 min 00 s left",
+        "repeat 4 of 5, about 2 min 40 s left",
+    ]
+    monkeypatch.undo()
+    assert "study tiny, repeat 4 of 5, about 2 min 40 s left" in text_of(view)
+
+
+def test_trials_that_a_search_still_proposes_count_as_the_others_do() -> None:
+    told: list[tuple[int, int, float]] = []
+    progress = TrialProgress(lambda pieces, of, worth: told.append((pieces, of, worth)), {"a": 50.0}, num_unknown=3)
+    progress.under_way("a", 0.5)
+    progress.ended("new")
+    assert told == [(0, 4, 0.5), (1, 4, 1.5)]
+
+
+def left(observer: ProgressState, seconds: float) -> float | None:
+    return observer.seconds_left("trials", observer.stages["trials"].started + seconds)
 
 
 def test_a_terminal_gets_the_picture_and_a_pipe_the_lines(make_settings: Callable[..., StudySettings]) -> None:

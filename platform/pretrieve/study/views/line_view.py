@@ -9,26 +9,33 @@ from rich.console import Console
 from pretrieve.stages.observer import TrialEvent
 from pretrieve.study.views.progress_state import ProgressState, describe_seconds
 
-INTERVAL_S = 10.0
+FIRST_INTERVAL_S = 4.0
+MAX_INTERVAL_S = 60.0
 
 
 class LineView(ProgressState):
-    """Prints a line when a stage begins or ends, and one every INTERVAL_S seconds of a long one."""
+    """Prints a line when a stage begins or ends, soon one of a long stage, then ever fewer, down to one a minute."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._last_line = time.monotonic()
+        self._last_line, self._interval_s = time.monotonic(), FIRST_INTERVAL_S
+
+    def repeat_started(self, number: int, total: int) -> None:
+        super().repeat_started(number, total)
+        self._print(self.describe_repeat())
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         super().stage_started(stage, total, done)
+        self._interval_s = FIRST_INTERVAL_S
         if done < total:
             self._print(f"{stage}: {total - done} to do" + (f", {done} found" if done else ""))
 
-    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        super().stage_progressed(stage, done, total, detail)
-        if time.monotonic() - self._last_line < INTERVAL_S:
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "", worth: float | None = None) -> None:
+        super().stage_progressed(stage, done, total, detail, worth)
+        if time.monotonic() - self._last_line < self._interval_s:
             return
+        self._interval_s = min(2 * self._interval_s, MAX_INTERVAL_S)
         left = self.seconds_left(stage, time.monotonic())
         parts = [f"{stage}: {done} of {total}", *([detail] if detail else [])]
         self._print(", ".join(parts + ([] if left is None else [f"about {describe_seconds(left)} left"])))

@@ -37,7 +37,8 @@ class LiveView(ProgressState):
             yield
 
     def render(self) -> RenderableType:
-        parts: list[RenderableType] = [Text(f"study {self._settings.name}", style="bold"), self._stages()]
+        repeat = f", {self.describe_repeat()}" if self.repeat > 1 else ""
+        parts: list[RenderableType] = [Text(f"study {self._settings.name}{repeat}", style="bold"), self._stages()]
         if self.running:
             parts.append(self._running())
         if self.best:

@@ -15,6 +15,7 @@ class StageState:
     Attributes:
       done: pieces done, by this run or an earlier one.
       found: pieces that an earlier run left.
+      worth: pieces of mean size that are done, with those under way; None where pieces are alike.
       started: when, on the monotonic clock.
       seconds: duration of the stage; None while it runs.
       detail: a current figure; empty where there is none.
@@ -26,18 +27,14 @@ class StageState:
     started: float
     seconds: float | None = None
     detail: str = ""
+    worth: float | None = None
 
-    def seconds_left(self, now: float, num_running: int = 0) -> float | None:
-        """Estimate from the pace of this run; None before the first piece is done.
-
-        Pieces that run side by side end together, so one finished piece of two does not mean half the time. Running
-        pieces count half.
-        """
-        computed = self.done - self.found
-        if self.seconds is not None or computed <= 0:
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate from the pace of this run; None before anything is done."""
+        done = self.done if self.worth is None else self.worth
+        if self.seconds is not None or done <= self.found:
             return None
-        under_way = min(num_running, self.total - self.done) / 2
-        return (now - self.started) / (computed + under_way) * (self.total - self.done - under_way)
+        return (now - self.started) / (done - self.found) * max(self.total - done, 0.0)
 
 
 @dataclass
@@ -52,6 +49,7 @@ class ProgressState(StudyObserver):
       num_diverged: trials whose loss was not finite in this run.
       num_stopped: trials that the search stopped early in this run.
       notices: what a user should know.
+      repeat, num_repeats: the running one, from 1, of how many.
     """
 
     stages: dict[str, StageState] = field(default_factory=dict)
@@ -61,22 +59,40 @@ class ProgressState(StudyObserver):
     num_diverged: int = 0
     num_stopped: int = 0
     notices: list[str] = field(default_factory=list)
+    repeat: int = 1
+    num_repeats: int = 1
+    _repeats_started: list[float] = field(default_factory=list)
+
+    def repeat_started(self, number: int, total: int) -> None:
+        self.repeat, self.num_repeats = number, total
+        self._repeats_started.append(time.monotonic())
+
+    def describe_repeat(self) -> str:
+        """Say which repeat runs, and how long it and those after it take at the pace of the later ones so far.
+
+        The first repeat tells nothing of it: it also makes what all of them share.
+        """
+        started = self._repeats_started
+        told = f"repeat {self.repeat} of {self.num_repeats}"
+        if len(started) < 2:
+            return told
+        left = (started[-1] - started[0]) / (len(started) - 1) * (self.num_repeats - self.repeat + 1)
+        return f"{told}, about {describe_seconds(left)} left"
 
     def stage_started(self, stage: str, total: int, done: int = 0) -> None:
         self.stages[stage] = StageState(total, done, done, time.monotonic())
 
-    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "") -> None:
+    def stage_progressed(self, stage: str, done: int, total: int, detail: str = "", worth: float | None = None) -> None:
         state = self.stages[stage]
-        state.done, state.total, state.detail = done, total, detail
+        state.done, state.total, state.detail, state.worth = done, total, detail, worth
 
     def stage_finished(self, stage: str, seconds: float) -> None:
         state = self.stages[stage]
         state.done, state.seconds = state.total, seconds
 
     def seconds_left(self, stage: str, now: float) -> float | None:
-        """Estimate the time left of a stage; None before its first piece is done."""
-        num_running = sum(f"{event.kind}s" == stage for event in list(self.running.values()))
-        return self.stages[stage].seconds_left(now, num_running)
+        """Estimate the time left of a stage; None before anything of it is done."""
+        return self.stages[stage].seconds_left(now)
 
     def trial_event(self, event: TrialEvent) -> None:
         identity = (event.target, event.method, event.description)
