@@ -89,7 +89,6 @@ def run(arguments: argparse.Namespace, storage: Path, label: str) -> dict[str, A
         # Pictures of 64 px and less are enlarged: this network's features of smaller ones are poor.
         "backbone": {"name": "efficientnet_lite0", "image_size": 96, "resize_size": 96},
         "selection": {"top_k": 20},
-        "refit": {"num_seeds": 1},
         "repeats": {"draws": arguments.draws},
         "choose": "first_repeat",
         "compute": {"cpus_per_trial": 1},

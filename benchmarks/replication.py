@@ -1,30 +1,29 @@
-"""A replication on real photographs: jobs/studies/photos.yaml, its sets unpacked from the packed photographs.
+"""Does reuse help on real photographs: jobs/studies/photos.yaml, its sets unpacked from the packed photographs.
 
-    python benchmarks/replication.py --photos ../shared/data/photos
+    python benchmarks/replication.py --photos ../shared/data/photos --target monkeys10 --plan
+    python benchmarks/replication.py --photos ../shared/data/photos --target monkeys10 --results monkeys10.md
 
-Writes the 200-class ImageNet subset and the targets as folder trees, runs the study (about an hour on two cores; run it
-again and it goes on), and prints the table and each method's paired differences against plain fine-tuning, and those
-of the ranked parts against a random one, with 95% intervals. `--plan` tells what is left to run before, and afterwards
-what each stage took beside it. `--results FILE` writes the tables as Markdown; `--set` replaces settings of the study,
-for a larger machine.
+Writes the 200-class ImageNet subset and the targets as folder trees, runs the study of one target, and prints its
+verdict and its table. Run again, it goes on; `--set repeats.draws=20` adds repeats. `--plan` tells what is left to run.
+`--results FILE` writes what is printed as Markdown; `--set` replaces settings of the study.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from folder_trees import load_module
+from rich.console import Console
 
 import pretrieve as pt
 from pretrieve.cli.app import main as command_line
-from pretrieve.records import StudyRecord
-from pretrieve_dashboards import PairedDifference, paired_differences, score_table
+from pretrieve_dashboards import print_study
 
-RANKED = ("nearest", "greedy_ot", "uot")
+WIDTH = 120
 STUDY = Path(__file__).resolve().parents[1] / "jobs" / "studies" / "photos.yaml"
 SETS = {
     "imagenet200": "px64/source_tinyimagenet200",
@@ -32,16 +31,18 @@ SETS = {
     "dtd10": "px64/target_dtd10",
     "monkeys10": "px64/target_monkeys10",
     "cifar10": "px32/target_cifar10",
+    "flowers5": "px64/target_flowers5",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder with photos.py, px32/*.npz and px64/*.npz")
+    parser.add_argument("--target", help="the study of this target alone; without it, of all together")
     parser.add_argument("--storage", type=Path, default=Path("pretrieve-runs"), help="where trees and results go")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--plan", action="store_true", help="only tell what is left to run and how long that takes")
-    parser.add_argument("--results", type=Path, help="write the tables to this Markdown file")
+    parser.add_argument("--results", type=Path, help="write verdict and table to this Markdown file")
     arguments = parser.parse_args()
     if not (arguments.photos / "photos.py").is_file():
         sys.exit(f"the photographs must be at {arguments.photos}, but photos.py is not there")
@@ -49,27 +50,20 @@ def main() -> None:
     trees = storage / "photo_trees"
     write_trees(arguments.photos, trees)
     # The study file names the trees beside itself; here they lie in the storage.
-    study_file = trees / STUDY.name
-    study_file.write_text(STUDY.read_text(encoding="utf-8"), encoding="utf-8")
+    settings = yaml.safe_load(STUDY.read_text(encoding="utf-8"))
+    if arguments.target is not None:
+        settings["targets"] = [each for each in settings["targets"] if each["folder"] == arguments.target]
+        settings["name"] = f"{settings['name']}-{arguments.target}"
+    study_file = trees / f"{settings['name']}.yaml"
+    study_file.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     if arguments.plan:
-        settings = [word for override in arguments.overrides for word in ("--set", override)]
-        command_line(["plan", str(study_file), "--storage", str(storage), *settings])
+        words = [word for override in arguments.overrides for word in ("--set", override)]
+        command_line(["plan", str(study_file), "--storage", str(storage), *words])
         return
-    started = time.perf_counter()
-    study = pt.Study.from_file(study_file, overrides=[f"storage={storage}", *arguments.overrides])
-    record = study.run()
-    ranked = tuple(name for name in record.methods if name in RANKED)
-    text = "\n".join(
-        [
-            f"{time.perf_counter() - started:.0f} s of wall time (less where an earlier run had done part of it)",
-            "",
-            score_table(record).to_text(),
-            "",
-            *(differences_as_text(record, "finetune") if "finetune" in record.methods else []),
-            "",
-            *(differences_as_text(record, "random", ranked) if "random" in record.methods else []),
-        ]
-    )
+    record = pt.Study.from_file(study_file, overrides=[f"storage={storage}", *arguments.overrides]).run()
+    console = Console(file=io.StringIO(), width=WIDTH)
+    print_study(record, console)
+    text = f"{console.file.getvalue()}\n{sum(record.stage_seconds.values()):.0f} s of all stages of all runs"  # type: ignore[attr-defined]
     print(text)
     if arguments.results is not None:
         arguments.results.write_text(f"```\n{text}\n```\n", encoding="utf-8")
@@ -84,27 +78,6 @@ def write_trees(photos: Path, trees: Path) -> None:
         unfinished = trees / f".{name}"
         loader.write_folders(loader.load(photos / f"{file}.npz"), unfinished)
         unfinished.rename(trees / name)
-
-
-def differences_as_text(record: StudyRecord, baseline: str, methods: Sequence[str] | None = None) -> list[str]:
-    """Return a line a method: its paired differences against a baseline, in points, with 95% intervals."""
-    found = paired_differences(record, baseline)
-    by_pair = {(difference.target, difference.method): difference for difference in found}
-    columns = [*(target.name for target in record.targets), "average"]
-    lines = [f"{f'minus {baseline}':14}" + "".join(f"{column:>16}" for column in columns)]
-    for method in record.methods if methods is None else methods:
-        cells = [by_pair.get((column, method)) for column in columns]
-        if any(cells):
-            lines.append(f"{method:14}" + "".join(f"{describe(cell):>16}" for cell in cells))
-    num_seeds = {difference.num_seeds for difference in found}
-    return [*lines, f"points; same seeds compared ({', '.join(map(str, sorted(num_seeds)))} a cell), 95% intervals"]
-
-
-def describe(difference: PairedDifference | None) -> str:
-    """Write a difference in points."""
-    if difference is None:
-        return "–"
-    return f"{100 * difference.mean:+.1f} ± {100 * difference.ci95:.1f}"
 
 
 if __name__ == "__main__":
