@@ -17,6 +17,8 @@ from pretrieve.records import (
     AuditRecord,
     CellRecord,
     ChoiceRecord,
+    LabelCurve,
+    LabelCurves,
     PlannedCell,
     PlanRecord,
     SelectionRecord,
@@ -100,6 +102,7 @@ def load_study(
         model_refits=json.loads(study_run.data.tags.get(schema.TAG_MODEL_REFITS, "{}")),
         audits=_audits(experiment, run_id, plan),
         verdict=_verdict(experiment, run_id, plan),
+        label_curves=_label_curves(experiment, run_id, plan),
         views=tuple(views),
     )
 
@@ -109,6 +112,12 @@ def _verdict(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> Ver
     if not isinstance(repeats, dict) or repeats.get("draws", 1) < 2:
         return None  # one among the artifacts belongs to an earlier plan
     return next(iter(experiment.records(run_id, VerdictRecord, [schema.VERDICT_ARTIFACT])), None)
+
+
+def _label_curves(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[LabelCurve, ...]:
+    targets = {target.name for target in plan.targets}  # a curve of another one belongs to an earlier plan
+    records = experiment.records(run_id, LabelCurves, [schema.LABEL_CURVES_ARTIFACT])
+    return tuple(curve for record in records for curve in record.curves if curve.target in targets)
 
 
 def _audits(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pretrieve.records.audit import AuditRecord as AuditRecord
 from pretrieve.records.audit import LeakPair as LeakPair
 from pretrieve.records.audit import LeakRecord as LeakRecord
+from pretrieve.records.label_curve import LabelCurve as LabelCurve
+from pretrieve.records.label_curve import LabelCurves as LabelCurves
 from pretrieve.records.selection import SelectionRecord as SelectionRecord
 from pretrieve.records.study import Attempt as Attempt
 from pretrieve.records.study import CellRecord as CellRecord

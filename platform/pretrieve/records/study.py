@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pretrieve.records.audit import AuditRecord
+from pretrieve.records.label_curve import LabelCurve
 from pretrieve.records.selection import SelectionRecord
 from pretrieve.records.verdict import VerdictRecord
 
@@ -188,6 +189,7 @@ class StudyRecord:
       model_refits: the key of the refit that each of them is, by target; empty in records of earlier versions.
       audits: the results of the leakage audit; empty if the study has none.
       verdict: what its repeats say of its contrasts; None before, and for a study without repeats.
+      label_curves: the linear probe with fewer labels, by target; empty before, and for a study without that row.
     """
 
     RECORD: ClassVar = "study"
@@ -208,6 +210,7 @@ class StudyRecord:
     models: Mapping[str, str]
     audits: tuple[AuditRecord, ...] = ()
     verdict: VerdictRecord | None = None
+    label_curves: tuple[LabelCurve, ...] = ()
     model_refits: Mapping[str, str] = field(default_factory=dict)
 
     def model_refit(self, target: str) -> tuple[CellRecord, TrialRecord] | None:

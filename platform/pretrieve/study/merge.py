@@ -164,6 +164,7 @@ def joined_record(parts: Sequence[Part], name: str) -> StudyRecord:
             stage: math.fsum(part.record.stage_seconds.get(stage, 0.0) for part in parts) for stage in stages
         },
         verdict=None,
+        label_curves=(),  # those of one study alone would stand beside the scores of all
     )
 
 

@@ -42,7 +42,11 @@ class Ear(StudyObserver):
 
     def __init__(self, num_folds: int | None = None) -> None:
         self.states: Counter[str] = Counter()
+        self.stages: set[str] = set()
         self._num_folds = num_folds
+
+    def stage_started(self, stage: str, total: int, done: int = 0) -> None:
+        self.stages.add(stage)
 
     def trial_event(self, event: TrialEvent) -> None:
         self.states[event.state] += event.kind == "trial"
@@ -167,6 +171,23 @@ def test_later_repeats_take_the_choice_of_the_first(settings: Callable[..., Stud
     assert record.verdict is not None
     assert record.verdict.contrasts[0].sentence.endswith("the interval does not cover the choice.")
     assert "the interval does not cover the choice" in render_report(replace(record, verdict=None))
+    check_label_curves(chosen, record)
+
+
+def check_label_curves(settings: StudySettings, record: StudyRecord) -> None:
+    """The last score is that of the table, the others are the probe's with fewer labels; found, they stay."""
+    (curve,) = record.label_curves
+    (probe,) = [cell for cell in record.cells if cell.method == "linear_probe"]
+    assert (curve.target, curve.num_repeats) == ("tiny-a", 3)
+    assert curve.num_images == (3, 9, 18), "of three classes of six images each"
+    assert curve.scores[-1] == pytest.approx(probe.test_mean)
+    assert curve.last_gain == pytest.approx(curve.scores[-1] - curve.scores[-2])
+    assert all(0 <= score <= 1 for score in curve.scores)
+    kept = list((settings.cache / "label_curves").iterdir())
+    assert len(kept) == 3
+    ear = Ear()
+    assert run_study(settings, ear).label_curves == record.label_curves
+    assert "label curves" not in ear.stages
 
 
 def test_a_race_without_folds_trains_the_whole_grid(settings: Callable[..., StudySettings]) -> None:
