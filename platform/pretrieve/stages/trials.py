@@ -29,6 +29,8 @@ from pretrieve.stages.trial_progress import Progressed, TrialProgress
 from pretrieve.stages.workload import makespan, work_of
 
 MLFLOW_BYTES_PER_TRIAL = 60_000
+START_PASSES = 300.0
+"""Image passes that take about as long as a trial's start: without them a quick row would promise days."""
 
 
 class TrialsStage(Stage[StudyCells]):
@@ -179,12 +181,13 @@ def run_planned(
 
 
 def _image_passes(context: Context, task: TrialTask) -> float:
-    """Return how many images pass through the network in a trial or refit; 1 where a head is fitted to features."""
+    """Return how many images pass through the network in a trial or refit, its start counted as some of them."""
     spec = task.spec
     if OBJECTIVES.find(spec.objective).is_fitted:
-        return 1.0
+        return START_PASSES
     target = context.get(ImageSetsStage).targets[spec.target]
-    return work_of(spec.kind, spec.training, target, spec.objective, len(task.folds) or None).image_passes
+    work = work_of(spec.kind, spec.training, target, spec.objective, len(task.folds) or None)
+    return START_PASSES + work.image_passes
 
 
 def _progressed_after(num_before: int, progressed: Progressed, pieces: int, of: int, worth: float) -> None:

@@ -30,9 +30,9 @@ class StageState:
     worth: float | None = None
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimate from the pace of this run; None before anything is done."""
+        """Estimate from the pace of this run; None before a hundredth of what is left is done."""
         done = self.done if self.worth is None else self.worth
-        if self.seconds is not None or done <= self.found:
+        if self.seconds is not None or done - self.found <= (self.total - self.found) / 100:
             return None
         return (now - self.started) / (done - self.found) * max(self.total - done, 0.0)
 
@@ -91,7 +91,7 @@ class ProgressState(StudyObserver):
         state.done, state.seconds = state.total, seconds
 
     def seconds_left(self, stage: str, now: float) -> float | None:
-        """Estimate the time left of a stage; None before anything of it is done."""
+        """Estimate the time left of a stage; None before enough of it is done."""
         return self.stages[stage].seconds_left(now)
 
     def trial_event(self, event: TrialEvent) -> None:
