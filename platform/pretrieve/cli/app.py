@@ -20,6 +20,7 @@ from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.extend_command import extend
+from pretrieve.cli.init_command import init
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
@@ -77,6 +78,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
 app.add_typer(cache, name="cache")
 for command in (
+    init,
     select,
     prepare,
     targets,
