@@ -20,6 +20,7 @@ from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.extend_command import extend
+from pretrieve.cli.init_command import init
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.recipes_command import recipes
@@ -36,12 +37,14 @@ from pretrieve.printing import echo, make_console, print_without_failing
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Fine-tune on a small target together with the right part of the pre-training data.\n\n"
     "Start with `pretrieve demo`: the paper's table in miniature, in minutes, with nothing to download. "
-    "Then write a study file and `pretrieve run` it; running it again resumes it.",
+    "For your own images, `pretrieve init FOLDER` writes a study file, and `pretrieve run` runs it; running it again "
+    "resumes it.",
+    epilog="Exit codes: 0, all is done; 1, trials failed, the budget was used up, or a server or disk failed; 2, an "
+    "argument, a setting or the data must be corrected; 128 and the number of the signal that ended it, such as 130.",
 )
 
 
@@ -75,27 +78,6 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
     echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
 
 
-app.add_typer(cache, name="cache")
-for command in (
-    select,
-    prepare,
-    targets,
-    components,
-    recipes,
-    card,
-    validate,
-    plan,
-    extend,
-    merge,
-    status,
-    deliver,
-    register,
-    experiments,
-    reproduce,
-):
-    app.command()(command)
-
-
 def _print_version(is_asked: bool) -> None:
     if is_asked:
         echo(f"pretrieve {__version__}")
@@ -111,7 +93,6 @@ def _options(
     pass
 
 
-@app.command()
 def demo(overrides: Overrides = None, storage: Storage = None) -> None:
     """Run the built-in study: 8 targets × 4 methods on rendered characters and real digits."""
     from pretrieve.demo import STUDY_FILE
@@ -119,7 +100,6 @@ def demo(overrides: Overrides = None, storage: Storage = None) -> None:
     _run(STUDY_FILE, overrides, storage)
 
 
-@app.command()
 def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Run what is missing of a study, then print its table.
 
@@ -128,20 +108,17 @@ def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) 
     _run(study, overrides, storage)
 
 
-@app.command()
 def features(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Compute the features that a study's selections are made from, and nothing else; `run` uses them."""
     load_study_argument(study, overrides, storage).extract_features()
 
 
-@app.command()
 def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Make a study's selections, and the features they need; `run` uses both. Prints the file of each record."""
     for path in load_study_argument(study, overrides, storage).make_selections():
         echo(path)
 
 
-@app.command()
 def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Refit the best configurations known so far, also of an unfinished search, and name what is missing.
 
@@ -150,7 +127,6 @@ def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None
     _run(study, overrides, storage, runs_trials=False)
 
 
-@app.command()
 def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
     """Write report.html and table.csv from MLflow's record, finished or not, and print the table.
 
@@ -172,7 +148,6 @@ def report(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     print_study(record, make_console(), report_path=path)
 
 
-@app.command()
 def ui(
     study: Annotated[
         Path | None, typer.Argument(help="A study file (YAML), or the folder of a study that ran. Default: the demo.")
@@ -190,6 +165,23 @@ def ui(
         return
     settings = load_study_argument(study or STUDY_FILE, None, storage, needs_files=False).settings
     serve(settings.tracking(), settings.folder, port=port)
+
+
+PANELS = {
+    "A study, in the order of the work": (demo, init, validate, plan, run, status, report, extend, ui),
+    "Data": (card, targets, prepare),
+    "Models": (register,),
+    "Single steps of a study": (features, selections, select, refit),
+    "What a study can name": (components, recipes),
+    "Cluster and storage": (deliver, merge),
+    "The paper": (experiments, reproduce),
+}
+"""The commands, in the order in which `pretrieve --help` shows them."""
+
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.add_typer(cache, name="cache", rich_help_panel="Cluster and storage")
 
 
 def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.terminal import make_table
 from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pretrieve.records.forecast import Forecast, PowerForecast
     from pretrieve.stages.budget import BudgetSettings
     from pretrieve.study.study import Study

@@ -113,7 +113,11 @@ def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCe
     from pretrieve.study.walk import study_centroids
 
     settings = load_study_file(study)
-    source = source or settings.source.display_name
+    source = source or (settings.source.display_name if settings.source is not None else None)
+    if source is None:
+        raise UserError(
+            f"--source must be a file of centroids, but study {settings.name!r} has no source; leave --study out"
+        )
     with terminal_view(settings) as view:
         centroids = study_centroids(settings, [source, target], view)
     return centroids[source], centroids[target]

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from pretrieve.cli.terminal import make_table
 from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pretrieve.data.published._base import Archive, PublishedFacts, PublishedSet
 
 _SPLITS = ("train", "val", "test")
@@ -59,6 +59,8 @@ def targets(
 
 
 def _counts(published: Mapping[str, PublishedSet]) -> Table:
+    from rich.box import SIMPLE_HEAD
+
     headings = ("name", ">classes", *(f">{split}" for split in _SPLITS), "metric", "archives")
     table = make_table(headings, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns[:-2]:

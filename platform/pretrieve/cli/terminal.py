@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
 from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pretrieve.records import StudyRecord
     from pretrieve.study.study import Study
 
 
 def make_table(headings: Iterable[str], **options: Any) -> Table:
     """Make a table; a heading that begins with ">" is that of a column of numbers, which are aligned right."""
+    from rich.table import Table
+
     table = Table(**options)
     for heading in headings:
         is_number = heading.startswith(">")

@@ -11,8 +11,8 @@ from pretrieve.artifacts.keys import content_key
 from pretrieve.data.folder_tree import load_folder_tree
 from pretrieve.data.forms.csv_table import load_csv
 from pretrieve.data.forms.parquet_tables import load_parquet
-from pretrieve.data.image_set import ImageSet
-from pretrieve.data.image_table import take_rows
+from pretrieve.data.image_set import ImageSet, image_set_of_tables
+from pretrieve.data.image_table import SCHEMA, take_rows
 from pretrieve.data.imagenet import load_imagenet
 from pretrieve.data.published.catalogue import find_published
 from pretrieve.data.regimes import Regime, apply_regime
@@ -22,12 +22,16 @@ from pretrieve.data.settings import LABEL_RULES, ColumnSettings, ImageSetSetting
 from pretrieve.errors import ImageSetError
 
 
-def load_source(settings: ImageSetSettings, *, seed: int, cache: Path) -> ImageSet:
+def load_source(settings: ImageSetSettings | None, *, seed: int, cache: Path) -> ImageSet:
     """Load the pre-training side of a study; sets that are made once are stored in `cache`.
+
+    That of a study without a source is an image set without a name, classes and images.
 
     The seed draws the part of each class that a regime's `fraction` keeps. A set that cannot be read (see
     `load_folder_tree` and `find_image_set`) or has another regime raises an ImageSetError.
     """
+    if settings is None:
+        return image_set_of_tables("", (), {"train": SCHEMA.empty_table()}, "top1")
     loaded = load_whole(settings, seed=seed, cache=cache)
     regime = settings.regime
     if not regime.restricts:

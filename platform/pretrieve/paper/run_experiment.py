@@ -88,6 +88,7 @@ def _check_class_means(experiment: Experiment, *, is_mini: bool) -> None:
 
 def _problem_of_study(point: SelectionPoint, study: pt.Study, observer: pt.StudyObserver | None) -> SelectionProblem:
     settings = study.settings
+    assert settings.source is not None, "the experiments that look at selections have a source"
     source = settings.source.display_name
     with pt.terminal_view(settings) if observer is None else nullcontext(observer) as view:
         centroids = pt.study_centroids(settings, [source, point.target], view)

@@ -93,7 +93,8 @@ def calibrate(
     connect_s = time.perf_counter() - started
     architecture = find_architecture(settings.backbone.architecture_name)
     size = architecture.preprocessing.resize_size
-    decoded = {image_set.name: _decoded(image_set, size) for image_set in (*targets.values(), source)}
+    with_images = [each for each in (*targets.values(), source) if each.num_classes]
+    decoded = {each.name: _decoded(each, size) for each in with_images}
     sample = next(pixels for pixels, _ in decoded.values() if len(pixels))
     probes = {}
     rows = [settings.method(name) for name in settings.method_names]
@@ -131,7 +132,7 @@ def calibrate(
             training=settings.training.model_copy(update={"batch_size": 2, "source_batch_size": None}),
             num_target_classes=2,
             num_source_classes=0,
-            pixels=_decoded(source, selecting.preprocessing.resize_size)[0],
+            pixels=_decoded(with_images[-1], selecting.preprocessing.resize_size)[0],
             num_threads=resources.cpus,
         )
         speed = book.speed(scored, side_by_side, resources.worker())

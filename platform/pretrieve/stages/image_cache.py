@@ -89,7 +89,7 @@ class ImageCacheStage(Stage[StudyInputs]):
             entries = [split_entry(target.whole, split, size, layout) for split, layout in _read_of(target)]
             counts[name] = _num_rows(missing_entries(entries, folder))
         # Without a backbone, the pre-training decodes the whole source first.
-        if context.find(BackboneStage) is not None:
+        if context.find(BackboneStage) is not None and context.settings.selecting:
             counts[sets.source.name] = round(_share_reused(context) * sets.source.num_images("train"))
         total, seconds = sum(counts.values()), measured.decoding_s(counts)
         return StageForecast(self.name, seconds, f"{total:,} images" if total else "", total * measured.image_bytes)

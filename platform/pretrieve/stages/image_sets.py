@@ -40,6 +40,7 @@ class ImageSets:
     """The source and the targets by name, in the study's order.
 
     Attributes:
+      source: without images in a study that has none.
       wholes: the targets before their splits are drawn, of a study with repeats or folds.
     """
 
@@ -74,7 +75,8 @@ class ImageSetsStage(Stage[ImageSets]):
         total = 1 + len(settings.targets)
         with context.clock.stage(self.name, total=total) as progressed:
             source = load_source(settings.source, seed=settings.shared_seed, cache=cache)
-            _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
+            if settings.source is not None:
+                _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
             targets: dict[str, ImageSet] = {}
             wholes: dict[str, ImageSet] = {}
             for number, target in enumerate(settings.targets, start=1):
@@ -97,7 +99,7 @@ class ImageSetsStage(Stage[ImageSets]):
     def artifacts(self, context: Context) -> list[Path]:
         sets = context.get(ImageSetsStage)
         targets = [_card_path(context, target, "target") for target in sets.targets.values()]
-        return [_card_path(context, sets.source, "source"), *targets]
+        return targets if context.settings.source is None else [_card_path(context, sets.source, "source"), *targets]
 
 
 class FoldsStage(Stage[list[ImageSets]]):

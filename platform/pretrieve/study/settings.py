@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -106,7 +106,7 @@ class StudySettings(SettingsModel):
     Attributes:
       name: of the study, its folder and its MLflow experiment.
       recipe: the protocol that holds wherever the study says nothing else; see `pretrieve recipes`.
-      source: the pre-training data.
+      source: the pre-training data; may be left out where no row and no pre-training reads it.
       targets: the data sets to learn.
       backbone: the pre-trained network, which the trials train.
       methods: the rows of the table.
@@ -134,7 +134,7 @@ class StudySettings(SettingsModel):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     recipe: str = DEFAULT_RECIPE
-    source: ImageSetSettings
+    source: ImageSetSettings | None = None
     targets: Annotated[tuple[ImageSetSettings, ...], Field(min_length=1)]
     backbone: BackboneSettings
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = Field(
@@ -248,6 +248,7 @@ class StudySettings(SettingsModel):
     @model_validator(mode="after")
     def _parts_fit(self) -> StudySettings:
         targets = tuple(target.display_name for target in self.targets)
+        of_source = [] if self.source else list(self._reads_source())
         of_selection = [f"selection.{fault}" for fault in self.selection.faults_beside(self.methods, targets)]
         of_methods = [f"methods.{place}.{fault}" for place, row in enumerate(self.methods) for fault in row_faults(row)]
         of_methods += [
@@ -284,10 +285,31 @@ class StudySettings(SettingsModel):
         ]
         found = self.search.faults_beside(num_epochs=self.num_reports, num_workers=num_workers)
         of_search = [f"search.{fault}" for fault in found]
-        of_parts = (of_methods, of_selection, of_batches, of_mixing, of_layers, of_refits, of_contrasts, of_search)
+        of_parts = (
+            of_source,
+            of_methods,
+            of_selection,
+            of_batches,
+            of_mixing,
+            of_layers,
+            of_refits,
+            of_contrasts,
+            of_search,
+        )
         if faults := next(filter(None, of_parts), None):
             raise FieldFaultsError(faults)
         return self
+
+    def _reads_source(self) -> Iterator[str]:
+        """Yield a fault of a study without a source, where something reads it."""
+        networks = {"backbone": self.backbone, "selection.backbone": self.selection_backbone}
+        readers = [f"{name}.pretrain" for name, network in networks.items() if network.pretrain]
+        readers += [f"the row {name!r}" for name in dict.fromkeys((*self.selecting, *self.relating))]
+        if readers:
+            yield (
+                f"source: must be given where {', '.join(dict.fromkeys(readers))} reads it; name its images, such as "
+                "source: {folder: /data/imagenet}, or take methods that need none: [linear_probe, finetune]"
+            )
 
     @property
     def largest_top_k(self) -> int:

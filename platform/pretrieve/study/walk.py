@@ -179,7 +179,8 @@ def study_centroids(
     Raises:
       UserError: a name is of no image set of the study; or an image set or the backbone does not fit.
     """
-    known = (settings.source.display_name, *(target.display_name for target in settings.targets))
+    sides = (settings.source, *settings.targets)
+    known = tuple(side.display_name for side in sides if side is not None)
     for name in names:
         if name not in known:
             raise UserError(

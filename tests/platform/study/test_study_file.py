@@ -135,7 +135,9 @@ def test_a_fault_names_field_value_and_remedy(write, override: str, fault: str) 
 
 
 def test_a_missing_required_field_is_named(write) -> None:  # type: ignore[no-untyped-def]
-    assert faults_of(write("name: x\nbackbone: resnet18\ntargets: [digits]")) == ["source: must be given"]
+    assert faults_of(write("name: x\nbackbone: resnet18")) == ["targets: must be given"]
+    (fault,) = faults_of(write("name: x\nbackbone: resnet18\ntargets: [digits]"))
+    assert fault.startswith("source: must be given where the row 'random', the row 'uot' reads it")
 
 
 def test_overrides_replace_and_add_settings(write) -> None:  # type: ignore[no-untyped-def]

@@ -69,7 +69,7 @@ def load_csv(
         with table.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=_delimiter(first, image_column), strict=True, skipinitialspace=True)
+            reader = csv.reader(file, delimiter=delimiter_of(first, image_column), strict=True, skipinitialspace=True)
             header = [cell.strip() for cell in next(reader, [])]
             split = split_column if split_column != "split" or "split" in header else None
             columns = (image_column, label_column, split or None, group_column)
@@ -100,7 +100,8 @@ def _add_line(
     rows.add(word, cell_of[label], path=os.path.normpath(folder / cell_of[image]), group=group_name)
 
 
-def _delimiter(header: str, image_column: str) -> str:
+def delimiter_of(header: str, image_column: str = "") -> str:
+    """Return what parts the cells of a header: what makes a cell of `image_column`, else the first that it has."""
     for delimiter in _DELIMITERS:
         cells = [cell.strip().strip('"') for cell in header.split(delimiter)]
         if len(cells) > 1 and image_column in cells:
