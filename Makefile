@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-clusters test-long check format clean
+.PHONY: help demo ui test test-clusters test-long docs check format clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -31,11 +31,16 @@ test-clusters: $(VENV)/.installed-dev  ## run the tests that start nodes, server
 test-long: $(VENV)/.installed-dev  ## before a release: run the tests that take minutes each
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 -m long
 
-check: $(VENV)/.installed-dev  ## before every push: format, lint, types, import layers, tests with coverage
+docs: $(VENV)/.installed-dev  ## build the documentation into site/, which opens from the disk; a broken link is an error
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python docs/check_site.py site
+
+check: $(VENV)/.installed-dev  ## before every push: format, lint, types, import layers, documentation, tests with coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory test
 
 format: $(VENV)/.installed-dev  ## format the code and mend what the linter can
@@ -43,7 +48,7 @@ format: $(VENV)/.installed-dev  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment and all caches, but no study
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site .coverage*
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -51,9 +51,9 @@ class SelectionSettings(TransportSettings):
 
     Attributes:
       top_k: number of groups to select, ≥ 1.
-      cost: name of the cost that `uot` and `nearest` use, a key of `COSTS`.
+      cost: the cost that `uot` and `nearest` use: `cosine` or `l2`.
       cost_scale: the paper's ε_c, > 0: the distance that counts as one unit of cost in `uot`.
-      greedy_cost: name of the cost that `greedy_ot` uses, a key of `COSTS`.
+      greedy_cost: the cost that `greedy_ot` uses, likewise.
 
     >>> SelectionSettings(cost="l2", top_k=0)
     Traceback (most recent call last):

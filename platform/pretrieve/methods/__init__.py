@@ -18,7 +18,7 @@ Settings = dict[str, Any]
 
 
 class Method(SettingsModel):
-    """One way to fine-tune: a row of a study's table. A bare word stands for a row, see `method_words`.
+    """One way to fine-tune: a row of a study's table. A bare word, such as `uot`, stands for a row.
 
     What names a member is a word, `my_module:my_object`, or a name that an installed package declares. Its settings are
     the member's own.
@@ -33,7 +33,8 @@ class Method(SettingsModel):
         those of the source.
       longer: whether a row that reuses nothing sees as many images in its training as one that does, see
         `training.longer`: the control that tells what the reused images give from what a longer training gives.
-      head_start, head_start_settings: None: those of `training`. Likewise of `optimizer` and `schedule`.
+      head_start, optimizer, schedule: None: that of `training`.
+      head_start_settings, optimizer_settings, schedule_settings: those of the member that the row names.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]

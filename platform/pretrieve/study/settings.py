@@ -47,7 +47,11 @@ DEFAULT_CONTRASTS = (("uot", "finetune"), ("uot", "finetune_longer"), ("uot", "r
 
 
 class RefitSettings(SettingsModel):
-    """The final training of each cell's best configuration, on train + val: `num_seeds` refits, each tested once."""
+    """The final training of each cell's best configuration, on train + val: each refit is tested once.
+
+    Attributes:
+      num_seeds: refits of a cell in a study of a single repeat; of several repeats, each has one.
+    """
 
     num_seeds: Annotated[int, Field(ge=1)] = 2
 
@@ -117,8 +121,8 @@ class StudySettings(SettingsModel):
       grid: hyperparameters to search (appendix A).
       refit: the final trainings.
       repeats: how often all that a user would draw is drawn anew.
-      contrasts: pairs of rows, first minus second, on which the study gives a verdict; None: those of
-        DEFAULT_CONTRASTS whose rows it has.
+      contrasts: pairs of rows, first minus second, on which the study gives a verdict; None: `uot` minus `finetune`,
+        `finetune_longer` and `random`, as far as it has these rows.
       margin: points within which two rows count as equivalent.
       folds: how a configuration is scored: on each of so many folds of the labelled images, by a network that learned
         from the others; or `official`, on the validation split of the target, held out of train where it has none.
@@ -129,7 +133,7 @@ class StudySettings(SettingsModel):
       report: what the report shows.
       seed: decides splits, draws and first weights.
       storage: folder of studies and caches, relative to the working directory; on a cluster, every node must reach it.
-      tracking_uri: MLflow's store; None: see `tracking`.
+      tracking_uri: MLflow's store; None: MLFLOW_TRACKING_URI of the environment, else SQLite in the study's folder.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
