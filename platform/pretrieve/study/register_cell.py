@@ -9,6 +9,7 @@ from pretrieve.errors import UserError
 from pretrieve.records import CellRecord
 from pretrieve.records.predictions import predictions_path, read_predictions
 from pretrieve.study.settings import StudySettings
+from pretrieve.tracking import schema
 from pretrieve.tracking.address import without_password
 from pretrieve.tracking.champions import CELL_ALIAS, Champion, register_champion
 from pretrieve.tracking.run_tree import RunTree
@@ -33,18 +34,27 @@ def register_cell(settings: StudySettings, cell: CellRecord) -> str:
                 f"the weights and predictions of a refit must be there to register its model, but {path} is gone or "
                 "was damaged; delete the refit's run in MLflow, and run the study again to train it again"
             )
-    champion = Champion(
-        model_name=f"{settings.name}.{cell.target}.{cell.method}",
-        key=refit.key,
-        run_id=refit.run_id,
-        weights_path=weights,
-        architecture_name=settings.backbone.architecture_name,
-        class_names=read_predictions(predictions).class_names,
-        description=f"{cell.method} on {cell.target}, with a test score of {100 * (refit.score or 0.0):.2f} %",
-        alias=CELL_ALIAS,
-    )
     try:
         tree = RunTree(tracking_uri=settings.tracking(), experiment=settings.name, artifact_root=None)
+        champion = Champion(
+            model_name=f"{settings.name}.{cell.target}.{cell.method}",
+            key=refit.key,
+            run_id=refit.run_id,
+            weights_path=weights,
+            architecture_name=settings.backbone.architecture_name,
+            class_names=read_predictions(predictions).class_names,
+            description=f"{cell.method} on {cell.target}, with a test score of {100 * (refit.score or 0.0):.2f} %",
+            temperature=_temperature(tree, cell, refit.repeat),
+            alias=CELL_ALIAS,
+        )
         return register_champion(champion, tree)
     except MlflowException as error:
         raise UserError(f"MLflow's store must answer, but says: {without_password(str(error))}") from None
+
+
+def _temperature(tree: RunTree, cell: CellRecord, repeat: int) -> float | None:
+    """Return the temperature of what a cell chose in a repeat; None without folds."""
+    assert cell.run_id is not None, "a cell with a refit has a run"
+    key = tree.client.get_run(cell.run_id).data.tags.get(schema.of_repeat(schema.TAG_BEST_KEY, repeat), "")
+    trial = tree.find(schema.KIND_TRIAL, {schema.TAG_KEY: key})
+    return None if trial is None else tree.client.get_run(trial).data.metrics.get(schema.TEMPERATURE)
