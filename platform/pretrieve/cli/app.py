@@ -19,9 +19,11 @@ from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
+from pretrieve.cli.export_command import export
 from pretrieve.cli.extend_command import extend
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
+from pretrieve.cli.predict_command import predict
 from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.register_command import register
 from pretrieve.cli.select_command import select
@@ -90,6 +92,8 @@ for command in (
     status,
     deliver,
     register,
+    predict,
+    export,
     experiments,
     reproduce,
 ):

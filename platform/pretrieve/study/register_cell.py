@@ -6,17 +6,17 @@ from mlflow.exceptions import MlflowException
 
 from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.errors import UserError
-from pretrieve.records import CellRecord
+from pretrieve.records import CellRecord, StudyRecord
 from pretrieve.records.predictions import predictions_path, read_predictions
+from pretrieve.stages.model_cards import log_model_card
 from pretrieve.study.settings import StudySettings
-from pretrieve.tracking import schema
 from pretrieve.tracking.address import without_password
 from pretrieve.tracking.champions import CELL_ALIAS, Champion, register_champion
 from pretrieve.tracking.run_tree import RunTree
 
 
-def register_cell(settings: StudySettings, cell: CellRecord) -> str:
-    """Register the first refit of a cell that has a test score; return its URI.
+def register_cell(settings: StudySettings, record: StudyRecord, cell: CellRecord) -> str:
+    """Register the first refit of a cell of the record that has a test score, with its card; return its URI.
 
     Raises:
       UserError: there is none, its files are gone, or MLflow does not answer.
@@ -44,17 +44,11 @@ def register_cell(settings: StudySettings, cell: CellRecord) -> str:
             architecture_name=settings.backbone.architecture_name,
             class_names=read_predictions(predictions).class_names,
             description=f"{cell.method} on {cell.target}, with a test score of {100 * (refit.score or 0.0):.2f} %",
-            temperature=_temperature(tree, cell, refit.repeat),
+            temperature=cell.temperature(refit.repeat),
             alias=CELL_ALIAS,
         )
-        return register_champion(champion, tree)
+        uri = register_champion(champion, tree)
+        log_model_card(settings, record, cell, refit, tree.client)
+        return uri
     except MlflowException as error:
         raise UserError(f"MLflow's store must answer, but says: {without_password(str(error))}") from None
-
-
-def _temperature(tree: RunTree, cell: CellRecord, repeat: int) -> float | None:
-    """Return the temperature of what a cell chose in a repeat; None without folds."""
-    assert cell.run_id is not None, "a cell with a refit has a run"
-    key = tree.client.get_run(cell.run_id).data.tags.get(schema.of_repeat(schema.TAG_BEST_KEY, repeat), "")
-    trial = tree.find(schema.KIND_TRIAL, {schema.TAG_KEY: key})
-    return None if trial is None else tree.client.get_run(trial).data.metrics.get(schema.TEMPERATURE)

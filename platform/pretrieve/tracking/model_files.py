@@ -29,9 +29,9 @@ from pretrieve.training.network import prediction_network
 NETWORK_FILE = "network.pt2"
 CARD_FILE = "card.json"
 
-MODEL_CODE = "tracking/classifier_model.py"
-CARRIED_CODE = (MODEL_CODE, "data/decode.py", "data/missing_ends.py", "errors.py")
-"""The modules of Pretrieve that a model runs. None of them imports another one of Pretrieve when it is imported."""
+MODEL_CODE = Path(__file__).with_name("classifier_model.py")
+CARRIED_CODE = ("data/decode.py", "data/missing_ends.py", "errors.py")
+"""The modules of Pretrieve that the model's code needs. None of them needs another one of Pretrieve's."""
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch", "torchvision")
 """What these modules and an exported network import. Networks of torchvision may have operators of it."""
@@ -121,7 +121,7 @@ def save_model(
         warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
         pyfunc.save_model(
             folder,
-            python_model=str(package / MODEL_CODE),
+            python_model=str(MODEL_CODE),
             code_paths=[str(package)],
             # As addresses, because in a path MLflow takes what follows # or ? for no part of it.
             artifacts={"network": network.absolute().as_uri(), "card": card.absolute().as_uri()},
@@ -129,10 +129,13 @@ def save_model(
             # Without the build, such as +cpu, which package indexes lack.
             pip_requirements=[f"{name}=={version_of(name).partition('+')[0]}" for name in REQUIREMENTS],
         )
+    # Only now, as MLflow runs the code when it saves it.
+    code = folder / MODEL_CODE.name
+    code.write_text(_renamed(code.read_text(encoding="utf-8"), package.name), encoding="utf-8")
 
 
 def carry_code(folder: Path) -> Path:
-    """Copy the modules that a model runs into a package below `folder`; return the package's folder.
+    """Copy the modules that a model's code needs into a package below `folder`; return the package's folder.
 
     Its name holds a digest of the code: a process may load models of several versions, and Python keeps one module for
     each name.
@@ -144,5 +147,9 @@ def carry_code(folder: Path) -> Path:
     for name, text in texts.items():
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("from pretrieve.", f"from {package.name}."), encoding="utf-8")
+        path.write_text(_renamed(text, package.name), encoding="utf-8")
     return package
+
+
+def _renamed(code: str, package: str) -> str:
+    return code.replace("from pretrieve.", f"from {package}.")
