@@ -197,7 +197,7 @@ def _choice(cell: PlannedCell, tags: Mapping[str, str], trials: Mapping[str, Tri
     """Return the chosen point as its trial has it: the cell's own copy may be from an earlier plan's grid."""
     trial = trials.get(tags.get(schema.of_repeat(schema.TAG_BEST_KEY, cell.repeat), ""))
     if trial is not None:
-        return ChoiceRecord(cell.repeat, trial.hyperparameters, trial.score)
+        return ChoiceRecord(cell.repeat, trial.hyperparameters, trial.score, trial.temperature)
     copied: dict[str, float] = json.loads(tags[schema.of_repeat(schema.TAG_BEST, cell.repeat)])
     return ChoiceRecord(cell.repeat, copied, None)
 
@@ -233,6 +233,7 @@ def _trial(run: Run, kind: Literal["trial", "refit"], plan: PlanRecord) -> Trial
         attempts=_attempts(run),
         further_scores=_further_scores(metrics, schema.SPLIT_PREFIX[kind]) if state == "finished" else {},
         predictions=_predictions(run),
+        temperature=metrics.get(schema.TEMPERATURE),
         curve=tuple((int(epoch), float(score)) for epoch, score in json.loads(tags.get(schema.TAG_CURVE, "[]"))),
     )
 

@@ -30,10 +30,10 @@ def study_note(record: StudyRecord, report: Path | None = None) -> str:
     Returns markdown of at most MAX_LENGTH characters. `report` is a second path of the report, beside MLflow's copy.
     """
     head = [
-        f"**{_escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
-        f"{wording.count(len(record.methods), 'method')} on {_escaped(record.backbone)} · "
+        f"**{escaped(record.name)}** · {wording.count(len(record.targets), 'target')} × "
+        f"{wording.count(len(record.methods), 'method')} on {escaped(record.backbone)} · "
         f"{'finished' if record.is_finished else 'unfinished'}",
-        "\n".join(f"- {_escaped(each)}" for each in sentences(record)),
+        "\n".join(f"- {escaped(each)}" for each in sentences(record)),
         f"{SCORES_READ}; {BOLD}.",
         _score_lines(record),
         _artifact_lines(record, report),
@@ -61,14 +61,14 @@ def cell_note(record: StudyRecord, cell: CellRecord) -> str:
     choice = "no configuration is chosen yet."
     if cell.best is not None:
         choice = f"{_configuration(record, cell)} is best on validation with {wording.percent(cell.best_val_score)} %."
-    parts = [f"**{_escaped(cell.method)}** on **{_escaped(cell.target)}**: {choice}"]
+    parts = [f"**{escaped(cell.method)}** on **{escaped(cell.target)}**: {choice}"]
     if cell.test_mean is not None:
         links = [_linked(f"seed {refit.seed}", record, refit.run_id) for refit in cell.refits]
         scores = [f"{link} {wording.percent(refit.score)}" for link, refit in zip(links, cell.refits, strict=True)]
         parts.append(f"Test: **{wording.score(cell.test_mean, cell.test_ci95)}** % ({', '.join(scores)})")
     parts.append(f"Trials: {counted_states(cell.trials)} of {cell.num_planned} planned.")
     parts += [
-        f"Selection: {_escaped(', '.join(selection.names[:NUM_GROUPS_NAMED]))}"
+        f"Selection: {escaped(', '.join(selection.names[:NUM_GROUPS_NAMED]))}"
         f"{'…' if selection.num_selected > NUM_GROUPS_NAMED else ''} ({selection.num_selected} chosen; margin "
         f"{', '.join(wording.margins(selection))}). Figure and record: `selections/{cell.target}/` of "
         f"{_linked('the study', record, record.run_id)}."
@@ -86,15 +86,15 @@ def run_notes(record: StudyRecord, report: Path | None = None) -> dict[str, str]
 
 def _configuration(record: StudyRecord, cell: CellRecord) -> str:
     trial, configuration = chosen_trial(cell), wording.hyperparameters(cell.best)
-    return _escaped(configuration) if trial is None else _linked(configuration, record, trial.run_id)
+    return escaped(configuration) if trial is None else _linked(configuration, record, trial.run_id)
 
 
 def _score_lines(record: StudyRecord) -> str:
     table = score_table(record).shown()
-    lines = [f"| {' | '.join(map(_escaped, table.head))} |", "|---" * len(table.head) + "|"]
+    lines = [f"| {' | '.join(map(escaped, table.head))} |", "|---" * len(table.head) + "|"]
     for name, *scores in table.rows:
         texts = [f"**{score.text}**" if score.is_best else score.text for score in scores]
-        lines.append(f"| {_escaped(name.text)} | {' | '.join(texts)} |")
+        lines.append(f"| {escaped(name.text)} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
@@ -104,14 +104,14 @@ def _artifact_lines(record: StudyRecord, report: Path | None) -> str:
         f"- report: `{schema.REPORT_ARTIFACT}` among this run's artifacts{also}",
         f"- numbers: `{schema.TABLE_ARTIFACT}`; plan: `{schema.PLAN_ARTIFACT}`; selections with their figures: "
         f"`{schema.SELECTIONS_FOLDER}/`",
-        *(f"- model for {_escaped(target)}: `{uri}`" for target, uri in record.models.items()),
+        *(f"- model for {escaped(target)}: `{uri}`" for target, uri in record.models.items()),
     ]
     return "\n".join(lines)
 
 
 def _missing(record: StudyRecord) -> str:
     missing = missing_parts(record)
-    lines = [f"- {_escaped(part)}" for part in missing[:NUM_MISSING_LISTED]]
+    lines = [f"- {escaped(part)}" for part in missing[:NUM_MISSING_LISTED]]
     more = [f"- and {len(missing) - len(lines)} more"] if len(missing) > len(lines) else []
     return "\n".join(["Missing:", "", *lines, *more]) if missing else ""
 
@@ -119,9 +119,9 @@ def _missing(record: StudyRecord) -> str:
 def _best_lines(record: StudyRecord) -> list[str]:
     lines = ["\n\n| target | method | best configuration | validation | test |\n|---|---|---|---|---|"]
     for cell in [cell for cell in record.cells if cell.best is not None]:
-        method = _linked(cell.method, record, cell.run_id) if cell.run_id else _escaped(cell.method)
+        method = _linked(cell.method, record, cell.run_id) if cell.run_id else escaped(cell.method)
         scores = f"{wording.percent(cell.best_val_score)} | {cell_score(cell)}"
-        lines.append(f"\n| {_escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
+        lines.append(f"\n| {escaped(cell.target)} | {method} | {_configuration(record, cell)} | {scores} |")
     return lines if len(lines) > 1 else []
 
 
@@ -140,15 +140,15 @@ def _fitted(text: str, more: Sequence[str] = ()) -> str:
 
 def _linked(words: str, record: StudyRecord, run_id: str) -> str:
     """Link to a run, with an address relative to MLflow's UI."""
-    return f"[{_escaped(words)}](#/experiments/{record.experiment_id}/runs/{quote(run_id)})"
+    return f"[{escaped(words)}](#/experiments/{record.experiment_id}/runs/{quote(run_id)})"
 
 
-def _escaped(words: str) -> str:
+def escaped(words: str) -> str:
     """Escape characters that mean something in markdown or HTML."""
-    escaped = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_[]|~":
-        escaped = escaped.replace(mark, f"\\{mark}")
-    return escaped
+        text = text.replace(mark, f"\\{mark}")
+    return text
 
 
 def shared_runs_view(record: StudyRecord) -> str:

@@ -10,6 +10,9 @@ TEST_SCORE = "test/score"
 FOLD_SCORE = "fold/score"
 """Of the images of one fold alone; its step is the fold."""
 
+TEMPERATURE = "fold/temperature"
+"""Of a trial that is scored by folds, fitted to all of them; divides the class scores of its refits."""
+
 LOSS_TARGET = "train/loss_target"
 LOSS_SOURCE = "train/loss_source"
 IMAGES_PER_S = "throughput/images_per_s"

@@ -19,10 +19,12 @@ from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
+from pretrieve.cli.export_command import export
 from pretrieve.cli.extend_command import extend
 from pretrieve.cli.init_command import init
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
+from pretrieve.cli.predict_command import predict
 from pretrieve.cli.recipes_command import recipes
 from pretrieve.cli.register_command import register
 from pretrieve.cli.select_command import select
@@ -170,7 +172,7 @@ def ui(
 PANELS = {
     "A study, in the order of the work": (demo, init, validate, plan, run, status, report, extend, ui),
     "Data": (card, targets, prepare),
-    "Models": (register,),
+    "Models": (register, predict, export),
     "Single steps of a study": (features, selections, select, refit),
     "What a study can name": (components, recipes),
     "Cluster and storage": (deliver, merge),

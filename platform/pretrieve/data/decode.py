@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from pretrieve.data.missing_ends import lacks_its_end
-from pretrieve.data.table_file import is_reference, read_reference
 from pretrieve.errors import ImageSetError
 
 FORMAT_OF_SUFFIX = {
@@ -55,6 +54,9 @@ def read_content(path: str, content: bytes | None) -> bytes:
     """
     if content is not None:
         return content
+    # Late: a registered model carries this module, and no tables.
+    from pretrieve.data.table_file import is_reference, read_reference
+
     if is_reference(path):
         return read_reference(path)
     try:

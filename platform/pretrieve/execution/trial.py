@@ -31,6 +31,7 @@ from pretrieve.execution.prometheus_metrics import Report, exported
 from pretrieve.execution.retries import is_of_ray_train, is_out_of_memory, kind_of_error, with_smaller_parts
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.predictions import write_predictions
+from pretrieve.statistics import fit_temperature
 from pretrieve.tracking.spool import RESULTS, Outcome, Spool, this_worker
 from pretrieve.training.evaluation import predict_logits
 from pretrieve.training.fine_tuning import FineTuning, LabelledImages, TrialInputs
@@ -264,8 +265,12 @@ class TrialProcess:
             found.append(held_out)
             logits, labels = torch.cat([each.logits for each in found]), torch.cat([each.labels for each in found])
             scores = _scores(self.task.spec, logits, labels)
-            alone = _scores(self.task.spec, held_out.logits, held_out.labels)[metric_names.VAL_SCORE]
-            self._record(number + 1, metrics | scores | {metric_names.FOLD_SCORE: alone})
+            metrics[metric_names.FOLD_SCORE] = _scores(self.task.spec, held_out.logits, held_out.labels)[
+                metric_names.VAL_SCORE
+            ]
+            if number + 1 == len(self.task.folds):
+                metrics[metric_names.TEMPERATURE] = fit_temperature(logits.numpy(), labels.numpy())
+            self._record(number + 1, metrics | scores)
         return {**scores, metric_names.SECONDS: seconds}
 
     def _train_fold(self, task: TrialTask, on_step: Callable[[], None]) -> tuple[HeldOut, EpochReport]:

@@ -97,6 +97,7 @@ class TrialRecord:
       repeat: the number of its repeat, from 0.
       predictions: of a refit, MLflow's address (`runs:/…`) of its class scores on the test images, which
         `read_predictions` reads once `mlflow.artifacts.download_artifacts` has fetched them; empty where none are kept.
+      temperature: of a trial that was scored by folds, by which class scores are divided for calibrated probabilities.
     """
 
     key: str
@@ -117,15 +118,20 @@ class TrialRecord:
     further_scores: Mapping[str, float] = field(default_factory=dict)
     repeat: int = 0
     predictions: str = ""
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
 class ChoiceRecord:
-    """What was chosen in one repeat of a cell, with its validation score in [0, 1]; the score is None if unknown."""
+    """What was chosen in one repeat of a cell, with its validation score in [0, 1]; the score is None if unknown.
+
+    `temperature` is that of the chosen trial.
+    """
 
     repeat: int
     hyperparameters: Mapping[str, float]
     val_score: float | None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,10 @@ class CellRecord:
     def test_scores(self) -> tuple[float, ...]:
         """The test scores of the refits, in their order; those without one are left out."""
         return tuple(refit.score for refit in self.refits if refit.score is not None)
+
+    def temperature(self, repeat: int) -> float | None:
+        """Return the temperature of what was chosen in a repeat; None without folds."""
+        return next((choice.temperature for choice in self.choices if choice.repeat == repeat), None)
 
     @property
     def placed_trials(self) -> tuple[TrialRecord, ...]:

@@ -12,6 +12,7 @@ import ray
 
 from pretrieve.artifacts.sealed_files import is_kept
 from pretrieve.cluster import causes_of_task_errors
+from pretrieve.errors import BackboneError
 from pretrieve.execution.trial import run_trial
 from pretrieve.execution.trial_task import TrialTask
 from pretrieve.records.forecast import StageForecast
@@ -24,10 +25,11 @@ from pretrieve.stages.packing import PackingStage
 from pretrieve.stages.repeats import RepeatsStage
 from pretrieve.stages.study_cells import CellResult
 from pretrieve.tracking import schema
+from pretrieve.tracking.ledger import Ledger
 from pretrieve.tracking.spool import latest_end, read_spool
 
-MODEL_S = 0.5
-"""Seconds to register the best model of a target with MLflow."""
+MODEL_S = 2.0
+"""Seconds to export the best model of a target and to register it with MLflow."""
 
 
 class ModelsStage(Stage[Mapping[str, str]]):
@@ -42,7 +44,7 @@ class ModelsStage(Stage[Mapping[str, str]]):
         return None
 
     def make(self, context: Context) -> Mapping[str, str]:
-        """Register a refit of each target's champion.
+        """Register a refit of each target's champion; a notice names one whose network torch cannot export.
 
         Raises:
           LedgerError: MLflow does not answer.
@@ -69,8 +71,13 @@ class ModelsStage(Stage[Mapping[str, str]]):
                     class_names=targets[target].class_names,
                     description=f"{refit.spec.method}, the simplest method within one standard error of the best on "
                     f"validation of {target}: {refit.spec.describe()}",
+                    temperature=_temperature(ledger, result),
                 )
-                models[target] = ledger.persist(partial(register_champion, champion, ledger.tree))
+                try:
+                    models[target] = ledger.persist(partial(register_champion, champion, ledger.tree))
+                except BackboneError as error:
+                    context.clock.notice(f"no model is registered for {target}: {error}")
+                    continue
                 refits[target] = refit.spec.key
                 progressed(len(models), len(winners))
         tags = {schema.TAG_MODELS: json.dumps(models), schema.TAG_MODEL_REFITS: json.dumps(refits)}
@@ -80,6 +87,12 @@ class ModelsStage(Stage[Mapping[str, str]]):
     def estimate(self, context: Context, measured: Calibration) -> StageForecast:
         number = len(context.settings.targets)
         return StageForecast(self.name, MODEL_S * number, f"{number} models", disk_bytes=measured.weight_bytes * number)
+
+
+def _temperature(ledger: Ledger, result: CellResult) -> float | None:
+    """Return the temperature of what a cell chose, from the images that its folds held out; None without folds."""
+    found = [] if result.best is None else ledger.scores(result.best.spec.key, schema.TEMPERATURE)
+    return found[-1][1] if found else None
 
 
 def _refit_with_weights(context: Context, result: CellResult, model_name: str) -> TrialTask | None:

@@ -12,6 +12,7 @@ from pretrieve.stages._base import Stage
 from pretrieve.stages.calibration import Calibration
 from pretrieve.stages.cell_counts import CellCountsStage
 from pretrieve.stages.context import Context
+from pretrieve.stages.model_cards import log_model_card
 from pretrieve.stages.repeats import is_whole
 from pretrieve.tracking import schema
 from pretrieve.tracking.ledger import Ledger
@@ -57,6 +58,9 @@ class ReportStage(Stage[StudyRecord]):
                 experiment=dashboards.experiment_note(record),
                 runs_view=dashboards.shared_runs_view(record),
             )
+            for target in record.models:
+                if (found := record.model_refit(target)) is not None:
+                    ledger.persist(partial(log_model_card, settings, record, *found, ledger.tree.client))
             progressed(1, 1)
         seconds = {self.name: clock.seconds[self.name]}
         ledger.record_study(metrics=_stage_seconds(ledger, seconds), tags={}, artifacts=[])

@@ -27,6 +27,7 @@ from pretrieve.statistics.spread import Spread as Spread
 from pretrieve.statistics.spread import average_spread as average_spread
 from pretrieve.statistics.spread import resplit_spread as resplit_spread
 from pretrieve.statistics.spread import typical_spread as typical_spread
+from pretrieve.statistics.temperature import fit_temperature as fit_temperature
 from pretrieve.statistics.verdict import Contrast as Contrast
 from pretrieve.statistics.verdict import Verdict as Verdict
 from pretrieve.statistics.verdict import verdicts as verdicts

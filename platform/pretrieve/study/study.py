@@ -237,7 +237,7 @@ class Study:
         """
         from pretrieve.records.predictions import predictions_path, read_predictions
 
-        refits = self._cell(target, method).refits
+        refits = self._cell(self.record(with_trials=False), target, method).refits
         paths = [predictions_path(self.settings.folder, refit.key) for refit in refits]
         return tuple(read_predictions(path) for path in paths if path.exists())
 
@@ -252,12 +252,12 @@ class Study:
         """
         from pretrieve.study.register_cell import register_cell
 
-        return register_cell(self.settings, self._cell(target, method))
+        record = self.record(with_trials=False)
+        return register_cell(self.settings, record, self._cell(record, target, method))
 
-    def _cell(self, target: str, method: str) -> CellRecord:
+    def _cell(self, record: StudyRecord, target: str, method: str) -> CellRecord:
         from pretrieve_dashboards.errors import DashboardError
 
-        record = self.record(with_trials=False)
         try:
             return record.cell(target, method)
         except KeyError:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 
-from mlflow import pyfunc
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-from pretrieve.artifacts.atomic_files import write_json
 from pretrieve.backbones import find_architecture
 from pretrieve.errors import UserError
 from pretrieve.tracking import schema
+from pretrieve.tracking.model_files import NETWORK_FILE, export_network, save_model
 from pretrieve.tracking.run_tree import RunTree
 
 ALIAS = "champion"
@@ -26,17 +21,9 @@ CELL_ALIAS = "model"
 """Of the model of a cell that was asked for by name."""
 
 MODEL_FOLDER = "model"
-WEIGHTS_SUFFIX = ".pt"
-MODEL_CODE = Path(__file__).with_name("classifier_model.py")
 
 NOT_THERE = {ErrorCode.Name(code) for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)}
 """MLflow's error codes for a model or alias that does not exist."""
-
-SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec("binary", "image")]),
-    outputs=Schema([ColSpec("string", "class_name"), ColSpec("double", "probability"), ColSpec("long", "class_index")]),
-    params=ParamSchema([ParamSpec("broken_images", DataType.string, "raise")]),
-)
 
 
 @dataclass(frozen=True)
@@ -50,11 +37,14 @@ class Champion:
     architecture_name: str  # of its backbone
     class_names: Sequence[str]
     description: str  # its origin, for people
+    temperature: float | None = None  # of its calibrated probabilities; None where no folds were held out
     alias: str = ALIAS
 
 
 def is_champion(model_name: str, key: str, tree: RunTree, alias: str = ALIAS) -> bool:
-    """Return whether the registry holds the refit of this key under the alias, with a copy of its weights.
+    """Return whether the registry holds the refit of this key under the alias, with its network.
+
+    A model of an earlier version has none, so it is registered again.
 
     Raises:
       MlflowException: the store does not answer.
@@ -65,18 +55,18 @@ def is_champion(model_name: str, key: str, tree: RunTree, alias: str = ALIAS) ->
         if error.error_code not in NOT_THERE:
             raise
         return False
-    return bool(current.tags.get(schema.TAG_KEY) == key) and _has_weights(tree, str(current.run_id))
+    return bool(current.tags.get(schema.TAG_KEY) == key) and _has_network(tree, str(current.run_id))
 
 
-def _has_weights(tree: RunTree, run_id: str) -> bool:
-    """Return whether the weights of a registered model are there: its card may have been left alone."""
+def _has_network(tree: RunTree, run_id: str) -> bool:
+    """Return whether the network of a registered model is there: its card may have been left alone."""
     try:
         files = tree.client.list_artifacts(run_id, f"{MODEL_FOLDER}/artifacts")
     except MlflowException as error:
         if error.error_code not in NOT_THERE:
             raise
         return False
-    return any(file.path.endswith(WEIGHTS_SUFFIX) and file.file_size for file in files)
+    return any(file.path.endswith(NETWORK_FILE) and file.file_size for file in files)
 
 
 def register_champion(champion: Champion, tree: RunTree) -> str:
@@ -88,6 +78,7 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
       The URI `models:/<name>@<alias>`, for `mlflow.pyfunc.load_model`.
 
     Raises:
+      BackboneError: its network cannot be exported.
       MlflowException: the store does not answer.
     """
     name, client = champion.model_name, tree.client
@@ -95,7 +86,14 @@ def register_champion(champion: Champion, tree: RunTree) -> str:
     if is_champion(name, champion.key, tree, champion.alias):
         return uri
     with tempfile.TemporaryDirectory() as folder:
-        _save_model(champion, Path(folder))
+        architecture = find_architecture(champion.architecture_name)
+        save_model(
+            Path(folder) / MODEL_FOLDER,
+            export_network(architecture, champion.weights_path, num_classes=len(champion.class_names)),
+            architecture=architecture,
+            class_names=champion.class_names,
+            temperature=champion.temperature,
+        )
         # MLflow's own `log_model` would open the finished run again.
         client.log_artifacts(champion.run_id, str(Path(folder) / MODEL_FOLDER), MODEL_FOLDER)
     source = f"{client.get_run(champion.run_id).info.artifact_uri}/{MODEL_FOLDER}"
@@ -152,21 +150,3 @@ def _experiment_name(tree: RunTree, experiment_id: str) -> str | None:
         if error.error_code not in NOT_THERE:
             raise
         return None
-
-
-def _save_model(champion: Champion, folder: Path) -> None:
-    card, name = folder / "card.json", champion.architecture_name
-    preprocessing = find_architecture(name).preprocessing.to_dict()
-    names = list(champion.class_names)
-    write_json(card, {"architecture": name, "preprocessing": preprocessing, "class_names": names})
-    with warnings.catch_warnings():
-        # The signature is given, so an example image is not needed.
-        warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-        pyfunc.save_model(
-            folder / MODEL_FOLDER,
-            python_model=str(MODEL_CODE),
-            # As addresses, because in a path MLflow takes what follows # or ? for no part of it.
-            artifacts={"weights": champion.weights_path.absolute().as_uri(), "card": card.as_uri()},
-            signature=SIGNATURE,
-            pip_requirements=[f"pretrieve=={version_of('pretrieve')}"],
-        )
