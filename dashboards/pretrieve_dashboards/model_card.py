@@ -23,7 +23,7 @@ def model_card(
     refit: TrialRecord,
     *,
     class_shares: Sequence[Share],
-    source: str,
+    source: str | None,
     licences: Mapping[str, str],
 ) -> str:
     """Write the card of the model that is a refit of a cell.
@@ -33,7 +33,7 @@ def model_card(
       cell: of the record.
       refit: of the cell, with a test score.
       class_shares: of the classes with test images; empty where predictions are not kept.
-      source: its name.
+      source: its name; None for a study without one.
       licences: of the image sets whose licence is known, by name.
     """
     target = next(each for each in record.targets if each.name == cell.target)
@@ -65,7 +65,9 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _reused(record: StudyRecord, cell: CellRecord, source: str) -> str:
+def _reused(record: StudyRecord, cell: CellRecord, source: str | None) -> str:
+    if source is None:
+        return "- source: none"
     found = [each for each in record.selections if (each.target, each.method) == (cell.target, cell.method)]
     if not found:
         return f"- reused of the source {escaped(source)}: no images; the network was pre-trained elsewhere or on it"
@@ -88,8 +90,9 @@ def _class_table(shares: Sequence[Share]) -> str:
     return "\n".join(["## Classes", "", "| class | test images | right, % |", "|---|---|---|", *rows])
 
 
-def _licences(known: Mapping[str, str], names: Mapping[str, str]) -> str:
+def _licences(known: Mapping[str, str], names: Mapping[str, str | None]) -> str:
     return "\n".join(
         f"- {side} {escaped(name)}: {escaped(known.get(name, 'not known here; ask its publisher before you pass on'))}"
         for side, name in names.items()
+        if name is not None
     )
