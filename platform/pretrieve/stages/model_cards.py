@@ -40,7 +40,7 @@ def log_model_card(
         cell,
         refit,
         class_shares=_class_shares(predictions_path(settings.folder, refit.key)),
-        source=settings.source and settings.source.display_name,
+        source=None if settings.source is None else settings.source.display_name,
         licences=_licences([*filter(None, [settings.source]), *settings.targets]),
     )
     client.log_text(refit.run_id, text, f"{MODEL_FOLDER}/{MODEL_CARD}")
