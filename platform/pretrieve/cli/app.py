@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.export_command import export
 from pretrieve.cli.extend_command import extend
 from pretrieve.cli.init_command import init
+from pretrieve.cli.json_answer import Answer, answering_json
 from pretrieve.cli.merge_command import merge
 from pretrieve.cli.plan_command import plan
 from pretrieve.cli.predict_command import predict
@@ -50,7 +52,7 @@ app = typer.Typer(
 )
 
 
-def status(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def status(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Show what of a study is done, what runs, what failed and why; also while it runs, from any machine.
 
     `pretrieve status my_study.yaml`
@@ -60,16 +62,17 @@ def status(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
     from pretrieve_dashboards import print_status
 
     loaded = load_study_argument(study, overrides, storage, needs_files=False)
-    console = make_console()
-    print_status(loaded.record(), console, driver=current_driver(loaded.settings.folder))
-    table = make_table(("stage", "artifacts", "in the store"), box=None)
-    for stage in read_inventory(loaded.settings):
+    console, record, driver = make_console(), loaded.record(), current_driver(loaded.settings.folder)
+    print_status(record, console, driver=driver)
+    table, stages = make_table(("stage", "artifacts", "in the store"), box=None), read_inventory(loaded.settings)
+    for stage in stages:
         table.add_row(stage.stage, str(stage.num_artifacts), str(stage.num_there))
     if table.row_count:
         console.print(table)
+    return {"driver": driver, "stages": [asdict(stage) for stage in stages], "study": record}
 
 
-def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Send to MLflow the metrics that wait in the study's folder because its server was away.
 
     Trains nothing. `pretrieve run` does the same and then goes on with the study.
@@ -78,6 +81,7 @@ def deliver(study: StudyFile, overrides: Overrides = None, storage: Storage = No
 
     num_trials = deliver_study(load_study_argument(study, overrides, storage, needs_files=False).settings)
     echo("1 trial was delivered" if num_trials == 1 else f"{num_trials} trials were delivered")
+    return {"num_trials": num_trials}
 
 
 def _print_version(is_asked: bool) -> None:
@@ -95,41 +99,45 @@ def _options(
     pass
 
 
-def demo(overrides: Overrides = None, storage: Storage = None) -> None:
+def demo(overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Run the built-in study: 8 targets × 4 methods on rendered characters and real digits."""
     from pretrieve.demo import STUDY_FILE
 
-    _run(STUDY_FILE, overrides, storage)
+    return _run(STUDY_FILE, overrides, storage)
 
 
-def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def run(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Run what is missing of a study, then print its table.
 
     Uses the Ray cluster of RAY_ADDRESS, else this machine. After an interruption the same command goes on.
     """
-    _run(study, overrides, storage)
+    return _run(study, overrides, storage)
 
 
-def features(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def features(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Compute the features that a study's selections are made from, and nothing else; `run` uses them."""
-    load_study_argument(study, overrides, storage).extract_features()
+    loaded = load_study_argument(study, overrides, storage)
+    loaded.extract_features()
+    return {"study": loaded.settings.name}
 
 
-def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def selections(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Make a study's selections, and the features they need; `run` uses both. Prints the file of each record."""
-    for path in load_study_argument(study, overrides, storage).make_selections():
+    paths = load_study_argument(study, overrides, storage).make_selections()
+    for path in paths:
         echo(path)
+    return {"files": paths}
 
 
-def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def refit(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Refit the best configurations known so far, also of an unfinished search, and name what is missing.
 
     No trial is run. Each refit is tested on the test images: better let the search end first.
     """
-    _run(study, overrides, storage, runs_trials=False)
+    return _run(study, overrides, storage, runs_trials=False)
 
 
-def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> None:
+def report(study: StudyFile, overrides: Overrides = None, storage: Storage = None) -> Answer:
     """Write report.html and table.csv from MLflow's record, finished or not, and print the table.
 
     They are written into the study's folder, or into the working directory where that cannot be written to.
@@ -148,6 +156,7 @@ def report(study: StudyFile, overrides: Overrides = None, storage: Storage = Non
         write_report(record, path)
         (folder / "table.csv").write_text(score_table(record).to_csv(), encoding="utf-8")
     print_study(record, make_console(), report_path=path)
+    return record
 
 
 def ui(
@@ -155,6 +164,7 @@ def ui(
         Path | None, typer.Argument(help="A study file (YAML), or the folder of a study that ran. Default: the demo.")
     ] = None,
     port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000,
+    overrides: Overrides = None,
     storage: Storage = None,
 ) -> None:
     """Open the MLflow UI of a study on loopback; ctrl-c ends it."""
@@ -165,12 +175,12 @@ def ui(
     if study is not None and study.is_dir():
         serve(sqlite_store(study), study.absolute(), port=port)
         return
-    settings = load_study_argument(study or STUDY_FILE, None, storage, needs_files=False).settings
+    settings = load_study_argument(study or STUDY_FILE, overrides, storage, needs_files=False).settings
     serve(settings.tracking(), settings.folder, port=port)
 
 
 PANELS = {
-    "A study, in the order of the work": (demo, init, validate, plan, run, status, report, extend, ui),
+    "A study, in the order of the work": (demo, init, validate, plan, run, status, report, extend),
     "Data": (card, targets, prepare),
     "Models": (register, predict, export),
     "Single steps of a study": (features, selections, select, refit),
@@ -182,13 +192,14 @@ PANELS = {
 
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(rich_help_panel=panel)(answering_json(command))
+app.command(rich_help_panel="A study, in the order of the work")(ui)  # it answers until it is ended
 app.add_typer(cache, name="cache", rich_help_panel="Cluster and storage")
 
 
-def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> None:
+def _run(file: Path, overrides: list[str] | None, storage: Path | None, *, runs_trials: bool = True) -> Answer:
     study = load_study_argument(file, overrides, storage)
-    run_and_print(study, study.run if runs_trials else study.refit)
+    return run_and_print(study, study.run if runs_trials else study.refit)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer, answering_json
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
 from pretrieve.printing import echo, make_console
@@ -27,7 +29,8 @@ Folder = Annotated[Path | None, typer.Option(help="Folder of studies and caches.
 
 
 @cache.command("list")
-def list_(storage: Folder = None) -> None:
+@answering_json
+def list_(storage: Folder = None) -> Answer:
     """Show what each cache holds, how much disk it takes and when it was last used.
 
     `pretrieve cache list --storage /shared/runs`
@@ -35,10 +38,13 @@ def list_(storage: Folder = None) -> None:
     from pretrieve.artifacts.store import cache_items
 
     folder = _storage(storage)
-    _print(cache_items(folder / "cache"), f"Caches of {folder}")
+    items = cache_items(folder / "cache")
+    _print(items, f"Caches of {folder}")
+    return {"entries": list(map(asdict, items))}
 
 
 @cache.command()
+@answering_json
 def prune(
     storage: Folder = None,
     unused_days: Annotated[
@@ -55,7 +61,7 @@ def prune(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
-) -> None:
+) -> Answer:
     """Free disk space: remove from the caches what was not used for long, what is too much, and unfinished files.
 
     `pretrieve cache prune --unused-days 30`, `pretrieve cache prune --max-gb 200 --kind images --dry-run`
@@ -77,6 +83,7 @@ def prune(
     left_gb = _gb(items) - _gb(going)
     if max_gb is not None and left_gb > max_gb:
         echo(f"{left_gb:.3g} GB stay, more than {max_gb:g}: they are of kinds that were not named")
+    return {"removed": list(map(asdict, going)), "is_dry_run": dry_run}
 
 
 def _storage(storage: Path | None) -> Path:

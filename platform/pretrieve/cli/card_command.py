@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pretrieve.cli.study_argument import written_file
+from pretrieve.cli.json_answer import Answer
 from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ def card(
     image_set: Annotated[
         str, typer.Argument(metavar="PATH_OR_NAME", help="A folder tree, a registered name, or `my_module:my_target`.")
     ],
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the whole card to this file.")] = None,
     max_images: Annotated[
         int, typer.Option(min=1, help="Of a larger set, a sample of so many images is read.")
     ] = 50_000,
@@ -31,16 +30,15 @@ def card(
     subfolders: Annotated[
         str | None, typer.Option(help="Of a folder tree: whether folders within classes are `classes` or `images`.")
     ] = None,
-) -> None:
+) -> Answer:
     """Describe a data set: counts, sizes, formats, broken images, copies within and across its splits, imbalance.
 
     `pretrieve card /data/birds`
 
-    `pretrieve card digits --json digits.json`
+    `pretrieve card digits --json > digits.json`
     """
     from rich.progress import Progress
 
-    from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.data.dataset_card import make_card
 
     loaded, passed_over = _load(image_set, _layout(split, subfolders))
@@ -54,8 +52,7 @@ def card(
 
         made = make_card(loaded, max_images=max_images, seed=seed, passed_over=passed_over, on_progress=update)
     echo(made.to_text(), nl=False)
-    if json_out is not None:
-        write_json(written_file(json_out), made.to_dict())
+    return made.to_dict()
 
 
 def _layout(split: list[str] | None, subfolders: str | None) -> dict[str, Any]:

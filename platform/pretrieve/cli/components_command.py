@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError, nearest_word
 from pretrieve.printing import echo, make_console
@@ -20,7 +21,7 @@ def components(
     family: Annotated[
         str | None, typer.Argument(metavar="FAMILY", help="One family, to see its members. Default: list the families.")
     ] = None,
-) -> None:
+) -> Answer:
     """List what a study can name: selectors, objectives, optimizers, metrics and the other families of components.
 
     `pretrieve components` lists the families, and `pretrieve components optimizers` the members of one: the word that a
@@ -35,12 +36,15 @@ def components(
 
     if family is None:
         _print_families(FAMILIES.values())
-        return
+        return {"families": {name: [each.word for each in of.members()] for name, of in FAMILIES.items()}}
     if family not in FAMILIES:
         raise UserError(
             f"a family must be one of {', '.join(FAMILIES)}, but is {family!r}.{nearest_word(family, FAMILIES)}"
         )
-    _print_members(FAMILIES[family])
+    rows = [_row(FAMILIES[family], info) for info in FAMILIES[family].members()]
+    _print_members(FAMILIES[family], rows)
+    columns = ("word", "origin", "summary", "hyperparameters")
+    return {"family": family, "members": [dict(zip(columns, row, strict=True)) for row in rows]}
 
 
 def _print_families(families: Iterable[Family]) -> None:
@@ -51,8 +55,7 @@ def _print_families(families: Iterable[Family]) -> None:
     echo("\n`pretrieve components FAMILY` lists the members of one. How to add your own: docs/extending.md")
 
 
-def _print_members(family: Family) -> None:
-    rows = [_row(family, info) for info in family.members()]
+def _print_members(family: Family, rows: Sequence[tuple[str, str, str, str]]) -> None:
     headings = ("word", "from", "what it does", *(("hyperparameters",) if any(row[3] for row in rows) else ()))
     table = make_table(headings, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[0].no_wrap = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import Storage
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import TrialsFailedError, UserError
@@ -26,7 +27,7 @@ def experiments(
         bool, typer.Option("--cost", help="Also the forecast of each; needs the data, and takes minutes.")
     ] = False,
     storage: Storage = None,
-) -> None:
+) -> Answer:
     """List the experiments of the paper: what each asks, its study files, and how many trials and refits it plans.
 
     With `--cost` also the wall time and the GPU-hours of what is left of each, on the cluster at hand.
@@ -38,6 +39,7 @@ def experiments(
     numbers = (">studies", ">trials", ">refits", *((">wall time", ">GPU-hours") if cost else ()))
     table = make_table(("name", "place", "question", "study files", *numbers), show_edge=False, pad_edge=False)
     costs = _costs(mini, storage) if cost else {}
+    found: list[dict[str, object]] = []
     for experiment in EXPERIMENTS.values():
         series = experiment.series(is_mini=mini)
         files = "\n".join(dict.fromkeys(point.file for point in series.points))
@@ -46,10 +48,23 @@ def experiments(
         except UserError:  # a study file is missing or broken; the other rows are right
             counts = (len(series.studies), 0, 0)
         words = (experiment.name, experiment.place, experiment.question, files)
+        names = (
+            "name",
+            "place",
+            "question",
+            "files",
+            "num_studies",
+            "num_trials",
+            "num_refits",
+            "wall_time",
+            "gpu_hours",
+        )
+        found.append(dict(zip(names, (*words, *counts, *costs.get(experiment.name, ())), strict=False)))
         table.add_row(*words, *(str(n or "–") for n in counts), *costs.get(experiment.name, ()))
     console = make_console()
     console.print(table)
     console.print(f"study files are in {studies_folder()}", soft_wrap=True)
+    return {"experiments": found, "folder": studies_folder()}
 
 
 def reproduce(
@@ -72,7 +87,7 @@ def reproduce(
             "experiments that look at selections then need no data and train nothing.",
         ),
     ] = None,
-) -> None:
+) -> Answer:
     """Run a table or figure of the paper, print it with the published numbers, and write its report.
 
     The report is NAME/report.html in the storage, written again after each study of the series.
@@ -95,6 +110,7 @@ def reproduce(
     print_experiment(made.view, console, report_path=made.report_path)
     if made.failures:
         raise TrialsFailedError("; ".join(made.failures))
+    return {"experiment": name, "report": made.report_path}
 
 
 def _costs(is_mini: bool, storage: Path | None) -> dict[str, tuple[str, str]]:

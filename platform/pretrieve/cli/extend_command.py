@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.terminal import run_and_print
 from pretrieve.errors import UserError
@@ -22,7 +23,7 @@ def extend(
     ] = None,
     overrides: Overrides = None,
     storage: Storage = None,
-) -> None:
+) -> Answer:
     """Run a study and add repeats until each contrast is decided, then print its table.
 
     It is looked at after 5, 10, 20, 30, 60 and 100 repeats, and each look has a part of the level of 5 %. After an
@@ -30,7 +31,7 @@ def extend(
     """
     loaded = load_study_argument(study, overrides, storage)
     goal, budget_s = read_until(until), None if budget is None else read_seconds(budget)
-    run_and_print(loaded, lambda: loaded.extend(goal, budget_s=budget_s))
+    return run_and_print(loaded, lambda: loaded.extend(goal, budget_s=budget_s))
 
 
 def read_until(word: str) -> Literal["decided"] | int:

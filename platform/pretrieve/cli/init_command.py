@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import written_file
 from pretrieve.errors import UserError
 from pretrieve.printing import echo
@@ -25,7 +26,7 @@ def init(
         str | None, typer.Option(help="The pre-trained network. Default: one whose weights are installed, or resnet18.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the study file if it is there.")] = False,
-) -> None:
+) -> Answer:
     """Look at a folder of images and write a study file that runs, with what was found and the choices as comments.
 
     `pretrieve init photos/birds`, then `pretrieve run study.yaml`
@@ -50,3 +51,6 @@ def init(
     splits = ", ".join(f"{split} {table.num_rows:,}" for split, table in draft.target.splits.items())
     echo(f"{draft.target.num_classes} classes, {splits}; the smallest class has {draft.smallest_class} labelled images")
     echo(f"{out} is written; next: pretrieve validate {shlex.quote(str(out))}, then plan, then run")
+    found = {"file": path, "classes": draft.target.class_names, "num_folds": draft.num_folds}
+    sizes = {split: table.num_rows for split, table in draft.target.splits.items()}
+    return {**found, "num_images": sizes, "smallest_class": draft.smallest_class}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import load_study_argument
 from pretrieve.printing import make_console
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def merge(
     studies: Annotated[list[Path], typer.Argument(help="Study files, or folders of studies that ran; two or more.")],
     into: Annotated[Path, typer.Option(help="Folder of the merged record, report and table.")],
-) -> None:
+) -> Answer:
     """Join studies of the same settings whose repeats ran on different machines: one record, verdict and report.
 
     Each has a `seed` of its own, and all have the same `repeats: {shared_seed: …}`. What else differs is named, and
@@ -29,6 +30,7 @@ def merge(
     folder = into.expanduser().absolute()
     record = merge_studies([find_study(path) for path in studies], folder)
     print_study(record, make_console(), report_path=folder / "report.html")
+    return record
 
 
 def find_study(path: Path) -> StudyPlace:

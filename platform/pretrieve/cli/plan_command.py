@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
 from pretrieve.cli.terminal import make_table
-from pretrieve.printing import echo, make_console
+from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,26 +29,17 @@ def plan(
         float | None,
         typer.Option(metavar="POINTS", help="A true difference of two rows: say how many repeats would find it."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print only the path of the forecast as JSON, for a program to read.")
-    ] = False,
-) -> None:
+) -> Answer:
     """Forecast what is left of a study and what it will cost: trials, wall time, GPU-hours, disk, memory.
 
     Runs nothing of it: a few steps of training are timed on the cluster of RAY_ADDRESS, else on this machine.
     After the study ran, the same command shows what each stage took beside its forecast. With repeats it also says
     which true difference they see.
     """
-    from pretrieve.records.forecast import FORECAST_FILE
-
     loaded = load_study_argument(study, overrides, storage)
     forecast = loaded.plan(detect=detect)
-    folder = loaded.settings.folder
-    if as_json:
-        path = folder / FORECAST_FILE
-        echo(path if path.exists() else forecast.write(folder))
-        return
-    _print(loaded, forecast, folder)
+    _print(loaded, forecast, loaded.settings.folder)
+    return forecast
 
 
 def _print(study: Study, forecast: Forecast, folder: Path) -> None:

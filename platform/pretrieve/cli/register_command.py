@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.study_argument import Overrides, Storage, StudyFile, load_study_argument
+from pretrieve.printing import echo
 
 
 def register(
@@ -15,7 +17,7 @@ def register(
     method: Annotated[str, typer.Argument(help="A row of its table.")],
     overrides: Overrides = None,
     storage: Storage = None,
-) -> None:
+) -> Answer:
     """Register the model of one cell with MLflow, and print its address, for `mlflow.pyfunc.load_model`.
 
     `pretrieve register my_study.yaml birds uot`
@@ -23,4 +25,6 @@ def register(
     A run registers the champion of each target. This registers any other cell's first refit, which was trained on all
     labelled images of the first repeat.
     """
-    typer.echo(load_study_argument(study, overrides, storage, needs_files=False).register(target, method))
+    uri = load_study_argument(study, overrides, storage, needs_files=False).register(target, method)
+    echo(uri)
+    return {"uri": uri}

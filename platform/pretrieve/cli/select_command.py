@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pretrieve.cli.study_argument import written_file
+from pretrieve.cli.json_answer import Answer
+from pretrieve.cli.study_argument import Overrides, Storage, load_study_argument
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
 from pretrieve.printing import make_console
 
 if TYPE_CHECKING:
     from pretrieve.features.centroid_file import NamedCentroids
+    from pretrieve.study.settings import StudySettings
     from pretrieve_selection import Selection, SelectionSettings
 
 ROWS_SHOWN = 20
@@ -46,8 +48,9 @@ def select(
         str | None,
         typer.Option(help="For the recall: a file (JSON list, or an id a line), imagenet-birds or imagenet-dogs."),
     ] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write the selection to this file.")] = None,
-) -> None:
+    overrides: Overrides = None,
+    storage: Storage = None,
+) -> Answer:
     """Rank the groups of a source by their similarity to a target: centroids in files, or image sets of a study.
 
     `pretrieve select --source imagenet.npz --target birds.npz --expected-ids imagenet-birds`
@@ -56,12 +59,18 @@ def select(
     """
     import numpy as np
 
-    from pretrieve.artifacts.atomic_files import write_json
     from pretrieve.components import SELECTORS
     from pretrieve.data.group_lists import read_group_list
+    from pretrieve.features.centroid_file import read_centroid_file
     from pretrieve_selection import SelectionSettings, Selector, recall_at_k
 
-    sources, targets = _sides(study, source, target)
+    if study is None:
+        if source is None:
+            raise UserError("--source must be given: a file of centroids; or --study, whose own source it then is")
+        sources, targets = read_centroid_file(Path(source)), read_centroid_file(Path(target))
+    else:
+        of_study = load_study_argument(study, overrides, storage).settings
+        sources, targets = _sides(of_study, source, target)
     paper = SelectionSettings()
     settings = SelectionSettings(
         top_k=top,
@@ -86,33 +95,22 @@ def select(
     expected = None if expected_ids is None else read_group_list(expected_ids, sources.names)
     recall = None if expected is None else recall_at_k(selection, expected)
     _print(selection, settings, sources.names, set(expected or []), recall)
-    if json_out is not None:
-        record = {
-            "method": selection.method,
-            "groups": list(selection.groups),
-            "names": [sources.names[group] for group in selection.groups],
-            "scores": [float(selection.scores[group]) for group in selection.groups],
-            "margin": selection.margin,
-            "converged": selection.converged,
-            "iterations": selection.iterations,
-            "recall": recall,
-        }
-        write_json(written_file(json_out), record)
+    return {
+        "method": selection.method,
+        "groups": list(selection.groups),
+        "names": [sources.names[group] for group in selection.groups],
+        "scores": [float(selection.scores[group]) for group in selection.groups],
+        "margin": selection.margin,
+        "converged": selection.converged,
+        "iterations": selection.iterations,
+        "recall": recall,
+    }
 
 
-def _sides(study: Path | None, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
-    from pretrieve.features.centroid_file import read_centroid_file
-
-    if study is None:
-        if source is None:
-            raise UserError("--source must be given: a file of centroids; or --study, whose own source it then is")
-        return read_centroid_file(Path(source)), read_centroid_file(Path(target))
-
-    from pretrieve.study.study_file import load_study_file
+def _sides(settings: StudySettings, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:
     from pretrieve.study.views import terminal_view
     from pretrieve.study.walk import study_centroids
 
-    settings = load_study_file(study)
     source = source or (settings.source.display_name if settings.source is not None else None)
     if source is None:
         raise UserError(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.terminal import make_table
 from pretrieve.printing import echo, make_console
 
@@ -22,7 +24,7 @@ _VERBS = {"download": "downloading", "verify": "verifying", "unpack": "unpacking
 
 def targets(
     name: Annotated[str | None, typer.Argument(help="One set, to see everything about it. Default: list all.")] = None,
-) -> None:
+) -> Answer:
     """List the image sets that a study can name: the paper's eight, built-in ones, those of installed packages.
 
     The paper's sets are published elsewhere: `pretrieve prepare NAME --root DIR` brings one to this disk.
@@ -37,10 +39,10 @@ def targets(
     if name is not None and (name in PUBLISHED or name not in registered_names()):
         console.print(_pairs(_facts(name, find_published(name).facts)))
         echo(f"\npretrieve prepare {name} --root DIR")
-        return
+        return {"name": name, "facts": asdict(find_published(name).facts)}
     if name is not None:
         echo(f"{name} is registered and can be used at once; in a study file: `targets: [{name}]`")
-        return
+        return {"name": name, "facts": None}
     console.print("Published sets; `pretrieve prepare NAME --root DIR` brings one to this disk:")
     console.print(_counts(PUBLISHED))
     # Each set has its own lines for its origin, so that its address stays in one piece on a narrow terminal.
@@ -56,6 +58,8 @@ def targets(
     console.print(
         "\nA study file can also name a folder (`folder: /data/birds`) or a function (`my_module:my_target`)."
     )
+    facts = {name: asdict(of.facts) for name, of in PUBLISHED.items()}
+    return {"published": facts, "registered": registered_names()}
 
 
 def _counts(published: Mapping[str, PublishedSet]) -> Table:
@@ -122,7 +126,7 @@ def _lies_inside(archive: Archive, facts: PublishedFacts) -> bool:
 def prepare(
     name: Annotated[str, typer.Argument(help="Which set: a name that `pretrieve targets` lists.")],
     root: Annotated[Path, typer.Option(help="Folder for its archives and its images; made if it is missing.")],
-) -> None:
+) -> Answer:
     """Bring one of the paper's target data sets onto this disk, ready for a study.
 
     What its publisher serves is downloaded, verified by its checksum and unpacked. What must be fetched by hand (an
@@ -157,3 +161,5 @@ def prepare(
     echo("Lines for a study file:")
     entry = {"targets": [{"published": name, "folder": str(root)}]}
     echo(yaml.safe_dump(entry, sort_keys=False, width=10_000, allow_unicode=True).rstrip())  # a path in one line
+    sizes = {split: image_set.num_images(split) for split in image_set.splits}
+    return {"study_fields": entry, "num_classes": image_set.num_classes, "num_images": sizes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.errors import BudgetUsedUpError, TrialsFailedError
 from pretrieve.printing import make_console
 
@@ -26,8 +27,8 @@ def make_table(headings: Iterable[str], **options: Any) -> Table:
     return table
 
 
-def run_and_print(study: Study, run: Callable[[], StudyRecord]) -> None:
-    """Run a study and print it, also where trials failed or its budget was used up first."""
+def run_and_print(study: Study, run: Callable[[], StudyRecord]) -> Answer:
+    """Run a study, print it, also where trials failed or its budget was used up first, and return its record."""
     from pretrieve_dashboards import print_study
 
     report_path = study.settings.folder / "report.html"
@@ -37,3 +38,4 @@ def run_and_print(study: Study, run: Callable[[], StudyRecord]) -> None:
         print_study(study.record(), make_console(), report_path=report_path)
         raise
     print_study(record, make_console(), report_path=report_path)
+    return record

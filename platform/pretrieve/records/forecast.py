@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pretrieve.artifacts.atomic_files import read_json, write_json
 from pretrieve.records.codec import from_json, to_json
@@ -140,10 +140,14 @@ class Forecast:
         spent = {name: value - before.get(name, 0.0) for name, value in stage_seconds.items()}
         return {name.replace("_", " "): value for name, value in spent.items() if value > 0}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, with its totals."""
+        totals = {"wall_s": self.wall_s, "trial_hours": self.trial_hours, "gpu_hours": self.gpu_hours}
+        return to_json(self) | totals
+
     def write(self, folder: Path) -> Path:
         """Write it into the study's folder, and return the file."""
-        totals = {"wall_s": self.wall_s, "trial_hours": self.trial_hours, "gpu_hours": self.gpu_hours}
-        write_json(folder / FORECAST_FILE, to_json(self) | totals)
+        write_json(folder / FORECAST_FILE, self.to_json())
         return folder / FORECAST_FILE
 
     @classmethod

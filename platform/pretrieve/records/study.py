@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from pretrieve.records.audit import AuditRecord
+from pretrieve.records.codec import to_json
 from pretrieve.records.label_curve import LabelCurve
 from pretrieve.records.selection import SelectionRecord
 from pretrieve.records.verdict import VerdictRecord
@@ -222,6 +223,10 @@ class StudyRecord:
     verdict: VerdictRecord | None = None
     label_curves: tuple[LabelCurve, ...] = ()
     model_refits: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, without what a subclass adds to show it."""
+        return to_json(StudyRecord(**{each.name: getattr(self, each.name) for each in fields(StudyRecord)}))
 
     def model_refit(self, target: str) -> tuple[CellRecord, TrialRecord] | None:
         """Return the refit that is a target's registered model, with its cell; None if it is not known."""

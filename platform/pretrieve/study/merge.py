@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -291,7 +291,6 @@ def _write(record: StudyRecord, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     assert record.verdict is not None, "a merged study has a verdict"
     write_json(folder / schema.VERDICT_ARTIFACT, to_json(record.verdict))
-    plain: dict[str, Any] = {field.name: getattr(record, field.name) for field in fields(StudyRecord)}
-    write_json(folder / RECORD_FILE, to_json(StudyRecord(**plain)))  # without the views of who shows it
+    write_json(folder / RECORD_FILE, record.to_json())
     write_report(record, folder / schema.REPORT_ARTIFACT)
     (folder / schema.TABLE_ARTIFACT).write_text(score_table(record).to_csv(), encoding="utf-8")

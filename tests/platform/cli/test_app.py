@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -196,3 +197,12 @@ def test_commands_in_this_process(
     assert ended.value.code == 0
     assert report.exists()
     assert "tiny-a" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["status", str(tmp_path / "study.yaml"), "--storage", storage, "--json"])
+    assert ended.value.code == 0
+    printed_by_status = capsys.readouterr()
+    answer = json.loads(printed_by_status.out)
+    assert (answer["record"], answer["version"], answer["driver"]) == ("status", 1, None)
+    assert (answer["study"]["record"], answer["study"]["name"]) == ("study", "tiny")
+    assert all(stage["num_there"] == stage["num_artifacts"] for stage in answer["stages"])
+    assert "tiny: finished" in printed_by_status.err

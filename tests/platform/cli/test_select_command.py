@@ -35,7 +35,6 @@ def select(*words: object) -> Any:
 @pytest.mark.parametrize(("backbone", "method", "cost", "cost_scale", "recall"), TABLE_4)
 def test_the_papers_recalls_come_out_exactly(
     shared: Path,
-    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     backbone: str,
     method: str,
@@ -46,13 +45,15 @@ def test_the_papers_recalls_come_out_exactly(
     folder = shared / "class_means" / backbone
     words = ["--source", folder / "imagenet.npz", "--target", folder / "cub.npz", "--method", method, "--cost", cost]
     words += [] if cost_scale is None else ["--cost-scale", cost_scale]
-    assert select(*words, "--expected-ids", "imagenet-birds", "--json", tmp_path / "out.json") == 0
-    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert round(100 * record["recall"], 2) == recall
-    assert f"recall: {recall:.2f} % of 59" in capsys.readouterr().out
+    assert select(*words, "--expected-ids", "imagenet-birds", "--json") == 0
+    printed = capsys.readouterr()
+    assert round(100 * json.loads(printed.out)["recall"], 2) == recall
+    assert f"recall: {recall:.2f} % of 59" in printed.err
 
 
-def test_every_top_100_of_the_published_file_is_found_in_rank_order(shared: Path, tmp_path: Path) -> None:
+def test_every_top_100_of_the_published_file_is_found_in_rank_order(
+    shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = shared / "class_means"
     expected = json.loads((folder / "expected_selection.json").read_text(encoding="utf-8"))
     for name, entry in expected.items():
@@ -61,8 +62,8 @@ def test_every_top_100_of_the_published_file_is_found_in_rank_order(shared: Path
         words = ["--method", method, "--cost", "cosine" if cost == "cos" else cost]
         words += ["--cost-scale", *scale] if scale else []
         words += ["--source", folder / backbone / "imagenet.npz", "--target", folder / backbone / f"{target}.npz"]
-        assert select(*words, "--json", tmp_path / "out.json") == 0
-        record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+        assert select(*words, "--json") == 0
+        record = json.loads(capsys.readouterr().out)
         assert record["groups"] == entry["top100"], name
         assert record["converged"]
         assert len(record["scores"]) == 100
@@ -85,9 +86,10 @@ def test_expected_ids_are_indices_names_or_first_words(
     assert select(*centroids, "--expected-ids", tmp_path / "ids.json", "--method", "nearest") == 0
 
 
-def test_without_a_list_there_is_no_recall(centroids: list[object], tmp_path: Path) -> None:
-    assert select(*centroids, "--json", tmp_path / "out.json", "--method", "random") == 0
-    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+def test_without_a_list_there_is_no_recall(centroids: list[object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert select(*centroids, "--json", "--method", "random") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["record"], record["version"]) == ("select", 1)
     assert record["recall"] is None
     assert len(record["groups"]) == 2
 
@@ -154,10 +156,10 @@ def test_names_are_printed_as_they_are(names: list[str], tmp_path: Path, capsys:
     np.savez(tmp_path / "t.npz", means=means[:1], names=[f"[{names[0]}"])
     (tmp_path / "ids.json").write_text(json.dumps(names), encoding="utf-8")
     words = ["--source", tmp_path / "s.npz", "--target", tmp_path / "t.npz", "--top", 3, "--method", "nearest"]
-    assert select(*words, "--expected-ids", tmp_path / "ids.json", "--json", tmp_path / "out.json") == 0
-    printed = capsys.readouterr().out
-    assert [name for name in names if name not in printed] == []
-    assert sorted(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["names"]) == sorted(names)
+    assert select(*words, "--expected-ids", tmp_path / "ids.json", "--json") == 0
+    printed = capsys.readouterr()
+    assert [name for name in names if name not in printed.err] == []
+    assert sorted(json.loads(printed.out)["names"]) == sorted(names)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -170,9 +172,9 @@ def test_a_studys_image_sets_are_ranked_by_name_as_in_the_study(
     fields = {**tiny_fields, "targets": ["tiny-a"], "methods": ["uot"], "selection": {"top_k": 3}}
     fields["grid"] = {"lr": [0.02], "weight_decay": [0.0], "source_weight": [0.5]}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
-    words = ["--study", tmp_path / "study.yaml", "--target", "tiny-a", "--top", 3, "--json", tmp_path / "out.json"]
+    words = ["--study", tmp_path / "study.yaml", "--target", "tiny-a", "--top", 3, "--json"]
     assert select(*words) == 0
-    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    record = json.loads(capsys.readouterr().out)
     assert record["names"] == [f"tiny-source class {group}" for group in record["groups"]]
     settings = load_study_file(tmp_path / "study.yaml")
     run_study(settings, StudyObserver())
