@@ -1,4 +1,5 @@
 // Browsers start no worker for a page that lies on a disk. Its script, which searches the site, runs in a hidden frame.
+// Messages are copied, as those of a worker are: the two sides change what they get.
 if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
@@ -9,7 +10,7 @@ if (location.protocol === "file:") {
       document.body.append(this.frame)
       const inner = this.frame.contentWindow
       inner.postMessage = data => setTimeout(() => {
-        const event = new MessageEvent("message", { data })
+        const event = new MessageEvent("message", { data: structuredClone(data) })
         this.dispatchEvent(event)
         this.onmessage?.(event)
       })
@@ -20,7 +21,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.started.then(() => this.frame.contentWindow?.dispatchEvent(new MessageEvent("message", { data })))
+      const event = new MessageEvent("message", { data: structuredClone(data) })
+      this.started.then(() => this.frame.contentWindow?.dispatchEvent(event))
     }
 
     terminate() {

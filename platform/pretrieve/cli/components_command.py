@@ -24,13 +24,13 @@ def components(
 ) -> Answer:
     """List what a study can name: selectors, objectives, optimizers, metrics and the other families of components.
 
-    `pretrieve components` lists the families, and `pretrieve components optimizers` the members of one: the word that a
-    study file writes, where the member comes from, what it does, and the hyperparameters of `grid` that it reads. So
-    `training: {optimizer: adamw}` in a study takes another optimizer.
+    `pretrieve components` lists the families, and `pretrieve components optimizers` the members of one. For each it
+    shows the word that a study file writes, where it comes from, what it does, and the hyperparameters that it reads.
+    So `training: {optimizer: adamw}` in a study takes another optimizer.
 
-    A member of your own needs no change here: a study names it as `my_module:my_object`, from a module in the working
-    directory or on PYTHONPATH, or by the word that an installed package declares. `docs/extending.md` shows how to
-    write one, and `pretrieve.testing` checks it.
+    A member of your own needs no change here. A study names it as `my_module:my_object`, from the working directory or
+    PYTHONPATH, or by the word that an installed package declares. `docs/extending.md` shows how to write one, and
+    `pretrieve.testing` checks it.
     """
     from pretrieve.components import FAMILIES
 

@@ -133,8 +133,8 @@ def _check_learned(
     if alone.size:
         num_images, num_groups = (labels == alone[0]).sum(), len(np.unique(groups[labels == alone[0]]))
         raise ImageSetError(
-            "the groups of each class must be divided over folds, so that it can be learned where one is held out, but "
-            f"those of {alone.size} classes of {set_name!r} cannot be, the first label {alone[0]}: {num_images} images "
+            "the groups of each class must be divided over folds, but those of "
+            f"{alone.size} classes of {set_name!r} cannot be, the first label {alone[0]}: {num_images} images "
             f"in {num_groups} group{'s' if num_groups > 1 else ''}; label images of other groups, or leave out the "
             "class"
         )

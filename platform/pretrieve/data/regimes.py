@@ -203,7 +203,7 @@ def _check_both_splits(
             by_number = "raise images_per_class to 2 or more"
             remedy = by_number if regime.images_per_class is not None else "lower long_tail.ratio, or raise its total"
         raise ImageSetError(
-            f"each class of {set_name!r} must keep at least 2 images, one to train on and one to validate on, but "
+            f"each class of {set_name!r} must keep at least 2 images, to train and to validate, but "
             f"'{regime.describe()}' leaves {len(too_small)} with fewer, the first {class_names[label]!r}: "
             f"{wanted[label]} of {available[label]}; {remedy}"
         )

@@ -80,7 +80,7 @@ class BackboneStage(Stage[Backbone]):
             if is_kept(card) and read_sealed_json(card)["identity"] != identity:
                 raise BackboneError(
                     f"weights that are pre-trained again must be those that were lost, but on this machine they come "
-                    f"out as {identity}, not as {card} says: the study's trials were made with the others. Put the "
+                    f"out as {identity}, not as {card} says. The study's trials were made with the others. Put the "
                     f"lost file back, or remove {card} and give the study another name to start again"
                 )
             for path in (card.parents[1] / identity / card.name, card):  # either copy is enough to find the weights
@@ -204,7 +204,7 @@ def _find_pretrained(context: Context, settings: BackboneSettings) -> Backbone |
     if made["device"] != "cpu":
         raise BackboneError(
             f"weights that a GPU pre-trained must stay in the store, but {weights} is gone or damaged, and a GPU would "
-            f"not train the same ones again: new trials could not be compared with those so far. Put the file back, "
+            f"not train the same ones again. New trials could not be compared with those so far. Put the file back, "
             f"or remove {card} and give the study another name to start again"
         )
     return None

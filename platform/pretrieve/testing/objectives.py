@@ -188,8 +188,8 @@ def _check_chunks(case: _Case) -> None:
         if gap > TOLERANCE * (1 + float(expected.abs().max())):
             what = "the total" if name == "total" else f"the gradient of {name!r}"
             raise AssertionError(
-                "every term of a loss must be a mean over images, so that chunks weighted by their share add up, but "
-                f"{what} of two halves differs from the whole step's by {gap:g} {case.place}"
+                f"every term of a loss must be a mean over images, so that chunks add up, but {what} of two halves "
+                f"differs from the whole step's by {gap:g} {case.place}"
             )
 
 
@@ -232,8 +232,8 @@ def _check_order_of_streams(case: _Case) -> None:
         for place, image in enumerate(images[:NUM_TARGET]):
             if not is_part_of(images, case.source) and any(image.equal(other) for other in of_source):
                 raise AssertionError(
-                    f"a pass of the network must begin with all of the target's images, or be of one of the source's "
-                    f"tensors alone, but image {place} of {len(images)} is the source's, and the target's batch has "
+                    f"a pass of the network must begin with all of the target's images, or be of the source alone, "
+                    f"but image {place} of {len(images)} is the source's; the target's batch has "
                     f"{NUM_TARGET} {case.place}"
                 )
 

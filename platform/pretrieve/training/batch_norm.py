@@ -95,7 +95,7 @@ class _StreamsApart(nn.Module):
         if len(images) < num_target:
             raise UserError(
                 f"with training.batch_norm 'target_only' a pass of the backbone must begin with all of the target's "
-                f"{num_target} images, or hold images of the source's batch alone, but an objective passes "
+                f"{num_target} images, or hold only the source's batch, but an objective passes "
                 f"{len(images)} other images; pass torch.cat([target.images, source.images]), or set batch_norm to "
                 "'both_streams'"
             )

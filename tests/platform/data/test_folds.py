@@ -156,7 +156,7 @@ def test_the_group_of_a_lone_image_is_learned_with_it():
 
 def test_a_class_in_one_group_is_refused_and_so_are_groups_that_two_folds_cannot_divide():
     message = (
-        r"groups of each class must be divided over folds, so that it can be learned where one is held out, but those "
+        r"groups of each class must be divided over folds, but those "
         r"of 1 classes of 'birds' cannot be, the first label 1: 3 images in 1 group; label images of other groups, or"
     )
     with pytest.raises(ImageSetError, match=message):
