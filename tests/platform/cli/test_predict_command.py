@@ -63,7 +63,7 @@ def test_files_that_are_no_images_are_named_and_low_probabilities_undecided(
     words = ["more/00.PNG", "gone.png", "broken.jpg"]
     assert run("predict", model.folder, *words, "--abstain-below", "1") == 1
     said = capsys.readouterr()
-    undecided, gone, broken = said.out.strip().splitlines()[1:4]
+    undecided, gone, broken = (line.strip() for line in said.out.splitlines()[1:4])
     assert undecided.split()[:2] == ["more/00.PNG", "undecided"]
     assert gone.split(maxsplit=1) == ["gone.png", "no image: there is no such file"]
     assert broken.startswith("broken.jpg   no image: ImageSetError: an image must decode")
