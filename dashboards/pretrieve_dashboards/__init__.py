@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pretrieve_dashboards.mlflow_notes import run_notes as run_notes
     from pretrieve_dashboards.mlflow_notes import shared_runs_view as shared_runs_view
     from pretrieve_dashboards.mlflow_notes import study_note as study_note
-    from pretrieve_dashboards.model_card import model_card as model_card
+    from pretrieve_dashboards.model_card import render_model_card as render_model_card
     from pretrieve_dashboards.notebook import notebook_html as notebook_html
     from pretrieve_dashboards.paper_comparison import Comparison as Comparison
     from pretrieve_dashboards.paper_comparison import Published as Published

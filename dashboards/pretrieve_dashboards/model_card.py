@@ -17,7 +17,7 @@ Share = tuple[str, int, float]
 """Of a class: its name, its test images, and the share in [0, 1] of them that is right."""
 
 
-def model_card(
+def render_model_card(
     record: StudyRecord,
     cell: CellRecord,
     refit: TrialRecord,

@@ -35,7 +35,7 @@ def log_model_card(
     """
     import pretrieve_dashboards as dashboards
 
-    text = dashboards.model_card(
+    text = dashboards.render_model_card(
         record,
         cell,
         refit,

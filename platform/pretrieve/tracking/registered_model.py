@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrieve.data.decode import read_content
 from pretrieve.errors import ImageSetError, UserError, in_words
-from pretrieve.tracking.address import for_client, without_password
+from pretrieve.tracking.address import database_file, for_client, without_password
 from pretrieve.tracking.model_files import CARD_FILE, NETWORK_FILE
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ def fetch_model(address: str, tracking_uri: str) -> RegisteredModel:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    database = database_file(tracking_uri)
+    if database is not None and not database.exists():  # MLflow would make an empty one
+        raise UserError(
+            f"a model must be in MLflow's store, but there is no {database}; run its study first, or name the "
+            "--storage that it ran in"
+        )
     mlflow.set_tracking_uri(for_client(tracking_uri))
     try:
         return RegisteredModel(Path(mlflow.artifacts.download_artifacts(artifact_uri=address)))

@@ -56,16 +56,17 @@ def test_a_folder_of_photos_becomes_a_table_with_class_scores(
 
 
 def test_files_that_are_no_images_are_named_and_low_probabilities_undecided(
-    model: SmallModel, photos: Path, capsys: pytest.CaptureFixture[str]
+    model: SmallModel, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(photos)
     (photos / "broken.jpg").write_bytes(b"no image")
-    words = [photos / "more" / "00.PNG", photos / "gone.png", photos / "broken.jpg"]
+    words = ["more/00.PNG", "gone.png", "broken.jpg"]
     assert run("predict", model.folder, *words, "--abstain-below", "1") == 1
     said = capsys.readouterr()
-    lines = [line.split(maxsplit=1)[1].strip() for line in said.out.splitlines()[1:]]
-    assert lines[0].startswith("undecided")
-    assert lines[1] == "no image: there is no such file"
-    assert lines[2].startswith("no image: ImageSetError: an image must decode")
+    undecided, gone, broken = (line.strip() for line in said.out.splitlines()[1:4])
+    assert undecided.split()[:2] == ["more/00.PNG", "undecided"]
+    assert gone.split(maxsplit=1) == ["gone.png", "no image: there is no such file"]
+    assert broken.startswith("broken.jpg   no image: ImageSetError: an image must decode")
     assert "3 files: 1 undecided, 2 no image" in said.err
 
 
@@ -88,7 +89,7 @@ def test_what_names_no_model_or_no_image_is_an_error(
         (["models:/a@champion", photos], "MLFLOW_TRACKING_URI is not set; set it, or name the study file"),
         ([study, photos], "--target must be one of the study's, digits, greek, but none is given"),
         ([study, photos, "--target", "greeek"], "but it is 'greeek'. Did you mean 'greek'?"),
-        ([study, photos, "--target", "greek", "--storage", tmp_path], "run its study until it registers the model"),
+        ([study, photos, "--target", "greek", "--storage", tmp_path], "run its study first, or name the --storage"),
         ([tmp_path / "none.yaml", photos], "none.yaml"),
         ([tmp_path / "empty", photos], "must hold a file MLmodel"),
         ([model.folder, tmp_path / "empty"], "there must be an image to predict, but"),

@@ -21,8 +21,10 @@ from pretrieve.study.settings import StudySettings
 from pretrieve.study.study import Study
 from pretrieve.study.walk import run_study
 from pretrieve.tracking import schema
+from pretrieve.tracking.registered_model import fetch_model
 from pretrieve_dashboards import render_report
 from pretrieve_dashboards.errors import DashboardError
+from pretrieve_dashboards.mlflow_notes import escaped
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -148,11 +150,25 @@ def check_models(settings: StudySettings, record: StudyRecord) -> None:
     (own,) = record.cell("tiny-a", "finetune").refits
     assert (version.run_id, version.tags[schema.TAG_KEY]) == (own.run_id, own.key)
     assert study.register("tiny-a", "finetune") == uri, "it is registered once"
+    check_files(settings, "models:/alone.tiny-a.finetune@model", "finetune")
+    check_files(settings, record.models["tiny-a"], "class_means")
     with pytest.raises(DashboardError, match=r"a cell must be one of the study's, tiny-a · finetune.*tiny-a · uott"):
         study.register("tiny-a", "uott")
     (settings.folder / "refits" / f"{own.key}.pt").unlink()
     with pytest.raises(UserError, match=r"weights and predictions of a refit must be there.*run the study again"):
         study.register("tiny-a", "finetune")
+
+
+def check_files(settings: StudySettings, uri: str, method: str) -> None:
+    """A model has the temperature of the folds of what was chosen, and a card that says where it comes from."""
+    model = fetch_model(uri, settings.tracking())
+    chosen = Study.from_settings(settings).record(with_trials=False).cell("tiny-a", method).temperature(0)
+    assert chosen is not None
+    assert 0 < chosen < 1, "all held-out images are right, so the network may be surer than it is"
+    assert model.card["temperature"] == chosen
+    card = (model.folder / "model_card.md").read_text(encoding="utf-8")
+    assert f"- row: {escaped(method)}\n" in card
+    assert "| tiny-a class 0 | 6 | 100.0 |" in card
 
 
 def test_later_repeats_take_the_choice_of_the_first(settings: Callable[..., StudySettings]) -> None:
