@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.model_argument import Method, Model, Target, find_model
 from pretrieve.cli.study_argument import Storage, written_file
 from pretrieve.printing import echo
@@ -27,7 +28,7 @@ def export(
     target: Target = None,
     method: Method = None,
     storage: Storage = None,
-) -> None:
+) -> Answer:
     """Write the network of a registered model in another format, with class names and preprocessing as metadata.
 
     `pretrieve export my_study.yaml birds.onnx --to onnx`
@@ -42,10 +43,11 @@ def export(
     if to is Format.safetensors:
         export_safetensors(found, path)
         echo(f"{path}: the weights; class names and preprocessing are its metadata")
-        return
+        return {"file": path}
     difference = export_onnx(found, path)
     echo(
         f"{path}: input `images`, (N, {side}, {side}, 3) uint8: the shorter side of each image resized to {side} "
         f"pixels, the centre square cropped; output `class_scores`, (N, {len(found.card['class_names'])}); at most "
         f"{difference:.0e} away from torch"
     )
+    return {"file": path, "largest_difference": difference}

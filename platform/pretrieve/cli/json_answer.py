@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from functools import wraps
 from math import isfinite
 from typing import Annotated, Any, Protocol
@@ -36,19 +36,20 @@ _AsJson = Annotated[
 def answering_json(command: Callable[..., Answer]) -> Callable[..., None]:
     """Give a command the option `--json`; what the command returns is then printed, with its name as `record`.
 
-    A record that it returns keeps its own name and version.
+    A record that it returns keeps its own name and version. A command ends with the `exit_status` of its answer, if it
+    has one.
     """
     name = command.__name__.rstrip("_")
 
     @wraps(command)
     def answer(*words: Any, as_json: bool = False, **options: Any) -> None:
-        if not as_json:
-            command(*words, **options)
-            return
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
             found = command(*words, **options)
-        values = {"record": name, "version": VERSION, **_plain(found)}
-        echo(json.dumps(values, indent=2, allow_nan=False, default=str))
+        if as_json:
+            values = {"record": name, "version": VERSION, **_plain(found)}
+            echo(json.dumps(values, indent=2, allow_nan=False, default=str))
+        if isinstance(found, Mapping) and found.get("exit_status"):
+            raise typer.Exit(found["exit_status"])
 
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_AsJson)
     own = inspect.signature(command, eval_str=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pretrieve.cli.json_answer import Answer
 from pretrieve.cli.model_argument import Method, Model, Target, find_model
 from pretrieve.cli.study_argument import Storage, written_file
 from pretrieve.cli.terminal import make_table
@@ -32,7 +34,7 @@ def predict(
         float, typer.Option(min=0, max=1, help="Leave an image undecided if its probability is below this.")
     ] = 0.0,
     storage: Storage = None,
-) -> None:
+) -> Answer:
     """Predict the class of image files with the model of a study.
 
     `pretrieve predict my_study.yaml photos/ --csv classes.csv`
@@ -62,8 +64,11 @@ def predict(
             echo(f"no image: {row.path}: {row.error}", err=True)
     undecided = sum(row.class_name is None for row in rows) - len(unreadable)
     echo(f"{len(rows):,} files: {undecided:,} undecided, {len(unreadable):,} no image", err=True)
-    if unreadable:
-        raise typer.Exit(1)
+    return {
+        "predictions": [asdict(row) for row in rows],
+        "class_names": class_names,
+        "exit_status": int(bool(unreadable)),
+    }
 
 
 def _image_files(given: Iterable[Path]) -> Iterator[Path]:
