@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 STARTING_S = 180.0
 LITTLE_TRAINING = (
-    "targets=[digits, greek]",
+    "targets=[{registered: digits, regime: {images_per_class: 5}}, {registered: greek, regime: {images_per_class: 5}}]",
     "backbone.pretrain.epochs=1",
-    "training.epochs=2",
-    "grid.lr=[0.03]",
-    "grid.source_weight=[0.3]",
+    "training={epochs: 2, min_steps: 4}",
+    "grid={lr: [0.01], l2: [1.0]}",
+    "folds=2",
+    "repeats.draws=3",
 )
 
 

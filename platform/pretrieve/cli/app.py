@@ -100,7 +100,7 @@ def _options(
 
 
 def demo(overrides: Overrides = None, storage: Storage = None) -> Answer:
-    """Run the built-in study: 8 targets × 4 methods on rendered characters and real digits."""
+    """Run the built-in study: whether reuse helps on rendered characters and real digits, with five labels a class."""
     from pretrieve.demo import STUDY_FILE
 
     return _run(STUDY_FILE, overrides, storage)

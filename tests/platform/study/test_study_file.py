@@ -166,11 +166,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_study_file(tmp_path / "none.yaml")
 
 
-def test_the_demo_is_a_valid_study_of_eight_targets_and_four_methods() -> None:
+def test_the_demo_has_few_labels_probes_and_enough_repeats_for_a_verdict() -> None:
     settings = load_study_file(STUDY_FILE)
-    assert len(settings.targets) == 8
-    assert len(settings.methods) == 4
-    assert settings.refit.num_seeds == 2
+    assert settings.recipe == "standard"
+    assert {target.regime.images_per_class for target in settings.targets} == {5}
+    assert {"linear_probe", "finetune", "random", "uot"} <= set(settings.method_names)
+    assert settings.repeats.draws >= 5
+    assert settings.named_contrasts
 
 
 def test_storage_is_absolute_wherever_it_comes_from(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
