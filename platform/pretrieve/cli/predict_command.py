@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,8 +40,8 @@ def predict(
 
     `pretrieve predict my_study.yaml --target birds sparrow.jpg owl.jpg --abstain-below 0.9`
 
-    A probability is calibrated on the images that the study's folds held out. A file that is no image is named, and
-    stops nothing; the exit status is then 1.
+    Where the study has folds, a probability is calibrated on the images that they held out. A file that is no image is
+    named, and stops nothing; the exit status is then 1.
     """
     from rich.progress import Progress
 
@@ -51,9 +50,7 @@ def predict(
     found = find_model(model, target, method, storage)
     paths = list(_image_files(images))
     class_names = found.card["class_names"]
-    console = make_console(stderr=True)
-    with ExitStack() as stack:
-        bar = stack.enter_context(Progress(console=console, transient=True))
+    with Progress(console=make_console(stderr=True), transient=True) as bar:
         predictions = bar.track(predict_files(found, paths, abstain_below=abstain_below), len(paths), description="")
         rows = _written(predictions, written_file(csv_out), class_names) if csv_out else list(predictions)
     if csv_out is None:
@@ -84,9 +81,7 @@ def _image_files(given: Iterable[Path]) -> Iterator[Path]:
         files = sorted(each for each in path.rglob("*") if each.is_file())
         others = [each for each in files if each.suffix.lower() not in IMAGE_SUFFIXES]
         if others:
-            echo(
-                f"passed over, as their names are none of images: {len(others):,} files, such as {others[0]}", err=True
-            )
+            echo(f"not read, as their names are none of images: {len(others):,}, the first: {others[0]}", err=True)
         num_found += len(files) - len(others)
         yield from (each for each in files if each.suffix.lower() in IMAGE_SUFFIXES)
     if not num_found:

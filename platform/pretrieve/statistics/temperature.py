@@ -16,16 +16,16 @@ LARGEST = 100.0
 def fit_temperature(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the temperature T > 0 for which softmax(scores / T) is most likely to give the labels.
 
-    The scores must be of images that their network did not see. log T has the standard normal prior: it counts like
-    about one image, and holds T where all of few images are right, for which any smaller T would be more likely.
+    The scores must be of images that their network did not see. log T has the standard normal prior, which counts
+    like a few images: it holds T where all of few are right, for which any smaller T would be more likely.
 
     Args:
       scores: (N, K) finite outputs before the softmax, N ≥ 1.
       labels: (N,) whole numbers in [0, K).
 
-    >>> overconfident = np.array([[9.0, 0.0]] * 3 + [[0.0, 9.0]])
-    >>> round(fit_temperature(overconfident, np.array([0, 0, 0, 0])), 1)
-    5.9
+    >>> overconfident = np.array([[9.0, 0.0]] * 300 + [[0.0, 9.0]] * 100)  # 3 of 4 are right: log 3 is 9 / 8.2
+    >>> round(fit_temperature(overconfident, np.zeros(400, dtype=int)), 1)
+    8.0
     """
     own = scores.astype(np.float64)
     right = own[np.arange(len(labels)), labels]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pretrieve.artifacts.atomic_files import replacing
-from pretrieve.errors import PretrieveError, UserError
+from pretrieve.errors import PretrieveError, UserError, in_words
 from pretrieve.tracking.registered_model import RegisteredModel
 
 INPUT, OUTPUT = "images", "class_scores"
@@ -29,7 +29,7 @@ def export_onnx(model: RegisteredModel, path: Path) -> float:
     preprocessing and temperature are in the metadata, as JSON.
 
     Raises:
-      UserError: the packages for ONNX are not installed.
+      UserError: the packages for ONNX are not installed, or torch cannot convert the network.
       PretrieveError: the file gives other class scores than torch; it is not kept.
     """
     try:
@@ -41,9 +41,15 @@ def export_onnx(model: RegisteredModel, path: Path) -> float:
             "pip install 'pretrieve[onnx]'"
         ) from error
     program, card = model.program(), model.card
-    converted = torch.onnx.export(
-        program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], external_data=False, verbose=False
-    )
+    try:
+        converted = torch.onnx.export(
+            program, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], external_data=False, verbose=False
+        )
+    except Exception as error:  # of torch or onnxscript
+        raise UserError(
+            f"a network must be one that torch can convert to ONNX, but {card['architecture']!r} ends in "
+            f"{in_words(error)}; try another version of torch or onnxscript, or export its weights to safetensors"
+        ) from error
     assert converted is not None, "with dynamo, torch returns the converted program"
     converted.model.metadata_props.update(_described(card))
     with replacing(path) as temporary:

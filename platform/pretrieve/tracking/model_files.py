@@ -33,8 +33,8 @@ MODEL_CODE = Path(__file__).with_name("classifier_model.py")
 CARRIED_CODE = ("data/decode.py", "data/missing_ends.py", "errors.py")
 """The modules of Pretrieve that the model's code needs. None of them needs another one of Pretrieve's."""
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch", "torchvision")
-"""What these modules and an exported network import. Networks of torchvision may have operators of it."""
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "torch")
+"""What the code of a model imports; an exported network needs torch alone."""
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec("binary", "image")]),

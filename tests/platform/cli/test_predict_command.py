@@ -44,7 +44,7 @@ def test_a_folder_of_photos_becomes_a_table_with_class_scores(
 ) -> None:
     assert run("predict", model.folder, photos, "--csv", tmp_path / "classes.csv") == 0
     said = capsys.readouterr().err
-    assert "passed over, as their names are none of images: 1 files, such as" in said
+    assert "not read, as their names are none of images: 1, the first:" in said
     assert "21 files: 0 undecided, 0 no image" in said
     with (tmp_path / "classes.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
