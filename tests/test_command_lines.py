@@ -17,7 +17,7 @@ from pretrieve.cli.app import app, main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = ("pretrieve", "make", "python", "ray", "pip")
+PROGRAMS = ("pretrieve", "make", "mlflow models", "python", "ray", "pip")
 
 RUN_HERE = (
     "pretrieve cache",
@@ -32,9 +32,12 @@ RUN_BY = {
     "pretrieve card": "platform/cli/test_card_command.py",
     "pretrieve deliver": "platform/cli/test_deliver_command.py",
     "pretrieve demo": "browser/conftest.py",
+    "pretrieve export": "platform/cli/test_predict_command.py",
     "pretrieve experiments": "platform/paper/test_miniatures.py",
+    "pretrieve init": "platform/cli/test_init_command.py",
     "pretrieve merge": "platform/study/test_merge.py",
     "pretrieve plan": "platform/study/test_forecast_study.py",
+    "pretrieve predict": "platform/cli/test_predict_command.py",
     "pretrieve prepare": "platform/cli/test_prepare_command.py",
     "pretrieve report": "platform/cli/test_app.py",
     "pretrieve reproduce": "platform/paper/test_class_means.py",
@@ -43,6 +46,7 @@ RUN_BY = {
     "pretrieve status": "platform/stages/test_contract.py",
     "pretrieve ui": "browser/conftest.py",
     "pretrieve validate": "platform/stages/test_network_check.py",
+    "mlflow models serve": "platform/tracking/test_served_model.py",
     "ray job submit": "jobs/test_run_study.py",
 }
 """Beginnings of lines whose command is run, on a study and data of its own, by the tests of this file."""
@@ -68,7 +72,9 @@ class Line(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        return shlex.split(self.text, comments=True)
+        """Its words, without a comment and without the file that its output goes to."""
+        words = shlex.split(self.text, comments=True)
+        return words[: words.index(">")] if ">" in words else words
 
     @property
     def command(self) -> str:
@@ -142,6 +148,8 @@ def check(line: Line) -> None:
         extras = re.findall(r"\[([\w-]+)\]", line.text)
         settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         assert all(f"\n{extra} = [" in settings for extra in extras)
+    elif program == "mlflow":
+        parse(words, importlib.import_module("mlflow.cli").cli)
     else:
         given, _, job = " ".join(map(shlex.quote, words)).partition(" -- ")
         parse(shlex.split(given) + ["--", "true"] * bool(job), importlib.import_module("ray.scripts.scripts").cli)
@@ -176,7 +184,7 @@ def test_a_wrong_line_does_not(text: str, fault: str) -> None:
 @pytest.mark.parametrize("span", SPANS)
 def test_a_command_in_a_sentence_exists(span: str) -> None:
     """With all that it is given, where nothing is left out: `pretrieve plan` alone is only a name."""
-    words = shlex.split(span)[1:]
+    words = Line("", span).words[1:]
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]

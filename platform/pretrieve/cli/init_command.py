@@ -31,9 +31,9 @@ def init(
 
     `pretrieve init photos/birds`, then `pretrieve run study.yaml`
 
-    The images may lie as `<class>/*.jpg`, in `train`, `val` and `test`, in a CSV of paths and labels, in Parquet or
-    Arrow tables as Hugging Face writes them, or in a zip or tar, which is unpacked beside the study file. With
-    `--source` the rows that reuse a part of the source are in the study too.
+    The images may lie as `<class>/*.jpg` or in `train`, `val` and `test`. They may be listed in a CSV of paths and
+    labels, or lie in Parquet or Arrow tables as Hugging Face writes them. A zip or tar is unpacked beside the study
+    file. With `--source` the rows that reuse a part of the source are in the study too.
     """
     from pretrieve.artifacts.atomic_files import replacing
     from pretrieve.study.draft import draft_study
