@@ -266,8 +266,8 @@ def commands(command: Any, words: str) -> Iterator[tuple[str, Any]]:
 def command_section(words: str, command: Any) -> str:
     """Write the help of one command. Typer's own layout is not used: it changes from version to version."""
     shown = [each for each in command.params if not getattr(each, "hidden", False)]
-    names = [each.metavar or each.name.upper() for each in shown if each.param_type_name == "argument"]
-    names += ["…" for each in shown if each.param_type_name == "argument" and each.nargs == -1]
+    arguments = [each for each in shown if each.param_type_name == "argument"]
+    names = [name if each.required else f"[{name}]" for each in arguments for name in [parameter_name(each)]]
     text = f"\n## {words}\n\n    {' '.join([words, *names])}\n\n{inspect.cleandoc(command.help or '')}\n"
     rows = [(f"`{parameter_name(each)}`", parameter_default(each), each.help or "") for each in shown]
     return text + ("\n" + table(("argument or option", "default", "means"), rows) if rows else "")
@@ -276,7 +276,7 @@ def command_section(words: str, command: Any) -> str:
 def parameter_name(parameter: Any) -> str:
     """Return what is typed for an argument or an option."""
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar or parameter.name.upper())
+        return f"{parameter.metavar or parameter.name.upper()}{'…' if parameter.nargs == -1 else ''}"
     value = "" if parameter.is_flag else f" {parameter.metavar or parameter.name.upper()}"
     return f"{', '.join(parameter.opts)}{value}"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from plain_words import MAX_WORDS, ROOT, UNUSED_WORDS, Text, command_line, help_texts, messages, num_words, page
@@ -23,21 +22,22 @@ PAGES = [
 ]
 
 
-def pages(paths: list[Path]) -> Iterator[Text]:
-    return chain.from_iterable(map(page, paths))
-
-
 READ: dict[str, Callable[[], Iterator[Text]]] = {
     "help": lambda: help_texts(command_line()),
     "messages": messages,
-    "docs": partial(pages, PAGES),
-    "README": partial(pages, [ROOT / "README.md"]),
+    "docs": lambda: chain.from_iterable(map(page, PAGES)),
+    "README": lambda: page(ROOT / "README.md"),
 }
+
+
+@cache
+def read(group: str) -> list[Text]:
+    return list(READ[group]())
+
+
 @pytest.mark.parametrize("group", READ)
 def test_no_sentence_is_long(group: str) -> None:
-    found = [
-        f"{each.place}, {num_words(long)} words: {long}" for each in READ[group]() for long in each.long_sentences()
-    ]
+    found = [f"{each.place}, {num_words(long)} words: {long}" for each in read(group) for long in each.long_sentences()]
     assert found == [], f"at most {MAX_WORDS} words"
 
 
@@ -45,7 +45,7 @@ def test_no_sentence_is_long(group: str) -> None:
 def test_no_word_stands_for_a_thing_that_has_another(group: str) -> None:
     found = [
         f"{each.place}: {hit[0]!r}, see docs/glossary.md: {row}"
-        for each in READ[group]()
+        for each in read(group)
         for row, pattern in UNUSED_WORDS.items()
         for hit in re.finditer(pattern, each.text)
     ]
@@ -59,7 +59,7 @@ def test_every_row_of_the_glossarys_list_is_looked_for() -> None:
 
 @pytest.mark.parametrize("group", READ)
 def test_there_is_something_to_read(group: str) -> None:
-    assert sum(len(each.sentences()) for each in READ[group]()) > 50
+    assert sum(len(each.sentences()) for each in read(group)) > 50
 
 
 def test_sentences_and_words_are_counted_as_people_do() -> None:
