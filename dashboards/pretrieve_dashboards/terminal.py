@@ -45,7 +45,7 @@ def print_status(record: StudyRecord, console: Console, *, driver: str | None) -
     for target, method, trial in failed[:MAX_FAILURES_LISTED]:
         # The last line of a traceback is the error.
         last_line = (trial.message.strip().splitlines() or ["no reason given"])[-1].strip()
-        console.print(Text(f"{target} · {method}, {trial.kind} {trial.key[:8]}: {last_line}"))
+        console.print(Text(f"{target} · {method}, {wording.trial(trial)}: {last_line}"))
     if len(failed) > MAX_FAILURES_LISTED:
         left = wording.count(len(failed) - MAX_FAILURES_LISTED, "more failed trial")
         console.print(Text(f"and {left}; the report has all with their tracebacks"))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote, urlsplit
 
 from pretrieve.components.hyperparameters import BUILT_IN
-from pretrieve.records import SelectionRecord, StudyRecord, TargetRecord
+from pretrieve.records import SelectionRecord, StudyRecord, TargetRecord, TrialRecord
 from pretrieve.tracking.address import without_password
 
 ABSENT = "—"
@@ -104,6 +104,12 @@ def hyperparameters(values: Mapping[str, float] | None) -> str:
     if values is None:
         return ABSENT
     return ", ".join(hyperparameter(name, values[name]) for name in ordered(values))
+
+
+def trial(record: TrialRecord) -> str:
+    """Name a trial or refit of a cell, as it can be read aloud, and is named in each run of the study."""
+    seed = f", seed {record.seed}" if record.kind == "refit" else ""
+    return f"{record.kind} of repeat {record.repeat + 1}{seed}: {hyperparameters(record.hyperparameters)}"
 
 
 def duration(seconds: float) -> str:

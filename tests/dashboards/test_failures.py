@@ -54,6 +54,7 @@ def test_the_status_says_who_runs_it_and_why_trials_failed(
     print_status(troubled, console, driver=driver)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert standing in text
+    assert "trial of repeat 1: lr" in text
     assert "ValueError: odd [x]" in text
     first = next(
         line for line in text.splitlines() if line.split()[:2] == [troubled.cells[0].target, troubled.cells[0].method]

@@ -193,7 +193,7 @@ PANELS = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(answering_json(command))
-app.command(rich_help_panel="A study, in the order of the work")(ui)  # it answers until it is ended
+app.command(rich_help_panel="A study, in the order of the work")(ui)  # serves until it is ended: no JSON
 app.add_typer(cache, name="cache", rich_help_panel="Cluster and storage")
 
 

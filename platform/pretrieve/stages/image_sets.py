@@ -72,14 +72,15 @@ class ImageSetsStage(Stage[ImageSets]):
         if context.above is not None:
             return _drawn_again(context, context.top.get(ImageSetsStage))
         settings, cache = context.settings, context.store.root / IMAGE_SETS
-        total = 1 + len(settings.targets)
+        num_sources = int(settings.source is not None)
+        total = num_sources + len(settings.targets)
         with context.clock.stage(self.name, total=total) as progressed:
             source = load_source(settings.source, seed=settings.shared_seed, cache=cache)
             if settings.source is not None:
                 _keep_card(context, settings.source, source, "source", partial(progressed, 0, total))
             targets: dict[str, ImageSet] = {}
             wholes: dict[str, ImageSet] = {}
-            for number, target in enumerate(settings.targets, start=1):
+            for number, target in enumerate(settings.targets, start=num_sources):
                 progressed(number, total)
                 if settings.draws_rows:
                     wholes[target.display_name] = load_whole(target, seed=settings.shared_seed, cache=cache)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 
 from pretrieve.cli import app as cli
@@ -40,6 +42,26 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
     places = [out.stdout.index(f"│ {command} ") for command in commands]
     assert places == sorted(places)
     assert "Exit codes: 0, all is done; 1, trials failed" in out.stdout
+
+
+def test_each_command_line_of_the_documents_has_a_command_and_options_that_exist(repository: Path) -> None:
+    command = typer.main.get_command(cli.app)
+    pages = [repository / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
+        (repository / "docs").rglob("*.md")
+    )
+    lines = [
+        (page.name, words.partition(" #")[0].split())
+        for page in pages
+        for words in re.findall(r"(?:^    |`)pretrieve ([a-z][^`\n]*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(lines) > 20
+    for page, (name, *words) in lines:
+        named = command.commands.get(name)
+        assert named is not None, (page, name)
+        if hasattr(named, "commands") and words:
+            named = named.commands[words[0]]
+        options = {word for each in named.params for word in each.opts}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, (page, name, words)
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
