@@ -120,9 +120,12 @@ def predict_files(
         except ValueError as error:  # of the model's own copy of our errors
             raise UserError(str(error)) from error
         for path, content in zip(paths[begin:], contents, strict=False):
-            row = next(found) if isinstance(content, bytes) else None
-            if row is None or row.error:
-                yield FilePrediction(path, error=content if row is None else row.error)
+            if isinstance(content, str):
+                yield FilePrediction(path, error=content)
+                continue
+            row = next(found)
+            if row.error:
+                yield FilePrediction(path, error=row.error)
             else:
                 yield FilePrediction(path, row.class_name, row.probability, tuple(row.class_scores))
 
