@@ -25,7 +25,9 @@ def print_study(record: StudyRecord, console: Console, *, report_path: Path | No
             console.print(shown)
     console.print(Text("\nWhere to look next", style="bold"))
     lines = [f"  report     {report_path}"] if report_path is not None else []
-    lines.append(f"  every run  {wording.ui_command(record.tracking_uri)}  (MLflow, experiment {record.name!r})")
+    page = wording.run_page(record, record.run_id)  # of a tracking server
+    opened = f"open {page}" if page else wording.ui_command(record.tracking_uri)
+    lines.append(f"  every run  {opened}  (MLflow, experiment {record.name!r})")
     models = [f"             {target}: {uri}{own_score(record, target)}" for target, uri in record.models.items()]
     if models:
         lines += ["  models     mlflow.pyfunc.load_model(URI)", *models]

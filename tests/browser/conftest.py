@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -100,7 +101,9 @@ def mlflow_ui(demo_folder: Path) -> Iterator[str]:
     """Open MLflow's pages of the study as `pretrieve ui` does."""
     port = free_port()
     command = [sys.executable, "-m", "pretrieve", "ui", str(demo_folder), "--port", str(port)]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    printed = demo_folder.parent / "ui.txt"
+    with printed.open("w") as file:
+        process = subprocess.Popen(command, start_new_session=True, stdout=file, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(address, process)
@@ -108,6 +111,13 @@ def mlflow_ui(demo_folder: Path) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
+
+
+@pytest.fixture
+def study_page(mlflow_ui: str, demo_folder: Path) -> str:
+    """Find the address of the study's page that `pretrieve ui` printed."""
+    (address,) = re.findall(rf"{mlflow_ui}/\S+", (demo_folder.parent / "ui.txt").read_text(encoding="utf-8"))
+    return address
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

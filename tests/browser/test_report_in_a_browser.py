@@ -93,6 +93,12 @@ def test_the_readmes_pictures_can_be_taken(browser: Browser, mlflow_ui: str, dem
     assert {picture.name for picture in folder.iterdir()} >= {"report.png", "groups.png", "runs.png"}
 
 
+def test_the_address_that_is_printed_opens_the_studys_own_page(browser: Browser, study_page: str) -> None:
+    page = Watched.open(browser, width=1440).page
+    page.goto(study_page)
+    page.get_by_role("heading", name="demo", exact=True).first.wait_for(timeout=60_000)
+
+
 def test_mlflows_pages_show_the_studys_tree_and_its_report(browser: Browser, mlflow_ui: str, demo_folder: Path) -> None:
     client = MlflowClient(f"sqlite:///{demo_folder / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("demo")

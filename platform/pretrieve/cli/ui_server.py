@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from pretrieve.errors import UserError
@@ -16,9 +17,10 @@ from pretrieve.tracking.address import database_file, readable_address, without_
 
 
 def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
-    """Serve the UI of a SQLite store on 127.0.0.1 until interrupted.
+    """Serve the UI of a SQLite store on 127.0.0.1 until interrupted, and print the address of the study's own page.
 
-    A UserError is raised if the folder has no store, or if the store is a tracking server, which has its own UI.
+    The study has the name of its folder. A UserError is raised if the folder has no store, or if the store is a
+    tracking server, which has its own UI.
     """
     if tracking_uri.startswith(("http://", "https://")):
         raise UserError(
@@ -31,7 +33,8 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
             "it first"
         )
     _check_free(port)
-    echo(f"MLflow UI at http://127.0.0.1:{port} (ctrl-c ends it)")
+    page = study_page(f"http://127.0.0.1:{port}", tracking_uri, folder.name)
+    echo(f"MLflow UI at {page} (ctrl-c ends it)")
     command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--default-artifact-root", (folder / "artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -41,6 +44,18 @@ def serve(tracking_uri: str, folder: Path, *, port: int) -> None:
         # As an argument, its password would be visible in `ps`.
         environment["MLFLOW_BACKEND_STORE_URI"] = readable_address(tracking_uri, Path(scratch))
         subprocess.run(command, env=environment | marks, check=False)
+
+
+def study_page(ui: str, tracking_uri: str, name: str) -> str:
+    """Return the address of a study's page in MLflow's UI; that of the UI where the store does not know the study."""
+    from pretrieve_dashboards import load_study, run_page
+    from pretrieve_dashboards.errors import DashboardError
+
+    try:
+        record = load_study(tracking_uri, name, with_trials=False)
+    except DashboardError:
+        return ui
+    return run_page(replace(record, tracking_uri=ui), record.run_id)
 
 
 def _check_free(port: int) -> None:
