@@ -30,6 +30,7 @@ RUN_HERE = (
 
 RUN_BY = {
     "pretrieve card": "platform/cli/test_card_command.py",
+    "pretrieve cluster check": "platform/execution/test_cluster_check.py",
     "pretrieve deliver": "platform/cli/test_deliver_command.py",
     "pretrieve demo": "browser/conftest.py",
     "pretrieve export": "platform/cli/test_predict_command.py",

@@ -18,6 +18,7 @@ from pretrieve import __version__
 from pretrieve.artifacts.disk_space import is_disk_full
 from pretrieve.cli.cache_command import cache
 from pretrieve.cli.card_command import card
+from pretrieve.cli.cluster_command import cluster
 from pretrieve.cli.components_command import components
 from pretrieve.cli.experiments_command import experiments, reproduce
 from pretrieve.cli.export_command import export
@@ -194,6 +195,7 @@ for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(answering_json(command))
 app.command(rich_help_panel="A study, in the order of the work")(ui)  # serves until it is ended: no JSON
+app.add_typer(cluster, name="cluster", rich_help_panel="Cluster and storage")
 app.add_typer(cache, name="cache", rich_help_panel="Cluster and storage")
 
 
