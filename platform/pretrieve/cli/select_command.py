@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pretrieve.cli.json_answer import Answer
-from pretrieve.cli.study_argument import Overrides, Storage, load_study_argument
+from pretrieve.cli.study_argument import Overrides, Storage, load_study_argument, written_file
 from pretrieve.cli.terminal import make_table
 from pretrieve.errors import UserError
-from pretrieve.printing import make_console
+from pretrieve.printing import echo, make_console
 
 if TYPE_CHECKING:
     from pretrieve.features.centroid_file import NamedCentroids
@@ -48,6 +48,13 @@ def select(
         str | None,
         typer.Option(help="For the recall: a file (JSON list, or an id a line), imagenet-birds or imagenet-dogs."),
     ] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Write the selected classes' files to this list, to fetch them.")
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="The source's files: a path a line, perhaps a tab and its bytes. Without: folders."),
+    ] = None,
     overrides: Overrides = None,
     storage: Storage = None,
 ) -> Answer:
@@ -56,6 +63,10 @@ def select(
     `pretrieve select --source imagenet.npz --target birds.npz --expected-ids imagenet-birds`
 
     `pretrieve select --study own_target.yaml --target birds --top 20`
+
+    Where the source's pixels are elsewhere, its centroids are enough to know what to fetch:
+
+    `pretrieve select --source imagenet.npz --target birds.npz --files list.txt --index imagenet_files.txt`
     """
     import numpy as np
 
@@ -96,6 +107,7 @@ def select(
     recall = None if expected is None else recall_at_k(selection, expected)
     _print(selection, settings, sources.names, set(expected or []), recall)
     return {
+        **({} if files is None else _write_files(files, [sources.names[group] for group in selection.groups], index)),
         "method": selection.method,
         "groups": list(selection.groups),
         "names": [sources.names[group] for group in selection.groups],
@@ -105,6 +117,19 @@ def select(
         "iterations": selection.iterations,
         "recall": recall,
     }
+
+
+def _write_files(path: Path, names: list[str], index: Path | None) -> dict[str, object]:
+    from pretrieve.artifacts.atomic_files import replacing
+    from pretrieve.data.fetch_list import list_files
+
+    found, out = list_files(names, index), written_file(path)
+    with replacing(out) as temporary:
+        temporary.write_text("".join(f"{each}\n" for each in found.paths), encoding="utf-8")
+    kind = "folders" if index is None else "files"
+    size = "" if found.num_bytes is None else f", {found.num_bytes / 1e9:,.3g} GB"
+    echo(f"{out}: {len(found.paths):,} {kind} of {len(names):,} classes{size}")
+    return {"files": out, f"num_{kind}": len(found.paths), "num_bytes": found.num_bytes}
 
 
 def _sides(settings: StudySettings, source: str | None, target: str) -> tuple[NamedCentroids, NamedCentroids]:

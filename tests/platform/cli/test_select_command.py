@@ -187,3 +187,18 @@ def test_a_studys_image_sets_are_ranked_by_name_as_in_the_study(
 def test_without_a_study_the_source_must_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert select("--target", tmp_path / "t.npz") == 2
     assert "--source must be given" in capsys.readouterr().err
+
+
+def test_the_selected_classes_files_are_listed_to_be_fetched(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, index, out = shared / "class_means" / "resnet18_supervised", tmp_path / "index.txt", tmp_path / "list.txt"
+    words = ("--source", folder / "imagenet.npz", "--target", folder / "cub.npz", "--top", 2)
+    assert select(*words, "--files", out) == 0
+    ids = [line.rstrip("/") for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(ids) == 2
+    index.write_text("".join(f"train/{each}/1.JPEG\t1000000\n" for each in ("n00000000", *ids)), encoding="utf-8")
+    capsys.readouterr()
+    assert select(*words, "--files", out, "--index", index) == 0
+    assert out.read_text(encoding="utf-8").splitlines() == [f"train/{each}/1.JPEG" for each in ids]
+    assert f"{out}: 2 files of 2 classes, 0.002 GB" in capsys.readouterr().out
