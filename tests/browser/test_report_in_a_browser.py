@@ -28,7 +28,7 @@ WHO_IS_LOGGED_IN = "/ajax-api/2.0/mlflow/users/current"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 768, 1440])
 def test_the_report_holds_its_layout_and_has_no_serious_fault(
     browser: Browser, demo_folder: Path, width: int, scheme: str
 ) -> None:

@@ -72,6 +72,17 @@ def test_lines_tell_of_stages_faults_and_notices() -> None:
     assert "note: notice 0" in text
 
 
+def test_what_a_later_walk_finds_again_is_no_further_line() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    view = LineView(console)
+    for done in (1, 4, 4, 2):
+        view.stage_started("features", total=4, done=done)
+        view.stage_finished("features", 2.0)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line for line in console.file.getvalue().splitlines() if "done" in line]
+    assert lines == ["features: done, 4, 1 of them found, 2 s", "features: done, 4, 2 of them found, 2 s"]
+
+
 def test_long_stages_get_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pretrieve.study.views.line_view.FIRST_INTERVAL_S", 0.0)
     console = Console(file=io.StringIO(), width=80)

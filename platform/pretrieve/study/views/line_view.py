@@ -20,6 +20,7 @@ class LineView(ProgressState):
         super().__init__()
         self._console = console
         self._last_line, self._interval_s = time.monotonic(), FIRST_INTERVAL_S
+        self._finished: set[str] = set()
 
     def repeat_started(self, number: int, total: int) -> None:
         super().repeat_started(number, total)
@@ -43,6 +44,9 @@ class LineView(ProgressState):
     def stage_finished(self, stage: str, seconds: float) -> None:
         super().stage_finished(stage, seconds)
         state = self.stages[stage]
+        if state.found == state.total and stage in self._finished:
+            return  # folds and later repeats find again what the first walk made
+        self._finished.add(stage)
         found = f", {state.found} of them found" if state.found else ""
         detail = f", {state.detail}" if state.detail else ""
         self._print(f"{stage}: done, {state.total}{found}{detail}, {describe_seconds(seconds)}")
