@@ -27,7 +27,8 @@ def read_weights(path: Path) -> StateDict:
     """Read a checkpoint without running any code that it might hold.
 
     The file is a `torch.save` of a state dict, or of a mapping that holds one under `state_dict`. Raises BackboneError
-    if the file is missing, or holds more than tensors.
+    if the file is missing, holds more than tensors, or holds several state dicts of the same network, such as the
+    averaged weights of the training beside those of its last step.
     """
     return _read(path, origin=path)
 
@@ -54,6 +55,13 @@ def _read(file: Path | BytesIO, *, origin: Path) -> StateDict:
         keys = f" under {', '.join(map(repr, list(state)[:NUM_SHOWN_FAULTS]))}" if isinstance(state, dict) else ""
         raise BackboneError(
             f"backbone weights must be a mapping of names to tensors, but {origin} holds another thing{keys}{remedy}"
+        )
+    others = [name for name, value in loaded.items() if isinstance(value, dict) and value and set(value) == set(state)]
+    if len(others) > 1:
+        raise BackboneError(
+            f"backbone weights must be one state dict, but {origin} holds several of the same network, "
+            f"{', '.join(map(repr, others))}; save the one that you mean: torch.save(torch.load(PATH)[{others[-1]!r}], "
+            "NEW_PATH)"
         )
     return dict(state)
 
@@ -128,6 +136,12 @@ def refuse_not_finite(state: StateDict, fresh: Mapping[str, Tensor], *, origin: 
         wrong = ~taken.isfinite() | ((taken < 0) if name.endswith(VARIANCE) else False)
         if wrong.any() and (wrong := wrong & ~torch.isclose(taken, own.to(taken.device), equal_nan=True)).any():
             faults.append(f"{name}{suffix}: {int(wrong.sum())} of {wrong.numel()}")
+    matrices = [value for value in state.values() if value.dim() > 1]
+    if len(matrices) > 1 and not any(value.any() for value in matrices):  # a classifier alone may be fresh
+        raise BackboneError(
+            f"the weights of {origin}{suffix} must not all be zero, as no image then has a feature; give the trained "
+            "checkpoint, or download it again"
+        )
     if faults:
         raise BackboneError(
             f"the weights of {origin} must be finite numbers, and variances not negative, but these have values that "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrieve.backbones import Backbone, BackboneParts, find_architecture, keep_backbone, parts_of_checkpoint
-from pretrieve.backbones.state_dicts import StateDict, write_weights
+from pretrieve.backbones.state_dicts import StateDict, load_weights, read_weights, write_weights
 from pretrieve.errors import BackboneError
 
 ARCHITECTURE = find_architecture("small_resnet")
@@ -90,3 +90,22 @@ def test_infinite_values_that_a_fresh_network_has_too_are_right(tmp_path: Path) 
     state["mask"][1, 0] = -torch.inf
     with pytest.raises(BackboneError, match="mask: 1 of 4"):
         parts_of_checkpoint(architecture, state, origin="a.pt")
+
+
+def test_weights_that_are_all_zero_are_refused_but_a_fresh_classifier_is_not() -> None:
+    zeros = {name: torch.zeros_like(value) for name, value in ARCHITECTURE.build().state_dict().items()}
+    with pytest.raises(BackboneError, match=r"weights of a\.pt must not all be zero"):
+        parts_of_checkpoint(ARCHITECTURE, zeros, origin="a.pt")
+    load_weights(nn.Linear(3, 2), {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, origin="a.pt")
+
+
+def test_a_checkpoint_with_two_sets_of_weights_names_both(tmp_path: Path) -> None:
+    state = ARCHITECTURE.build().state_dict()
+    path = tmp_path / "last.pt"
+    torch.save({"epoch": 3, "state_dict": state, "state_dict_ema": state, "optimizer": {"state": {}}}, path)
+    with pytest.raises(
+        BackboneError, match=r"several of the same network, 'state_dict', 'state_dict_ema'; save the one"
+    ):
+        read_weights(path)
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"state": {}}}, path)
+    assert read_weights(path).keys() == state.keys()
