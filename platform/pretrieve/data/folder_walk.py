@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def visible_files(folder: str | Path) -> Iterator[str]:
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(path) as entries:
             for entry in entries:
-                if not entry.is_dir():
+                if not _is_dir(entry):
                     if not entry.name.startswith("."):
                         yield entry.path
                 elif _is_visible_folder(entry) and not _leads_up(entry):
@@ -53,7 +54,17 @@ def visible_files(folder: str | Path) -> Iterator[str]:
 
 
 def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".") and entry.name.lower() not in STORAGE_FOLDERS
+    return _is_dir(entry) and not entry.name.startswith(".") and entry.name.lower() not in STORAGE_FOLDERS
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a folder; a link that leads back to itself is none, and its file is gone."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
 
 
 def _leads_up(entry: os.DirEntry[str]) -> bool:

@@ -141,9 +141,10 @@ def test_a_file_that_is_gone_ends_the_work_and_says_what_to_do(tmp_path: Path) -
     assert not (tmp_path / "entry").exists()
 
 
-def test_a_link_to_a_file_that_is_gone_is_refused_by_name(make_tree) -> None:
+@pytest.mark.parametrize("leads_to", ["nowhere.png", "2.png"])
+def test_a_link_to_a_file_that_is_gone_or_to_itself_is_refused_by_name(make_tree, leads_to: str) -> None:
     root = make_tree("train/cat/1.png")
-    (root / "train/cat/2.png").symlink_to(root / "nowhere.png")
+    (root / "train/cat/2.png").symlink_to(leads_to)
     with pytest.raises(
         ImageSetError, match=r"images of .*cat must exist, but 1 are links .* the first '2\.png'; repair or"
     ):
