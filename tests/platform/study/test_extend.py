@@ -22,16 +22,18 @@ MakeSettings = Callable[..., StudySettings]
 
 
 class Ear(StudyObserver):
-    """Hears notices; ends the run at one of them, as a kill between two repeats would."""
+    """Hears notices; ends the run at the start of a repeat, as a kill between two repeats would."""
 
-    def __init__(self, killed_at: str = "") -> None:
+    def __init__(self, killed_at: int | None = None) -> None:
         self.notices: list[str] = []
         self.killed_at = killed_at
 
+    def repeat_started(self, number: int, total: int) -> None:
+        if number == self.killed_at:
+            raise KeyboardInterrupt
+
     def noticed(self, message: str) -> None:
         self.notices.append(message)
-        if self.killed_at and message.startswith(self.killed_at):
-            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def comparable(record: StudyRecord) -> tuple[VerdictRecord | None, list[list[str
 def test_an_extension_goes_on_after_a_kill_and_after_its_budget(settings: MakeSettings) -> None:
     study = settings()
     with pytest.raises(KeyboardInterrupt):
-        extend_study(study, Ear(killed_at="repeat 3 of 3"), until=3)
+        extend_study(study, Ear(killed_at=3), until=3)
     ear = Ear()
     killed = extend_study(study, ear)  # it has to reach three repeats, at which the contrast is decided
     assert ear.notices[0].startswith("the study was extended to 3 repeats"), "it does not begin again with two"
