@@ -199,11 +199,12 @@ def check_label_curves(settings: StudySettings, record: StudyRecord) -> None:
     assert curve.scores[-1] == pytest.approx(probe.test_mean)
     assert curve.last_gain == pytest.approx(curve.scores[-1] - curve.scores[-2])
     assert all(0 <= score <= 1 for score in curve.scores)
-    kept = list((settings.cache / "label_curves").iterdir())
-    assert len(kept) == 3
+    kept = set((settings.cache / "label_curves").iterdir())
+    assert len(kept) >= 3, "other tests share the cache"
     ear = Ear()
     assert run_study(settings, ear).label_curves == record.label_curves
     assert "label curves" not in ear.stages
+    assert set((settings.cache / "label_curves").iterdir()) == kept
 
 
 def test_a_race_without_folds_trains_the_whole_grid(settings: Callable[..., StudySettings]) -> None:
