@@ -132,7 +132,7 @@ def nested_parts(labels: NDArray[np.int64], shares: Sequence[float], *, seed: in
       Ascending rows of each part.
 
     >>> [part.tolist() for part in nested_parts(np.array([0, 0, 0, 0, 1]), (0.25, 0.5), seed=0)]
-    [[2, 4], [2, 3, 4]]
+    [[2, 4], [0, 2, 4]]
     """
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
