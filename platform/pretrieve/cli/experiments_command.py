@@ -21,6 +21,10 @@ SELECTING_STAGES = ("backbone", "features", "clusters", "selection")
 SHARED_STAGES = (*SELECTING_STAGES, "audit", "image cache", "relationships")
 
 
+COLUMNS = ("name", "place", "question", "files", "num_studies", "num_trials", "num_refits", "wall_time", "gpu_hours")
+"""Of an experiment in the answer as JSON; the last two only with `--cost`."""
+
+
 def experiments(
     mini: Annotated[bool, typer.Option("--mini", help="Of the miniatures, not of the paper's size.")] = False,
     cost: Annotated[
@@ -48,18 +52,7 @@ def experiments(
         except UserError:  # a study file is missing or broken; the other rows are right
             counts = (len(series.studies), 0, 0)
         words = (experiment.name, experiment.place, experiment.question, files)
-        names = (
-            "name",
-            "place",
-            "question",
-            "files",
-            "num_studies",
-            "num_trials",
-            "num_refits",
-            "wall_time",
-            "gpu_hours",
-        )
-        found.append(dict(zip(names, (*words, *counts, *costs.get(experiment.name, ())), strict=False)))
+        found.append(dict(zip(COLUMNS, (*words, *counts, *costs.get(experiment.name, ())), strict=False)))
         table.add_row(*words, *(str(n or "–") for n in counts), *costs.get(experiment.name, ()))
     console = make_console()
     console.print(table)
