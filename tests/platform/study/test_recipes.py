@@ -63,13 +63,18 @@ def test_a_study_overrides_single_settings(study: Callable[..., StudySettings]) 
     assert (ours.grid.model_dump()["lr"], ours.grid.model_dump()["head_lr_ratio"]) == ((0.01,), (1.0,))
 
 
-@pytest.mark.parametrize("length", [{"epochs": 4}, {"steps": 50}, {"min_steps": 10}])
+@pytest.mark.parametrize("length", [{"epochs": 4}, {"steps": 50}, {"epochs": 4, "min_steps": 10}])
 def test_a_length_of_the_studys_own_takes_none_from_the_recipe(
     study: Callable[..., StudySettings], length: dict[str, int]
 ) -> None:
     training = study(recipe="standard", training=length).training
     for name in ("epochs", "steps", "min_steps"):
         assert getattr(training, name) == length.get(name, TrainingSettings.model_fields[name].default)
+
+
+def test_least_steps_alone_stand_beside_the_epochs_of_the_recipe(study: Callable[..., StudySettings]) -> None:
+    training = study(recipe="standard", training={"min_steps": 10}).training
+    assert (training.epochs, training.steps, training.min_steps) == (6, None, 10)
 
 
 def test_another_member_does_not_take_the_recipes_settings() -> None:

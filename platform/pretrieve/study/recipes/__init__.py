@@ -16,7 +16,9 @@ DEFAULT_RECIPE = "standard"
 """Of a study that names none."""
 
 LENGTHS = ("epochs", "steps", "min_steps")
-"""Ways to give the length of a training: a study that gives one of them takes none from its recipe."""
+"""Ways to give the length of a training: a study that gives one of them takes none from its recipe.
+
+`min_steps` stands beside `epochs`, so a study that gives it alone keeps the recipe's epochs."""
 
 
 def recipe_names() -> list[str]:
@@ -57,8 +59,9 @@ def with_recipe(fields: Mapping[str, Any], name: str) -> Fields:
 
 def _joined(recipe: Mapping[str, Any], own: Mapping[str, Any]) -> Fields:
     left_out = {f"{name}_settings" for name, value in own.items() if name in recipe and value != recipe[name]}
-    if any(name in own for name in LENGTHS):
-        left_out |= set(LENGTHS)
+    given = [name for name in LENGTHS if name in own]
+    if given:
+        left_out |= {name for name in LENGTHS if given != ["min_steps"] or name != "epochs"}
     joined = {name: value for name, value in recipe.items() if name not in left_out}
     for name, value in own.items():
         inner = joined.get(name)
