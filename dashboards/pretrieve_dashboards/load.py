@@ -115,9 +115,9 @@ def _verdict(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> Ver
 
 
 def _label_curves(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[LabelCurve, ...]:
-    targets = {target.name for target in plan.targets}  # a curve of another one belongs to an earlier plan
+    cells = {(cell.target, cell.method) for cell in plan.cells}  # a curve of another one belongs to an earlier plan
     records = experiment.records(run_id, LabelCurves, [schema.LABEL_CURVES_ARTIFACT])
-    return tuple(curve for record in records for curve in record.curves if curve.target in targets)
+    return tuple(curve for record in records for curve in record.curves if (curve.target, curve.method) in cells)
 
 
 def _audits(experiment: MlflowExperiment, run_id: str, plan: PlanRecord) -> tuple[AuditRecord, ...]:

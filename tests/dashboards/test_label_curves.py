@@ -10,7 +10,7 @@ from pretrieve.records import LabelCurve, StudyRecord
 from pretrieve_dashboards import render_report
 from pretrieve_dashboards.views.label_curves import MoreLabels
 
-CURVE = LabelCurve("birds", (10, 20, 40), (0.5, 0.625, 0.70), 0.075, 0.0125, 5)
+CURVE = LabelCurve("birds", "linear_probe", (10, 20, 40), (0.5, 0.625, 0.70), 0.075, 0.0125, 5)
 
 
 def test_the_last_labels_stand_beside_what_reuse_gives(finished_study: StudyRecord) -> None:
@@ -18,7 +18,10 @@ def test_the_last_labels_stand_beside_what_reuse_gives(finished_study: StudyReco
     judged = with_verdict(
         finished_study, [("uot", "finetune", None, "better", False), ("uot", "finetune", birds, "undecided", False)]
     )
-    curves = (replace(CURVE, target=birds), LabelCurve(other, (3, 5, 10), (0.4, 0.5, 0.5), 0.0, None, 2))
+    curves = (
+        replace(CURVE, target=birds),
+        LabelCurve(other, "linear_probe", (3, 5, 10), (0.4, 0.5, 0.5), 0.0, None, 2),
+    )
     study = replace(judged, label_curves=curves)
     view = MoreLabels()
     assert view.table(study).texts() == [

@@ -11,6 +11,7 @@ class LabelCurve:
     """The linear probe of a target, fitted to parts of the labelled images.
 
     Attributes:
+      method: its row.
       num_images: labelled images of each part, ascending; the last are all of them. Those of the first repeat.
       scores: test score in [0, 1] of each part, the mean over the repeats.
       last_gain: the score of all images minus that of the part before, the mean over the repeats.
@@ -19,6 +20,7 @@ class LabelCurve:
     """
 
     target: str
+    method: str
     num_images: tuple[int, ...]
     scores: tuple[float, ...]
     last_gain: float

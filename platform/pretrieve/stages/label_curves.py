@@ -96,6 +96,7 @@ def _curve(context: Context, target: str, tasks: Sequence[TrialTask]) -> LabelCu
     gain, ci95 = mean_and_ci95((scores[:, -1] - scores[:, -2]).tolist())
     return LabelCurve(
         target=target,
+        method=tasks[0].spec.method,
         num_images=tuple(found[0]["num_images"]),
         scores=tuple(scores.mean(0).tolist()),
         last_gain=gain,

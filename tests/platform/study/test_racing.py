@@ -205,6 +205,8 @@ def check_label_curves(settings: StudySettings, record: StudyRecord) -> None:
     assert run_study(settings, ear).label_curves == record.label_curves
     assert "label curves" not in ear.stages
     assert set((settings.cache / "label_curves").iterdir()) == kept
+    without = settings.model_copy(update={"methods": settings.methods[1:], "contrasts": ()})
+    assert run_study(without, Ear()).label_curves == (), "those on record are of an earlier plan"
 
 
 def test_a_race_without_folds_trains_the_whole_grid(settings: Callable[..., StudySettings]) -> None:
